@@ -1,0 +1,20 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test menu
+
+demo: .venv/installed
+	$(BIN)/python menu.py demo
+
+menu: .venv/installed
+	$(BIN)/python menu.py
+
+test: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+.venv/installed: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -r requirements.txt
+	touch $@

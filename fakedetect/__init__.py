@@ -1,0 +1,1 @@
+"""Tell real photographs from AI-generated images: a menu over shared modules."""

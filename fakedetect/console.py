@@ -1,0 +1,197 @@
+"""What the terminal shows: prompts, progress bars, messages, colours."""
+
+import locale
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+BACK = "0"
+INVALID = "Please enter a valid choice"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an option did: the text to show, and 0 when done, 1 when done in part, 130 when stopped."""
+
+    text: str
+    status: int = 0
+
+
+def plural(count: int, noun: str) -> str:
+    """'1 picture', '2 pictures'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+class Console:
+    """Results go to stdout; progress, warnings and errors to stderr.
+
+    `quiet` shows nothing at all, for tests and for use as a library.
+    """
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+        self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
+        self.fancy = (
+            self.interactive
+            and os.environ.get("TERM", "") not in ("dumb", "unknown")
+            and "utf" in (sys.stdout.encoding or locale.getpreferredencoding()).lower()
+        )
+        for stream in (sys.stdout, sys.stderr):
+            # A file name may hold anything; showing it must not end the program.
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="backslashreplace")
+
+    def _paint(self, text: str, code: str, stream: Any) -> str:
+        if not stream.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
+            return text
+        return f"\x1b[{code}m{text}\x1b[0m"
+
+    def show(self, text: str) -> None:
+        """A result, to stdout."""
+        if not self.quiet and text:
+            print(text, flush=True)
+
+    def title(self, text: str) -> None:
+        """A heading, to stdout."""
+        self.show(self._paint(text, "1", sys.stdout))
+
+    def note(self, text: str) -> None:
+        """News of the work going on, to stderr, above a progress bar if there is one."""
+        if self.quiet:
+            return
+        from tqdm import tqdm
+
+        tqdm.write(printable(text), file=sys.stderr)
+
+    def warn(self, text: str) -> None:
+        """A warning, to stderr."""
+        self.note(self._paint(text, "33", sys.stderr))
+
+    def fail(self, text: str) -> None:
+        """An error, to stderr."""
+        if not self.quiet:
+            print(self._paint(printable(text), "31", sys.stderr), file=sys.stderr, flush=True)
+
+    def track(self, items: Iterable[T], total: int, label: str, batch: bool = False) -> Iterator[T]:
+        """Pass items on under a progress bar that counts pictures.
+
+        With `batch`, an item counts as many pictures as it has (its len()).
+        """
+        if self.quiet:
+            yield from items
+            return
+        from tqdm import tqdm
+
+        with tqdm(
+            total=total, desc=label, unit="img", disable=None, file=sys.stderr, dynamic_ncols=True
+        ) as bar:
+            for item in items:
+                yield item
+                bar.update(len(item) if batch else 1)
+
+    def confirm(self, question: str) -> bool:
+        """Ask yes or no; anything but yes, and no terminal at all, is no."""
+        if not self.interactive:
+            return False
+        self._forget_typed_keys()
+        try:
+            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
+
+    def choose(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
+        """Let the user choose a numbered entry by number and Enter or by the arrow keys.
+
+        Args:
+            title: what is asked.
+            choices: (key, label) pairs; keys are single digits.
+
+        Returns:
+            The key that was chosen, '0' for Ctrl-C, Ctrl-D and Esc, None at the end of input.
+        """
+        if self.fancy:
+            return self._choose_fancy(title, choices)
+        while True:
+            for key, label in choices:
+                self.show(f"{key}. {label}")
+            self.show(f"{title}: enter a number")
+            try:
+                answer = input("> " if self.interactive else "").strip()
+            except EOFError:
+                return None
+            except KeyboardInterrupt:
+                self.show("")
+                return BACK
+            if any(answer == key for key, _ in choices):
+                return answer
+            self.show(INVALID)
+
+    def _choose_fancy(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
+        import questionary
+        from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+
+        question = questionary.select(
+            title,
+            choices=[questionary.Choice(label, value=key, shortcut_key=key) for key, label in choices],
+            use_shortcuts=True,
+            use_jk_keys=False,
+            qmark="",
+            instruction="(number or arrow keys, then Enter)",
+        )
+        ours = KeyBindings()
+        keys = {key for key, _ in choices}
+
+        def refuse(event: Any) -> None:
+            event.app.exit(result=INVALID)
+
+        for character in "0123456789abcdefghijklmnopqrstuvwxyz":
+            if character not in keys:
+                ours.add(character, eager=True)(refuse)
+        ours.add("escape", eager=True)(lambda event: event.app.exit(result=BACK))
+        ours.add("c-d", eager=True)(lambda event: event.app.exit(result=BACK))
+        question.application.key_bindings = merge_key_bindings([question.application.key_bindings, ours])
+        question.application.ttimeoutlen = 0.05
+        try:
+            answer = question.unsafe_ask()
+        except KeyboardInterrupt:
+            return BACK
+        except EOFError:
+            return None
+        if answer == INVALID:
+            self.fail(INVALID)
+            return self._choose_fancy(title, choices)
+        return answer
+
+    def _forget_typed_keys(self) -> None:
+        """Keys typed while a job ran must not answer the next question."""
+        try:
+            import termios
+        except ImportError:
+            return
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+def printable(text: str) -> str:
+    """Text in which a file name cannot break the line or drive the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\x1b" else ascii(c)[1:-1] for c in text)
+
+
+def open_picture(path: Any) -> bool:
+    """Show a picture in the desktop's own viewer; False where there is no display."""
+    import subprocess
+
+    if sys.platform == "win32":
+        os.startfile(path)
+        return True
+    command = "open" if sys.platform == "darwin" else "xdg-open"
+    if sys.platform != "darwin" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return False
+    try:
+        subprocess.Popen([command, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except OSError:
+        return False
+    return True

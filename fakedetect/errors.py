@@ -1,0 +1,5 @@
+"""The one exception that a user can cause."""
+
+
+class UserError(Exception):
+    """Bad input, told in one line: what is wrong, where, and what to do next."""

@@ -1,0 +1,307 @@
+"""ONE table of options; the interactive menu and the commands are both read from it."""
+
+import argparse
+import importlib
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fakedetect.console import BACK, Console, Outcome
+from fakedetect.errors import UserError
+from fakedetect.overview import describe
+from fakedetect.settings import FOLDERS, Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A command's argument: argparse's flags and keywords."""
+
+    flag: str
+    keywords: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A row of the table.
+
+    `key` and `label` put it into the menu, `command` and `help` onto the command line; `target`
+    is 'module:function', called with (settings, console, **arguments). `entries` is a sub-menu.
+    """
+
+    key: str
+    label: str
+    command: str = ""
+    help: str = ""
+    target: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    takes: tuple[Argument, ...] = ()
+    entries: tuple["Option", ...] = ()
+    title: str = ""
+
+
+SCAN = "fakedetect.bad_images:scan"
+RESIZE = "fakedetect.preprocessing:resize"
+TRAIN = "fakedetect.training:train"
+TEST = "fakedetect.testing:run_test"
+FOLDER_ARGUMENT = Argument(
+    "folders",
+    {
+        "nargs": "*",
+        "metavar": "FOLDER",
+        "help": f"any of {', '.join(FOLDERS)} (default: all four)",
+    },
+)
+
+
+def _by_folder(target: str, also: tuple[Option, ...] = ()) -> tuple[Option, ...]:
+    singles = (
+        Option(str(number), name.replace("-", " "), target=target, arguments={"folders": (name,)})
+        for number, name in enumerate(FOLDERS, start=1)
+    )
+    return (*singles, *also)
+
+
+OPTIONS = (
+    Option(
+        "1",
+        "Look for bad images",
+        "scan",
+        "find the pictures that cannot be used and list them with the reason",
+        SCAN,
+        takes=(FOLDER_ARGUMENT,),
+        title="Bad Images Menu",
+        entries=_by_folder(
+            SCAN,
+            (
+                Option(
+                    "5",
+                    "list of bad images",
+                    "bad-images",
+                    "print the list that earlier scans wrote",
+                    "fakedetect.bad_images:show_bad_images",
+                ),
+                Option("6", "all four folders", target=SCAN),
+            ),
+        ),
+    ),
+    Option(
+        "2",
+        "Resize images from the dataset",
+        "resize",
+        "write the 224 x 224 copies that training and testing use",
+        RESIZE,
+        takes=(FOLDER_ARGUMENT,),
+        title="Resize Menu",
+        entries=_by_folder(RESIZE, (Option("5", "all four folders", target=RESIZE),)),
+    ),
+    Option(
+        "3",
+        "Train/Test the model",
+        title="Model Training Menu",
+        entries=(
+            Option(
+                "1",
+                "train the model",
+                "train",
+                "train the chosen model; the best epoch becomes classifier_model.pth",
+                TRAIN,
+                takes=(
+                    Argument(
+                        "--overwrite",
+                        {"action": "store_true", "help": "replace a trained checkpoint"},
+                    ),
+                ),
+            ),
+            Option("2", "use the model on the train dataset", target=TEST, arguments={"on": "train"}),
+            Option(
+                "3",
+                "use the model on the test dataset",
+                "test",
+                "predict a data set and print accuracy, report and confusion matrix",
+                TEST,
+                {"on": "test"},
+                (
+                    Argument(
+                        "--on",
+                        {
+                            "choices": ("train", "test"),
+                            "default": "test",
+                            "help": "the data set (default: test)",
+                        },
+                    ),
+                ),
+            ),
+            Option(
+                "4",
+                "show loss graph",
+                "loss-graph",
+                "draw loss_plot.jpg from the last run's log and print its epochs",
+                "fakedetect.training:show_loss_graph",
+            ),
+        ),
+    ),
+    Option(
+        "4",
+        "Choose the model",
+        "choose",
+        "write the chosen model into paths.toml",
+        "fakedetect.choosing:choose_model",
+        takes=(Argument("name", {"metavar": "MODEL", "help": "the model's name"}),),
+    ),
+    Option(
+        "9",
+        "Demo: the whole job on made-up pictures",
+        "demo",
+        "make pictures and run scan, resize, train, test and loss graph on them",
+        "fakedetect.demo:make_demo",
+    ),
+)
+DEMO_STEPS = ("scan", "resize", "train", "test", "loss-graph")
+
+
+def commands(options: Sequence[Option] = OPTIONS) -> list[Option]:
+    """The rows that are commands too."""
+    return [
+        found
+        for option in options
+        for found in ((option,) if option.command else ()) + tuple(commands(option.entries))
+    ]
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line, from the table."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--paths", type=Path, metavar="FILE", help="settings (default: paths.toml)")
+    common.add_argument("--model", metavar="NAME", help="the model, for this call only")
+    parser = argparse.ArgumentParser(
+        prog="menu.py",
+        parents=[common],
+        description="Tell real photographs from AI-generated images. Without a command: the menu.",
+    )
+    rows = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    for option in commands():
+        row = rows.add_parser(option.command, parents=[common], help=option.help, description=option.help)
+        for argument in option.takes:
+            row.add_argument(argument.flag, **argument.keywords)
+    return parser
+
+
+def run_option(option: Option, settings: Settings, console: Console, arguments: Mapping[str, Any]) -> int:
+    """Run one row and show what it did; returns the exit code."""
+    try:
+        module, function = option.target.split(":")
+        outcome: Outcome = getattr(importlib.import_module(module), function)(
+            settings, console, **arguments
+        )
+        console.show(outcome.text)
+        if option.command == "demo" and outcome.status == 0:
+            return _run_demo(settings, console)
+        return outcome.status
+    except UserError as error:
+        console.fail(str(error))
+        return 2
+    except KeyboardInterrupt:
+        console.fail("Stopped. What was finished is kept.")
+        return 130
+    except ModuleNotFoundError as error:
+        console.fail(f"The package {error.name} is not installed: pip install -r requirements.txt")
+        return 2
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        console.fail(f"{error.strerror or error}{where}. Check the disk and the permissions.")
+        return 2
+
+
+def _run_demo(settings: Settings, console: Console) -> int:
+    paths = settings.file.parent / "demo" / "paths.toml"
+    demo = load_settings(paths)
+    by_name = {option.command: option for option in commands()}
+    for step in DEMO_STEPS:
+        console.title(f"\n== {step} ==")
+        if step == "train" and demo.checkpoint.is_file():
+            console.show(f"Trained already: {demo.checkpoint}")
+            continue
+        status = run_option(by_name[step], demo, console, dict(by_name[step].arguments))
+        if status:
+            return status
+    relative = paths.relative_to(settings.file.parent)
+    console.title("\nThe demonstration is done. It says nothing about real detectors.")
+    console.show(
+        f"Next: python menu.py --paths {relative}   (the menu on the demo pictures)\n"
+        f"      python menu.py                          (your own pictures, named in {settings.file.name})"
+    )
+    return 0
+
+
+def run_menu(file: Path, model: str | None, console: Console) -> int:
+    """The interactive menu, until 0 or the end of input."""
+    while True:
+        try:
+            settings = _settings(file, model)
+        except UserError as error:
+            console.fail(str(error))
+            return 2
+        console.title("\nfakedetect: real photograph or AI-generated?")
+        console.show(describe(settings))
+        key = console.choose("Main Menu", _choices(OPTIONS, "Exit"))
+        if key in (None, BACK):
+            console.show("Goodbye.")
+            return 0
+        option = next(option for option in OPTIONS if option.key == key)
+        if option.entries:
+            if not _run_submenu(option, settings, console):
+                return 0
+        else:
+            if run_option(option, settings, console, option.arguments) == 0 and key == "4":
+                model = None
+
+
+def _choices(options: Sequence[Option], last: str) -> list[tuple[str, str]]:
+    return [*((option.key, option.label) for option in options), (BACK, last)]
+
+
+def _run_submenu(parent: Option, settings: Settings, console: Console) -> bool:
+    """One sub-menu until 0; False at the end of input."""
+    while True:
+        key = console.choose(parent.title, _choices(parent.entries, "Back"))
+        if key is None:
+            return False
+        if key == BACK:
+            return True
+        option = next(option for option in parent.entries if option.key == key)
+        run_option(option, settings, console, option.arguments)
+
+
+def _settings(file: Path, model: str | None) -> Settings:
+    settings = load_settings(file)
+    return settings.with_model(model) if model else settings
+
+
+def _hang_up(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The program; returns the exit code."""
+    given = vars(build_parser().parse_args(arguments))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, _hang_up)
+    console = Console()
+    file = given.pop("paths", Path(__file__).resolve().parent.parent / "paths.toml")
+    model = given.pop("model", None)
+    command = given.pop("command")
+    try:
+        if command is None:
+            return run_menu(file, model, console)
+        for name in given.get("folders", ()):
+            if name not in FOLDERS:
+                raise UserError(f"Unknown folder {name!r}. Name any of {', '.join(FOLDERS)}.")
+        option = next(option for option in commands() if option.command == command)
+        return run_option(option, _settings(file, model), console, given)
+    except UserError as error:
+        console.fail(str(error))
+        return 2
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,133 @@
+"""Options 3.2 and 3.3: predictions on a whole data set, the report, the confusion matrix."""
+
+import csv
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn import metrics
+
+from fakedetect.console import Console, Outcome, plural
+from fakedetect.dataset import Sample, load_dataset
+from fakedetect.devices import choose_device, predict_batches, softmax_fake
+from fakedetect.errors import UserError
+from fakedetect.files import write_json, write_text
+from fakedetect.models import load_checkpoint
+from fakedetect.plots import draw_confusion_matrix
+from fakedetect.recipes import CLASSES
+from fakedetect.settings import Settings
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Samples with p_fake (N,), labels (N,) and predicted (N,) of 0 fake, 1 real; `bad` unread."""
+
+    samples: tuple[Sample, ...]
+    p_fake: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    bad: tuple[Sample, ...]
+    left_out: int
+
+
+def predict(settings: Settings, console: Console, part: str) -> Predictions:
+    """The chosen model's predictions on the resized folder 'train' or 'test'."""
+    dataset = load_dataset(settings, part)
+    model = load_checkpoint(settings.recipe, settings.checkpoint).to(choose_device())
+    samples: list[Sample] = []
+    bad: list[Sample] = []
+    p_fake: list[np.ndarray] = []
+    predicted: list[np.ndarray] = []
+    for batch, logits in predict_batches(settings, console, model, dataset.samples, part):
+        samples += batch.samples
+        bad += batch.bad
+        p_fake.append(softmax_fake(logits))
+        predicted.append(logits.argmax(1).numpy())
+    if not samples:
+        raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
+    probabilities = np.concatenate(p_fake)
+    if not np.isfinite(probabilities).all():
+        raise UserError(f"{settings.checkpoint} answers with NaN: its weights are damaged. Train again.")
+    labels = np.array([sample.label for sample in samples])
+    return Predictions(
+        tuple(samples),
+        probabilities,
+        labels,
+        np.concatenate(predicted),
+        tuple(bad),
+        dataset.left_out,
+    )
+
+
+def _summarise(settings: Settings, part: str, found: Predictions) -> dict:
+    matrix = metrics.confusion_matrix(found.labels, found.predicted, labels=(0, 1))
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        found.labels, found.predicted, labels=(0, 1), zero_division=0
+    )
+    both = len(set(found.labels.tolist())) == 2
+    is_fake = found.labels == 0
+    return {
+        "model": settings.model,
+        "on": part,
+        "folder": str(settings.resized[part]),
+        "count": len(found.samples),
+        "left_out": found.left_out + len(found.bad),
+        "accuracy": float((found.labels == found.predicted).mean()),
+        "classes": {
+            name: {
+                "precision": float(precision[number]),
+                "recall": float(recall[number]),
+                "f1": float(f1[number]),
+                "support": int(support[number]),
+            }
+            for number, name in enumerate(CLASSES)
+        },
+        "confusion_matrix": matrix.tolist(),
+        "roc_auc": float(metrics.roc_auc_score(is_fake, found.p_fake)) if both else None,
+        "average_precision": (
+            float(metrics.average_precision_score(is_fake, found.p_fake)) if both else None
+        ),
+    }
+
+
+def _write_predictions(settings: Settings, part: str, found: Predictions) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(("path", "source", "label", "predicted", "p_fake"))
+    for sample, predicted, p_fake in zip(found.samples, found.predicted, found.p_fake, strict=True):
+        writer.writerow(
+            (sample.path, sample.source, CLASSES[sample.label], CLASSES[predicted], f"{p_fake:.8f}")
+        )
+    write_text(settings.model_folder / f"{part}_predictions.csv", table.getvalue())
+
+
+def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
+    """Predict a whole data set, print the reference's report and write the results."""
+    found = predict(settings, console, on)
+    summary = _summarise(settings, on, found)
+    folder = settings.model_folder
+    _write_predictions(settings, on, found)
+    write_json(folder / f"{on}_results.json", summary)
+    figure = folder / f"confusion_matrix_{on}.png"
+    matrix = summary["confusion_matrix"]
+    draw_confusion_matrix(matrix, CLASSES, f"{settings.model} on the {on} dataset", figure)
+    report = metrics.classification_report(
+        found.labels, found.predicted, labels=(0, 1), target_names=CLASSES, zero_division=0
+    )
+    lines = [
+        f"{settings.model} on the {on} dataset: {plural(len(found.samples), 'image')}"
+        + (f", {summary['left_out']:,} bad left out" if summary["left_out"] else ""),
+        f"Accuracy: {100 * summary['accuracy']:.2f} %",
+        "",
+        "Classification report:",
+        report,
+        "Confusion matrix (rows: true, columns: predicted):",
+        f"{'':>8}{CLASSES[0]:>8}{CLASSES[1]:>8}",
+        *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
+        f"{plural(matrix[0][1], 'fake')} taken for real, {matrix[1][0]:,} real taken for fake",
+    ]
+    if found.bad:
+        lines.append(f"{plural(len(found.bad), 'picture')} could not be read:")
+        lines += [f"  {sample.path}" for sample in found.bad]
+    lines.append(f"Results: {folder / f'{on}_results.json'} and {figure.name}")
+    return Outcome("\n".join(lines), 1 if found.bad else 0)

@@ -1,0 +1,144 @@
+"""The menu through lines, through a real terminal, and its table against the documentation."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run
+
+from fakedetect.menu import OPTIONS, commands
+
+
+def test_numbers_from_a_pipe_reach_the_entries_and_nonsense_asks_again(data: Path) -> None:
+    result = run("--paths", data, keys="9x\n1\n1\n5\n7\n0\n0\n")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("Please enter a valid choice") == 2
+    assert "train-real: 20 pictures, 0 bad" in result.stdout
+    assert "Bad Images Menu" in result.stdout and "Goodbye" in result.stdout
+
+
+def test_the_menu_ends_at_the_end_of_input(project: Path) -> None:
+    assert run("--paths", project, keys="3\n").returncode == 0
+
+
+def test_the_main_menu_says_what_is_there(data: Path) -> None:
+    output = run("--paths", data, keys="0\n").stdout
+    assert "tiny (not trained)" in output
+    assert re.search(r"train real +20 pictures", output)
+    assert re.search(r"resized test +missing", output)
+
+
+def test_a_first_run_offers_the_demo(project: Path) -> None:
+    assert "No pictures yet" in run("--paths", project, keys="0\n").stdout
+
+
+def test_choosing_changes_one_line_of_the_file(project: Path) -> None:
+    before = project.read_text(encoding="utf-8")
+    assert run("--paths", project, "choose", "vit_b_16").returncode == 0
+    after = before.replace('model = "tiny"', 'model = "vit_b_16"')
+    assert project.read_text(encoding="utf-8") == after
+    assert run("--paths", project, keys="4\n1\n0\n").returncode == 0
+    assert 'model = "resnet18"  # chosen' in project.read_text(encoding="utf-8")
+    wrong = run("--paths", project, "choose", "resnet81")
+    assert wrong.returncode == 2 and "resnet18" in wrong.stderr
+
+
+def test_a_failing_entry_leaves_the_menu_open(project: Path) -> None:
+    result = run("--paths", project, keys="3\n1\n4\n0\n0\n")
+    assert result.returncode == 0
+    assert "Traceback" not in result.stderr and "Goodbye" in result.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_numbers_arrows_and_ctrl_c_in_a_real_terminal(project: Path) -> None:
+    import pexpect
+
+    child = pexpect.spawn(
+        sys.executable,
+        [str(ROOT / "menu.py"), "--paths", str(project)],
+        env={**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", "PYTHONUTF8": "1"},
+        encoding="utf-8",
+        dimensions=(40, 100),
+        timeout=30,
+    )
+    child.expect("Main Menu.*Exit")
+    child.send("7")
+    child.expect("Please enter a valid choice.*Main Menu.*Exit")
+    child.send("\x1b[B\r")
+    child.expect("Resize Menu.*Back")
+    child.send("\x03")
+    child.expect("Main Menu.*Exit")
+    child.send("3\r")
+    child.expect("Model Training Menu.*Back")
+    child.send("4\r")
+    child.expect("Train the model first.*Model Training Menu.*Back")
+    child.send("0\r")
+    child.expect("Main Menu.*Exit")
+    child.send("0\r")
+    child.expect("Goodbye")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_importing_the_menu_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, fakedetect.menu;"
+        "print({'torch', 'numpy', 'PIL', 'pandas', 'timm', 'cv2', 'matplotlib', 'questionary'}"
+        " & set(sys.modules))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert found.stdout.strip() == "set()"
+
+
+def test_imports_point_one_way() -> None:
+    options = {o.target.split(":")[0].split(".")[1] for o in commands()}
+    for path in (ROOT / "fakedetect").glob("*.py"):
+        imported = set(re.findall(r"^from fakedetect\.(\w+)", path.read_text(), re.MULTILINE))
+        if path.stem != "menu":
+            assert not imported & (options | {"menu"}), path.stem
+
+
+def test_every_command_is_in_the_readme_and_every_key_is_single_and_unique() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for option in commands():
+        assert f"menu.py {option.command}" in readme
+    for level in (OPTIONS, *(option.entries for option in OPTIONS)):
+        keys = [option.key for option in level]
+        assert len(set(keys)) == len(keys) and all(re.fullmatch("[1-9]", key) for key in keys)
+
+
+def test_ctrl_c_while_scanning_stops_with_130_and_keeps_the_list(project: Path) -> None:
+    import shutil
+    import signal
+
+    from conftest import paint
+
+    folder = project.parent / "dataset/train/real"
+    first = paint(folder / "0000.png", 1, (1500, 1500))
+    for number in range(1, 400):
+        shutil.copy(first, folder / f"{number:04}.png")
+    (folder / "0000.png").write_bytes(b"x")
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "menu.py"), "--paths", str(project), "scan", "train-real"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "bad:" in line:
+            break
+    time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "0000.png" in (project.parent / "list_of_bad_images.txt").read_text()

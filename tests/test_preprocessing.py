@@ -1,0 +1,57 @@
+"""Option 2 through the command and its files."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import paint, run
+from PIL import Image
+
+
+def copy_of(project: Path, name: str) -> Image.Image:
+    return Image.open(project.parent / "dataset/resized_train/real" / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [("a.jpg", "RGB"), ("b.png", "RGB"), ("c.jpg", "L"), ("d.jpg", "CMYK"), ("e.png", "P")],
+)
+def test_copies_are_the_references_to_the_byte(project: Path, name: str, mode: str) -> None:
+    path = paint(project.parent / "dataset/train/real/sub" / name, 5, mode=mode)
+    assert run("--paths", project, "resize", "train-real").returncode == 0
+    image = Image.open(path)
+    if image.mode not in ("RGB", "L"):
+        image = image.convert("RGB")
+    expected = project.parent / name
+    image.resize((224, 224), Image.Resampling.LANCZOS).save(expected)
+    made = project.parent / "dataset/resized_train/real/sub" / name
+    assert made.read_bytes() == expected.read_bytes()
+
+
+def test_orientation_transparency_and_depth_come_out_as_seen(project: Path) -> None:
+    folder = project.parent / "dataset/train/real"
+    folder.mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    half = Image.new("RGB", (400, 300), "black")
+    half.paste("white", (0, 0, 200, 300))
+    half.save(folder / "turned.png", exif=exif)
+    Image.new("RGBA", (50, 50), (255, 0, 0, 0)).save(folder / "clear.png")
+    Image.fromarray(np.full((50, 50), 32896, np.uint16)).save(folder / "deep.png")
+    assert run("--paths", project, "resize", "train-real").returncode == 0
+    turned = np.asarray(copy_of(project, "turned.png"))
+    assert turned[20].min() > 250 and turned[200].max() < 5
+    assert np.asarray(copy_of(project, "clear.png")).min() == 255
+    assert np.asarray(copy_of(project, "deep.png").convert("L")).mean() == pytest.approx(128, abs=1)
+
+
+def test_a_second_run_redoes_only_what_changed_and_leaves_bad_ones_out(project: Path) -> None:
+    folder = project.parent / "dataset/train/real"
+    for number in range(3):
+        paint(folder / f"{number}.jpg", number)
+    (folder / "bad.jpg").write_bytes(b"x")
+    first = run("--paths", project, "resize", "train-real")
+    assert "3 pictures resized" in first.stdout and "1 bad left out" in first.stdout
+    paint(folder / "1.jpg", 9)
+    second = run("--paths", project, "resize", "train-real")
+    assert "1 picture resized" in second.stdout and "2 already done" in second.stdout
