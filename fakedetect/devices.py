@@ -24,6 +24,11 @@ def choose_device() -> torch.device:
     return torch.device("cpu")
 
 
+def to_device(model: nn.Module) -> nn.Module:
+    """The model on the device of choice, laid out as the decoded pictures are: channels last."""
+    return model.to(choose_device(), memory_format=torch.channels_last)
+
+
 def choose_precision(setting: str, device: torch.device) -> torch.dtype:
     """float32 or bfloat16; 'auto' takes bfloat16 only where the hardware multiplies it.
 

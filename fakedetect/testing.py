@@ -9,7 +9,7 @@ from sklearn import metrics
 
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
-from fakedetect.devices import choose_device, predict_batches, softmax_fake
+from fakedetect.devices import predict_batches, softmax_fake, to_device
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
 from fakedetect.models import load_checkpoint
@@ -33,7 +33,7 @@ class Predictions:
 def predict(settings: Settings, console: Console, part: str) -> Predictions:
     """The chosen model's predictions on the resized folder 'train' or 'test'."""
     dataset = load_dataset(settings, part)
-    model = load_checkpoint(settings.recipe, settings.checkpoint).to(choose_device())
+    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
     samples: list[Sample] = []
     bad: list[Sample] = []
     p_fake: list[np.ndarray] = []

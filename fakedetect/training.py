@@ -19,10 +19,10 @@ from fakedetect.console import Console, Outcome, open_picture, plural
 from fakedetect.dataset import Dataset, Sample, load_batches, load_dataset, split_dataset
 from fakedetect.devices import (
     Normaliser,
-    choose_device,
     choose_precision,
     forward,
     predict_batches,
+    to_device,
 )
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
@@ -175,8 +175,7 @@ def train(settings: Settings, console: Console, overwrite: bool = False) -> Outc
         f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
         f"{len(val_samples):,}" + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
     )
-    device = choose_device()
-    model = build_model(settings.recipe, options.pretrained).to(device)
+    model = to_device(build_model(settings.recipe, options.pretrained))
     optimizer = getattr(torch.optim, settings.recipe.optimizer)(
         model.parameters(),
         lr=settings.recipe.learning_rate,
