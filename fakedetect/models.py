@@ -11,9 +11,10 @@ from torch import nn
 
 from fakedetect.errors import UserError
 from fakedetect.files import atomic_write
-from fakedetect.recipes import CLASSES, Recipe
+from fakedetect.recipes import CLASSES, RECIPES, Recipe
 
 SECONDS_TO_CONNECT = 3.0
+REFERENCE = frozenset(recipe.name for recipe in RECIPES)
 HEADS = ("fc.", "head.fc.", "head.", "classifier.")
 """Prefixes of the last layer's keys in torchvision's and timm's models."""
 
@@ -38,6 +39,10 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
                 "another shape). Give the weights of that model."
             )
         model.load_state_dict({key: kept[key] for key in kept if key in own}, strict=False)
+    if pretrained and recipe.name not in REFERENCE:
+        # timm's start of an EfficientNet's two-output head is so large that the first steps
+        # undo the pretrained layers; torch's own start of a Linear layer does not.
+        model.reset_classifier(len(CLASSES))
     return model
 
 
