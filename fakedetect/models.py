@@ -2,6 +2,7 @@
 
 import pickle
 import socket
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
@@ -131,7 +132,10 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is a Git LFS pointer, not the model. Run 'git lfs pull' where it came from."
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch warns of the pickle's protocol; the refusal below says what matters.
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if start.startswith((b"PK", b"\x80")) and "Unsupported" in str(error):
             raise UserError(f"{path} holds code, not only weights; it was not opened.") from None
