@@ -132,6 +132,7 @@ class Console:
 
     def _choose_fancy(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
         import questionary
+        from prompt_toolkit.filters import Condition
         from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
 
         question = questionary.select(
@@ -145,15 +146,27 @@ class Console:
         ours = KeyBindings()
         keys = {key for key, _ in choices}
 
+        # '7' and Enter must not run the highlighted entry where there is no 7: the Enter that
+        # follows an unknown key is answered as the wrong number that it was meant for.
+        refused = {"now": False, "before": False}
+
+        def next_key(_: Any) -> None:
+            refused["before"], refused["now"] = refused["now"], False
+
+        def remember(_: Any) -> None:
+            refused["now"] = True
+
         def refuse(event: Any) -> None:
             event.app.exit(result=INVALID)
 
         for character in "0123456789abcdefghijklmnopqrstuvwxyz":
             if character not in keys:
-                ours.add(character, eager=True)(refuse)
+                ours.add(character, eager=True)(remember)
+        ours.add("enter", eager=True, filter=Condition(lambda: refused["before"]))(refuse)
         ours.add("escape", eager=True)(lambda event: event.app.exit(result=BACK))
         ours.add("c-d", eager=True)(lambda event: event.app.exit(result=BACK))
         question.application.key_bindings = merge_key_bindings([question.application.key_bindings, ours])
+        question.application.key_processor.before_key_press += next_key
         question.application.ttimeoutlen = 0.05
         try:
             answer = question.unsafe_ask()
