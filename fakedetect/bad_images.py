@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.bad_list import existing_folders, read_bad_images, save_bad_images
+from fakedetect.bad_list import read_bad_images, save_bad_images
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.errors import UserError
+from fakedetect.folders import existing_folders
 from fakedetect.images import count_workers, find_fault, list_images, map_images
 from fakedetect.settings import FOLDERS, Settings
 

@@ -1,14 +1,12 @@
-"""The list of bad images, and which original folders there are: what several options ask."""
+"""The list of bad images, which several options ask."""
 
 import csv
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
-from fakedetect.console import Console
 from fakedetect.errors import UserError
 from fakedetect.files import write_text
-from fakedetect.settings import FOLDERS, Settings
+from fakedetect.settings import Settings
 
 
 def reasons_file(settings: Settings) -> Path:
@@ -42,21 +40,3 @@ def save_bad_images(settings: Settings, bad: dict[Path, str]) -> None:
     writer.writerows((str(path), reason) for path, reason in sorted(bad.items()))
     write_text(reasons_file(settings), table.getvalue())
     write_text(settings.bad_images, "".join(f"{path}\n" for path in sorted(bad)))
-
-
-def existing_folders(settings: Settings, folders: Sequence[str], console: Console) -> list[str]:
-    """The asked-for original folders that are there; the others are warned about.
-
-    Raises:
-        UserError: none of them is there.
-    """
-    chosen = [name for name in FOLDERS if name in folders]
-    missing = [name for name in chosen if not settings.original[name].is_dir()]
-    for name in missing:
-        console.warn(
-            f"There is no folder {settings.original[name]} ({name}). "
-            f"Put the pictures there or name their folder in {settings.file}."
-        )
-    if len(missing) == len(chosen):
-        raise UserError("No folder to work on. Without a data set, try the demo: python menu.py demo")
-    return [name for name in chosen if name not in missing]

@@ -13,15 +13,11 @@ from PIL import Image
 
 from fakedetect.bad_list import read_bad_images
 from fakedetect.errors import UserError
+from fakedetect.folders import class_folders, source_of
 from fakedetect.images import list_images, open_image, to_rgb_or_grey
 from fakedetect.settings import Settings
 
 SIZE = 224
-CLASS_FOLDERS = {
-    **dict.fromkeys(("fake", "resized_fake", "1_fake", "ai"), 0),
-    **dict.fromkeys(("real", "resized_real", "0_real", "nature"), 1),
-}
-"""Names of class folders in lower case, and the model's output that each stands for."""
 
 
 @dataclass(frozen=True)
@@ -58,25 +54,6 @@ class Batch:
         return len(self.samples) + len(self.bad)
 
 
-def _class_folders(folder: Path) -> list[tuple[Path, int]]:
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Resize first: python menu.py resize")
-    found = [
-        (path, CLASS_FOLDERS[path.name.lower()])
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and path.name.lower() in CLASS_FOLDERS
-    ]
-    for label, name in ((0, "fake"), (1, "real")):
-        folders = [path.name for path, number in found if number == label]
-        if not folders:
-            raise UserError(f"{folder} has no class folder '{name}'. Resize first: python menu.py resize")
-        if len(folders) > 1:
-            raise UserError(
-                f"{folder} has several folders for the class {name}: {', '.join(folders)}. Keep one."
-            )
-    return found
-
-
 def load_dataset(settings: Settings, part: str) -> Dataset:
     """The samples of the resized folder 'train' or 'test'.
 
@@ -87,7 +64,7 @@ def load_dataset(settings: Settings, part: str) -> Dataset:
     listed = set(read_bad_images(settings))
     samples: list[Sample] = []
     left_out = 0
-    for class_folder, label in _class_folders(folder):
+    for class_folder, label in class_folders(folder):
         original = settings.original[f"{part}-{('fake', 'real')[label]}"]
         paths = list_images(class_folder)
         if not paths:
@@ -97,8 +74,7 @@ def load_dataset(settings: Settings, part: str) -> Dataset:
             if path in listed or original / inside in listed:
                 left_out += 1
             else:
-                source = "" if inside.parent == Path() else inside.parent.as_posix()
-                samples.append(Sample(path, label, source))
+                samples.append(Sample(path, label, source_of(path, class_folder)))
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out)

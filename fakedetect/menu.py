@@ -44,6 +44,7 @@ class Option:
 SCAN = "fakedetect.bad_images:scan"
 RESIZE = "fakedetect.preprocessing:resize"
 TRAIN = "fakedetect.training:train"
+EXPLORE = "fakedetect.exploring:explore"
 TEST = "fakedetect.testing:run_test"
 FOLDER_ARGUMENT = Argument(
     "folders",
@@ -92,9 +93,25 @@ OPTIONS = (
         "resize",
         "write the 224 x 224 copies that training and testing use",
         RESIZE,
-        takes=(FOLDER_ARGUMENT,),
+        takes=(
+            FOLDER_ARGUMENT,
+            Argument(
+                "--align",
+                {
+                    "action": "store_true",
+                    "help": "write every copy as RGB JPEG of one quality, so that the file formats "
+                    "cannot give the classes away",
+                },
+            ),
+        ),
         title="Resize Menu",
-        entries=_by_folder(RESIZE, (Option("5", "all four folders", target=RESIZE),)),
+        entries=_by_folder(
+            RESIZE,
+            (
+                Option("5", "all four folders", target=RESIZE),
+                Option("6", "all four folders, aligned", target=RESIZE, arguments={"align": True}),
+            ),
+        ),
     ),
     Option(
         "3",
@@ -149,6 +166,28 @@ OPTIONS = (
         "write the chosen model into paths.toml",
         "fakedetect.choosing:choose_model",
         takes=(Argument("name", {"metavar": "MODEL", "help": "the model's name"}),),
+    ),
+    Option(
+        "5",
+        "Explore the dataset",
+        "explore",
+        "sizes, samples, a shortcut audit and duplicates, as tables and figures",
+        EXPLORE,
+        takes=(
+            Argument(
+                "--on",
+                {
+                    "choices": ("original", "resized"),
+                    "default": "original",
+                    "help": "the pictures as downloaded, or their copies (default: original)",
+                },
+            ),
+        ),
+        title="Explore Menu",
+        entries=(
+            Option("1", "original pictures", target=EXPLORE, arguments={"on": "original"}),
+            Option("2", "resized pictures", target=EXPLORE, arguments={"on": "resized"}),
+        ),
     ),
     Option(
         "9",

@@ -2,14 +2,16 @@
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.bad_list import existing_folders, read_bad_images
+from fakedetect.bad_list import read_bad_images
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.errors import UserError
-from fakedetect.files import atomic_write
+from fakedetect.files import atomic_write, write_text
+from fakedetect.folders import existing_folders
 from fakedetect.images import (
     count_workers,
     explain_fault,
@@ -23,12 +25,18 @@ from fakedetect.settings import FOLDERS, Settings
 SIZE = 224
 
 
+ALIGNED_QUALITY = 95
+MARK = ".aligned"
+"""A file of this name in a class folder says that its copies are aligned ones."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """A picture to copy, and where its copy goes."""
+    """A picture to copy, and where its copy goes; an aligned copy is RGB, JPEG, of one quality."""
 
     source: Path
     copy: Path
+    aligned: bool = False
 
 
 def output_folder(settings: Settings, name: str) -> Path:
@@ -63,21 +71,72 @@ def resize_image(job: Job) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_image(job.source) as opened:
-                image = to_rgb_or_grey(opened).resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+                image = to_rgb_or_grey(opened)
+            if job.aligned:
+                image = image.convert("RGB")
+            image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
             image.info.pop("transparency", None)
         Image.init()
         file_format = Image.registered_extensions()[job.copy.suffix.lower()]
         source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)
+    # Metadata and colour profile stay behind with one encoder; 4:4:4 keeps the colours' detail.
+    aligned = {"quality": ALIGNED_QUALITY, "subsampling": 0, "exif": b"", "icc_profile": None}
     with atomic_write(job.copy) as file:
-        image.save(file, format=file_format)
+        image.save(file, format=file_format, **(aligned if job.aligned else {}))
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
     return None
 
 
-def resize(settings: Settings, console: Console, folders: Sequence[str] = FOLDERS) -> Outcome:
-    """Copy the pictures of the asked-for original folders; those already done are passed over."""
+def _plain_jobs(paths: Sequence[Path], source: Path, target: Path) -> list[Job]:
+    return [Job(path, target / path.relative_to(source)) for path in paths]
+
+
+def _aligned_jobs(paths: Sequence[Path], source: Path, target: Path) -> list[Job]:
+    """All copies end in .jpg; where that makes two the same, they keep their whole names before it."""
+    wanted = [target / path.relative_to(source).with_suffix(".jpg") for path in paths]
+    counts = Counter(str(copy).lower() for copy in wanted)
+    return [
+        Job(
+            path,
+            copy if counts[str(copy).lower()] == 1 else copy.with_name(f"{path.name}.jpg"),
+            aligned=True,
+        )
+        for path, copy in zip(paths, wanted, strict=True)
+    ]
+
+
+def _plan(paths: Sequence[Path], source: Path, target: Path, align: bool) -> list[Job]:
+    """The jobs of a folder. Copies of the other kind, plain or aligned, make place first.
+
+    Otherwise a picture would have two copies, or an old one would count as done.
+    """
+    plain, aligned = (make(paths, source, target) for make in (_plain_jobs, _aligned_jobs))
+    mark = target / MARK
+    if target.is_dir() and mark.is_file() != align:
+        try:
+            for job in plain if align else aligned:
+                job.copy.unlink(missing_ok=True)
+            if align:
+                mark.touch()
+            else:
+                mark.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"Cannot replace the copies in {target}: {error.strerror}.") from None
+    elif align:
+        write_text(mark, "")
+    return aligned if align else plain
+
+
+def resize(
+    settings: Settings, console: Console, folders: Sequence[str] = FOLDERS, align: bool = False
+) -> Outcome:
+    """Copy the pictures of the asked-for original folders; those already done are passed over.
+
+    With `align`, every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
+    the classes can then not be told apart by their files.
+    """
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     listed = read_bad_images(settings)
@@ -91,7 +150,7 @@ def resize(settings: Settings, console: Console, folders: Sequence[str] = FOLDER
             )
         paths = list_images(source)
         good = [path for path in paths if path not in listed]
-        jobs = [Job(path, target / path.relative_to(source)) for path in good]
+        jobs = _plan(good, source, target, align)
         to_do = [job for job in jobs if not is_done(job)]
         results = map_images(resize_image, to_do, count_workers(settings.training.workers))
         failed = 0
@@ -101,6 +160,8 @@ def resize(settings: Settings, console: Console, folders: Sequence[str] = FOLDER
                 console.warn(f"left out: {job.source}: {reason}")
                 failed += 1
         line = f"{name}: {plural(len(to_do) - failed, 'picture')} resized into {target}"
+        if align:
+            line += f" (aligned: JPEG, quality {ALIGNED_QUALITY})"
         if skipped := len(jobs) - len(to_do):
             line += f", {skipped:,} already done"
         if bad := len(paths) - len(good) + failed:

@@ -43,6 +43,7 @@ class Settings:
     model_folders: Path
     bad_images: Path
     grad_cam: Path
+    explore: Path
     training: Training
     recipes: Mapping[str, Recipe]
 
@@ -251,7 +252,7 @@ def load_settings(path: Path) -> Settings:
     folder_keys = [name.replace("-", "_") for name in FOLDERS]
     _check_keys(file, original, "original", folder_keys)
     _check_keys(file, resized, "resized", ("train", "test"))
-    _check_keys(file, outputs, "outputs", ("model_folders", "bad_images", "grad_cam"))
+    _check_keys(file, outputs, "outputs", ("model_folders", "bad_images", "grad_cam", "explore"))
     recipes = {}
     trained = _training(file, training)
     for base in RECIPES:
@@ -286,6 +287,7 @@ def load_settings(path: Path) -> Settings:
         model_folders=folder(outputs, "outputs", "model_folders", "model_folders"),
         bad_images=folder(outputs, "outputs", "bad_images", "list_of_bad_images.txt"),
         grad_cam=folder(outputs, "outputs", "grad_cam", "grad-cam_images"),
+        explore=folder(outputs, "outputs", "explore", "explore"),
         training=trained,
         recipes=recipes,
     )
