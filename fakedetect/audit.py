@@ -65,7 +65,7 @@ def _table(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _say(name: str, phrase: str, holds: pd.Series, fake: pd.Series) -> Feature:
     of_fake, of_real = float(holds[fake].mean()), float(holds[~fake].mean())
-    verb = phrase.split()[0]
+    verb = "are" if phrase.startswith("are") else "do"
     says = f"{100 * of_fake:.0f} % of fake pictures {phrase}; {100 * of_real:.0f} % of real ones {verb}"
     return Feature(name, of_fake, of_real, says)
 

@@ -59,6 +59,10 @@ class Console:
         """A heading, to stdout."""
         self.show(self._paint(text, "1", sys.stdout))
 
+    def bold(self, text: str) -> str:
+        """Text that stands out in a result, where the terminal can show it."""
+        return self._paint(text, "1", sys.stdout)
+
     def note(self, text: str) -> None:
         """News of the work going on, to stderr, above a progress bar if there is one."""
         if self.quiet:
@@ -102,6 +106,14 @@ class Console:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
+
+    def ask(self, question: str) -> str | None:
+        """Ask for a line of text; None for Ctrl-C and at the end of input."""
+        try:
+            return input(f"{question}: ").strip()
+        except (EOFError, KeyboardInterrupt):
+            self.show("")
+            return None
 
     def choose(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
         """Let the user choose a numbered entry by number and Enter or by the arrow keys.

@@ -45,6 +45,7 @@ SCAN = "fakedetect.bad_images:scan"
 RESIZE = "fakedetect.preprocessing:resize"
 TRAIN = "fakedetect.training:train"
 EXPLORE = "fakedetect.exploring:explore"
+EXPLAIN = "fakedetect.explaining:explain"
 TEST = "fakedetect.testing:run_test"
 FOLDER_ARGUMENT = Argument(
     "folders",
@@ -188,6 +189,59 @@ OPTIONS = (
             Option("1", "original pictures", target=EXPLORE, arguments={"on": "original"}),
             Option("2", "resized pictures", target=EXPLORE, arguments={"on": "resized"}),
         ),
+    ),
+    Option(
+        "6",
+        "Explain a prediction",
+        "explain",
+        "draw where in a picture the model finds its evidence, and how far to believe the map",
+        EXPLAIN,
+        takes=(
+            Argument("images", {"nargs": "*", "metavar": "IMAGE", "help": "pictures to explain"}),
+            Argument(
+                "--layer",
+                {"metavar": "NAME", "help": "the layer for Grad-CAM (default: the model's last map)"},
+            ),
+            Argument(
+                "--class",
+                {
+                    "dest": "target",
+                    "choices": ("fake", "real"),
+                    "help": "the class to explain (default: the predicted one)",
+                },
+            ),
+            Argument(
+                "--method",
+                {
+                    "choices": ("grad-cam", "rollout"),
+                    "help": "default: Grad-CAM, and for a ViT Attention Rollout too",
+                },
+            ),
+            Argument(
+                "--sheet",
+                {
+                    "nargs": "?",
+                    "const": 24,
+                    "type": int,
+                    "metavar": "COUNT",
+                    "help": "a contact sheet of COUNT test pictures (default: 24) instead",
+                },
+            ),
+        ),
+        title="Explain Menu",
+        entries=(
+            Option("1", "a real test picture, by its number", target=EXPLAIN, arguments={"ask": "real"}),
+            Option("2", "a fake test picture, by its number", target=EXPLAIN, arguments={"ask": "fake"}),
+            Option("3", "any picture, by its path", target=EXPLAIN, arguments={"ask": "path"}),
+            Option("4", "contact sheet of test pictures", target=EXPLAIN, arguments={"sheet": 24}),
+        ),
+    ),
+    Option(
+        "7",
+        "Compare the models",
+        "compare",
+        "the tested models side by side: table, intervals, tests, figures, wrong answers",
+        "fakedetect.comparing:compare",
     ),
     Option(
         "9",

@@ -12,7 +12,7 @@ CLASSES = ("fake", "real")
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model and the values that it is trained with."""
+    """A model, the values that it is trained with, and the layer that Grad-CAM looks at."""
 
     name: str
     library: str
@@ -24,12 +24,17 @@ class Recipe:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     weights: Path | None = None
+    layer: str | None = None
 
 
 RECIPES = (
-    Recipe("resnet18", "torchvision", "resnet18", 256, "Adam", 5e-5),
-    Recipe("resnet50", "torchvision", "resnet50", 128, "Adam", 5e-5),
-    Recipe("vit_b_16", "timm", "vit_base_patch16_224", 96, "AdamW", 2e-5),
-    Recipe("convnext_v2_tiny", "timm", "convnextv2_tiny", 64, "AdamW", 2e-5),
-    Recipe("convnext_v2_base", "timm", "convnextv2_base", 32, "AdamW", 2e-5),
+    Recipe("resnet18", "torchvision", "resnet18", 256, "Adam", 5e-5, layer="layer4.1.conv2"),
+    Recipe("resnet50", "torchvision", "resnet50", 128, "Adam", 5e-5, layer="layer4.2.conv3"),
+    Recipe("vit_b_16", "timm", "vit_base_patch16_224", 96, "AdamW", 2e-5, layer="blocks.11.norm1"),
+    Recipe(
+        "convnext_v2_tiny", "timm", "convnextv2_tiny", 64, "AdamW", 2e-5, layer="stages.3.blocks.2.conv_dw"
+    ),
+    Recipe(
+        "convnext_v2_base", "timm", "convnextv2_base", 32, "AdamW", 2e-5, layer="stages.3.blocks.2.conv_dw"
+    ),
 )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +29,16 @@ class Predictions:
     predicted: np.ndarray
     bad: tuple[Sample, ...]
     left_out: int
+    parameters: int
+    images_per_second: float
 
 
 def predict(settings: Settings, console: Console, part: str) -> Predictions:
     """The chosen model's predictions on the resized folder 'train' or 'test'."""
     dataset = load_dataset(settings, part)
     model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    start = time.monotonic()
     samples: list[Sample] = []
     bad: list[Sample] = []
     p_fake: list[np.ndarray] = []
@@ -56,6 +61,8 @@ def predict(settings: Settings, console: Console, part: str) -> Predictions:
         np.concatenate(predicted),
         tuple(bad),
         dataset.left_out,
+        parameters,
+        len(samples) / (time.monotonic() - start),
     )
 
 
@@ -87,6 +94,8 @@ def _summarise(settings: Settings, part: str, found: Predictions) -> dict:
         "average_precision": (
             float(metrics.average_precision_score(is_fake, found.p_fake)) if both else None
         ),
+        "parameters": found.parameters,
+        "images_per_second": round(found.images_per_second, 2),
     }
 
 

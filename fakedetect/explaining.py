@@ -1,0 +1,287 @@
+"""Option 6: why the model answers as it does, as heat maps over pictures."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakedetect.console import Console, Outcome, open_picture
+from fakedetect.dataset import Sample, load_dataset, load_image
+from fakedetect.devices import Normaliser, to_device
+from fakedetect.errors import UserError
+from fakedetect.files import write_json
+from fakedetect.folders import class_folders
+from fakedetect.heatmaps import (
+    Faithfulness,
+    attention_rollout,
+    choose_layer,
+    find_layer,
+    grad_cam,
+    has_attention,
+    measure_faithfulness,
+    overlay,
+)
+from fakedetect.images import explain_fault, list_images
+from fakedetect.models import load_checkpoint
+from fakedetect.plots import Tile, draw_explanation, draw_sheet
+from fakedetect.recipes import CLASSES
+from fakedetect.settings import Settings
+
+METHODS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
+SHEET = 24
+SHEET_COLUMNS = 6
+AT_A_TIME = 8
+SEED = 42
+
+
+def _read(path: Path) -> np.ndarray:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name pictures, or use --sheet for many test pictures.")
+    if not path.exists():
+        raise UserError(f"There is no picture {path}. Check the name.")
+    try:
+        return load_image(path)
+    except Exception as error:
+        raise UserError(f"{path} cannot be used: {explain_fault(error, path)}.") from None
+
+
+def _to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
+    return normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+
+
+def _predict(model: nn.Module, normalise: Normaliser, images: np.ndarray) -> np.ndarray:
+    """Probabilities (B, 2) of images (B, 224, 224, 3) uint8."""
+    with torch.inference_mode():
+        logits = [
+            model(_to_input(normalise, images[start : start + AT_A_TIME])).cpu()
+            for start in range(0, len(images), AT_A_TIME)
+        ]
+    return torch.softmax(torch.cat(logits).double(), 1).numpy()
+
+
+def _load(settings: Settings) -> tuple[nn.Module, Normaliser]:
+    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint)).eval()
+    return model, Normaliser(settings.recipe, next(model.parameters()).device)
+
+
+def _layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked: str | None) -> str:
+    return asked or settings.recipe.layer or choose_layer(model, images)
+
+
+def find_by_number(settings: Settings, label: str, number: str) -> Path:
+    """A test picture by its class and number, under any extension.
+
+    The number is the whole name ('0101'), or else the digits at its end ('photo_0101').
+
+    Raises:
+        UserError: no picture has that number, or several have.
+    """
+    resized = settings.resized["test"]
+    if resized.is_dir():
+        folder = next(path for path, found in class_folders(resized) if CLASSES[found] == label)
+    else:
+        folder = settings.original[f"test-{label}"]
+    paths = list_images(folder)
+    found = [path for path in paths if path.stem == number]
+    if not found and number.isdecimal():
+        ends = [(re.search(r"\d+$", path.stem), path) for path in paths]
+        found = [path for end, path in ends if end and int(end[0]) == int(number)]
+    if not found:
+        some = ", ".join(path.stem for path in paths[:3])
+        raise UserError(f"No picture {number!r} in {folder}. Names there: {some or 'none'}, …")
+    if len(found) > 1:
+        some = ", ".join(str(path.relative_to(folder)) for path in found[:4])
+        raise UserError(f"Several pictures have the number {number}: {some}. Give the path of one.")
+    return found[0]
+
+
+def _next_figure(settings: Settings, image: Path) -> Path:
+    """The next free Figure_<n>_<model>_<image>.png."""
+    pattern = re.compile(rf"Figure_(\d+)_{re.escape(settings.model)}_.*\.png")
+    folder = settings.grad_cam
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    taken = [int(match[1]) for name in names if (match := pattern.fullmatch(name))]
+    stem = re.sub(r"[^\w.-]", "_", image.stem)[:60]
+    return folder / f"Figure_{max(taken, default=0) + 1}_{settings.model}_{stem}.png"
+
+
+def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
+    if faithfulness is None:
+        return ["  The map is empty: nothing in this layer speaks for that class."]
+    shares = "".join(f"{100 * share:7.0f} %" for share in faithfulness.shares)
+    hottest = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.drops)
+    elsewhere = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.random_drops)
+    gains = [a - b for a, b in zip(faithfulness.drops, faithfulness.random_drops, strict=True)]
+    better = sum(gains) / len(gains) > 0.01
+    return [
+        f"  Blurred out of the picture:       {shares}",
+        f"  p({name}) falls, hottest part:    {hottest}  percentage points",
+        f"  same size elsewhere, mean:        {elsewhere}",
+        "  The map points at what the answer rests on."
+        if better
+        else "  The marked part matters no more than others: do not read much into this map.",
+    ]
+
+
+def _explain_one(
+    settings: Settings,
+    console: Console,
+    model: nn.Module,
+    normalise: Normaliser,
+    path: Path,
+    layer: str | None,
+    target: str | None,
+    methods: Sequence[str],
+) -> str:
+    image = _read(path)
+    batch = _to_input(normalise, image[None])
+    probabilities = _predict(model, normalise, image[None])[0]
+    predicted = int(probabilities.argmax())
+    asked = CLASSES.index(target) if target else predicted
+    lines = [f"{path}: {CLASSES[predicted]}, probability {100 * probabilities[predicted]:.2f} %"]
+    for method in methods:
+        if method == "grad-cam":
+            name = _layer_name(settings, model, batch, layer)
+            found = find_layer(model, name)
+            heat = grad_cam(model, found, batch, torch.tensor([asked], device=batch.device))[0][0]
+            what = f"Grad-CAM at {name} for the class {CLASSES[asked]}"
+        else:
+            name = "all attention layers"
+            heat = attention_rollout(model, batch)[0]
+            what = "Attention Rollout over all layers (the same for both classes)"
+        faithfulness = measure_faithfulness(partial(_predict, model, normalise), image, heat, asked)
+        coloured, mixed = overlay(image, heat)
+        figure = _next_figure(settings, path)
+        title = (
+            f"{settings.model}, {path.name}: {CLASSES[predicted]} "
+            f"({100 * probabilities[predicted]:.1f} %)\n{what}"
+        )
+        tiles = [Tile(image, "picture"), Tile(coloured, "heat map"), Tile(mixed, "overlay")]
+        draw_explanation(tiles, title, figure)
+        write_json(
+            figure.with_suffix(".json"),
+            {
+                "image": str(path),
+                "model": settings.model,
+                "layer": name,
+                "method": METHODS[method],
+                "class": CLASSES[asked],
+                "predicted": CLASSES[predicted],
+                "p_fake": float(probabilities[0]),
+                "faithfulness": faithfulness
+                and {
+                    "measure": "fall of the class's probability, part blurred out",
+                    **asdict(faithfulness),
+                },
+            },
+        )
+        lines += [what, *_describe(faithfulness, CLASSES[asked]), f"  Figure: {figure}"]
+        if console.interactive:
+            open_picture(figure)
+    return "\n".join(lines)
+
+
+def _choose_samples(settings: Settings, count: int) -> list[Sample]:
+    """The same `count` test pictures every time, half of them fake."""
+    random = np.random.default_rng(SEED)
+    samples = load_dataset(settings, "test").samples
+    chosen: list[Sample] = []
+    for label, share in ((0, (count + 1) // 2), (1, count // 2)):
+        of_class = [sample for sample in samples if sample.label == label]
+        numbers = random.permutation(len(of_class))[:share]
+        chosen += [of_class[number] for number in sorted(numbers)]
+    return chosen
+
+
+def _draw_contact_sheet(
+    settings: Settings, console: Console, layer: str | None, method: str, count: int
+) -> str:
+    model, normalise = _load(settings)
+    tiles, name = [], ""
+    samples = _choose_samples(settings, count)
+    for sample in console.track(samples, len(samples), "heat maps"):
+        image = _read(sample.path)
+        batch = _to_input(normalise, image[None])
+        if method == "rollout":
+            heat, probabilities = (
+                attention_rollout(model, batch)[0],
+                _predict(model, normalise, image[None]),
+            )
+        else:
+            name = name or _layer_name(settings, model, batch, layer)
+            target = torch.tensor([-1], device=batch.device)
+            maps, logits = grad_cam(model, find_layer(model, name), batch, target)
+            heat, probabilities = maps[0], torch.softmax(logits.cpu().double(), 1).numpy()
+        predicted = int(probabilities[0].argmax())
+        verdict = f"{CLASSES[predicted]} {100 * probabilities[0, predicted]:.0f} %"
+        caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, taken for {verdict}"
+        tiles.append(Tile(overlay(image, heat)[1], caption, predicted != sample.label))
+    sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
+    title = f"{settings.model}: {METHODS[method]} of the predicted class (mistakes in red)"
+    draw_sheet(tiles, SHEET_COLUMNS, title, sheet)
+    if console.interactive:
+        open_picture(sheet)
+    wrong = sum(tile.wrong for tile in tiles)
+    return f"{len(tiles)} test pictures, {wrong} of them mistaken: {sheet}"
+
+
+def _ask_for(settings: Settings, console: Console, ask: str) -> Path | None:
+    if ask == "path":
+        answer = console.ask("Path of the picture")
+        return Path(answer.strip("'\"")).expanduser() if answer else None
+    answer = console.ask(f"Image number ({ask})")
+    return find_by_number(settings, ask, answer) if answer else None
+
+
+def explain(
+    settings: Settings,
+    console: Console,
+    images: Sequence[str] = (),
+    layer: str | None = None,
+    target: str | None = None,
+    method: str | None = None,
+    sheet: int | None = None,
+    ask: str | None = None,
+) -> Outcome:
+    """Draw heat maps of the chosen model's predictions and say how far to believe them.
+
+    Args:
+        images: paths of pictures.
+        layer: the layer for Grad-CAM by its name; the model's own otherwise.
+        target: the class to explain, 'fake' or 'real'; the predicted one otherwise.
+        method: a key of METHODS; Grad-CAM otherwise, and Attention Rollout too for a ViT.
+        sheet: draw a contact sheet of so many test pictures instead.
+        ask: ask for a picture: 'real' or 'fake' and its number, or 'path'.
+    """
+    if sheet is not None:
+        if sheet < 1:
+            raise UserError("--sheet needs a number of pictures from 1 up.")
+        return Outcome(_draw_contact_sheet(settings, console, layer, method or "grad-cam", sheet))
+    paths = [Path(image) for image in images]
+    if ask:
+        asked = _ask_for(settings, console, ask)
+        if asked is None:
+            return Outcome("No picture named.")
+        paths = [asked]
+    if not paths:
+        raise UserError("Name a picture to explain, or --sheet: python menu.py explain IMAGE …")
+    model, normalise = _load(settings)
+    methods = [method] if method else ["grad-cam", *(["rollout"] if has_attention(model) else [])]
+    failed = 0
+    for path in console.track(paths, len(paths), "explained") if len(paths) > 1 else paths:
+        try:
+            text = _explain_one(settings, console, model, normalise, path, layer, target, methods)
+            console.show(text)
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            console.fail(str(error))
+            failed += 1
+    if failed == len(paths):
+        raise UserError("None of the pictures could be explained.")
+    return Outcome("", 1 if failed else 0)
