@@ -45,7 +45,7 @@ def _read(path: Path) -> np.ndarray:
     if not path.exists():
         raise UserError(f"There is no picture {path}. Check the name.")
     try:
-        return load_image(path)
+        return load_image(path).copy()
     except Exception as error:
         raise UserError(f"{path} cannot be used: {explain_fault(error, path)}.") from None
 

@@ -66,7 +66,7 @@ def test_numbers_arrows_and_ctrl_c_in_a_real_terminal(project: Path) -> None:
         timeout=30,
     )
     child.expect("Main Menu.*Exit")
-    child.send("7\r")
+    child.send("x\r")
     child.expect("Please enter a valid choice.*Main Menu.*Exit")
     child.send("\x1b[B\r")
     child.expect("Resize Menu.*Back")
