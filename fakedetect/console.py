@@ -101,7 +101,7 @@ class Console:
         """Ask yes or no; anything but yes, and no terminal at all, is no."""
         if not self.interactive:
             return False
-        self._forget_typed_keys()
+        self.forget_typed_keys()
         try:
             return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
@@ -110,7 +110,12 @@ class Console:
     def ask(self, question: str) -> str | None:
         """Ask for a line of text; None for Ctrl-C and at the end of input."""
         try:
-            return input(f"{question}: ").strip()
+            if not self.fancy:
+                return input(f"{question}: ").strip()
+            # The menu may have read ahead; only prompt_toolkit sees keys that it holds back.
+            from prompt_toolkit import prompt
+
+            return prompt(f"{question}: ").strip()
         except (EOFError, KeyboardInterrupt):
             self.show("")
             return None
@@ -174,7 +179,9 @@ class Console:
         for character in "0123456789abcdefghijklmnopqrstuvwxyz":
             if character not in keys:
                 ours.add(character, eager=True)(remember)
-        ours.add("enter", eager=True, filter=Condition(lambda: refused["before"]))(refuse)
+        # Enter comes as a line feed where it was typed before the menu was there.
+        for enter in ("c-m", "c-j"):
+            ours.add(enter, eager=True, filter=Condition(lambda: refused["before"]))(refuse)
         ours.add("escape", eager=True)(lambda event: event.app.exit(result=BACK))
         ours.add("c-d", eager=True)(lambda event: event.app.exit(result=BACK))
         question.application.key_bindings = merge_key_bindings([question.application.key_bindings, ours])
@@ -191,8 +198,15 @@ class Console:
             return self._choose_fancy(title, choices)
         return answer
 
-    def _forget_typed_keys(self) -> None:
+    def forget_typed_keys(self) -> None:
         """Keys typed while a job ran must not answer the next question."""
+        if not self.interactive:
+            return
+        if self.fancy:
+            from prompt_toolkit.input import create_input
+            from prompt_toolkit.input.typeahead import clear_typeahead
+
+            clear_typeahead(create_input(sys.stdin))
         try:
             import termios
         except ImportError:

@@ -103,29 +103,34 @@ def find_exact(paths: Sequence[Path], sizes: Sequence[int]) -> list[Pair]:
     return pairs
 
 
+def _signs(hashes: Sequence[np.ndarray]) -> np.ndarray:
+    """Hashes (4,) uint64 as (N, 256) float32 of -1 and 1."""
+    return np.unpackbits(np.stack(hashes).view(np.uint8), axis=1).astype(np.float32) * 2 - 1
+
+
 def find_near(prints: Sequence[tuple[int, Fingerprint]]) -> list[Pair]:
     """All pairs of numbered pictures that look alike, mirrored or not, the nearest first."""
     if len(prints) < 2:
         return []
     numbers = [number for number, _ in prints]
-    bits = np.stack([print_.bits for _, print_ in prints])
-    mirrored = np.stack([print_.mirrored for _, print_ in prints])
+    bits = _signs([print_.bits for _, print_ in prints])
+    mirrored = _signs([print_.mirrored for _, print_ in prints])
     thumbnails = np.stack([print_.thumbnail for _, print_ in prints])
     pairs = []
     for start in range(0, len(prints), ROWS):
         rows = bits[start : start + ROWS]
         for others, flip in ((bits, False), (mirrored, True)):
-            distances = np.zeros((len(rows), len(bits) - start), np.uint16)
-            for word in range(bits.shape[1]):
-                distances += np.bitwise_count(rows[:, word, None] ^ others[None, start:, word])
-            for row, column in np.argwhere(distances <= MAX_DISTANCE):
+            # Equal bits add 1 to the product and unequal ones take 1 away, exactly; BLAS does this
+            # several times as fast as counting bits.
+            products = rows @ others[start:].T
+            for row, column in np.argwhere(products >= BITS - 2 * MAX_DISTANCE):
                 if column <= row:
                     continue
                 first, second = start + int(row), start + int(column)
                 view = thumbnails[second][:, ::-1] if flip else thumbnails[second]
                 apart = np.abs(thumbnails[first].astype(np.int16) - view).mean()
                 if apart <= MAX_DIFFERENCE:
-                    distance = int(distances[row, column])
+                    distance = (BITS - int(products[row, column])) // 2
                     pairs.append(Pair("near", numbers[first], numbers[second], distance))
     nearest: dict[tuple[int, int], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: pair.distance):

@@ -347,7 +347,7 @@ def run_menu(file: Path, model: str | None, console: Console) -> int:
             if not _run_submenu(option, settings, console):
                 return 0
         else:
-            if run_option(option, settings, console, option.arguments) == 0 and key == "4":
+            if _run_entry(option, settings, console) == 0 and key == "4":
                 model = None
 
 
@@ -364,7 +364,13 @@ def _run_submenu(parent: Option, settings: Settings, console: Console) -> bool:
         if key == BACK:
             return True
         option = next(option for option in parent.entries if option.key == key)
-        run_option(option, settings, console, option.arguments)
+        _run_entry(option, settings, console)
+
+
+def _run_entry(option: Option, settings: Settings, console: Console) -> int:
+    status = run_option(option, settings, console, option.arguments)
+    console.forget_typed_keys()
+    return status
 
 
 def _settings(file: Path, model: str | None) -> Settings:

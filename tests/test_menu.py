@@ -1,11 +1,13 @@
 """The menu through lines, through a real terminal, and its table against the documentation."""
 
+import io
 import os
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT, run
@@ -53,10 +55,9 @@ def test_a_failing_entry_leaves_the_menu_open(project: Path) -> None:
     assert "Traceback" not in result.stderr and "Goodbye" in result.stdout
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_numbers_arrows_and_ctrl_c_in_a_real_terminal(project: Path) -> None:
-    import pexpect
-
+def open_menu(project: Path) -> Any:
+    """The menu in a pseudo-terminal."""
+    pexpect = pytest.importorskip("pexpect")
     child = pexpect.spawn(
         sys.executable,
         [str(ROOT / "menu.py"), "--paths", str(project)],
@@ -65,9 +66,26 @@ def test_numbers_arrows_and_ctrl_c_in_a_real_terminal(project: Path) -> None:
         dimensions=(40, 100),
         timeout=30,
     )
+    child.logfile_read = io.StringIO()
     child.expect("Main Menu.*Exit")
-    child.send("x\r")
-    child.expect("Please enter a valid choice.*Main Menu.*Exit")
+    return child
+
+
+def close_menu(child: Any) -> None:
+    """Leave the main menu as a user does."""
+    child.send("0\r")
+    child.expect("Goodbye")
+    child.wait()
+    assert child.exitstatus == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_numbers_arrows_and_ctrl_c_in_a_real_terminal(project: Path) -> None:
+    child = open_menu(project)
+    # Enter comes as a line feed where the keys were typed before the menu was there.
+    for enter in "\r\n":
+        child.send(f"x{enter}")
+        child.expect("Please enter a valid choice.*Main Menu.*Exit")
     child.send("\x1b[B\r")
     child.expect("Resize Menu.*Back")
     child.send("\x03")
@@ -78,11 +96,20 @@ def test_numbers_arrows_and_ctrl_c_in_a_real_terminal(project: Path) -> None:
     child.expect("Train the model first.*Model Training Menu.*Back")
     child.send("0\r")
     child.expect("Main Menu.*Exit")
+    close_menu(child)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_keys_typed_before_a_job_ends_start_no_other(data: Path) -> None:
+    child = open_menu(data)
+    child.send("1\r")
+    child.expect("Bad Images Menu.*Back")
+    child.send("1\r2\r3\r")
+    child.expect("train-real: 20 pictures.*Bad Images Menu.*Back")
     child.send("0\r")
-    child.expect("Goodbye")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 0
+    child.expect("Main Menu.*Exit")
+    close_menu(child)
+    assert "train-fake: " not in child.logfile_read.getvalue()
 
 
 def test_importing_the_menu_loads_nothing_heavy() -> None:
