@@ -75,9 +75,9 @@ class Console:
         """A warning, to stderr."""
         self.note(self._paint(text, "33", sys.stderr))
 
-    def fail(self, text: str) -> None:
+    def fail(self, text: str, even_quiet: bool = False) -> None:
         """An error, to stderr."""
-        if not self.quiet:
+        if not self.quiet or even_quiet:
             print(self._paint(printable(text), "31", sys.stderr), file=sys.stderr, flush=True)
 
     def track(self, items: Iterable[T], total: int, label: str, batch: bool = False) -> Iterator[T]:

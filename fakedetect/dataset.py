@@ -1,23 +1,23 @@
 """Resized folders -> labelled samples -> batches; the train/validation split."""
 
-import threading
+import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
 from fakedetect.bad_list import read_bad_images
+from fakedetect.decoded import SIZE, DecodedPictures, load_image
 from fakedetect.errors import UserError
 from fakedetect.folders import class_folders, source_of
-from fakedetect.images import list_images, open_image, to_rgb_or_grey
+from fakedetect.images import list_images
 from fakedetect.settings import Settings
 
-SIZE = 224
+AHEAD = 3
+"""Batches that are loaded in advance; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,15 @@ class Dataset:
 class Batch:
     """Decoded pictures: images (B, 3, 224, 224) uint8, labels (B,) int64, and their samples.
 
-    `bad` are the samples that could not be decoded; they have no row in the tensors.
+    `bad` are the samples that could not be decoded; they have no row in the tensors. `places` are
+    those of the `samples` among all that were asked for.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     samples: tuple[Sample, ...]
     bad: tuple[Sample, ...]
+    places: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.samples) + len(self.bad)
@@ -99,52 +101,78 @@ def split_dataset(
     return list(train), list(validation)
 
 
-def load_image(path: Path) -> np.ndarray:
-    """A picture as (224, 224, 3) uint8; one of another size is resized.
+def cut_batches(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sample]]:
+    """The samples in batches, in their order; the last one may be smaller."""
+    return [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
 
-    Raises:
-        Exception: whatever its decoder raises.
+
+class _Loading:
+    """A batch that is being filled, by several threads at once (decoders release the lock)."""
+
+    def __init__(
+        self,
+        pool: Executor,
+        parts: int,
+        samples: Sequence[Sample],
+        decoded: DecodedPictures | None,
+        pin: bool,
+    ):
+        self.samples = samples
+        self.images = torch.empty((len(samples), SIZE, SIZE, 3), dtype=torch.uint8, pin_memory=pin)
+        pixels = self.images.numpy()
+
+        def fill(rows: range) -> list[int]:
+            """The rows whose pictures cannot be decoded."""
+            bad = []
+            for row in rows:
+                path = samples[row].path
+                try:
+                    if decoded is None:
+                        pixels[row] = load_image(path)
+                    elif path in decoded.rows:
+                        pixels[row] = decoded.pixels[decoded.rows[path]]
+                    else:
+                        bad.append(row)
+                except Exception:
+                    bad.append(row)
+            return bad
+
+        self.parts = [pool.submit(fill, range(part, len(samples), parts)) for part in range(parts)]
+
+    def finish(self) -> Batch:
+        bad = {row for part in self.parts for row in part.result()}
+        rows = [row for row in range(len(self.samples)) if row not in bad]
+        images = self.images[rows] if bad else self.images
+        good = tuple(self.samples[row] for row in rows)
+        labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
+        left = tuple(self.samples[row] for row in sorted(bad))
+        return Batch(images.permute(0, 3, 1, 2), labels, good, left, tuple(rows))
+
+
+def load_batches(
+    batches: Iterable[Sequence[Sample]],
+    workers: int,
+    decoded: DecodedPictures | None = None,
+    pin: bool = False,
+) -> Iterator[Batch]:
+    """Load batches of samples in their order, AHEAD of them in advance.
+
+    Args:
+        batches: the samples of each batch.
+        workers: threads.
+        decoded: where their pixels are already; decoded from the files otherwise.
+        pin: put the images where a GPU can fetch them by itself.
     """
-    with open_image(path) as opened:
-        image = to_rgb_or_grey(opened).convert("RGB")
-    if image.size != (SIZE, SIZE):
-        image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    return np.asarray(image)
-
-
-def _load_batch(samples: Sequence[Sample]) -> Batch:
-    good: list[Sample] = []
-    bad: list[Sample] = []
-    images = np.empty((len(samples), SIZE, SIZE, 3), np.uint8)
-    for sample in samples:
-        try:
-            images[len(good)] = load_image(sample.path)
-            good.append(sample)
-        except Exception:
-            bad.append(sample)
-    tensor = torch.from_numpy(images[: len(good)]).permute(0, 3, 1, 2)
-    labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
-    return Batch(tensor, labels, tuple(good), tuple(bad))
-
-
-def load_batches(samples: Sequence[Sample], batch_size: int, workers: int) -> Iterator[Batch]:
-    """Batches in the order of the samples, read ahead by threads (decoders release the lock)."""
-    chunks = iter(samples[start : start + batch_size] for start in range(0, len(samples), batch_size))
-    stop = threading.Event()
-
-    def load(chunk: Sequence[Sample]) -> Batch | None:
-        return None if stop.is_set() else _load_batch(chunk)
-
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = deque(
-            pool.submit(load, chunk) for _, chunk in zip(range(workers + 1), chunks, strict=False)
+    waiting = iter(batches)
+    pool = ThreadPoolExecutor(workers)
+    try:
+        loading = deque(
+            _Loading(pool, workers, samples, decoded, pin) for samples in itertools.islice(waiting, AHEAD)
         )
-        try:
-            while ahead:
-                batch = ahead.popleft().result()
-                if (chunk := next(chunks, None)) is not None:
-                    ahead.append(pool.submit(load, chunk))
-                if batch is not None:
-                    yield batch
-        finally:
-            stop.set()
+        while loading:
+            batch = loading.popleft().finish()
+            for samples in itertools.islice(waiting, 1):
+                loading.append(_Loading(pool, workers, samples, decoded, pin))
+            yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -8,17 +8,23 @@ import torch
 from torch import nn
 
 from fakedetect.console import Console
-from fakedetect.dataset import Batch, Sample, load_batches
+from fakedetect.dataset import Batch, Sample, cut_batches, load_batches
+from fakedetect.decoded import SIZE, DecodedPictures
 from fakedetect.errors import UserError
-from fakedetect.images import count_workers
 from fakedetect.recipes import Recipe
 from fakedetect.settings import Settings
+from fakedetect.workers import count_workers
+
+LEAST_INTENSITY = 60.0
+"""Below it, training in bfloat16 was between 0.7 and 1.5 times as fast as in float32 (EfficientNets,
+MobileNets, ConvNeXtV2-Atto, RegNetY-800MF); above it, 1.4 to 2.6 times (the reference's five, Swin,
+DenseNet121, ViT-Tiny): two cores with AMX, batches of 8, both with channels last."""
 
 
 def choose_device() -> torch.device:
     """CUDA where there is one, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
-        return torch.device("cuda")
+        return torch.device("cuda", torch.cuda.current_device())
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
@@ -29,23 +35,52 @@ def to_device(model: nn.Module) -> nn.Module:
     return model.to(choose_device(), memory_format=torch.channels_last)
 
 
-def choose_precision(setting: str, device: torch.device) -> torch.dtype:
-    """float32 or bfloat16; 'auto' takes bfloat16 only where the hardware multiplies it.
+def choose_precision(setting: str, model: nn.Module) -> torch.dtype:
+    """float32 or bfloat16, for a model on its device.
+
+    'auto' takes bfloat16 where the hardware multiplies it. On a CPU that is not enough: outside
+    matrix products bfloat16 is no faster, so there the model has to do LEAST_INTENSITY of them.
 
     Raises:
         UserError: bf16 was asked for on a device that cannot do it.
     """
-    if setting == "fp32":
-        return torch.float32
-    if device.type == "cuda":
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device.type == "cpu":
-        has_bf16 = _cpu_has_bf16()
-    else:
-        has_bf16 = False
+    device = next(model.parameters()).device
     if setting == "bf16" and device.type == "mps":
         raise UserError('precision = "bf16" is not available on this device. Use "auto" or "fp32".')
-    return torch.bfloat16 if has_bf16 or setting == "bf16" else torch.float32
+    if setting == "auto":
+        if device.type == "cuda":
+            faster = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            faster = device.type == "cpu" and _cpu_has_bf16() and _intensity(model) >= LEAST_INTENSITY
+        setting = "bf16" if faster else "fp32"
+    return torch.bfloat16 if setting == "bf16" else torch.float32
+
+
+def _intensity(model: nn.Module) -> float:
+    """Multiplications in matrix products (full convolutions among them) per value that a layer gives."""
+    products = values = 0
+
+    def count(layer: nn.Module, _: tuple, output: object) -> None:
+        nonlocal products, values
+        if not isinstance(output, torch.Tensor):
+            return
+        values += output.numel()
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            products += output.numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Linear):
+            products += output.numel() * layer.in_features
+
+    leaves = [layer for layer in model.modules() if not any(True for _ in layer.children())]
+    hooks = [layer.register_forward_hook(count) for layer in leaves]
+    training = model.training
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, SIZE, SIZE))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return products / max(values, 1)
 
 
 def _cpu_has_bf16() -> bool:
@@ -76,15 +111,24 @@ def forward(model: nn.Module, images: torch.Tensor, dtype: torch.dtype) -> torch
 
 
 def predict_batches(
-    settings: Settings, console: Console, model: nn.Module, samples: Sequence[Sample], label: str
+    settings: Settings,
+    console: Console,
+    model: nn.Module,
+    dtype: torch.dtype,
+    samples: Sequence[Sample],
+    label: str,
+    decoded: DecodedPictures | None = None,
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Yield each batch with its logits (B, 2) on the CPU; no augmentation, no shuffling."""
     device = next(model.parameters()).device
-    dtype = choose_precision(settings.training.precision, device)
     normalise = Normaliser(settings.recipe, device)
-    workers = count_workers(settings.training.workers)
     model.eval()
-    batches = load_batches(samples, settings.recipe.batch_size, workers)
+    batches = load_batches(
+        cut_batches(samples, settings.recipe.batch_size),
+        count_workers(settings.training.workers),
+        decoded,
+        pin=device.type == "cuda",
+    )
     for batch in console.track(batches, len(samples), label, batch=True):
         with torch.inference_mode():
             if not batch.samples:

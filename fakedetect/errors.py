@@ -3,3 +3,7 @@
 
 class UserError(Exception):
     """Bad input, told in one line: what is wrong, where, and what to do next."""
+
+
+class ProcessError(UserError):
+    """What one process of several has met, while the others may not know."""

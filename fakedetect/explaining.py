@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from fakedetect.console import Console, Outcome, open_picture
-from fakedetect.dataset import Sample, load_dataset, load_image
+from fakedetect.dataset import Sample, load_dataset
+from fakedetect.decoded import load_image
 from fakedetect.devices import Normaliser, to_device
 from fakedetect.errors import UserError
 from fakedetect.files import write_json

@@ -14,11 +14,12 @@ from fakedetect.duplicates import Pair, find_exact, find_near, fingerprint
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
 from fakedetect.folders import class_folders, existing_folders, source_of
-from fakedetect.images import count_workers, list_images, map_images, open_image, to_rgb_or_grey
+from fakedetect.images import list_images, open_image, to_rgb_or_grey
 from fakedetect.picture_facts import PictureFacts, read_facts
 from fakedetect.plots import Tile, draw_counts, draw_histograms, draw_sheet
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import FOLDERS, Settings
+from fakedetect.workers import count_workers, map_images
 
 SAMPLES = 6
 MOST_SOURCES = 8
@@ -82,8 +83,7 @@ def _read_all(settings: Settings, console: Console, places: Sequence[Place]) -> 
         if isinstance(facts, PictureFacts):
             rows.append({**asdict(place), **asdict(facts), "reason": ""})
         else:
-            reason = facts if isinstance(facts, str) else "its decoder crashed"
-            rows.append({**asdict(place), **empty, "reason": reason})
+            rows.append({**asdict(place), **empty, "reason": facts})
     frame = pd.DataFrame(rows)
     sizes = ["width", "height", "bytes", "jpeg_quality"]
     frame[sizes] = frame[sizes].astype("Float64").astype("Int64")
@@ -188,9 +188,8 @@ def _find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) -
     results = map_images(fingerprint, list(numbers), count_workers(settings.training.workers))
     prints = {}
     for path, result in console.track(results, len(numbers), "duplicates"):
-        if isinstance(result, str | Exception):
-            reason = result if isinstance(result, str) else "its decoder crashed"
-            console.warn(f"not compared: {path}: {reason}")
+        if isinstance(result, str):
+            console.warn(f"not compared: {path}: {result}")
         else:
             prints[numbers[path]] = result
     return exact + find_near(sorted(prints.items()))

@@ -12,8 +12,11 @@ from fakedetect.errors import UserError
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     """Open a binary file that takes the place of `path` only when the block ends well.
+
+    A `durable` file is on the disk before it takes that place, and so whole even after a power cut;
+    waiting for the disk is slow where many files are written.
 
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
@@ -23,8 +26,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         beside.replace(path)
     except OSError as error:
         raise UserError(

@@ -1,14 +1,10 @@
-"""Which files are pictures, how they are listed and opened safely, work spread over cores."""
+"""Which files are pictures, how they are listed and opened safely."""
 
-import multiprocessing
 import os
-import signal
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fakedetect.errors import UserError
 
@@ -23,9 +19,6 @@ MAX_PIXELS = 500_000_000
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
 """What a file may really hold: Pillow's other readers are never started on it."""
-
-FEW = 64
-"""Starting processes takes longer than this many pictures do."""
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -83,16 +76,29 @@ def open_image(path: Path) -> "Image.Image":
     return image
 
 
+def _load_small(image: "Image.Image") -> None:
+    # A JPEG decoded at an eighth of its size is still read and checked to its end.
+    image.draft(None, (1, 1))
+    image.load()
+
+
 def find_fault(path: Path) -> str | None:
     """Why a picture cannot be used, or None for a good one. Never raises for a file's content."""
+    from PIL import ImageFile
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # verify() sees a flipped byte in a PNG, a full decode a cut JPEG; neither sees both.
             with open_image(path) as image:
-                image.verify()
-            with open_image(path) as image:
-                image.load()
+                verifies = type(image).verify is not ImageFile.ImageFile.verify
+                if verifies:
+                    image.verify()
+                else:
+                    _load_small(image)
+            if verifies:
+                with open_image(path) as image:
+                    image.load()
     except Exception as error:
         return explain_fault(error, path)
     return None
@@ -100,6 +106,8 @@ def find_fault(path: Path) -> str | None:
 
 def explain_fault(error: Exception, path: Path) -> str:
     """A decoder's error as one line without the path."""
+    if isinstance(error, MemoryError):
+        return "needs too much memory"
     text = " ".join(str(error).replace(repr(str(path)), "").replace(str(path), "").split())
     if text.startswith("cannot identify image file"):
         return "not a picture (no known format)"
@@ -145,66 +153,3 @@ def to_rgb_or_grey(image: "Image.Image") -> "Image.Image":
             white = Image.new("RGBA", layer.size, "white")
             return Image.alpha_composite(white, layer).convert("RGB")
     return image if image.mode in ("RGB", "L") else image.convert("RGB")
-
-
-def count_workers(setting: int | None) -> int:
-    """How many processes or threads read pictures: the setting, or one a core that we may use."""
-    if setting:
-        return setting
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    # Ctrl-C reaches the whole process group; only the parent answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def map_images(
-    function: Callable[[Any], Any], items: Iterable[Any], workers: int
-) -> Iterator[tuple[Any, Any]]:
-    """Yield (item, function(item)) as they are done, over `workers` processes.
-
-    `function` and the items must be importable and picklable. A process that dies gives a
-    BrokenProcessPool as that item's result, and the others go on.
-    """
-    items = list(items)
-    if workers <= 1 or len(items) < FEW:
-        for item in items:
-            yield item, function(item)
-        return
-    done: set[int] = set()
-    try:
-        for number, result in _spread(function, list(enumerate(items)), workers):
-            done.add(number)
-            yield items[number], result
-    except BrokenProcessPool:
-        # One at a time, each in a fresh process if need be, so that only the culprit is named.
-        for number, item in enumerate(items):
-            if number not in done:
-                try:
-                    result = next(iter(_spread(function, [(number, item)], 1)))[1]
-                except BrokenProcessPool as error:
-                    result = error
-                yield item, result
-
-
-def _spread(
-    function: Callable[[Any], Any], numbered: list[tuple[int, Any]], workers: int
-) -> Iterator[tuple[int, Any]]:
-    # Threads of torch and a fork do not mix, so processes start afresh.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    waiting = iter(numbered)
-    running = {}
-    try:
-        while True:
-            while len(running) < workers * 8 and (entry := next(waiting, None)):
-                running[pool.submit(function, entry[1])] = entry[0]
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -2,14 +2,16 @@
 
 import argparse
 import importlib
+import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fakedetect.console import BACK, Console, Outcome
-from fakedetect.errors import UserError
+from fakedetect.errors import ProcessError, UserError
 from fakedetect.overview import describe
 from fakedetect.settings import FOLDERS, Settings, load_settings
 
@@ -55,6 +57,10 @@ FOLDER_ARGUMENT = Argument(
         "help": f"any of {', '.join(FOLDERS)} (default: all four)",
     },
 )
+SHARD_ARGUMENT = Argument(
+    "--shard",
+    {"metavar": "K/N", "help": "do the Kth of N shares only, as one job of N on a cluster"},
+)
 
 
 def _by_folder(target: str, also: tuple[Option, ...] = ()) -> tuple[Option, ...]:
@@ -72,7 +78,7 @@ OPTIONS = (
         "scan",
         "find the pictures that cannot be used and list them with the reason",
         SCAN,
-        takes=(FOLDER_ARGUMENT,),
+        takes=(FOLDER_ARGUMENT, SHARD_ARGUMENT),
         title="Bad Images Menu",
         entries=_by_folder(
             SCAN,
@@ -104,6 +110,15 @@ OPTIONS = (
                     "cannot give the classes away",
                 },
             ),
+            Argument(
+                "--fast",
+                {
+                    "action": "store_true",
+                    "help": "decode large JPEGs at a smaller size: several times as fast, and nearly the "
+                    "same pixels",
+                },
+            ),
+            SHARD_ARGUMENT,
         ),
         title="Resize Menu",
         entries=_by_folder(
@@ -111,6 +126,7 @@ OPTIONS = (
             (
                 Option("5", "all four folders", target=RESIZE),
                 Option("6", "all four folders, aligned", target=RESIZE, arguments={"align": True}),
+                Option("7", "all four folders, fast", target=RESIZE, arguments={"fast": True}),
             ),
         ),
     ),
@@ -293,7 +309,7 @@ def run_option(option: Option, settings: Settings, console: Console, arguments: 
             return _run_demo(settings, console)
         return outcome.status
     except UserError as error:
-        console.fail(str(error))
+        console.fail(str(error), even_quiet=isinstance(error, ProcessError))
         return 2
     except KeyboardInterrupt:
         console.fail("Stopped. What was finished is kept.")
@@ -378,16 +394,35 @@ def _settings(file: Path, model: str | None) -> Settings:
     return settings.with_model(model) if model else settings
 
 
+class _Ended(SystemExit):
+    """The terminal was closed, or the program was told to end."""
+
+    code: int
+
+
 def _hang_up(number: int, frame: Any) -> None:
-    raise SystemExit(128 + number)
+    raise _Ended(128 + number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit code."""
+    code = _run(arguments)
+    if "RANK" in os.environ:
+        # Threads of gloo can outlive its group and abort the interpreter's own ending, once in some
+        # dozens of runs, after all is done (PyTorch's pull request 179291 describes it).
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = vars(build_parser().parse_args(arguments))
-    if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, _hang_up)
-    console = Console()
+    for name in ("SIGHUP", "SIGTERM"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _hang_up)
+    # Of several processes that torchrun has started, the first one talks.
+    console = Console(quiet=os.environ.get("RANK", "0") != "0")
     file = given.pop("paths", Path(__file__).resolve().parent.parent / "paths.toml")
     model = given.pop("model", None)
     command = given.pop("command")
@@ -404,3 +439,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except _Ended as end:
+        if end.code == 128 + signal.SIGTERM:
+            together = " (another process of this run may have ended)" if "RANK" in os.environ else ""
+            console.fail(f"Stopped from outside{together}. What was finished is kept.")
+        return end.code

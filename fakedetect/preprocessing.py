@@ -12,31 +12,37 @@ from fakedetect.console import Console, Outcome, plural
 from fakedetect.errors import UserError
 from fakedetect.files import atomic_write, write_text
 from fakedetect.folders import existing_folders
-from fakedetect.images import (
-    count_workers,
-    explain_fault,
-    list_images,
-    map_images,
-    open_image,
-    to_rgb_or_grey,
-)
+from fakedetect.images import explain_fault, list_images, open_image, to_rgb_or_grey
 from fakedetect.settings import FOLDERS, Settings
+from fakedetect.shards import parse_shard
+from fakedetect.workers import count_workers, map_images
 
 SIZE = 224
-
-
 ALIGNED_QUALITY = 95
-MARK = ".aligned"
-"""A file of this name in a class folder says that its copies are aligned ones."""
+MARKS = (".aligned", ".fast")
+"""A file of such a name in a class folder says of what kind its copies are; plain ones have none."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How copies are made: `aligned` ones are RGB JPEG of one quality, `fast` ones nearly the plain."""
+
+    aligned: bool = False
+    fast: bool = False
+
+    @property
+    def marks(self) -> set[str]:
+        """The names of MARKS that say so."""
+        return {mark for mark, wanted in zip(MARKS, (self.aligned, self.fast), strict=True) if wanted}
 
 
 @dataclass(frozen=True)
 class Job:
-    """A picture to copy, and where its copy goes; an aligned copy is RGB, JPEG, of one quality."""
+    """A picture to copy, and where its copy goes."""
 
     source: Path
     copy: Path
-    aligned: bool = False
+    kind: Kind = Kind()
 
 
 def output_folder(settings: Settings, name: str) -> Path:
@@ -71,10 +77,14 @@ def resize_image(job: Job) -> str | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_image(job.source) as opened:
+                if job.kind.fast:
+                    # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
+                    opened.draft(None, (2 * SIZE, 2 * SIZE))
                 image = to_rgb_or_grey(opened)
-            if job.aligned:
+            if job.kind.aligned:
                 image = image.convert("RGB")
-            image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+            gap = 2.0 if job.kind.fast else None
+            image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=gap)
             image.info.pop("transparency", None)
         Image.init()
         file_format = Image.registered_extensions()[job.copy.suffix.lower()]
@@ -83,63 +93,82 @@ def resize_image(job: Job) -> str | None:
         return explain_fault(error, job.source)
     # Metadata and colour profile stay behind with one encoder; 4:4:4 keeps the colours' detail.
     aligned = {"quality": ALIGNED_QUALITY, "subsampling": 0, "exif": b"", "icc_profile": None}
-    with atomic_write(job.copy) as file:
-        image.save(file, format=file_format, **(aligned if job.aligned else {}))
+    with atomic_write(job.copy, durable=False) as file:
+        image.save(file, format=file_format, **(aligned if job.kind.aligned else {}))
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
     return None
 
 
-def _plain_jobs(paths: Sequence[Path], source: Path, target: Path) -> list[Job]:
-    return [Job(path, target / path.relative_to(source)) for path in paths]
+def _plain_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
+    return [Job(path, target / path.relative_to(source), kind) for path in paths]
 
 
-def _aligned_jobs(paths: Sequence[Path], source: Path, target: Path) -> list[Job]:
+def _aligned_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
     """All copies end in .jpg; where that makes two the same, they keep their whole names before it."""
     wanted = [target / path.relative_to(source).with_suffix(".jpg") for path in paths]
     counts = Counter(str(copy).lower() for copy in wanted)
     return [
-        Job(
-            path,
-            copy if counts[str(copy).lower()] == 1 else copy.with_name(f"{path.name}.jpg"),
-            aligned=True,
-        )
+        Job(path, copy if counts[str(copy).lower()] == 1 else copy.with_name(f"{path.name}.jpg"), kind)
         for path, copy in zip(paths, wanted, strict=True)
     ]
 
 
-def _plan(paths: Sequence[Path], source: Path, target: Path, align: bool) -> list[Job]:
-    """The jobs of a folder. Copies of the other kind, plain or aligned, make place first.
+def _present_marks(target: Path) -> set[str]:
+    return {mark for mark in MARKS if (target / mark).is_file()}
+
+
+def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared: bool) -> list[Job]:
+    """The jobs of a folder. Copies of another kind make place first.
 
     Otherwise a picture would have two copies, or an old one would count as done.
+
+    Raises:
+        UserError: they cannot; or the folder is `shared` with other shards, which may be writing.
     """
-    plain, aligned = (make(paths, source, target) for make in (_plain_jobs, _aligned_jobs))
-    mark = target / MARK
-    if target.is_dir() and mark.is_file() != align:
-        try:
-            for job in plain if align else aligned:
+    plain, aligned = (make(paths, source, target, kind) for make in (_plain_jobs, _aligned_jobs))
+    jobs = aligned if kind.aligned else plain
+    if not kind.marks and not target.is_dir():
+        return jobs
+    try:
+        if _present_marks(target) != kind.marks:
+            if shared and target.is_dir() and list_images(target) and _present_marks(target) != kind.marks:
+                raise UserError(
+                    f"{target} holds copies of another kind. Remove that folder before the shards start."
+                )
+            for job in () if shared else (*plain, *aligned):
                 job.copy.unlink(missing_ok=True)
-            if align:
-                mark.touch()
-            else:
-                mark.unlink(missing_ok=True)
-        except OSError as error:
-            raise UserError(f"Cannot replace the copies in {target}: {error.strerror}.") from None
-    elif align:
-        write_text(mark, "")
-    return aligned if align else plain
+            for mark in MARKS:
+                if mark in kind.marks:
+                    write_text(target / mark, "")
+                else:
+                    (target / mark).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot replace the copies in {target}: {error.strerror}.") from None
+    return jobs
 
 
 def resize(
-    settings: Settings, console: Console, folders: Sequence[str] = FOLDERS, align: bool = False
+    settings: Settings,
+    console: Console,
+    folders: Sequence[str] = FOLDERS,
+    align: bool = False,
+    fast: bool = False,
+    shard: str | None = None,
 ) -> Outcome:
     """Copy the pictures of the asked-for original folders; those already done are passed over.
 
-    With `align`, every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
-    the classes can then not be told apart by their files.
+    Args:
+        folders: any of FOLDERS.
+        align: every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
+            the classes can then not be told apart by their files.
+        fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
+        shard: 'k/n' to copy a share only.
     """
+    share = parse_shard(shard)
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     listed = read_bad_images(settings)
+    kind = Kind(align, fast)
     lines = []
     for name in existing:
         source, target = settings.original[name], output_folder(settings, name)
@@ -150,16 +179,16 @@ def resize(
             )
         paths = list_images(source)
         good = [path for path in paths if path not in listed]
-        jobs = _plan(good, source, target, align)
+        jobs = share.share(_plan(good, source, target, kind, share.count > 1))
         to_do = [job for job in jobs if not is_done(job)]
         results = map_images(resize_image, to_do, count_workers(settings.training.workers))
         failed = 0
-        for job, fault in console.track(results, len(to_do), name):
-            if fault is not None:
-                reason = fault if isinstance(fault, str) else "its decoder crashed"
+        for job, reason in console.track(results, len(to_do), name):
+            if reason is not None:
                 console.warn(f"left out: {job.source}: {reason}")
                 failed += 1
-        line = f"{name}: {plural(len(to_do) - failed, 'picture')} resized into {target}"
+        line = f"{name}{f' (shard {share})' if shard else ''}: "
+        line += f"{plural(len(to_do) - failed, 'picture')} resized into {target}"
         if align:
             line += f" (aligned: JPEG, quality {ALIGNED_QUALITY})"
         if skipped := len(jobs) - len(to_do):

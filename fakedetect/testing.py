@@ -2,19 +2,22 @@
 
 import csv
 import io
+import itertools
 import time
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from sklearn import metrics
 
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
-from fakedetect.devices import predict_batches, softmax_fake, to_device
+from fakedetect.devices import choose_precision, predict_batches, softmax_fake, to_device
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
 from fakedetect.models import load_checkpoint
 from fakedetect.plots import draw_confusion_matrix
+from fakedetect.processes import Group, join_group
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import Settings
 
@@ -33,36 +36,36 @@ class Predictions:
     images_per_second: float
 
 
-def predict(settings: Settings, console: Console, part: str) -> Predictions:
-    """The chosen model's predictions on the resized folder 'train' or 'test'."""
+def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
+    """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
     dataset = load_dataset(settings, part)
     model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
+    dtype = choose_precision(settings.training.precision, model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     start = time.monotonic()
-    samples: list[Sample] = []
+    own = group.share(dataset.samples)
+    found: list[tuple[Sample, np.ndarray]] = []
     bad: list[Sample] = []
-    p_fake: list[np.ndarray] = []
-    predicted: list[np.ndarray] = []
-    for batch, logits in predict_batches(settings, console, model, dataset.samples, part):
-        samples += batch.samples
+    for batch, logits in predict_batches(settings, console, model, dtype, own, part):
+        found += zip(batch.samples, logits.numpy(), strict=True)
         bad += batch.bad
-        p_fake.append(softmax_fake(logits))
-        predicted.append(logits.argmax(1).numpy())
-    if not samples:
+    places = {sample.path: place for place, sample in enumerate(dataset.samples)}
+    everything = sorted(itertools.chain(*group.gather(found)), key=lambda pair: places[pair[0].path])
+    all_bad = sorted(itertools.chain(*group.gather(bad)), key=lambda sample: places[sample.path])
+    if not everything:
         raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
-    probabilities = np.concatenate(p_fake)
-    if not np.isfinite(probabilities).all():
+    all_logits = torch.from_numpy(np.stack([logits for _, logits in everything]))
+    if not torch.isfinite(all_logits).all():
         raise UserError(f"{settings.checkpoint} answers with NaN: its weights are damaged. Train again.")
-    labels = np.array([sample.label for sample in samples])
     return Predictions(
-        tuple(samples),
-        probabilities,
-        labels,
-        np.concatenate(predicted),
-        tuple(bad),
+        tuple(sample for sample, _ in everything),
+        softmax_fake(all_logits),
+        np.array([sample.label for sample, _ in everything]),
+        all_logits.argmax(1).numpy(),
+        tuple(all_bad),
         dataset.left_out,
         parameters,
-        len(samples) / (time.monotonic() - start),
+        len(everything) / (time.monotonic() - start),
     )
 
 
@@ -112,7 +115,10 @@ def _write_predictions(settings: Settings, part: str, found: Predictions) -> Non
 
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
     """Predict a whole data set, print the reference's report and write the results."""
-    found = predict(settings, console, on)
+    with join_group() as group:
+        found = predict(settings, console, on, group)
+    if not group.first:
+        return Outcome("")
     summary = _summarise(settings, on, found)
     folder = settings.model_folder
     _write_predictions(settings, on, found)

@@ -16,7 +16,15 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.console import Console, Outcome, open_picture, plural
-from fakedetect.dataset import Dataset, Sample, load_batches, load_dataset, split_dataset
+from fakedetect.dataset import (
+    Dataset,
+    Sample,
+    cut_batches,
+    load_batches,
+    load_dataset,
+    split_dataset,
+)
+from fakedetect.decoded import SIZE, DecodedPictures, decode_all
 from fakedetect.devices import (
     Normaliser,
     choose_precision,
@@ -26,11 +34,15 @@ from fakedetect.devices import (
 )
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
-from fakedetect.images import count_workers
 from fakedetect.models import build_model, save_checkpoint
 from fakedetect.plots import draw_loss_plot
-from fakedetect.recipes import CLASSES
+from fakedetect.processes import Group, in_group, join_group, launch, share_model
+from fakedetect.recipes import CLASSES, Recipe
 from fakedetect.settings import Settings
+from fakedetect.workers import count_workers
+
+EPOCHS_A_SEED = 100_003
+"""Keeps the random numbers of one seed's epochs apart from those of the next seed's."""
 
 
 @dataclass(frozen=True)
@@ -53,56 +65,88 @@ def _seed(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def _train_epoch(
-    settings: Settings,
-    console: Console,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    samples: list[Sample],
-    label: str,
-) -> tuple[float, set[Path]]:
-    """One pass over the samples in random order; returns the mean loss and the unreadable files."""
-    device = next(model.parameters()).device
-    dtype = choose_precision(settings.training.precision, device)
+@dataclass(frozen=True)
+class _Run:
+    """What stays the same from epoch to epoch. `network` is the model as the processes share it."""
+
+    settings: Settings
+    console: Console
+    group: Group
+    model: nn.Module
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    dtype: torch.dtype
+    train_samples: list[Sample]
+    val_samples: list[Sample]
+    decoded: DecodedPictures | None
+
+
+def _train_epoch(run: _Run, epoch: int, label: str) -> tuple[float, set[Path]]:
+    """One pass over the samples in random order; returns the mean loss and the unreadable files.
+
+    Order and flips depend on the seed and the epoch alone, so that several processes draw the same
+    and each takes its share of every batch.
+    """
+    settings, group = run.settings, run.group
+    device = next(run.model.parameters()).device
     normalise = Normaliser(settings.recipe, device)
-    order = torch.randperm(len(samples)).tolist()
+    random = torch.Generator().manual_seed(settings.training.seed * EPOCHS_A_SEED + epoch)
+    order = torch.randperm(len(run.train_samples), generator=random).tolist()
+    flips = torch.rand(len(order), generator=random) < 0.5
+    chunks = cut_batches([run.train_samples[index] for index in order], settings.recipe.batch_size)
     batches = load_batches(
-        [samples[index] for index in order],
-        settings.recipe.batch_size,
+        [group.share(chunk) for chunk in chunks],
         count_workers(settings.training.workers),
+        run.decoded,
+        pin=device.type == "cuda",
     )
-    model.train()
-    total, count, bad = 0.0, 0, set()
-    for batch in console.track(batches, len(samples), label, batch=True):
+    run.model.train()
+    total = torch.zeros((), device=device)
+    count, bad = 0, set()
+    own = sum(len(group.share(chunk)) for chunk in chunks)
+    tracked = run.console.track(batches, own, label, batch=True)
+    for batch, flipped in zip(tracked, flips.split(settings.recipe.batch_size), strict=True):
         bad.update(sample.path for sample in batch.bad)
-        if not batch.samples:
+        if group.size == 1 and not batch.samples:
             continue
-        images = normalise(batch.images)
-        flips = torch.rand(len(images)) < 0.5
-        images = torch.where(flips.to(device).view(-1, 1, 1, 1), images.flip(3), images)
-        optimizer.zero_grad(set_to_none=True)
-        loss = functional.cross_entropy(forward(model, images, dtype), batch.labels.to(device))
-        loss.backward()
-        optimizer.step()
-        total += loss.item() * len(images)
-        count += len(images)
-    return total / max(count, 1), bad
+        size = group.reduce(torch.tensor(float(len(batch.samples)), device=device)).clamp_min(1)
+        run.optimizer.zero_grad(set_to_none=True)
+        if batch.samples:
+            images = batch.images.to(device, non_blocking=True)
+            mirror = group.share(flipped)[list(batch.places)].to(device, non_blocking=True)
+            images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(3), images)
+            labels = batch.labels.to(device, non_blocking=True)
+            logits = forward(run.network, normalise(images), run.dtype)
+            loss = functional.cross_entropy(logits, labels, reduction="sum")
+            total += loss.detach()
+        else:
+            # All processes have to take part in a step; this one has no picture left to give.
+            empty = torch.zeros(1, 3, SIZE, SIZE, device=device)
+            loss = 0 * forward(run.network, empty, run.dtype).sum()
+        # The processes' gradients are averaged; the batch's mean is over its pictures.
+        (loss * group.size / size).backward()
+        run.optimizer.step()
+        count += len(batch.samples)
+    all_loss, all_count = group.total(total.item(), count)
+    return all_loss / max(all_count, 1), set().union(*group.gather(bad))
 
 
-def _validate(
-    settings: Settings, console: Console, model: nn.Module, samples: list[Sample], label: str
-) -> tuple[float, float, set[Path]]:
-    """Mean loss and accuracy on the samples, and the unreadable files."""
+def _validate(run: _Run, label: str) -> tuple[float, float, set[Path]]:
+    """Mean loss and accuracy on the validation samples, and the unreadable files."""
     loss, right, count, bad = 0.0, 0, 0, set()
-    for batch, logits in predict_batches(settings, console, model, samples, label):
+    own = run.group.share(run.val_samples)
+    for batch, logits in predict_batches(
+        run.settings, run.console, run.model, run.dtype, own, label, run.decoded
+    ):
         bad.update(sample.path for sample in batch.bad)
         if batch.samples:
             loss += functional.cross_entropy(logits, batch.labels, reduction="sum").item()
             right += int((logits.argmax(1) == batch.labels).sum())
             count += len(batch.samples)
+    loss, right, count = run.group.total(loss, right, count)
     if not count:
         raise UserError("None of the validation pictures can be read. Scan and resize again.")
-    return loss / count, right / count, bad
+    return loss / count, right / count, set().union(*run.group.gather(bad))
 
 
 def _write_log(folder: Path, epochs: list[Epoch]) -> None:
@@ -119,12 +163,11 @@ def _write_log(folder: Path, epochs: list[Epoch]) -> None:
     )
 
 
-def _describe_run(
-    settings: Settings, dataset: Dataset, lengths: tuple[int, int], model: nn.Module, best: Epoch
-) -> dict:
+def _describe_run(run: _Run, dataset: Dataset, best: Epoch) -> dict:
+    settings = run.settings
     recipe = asdict(settings.recipe)
     recipe["weights"] = str(recipe["weights"]) if recipe["weights"] else None
-    device = next(model.parameters()).device
+    device = next(run.model.parameters()).device
     names = ("torch", "torchvision", "timm", "numpy", "pillow")
     return {
         "model": settings.model,
@@ -132,16 +175,17 @@ def _describe_run(
         "pretrained": settings.training.pretrained,
         "classes": {str(number): name for number, name in enumerate(CLASSES)},
         "split": {
-            "train": lengths[0],
-            "validation": lengths[1],
+            "train": len(run.train_samples),
+            "validation": len(run.val_samples),
             "validation_share": settings.training.validation_share,
         },
         "seed": settings.training.seed,
         "max_epochs": settings.training.max_epochs,
         "patience": settings.training.patience,
-        "precision": str(choose_precision(settings.training.precision, device)).split(".")[-1],
+        "precision": str(run.dtype).split(".")[-1],
         "device": str(device),
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "processes": run.group.size,
+        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "data": {
             "folder": str(dataset.folder),
             "count": len(dataset.samples),
@@ -161,26 +205,73 @@ def train(settings: Settings, console: Console, overwrite: bool = False) -> Outc
     Raises:
         UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
     """
-    folder, options = settings.model_folder, settings.training
     if settings.checkpoint.exists() and not overwrite:
         question = f"{settings.checkpoint} is there already. Train anew and replace it?"
         if not console.confirm(question):
             raise UserError(
                 f"{settings.checkpoint} was left as it is. To replace it: python menu.py train --overwrite"
             )
+    gpus = torch.cuda.device_count()
+    if gpus > 1 and not in_group() and console.confirm(f"Train on all {gpus} GPUs?"):
+        command = ["--paths", str(settings.file), "--model", settings.model, "train", "--overwrite"]
+        return Outcome("", launch(gpus, command))
     dataset = load_dataset(settings, "train")
-    train_samples, val_samples = split_dataset(dataset, options.validation_share, options.seed)
+    options = settings.training
+    samples = split_dataset(dataset, options.validation_share, options.seed)
+    with join_group() as group:
+        # Bound to no name here: the shared model has to go before the group that it belongs to.
+        return _train(_prepare(settings, console, group, dataset, *samples), dataset)
+
+
+def _prepare(
+    settings: Settings,
+    console: Console,
+    group: Group,
+    dataset: Dataset,
+    train_samples: list[Sample],
+    val_samples: list[Sample],
+) -> _Run:
+    options, recipe = settings.training, settings.recipe
     _seed(options.seed)
     console.note(
         f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
-        f"{len(val_samples):,}" + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
+        f"{len(val_samples):,}"
+        + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
+        + (f"; {group.size} processes" if group.size > 1 else "")
     )
-    model = to_device(build_model(settings.recipe, options.pretrained))
-    optimizer = getattr(torch.optim, settings.recipe.optimizer)(
+    model = to_device(build_model(recipe, options.pretrained))
+    dtype = choose_precision(options.precision, model)
+    paths = [sample.path for sample in dataset.samples]
+    decoded = decode_all(dataset.folder, paths, console, count_workers(options.workers))
+    group.wait()
+    return _Run(
+        settings,
+        console,
+        group,
+        model,
+        share_model(model, group),
+        make_optimizer(recipe, model),
+        dtype,
+        train_samples,
+        val_samples,
+        decoded,
+    )
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all layers, each step in one kernel where the device has it."""
+    return getattr(torch.optim, recipe.optimizer)(
         model.parameters(),
-        lr=settings.recipe.learning_rate,
-        weight_decay=settings.recipe.weight_decay,
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=next(model.parameters()).device.type in ("cpu", "cuda"),
     )
+
+
+def _train(run: _Run, dataset: Dataset) -> Outcome:
+    """The loop over the epochs."""
+    settings, console, options = run.settings, run.console, run.settings.training
+    folder = settings.model_folder
     epochs: list[Epoch] = []
     best: Epoch | None = None
     bad: set[Path] = set()
@@ -188,10 +279,9 @@ def train(settings: Settings, console: Console, overwrite: bool = False) -> Outc
     try:
         for number in range(1, options.max_epochs + 1):
             start = time.monotonic()
-            label = f"epoch {number}/{options.max_epochs}"
-            train_loss, unread = _train_epoch(settings, console, model, optimizer, train_samples, label)
+            train_loss, unread = _train_epoch(run, number, f"epoch {number}/{options.max_epochs}")
             seconds = time.monotonic() - start
-            val_loss, accuracy, unread_too = _validate(settings, console, model, val_samples, "validation")
+            val_loss, accuracy, unread_too = _validate(run, "validation")
             bad |= unread | unread_too
             if not np.isfinite((train_loss, val_loss)).all():
                 raise UserError(
@@ -204,21 +294,20 @@ def train(settings: Settings, console: Console, overwrite: bool = False) -> Outc
                 val_loss,
                 accuracy,
                 round(time.monotonic() - start, 3),
-                round(len(train_samples) / seconds, 2),
+                round(len(run.train_samples) / seconds, 2),
             )
             epochs.append(epoch)
-            if best is None or val_loss < best.val_loss:
+            is_best = best is None or val_loss < best.val_loss
+            if is_best:
                 best = epoch
-                save_checkpoint(model, settings.checkpoint)
-                lengths = (len(train_samples), len(val_samples))
-                write_json(
-                    folder / "training.json",
-                    _describe_run(settings, dataset, lengths, model, best),
-                )
-            _write_log(folder, epochs)
+            if run.group.first:
+                if is_best:
+                    save_checkpoint(run.model, settings.checkpoint)
+                    write_json(folder / "training.json", _describe_run(run, dataset, best))
+                _write_log(folder, epochs)
             console.show(
                 f"Epoch {number}: training loss {train_loss:.4f}, validation loss {val_loss:.4f}, "
-                f"validation accuracy {accuracy:.2%}{' (best so far)' if best is epoch else ''}"
+                f"validation accuracy {accuracy:.2%}{' (best so far)' if is_best else ''}"
             )
             if number - best.epoch >= options.patience:
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")

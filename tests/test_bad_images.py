@@ -1,6 +1,7 @@
 """Option 1 through the command and its files."""
 
 import csv
+import re
 from pathlib import Path
 
 from conftest import paint, run
@@ -77,3 +78,39 @@ def test_many_pictures_over_processes_agree_with_one(project: Path) -> None:
     assert listed(project) == {f"{number:03}.jpg" for number in range(0, 80, 10)}
     with Image.open(folder / "001.jpg") as image:
         assert image.size == (40, 40)
+
+
+def test_shards_share_a_scan_and_the_last_brings_the_lists_together(project: Path) -> None:
+    dataset = project.parent / "dataset"
+    for number in range(10):
+        path = paint(dataset / "train/real" / f"{number}.jpg", number)
+        paint(dataset / "test/fake" / f"{number}.jpg", number)
+        if number % 4 == 0:
+            path.write_bytes(b"x")
+    folders = ("train-real", "test-fake")
+    paint(dataset / "train/fake/old.jpg", 1).write_bytes(b"x")
+    assert run("--paths", project, "scan", "train-fake").returncode == 0
+    counted = 0
+    for number in (2, 3, 1):
+        assert listed(project) == {"old.jpg"}
+        result = run("--paths", project, "scan", *folders, "--shard", f"{number}/3")
+        assert result.returncode == 0, result.stderr
+        counted += int(re.search(r"(\d+) pictures of 20", result.stdout)[1])
+        assert ("All 3 shards are done" in result.stdout) == (number == 1)
+    assert counted == 20
+    assert listed(project) == {"old.jpg", "0.jpg", "4.jpg", "8.jpg"}
+    assert not list(project.parent.glob("*.shard-*"))
+    for wrong in ("0/3", "4/3", "x", "1/"):
+        refused = run("--paths", project, "scan", "--shard", wrong)
+        assert refused.returncode == 2 and "3/16" in refused.stderr
+
+
+def test_a_shard_of_other_pictures_does_not_count(project: Path) -> None:
+    folder = project.parent / "dataset/train/real"
+    paint(folder / "a.jpg", 1)
+    assert run("--paths", project, "scan", "train-real", "--shard", "1/2").returncode == 0
+    paint(folder / "b.jpg", 1).write_bytes(b"x")
+    late = run("--paths", project, "scan", "train-real", "--shard", "2/2")
+    assert "Not done yet for these pictures: 1 shard (1)" in late.stdout
+    again = run("--paths", project, "scan", "train-real", "--shard", "1/2")
+    assert "All 2 shards are done" in again.stdout and listed(project) == {"b.jpg"}

@@ -55,3 +55,38 @@ def test_a_second_run_redoes_only_what_changed_and_leaves_bad_ones_out(project: 
     paint(folder / "1.jpg", 9)
     second = run("--paths", project, "resize", "train-real")
     assert "1 picture resized" in second.stdout and "2 already done" in second.stdout
+
+
+def test_fast_copies_are_nearly_the_plain_ones_and_replace_them(project: Path) -> None:
+    folder = project.parent / "dataset/train/real"
+    paint(folder / "large.jpg", 1, (2000, 1500))
+    paint(folder / "small.png", 2, (300, 200))
+    made = project.parent / "dataset/resized_train/real/large.jpg"
+
+    def resize(*arguments: str) -> np.ndarray:
+        result = run("--paths", project, "resize", "train-real", *arguments)
+        assert "2 pictures resized" in result.stdout, result.stdout + result.stderr
+        with Image.open(made) as image:
+            assert image.size == (224, 224)
+            return np.asarray(image, np.int16)
+
+    plain = resize()
+    fast = resize("--fast")
+    assert 0 < np.abs(plain - fast).mean() < 3
+    assert np.array_equal(resize(), plain)
+    assert "2 already done" in run("--paths", project, "resize", "train-real").stdout
+
+
+def test_shards_resize_disjoint_shares(project: Path) -> None:
+    folder = project.parent / "dataset/train/real"
+    for number in range(7):
+        paint(folder / f"{number}.png", number)
+    target = project.parent / "dataset/resized_train/real"
+    for number, count in ((1, 3), (2, 2), (3, 2)):
+        arguments = ("resize", "train-real", "--align", "--shard", f"{number}/3")
+        result = run("--paths", project, *arguments)
+        assert f"{count} pictures resized" in result.stdout, result.stderr
+    assert len(list(target.glob("*.jpg"))) == 7
+    refused = run("--paths", project, "resize", "train-real", "--shard", "1/3")
+    assert refused.returncode == 2 and "another kind" in refused.stderr
+    assert len(list(target.glob("*.jpg"))) == 7

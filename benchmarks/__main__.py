@@ -1,0 +1,97 @@
+"""`python -m benchmarks`: the table of ratios."""
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from benchmarks.jobs import JOBS
+from fakedetect.files import write_json
+
+PAIRS = 5
+QUICK_PAIRS = 3
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def describe_machine() -> str:
+    """Processor, cores, what it can do with bfloat16, and the versions that matter."""
+    name, flags = platform.processor() or platform.machine(), ""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        facts = dict(line.split(":", 1) for line in lines if ":" in line)
+        facts = {key.strip(): value.strip() for key, value in facts.items()}
+        name, flags = facts.get("model name", name), facts.get("flags", "")
+    except OSError:
+        pass
+    able = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags.split()]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return (
+        f"{name}, {cores} cores{f' ({chr(44).join(able)})' if able else ''}{gpu}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}"
+    )
+
+
+def measure(job: str, quick: bool, model: str) -> dict:
+    """One job's pairs: A B A B …, after one round that does not count."""
+    with tempfile.TemporaryDirectory() as folder:
+        pair = JOBS[job](Path(folder), quick, model)
+        ratios, theirs, ours = [], [], []
+        for round_ in range(1 + (QUICK_PAIRS if quick else PAIRS)):
+            a, b = _seconds(pair.reference), _seconds(pair.ours)
+            if round_:
+                ratios.append(a / b)
+                theirs.append(pair.count / a)
+                ours.append(pair.count / b)
+        return {
+            "ratio": round(statistics.median(ratios), 3),
+            "lowest": round(min(ratios), 3),
+            "highest": round(max(ratios), 3),
+            "reference_per_s": round(statistics.median(theirs), 2),
+            "ours_per_s": round(statistics.median(ours), 2),
+            "unit": pair.unit,
+            "equal": bool(pair.equal()),
+            "note": pair.note(),
+        }
+
+
+def main() -> int:
+    """Measure the asked-for jobs and print their table; 1 where results were not equal."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"any of {', '.join(JOBS)} (default: all)")
+    parser.add_argument("--quick", action="store_true", help="fewer pictures and pairs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--model", default="resnet18", metavar="NAME", help="for train, test and epoch2")
+    given = parser.parse_args()
+    if unknown := [job for job in given.jobs if job not in JOBS]:
+        parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
+    print(describe_machine())
+    print("\n| job | ratio (lowest to highest) | reference | ours | equal | |\n|---|---|---|---|---|---|")
+    results = {}
+    for job in given.jobs or JOBS:
+        found = results[job] = measure(job, given.quick, given.model)
+        print(
+            f"| {job} | **{found['ratio']:.2f}** ({found['lowest']:.2f} to {found['highest']:.2f}) "
+            f"| {found['reference_per_s']:,.1f} {found['unit']}/s | {found['ours_per_s']:,.1f} "
+            f"| {'yes' if found['equal'] else 'NO'} | {found['note']} |",
+            flush=True,
+        )
+    if given.json:
+        write_json(given.json, results)
+    return 0 if all(found["equal"] for found in results.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

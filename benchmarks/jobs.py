@@ -1,0 +1,265 @@
+"""The jobs: each is prepared once and then done in pairs, the reference's way and ours."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from benchmarks import reference
+from benchmarks.corpus import make_large, make_small
+from fakedetect.console import Console
+from fakedetect.dataset import Sample, cut_batches, load_batches
+from fakedetect.decoded import decode_all
+from fakedetect.devices import Normaliser, choose_precision, forward, predict_batches, to_device
+from fakedetect.images import find_fault, list_images
+from fakedetect.models import build_model
+from fakedetect.preprocessing import Job, Kind, resize_image
+from fakedetect.settings import Settings, load_settings
+from fakedetect.training import make_optimizer
+from fakedetect.workers import count_workers, map_images
+
+SMALL_DIFFERENCE = 3.0
+"""Grey levels of 255 that a fast copy may differ from a plain one on average."""
+
+MENU_SECONDS = 0.4
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A job's two ways: `reference()` and `ours()` do `count` pieces of work, then `equal()` compares.
+
+    `unit` names a piece; `note` says what else there is to know.
+    """
+
+    count: int
+    unit: str
+    reference: Callable[[], object]
+    ours: Callable[[], object]
+    equal: Callable[[], bool]
+    note: Callable[[], str] = lambda: ""
+
+
+def _corpus(folder: Path, quick: bool) -> list[Path]:
+    large = folder / "large"
+    if not large.is_dir():
+        large.mkdir()
+        make_large(large, 80 if quick else 400)
+    return list_images(large)
+
+
+def scan(folder: Path, quick: bool, _: str) -> Pair:
+    """The verdict on every picture."""
+    paths = _corpus(folder, quick)
+    verdicts: dict[str, set[Path]] = {}
+
+    def theirs() -> None:
+        verdicts["reference"] = reference.find_bad_images(paths)
+
+    def ours() -> None:
+        results = map_images(find_fault, paths, count_workers(None))
+        verdicts["ours"] = {path for path, reason in results if reason}
+
+    return Pair(
+        len(paths), "pictures", theirs, ours, lambda: verdicts["reference"] == verdicts["ours"] != set()
+    )
+
+
+def _copies(folder: Path, paths: list[Path], kind: Kind) -> Pair:
+    there, here = folder / "copies_reference", folder / "copies_ours"
+
+    def theirs() -> None:
+        shutil.rmtree(there, ignore_errors=True)
+        there.mkdir()
+        reference.resize(paths, there)
+
+    def ours() -> None:
+        shutil.rmtree(here, ignore_errors=True)
+        jobs = [Job(path, here / path.name, kind) for path in paths]
+        for _ in map_images(resize_image, jobs, count_workers(None)):
+            pass
+
+    def differences() -> Iterator[float]:
+        for path in list_images(there):
+            plain, fast = (np.asarray(Image.open(p), np.int16) for p in (path, here / path.name))
+            yield float(np.abs(plain - fast).mean())
+
+    def equal() -> bool:
+        same_names = {p.name for p in list_images(there)} == {p.name for p in list_images(here)}
+        limit = SMALL_DIFFERENCE if kind.fast else 0.0
+        return same_names and float(np.mean(list(differences()))) <= limit
+
+    def note() -> str:
+        return f"mean difference {np.mean(list(differences())):.2f} of 255 grey levels"
+
+    return Pair(len(paths), "pictures", theirs, ours, equal, note)
+
+
+def resize(folder: Path, quick: bool, _: str) -> Pair:
+    """Copies that are the reference's to the bit."""
+    return _copies(folder, _corpus(folder, quick), Kind())
+
+
+def resize_fast(folder: Path, quick: bool, _: str) -> Pair:
+    """Nearly the same copies, of JPEGs: other formats cannot be decoded at a smaller size."""
+    paths = [path for path in _corpus(folder, quick) if path.suffix == ".jpg"]
+    return _copies(folder, paths, Kind(fast=True))
+
+
+def _settings(model: str) -> Settings:
+    settings = load_settings(Path(__file__).resolve().parent.parent / "paths.toml").with_model(model)
+    return replace(settings, training=replace(settings.training, pretrained=False))
+
+
+def train(folder: Path, quick: bool, model: str) -> Pair:
+    """Training steps on pictures that are decoded already."""
+    settings = _settings(model)
+    batch, steps = 16, 2 if quick else 4
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (batch, 224, 224, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    labels = torch.arange(batch) % 2
+    recipe = settings.recipe
+    plain = build_model(recipe, pretrained=False).train()
+    tuned = build_model(recipe, pretrained=False)
+    tuned.load_state_dict(plain.state_dict())
+    tuned = to_device(tuned).train()
+    device = next(tuned.parameters()).device
+    dtype = choose_precision("auto", tuned)
+    normalise = Normaliser(recipe, device)
+    optimizers = (
+        getattr(torch.optim, recipe.optimizer)(
+            plain.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        ),
+        make_optimizer(recipe, tuned),
+    )
+    as_floats = Normaliser(recipe, torch.device("cpu"))(images).contiguous()
+    first: dict[str, float] = {}
+
+    def theirs() -> None:
+        for _ in range(steps):
+            loss = reference.step(plain, optimizers[0], as_floats, labels)
+            first.setdefault("reference", loss)
+
+    def ours() -> None:
+        for _ in range(steps):
+            optimizers[1].zero_grad(set_to_none=True)
+            logits = forward(tuned, normalise(images.to(device)), dtype)
+            loss = torch.nn.functional.cross_entropy(logits, labels.to(device))
+            loss.backward()
+            optimizers[1].step()
+            first.setdefault("ours", loss.item())
+
+    return Pair(
+        batch * steps,
+        "pictures",
+        theirs,
+        ours,
+        lambda: abs(first["reference"] - first["ours"]) < 0.05 * first["reference"],
+        lambda: f"{model}, {str(dtype).split('.')[-1]}",
+    )
+
+
+def _small(folder: Path, quick: bool) -> tuple[Path, list[Sample]]:
+    small = folder / "small"
+    if not small.is_dir():
+        make_small(small, 64 if quick else 256)
+    return small, [
+        Sample(path, label, "")
+        for label, name in enumerate(("fake", "real"))
+        for path in list_images(small / name)
+    ]
+
+
+def test(folder: Path, quick: bool, model: str) -> Pair:
+    """A whole test from JPEG files to the predicted classes."""
+    settings = _settings(model)
+    small, samples = _small(folder, quick)
+    torch.manual_seed(0)
+    plain = build_model(settings.recipe, pretrained=False)
+    tuned = build_model(settings.recipe, pretrained=False)
+    tuned.load_state_dict(plain.state_dict())
+    tuned = to_device(tuned)
+    dtype = choose_precision("auto", tuned)
+    predicted: dict[str, list[int]] = {}
+
+    def theirs() -> None:
+        predicted["reference"] = reference.predict(plain, small, settings.recipe.batch_size)
+
+    def ours() -> None:
+        predicted["ours"] = []
+        for _, logits in predict_batches(settings, Console(quiet=True), tuned, dtype, samples, "test"):
+            predicted["ours"] += logits.argmax(1).tolist()
+
+    def equal() -> bool:
+        same = [a == b for a, b in zip(predicted["reference"], predicted["ours"], strict=True)]
+        return sum(same) >= 0.98 * len(same)
+
+    def note() -> str:
+        same = sum(a == b for a, b in zip(predicted["reference"], predicted["ours"], strict=True))
+        return f"{model}, {str(dtype).split('.')[-1]}, {same} of {len(samples)} predictions the same"
+
+    return Pair(len(samples), "pictures", theirs, ours, equal, note)
+
+
+def epoch2(folder: Path, quick: bool, model: str) -> Pair:
+    """Loading the pictures of the second and later epochs, batch by batch."""
+    settings = _settings(model)
+    small, samples = _small(folder, quick)
+    size = settings.recipe.batch_size
+    workers = count_workers(None)
+    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers)
+    sums: dict[str, int] = {}
+
+    def theirs() -> None:
+        sums["reference"] = sum(
+            len(images) for images, _ in reference.load_epoch(small, size, augment=True)
+        )
+
+    def ours() -> None:
+        sums["ours"] = sum(
+            len(batch.samples) for batch in load_batches(cut_batches(samples, size), workers, decoded)
+        )
+
+    def equal() -> bool:
+        batch = next(load_batches([samples[:8]], 1, decoded))
+        plain = next(load_batches([samples[:8]], 1))
+        return sums["reference"] == sums["ours"] and torch.equal(batch.images, plain.images)
+
+    return Pair(len(samples), "pictures", theirs, ours, equal)
+
+
+def start(folder: Path, quick: bool, _: str) -> Pair:
+    """From the command to the menu on the screen; the reference's way imports all first."""
+    menu = Path(__file__).resolve().parent.parent / "menu.py"
+    seconds: list[float] = []
+
+    def theirs() -> None:
+        code = "import torch, torchvision, timm, sklearn.metrics, matplotlib.pyplot, PIL.Image"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
+    def ours() -> None:
+        begun = time.perf_counter()
+        subprocess.run([sys.executable, str(menu)], input=b"0\n", stdout=subprocess.DEVNULL, check=True)
+        seconds.append(time.perf_counter() - begun)
+
+    def note() -> str:
+        return f"menu started and left in {np.median(seconds):.2f} s"
+
+    return Pair(1, "starts", theirs, ours, lambda: float(np.median(seconds)) < MENU_SECONDS, note)
+
+
+JOBS = {
+    "scan": scan,
+    "resize": resize,
+    "resize-fast": resize_fast,
+    "train": train,
+    "test": test,
+    "epoch2": epoch2,
+    "start": start,
+}

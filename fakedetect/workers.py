@@ -1,0 +1,149 @@
+"""Work on pictures spread over processes, each picture within limits of time and memory."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+SECONDS_A_PICTURE = 60.0
+MEMORY_A_PICTURE = 4 * 1024**3
+"""Bytes that a process may take beyond what its libraries need."""
+
+AHEAD = 4
+"""Pictures that wait in each process's pipe, so that none stands idle."""
+
+ITEMS_A_PROCESS = 16
+"""Starting a process takes as long as about so many pictures do."""
+
+SECONDS_TO_END = 5.0
+
+
+def count_workers(setting: int | None) -> int:
+    """How many processes or threads read pictures: the setting, or one a core that we may use."""
+    if setting:
+        return setting
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_images(
+    function: Callable[[Any], Any], items: Iterable[Any], workers: int
+) -> Iterator[tuple[Any, Any]]:
+    """Yield (item, function(item)) as they are done, over up to `workers` processes.
+
+    A picture whose decoder crashes its process, hangs or takes too much memory harms no other: its
+    process is replaced, and its result is the reason as a str. `function` and the items must be
+    importable and picklable; what `function` raises is raised here.
+    """
+    waiting = deque(items)
+    pool: list[_Worker] = []
+    # Threads of torch and a fork do not mix, so processes start afresh.
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    try:
+        for _ in range(min(workers, 1 + len(waiting) // ITEMS_A_PROCESS)):
+            pool.append(_Worker(context, function, stop))
+        while True:
+            for worker in pool:
+                worker.give(waiting)
+            busy = {worker.connection: worker for worker in pool if worker.given}
+            if not busy:
+                return
+            ready = wait(list(busy), max(0.0, min(w.deadline for w in busy.values()) - time.monotonic()))
+            late = [worker for worker in busy.values() if worker.deadline < time.monotonic()]
+            for worker in [busy[connection] for connection in ready] or late:
+                item, result = worker.take(late=not ready)
+                if not worker.process.is_alive():
+                    waiting.extendleft(reversed(worker.given))
+                    pool[pool.index(worker)] = _Worker(context, function, stop)
+                yield item, result
+    finally:
+        stop.set()
+        for worker in pool:
+            worker.end()
+
+
+class _Worker:
+    """A process and the items that it has been given, in their order."""
+
+    def __init__(self, context: Any, function: Callable[[Any], Any], stop: Any):
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, function, stop), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.given: deque[Any] = deque()
+        self.deadline = 0.0
+
+    def give(self, waiting: deque[Any]) -> None:
+        if not self.given:
+            self.deadline = time.monotonic() + SECONDS_A_PICTURE
+        while waiting and len(self.given) < AHEAD:
+            try:
+                self.connection.send(waiting[0])
+            except OSError:
+                # It has died; reading from it will tell.
+                self.given.append(waiting.popleft())
+                return
+            self.given.append(waiting.popleft())
+
+    def take(self, late: bool) -> tuple[Any, Any]:
+        """The oldest item and its result; a process that died or is late is ended for good."""
+        item = self.given.popleft()
+        if not late:
+            try:
+                raised, result = self.connection.recv()
+                self.deadline = time.monotonic() + SECONDS_A_PICTURE
+                if raised:
+                    raise result
+                return item, result
+            except (EOFError, ConnectionError):
+                pass
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        if late:
+            return item, f"takes longer than {SECONDS_A_PICTURE:.0f} s"
+        return item, "its decoder crashed"
+
+    def end(self) -> None:
+        """Let the process finish the picture that it is writing, but not wait for ever."""
+        self.connection.close()
+        self.process.join(SECONDS_TO_END)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+        from pathlib import Path
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY_A_PICTURE
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+def _work(connection: Connection, function: Callable[[Any], Any], stop: Any) -> None:
+    # Ctrl-C reaches the whole process group; only the parent answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory()
+    try:
+        while True:
+            item = connection.recv()
+            if stop.is_set():
+                return
+            try:
+                answer = False, function(item)
+            except Exception as error:
+                answer = True, error
+            connection.send(answer)
+    except (EOFError, OSError):
+        return

@@ -1,0 +1,85 @@
+"""Several processes that train and test together, on the CPU."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from conftest import ROOT, run
+
+
+def run_two(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """menu.py in two processes, as torchrun starts them."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*torchrun, str(ROOT / "menu.py"), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=240,
+        check=False,
+    )
+
+
+def use(project: Path, architecture: str, rate: str) -> Path:
+    """Set the tiny model's architecture and learning rate; returns its folder."""
+    text = project.read_text(encoding="utf-8")
+    project.write_text(text.replace("test_resnet", architecture).replace("3e-3", rate), encoding="utf-8")
+    return project.parent / "model_folders/tiny"
+
+
+def test_two_processes_end_with_the_weights_and_figures_of_one(data: Path) -> None:
+    folder = use(data, "test_vit", "2e-5")
+    assert run("--paths", data, "resize").returncode == 0
+    # 36 training pictures in batches of 8, 11 test pictures: neither divides by two everywhere.
+    (data.parent / "dataset/resized_test/real/0000.png").unlink()
+    assert run("--paths", data, "train").returncode == 0
+    assert run("--paths", data, "test").returncode == 0
+    alone = torch.load(folder / "classifier_model.pth", weights_only=True)
+    figures = json.loads((folder / "test_results.json").read_text())
+    together = run_two("--paths", data, "train", "--overwrite")
+    assert together.returncode == 0, together.stderr
+    assert together.stdout.count("Epoch 1:") == 1
+    assert json.loads((folder / "training.json").read_text())["processes"] == 2
+    shared = torch.load(folder / "classifier_model.pth", weights_only=True)
+    assert alone.keys() == shared.keys()
+    assert max((alone[key] - shared[key]).abs().max().item() for key in alone) < 1e-5
+    tested = run_two("--paths", data, "test")
+    assert tested.returncode == 0 and "11 images" in tested.stdout, tested.stderr
+    again = json.loads((folder / "test_results.json").read_text())
+    assert again["count"] == 11
+    for name in ("accuracy", "classes", "confusion_matrix", "roc_auc"):
+        assert again[name] == figures[name]
+
+
+def test_a_batch_smaller_than_the_number_of_processes_is_trained_on(data: Path) -> None:
+    folder = use(data, "test_resnet", "1e-3")
+    text = data.read_text(encoding="utf-8").replace("batch_size = 8", "batch_size = 5")
+    data.write_text(text, encoding="utf-8")
+    assert run("--paths", data, "resize").returncode == 0
+    # 36 in batches of 5 leave one for the last step.
+    together = run_two("--paths", data, "train")
+    assert together.returncode == 0, together.stderr
+    assert (folder / "classifier_model.pth").is_file()
+
+
+def test_the_menus_own_start_of_processes_gives_one_message_for_a_mistake(data: Path) -> None:
+    use(data, "test_vit", "2e-5")
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from fakedetect.processes import launch; sys.exit(launch(2, sys.argv[2:]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT), "--paths", str(data), "train"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        timeout=240,
+        check=False,
+    )
+    assert result.returncode == 2
+    assert [line for line in result.stderr.splitlines() if "Resize first" in line] == (
+        result.stderr.strip().splitlines()
+    )
