@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test menu
+.PHONY: demo test menu bench
 
 demo: .venv/installed
 	$(BIN)/python menu.py demo
@@ -13,6 +13,9 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+bench: .venv/installed
+	$(BIN)/python -m benchmarks
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -4,6 +4,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,17 +125,16 @@ class _Loading:
         def fill(rows: range) -> list[int]:
             """The rows whose pictures cannot be decoded."""
             bad = []
-            for row in rows:
-                path = samples[row].path
-                try:
-                    if decoded is None:
-                        pixels[row] = load_image(path)
-                    elif path in decoded.rows:
-                        pixels[row] = decoded.pixels[decoded.rows[path]]
-                    else:
+            with decoded.open() if decoded else nullcontext() as file:
+                for row in rows:
+                    path = samples[row].path
+                    try:
+                        if decoded is None:
+                            pixels[row] = load_image(path)
+                        else:
+                            decoded.read(file, path, pixels[row])
+                    except Exception:
                         bad.append(row)
-                except Exception:
-                    bad.append(row)
             return bad
 
         self.parts = [pool.submit(fill, range(part, len(samples), parts)) for part in range(parts)]

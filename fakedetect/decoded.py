@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -38,14 +39,30 @@ def load_image(path: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DecodedPictures:
-    """The decoded pictures of a folder: `pixels` (N, 224, 224, 3) uint8 on the disk, and their rows.
+    """The decoded pictures of a folder: `file` holds (N, 224, 224, 3) uint8, and each has its row.
 
     `faults` has the reasons of those that cannot be decoded; they have no row.
     """
 
-    pixels: np.ndarray
+    file: Path
     rows: dict[Path, int]
     faults: dict[Path, str]
+
+    def open(self) -> BinaryIO:
+        """The file, for reading; a mapped one would count all that was read as this program's memory."""
+        return self.file.open("rb", buffering=0)
+
+    def read(self, file: BinaryIO, path: Path, pixels: np.ndarray) -> None:
+        """Read a picture from the opened file into `pixels` (224, 224, 3) uint8.
+
+        Raises:
+            ValueError: the picture could not be decoded, or the file ends before it.
+        """
+        if path not in self.rows:
+            raise ValueError(self.faults.get(path, "was not decoded"))
+        file.seek(self.rows[path] * BYTES_A_PICTURE)
+        if file.readinto(pixels.data) != BYTES_A_PICTURE:
+            raise ValueError(f"{self.file} is cut off")
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,7 @@ def _decode_into(job: _Job) -> str | None:
     except Exception as error:
         return explain_fault(error, job.path)
     try:
-        # Written, not mapped: a full disk is then an error, where a mapped file would kill the process.
+        # Written, not mapped: with a mapped file, a full disk would kill the process.
         with job.file.open("r+b") as file:
             file.seek(job.row * BYTES_A_PICTURE)
             file.write(pixels.tobytes())
@@ -112,15 +129,13 @@ def _open(file: Path, index: Path, paths: Sequence[Path], state: np.ndarray) -> 
             if not np.array_equal(saved["state"], state):
                 return None
             reasons = saved["reasons"].tolist()
-        shape = (len(paths), SIZE, SIZE, 3)
         if len(reasons) != len(paths) or file.stat().st_size != len(paths) * BYTES_A_PICTURE:
             return None
-        pixels = np.memmap(file, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError):
         return None
     faults = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
     rows = {path: row for row, path in enumerate(paths) if path not in faults}
-    return DecodedPictures(pixels, rows, faults)
+    return DecodedPictures(file, rows, faults)
 
 
 def _build(file: Path, paths: Sequence[Path], console: Console, workers: int) -> list[str]:

@@ -1,6 +1,6 @@
 """Where the models run and in which arithmetic; the forward pass that all options share."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +104,9 @@ class Normaliser:
         return moved.sub_(self.mean).div_(self.std)
 
 
-def forward(model: nn.Module, images: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def forward(
+    model: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
     """Logits (B, 2) float32 of normalised images."""
     with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
         return model(images).float()

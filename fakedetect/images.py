@@ -1,6 +1,7 @@
 """Which files are pictures, how they are listed and opened safely."""
 
 import os
+import stat
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[str, list[Path]]]:
     for entry in entries:
         if entry.is_dir():
             yield from _walk(Path(entry.path), seen)
-        elif is_image_name(entry.name) and entry.is_file():
+        elif is_image_name(entry.name):
             names.append(Path(entry.path))
     yield str(folder), names
 
@@ -66,7 +67,11 @@ def open_image(path: Path) -> "Image.Image":
 
     # Our own limit stands in for Pillow's, which real photographs exceed.
     Image.MAX_IMAGE_PIXELS = None
-    if os.path.getsize(path) == 0:
+    state = os.stat(path)
+    if not stat.S_ISREG(state.st_mode):
+        # Opening a pipe would wait for a writer, for ever.
+        raise ValueError("not a regular file")
+    if state.st_size == 0:
         raise ValueError("empty file")
     image = Image.open(path, formats=FORMATS)
     width, height = image.size

@@ -7,17 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlparse
 
+import safetensors.torch
 import torch
 from torch import nn
 
 from fakedetect.errors import UserError
-from fakedetect.files import atomic_write
+from fakedetect.files import atomic_write, read_json
 from fakedetect.recipes import CLASSES, RECIPES, Recipe
 
 SECONDS_TO_CONNECT = 3.0
 REFERENCE = frozenset(recipe.name for recipe in RECIPES)
 HEADS = ("fc.", "head.fc.", "head.", "classifier.")
 """Prefixes of the last layer's keys in torchvision's and timm's models."""
+
+WRAPPERS = ("state_dict", "model", "model_state_dict")
+PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
+"""What torch.compile and DistributedDataParallel, in either order, put before every key."""
 
 
 def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
@@ -132,6 +137,8 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is a Git LFS pointer, not the model. Run 'git lfs pull' where it came from."
         )
     try:
+        if start[8:9] == b"{" and path.stat().st_size > int.from_bytes(start[:8], "little"):
+            return safetensors.torch.load_file(path)
         with warnings.catch_warnings():
             # torch warns of the pickle's protocol; the refusal below says what matters.
             warnings.simplefilter("ignore")
@@ -142,11 +149,43 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         raise UserError(f"{path} is not a PyTorch checkpoint. Put a state_dict there.") from None
     except Exception:
         raise UserError(f"{path} is cut off or not a PyTorch checkpoint. Fetch it again.") from None
-    if not isinstance(state, Mapping) or not all(
-        isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items()
+    return _unwrap(state, path)
+
+
+def _unwrap(state: object, path: Path) -> dict[str, torch.Tensor]:
+    """The bare state_dict in what training programs save: wrapped, or with a wrapper's prefixes."""
+    if isinstance(state, Mapping):
+        state = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), state)
+    if (
+        not isinstance(state, Mapping)
+        or not state
+        or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items())
     ):
-        raise UserError(f"{path} is not a bare state_dict (a mapping of names to tensors).")
+        raise UserError(f"{path} is not a state_dict (a mapping of names to tensors).")
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state):
+            state = {key.removeprefix(prefix): value for key, value in state.items()}
     return dict(state)
+
+
+def _obey_class_order(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Put the outputs into the order fake, real where the training.json beside them says otherwise.
+
+    Raises:
+        UserError: it names other classes.
+    """
+    facts = read_json(path.parent / "training.json")
+    classes = facts.get("classes") if isinstance(facts, dict) else None
+    if classes is None or classes == {str(n): name for n, name in enumerate(CLASSES)}:
+        return
+    if classes != {str(n): name for n, name in enumerate(reversed(CLASSES))}:
+        raise UserError(
+            f"{path.parent / 'training.json'} says that the model's classes are {classes}, not fake and "
+            "real. Put a checkpoint there that was trained for these, or remove that file."
+        )
+    for key, value in state.items():
+        if key.startswith(HEADS) and value.shape[:1] == (len(CLASSES),):
+            state[key] = value.flip(0)
 
 
 def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
@@ -156,13 +195,19 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
         UserError: there is none, or it is another model's or has other than two outputs.
     """
     if not path.exists():
-        raise UserError(f"{recipe.name} has no checkpoint {path}. Train it first: python menu.py train")
+        if not path.with_suffix(".safetensors").exists():
+            raise UserError(f"{recipe.name} has no checkpoint {path}. Train it first: python menu.py train")
+        path = path.with_suffix(".safetensors")
     state = read_state(path)
     model = build_model(recipe, pretrained=False)
     own = model.state_dict()
     if own.keys() == state.keys():
         wrong = [key for key in own if own[key].shape != state[key].shape]
         if not wrong:
+            broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
+            if broken:
+                raise UserError(f"{path} holds values that are no numbers ({broken[0]}). Train again.")
+            _obey_class_order(state, path)
             model.load_state_dict(state)
             return model
         if all(key.startswith(HEADS) for key in wrong):

@@ -26,6 +26,7 @@ class Training:
     precision: str = "auto"
     workers: int | None = None
     pretrained: bool = True
+    compile: bool = False
     seed: int = 42
     max_epochs: int = 50
     patience: int = 3

@@ -5,6 +5,7 @@ import io
 import platform
 import random
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -67,13 +68,17 @@ def _seed(seed: int) -> None:
 
 @dataclass(frozen=True)
 class _Run:
-    """What stays the same from epoch to epoch. `network` is the model as the processes share it."""
+    """What stays the same from epoch to epoch.
+
+    `network` is the model as the processes share it, `whole_batches` takes batches of full size.
+    """
 
     settings: Settings
     console: Console
     group: Group
     model: nn.Module
     network: nn.Module
+    whole_batches: Callable[[torch.Tensor], torch.Tensor]
     optimizer: torch.optim.Optimizer
     dtype: torch.dtype
     train_samples: list[Sample]
@@ -116,7 +121,10 @@ def _train_epoch(run: _Run, epoch: int, label: str) -> tuple[float, set[Path]]:
             mirror = group.share(flipped)[list(batch.places)].to(device, non_blocking=True)
             images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(3), images)
             labels = batch.labels.to(device, non_blocking=True)
-            logits = forward(run.network, normalise(images), run.dtype)
+            # A compiled model would be compiled again for the last, smaller batch.
+            whole = len(images) == len(group.share(chunks[0]))
+            network = run.whole_batches if whole else run.network
+            logits = forward(network, normalise(images), run.dtype)
             loss = functional.cross_entropy(logits, labels, reduction="sum")
             total += loss.detach()
         else:
@@ -185,6 +193,7 @@ def _describe_run(run: _Run, dataset: Dataset, best: Epoch) -> dict:
         "precision": str(run.dtype).split(".")[-1],
         "device": str(device),
         "processes": run.group.size,
+        "compiled": settings.training.compile,
         "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
         "data": {
             "folder": str(dataset.folder),
@@ -244,12 +253,14 @@ def _prepare(
     paths = [sample.path for sample in dataset.samples]
     decoded = decode_all(dataset.folder, paths, console, count_workers(options.workers))
     group.wait()
+    network = share_model(model, group)
     return _Run(
         settings,
         console,
         group,
         model,
-        share_model(model, group),
+        network,
+        torch.compile(network) if options.compile else network,
         make_optimizer(recipe, model),
         dtype,
         train_samples,

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fakedetect import decoded
 from fakedetect.console import Console
-from fakedetect.decoded import decode_all, load_image
+from fakedetect.decoded import DecodedPictures, decode_all, load_image
 
 QUIET = Console(quiet=True)
 
@@ -23,13 +23,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def pixels_of(found: DecodedPictures, path: Path) -> np.ndarray:
+    pixels = np.empty((224, 224, 3), np.uint8)
+    with found.open() as file:
+        found.read(file, path, pixels)
+    return pixels
+
+
 def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> None:
     paths = sorted(folder.glob("*.png"))
     found = decode_all(folder, paths, QUIET, 2)
     assert found is not None and set(found.faults) == {folder / "2.png"}
     assert set(found.rows) == set(paths) - set(found.faults)
-    for path, row in found.rows.items():
-        assert np.array_equal(found.pixels[row], load_image(path))
+    for path in found.rows:
+        assert np.array_equal(pixels_of(found, path), load_image(path))
+    with pytest.raises(ValueError, match="not a picture"):
+        pixels_of(found, folder / "2.png")
 
 
 def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +52,7 @@ def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: 
     found = decode_all(folder, paths, QUIET, 2)
     assert found is not None and len(found.rows) == 6
     fewer = decode_all(folder, paths[1:], QUIET, 2)
-    assert fewer is not None and np.array_equal(fewer.pixels[0], load_image(paths[1]))
+    assert fewer is not None and np.array_equal(pixels_of(fewer, paths[1]), load_image(paths[1]))
     assert not list(folder.glob("*.partial"))
 
 
