@@ -18,11 +18,11 @@ from fakedetect.console import Console
 from fakedetect.dataset import Sample, cut_batches, load_batches
 from fakedetect.decoded import decode_all
 from fakedetect.devices import Normaliser, choose_precision, forward, predict_batches, to_device
+from fakedetect.epochs import make_optimizer
 from fakedetect.images import find_fault, list_images
 from fakedetect.models import build_model
 from fakedetect.preprocessing import Job, Kind, resize_image
 from fakedetect.settings import Settings, load_settings
-from fakedetect.training import make_optimizer
 from fakedetect.workers import count_workers, map_images
 
 SMALL_DIFFERENCE = 3.0

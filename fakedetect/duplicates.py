@@ -1,8 +1,6 @@
-"""Exact and near duplicates among many pictures."""
+"""Near duplicates among many pictures."""
 
-import hashlib
 import warnings
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from fakedetect.identical import Pair
 from fakedetect.images import explain_fault, open_image, to_rgb_or_grey
 
 SIDE = 32
@@ -34,16 +33,6 @@ class Fingerprint:
     bits: np.ndarray
     mirrored: np.ndarray
     thumbnail: np.ndarray
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two pictures, as numbers in the list they came from; `distance` in bits of 256."""
-
-    kind: str
-    first: int
-    second: int
-    distance: int
 
 
 def _pack(coefficients: np.ndarray) -> np.ndarray:
@@ -71,36 +60,6 @@ def fingerprint(path: Path) -> Fingerprint | str:
     coefficients[0, 0] = 0
     mirror = np.where(np.arange(KEPT) % 2, -1, 1)
     return Fingerprint(_pack(coefficients), _pack(coefficients * mirror), thumbnail)
-
-
-def _file_hash(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
-def find_exact(paths: Sequence[Path], sizes: Sequence[int]) -> list[Pair]:
-    """Files of the same bytes, each beside the first of its kind.
-
-    Only files that share their size (in bytes) are read.
-    """
-    by_size: dict[int, list[int]] = defaultdict(list)
-    for number, size in enumerate(sizes):
-        by_size[size].append(number)
-    pairs = []
-    for numbers in by_size.values():
-        first: dict[str, int] = {}
-        for number in numbers if len(numbers) > 1 else ():
-            digest = _file_hash(paths[number])
-            if digest is None:
-                continue
-            if digest in first:
-                pairs.append(Pair("exact", first[digest], number, 0))
-            else:
-                first[digest] = number
-    return pairs
 
 
 def _signs(hashes: Sequence[np.ndarray]) -> np.ndarray:

@@ -10,10 +10,11 @@ import pandas as pd
 from fakedetect.audit import audit_shortcuts, describe_audit
 from fakedetect.bad_list import read_bad_images
 from fakedetect.console import Console, Outcome, plural
-from fakedetect.duplicates import Pair, find_exact, find_near, fingerprint
+from fakedetect.duplicates import find_near, fingerprint
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
 from fakedetect.folders import class_folders, existing_folders, source_of
+from fakedetect.identical import Pair, find_exact
 from fakedetect.images import list_images, open_image, to_rgb_or_grey
 from fakedetect.picture_facts import PictureFacts, read_facts
 from fakedetect.plots import Tile, draw_counts, draw_histograms, draw_sheet

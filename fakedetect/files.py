@@ -38,6 +38,59 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Keep a folder to this run; what an earlier one that was killed left half-written is removed.
+
+    Raises:
+        UserError: another run has it, or the folder cannot be written to.
+    """
+    path = folder / ".lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _take_lock(path)
+        for left in folder.glob(".*.partial"):
+            left.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot write into {folder}: {error.strerror}. Check the permissions.") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
+
+
+def _take_lock(path: Path) -> BinaryIO:
+    try:
+        import fcntl
+    except ImportError:
+        # Without such locks, as on Windows, an open file cannot be removed: that does the same.
+        path.unlink(missing_ok=True)
+        return path.open("wb")
+    while True:
+        file = path.open("ab+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            who = file.read(20).decode("ascii", "replace") or "?"
+            file.close()
+            raise UserError(
+                f"{path.parent} is in use by another run (process {who}). Wait for it to end, or end it."
+            ) from None
+        try:
+            current = path.stat().st_ino == os.fstat(file.fileno()).st_ino
+        except FileNotFoundError:
+            current = False
+        if current:
+            file.truncate(0)
+            file.write(str(os.getpid()).encode("ascii"))
+            file.flush()
+            return file
+        # The run before removed its lock between our two looks at it.
+        file.close()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all; names that are not UTF-8 keep their bytes."""
     with atomic_write(path) as file:

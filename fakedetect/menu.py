@@ -144,7 +144,11 @@ OPTIONS = (
                 takes=(
                     Argument(
                         "--overwrite",
-                        {"action": "store_true", "help": "replace a trained checkpoint"},
+                        {"action": "store_true", "help": "start afresh, replacing what is there"},
+                    ),
+                    Argument(
+                        "--resume",
+                        {"action": "store_true", "help": "go on with a run that was stopped"},
                     ),
                 ),
             ),

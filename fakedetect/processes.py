@@ -108,6 +108,11 @@ def in_group() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def is_first() -> bool:
+    """Whether this process is alone or the first of its group."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def share_model(model: nn.Module, group: Group) -> nn.Module:
     """The model whose gradients are averaged over the processes in every step; alone, itself.
 

@@ -1,0 +1,220 @@
+"""A training run: prepared, then epoch by epoch until the validation loss stops falling."""
+
+import hashlib
+import platform
+import random
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fakedetect.console import Console, Outcome, plural
+from fakedetect.dataset import (
+    Dataset,
+    Sample,
+)
+from fakedetect.decoded import decode_all
+from fakedetect.devices import (
+    choose_precision,
+    to_device,
+)
+from fakedetect.epochs import (
+    Epoch,
+    Run,
+    epoch_of,
+    make_optimizer,
+    tell_divergence,
+    train_epoch,
+    validate,
+    write_log,
+)
+from fakedetect.files import write_json
+from fakedetect.models import build_model, save_checkpoint
+from fakedetect.processes import Group, share_model
+from fakedetect.recipes import CLASSES
+from fakedetect.settings import Settings
+from fakedetect.unfinished import (
+    Unfinished,
+    restore,
+    save_unfinished,
+    unfinished_file,
+)
+from fakedetect.workers import count_workers
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def _describe_run(run: Run, dataset: Dataset, best: Epoch) -> dict:
+    settings = run.settings
+    recipe = asdict(settings.recipe)
+    recipe["weights"] = str(recipe["weights"]) if recipe["weights"] else None
+    device = next(run.model.parameters()).device
+    names = ("torch", "torchvision", "timm", "numpy", "pillow")
+    return {
+        "model": settings.model,
+        "recipe": recipe,
+        "pretrained": settings.training.pretrained,
+        "classes": {str(number): name for number, name in enumerate(CLASSES)},
+        "split": {
+            "train": len(run.train_samples),
+            "validation": len(run.val_samples),
+            "validation_share": settings.training.validation_share,
+        },
+        "seed": settings.training.seed,
+        "max_epochs": settings.training.max_epochs,
+        "patience": settings.training.patience,
+        "precision": str(run.dtype).split(".")[-1],
+        "device": str(device),
+        "processes": run.group.size,
+        "compiled": settings.training.compile,
+        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
+        "data": {
+            "folder": str(dataset.folder),
+            "count": len(dataset.samples),
+            "fake": sum(sample.label == 0 for sample in dataset.samples),
+            "real": sum(sample.label == 1 for sample in dataset.samples),
+            "left_out": dataset.left_out,
+        },
+        "best": asdict(best),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version(), **{n: version(n) for n in names}},
+    }
+
+
+def gather_facts(settings: Settings, dataset: Dataset) -> dict:
+    """What has to be the same for an unfinished run to go on as if it had not been stopped."""
+    names = "\0".join(str(sample.path.relative_to(dataset.folder)) for sample in dataset.samples)
+    recipe, options = settings.recipe, settings.training
+    return {
+        "architecture": recipe.architecture,
+        "batch_size": recipe.batch_size,
+        "optimizer": recipe.optimizer,
+        "learning_rate": recipe.learning_rate,
+        "weight_decay": recipe.weight_decay,
+        "mean": list(recipe.mean),
+        "std": list(recipe.std),
+        "seed": options.seed,
+        "precision": options.precision,
+        "validation_share": options.validation_share,
+        "pictures": hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest(),
+    }
+
+
+def prepare_run(
+    settings: Settings,
+    console: Console,
+    group: Group,
+    dataset: Dataset,
+    train_samples: list[Sample],
+    val_samples: list[Sample],
+    state: Unfinished | None,
+) -> Run:
+    options, recipe = settings.training, settings.recipe
+    _seed(options.seed)
+    console.note(
+        f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
+        f"{len(val_samples):,}"
+        + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
+        + (f"; {group.size} processes" if group.size > 1 else "")
+    )
+    model = to_device(build_model(recipe, options.pretrained and state is None))
+    dtype = choose_precision(options.precision, model)
+    paths = [sample.path for sample in dataset.samples]
+    decoded = decode_all(dataset.folder, paths, console, count_workers(options.workers))
+    group.wait()
+    optimizer = make_optimizer(recipe, model)
+    if state:
+        restore(state, model, optimizer)
+    network = share_model(model, group)
+    return Run(
+        settings,
+        console,
+        group,
+        model,
+        network,
+        torch.compile(network) if options.compile else network,
+        optimizer,
+        dtype,
+        train_samples,
+        val_samples,
+        decoded,
+    )
+
+
+def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict) -> Outcome:
+    """The loop over the epochs, from the first or from where an unfinished run was stopped."""
+    settings, console, options = run.settings, run.console, run.settings.training
+    folder = settings.model_folder
+    epochs = [epoch_of(row) for row in state.rows] if state else []
+    best = min(epochs, key=lambda epoch: epoch.val_loss, default=None)
+    bad: set[Path] = set()
+    status = 0
+    if run.group.first and not state:
+        unfinished_file(folder).unlink(missing_ok=True)
+    try:
+        for number in range(len(epochs) + 1, options.max_epochs + 1):
+            if best and epochs[-1].epoch - best.epoch >= options.patience:
+                break
+            start = time.monotonic()
+            train_loss, unread = train_epoch(run, number, f"epoch {number}/{options.max_epochs}")
+            seconds = time.monotonic() - start
+            val_loss, accuracy, unread_too = validate(run, "validation")
+            bad |= unread | unread_too
+            if not np.isfinite((train_loss, val_loss)).all():
+                raise tell_divergence(settings, number)
+            epoch = Epoch(
+                number,
+                train_loss,
+                val_loss,
+                accuracy,
+                round(time.monotonic() - start, 3),
+                round(len(run.train_samples) / seconds, 2),
+            )
+            epochs.append(epoch)
+            is_best = best is None or val_loss < best.val_loss
+            if is_best:
+                best = epoch
+            if run.group.first:
+                if is_best:
+                    save_checkpoint(run.model, settings.checkpoint)
+                    write_json(folder / "training.json", _describe_run(run, dataset, best))
+                write_log(folder, epochs)
+                rows = [asdict(epoch) for epoch in epochs]
+                save_unfinished(folder, run.model, run.optimizer, rows, facts)
+            console.show(
+                f"Epoch {number}: training loss {train_loss:.4f}, validation loss {val_loss:.4f}, "
+                f"validation accuracy {accuracy:.2%}{' (best so far)' if is_best else ''}"
+            )
+            if number - best.epoch >= options.patience:
+                console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
+                break
+    except KeyboardInterrupt:
+        status = 130
+        if best is None:
+            return Outcome("Stopped before the first epoch ended; nothing was saved.", status)
+    if status:
+        lines = ["Stopped; the best epoch so far is kept. To go on: python menu.py train --resume"]
+    else:
+        lines = []
+        if run.group.first:
+            unfinished_file(folder).unlink(missing_ok=True)
+    if bad:
+        status = status or 1
+        lines.append(f"{plural(len(bad), 'picture')} could not be read and had no part in it:")
+        lines += [f"  {path}" for path in sorted(bad)]
+    lines.append(
+        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
+        f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"
+    )
+    lines.append(f"Loss graph: {folder / 'loss_plot.jpg'}")
+    return Outcome("\n".join(lines), status)
