@@ -8,16 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.errors import UserError
 from fakedetect.files import read_json, write_text
-from fakedetect.images import open_image, to_rgb_or_grey
 from fakedetect.intervals import roc_auc_interval, share_interval
 from fakedetect.plots import (
-    Tile,
     draw_confusion_matrices,
     draw_loss_curves,
     draw_roc_curves,
@@ -25,6 +22,8 @@ from fakedetect.plots import (
 )
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import Settings
+from fakedetect.thumbnails import read_tiles
+from fakedetect.workers import count_workers
 
 SIGNIFICANT = 0.05
 GALLERY = 12
@@ -253,23 +252,18 @@ def _mistakes(model: Tested) -> pd.DataFrame:
     return wrong.sort_values(["label", "confidence"], ascending=[True, False], kind="stable")
 
 
-def _draw_gallery(model: Tested, wrong: pd.DataFrame, folder: Path) -> list[str]:
+def _draw_gallery(model: Tested, wrong: pd.DataFrame, folder: Path, workers: int) -> list[str]:
     write_text(folder / f"wrong_answers_{model.name}.csv", wrong.to_csv(index=False))
     figure = folder / f"wrong_answers_{model.name}.png"
     if wrong.empty:
         figure.unlink(missing_ok=True)
         return [f"{model.name}: no wrong answers"]
     shown = pd.concat([rows.head(GALLERY) for _, rows in wrong.groupby("label")])
-    tiles = []
-    for row in shown.itertuples():
-        caption = f"{Path(row.path).name}\nis {row.label}, taken for {row.predicted} {row.confidence:.1%}"
-        try:
-            with open_image(Path(row.path)) as opened:
-                picture = to_rgb_or_grey(opened).convert("RGB")
-            picture.thumbnail((320, 320), Image.Resampling.LANCZOS)
-            tiles.append(Tile(np.asarray(picture), caption))
-        except Exception:
-            tiles.append(Tile(None, f"{caption}\n(cannot be read)"))
+    captions = [
+        f"{Path(row.path).name}\nis {row.label}, taken for {row.predicted} {row.confidence:.1%}"
+        for row in shown.itertuples()
+    ]
+    tiles = read_tiles([Path(path) for path in shown["path"]], captions, workers)
     draw_sheet(tiles, 6, f"{model.name}: most confident mistakes, fake taken for real first", figure)
     lines = [f"{model.name}: {plural(len(wrong), 'wrong answer')}, the most confident in {figure.name}"]
     for _, rows in wrong.groupby("label"):
@@ -305,8 +299,9 @@ def compare(settings: Settings, console: Console) -> Outcome:
     draw_confusion_matrices(matrices, CLASSES, folder / "comparison_confusion.png")
     if runs := {name: values for name, values in losses.items() if values[0]}:
         draw_loss_curves(runs, folder / "comparison_loss.png")
+    workers = count_workers(settings.training.workers)
     lines = [screen, "precision, recall and F1: fake/real", "", *notes, ""]
     for model in tested:
-        lines += _draw_gallery(model, _mistakes(model), folder)
+        lines += _draw_gallery(model, _mistakes(model), folder, workers)
     lines.append(f"Tables and figures: {folder}")
     return Outcome("\n".join(lines))

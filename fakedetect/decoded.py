@@ -37,6 +37,14 @@ def load_image(path: Path) -> np.ndarray:
     return np.asarray(image)
 
 
+def load_or_explain(path: Path) -> np.ndarray | str:
+    """A picture as load_image gives it, or why it cannot be used."""
+    try:
+        return load_image(path)
+    except Exception as error:
+        return explain_fault(error, path)
+
+
 @dataclass(frozen=True)
 class DecodedPictures:
     """The decoded pictures of a folder: `file` holds (N, 224, 224, 3) uint8, and each has its row.
@@ -78,10 +86,9 @@ def _decode_into(job: _Job) -> str | None:
     Raises:
         UserError: the array cannot be written.
     """
-    try:
-        pixels = load_image(job.path)
-    except Exception as error:
-        return explain_fault(error, job.path)
+    pixels = load_or_explain(job.path)
+    if isinstance(pixels, str):
+        return pixels
     try:
         # Written, not mapped: with a mapped file, a full disk would kill the process.
         with job.file.open("r+b") as file:

@@ -12,7 +12,7 @@ from torch import nn
 
 from fakedetect.console import Console, Outcome, open_picture
 from fakedetect.dataset import Sample, load_dataset
-from fakedetect.decoded import load_image
+from fakedetect.decoded import load_or_explain
 from fakedetect.devices import Normaliser, to_device
 from fakedetect.errors import UserError
 from fakedetect.files import write_json
@@ -27,11 +27,12 @@ from fakedetect.heatmaps import (
     measure_faithfulness,
     overlay,
 )
-from fakedetect.images import explain_fault, list_images
+from fakedetect.images import list_images
 from fakedetect.models import load_checkpoint
 from fakedetect.plots import Tile, draw_explanation, draw_sheet
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import Settings
+from fakedetect.workers import count_workers, map_images
 
 METHODS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
 SHEET = 24
@@ -45,10 +46,10 @@ def _read(path: Path) -> np.ndarray:
         raise UserError(f"{path} is a folder. Name pictures, or use --sheet for many test pictures.")
     if not path.exists():
         raise UserError(f"There is no picture {path}. Check the name.")
-    try:
-        return load_image(path).copy()
-    except Exception as error:
-        raise UserError(f"{path} cannot be used: {explain_fault(error, path)}.") from None
+    ((_, image),) = map_images(load_or_explain, [path], 1)
+    if isinstance(image, str):
+        raise UserError(f"{path} cannot be used: {image}.")
+    return image
 
 
 def _to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
@@ -205,8 +206,11 @@ def _draw_contact_sheet(
     model, normalise = _load(settings)
     tiles, name = [], ""
     samples = _choose_samples(settings, count)
-    for sample in console.track(samples, len(samples), "heat maps"):
-        image = _read(sample.path)
+    workers = count_workers(settings.training.workers)
+    images = dict(map_images(load_or_explain, [sample.path for sample in samples], workers))
+    usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
+    for sample in console.track(usable, len(usable), "heat maps"):
+        image = images[sample.path]
         batch = _to_input(normalise, image[None])
         if method == "rollout":
             heat, probabilities = (

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from fakedetect.audit import audit_shortcuts, describe_audit
@@ -15,11 +14,12 @@ from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
 from fakedetect.folders import class_folders, existing_folders, source_of
 from fakedetect.identical import Pair, find_exact
-from fakedetect.images import list_images, open_image, to_rgb_or_grey
+from fakedetect.images import list_images
 from fakedetect.picture_facts import PictureFacts, read_facts
-from fakedetect.plots import Tile, draw_counts, draw_histograms, draw_sheet
+from fakedetect.plots import draw_counts, draw_histograms, draw_sheet
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import FOLDERS, Settings
+from fakedetect.thumbnails import read_tiles
 from fakedetect.workers import count_workers, map_images
 
 SAMPLES = 6
@@ -27,7 +27,6 @@ MOST_SOURCES = 8
 """Sources that a figure shows; the tables have all."""
 
 MOST_PAIRS = 20
-TILE = 320
 SEED = 42
 
 
@@ -137,18 +136,7 @@ def _print_summary(summary: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _tile(path: Path, caption: str) -> Tile:
-    try:
-        with open_image(path) as opened:
-            opened.draft("RGB", (TILE, TILE))
-            image = to_rgb_or_grey(opened).convert("RGB")
-        image.thumbnail((TILE, TILE))
-        return Tile(np.asarray(image), caption)
-    except Exception:
-        return Tile(None, f"{caption}\n(cannot be read)")
-
-
-def _draw_figures(good: pd.DataFrame, folder: Path) -> None:
+def _draw_figures(good: pd.DataFrame, folder: Path, workers: int) -> None:
     counts: dict[str, dict[str, int]] = {}
     for (part, label, source), group in good.groupby(["part", "label", "source"], sort=False):
         counts.setdefault(f"{part} {label}", {})[source] = len(group)
@@ -172,11 +160,12 @@ def _draw_figures(good: pd.DataFrame, folder: Path) -> None:
                          random_state=SEED)
             for _, group in list(rows.groupby("source"))[:MOST_SOURCES]
         )  # fmt: skip
-        tiles = [
-            _tile(row.path, f"{row.path.name}\n{row.width} x {row.height} {row.format}"
-                            + (f", {row.source}" if row.source else ""))
+        captions = [
+            f"{row.path.name}\n{row.width} x {row.height} {row.format}"
+            + (f", {row.source}" if row.source else "")
             for row in chosen.itertuples()
-        ]  # fmt: skip
+        ]
+        tiles = read_tiles(list(chosen["path"]), captions, workers)
         draw_sheet(tiles, SAMPLES, f"Samples of {part} {label}", folder / f"samples_{part}-{label}.png")
 
 
@@ -203,7 +192,7 @@ def _where(good: pd.DataFrame, pair: Pair) -> str:
     return "both classes" if first["label"] != second["label"] else f"within {first['label']}"
 
 
-def _report_duplicates(good: pd.DataFrame, pairs: Sequence[Pair], folder: Path) -> list[str]:
+def _report_duplicates(good: pd.DataFrame, pairs: Sequence[Pair], folder: Path, workers: int) -> list[str]:
     names = ["kind", "path_a", "path_b", "distance", "where"]
     table = pd.DataFrame(
         [
@@ -231,13 +220,12 @@ def _report_duplicates(good: pd.DataFrame, pairs: Sequence[Pair], folder: Path) 
         lines.append("  Warning: some pictures are labelled both fake and real. Remove the wrong ones.")
     shown = table.head(MOST_PAIRS)
     lines += [f"  {row.kind}: {row.path_a}  =  {row.path_b}" for row in shown.head(5).itertuples()]
-    tiles = []
+    paths, captions = [], []
     for row in shown.itertuples():
+        paths += [row.path_a, row.path_b]
         note = f"{row.kind}, distance {row.distance}, {row.where}"
-        tiles += [
-            _tile(row.path_a, f"{row.path_a.name}\n{note}"),
-            _tile(row.path_b, f"{row.path_b.name}\n"),
-        ]
+        captions += [f"{row.path_a.name}\n{note}", f"{row.path_b.name}\n"]
+    tiles = read_tiles(paths, captions, workers)
     draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", sheet)
     return lines
 
@@ -250,7 +238,7 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
     places, left_out = (_list_original if on == "original" else _list_resized)(settings, console)
     if not places:
         raise UserError(f"The {on} folders hold no pictures. Put them there, or see {settings.file}.")
-    folder = settings.explore / on
+    folder, workers = settings.explore / on, count_workers(settings.training.workers)
     frame = _read_all(settings, console, places)
     write_text(folder / "pictures.csv", frame.to_csv(index=False))
     good = frame[frame["reason"] == ""].reset_index(drop=True)
@@ -260,13 +248,13 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
     write_text(folder / "summary.csv", summary.to_csv(index=False))
     console.show(_print_summary(summary))
     console.note("Drawing the figures …")
-    _draw_figures(good, folder)
+    _draw_figures(good, folder, workers)
     console.note("Trying to tell the classes apart without the pictures …")
     audit = audit_shortcuts(good)
     write_json(folder / "audit.json", {"on": on, **asdict(audit)})
     text, warning = describe_audit(audit, on)
     (console.warn if warning else console.show)("\n" + text)
-    lines = ["", *_report_duplicates(good, _find_duplicates(settings, console, good), folder)]
+    lines = ["", *_report_duplicates(good, _find_duplicates(settings, console, good), folder, workers)]
     bad = frame[frame["reason"] != ""]
     if left_out:
         lines.append(f"{plural(left_out, 'listed bad picture')} left out")

@@ -18,8 +18,9 @@ def existing_folders(settings: Settings, folders: Sequence[str], console: Consol
     """The asked-for original folders that are there; the others are warned about.
 
     Raises:
-        UserError: none of them is there.
+        UserError: none of them is there, or two names mean the same folder.
     """
+    _check_apart(settings)
     chosen = [name for name in FOLDERS if name in folders]
     missing = [name for name in chosen if not settings.original[name].is_dir()]
     for name in missing:
@@ -30,6 +31,17 @@ def existing_folders(settings: Settings, folders: Sequence[str], console: Consol
     if len(missing) == len(chosen):
         raise UserError("No folder to work on. Without a data set, try the demo: python menu.py demo")
     return [name for name in chosen if name not in missing]
+
+
+def _check_apart(settings: Settings) -> None:
+    seen: dict[Path, str] = {}
+    for name, folder in settings.original.items():
+        place = folder.resolve()
+        if place in seen and place.is_dir():
+            raise UserError(
+                f"{seen[place]} and {name} are the same folder, {folder}. Name two in {settings.file}."
+            )
+        seen[place] = name
 
 
 def class_folders(folder: Path) -> list[tuple[Path, int]]:

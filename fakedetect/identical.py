@@ -19,6 +19,9 @@ class Pair:
 
 def _file_hash(path: Path) -> str | None:
     try:
+        # Opening a pipe would wait for a writer, for ever.
+        if not path.is_file():
+            return None
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:

@@ -44,11 +44,19 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[str, list[Path]]]:
     except OSError as error:
         raise UserError(f"Cannot read the folder {folder}: {error.strerror}.") from None
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(Path(entry.path), seen)
         elif is_image_name(entry.name):
             names.append(Path(entry.path))
     yield str(folder), names
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        # A symbolic link that leads to itself.
+        return False
 
 
 def is_image_name(name: str) -> bool:

@@ -155,8 +155,18 @@ def _check_keys(file: _File, table: Any, section: str, known: Any) -> None:
             )
 
 
-def _path(file: _File, text: str) -> Path:
-    return Path(os.path.abspath(file.path.parent / os.path.expandvars(Path(text).expanduser())))
+def _path(file: _File, text: str, section: str, key: str) -> Path:
+    try:
+        expanded = os.path.expandvars(Path(text).expanduser())
+    except RuntimeError:
+        raise file.wrong(f"{key}: there is no home folder for {text!r}.", section, key) from None
+    path = Path(os.path.abspath(file.path.parent / expanded))
+    unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
+    if unset and not path.exists():
+        raise file.wrong(
+            f"{key}: the environment variable {unset[1]} is not set, and there is no {path}.", section, key
+        )
+    return path
 
 
 def _above(file: _File, section: str, key: str, value: Any, least: Any, strict: bool = False) -> Any:
@@ -199,7 +209,7 @@ def _own_model(file: _File, name: str, table: Any) -> Recipe:
         raise file.wrong(f'[{section}] needs timm = "…", the name of a model of timm.', section)
     changes: dict[str, Any] = {}
     if weights := _take(file, table, section, "weights", str, None):
-        changes["weights"] = _path(file, weights)
+        changes["weights"] = _path(file, weights, section, "weights")
     for key in ("mean", "std"):
         values = table.get(key)
         if values is None:
@@ -266,7 +276,7 @@ def load_settings(path: Path) -> Settings:
         recipes[name] = _own_model(file, name, own)
 
     def folder(values: Mapping[str, Any], section: str, key: str, default: str) -> Path:
-        return _path(file, _take(file, values, section, key, str, default))
+        return _path(file, _take(file, values, section, key, str, default), section, key)
 
     model = _take(file, table, "", "model", str, RECIPES[0].name)
     if model not in recipes:

@@ -1,14 +1,18 @@
 """The menu through lines, through a real terminal, and its table against the documentation."""
 
+import contextlib
 import io
 import os
+import random
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from conftest import ROOT, run
 
@@ -55,19 +59,24 @@ def test_a_failing_entry_leaves_the_menu_open(project: Path) -> None:
     assert "Traceback" not in result.stderr and "Goodbye" in result.stdout
 
 
-def open_menu(project: Path) -> Any:
+def open_menu(project: Path, columns: int = 100, **environment: str) -> Any:
     """The menu in a pseudo-terminal."""
-    pexpect = pytest.importorskip("pexpect")
     child = pexpect.spawn(
         sys.executable,
         [str(ROOT / "menu.py"), "--paths", str(project)],
-        env={**os.environ, "PROMPT_TOOLKIT_NO_CPR": "1", "TERM": "xterm", "PYTHONUTF8": "1"},
+        env={
+            **os.environ,
+            "PROMPT_TOOLKIT_NO_CPR": "1",
+            "TERM": "xterm",
+            "PYTHONUTF8": "1",
+            **environment,
+        },
         encoding="utf-8",
-        dimensions=(40, 100),
+        dimensions=(40, columns),
         timeout=30,
     )
     child.logfile_read = io.StringIO()
-    child.expect("Main Menu.*Exit")
+    child.expect("Main Menu.*Exit|Exit.*Main Menu")
     return child
 
 
@@ -143,7 +152,6 @@ def test_every_command_is_in_the_readme_and_every_key_is_single_and_unique() -> 
 
 def test_ctrl_c_while_scanning_stops_with_130_and_keeps_the_list(project: Path) -> None:
     import shutil
-    import signal
 
     from conftest import paint
 
@@ -169,3 +177,59 @@ def test_ctrl_c_while_scanning_stops_with_130_and_keeps_the_list(project: Path) 
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert "0000.png" in (project.parent / "list_of_bad_images.txt").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize("terminal", ["xterm", "dumb"])
+def test_thousands_of_random_keys_do_not_crash_it(project: Path, terminal: str) -> None:
+    child = open_menu(project, TERM=terminal)
+    chance = random.Random(11)
+    keys = [
+        *"0123456789abxyz?\t ",
+        *["\r"] * 12,
+        "\x1b[A",
+        "\x1b[B",
+        "\x1b[5~",
+        "\x1b",
+        "\x7f",
+        "é",
+        "\x01",
+    ]
+    # Not 9: the demo that it starts is tested on its own and takes minutes.
+    keys.remove("9")
+    for _ in range(150):
+        child.send("".join(chance.choice(keys) for _ in range(20)))
+        with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
+            child.read_nonblocking(100_000, timeout=0.01)
+        if not child.isalive():
+            # A zero in the main menu is a proper way out.
+            assert child.wait() == 0
+            assert "Traceback" not in child.logfile_read.getvalue()
+            child = open_menu(project, TERM=terminal)
+    child.close(force=True)
+    assert "Traceback" not in child.logfile_read.getvalue()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_closed_terminal_ends_it(project: Path) -> None:
+    child = open_menu(project)
+    os.kill(child.pid, signal.SIGHUP)
+    child.expect(pexpect.EOF)
+    child.wait()
+    assert "Traceback" not in child.logfile_read.getvalue()
+    assert 128 + signal.SIGHUP in (child.exitstatus, 128 + (child.signalstatus or 0))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    "environment", [{"NO_COLOR": "1"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
+)
+def test_a_narrow_terminal_without_colours_or_utf8_is_usable(
+    project: Path, environment: dict[str, str]
+) -> None:
+    child = open_menu(project, columns=40, **environment)
+    child.send("1\r")
+    child.expect("Bad Images Menu.*Back|Back.*Bad Images Menu")
+    child.send("0\r")
+    child.expect("Main Menu.*Exit|Exit.*Main Menu")
+    close_menu(child)
