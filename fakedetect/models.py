@@ -65,11 +65,15 @@ def _build(recipe: Recipe, download: bool) -> nn.Module:
             return model
         import timm
 
+        from fakedetect.response_norm import use_lean_response_norm
+
         if not timm.is_model(recipe.architecture.split(".")[0]):
             raise UserError(f"timm has no model {recipe.architecture!r} (model {recipe.name}).")
         if download:
             _check_hub(recipe)
-        return timm.create_model(recipe.architecture, pretrained=download, num_classes=len(CLASSES))
+        return use_lean_response_norm(
+            timm.create_model(recipe.architecture, pretrained=download, num_classes=len(CLASSES))
+        )
     except UserError:
         raise
     except Exception as error:
