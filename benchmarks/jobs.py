@@ -234,6 +234,58 @@ def epoch2(folder: Path, quick: bool, model: str) -> Pair:
     return Pair(len(samples), "pictures", theirs, ours, equal)
 
 
+def feed(folder: Path, quick: bool, model: str) -> Pair:
+    """Training from files against the same steps on random data that is there already.
+
+    A ratio near 1 says that the device never waits for pictures.
+    """
+    settings = _settings(model)
+    small, samples = _small(folder, quick)
+    size = min(settings.recipe.batch_size, len(samples) // 4)
+    workers = count_workers(None)
+    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers)
+    network = to_device(build_model(settings.recipe, pretrained=False)).train()
+    device = next(network.parameters()).device
+    dtype = choose_precision("auto", network)
+    normalise = Normaliser(settings.recipe, device)
+    optimizer = make_optimizer(settings.recipe, network)
+    random = torch.randint(0, 256, (size, 224, 224, 3), dtype=torch.uint8, device=device)
+    random = random.permute(0, 3, 1, 2)
+    labels = (torch.arange(size) % 2).to(device)
+
+    def step(images: torch.Tensor, targets: torch.Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        logits = forward(network, normalise(images), dtype)
+        torch.nn.functional.cross_entropy(logits, targets).backward()
+        optimizer.step()
+
+    def finish() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def theirs() -> None:
+        for _ in range(len(samples) // size):
+            step(random, labels)
+        finish()
+
+    def ours() -> None:
+        batches = cut_batches(samples, size)[: len(samples) // size]
+        for batch in load_batches(batches, workers, decoded, pin=device.type == "cuda"):
+            images = batch.images.to(device, non_blocking=True)
+            step(images, batch.labels.to(device, non_blocking=True))
+        finish()
+
+    count = len(samples) // size * size
+    return Pair(
+        count,
+        "pictures",
+        theirs,
+        ours,
+        lambda: True,
+        lambda: f"{model}, {str(dtype).split('.')[-1]}, {device}",
+    )
+
+
 def start(folder: Path, quick: bool, _: str) -> Pair:
     """From the command to the menu on the screen; the reference's way imports all first."""
     menu = Path(__file__).resolve().parent.parent / "menu.py"
@@ -261,5 +313,6 @@ JOBS = {
     "train": train,
     "test": test,
     "epoch2": epoch2,
+    "feed": feed,
     "start": start,
 }

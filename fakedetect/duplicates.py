@@ -1,6 +1,5 @@
 """Near duplicates among many pictures."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,13 +45,11 @@ def fingerprint(path: Path) -> Fingerprint | str:
     'Implementation and benchmarking of perceptual image hash functions', section 3.2.1).
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_image(path) as opened:
-                # A JPEG decodes straight to a small size that still oversamples the thumbnail.
-                opened.draft("RGB", (4 * SIDE, 4 * SIDE))
-                grey = to_rgb_or_grey(opened).convert("L")
-                thumbnail = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+        with open_image(path) as opened:
+            # A JPEG decodes straight to a small size that still oversamples the thumbnail.
+            opened.draft("RGB", (4 * SIDE, 4 * SIDE))
+            grey = to_rgb_or_grey(opened).convert("L")
+            thumbnail = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     except Exception as error:
         return explain_fault(error, path)
     coefficients = cv2.dct(thumbnail.astype(np.float32))[:KEPT, :KEPT].copy()

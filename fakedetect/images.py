@@ -75,6 +75,8 @@ def open_image(path: Path) -> "Image.Image":
 
     # Our own limit stands in for Pillow's, which real photographs exceed.
     Image.MAX_IMAGE_PIXELS = None
+    # What Pillow thinks of a file's tags says nothing to a user that its picture does not.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     state = os.stat(path)
     if not stat.S_ISREG(state.st_mode):
         # Opening a pipe would wait for a writer, for ever.
@@ -100,18 +102,16 @@ def find_fault(path: Path) -> str | None:
     from PIL import ImageFile
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # verify() sees a flipped byte in a PNG, a full decode a cut JPEG; neither sees both.
-            with open_image(path) as image:
-                verifies = type(image).verify is not ImageFile.ImageFile.verify
-                if verifies:
-                    image.verify()
-                else:
-                    _load_small(image)
+        # verify() sees a flipped byte in a PNG, a full decode a cut JPEG; neither sees both.
+        with open_image(path) as image:
+            verifies = type(image).verify is not ImageFile.ImageFile.verify
             if verifies:
-                with open_image(path) as image:
-                    image.load()
+                image.verify()
+            else:
+                _load_small(image)
+        if verifies:
+            with open_image(path) as image:
+                image.load()
     except Exception as error:
         return explain_fault(error, path)
     return None

@@ -1,7 +1,6 @@
 """What can be known of a picture without decoding it: size, format, compression, metadata."""
 
 import hashlib
-import warnings
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -74,27 +73,25 @@ def read_facts(path: Path) -> PictureFacts | str:
     from PIL import JpegImagePlugin
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_image(path) as image:
-                quality = subsampling = tables = None
-                if isinstance(image, JpegImagePlugin.JpegImageFile):
-                    quality = estimate_quality(image.quantization[0])
-                    sampling = JpegImagePlugin.get_sampling(image)
-                    subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
-                    tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]
-                return PictureFacts(
-                    image.format or "",
-                    path.suffix.lower(),
-                    image.mode,
-                    *image.size,
-                    path.stat().st_size,
-                    quality,
-                    subsampling,
-                    tables,
-                    any("exif" in str(key).lower() for key in image.info),
-                    "icc_profile" in image.info,
-                    _has_software(image),
-                )
+        with open_image(path) as image:
+            quality = subsampling = tables = None
+            if isinstance(image, JpegImagePlugin.JpegImageFile):
+                quality = estimate_quality(image.quantization[0])
+                sampling = JpegImagePlugin.get_sampling(image)
+                subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
+                tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]
+            return PictureFacts(
+                image.format or "",
+                path.suffix.lower(),
+                image.mode,
+                *image.size,
+                path.stat().st_size,
+                quality,
+                subsampling,
+                tables,
+                any("exif" in str(key).lower() for key in image.info),
+                "icc_profile" in image.info,
+                _has_software(image),
+            )
     except Exception as error:
         return explain_fault(error, path)

@@ -1,7 +1,6 @@
 """Option 2: 224 x 224 copies of the original pictures."""
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,18 +73,16 @@ def resize_image(job: Job) -> str | None:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with open_image(job.source) as opened:
-                if job.kind.fast:
-                    # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
-                    opened.draft(None, (2 * SIZE, 2 * SIZE))
-                image = to_rgb_or_grey(opened)
-            if job.kind.aligned:
-                image = image.convert("RGB")
-            gap = 2.0 if job.kind.fast else None
-            image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=gap)
-            image.info.pop("transparency", None)
+        with open_image(job.source) as opened:
+            if job.kind.fast:
+                # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
+                opened.draft(None, (2 * SIZE, 2 * SIZE))
+            image = to_rgb_or_grey(opened)
+        if job.kind.aligned:
+            image = image.convert("RGB")
+        gap = 2.0 if job.kind.fast else None
+        image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=gap)
+        image.info.pop("transparency", None)
         Image.init()
         file_format = Image.registered_extensions()[job.copy.suffix.lower()]
         source = job.source.stat()

@@ -32,6 +32,7 @@ from fakedetect.epochs import (
     validate,
     write_log,
 )
+from fakedetect.errors import UserError
 from fakedetect.files import write_json
 from fakedetect.models import build_model, save_checkpoint
 from fakedetect.processes import Group, share_model
@@ -44,6 +45,9 @@ from fakedetect.unfinished import (
     unfinished_file,
 )
 from fakedetect.workers import count_workers
+
+MOST_BAD = 0.25
+"""The share of unreadable pictures above which a run stops."""
 
 
 def _seed(seed: int) -> None:
@@ -110,6 +114,14 @@ def gather_facts(settings: Settings, dataset: Dataset) -> dict:
     }
 
 
+def _refuse_too_many(bad: int, dataset: Dataset) -> None:
+    if bad > MOST_BAD * len(dataset.samples):
+        raise UserError(
+            f"{bad:,} of the {len(dataset.samples):,} pictures in {dataset.folder} cannot be read, more "
+            f"than {MOST_BAD:.0%}: is the disk in order? Scan and resize again."
+        )
+
+
 def prepare_run(
     settings: Settings,
     console: Console,
@@ -131,6 +143,7 @@ def prepare_run(
     dtype = choose_precision(options.precision, model)
     paths = [sample.path for sample in dataset.samples]
     decoded = decode_all(dataset.folder, paths, console, count_workers(options.workers))
+    _refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
     optimizer = make_optimizer(recipe, model)
     if state:
@@ -170,6 +183,7 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict
             seconds = time.monotonic() - start
             val_loss, accuracy, unread_too = validate(run, "validation")
             bad |= unread | unread_too
+            _refuse_too_many(len(bad), dataset)
             if not np.isfinite((train_loss, val_loss)).all():
                 raise tell_divergence(settings, number)
             epoch = Epoch(

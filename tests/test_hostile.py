@@ -128,12 +128,21 @@ def test_every_hostile_file_is_used_or_listed(hostile: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="makes files that Windows cannot have")
 def test_training_on_hostile_files_names_them_and_goes_on(hostile: Path) -> None:
     # The pictures themselves, unscanned, where the copies are expected; few, for the time it takes.
-    for path in sorted((hostile.parent / "dataset/train/fake").glob("*.*"))[200:]:
+    train = hostile.parent / "dataset/train"
+    for path in sorted((train / "fake").glob("*.*"))[200:]:
         path.unlink()
     text = hostile.read_text(encoding="utf-8").replace("max_epochs = 2", "max_epochs = 1")
-    hostile.write_text('[resized]\ntrain = "dataset/train"\n' + text.replace("# mine\n", ""), "utf-8")
     hostile.write_text(text + '\n[resized]\ntrain = "dataset/train"\n', encoding="utf-8")
+    refused = run("--paths", hostile, "train")
+    assert refused.returncode == 2 and "more than 25%" in refused.stderr, refused.stderr[-2000:]
+    for number in range(500):
+        (train / f"real/more {number}.jpg").write_bytes(encoded(number, "jpg"))
     result = run("--paths", hostile, "train")
     assert result.returncode == 1, result.stderr[-2000:]
     assert "could not be read and had no part in it" in result.stdout
     assert "pipe.jpg" in result.stdout and "Traceback" not in result.stderr
+    pictures = [*sorted((train / "fake").glob("*.*"))[:12], *sorted((train / "fake/odd").iterdir())]
+    explained = run("--paths", hostile, "explain", *pictures)
+    assert explained.returncode == 1 and "Traceback" not in explained.stderr, explained.stderr[-2000:]
+    assert "pipe.jpg cannot be used: not a regular file" in explained.stderr
+    assert "emoji" in explained.stdout
