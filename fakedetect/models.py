@@ -3,8 +3,9 @@
 import pickle
 import socket
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.parse import urlparse
 
 import safetensors.torch
@@ -244,8 +245,44 @@ def _guess(state: Mapping[str, torch.Tensor]) -> str:
     return "another architecture"
 
 
+class _Sink:
+    """A file for torch.save, which loses the system's error when a write fails: kept here."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        return self._keep_error(self.file.write, data)
+
+    def flush(self) -> None:
+        self._keep_error(self.file.flush)
+
+    def _keep_error(self, call: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return call(*arguments)
+        except OSError as error:
+            self.error = error
+            raise
+
+
+def save_tensors(value: object, path: Path) -> None:
+    """torch.save, whole or not at all.
+
+    Raises:
+        UserError: the file cannot be written, because the disk is full, say.
+    """
+    with atomic_write(path) as file:
+        sink = _Sink(file)
+        try:
+            torch.save(value, sink)
+        except RuntimeError:
+            if sink.error:
+                raise sink.error from None
+            raise
+
+
 def save_checkpoint(model: nn.Module, path: Path) -> None:
     """Write the bare state_dict, whole or not at all, loadable by plain torchvision or timm."""
     state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    with atomic_write(path) as file:
-        torch.save(state, file)
+    save_tensors(state, path)

@@ -141,8 +141,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     # Its reports of failures fill screens; the process that failed has said what is wrong.
-    for name in ("elastic", "launcher"):
-        logging.getLogger(f"torch.distributed.{name}").setLevel(logging.CRITICAL)
+    logging.disable(logging.CRITICAL)
     config = LaunchConfig(
         run_id=uuid.uuid4().hex,
         min_nodes=1,
@@ -162,4 +161,6 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         return next((code for code in codes if code > 0), 1)
     except (KeyboardInterrupt, SignalException):
         return 130
+    finally:
+        logging.disable(logging.NOTSET)
     return 0

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from fakedetect.errors import UserError
-from fakedetect.files import atomic_write
+from fakedetect.models import save_tensors
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,7 @@ def save_unfinished(
         "rows": rows,
         "facts": facts,
     }
-    with atomic_write(unfinished_file(folder)) as file:
-        torch.save(state, file)
+    save_tensors(state, unfinished_file(folder))
 
 
 def read_unfinished(folder: Path) -> Unfinished:

@@ -189,3 +189,29 @@ def test_a_full_disk_leaves_old_files_whole(data: Path, monkeypatch: pytest.Monk
     with pytest.raises(UserError, match="No space left on device"):
         files.write_text(path, "new")
     assert path.read_text() == "old" and not list(path.parent.glob(".*.partial"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix limits")
+def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_old_one_stays(data: Path) -> None:
+    import resource
+
+    folder = data.parent / "model_folders/tiny"
+    assert run("--paths", data, "resize").returncode == 0
+    assert run("--paths", data, "train").returncode == 0
+    before = (folder / "classifier_model.pth").read_bytes()
+    (data.parent / "dataset/resized_train/.decoded.npz").unlink()
+    limit = len(before) // 2
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "menu.py"), "--paths", str(data), "train", "--overwrite"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=240,
+        check=False,
+    )
+    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
+    assert "decoded again in each epoch" in result.stderr
+    assert "Cannot write" in result.stderr and "classifier_model.pth" in result.stderr
+    assert (folder / "classifier_model.pth").read_bytes() == before
+    assert not list(data.parent.rglob("*.partial"))
