@@ -178,7 +178,7 @@ def decode_all(
             if need > SHARE_OF_DISK * shutil.disk_usage(folder).free:
                 console.warn(
                     f"No room for {need / 1e9:.1f} GB of decoded pictures in {folder}; "
-                    "they are decoded again in each epoch, which takes longer."
+                    "they are decoded each time they are needed, which takes longer."
                 )
                 return None
             try:
@@ -192,5 +192,5 @@ def decode_all(
                 target.write(saved.getvalue())
             return _open(file, index, paths, state)
     except (OSError, UserError) as error:
-        console.warn(f"The pictures are decoded again in each epoch, which takes longer: {error}")
+        console.warn(f"The pictures are decoded each time they are needed, which takes longer: {error}")
         return None

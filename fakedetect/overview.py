@@ -23,6 +23,11 @@ def _state(count: int | None, folder: Path) -> str:
 def describe_model(settings: Settings, name: str) -> str:
     """'trained, tested: 92.00 %' for a model, by the files in its folder."""
     folder = settings.model_folders / name
+    unfinished = "; a run was stopped" if (folder / "unfinished_run.pth").is_file() else ""
+    return f"{_describe_checkpoint(folder)}{unfinished}"
+
+
+def _describe_checkpoint(folder: Path) -> str:
     checkpoint = folder / "classifier_model.pth"
     if not checkpoint.is_file():
         return "not trained"

@@ -12,6 +12,7 @@ from sklearn import metrics
 
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
+from fakedetect.decoded import decode_all
 from fakedetect.devices import choose_precision, predict_batches, softmax_fake, to_device
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
@@ -20,6 +21,7 @@ from fakedetect.plots import draw_confusion_matrix
 from fakedetect.processes import Group, join_group
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import Settings
+from fakedetect.workers import count_workers
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,14 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
     dtype = choose_precision(settings.training.precision, model)
     parameters = sum(parameter.numel() for parameter in model.parameters())
+    workers = count_workers(settings.training.workers)
+    decoded = decode_all(dataset.folder, [sample.path for sample in dataset.samples], console, workers)
+    group.wait()
     start = time.monotonic()
     own = group.share(dataset.samples)
     found: list[tuple[Sample, np.ndarray]] = []
     bad: list[Sample] = []
-    for batch, logits in predict_batches(settings, console, model, dtype, own, part):
+    for batch, logits in predict_batches(settings, console, model, dtype, own, part, decoded):
         found += zip(batch.samples, logits.numpy(), strict=True)
         bad += batch.bad
     places = {sample.path: place for place, sample in enumerate(dataset.samples)}

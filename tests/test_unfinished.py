@@ -3,6 +3,7 @@
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -95,6 +96,7 @@ def test_a_stopped_run_is_told_and_a_second_one_is_refused(long_run: Path) -> No
     os.killpg(process.pid, signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "train --resume" in rest and "Traceback" not in rest
+    assert "tiny (trained; a run was stopped)" in run("--paths", long_run, keys="0\n").stdout
     plain = run("--paths", long_run, "train")
     assert plain.returncode == 2 and "--resume" in plain.stderr and "--overwrite" in plain.stderr
     long_run.write_text(text.replace("3e-3", "1e-3"), encoding="utf-8")
@@ -211,7 +213,29 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_old_one_stays(d
         check=False,
     )
     assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
-    assert "decoded again in each epoch" in result.stderr
+    assert "decoded each time they are needed" in result.stderr
     assert "Cannot write" in result.stderr and "classifier_model.pth" in result.stderr
     assert (folder / "classifier_model.pth").read_bytes() == before
     assert not list(data.parent.rglob("*.partial"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps open folders")
+def test_pictures_that_vanish_in_an_epoch_end_the_run_in_one_line(long_run: Path) -> None:
+    text = long_run.read_text(encoding="utf-8").replace("= 6", "= 500")
+    long_run.write_text(text, encoding="utf-8")
+    process = start(long_run, "train")
+    wait_for(process, r"^Epoch 1")
+    shutil.rmtree(long_run.parent / "dataset/resized_train")
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 2 and "Traceback" not in rest, rest
+    assert ".decoded.bin" in rest and "Check the disk" in rest
+    folder = long_run.parent / "model_folders/tiny"
+    assert weights(folder) and (folder / "unfinished_run.pth").is_file()
+
+
+def test_a_model_folder_that_cannot_be_made_is_one_line(data: Path) -> None:
+    assert run("--paths", data, "resize").returncode == 0
+    (data.parent / "model_folders").write_text("a file is in the way")
+    result = run("--paths", data, "train")
+    assert result.returncode == 2 and "Cannot write" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
