@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import random
+import shutil
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -46,6 +47,7 @@ from fakedetect.unfinished import (
 )
 from fakedetect.workers import count_workers
 
+COMPILERS = ("c++", "g++", "clang++", "cl")
 MOST_BAD = 0.25
 """The share of unreadable pictures above which a run stops."""
 
@@ -132,6 +134,11 @@ def prepare_run(
     state: Unfinished | None,
 ) -> Run:
     options, recipe = settings.training, settings.recipe
+    if options.compile and not any(shutil.which(name) for name in COMPILERS):
+        raise UserError(
+            f"compile = true in {settings.file} needs a C++ compiler, and there is none. Install one "
+            "(g++, say), or set compile = false."
+        )
     _seed(options.seed)
     console.note(
         f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
