@@ -47,7 +47,7 @@ def train(settings: Settings, console: Console, overwrite: bool = False, resume:
         while True:
             try:
                 return _train_once(settings, console, resume)
-            except (torch.OutOfMemoryError, RuntimeError) as error:
+            except RuntimeError as error:
                 if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                     raise
             settings = _with_smaller_batch(settings, console)
@@ -108,7 +108,8 @@ def _train_once(settings: Settings, console: Console, resume: bool) -> Outcome:
             f"The unfinished run cannot go on: {difference}. Set it back, or start afresh: "
             "python menu.py train --overwrite"
         )
-    check_data(settings, console, dataset)
+    if is_first():
+        check_data(settings, console, dataset)
     with join_group() as group:
         # Bound to no name here: the shared model has to go before the group that it belongs to.
         return run_epochs(

@@ -54,10 +54,12 @@ def map_images(
             busy = {worker.connection: worker for worker in pool if worker.given}
             if not busy:
                 return
-            ready = wait(list(busy), max(0.0, min(w.deadline for w in busy.values()) - time.monotonic()))
-            late = [worker for worker in busy.values() if worker.deadline < time.monotonic()]
-            for worker in [busy[connection] for connection in ready] or late:
-                item, result = worker.take(late=not ready)
+            seconds = max(0.0, min(worker.deadline for worker in busy.values()) - time.monotonic())
+            ready = [busy[connection] for connection in wait(list(busy), seconds)]
+            now = time.monotonic()
+            late = [worker for worker in busy.values() if worker.deadline < now and worker not in ready]
+            for worker in (*ready, *late):
+                item, result = worker.take(late=worker in late)
                 if not worker.process.is_alive():
                     waiting.extendleft(reversed(worker.given))
                     pool[pool.index(worker)] = _Worker(context, function, stop)
