@@ -15,13 +15,14 @@ from PIL import Image
 from benchmarks import reference
 from benchmarks.corpus import make_large, make_small
 from fakedetect.console import Console
+from fakedetect.copies import Kind
 from fakedetect.dataset import Sample, cut_batches, load_batches
 from fakedetect.decoded import decode_all
 from fakedetect.devices import Normaliser, choose_precision, forward, predict_batches, to_device
 from fakedetect.epochs import make_optimizer
 from fakedetect.images import find_fault, list_images
 from fakedetect.models import build_model
-from fakedetect.preprocessing import Job, Kind, resize_image
+from fakedetect.preprocessing import Job, resize_image
 from fakedetect.settings import Settings, load_settings
 from fakedetect.workers import count_workers, map_images
 

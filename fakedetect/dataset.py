@@ -1,5 +1,6 @@
 """Resized folders -> labelled samples -> batches; the train/validation split."""
 
+import hashlib
 import itertools
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +12,8 @@ from pathlib import Path
 import torch
 
 from fakedetect.bad_list import read_bad_images
-from fakedetect.decoded import SIZE, DecodedPictures, load_image
+from fakedetect.copies import SIZE
+from fakedetect.decoded import DecodedPictures, load_image
 from fakedetect.errors import UserError
 from fakedetect.folders import class_folders, source_of
 from fakedetect.images import list_images
@@ -74,13 +76,22 @@ def load_dataset(settings: Settings, part: str) -> Dataset:
             raise UserError(f"{class_folder} holds no pictures. Resize first: python menu.py resize")
         for path in paths:
             inside = path.relative_to(class_folder)
+            source = source_of(path, class_folder)
+            if part == "train" and settings.leave_out and source == settings.leave_out:
+                continue
             if path in listed or original / inside in listed:
                 left_out += 1
             else:
-                samples.append(Sample(path, label, source_of(path, class_folder)))
+                samples.append(Sample(path, label, source))
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out)
+
+
+def hash_names(dataset: Dataset) -> str:
+    """A hash of the samples' names, by which a data set is known again."""
+    names = "\0".join(str(sample.path.relative_to(dataset.folder)) for sample in dataset.samples)
+    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def split_dataset(

@@ -13,12 +13,12 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.console import Console
+from fakedetect.copies import SIZE
 from fakedetect.errors import UserError
 from fakedetect.files import atomic_write
 from fakedetect.images import explain_fault, open_image, to_rgb_or_grey
 from fakedetect.workers import map_images
 
-SIZE = 224
 BYTES_A_PICTURE = SIZE * SIZE * 3
 SHARE_OF_DISK = 0.25
 """Of the free disk, the most that the array of a data set may take."""

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from fakedetect.console import Console
+from fakedetect.copies import SIZE
 from fakedetect.dataset import Batch, Sample, cut_batches, load_batches
-from fakedetect.decoded import SIZE, DecodedPictures
+from fakedetect.decoded import DecodedPictures
 from fakedetect.errors import UserError
 from fakedetect.recipes import Recipe
 from fakedetect.settings import Settings

@@ -11,12 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.console import Console
+from fakedetect.copies import SIZE
 from fakedetect.dataset import (
     Sample,
     cut_batches,
     load_batches,
 )
-from fakedetect.decoded import SIZE, DecodedPictures
+from fakedetect.decoded import DecodedPictures
 from fakedetect.devices import (
     Normaliser,
     forward,

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +13,18 @@ from fakedetect.dataset import Sample, load_dataset
 from fakedetect.decoded import load_or_explain
 from fakedetect.devices import Normaliser, to_device
 from fakedetect.errors import UserError
-from fakedetect.files import write_json
+from fakedetect.explanation import METHODS, default_methods, explain_image, layer_name, predict, to_input
 from fakedetect.folders import class_folders
-from fakedetect.heatmaps import (
-    Faithfulness,
-    attention_rollout,
-    choose_layer,
-    find_layer,
-    grad_cam,
-    has_attention,
-    measure_faithfulness,
-    overlay,
-)
+from fakedetect.heatmaps import attention_rollout, find_layer, grad_cam, overlay
 from fakedetect.images import list_images
 from fakedetect.models import load_checkpoint
-from fakedetect.plots import Tile, draw_explanation, draw_sheet
+from fakedetect.plots import Tile, draw_sheet
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import Settings
 from fakedetect.workers import count_workers, map_images
 
-METHODS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
 SHEET = 24
 SHEET_COLUMNS = 6
-AT_A_TIME = 8
 SEED = 42
 
 
@@ -52,27 +39,9 @@ def _read(path: Path) -> np.ndarray:
     return image
 
 
-def _to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
-    return normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
-
-
-def _predict(model: nn.Module, normalise: Normaliser, images: np.ndarray) -> np.ndarray:
-    """Probabilities (B, 2) of images (B, 224, 224, 3) uint8."""
-    with torch.inference_mode():
-        logits = [
-            model(_to_input(normalise, images[start : start + AT_A_TIME])).cpu()
-            for start in range(0, len(images), AT_A_TIME)
-        ]
-    return torch.softmax(torch.cat(logits).double(), 1).numpy()
-
-
 def _load(settings: Settings) -> tuple[nn.Module, Normaliser]:
     model = to_device(load_checkpoint(settings.recipe, settings.checkpoint)).eval()
     return model, Normaliser(settings.recipe, next(model.parameters()).device)
-
-
-def _layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked: str | None) -> str:
-    return asked or settings.recipe.layer or choose_layer(model, images)
 
 
 def find_by_number(settings: Settings, label: str, number: str) -> Path:
@@ -102,92 +71,6 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
     return found[0]
 
 
-def _next_figure(settings: Settings, image: Path) -> Path:
-    """The next free Figure_<n>_<model>_<image>.png."""
-    pattern = re.compile(rf"Figure_(\d+)_{re.escape(settings.model)}_.*\.png")
-    folder = settings.grad_cam
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    taken = [int(match[1]) for name in names if (match := pattern.fullmatch(name))]
-    stem = re.sub(r"[^\w.-]", "_", image.stem)[:60]
-    return folder / f"Figure_{max(taken, default=0) + 1}_{settings.model}_{stem}.png"
-
-
-def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
-    if faithfulness is None:
-        return ["  The map is empty: nothing in this layer speaks for that class."]
-    shares = "".join(f"{100 * share:7.0f} %" for share in faithfulness.shares)
-    hottest = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.drops)
-    elsewhere = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.random_drops)
-    gains = [a - b for a, b in zip(faithfulness.drops, faithfulness.random_drops, strict=True)]
-    better = sum(gains) / len(gains) > 0.01
-    return [
-        f"  Blurred out of the picture:       {shares}",
-        f"  p({name}) falls, hottest part:    {hottest}  percentage points",
-        f"  same size elsewhere, mean:        {elsewhere}",
-        "  The map points at what the answer rests on."
-        if better
-        else "  The marked part matters no more than others: do not read much into this map.",
-    ]
-
-
-def _explain_one(
-    settings: Settings,
-    console: Console,
-    model: nn.Module,
-    normalise: Normaliser,
-    path: Path,
-    layer: str | None,
-    target: str | None,
-    methods: Sequence[str],
-) -> str:
-    image = _read(path)
-    batch = _to_input(normalise, image[None])
-    probabilities = _predict(model, normalise, image[None])[0]
-    predicted = int(probabilities.argmax())
-    asked = CLASSES.index(target) if target else predicted
-    lines = [f"{path}: {CLASSES[predicted]}, probability {100 * probabilities[predicted]:.2f} %"]
-    for method in methods:
-        if method == "grad-cam":
-            name = _layer_name(settings, model, batch, layer)
-            found = find_layer(model, name)
-            heat = grad_cam(model, found, batch, torch.tensor([asked], device=batch.device))[0][0]
-            what = f"Grad-CAM at {name} for the class {CLASSES[asked]}"
-        else:
-            name = "all attention layers"
-            heat = attention_rollout(model, batch)[0]
-            what = "Attention Rollout over all layers (the same for both classes)"
-        faithfulness = measure_faithfulness(partial(_predict, model, normalise), image, heat, asked)
-        coloured, mixed = overlay(image, heat)
-        figure = _next_figure(settings, path)
-        title = (
-            f"{settings.model}, {path.name}: {CLASSES[predicted]} "
-            f"({100 * probabilities[predicted]:.1f} %)\n{what}"
-        )
-        tiles = [Tile(image, "picture"), Tile(coloured, "heat map"), Tile(mixed, "overlay")]
-        draw_explanation(tiles, title, figure)
-        write_json(
-            figure.with_suffix(".json"),
-            {
-                "image": str(path),
-                "model": settings.model,
-                "layer": name,
-                "method": METHODS[method],
-                "class": CLASSES[asked],
-                "predicted": CLASSES[predicted],
-                "p_fake": float(probabilities[0]),
-                "faithfulness": faithfulness
-                and {
-                    "measure": "fall of the class's probability, part blurred out",
-                    **asdict(faithfulness),
-                },
-            },
-        )
-        lines += [what, *_describe(faithfulness, CLASSES[asked]), f"  Figure: {figure}"]
-        if console.interactive:
-            open_picture(figure)
-    return "\n".join(lines)
-
-
 def _choose_samples(settings: Settings, count: int) -> list[Sample]:
     """The same `count` test pictures every time, half of them fake."""
     random = np.random.default_rng(SEED)
@@ -211,14 +94,14 @@ def _draw_contact_sheet(
     usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
     for sample in console.track(usable, len(usable), "heat maps"):
         image = images[sample.path]
-        batch = _to_input(normalise, image[None])
+        batch = to_input(normalise, image[None])
         if method == "rollout":
             heat, probabilities = (
                 attention_rollout(model, batch)[0],
-                _predict(model, normalise, image[None]),
+                predict(model, normalise, image[None]),
             )
         else:
-            name = name or _layer_name(settings, model, batch, layer)
+            name = name or layer_name(settings, model, batch, layer)
             target = torch.tensor([-1], device=batch.device)
             maps, logits = grad_cam(model, find_layer(model, name), batch, target)
             heat, probabilities = maps[0], torch.softmax(logits.cpu().double(), 1).numpy()
@@ -276,12 +159,16 @@ def explain(
     if not paths:
         raise UserError("Name a picture to explain, or --sheet: python menu.py explain IMAGE …")
     model, normalise = _load(settings)
-    methods = [method] if method else ["grad-cam", *(["rollout"] if has_attention(model) else [])]
+    methods = [method] if method else default_methods(model)
     failed = 0
     for path in console.track(paths, len(paths), "explained") if len(paths) > 1 else paths:
         try:
-            text = _explain_one(settings, console, model, normalise, path, layer, target, methods)
+            text, figures = explain_image(
+                settings, model, normalise, path, _read(path), methods, layer, target
+            )
             console.show(text)
+            for figure in figures if console.interactive else ():
+                open_picture(figure)
         except UserError as error:
             if len(paths) == 1:
                 raise

@@ -44,14 +44,16 @@ def _check_apart(settings: Settings) -> None:
         seen[place] = name
 
 
-def class_folders(folder: Path) -> list[tuple[Path, int]]:
-    """The class folders in a resized folder, by name, each with its label (0 fake, 1 real).
+def class_folders(
+    folder: Path, advice: str = "Resize first: python menu.py resize"
+) -> list[tuple[Path, int]]:
+    """The class folders in a folder, by name, each with its label (0 fake, 1 real).
 
     Raises:
         UserError: the folder or a class is missing, or a class has several folders.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Resize first: python menu.py resize")
+        raise UserError(f"There is no folder {folder}. {advice}")
     found = [
         (path, CLASS_FOLDERS[path.name.lower()])
         for path in sorted(folder.iterdir())
@@ -60,7 +62,7 @@ def class_folders(folder: Path) -> list[tuple[Path, int]]:
     for label, name in ((0, "fake"), (1, "real")):
         folders = [path.name for path, number in found if number == label]
         if not folders:
-            raise UserError(f"{folder} has no class folder '{name}'. Resize first: python menu.py resize")
+            raise UserError(f"{folder} has no class folder '{name}'. {advice}")
         if len(folders) > 1:
             raise UserError(
                 f"{folder} has several folders for the class {name}: {', '.join(folders)}. Keep one."

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fakedetect.decoded import SIZE
+from fakedetect.copies import SIZE
 from fakedetect.errors import UserError
 
 SHARES = (0.1, 0.2, 0.3)

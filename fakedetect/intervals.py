@@ -5,7 +5,8 @@ import numpy as np
 REPEATS = 1000
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of values (N,)."""
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
@@ -29,7 +30,7 @@ def roc_auc_interval(positive: np.ndarray, scores: np.ndarray, seed: int = 0) ->
         )
         below = np.cumsum(downs) - downs
         values[repeat] = (ups * (below + downs / 2)).sum()
-    return _interval(values)
+    return interval(values)
 
 
 def share_interval(right: int, count: int, seed: int = 0) -> tuple[float, float]:
@@ -38,4 +39,4 @@ def share_interval(right: int, count: int, seed: int = 0) -> tuple[float, float]
     The mean of resampled zeros and ones is a binomial count, so it is drawn as one.
     """
     draws = np.random.default_rng(seed).binomial(count, right / count, REPEATS)
-    return _interval(draws / count)
+    return interval(draws / count)

@@ -30,6 +30,7 @@ class Option:
 
     `key` and `label` put it into the menu, `command` and `help` onto the command line; `target`
     is 'module:function', called with (settings, console, **arguments). `entries` is a sub-menu.
+    `several`: the command takes `--model all` too, as the argument all_models.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Option:
     takes: tuple[Argument, ...] = ()
     entries: tuple["Option", ...] = ()
     title: str = ""
+    several: bool = False
 
 
 SCAN = "fakedetect.bad_images:scan"
@@ -57,6 +59,7 @@ FOLDER_ARGUMENT = Argument(
         "help": f"any of {', '.join(FOLDERS)} (default: all four)",
     },
 )
+RATE = {"type": float, "default": 0.05, "metavar": "SHARE"}
 SHARD_ARGUMENT = Argument(
     "--shard",
     {"metavar": "K/N", "help": "do the Kth of N shares only, as one job of N on a cluster"},
@@ -178,6 +181,47 @@ OPTIONS = (
                 "draw loss_plot.jpg from the last run's log and print its epochs",
                 "fakedetect.training:show_loss_graph",
             ),
+            Option(
+                "5",
+                "evaluate thoroughly",
+                "evaluate",
+                "intervals, sources, calibration and robustness; other pictures and unseen sources",
+                "fakedetect.evaluating:evaluate",
+                {"ask": True},
+                (
+                    Argument(
+                        "--data",
+                        {
+                            "metavar": "FOLDER",
+                            "help": "test on other pictures instead: a folder that holds real/ and fake/",
+                        },
+                    ),
+                    Argument(
+                        "--leave-out",
+                        {
+                            "metavar": "SOURCE",
+                            "help": "train once more without this source (a sub-folder) and test on it",
+                        },
+                    ),
+                ),
+            ),
+            Option(
+                "6",
+                "set thresholds",
+                "fit-thresholds",
+                "calibrate the probabilities and set the thresholds of fake, real and unsure",
+                "fakedetect.thresholds:set_thresholds",
+                takes=(
+                    Argument(
+                        "--max-false-alarms",
+                        {**RATE, "help": "real pictures that may be called fake (default: 0.05)"},
+                    ),
+                    Argument(
+                        "--max-missed",
+                        {**RATE, "help": "fakes that may be called real (default: 0.05)"},
+                    ),
+                ),
+            ),
         ),
     ),
     Option(
@@ -264,6 +308,39 @@ OPTIONS = (
         "fakedetect.comparing:compare",
     ),
     Option(
+        "8",
+        "Check my own pictures",
+        "check",
+        "is this picture real? A verdict on each picture: fake, real or unsure",
+        "fakedetect.checking:check",
+        {"ask": True},
+        (
+            Argument(
+                "pictures", {"nargs": "+", "metavar": "PATH", "help": "pictures, and folders with pictures"}
+            ),
+            Argument(
+                "--csv",
+                {
+                    "metavar": "FILE",
+                    "help": "write the results there as well; a run that was stopped goes on",
+                },
+            ),
+            Argument(
+                "--json", {"dest": "as_json", "action": "store_true", "help": "print JSON lines instead"}
+            ),
+            Argument(
+                "--no-stability",
+                {
+                    "action": "store_true",
+                    "help": "do not try whether the answer outlives small changes; several times as fast",
+                },
+            ),
+            Argument("--heat-map", {"action": "store_true", "help": "draw a heat map of each picture"}),
+            SHARD_ARGUMENT,
+        ),
+        several=True,
+    ),
+    Option(
         "9",
         "Demo: the whole job on made-up pictures",
         "demo",
@@ -298,6 +375,8 @@ def build_parser() -> argparse.ArgumentParser:
         row = rows.add_parser(option.command, parents=[common], help=option.help, description=option.help)
         for argument in option.takes:
             row.add_argument(argument.flag, **argument.keywords)
+        if option.several:
+            row.epilog = "--model all asks every trained model and says how far they agree."
     return parser
 
 
@@ -437,6 +516,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             if name not in FOLDERS:
                 raise UserError(f"Unknown folder {name!r}. Name any of {', '.join(FOLDERS)}.")
         option = next(option for option in commands() if option.command == command)
+        if option.several and model == "all":
+            given["all_models"], model = True, None
         return run_option(option, _settings(file, model), console, given)
     except UserError as error:
         console.fail(str(error))

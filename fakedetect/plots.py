@@ -229,3 +229,52 @@ def draw_explanation(tiles: Sequence[Tile], title: str, path: Path) -> None:
     scale = ScalarMappable(Normalize(0, 1), "jet")
     figure.colorbar(scale, ax=panels, shrink=0.75, label="share of the strongest evidence")
     _save(figure, path)
+
+
+def draw_robustness(
+    points: Sequence[Mapping[str, Any]], clean: Mapping[str, float], title: str, path: Path
+) -> None:
+    """Robustness curves, a panel for each kind of degradation: ROC AUC with its interval, accuracy."""
+    kinds = dict.fromkeys(point["kind"] for point in points)
+    figure, panels = _panels(len(kinds))
+    figure.suptitle(f"{title}: both classes degraded alike")
+    for axes, kind in zip(panels, kinds, strict=True):
+        of_kind = [{**clean, "says": "as it is"}, *(p for p in points if p["kind"] == kind)]
+        places = range(len(of_kind))
+        auc = [point["roc_auc"] for point in of_kind]
+        axes.plot(places, auc, marker="o", color="tab:purple", label="ROC AUC (95 %)")
+        low, high = ([point[end] for point in of_kind] for end in ("low", "high"))
+        axes.fill_between(places, low, high, color="tab:purple", alpha=0.15)
+        accuracy = [point["accuracy"] for point in of_kind]
+        axes.plot(places, accuracy, marker="s", color="tab:orange", label="share right")
+        axes.axhline(0.5, color="grey", linestyle=":")
+        axes.set_xticks(places, [textwrap.fill(point["says"], 10) for point in of_kind], fontsize=8)
+        axes.set(ylim=(min(0.4, *low), 1.01), title=kind)
+        axes.grid(alpha=0.3)
+    panels[0].legend(loc="lower left")
+    _save(figure, path)
+
+
+def draw_reliability(
+    curves: Mapping[str, Sequence[tuple[float, float, int]]], title: str, path: Path
+) -> None:
+    """Reliability diagrams: in each bin of p(fake) the share of fakes, beside the number of pictures.
+
+    Args:
+        curves: for each label, (mean p_fake, share of fakes, count) of the bins that are not empty.
+    """
+    figure, panels = _panels(len(curves))
+    figure.suptitle(f"{title}: does a probability mean what it says?")
+    for axes, (label, bins) in zip(panels, curves.items(), strict=True):
+        said, found, counts = zip(*bins, strict=True)
+        axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="perfect")
+        area = [12 + 300 * count / sum(counts) for count in counts]
+        axes.plot(said, found, color="tab:purple")
+        axes.scatter(said, found, s=area, color="tab:purple", label="pictures (area: how many)")
+        axes.set(
+            xlabel="p(fake) that is said", ylabel="Share that is fake", title=label,
+            xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
+        )  # fmt: skip
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper left", fontsize="small")
+    _save(figure, path)

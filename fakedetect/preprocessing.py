@@ -8,31 +8,23 @@ from pathlib import Path
 
 from fakedetect.bad_list import read_bad_images
 from fakedetect.console import Console, Outcome, plural
+from fakedetect.copies import (
+    ALIGNED_QUALITY,
+    MARKS,
+    PLAIN,
+    Kind,
+    encode,
+    open_for_copy,
+    present_marks,
+    shrink,
+)
 from fakedetect.errors import UserError
 from fakedetect.files import atomic_write, write_text
 from fakedetect.folders import existing_folders
-from fakedetect.images import explain_fault, list_images, open_image, to_rgb_or_grey
+from fakedetect.images import explain_fault, list_images, open_image
 from fakedetect.settings import FOLDERS, Settings
 from fakedetect.shards import parse_shard
 from fakedetect.workers import count_workers, map_images
-
-SIZE = 224
-ALIGNED_QUALITY = 95
-MARKS = (".aligned", ".fast")
-"""A file of such a name in a class folder says of what kind its copies are; plain ones have none."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How copies are made: `aligned` ones are RGB JPEG of one quality, `fast` ones nearly the plain."""
-
-    aligned: bool = False
-    fast: bool = False
-
-    @property
-    def marks(self) -> set[str]:
-        """The names of MARKS that say so."""
-        return {mark for mark, wanted in zip(MARKS, (self.aligned, self.fast), strict=True) if wanted}
 
 
 @dataclass(frozen=True)
@@ -41,7 +33,7 @@ class Job:
 
     source: Path
     copy: Path
-    kind: Kind = Kind()
+    kind: Kind = PLAIN
 
 
 def output_folder(settings: Settings, name: str) -> Path:
@@ -74,24 +66,14 @@ def resize_image(job: Job) -> str | None:
 
     try:
         with open_image(job.source) as opened:
-            if job.kind.fast:
-                # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
-                opened.draft(None, (2 * SIZE, 2 * SIZE))
-            image = to_rgb_or_grey(opened)
-        if job.kind.aligned:
-            image = image.convert("RGB")
-        gap = 2.0 if job.kind.fast else None
-        image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=gap)
-        image.info.pop("transparency", None)
+            image = shrink(open_for_copy(opened, job.kind), job.kind)
         Image.init()
         file_format = Image.registered_extensions()[job.copy.suffix.lower()]
         source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)
-    # Metadata and colour profile stay behind with one encoder; 4:4:4 keeps the colours' detail.
-    aligned = {"quality": ALIGNED_QUALITY, "subsampling": 0, "exif": b"", "icc_profile": None}
     with atomic_write(job.copy, durable=False) as file:
-        image.save(file, format=file_format, **(aligned if job.kind.aligned else {}))
+        encode(image, file, file_format, job.kind)
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
     return None
 
@@ -110,10 +92,6 @@ def _aligned_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind)
     ]
 
 
-def _present_marks(target: Path) -> set[str]:
-    return {mark for mark in MARKS if (target / mark).is_file()}
-
-
 def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared: bool) -> list[Job]:
     """The jobs of a folder. Copies of another kind make place first.
 
@@ -127,8 +105,8 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
     if not kind.marks and not target.is_dir():
         return jobs
     try:
-        if _present_marks(target) != kind.marks:
-            if shared and target.is_dir() and list_images(target) and _present_marks(target) != kind.marks:
+        if present_marks(target) != kind.marks:
+            if shared and target.is_dir() and list_images(target) and present_marks(target) != kind.marks:
                 raise UserError(
                     f"{target} holds copies of another kind. Remove that folder before the shards start."
                 )

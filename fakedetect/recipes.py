@@ -10,9 +10,13 @@ CLASSES = ("fake", "real")
 """Names of the model's outputs: 0 is fake, 1 is real."""
 
 
+METHODS = ("reference", "robust")
+"""The ways of training: the course project's, and with degraded pictures (augmentation.py)."""
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """A model, the values that it is trained with, and the layer that Grad-CAM looks at."""
+    """A model, the values and the way (of METHODS) it is trained with, and the layer of Grad-CAM."""
 
     name: str
     library: str
@@ -25,6 +29,7 @@ class Recipe:
     std: tuple[float, float, float] = IMAGENET_STD
     weights: Path | None = None
     layer: str | None = None
+    recipe: str = METHODS[0]
 
 
 RECIPES = (

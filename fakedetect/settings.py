@@ -11,12 +11,12 @@ from typing import Any
 
 from fakedetect.errors import UserError
 from fakedetect.files import write_text
-from fakedetect.recipes import RECIPES, Recipe
+from fakedetect.recipes import METHODS, RECIPES, Recipe
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
 PRECISIONS = ("auto", "fp32", "bf16")
-RECIPE_KEYS = ("batch_size", "optimizer", "learning_rate", "weight_decay")
+RECIPE_KEYS = ("recipe", "batch_size", "optimizer", "learning_rate", "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Settings:
-    """What paths.toml says, with every path made absolute."""
+    """What paths.toml says, with every path made absolute.
+
+    `leave_out` is a source whose pictures have no part in training, '' for none.
+    """
 
     file: Path
     model: str
@@ -47,6 +50,7 @@ class Settings:
     explore: Path
     training: Training
     recipes: Mapping[str, Recipe]
+    leave_out: str = ""
 
     @property
     def recipe(self) -> Recipe:
@@ -187,6 +191,8 @@ def _recipe(file: _File, table: Mapping[str, Any], section: str, base: Recipe) -
         value = _take(file, table, section, key, kind, None)
         if value is None:
             continue
+        if key == "recipe" and value not in METHODS:
+            raise file.wrong(f"recipe has to be one of {', '.join(METHODS)}.", section, key)
         if key == "optimizer" and value not in OPTIMIZERS:
             raise file.wrong(f"optimizer has to be one of {', '.join(OPTIMIZERS)}.", section, key)
         if key == "batch_size":
@@ -200,6 +206,8 @@ def _recipe(file: _File, table: Mapping[str, Any], section: str, base: Recipe) -
 def _own_model(file: _File, name: str, table: Any) -> Recipe:
     section = f"models.{name}"
     _check_keys(file, table, section, ("timm", "weights", "mean", "std", *RECIPE_KEYS))
+    if name == "all":
+        raise file.wrong("'all' means every model; choose another name.", section)
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or name in (".", ".."):
         raise file.wrong(
             f"the model's name {name!r} may hold letters, digits, '_', '-' and '.' only.", section

@@ -1,6 +1,5 @@
 """A training run: prepared, then epoch by epoch until the validation loss stops falling."""
 
-import hashlib
 import platform
 import random
 import shutil
@@ -14,9 +13,11 @@ import numpy as np
 import torch
 
 from fakedetect.console import Console, Outcome, plural
+from fakedetect.copies import find_kind
 from fakedetect.dataset import (
     Dataset,
     Sample,
+    hash_names,
 )
 from fakedetect.decoded import decode_all
 from fakedetect.devices import (
@@ -35,6 +36,7 @@ from fakedetect.epochs import (
 )
 from fakedetect.errors import UserError
 from fakedetect.files import write_json
+from fakedetect.folders import class_folders
 from fakedetect.models import build_model, save_checkpoint
 from fakedetect.processes import Group, share_model
 from fakedetect.recipes import CLASSES
@@ -60,7 +62,7 @@ def _seed(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def _describe_run(run: Run, dataset: Dataset, best: Epoch) -> dict:
+def _describe_run(run: Run, dataset: Dataset, best: Epoch, facts: dict) -> dict:
     settings = run.settings
     recipe = asdict(settings.recipe)
     recipe["weights"] = str(recipe["weights"]) if recipe["weights"] else None
@@ -90,8 +92,12 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch) -> dict:
             "fake": sum(sample.label == 0 for sample in dataset.samples),
             "real": sum(sample.label == 1 for sample in dataset.samples),
             "left_out": dataset.left_out,
+            "kind": asdict(find_kind(class_folders(dataset.folder)[0][0])),
+            "pictures": hash_names(dataset),
+            "leave_out": settings.leave_out,
         },
         "best": asdict(best),
+        "run": facts,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version(), **{n: version(n) for n in names}},
     }
@@ -99,20 +105,21 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch) -> dict:
 
 def gather_facts(settings: Settings, dataset: Dataset) -> dict:
     """What has to be the same for an unfinished run to go on as if it had not been stopped."""
-    names = "\0".join(str(sample.path.relative_to(dataset.folder)) for sample in dataset.samples)
     recipe, options = settings.recipe, settings.training
     return {
         "architecture": recipe.architecture,
         "batch_size": recipe.batch_size,
         "optimizer": recipe.optimizer,
         "learning_rate": recipe.learning_rate,
+        "recipe": recipe.recipe,
         "weight_decay": recipe.weight_decay,
         "mean": list(recipe.mean),
         "std": list(recipe.std),
         "seed": options.seed,
         "precision": options.precision,
         "validation_share": options.validation_share,
-        "pictures": hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest(),
+        "pictures": hash_names(dataset),
+        "leave_out": settings.leave_out,
     }
 
 
@@ -208,7 +215,7 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict
             if run.group.first:
                 if is_best:
                     save_checkpoint(run.model, settings.checkpoint)
-                    write_json(folder / "training.json", _describe_run(run, dataset, best))
+                    write_json(folder / "training.json", _describe_run(run, dataset, best, facts))
                 write_log(folder, epochs)
                 rows = [asdict(epoch) for epoch in epochs]
                 save_unfinished(folder, run.model, run.optimizer, rows, facts)

@@ -78,6 +78,8 @@ def restore(state: Unfinished, model: nn.Module, optimizer: torch.optim.Optimize
 
 def tell_difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
     """What differs between the facts of a run and today's, or None."""
+    # Runs of version 0.4 knew no other way than the reference's.
+    then = {"recipe": "reference", "leave_out": "", **then}
     for key in now:
         if then.get(key) != now[key]:
             if key == "pictures":

@@ -1,5 +1,6 @@
 """Work on pictures spread over processes, each picture within limits of time and memory."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -38,15 +39,16 @@ def map_images(
 
     A picture whose decoder crashes its process, hangs or takes too much memory harms no other: its
     process is replaced, and its result is the reason as a str. `function` and the items must be
-    importable and picklable; what `function` raises is raised here.
+    importable and picklable; what `function` raises is raised here. The items are taken as they
+    are needed, so there may be more of them than the memory holds.
     """
-    waiting = deque(items)
+    waiting = _Waiting(items)
     pool: list[_Worker] = []
     # Threads of torch and a fork do not mix, so processes start afresh.
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     try:
-        for _ in range(min(workers, 1 + len(waiting) // ITEMS_A_PROCESS)):
+        for _ in range(min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)):
             pool.append(_Worker(context, function, stop))
         while True:
             for worker in pool:
@@ -61,13 +63,30 @@ def map_images(
             for worker in (*ready, *late):
                 item, result = worker.take(late=worker in late)
                 if not worker.process.is_alive():
-                    waiting.extendleft(reversed(worker.given))
+                    waiting.put_back(worker.given)
                     pool[pool.index(worker)] = _Worker(context, function, stop)
                 yield item, result
     finally:
         stop.set()
         for worker in pool:
             worker.end()
+
+
+class _Waiting:
+    """The items that no process has been given yet."""
+
+    def __init__(self, items: Iterable[Any]):
+        self.later = iter(items)
+        self.next: deque[Any] = deque()
+
+    def look_ahead(self, most: int) -> int:
+        """How many items there are, counted up to `most`."""
+        self.next.extend(itertools.islice(self.later, max(0, most - len(self.next))))
+        return len(self.next)
+
+    def put_back(self, items: Iterable[Any]) -> None:
+        """Items that are to be given once more, before all others."""
+        self.next.extendleft(reversed(list(items)))
 
 
 class _Worker:
@@ -81,17 +100,16 @@ class _Worker:
         self.given: deque[Any] = deque()
         self.deadline = 0.0
 
-    def give(self, waiting: deque[Any]) -> None:
+    def give(self, waiting: _Waiting) -> None:
         if not self.given:
             self.deadline = time.monotonic() + SECONDS_A_PICTURE
-        while waiting and len(self.given) < AHEAD:
+        while len(self.given) < AHEAD and waiting.look_ahead(1):
+            self.given.append(waiting.next.popleft())
             try:
-                self.connection.send(waiting[0])
+                self.connection.send(self.given[-1])
             except OSError:
                 # It has died; reading from it will tell.
-                self.given.append(waiting.popleft())
                 return
-            self.given.append(waiting.popleft())
 
     def take(self, late: bool) -> tuple[Any, Any]:
         """The oldest item and its result; a process that died or is late is ended for good."""

@@ -1,0 +1,51 @@
+"""The pictures that a user names, one after the other: however many, they take no more memory."""
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fakedetect.errors import UserError
+from fakedetect.images import is_image_name
+
+AT_A_TIME = 10_000
+"""Entries of a folder that are sorted together."""
+
+
+def stream_images(paths: Sequence[Path]) -> Iterator[Path]:
+    """Every named picture, and every picture below a named folder; unlike list_images, not all sorted.
+
+    A file that is named itself is given whatever its name ends in.
+
+    Raises:
+        UserError: a path is not there, or a folder cannot be read.
+    """
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no picture or folder {path}. Check the name.")
+    for path in paths:
+        if path.is_dir():
+            yield from _below(path, frozenset())
+        else:
+            yield path
+
+
+def _below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in above:
+        # A link back to a folder that it lies in.
+        return
+    try:
+        with os.scandir(folder) as entries:
+            while block := list(itertools.islice(entries, AT_A_TIME)):
+                for entry in sorted(block, key=lambda found: found.name):
+                    try:
+                        is_folder = entry.is_dir()
+                    except OSError:
+                        continue
+                    if is_folder:
+                        yield from _below(Path(entry.path), above | {real})
+                    elif is_image_name(entry.name):
+                        yield Path(entry.path)
+    except OSError as error:
+        raise UserError(f"Cannot read the folder {folder}: {error.strerror}.") from None
