@@ -46,12 +46,6 @@ def expit(margins: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -np.asarray(margins, np.float64)))
 
 
-def margins_of(p_fake: np.ndarray) -> np.ndarray:
-    """Margins (N,) whose uncalibrated probabilities are p_fake (N,)."""
-    clipped = np.clip(np.asarray(p_fake, np.float64), 1e-12, 1 - 1e-12)
-    return np.log(clipped) - np.log1p(-clipped)
-
-
 def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
     """The temperature with the least cross entropy (Guo et al. 2017, 'On Calibration of Modern Neural
     Networks').

@@ -182,10 +182,11 @@ def _evaluate_foreign(
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{folder} holds no readable pictures of one class. Put some there.")
     margins = np.array([found[sample.path] for sample in samples])
-    entry, lines = _measure_all(detector, folder.name, samples, margins)
-    results.setdefault("foreign", {})[folder.name] = {"folder": str(folder), **entry}
+    name = folder.resolve().name
+    entry, lines = _measure_all(detector, name, samples, margins)
+    results.setdefault("foreign", {})[name] = {"folder": str(folder.resolve()), **entry}
     own = auc_of(results.get("test"))
-    lines += tell_gap(own, auc_of(entry), folder.name)
+    lines += tell_gap(own, auc_of(entry), name)
     if own is None:
         lines.append("Beside the own test dataset: python menu.py evaluate")
     if bad:

@@ -222,6 +222,13 @@ OPTIONS = (
                     ),
                 ),
             ),
+            Option(
+                "7",
+                "report",
+                "report",
+                "all that is known of the model on one page, report.html, to keep or to pass on",
+                "fakedetect.reporting:report",
+            ),
         ),
     ),
     Option(

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from sklearn import metrics
 
+from fakedetect.calibration import hash_file
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
 from fakedetect.decoded import decode_all
+from fakedetect.detectors import checkpoint_file
 from fakedetect.devices import choose_precision, predict_batches, softmax_fake, to_device
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
@@ -83,6 +85,7 @@ def _summarise(settings: Settings, part: str, found: Predictions) -> dict:
     is_fake = found.labels == 0
     return {
         "model": settings.model,
+        "checkpoint": hash_file(checkpoint_file(settings)),
         "on": part,
         "folder": str(settings.resized[part]),
         "count": len(found.samples),

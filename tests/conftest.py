@@ -1,6 +1,7 @@
 """Pictures, settings and the program itself, for every test."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,39 @@ def data(project: Path) -> Path:
             (folder / "real").mkdir(exist_ok=True)
             Image.fromarray(noise).save(folder / "real" / f"{number:04}.png")
     return project
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose tiny model has been resized for, trained, tested and given thresholds."""
+    folder = tmp_path_factory.mktemp("trained")
+    paths = folder / "paths.toml"
+    paths.write_text(
+        'model = "tiny"\n\n[training]\npretrained = false\nprecision = "fp32"\nmax_epochs = 3\n'
+        "workers = 2\nvalidation_share = 0.4\n\n[models.tiny]\n"
+        'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 3e-3\n',
+        encoding="utf-8",
+    )
+    random = np.random.default_rng(2)
+    for part, count in (("train", 30), ("test", 10)):
+        for number in range(count):
+            of_part = folder / "dataset" / part
+            source = ("gan", "diffusion")[number % 2]
+            paint(of_part / "fake" / source / f"{number:04}.jpg", number + 1000 * (part == "test"))
+            noise = random.integers(0, 256, (240, 250, 3), dtype=np.uint8)
+            camera = of_part / "real" / ("phone", "camera")[number % 2]
+            camera.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(noise).save(camera / f"{number:04}.jpg")
+    for command in (["resize"], ["train"], ["test"], ["fit-thresholds", "--max-false-alarms", "0.2",
+                    "--max-missed", "0.2"]):  # fmt: skip
+        result = run("--paths", paths, *command)
+        assert result.returncode == 0, result.stderr
+    return paths
+
+
+@pytest.fixture
+def trained(trained_once: Path, tmp_path: Path) -> Path:
+    """A copy of that project, to do with as a test likes; returns its paths.toml."""
+    folder = tmp_path / "trained"
+    shutil.copytree(trained_once.parent, folder)
+    return folder / "paths.toml"

@@ -1,0 +1,157 @@
+"""The report as one HTML page that needs nothing else: no network, no script, no other file."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+
+import numpy as np
+from PIL import Image
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #fff; --ink: #1c2024; --soft: #59636e; --line: #d5dae0;
+  --card: #f6f8fa; --warn: #9a4b00; --warn-paper: #fff4e5;
+  --c0: #7b3fbf; --c1: #c15c00; --c2: #0a6cbd; --c3: #6e7781; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14171b; --ink: #e6e9ed; --soft: #9aa4af;
+  --line: #343b43; --card: #1d2228; --warn: #ffb86b; --warn-paper: #33250f;
+  --c0: #b78af0; --c1: #f39b4a; --c2: #62b0f5; --c3: #8b949e; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.2rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: .4rem 0; }
+h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line); }
+h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
+p { max-width: 46rem; }
+.soft, figcaption, .legend { color: var(--soft); font-size: .875rem; }
+.warning { background: var(--warn-paper); color: var(--warn); border-left: .3rem solid;
+  padding: .6rem .8rem; }
+.tiles, .charts, .pictures { display: grid; gap: .8rem; }
+.tiles { grid-template-columns: repeat(auto-fill, minmax(min(100%, 10rem), 1fr)); }
+.charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
+.pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); }
+.tile { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .7rem .9rem; }
+.tile b { display: block; font-size: 1.5rem; line-height: 1.3; }
+.table { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line);
+  white-space: nowrap; }
+td.number, th.number { text-align: right; }
+td.wrap { white-space: normal; min-width: 12rem; }
+figure { margin: 0; }
+.chart, .picture { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
+  padding: .6rem; }
+.chart figcaption { color: var(--ink); font-weight: 600; }
+svg { width: 100%; height: auto; display: block; }
+svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
+.grid { stroke: var(--line); }
+.line { fill: none; stroke-width: 2; }
+.band { opacity: .16; }
+.dashed { stroke-dasharray: 4 4; }
+.s0 { stroke: var(--c0); } .s1 { stroke: var(--c1); } .s2 { stroke: var(--c2); } .s3 { stroke: var(--c3); }
+.f0 { fill: var(--c0); } .f1 { fill: var(--c1); } .f2 { fill: var(--c2); } .f3 { fill: var(--c3); }
+.key { display: inline-block; margin-right: 1rem; }
+.key i { display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; vertical-align: -.05rem;
+  border-radius: .2rem; }
+.c0 { background: var(--c0); } .c1 { background: var(--c1); } .c2 { background: var(--c2); }
+.c3 { background: var(--c3); }
+.picture img { width: 100%; height: auto; display: block; border-radius: .3rem; }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem;
+  overflow-x: auto; font-size: .85rem; }
+.table, .charts, .tiles, .pictures { margin: .6rem 0 1rem; }
+@media (max-width: 40rem) { body { padding: .8rem; } table { font-size: .8rem; }
+  th, td { white-space: normal; padding-right: .5rem; overflow-wrap: normal; }
+  pre { white-space: pre-wrap; } }
+@media print { body { max-width: none; font-size: 11pt; padding: 0; }
+  figure, .tile, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  pre { white-space: pre-wrap; } .table { overflow: visible; } }
+"""
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Text as a paragraph; `kind` is '', 'soft' or 'warning'."""
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<p{attribute}>{escape(text)}</p>"
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading and what stands under it; nothing where there is nothing."""
+    inside = "\n".join(part for part in parts if part)
+    return f"<section><h2>{escape(title)}</h2>\n{inside}\n</section>" if inside else ""
+
+
+def heading(title: str) -> str:
+    """A smaller heading inside a section."""
+    return f"<h3>{escape(title)}</h3>"
+
+
+def tiles(values: Mapping[str, tuple[str, str]]) -> str:
+    """Large figures side by side: {what: (figure, remark)}."""
+    inside = "".join(
+        f'<div class="tile">{escape(what)}<b>{escape(figure)}</b>'
+        f'<span class="soft">{escape(remark)}</span></div>'
+        for what, (figure, remark) in values.items()
+    )
+    return f'<div class="tiles">{inside}</div>'
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table; numbers, and texts that begin with a digit, stand to the right. '' without rows."""
+    if not rows:
+        return ""
+
+    def is_number(value: object) -> bool:
+        return not isinstance(value, str) or value[:1].isdigit() or value == "-"
+
+    right = [all(is_number(row[column]) for row in rows) for column in range(len(headings))]
+
+    def cells(tag: str, values: Sequence[object]) -> str:
+        found = []
+        for value, at_right in zip(values, right, strict=True):
+            text = f"{value:,}" if isinstance(value, int) else str(value)
+            kind = "number" if at_right else "wrap" if tag == "td" and len(text) > 40 else ""
+            found.append(
+                f"<{tag}{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escape(text)}</{tag}>"
+            )
+        return f"<tr>{''.join(found)}</tr>"
+
+    body = "".join(cells("td", row) for row in rows)
+    head = cells("th", headings)
+    return f'<div class="table"><table><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+
+
+def charts(*drawn: str) -> str:
+    """Charts side by side, as many as the page is wide."""
+    return f'<div class="charts">{"".join(drawn)}</div>'
+
+
+def pictures(images: Sequence[tuple[np.ndarray, str]]) -> str:
+    """Pictures (H, W, 3) uint8 with their captions, inside the page."""
+    found = []
+    for image, caption in images:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, format="JPEG", quality=85)
+        data = base64.b64encode(file.getvalue()).decode("ascii")
+        height, width = image.shape[:2]
+        found.append(
+            f'<figure class="picture"><img width="{width}" height="{height}" alt="{escape(caption)}" '
+            f'src="data:image/jpeg;base64,{data}"><figcaption>{escape(caption)}</figcaption></figure>'
+        )
+    return f'<div class="pictures">{"".join(found)}</div>' if found else ""
+
+
+def preformatted(text: str) -> str:
+    """Text as it would stand in a terminal."""
+    return f"<pre>{escape(text)}</pre>"
+
+
+def page(title: str, *parts: str) -> str:
+    """The whole page."""
+    inside = "\n".join(part for part in parts if part)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        # A page without an icon makes a browser ask its server for one.
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{inside}\n</body>\n</html>\n"
+    )
