@@ -1,9 +1,7 @@
 """Probabilities that mean what they say, and thresholds that keep a promise."""
 
-import hashlib
 import math
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,9 +144,3 @@ def describe(calibration: Calibration, checkpoint_hash: str) -> dict:
     saved = asdict(calibration)
     del saved["fitted"]
     return {**saved, "checkpoint": checkpoint_hash}
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,12 +3,13 @@
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fakedetect.bad_list import read_bad_images
@@ -113,6 +114,9 @@ def split_dataset(
     return list(train), list(validation)
 
 
+Change = Callable[[np.ndarray, Sample], np.ndarray]
+
+
 def cut_batches(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sample]]:
     """The samples in batches, in their order; the last one may be smaller."""
     return [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
@@ -128,6 +132,7 @@ class _Loading:
         samples: Sequence[Sample],
         decoded: DecodedPictures | None,
         pin: bool,
+        change: Change | None,
     ):
         self.samples = samples
         self.images = torch.empty((len(samples), SIZE, SIZE, 3), dtype=torch.uint8, pin_memory=pin)
@@ -144,6 +149,8 @@ class _Loading:
                             pixels[row] = load_image(path)
                         else:
                             decoded.read(file, path, pixels[row])
+                        if change:
+                            pixels[row] = change(pixels[row], samples[row])
                     except Exception:
                         bad.append(row)
             return bad
@@ -165,6 +172,7 @@ def load_batches(
     workers: int,
     decoded: DecodedPictures | None = None,
     pin: bool = False,
+    change: Change | None = None,
 ) -> Iterator[Batch]:
     """Load batches of samples in their order, AHEAD of them in advance.
 
@@ -173,17 +181,19 @@ def load_batches(
         workers: threads.
         decoded: where their pixels are already; decoded from the files otherwise.
         pin: put the images where a GPU can fetch them by itself.
+        change: gives another picture (224, 224, 3) uint8 for that of a sample.
     """
     waiting = iter(batches)
     pool = ThreadPoolExecutor(workers)
     try:
         loading = deque(
-            _Loading(pool, workers, samples, decoded, pin) for samples in itertools.islice(waiting, AHEAD)
+            _Loading(pool, workers, samples, decoded, pin, change)
+            for samples in itertools.islice(waiting, AHEAD)
         )
         while loading:
             batch = loading.popleft().finish()
             for samples in itertools.islice(waiting, 1):
-                loading.append(_Loading(pool, workers, samples, decoded, pin))
+                loading.append(_Loading(pool, workers, samples, decoded, pin, change))
             yield batch
     finally:
         pool.shutdown(cancel_futures=True)

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from fakedetect.calibration import Calibration, hash_file, read_calibration
+from fakedetect.calibration import Calibration, read_calibration
 from fakedetect.console import Console
 from fakedetect.copies import Kind, find_kind
 from fakedetect.dataset import Sample, hash_names, load_dataset, split_dataset
 from fakedetect.devices import Normaliser, choose_precision, forward, predict_batches, to_device
 from fakedetect.errors import UserError
-from fakedetect.files import read_json
+from fakedetect.files import hash_file, read_json
 from fakedetect.folders import CLASS_FOLDERS
 from fakedetect.models import load_checkpoint
 from fakedetect.settings import Settings

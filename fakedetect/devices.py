@@ -9,7 +9,7 @@ from torch import nn
 
 from fakedetect.console import Console
 from fakedetect.copies import SIZE
-from fakedetect.dataset import Batch, Sample, cut_batches, load_batches
+from fakedetect.dataset import Batch, Change, Sample, cut_batches, load_batches
 from fakedetect.decoded import DecodedPictures
 from fakedetect.errors import UserError
 from fakedetect.recipes import Recipe
@@ -121,8 +121,9 @@ def predict_batches(
     samples: Sequence[Sample],
     label: str,
     decoded: DecodedPictures | None = None,
+    change: Change | None = None,
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """Yield each batch with its logits (B, 2) on the CPU; no augmentation, no shuffling."""
+    """Yield each batch with its logits (B, 2) on the CPU; no shuffling, no augmentation but `change`."""
     device = next(model.parameters()).device
     normalise = Normaliser(settings.recipe, device)
     model.eval()
@@ -131,6 +132,7 @@ def predict_batches(
         count_workers(settings.training.workers),
         decoded,
         pin=device.type == "cuda",
+        change=change,
     )
     for batch in console.track(batches, len(samples), label, batch=True):
         with torch.inference_mode():

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
 
 from fakedetect.console import Console
 from fakedetect.copies import SIZE
@@ -27,7 +28,8 @@ from fakedetect.errors import UserError
 from fakedetect.files import write_text
 from fakedetect.plots import draw_loss_plot
 from fakedetect.processes import Group
-from fakedetect.recipes import Recipe
+from fakedetect.recipes import ROBUST, Recipe
+from fakedetect.robust import degrade_with, rate_factor
 from fakedetect.settings import Settings
 from fakedetect.workers import count_workers
 
@@ -52,7 +54,8 @@ class Epoch:
 class Run:
     """What stays the same from epoch to epoch.
 
-    `network` is the model as the processes share it, `whole_batches` takes batches of full size.
+    `network` is the model as the processes share it, `whole_batches` takes batches of full size;
+    `average` is there in the robust recipe only.
     """
 
     settings: Settings
@@ -66,6 +69,12 @@ class Run:
     train_samples: list[Sample]
     val_samples: list[Sample]
     decoded: DecodedPictures | None
+    average: AveragedModel | None = None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and saved: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.module
 
 
 def tell_divergence(settings: Settings, epoch: int) -> UserError:
@@ -84,7 +93,9 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
     settings, group = run.settings, run.group
     device = next(run.model.parameters()).device
     normalise = Normaliser(settings.recipe, device)
-    random = torch.Generator().manual_seed(settings.training.seed * EPOCHS_A_SEED + epoch)
+    robust = settings.recipe.recipe == ROBUST
+    seed = settings.training.seed * EPOCHS_A_SEED + epoch
+    random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(run.train_samples), generator=random).tolist()
     flips = torch.rand(len(order), generator=random) < 0.5
     chunks = cut_batches([run.train_samples[index] for index in order], settings.recipe.batch_size)
@@ -93,13 +104,20 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
         count_workers(settings.training.workers),
         run.decoded,
         pin=device.type == "cuda",
+        change=degrade_with(seed) if robust else None,
     )
     run.model.train()
     total = torch.zeros((), device=device)
     count, steps, bad = 0, 0, set()
     own = sum(len(group.share(chunk)) for chunk in chunks)
     tracked = run.console.track(batches, own, label, batch=True)
-    for batch, flipped in zip(tracked, flips.split(settings.recipe.batch_size), strict=True):
+    flips_by_batch = flips.split(settings.recipe.batch_size)
+    for number, (batch, flipped) in enumerate(zip(tracked, flips_by_batch, strict=True)):
+        if robust:
+            # The first epoch was the head's.
+            step = len(chunks) * (epoch - 2) + number
+            all_steps = len(chunks) * (settings.training.max_epochs - 1)
+            set_rate(run.optimizer, settings.recipe.learning_rate * rate_factor(step, all_steps))
         bad.update(sample.path for sample in batch.bad)
         if group.size == 1 and not batch.samples:
             continue
@@ -127,6 +145,8 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
         # The processes' gradients are averaged; the batch's mean is over its pictures.
         (loss * group.size / size).backward()
         run.optimizer.step()
+        if run.average is not None:
+            run.average.update_parameters(run.model)
         count += len(batch.samples)
     all_loss, all_count = group.total(total.item(), count)
     return all_loss / max(all_count, 1), set().union(*group.gather(bad))
@@ -137,7 +157,7 @@ def validate(run: Run, label: str) -> tuple[float, float, set[Path]]:
     loss, right, count, bad = 0.0, 0, 0, set()
     own = run.group.share(run.val_samples)
     for batch, logits in predict_batches(
-        run.settings, run.console, run.model, run.dtype, own, label, run.decoded
+        run.settings, run.console, run.judged, run.dtype, own, label, run.decoded
     ):
         bad.update(sample.path for sample in batch.bad)
         if batch.samples:
@@ -158,6 +178,12 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         weight_decay=recipe.weight_decay,
         fused=next(model.parameters()).device.type in ("cpu", "cuda"),
     )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Use a learning rate from the next step on."""
+    for parameters in optimizer.param_groups:
+        parameters["lr"] = rate
 
 
 def epoch_of(row: dict[str, float]) -> Epoch:

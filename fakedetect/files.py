@@ -1,5 +1,6 @@
 """Files that are whole or absent: written beside their place and renamed into it."""
 
+import hashlib
 import json
 import os
 import uuid
@@ -108,3 +109,9 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def hash_file(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,6 +13,7 @@ from typing import Any
 from fakedetect.console import BACK, Console, Outcome
 from fakedetect.errors import ProcessError, UserError
 from fakedetect.overview import describe
+from fakedetect.recipes import METHODS
 from fakedetect.settings import FOLDERS, Settings, load_settings
 
 
@@ -152,6 +153,13 @@ OPTIONS = (
                     Argument(
                         "--resume",
                         {"action": "store_true", "help": "go on with a run that was stopped"},
+                    ),
+                    Argument(
+                        "--recipe",
+                        {
+                            "choices": METHODS,
+                            "help": "the way of training (default: recipe in paths.toml, else reference)",
+                        },
                     ),
                 ),
             ),

@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from fakedetect.errors import UserError
-from fakedetect.files import atomic_write, read_json
+from fakedetect.files import atomic_write, hash_file, read_json
 from fakedetect.recipes import CLASSES, RECIPES, Recipe
+from fakedetect.texture import FILE, add_vote, read_vote
 
 SECONDS_TO_CONNECT = 3.0
 REFERENCE = frozenset(recipe.name for recipe in RECIPES)
@@ -214,6 +215,8 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
                 raise UserError(f"{path} holds values that are no numbers ({broken[0]}). Train again.")
             _obey_class_order(state, path)
             model.load_state_dict(state)
+            if (path.parent / FILE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
+                add_vote(model, vote)
             return model
         if all(key.startswith(HEADS) for key in wrong):
             outputs = state[wrong[-1]].shape[0]

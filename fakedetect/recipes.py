@@ -10,8 +10,8 @@ CLASSES = ("fake", "real")
 """Names of the model's outputs: 0 is fake, 1 is real."""
 
 
-METHODS = ("reference", "robust")
-"""The ways of training: the course project's, and with degraded pictures (augmentation.py)."""
+REFERENCE, ROBUST = METHODS = ("reference", "robust")
+"""The ways of training: the course project's, and the one that robust.py describes."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Recipe:
     std: tuple[float, float, float] = IMAGENET_STD
     weights: Path | None = None
     layer: str | None = None
-    recipe: str = METHODS[0]
+    recipe: str = REFERENCE
 
 
 RECIPES = (

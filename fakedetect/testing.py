@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from sklearn import metrics
 
-from fakedetect.calibration import hash_file
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
 from fakedetect.decoded import decode_all
 from fakedetect.detectors import checkpoint_file
 from fakedetect.devices import choose_precision, predict_batches, softmax_fake, to_device
 from fakedetect.errors import UserError
-from fakedetect.files import write_json, write_text
+from fakedetect.files import hash_file, write_json, write_text
 from fakedetect.models import load_checkpoint
 from fakedetect.plots import draw_confusion_matrix
 from fakedetect.processes import Group, join_group

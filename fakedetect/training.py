@@ -1,6 +1,7 @@
 """Option 3.1: train the chosen model, and 3.4: show its loss graph."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 
@@ -14,23 +15,34 @@ from fakedetect.unfinished import unfinished_file
 from fakedetect.whole_run import train_in_memory
 
 
-def train(settings: Settings, console: Console, overwrite: bool = False, resume: bool = False) -> Outcome:
+def train(
+    settings: Settings,
+    console: Console,
+    overwrite: bool = False,
+    resume: bool = False,
+    recipe: str | None = None,
+) -> Outcome:
     """Train by the recipe until the validation loss stops falling; the best epoch is kept.
 
     Args:
         overwrite: replace a checkpoint, and forget an unfinished run.
         resume: go on with an unfinished run from its last finished epoch.
+        recipe: the way of training, one of recipes.METHODS; as the settings say otherwise.
 
     Raises:
         UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
     """
     if overwrite and resume:
         raise UserError("--overwrite starts afresh and --resume goes on: give one of them.")
+    if recipe:
+        chosen = replace(settings.recipe, recipe=recipe)
+        settings = replace(settings, recipes={**settings.recipes, settings.model: chosen})
     if not resume:
         resume = _may_start(settings, console, overwrite)
     gpus = torch.cuda.device_count()
     if gpus > 1 and not in_group() and console.confirm(f"Train on all {gpus} GPUs?"):
         command = ["--paths", str(settings.file), "--model", settings.model, "train"]
+        command += ["--recipe", settings.recipe.recipe]
         return Outcome("", launch(gpus, [*command, "--resume" if resume else "--overwrite"]))
     with run_lock(settings.model_folder) if is_first() else nullcontext():
         return train_in_memory(settings, console, resume)

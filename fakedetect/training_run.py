@@ -1,5 +1,6 @@
 """A training run: prepared, then epoch by epoch until the validation loss stops falling."""
 
+import math
 import platform
 import random
 import shutil
@@ -35,12 +36,15 @@ from fakedetect.epochs import (
     write_log,
 )
 from fakedetect.errors import UserError
-from fakedetect.files import write_json
+from fakedetect.files import hash_file, write_json
 from fakedetect.folders import class_folders
-from fakedetect.models import build_model, save_checkpoint
+from fakedetect.models import build_model, load_checkpoint, save_checkpoint
 from fakedetect.processes import Group, share_model
-from fakedetect.recipes import CLASSES
+from fakedetect.recipes import CLASSES, ROBUST
+from fakedetect.robust import average_of
+from fakedetect.robust_fitting import fit_head, fit_vote
 from fakedetect.settings import Settings
+from fakedetect.texture import FILE, save_vote
 from fakedetect.unfinished import (
     Unfinished,
     restore,
@@ -160,8 +164,10 @@ def prepare_run(
     _refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
     optimizer = make_optimizer(recipe, model)
+    steps = math.ceil(len(train_samples) / recipe.batch_size)
+    average = average_of(model, steps) if recipe.recipe == ROBUST else None
     if state:
-        restore(state, model, optimizer)
+        restore(state, model, optimizer, average)
     network = share_model(model, group)
     return Run(
         settings,
@@ -175,7 +181,16 @@ def prepare_run(
         train_samples,
         val_samples,
         decoded,
+        average,
     )
+
+
+def _save_vote(run: Run) -> None:
+    """Fit the texture's vote for the best epoch's model and write it beside its checkpoint."""
+    settings = run.settings
+    (settings.model_folder / FILE).unlink(missing_ok=True)
+    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
+    save_vote(fit_vote(run, model), settings.model_folder, hash_file(settings.checkpoint))
 
 
 def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict) -> Outcome:
@@ -185,15 +200,21 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict
     epochs = [epoch_of(row) for row in state.rows] if state else []
     best = min(epochs, key=lambda epoch: epoch.val_loss, default=None)
     bad: set[Path] = set()
+    robust = settings.recipe.recipe == ROBUST
     status = 0
     if run.group.first and not state:
         unfinished_file(folder).unlink(missing_ok=True)
+        (folder / FILE).unlink(missing_ok=True)
     try:
         for number in range(len(epochs) + 1, options.max_epochs + 1):
             if best and epochs[-1].epoch - best.epoch >= options.patience:
                 break
             start = time.monotonic()
-            train_loss, unread = train_epoch(run, number, f"epoch {number}/{options.max_epochs}")
+            label = f"epoch {number}/{options.max_epochs}"
+            if robust and number == 1:
+                train_loss, unread = fit_head(run, label)
+            else:
+                train_loss, unread = train_epoch(run, number, label)
             seconds = time.monotonic() - start
             val_loss, accuracy, unread_too = validate(run, "validation")
             bad |= unread | unread_too
@@ -214,11 +235,11 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict
                 best = epoch
             if run.group.first:
                 if is_best:
-                    save_checkpoint(run.model, settings.checkpoint)
+                    save_checkpoint(run.judged, settings.checkpoint)
                     write_json(folder / "training.json", _describe_run(run, dataset, best, facts))
                 write_log(folder, epochs)
                 rows = [asdict(epoch) for epoch in epochs]
-                save_unfinished(folder, run.model, run.optimizer, rows, facts)
+                save_unfinished(folder, run.model, run.optimizer, rows, facts, run.average)
             console.show(
                 f"Epoch {number}: training loss {train_loss:.4f}, validation loss {val_loss:.4f}, "
                 f"validation accuracy {accuracy:.2%}{' (best so far)' if is_best else ''}"
@@ -226,6 +247,8 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict
             if number - best.epoch >= options.patience:
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
                 break
+        if robust and run.group.first:
+            _save_vote(run)
     except KeyboardInterrupt:
         status = 130
         if best is None:

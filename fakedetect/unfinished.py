@@ -13,13 +13,17 @@ from fakedetect.models import save_tensors
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The state after a finished epoch: `rows` of the log so far, `facts` that must be the same."""
+    """The state after a finished epoch: `rows` of the log so far, `facts` that must be the same.
+
+    `average` is that of the weights, in the robust recipe.
+    """
 
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     random: dict[str, Any]
     rows: list[dict[str, float]]
     facts: dict[str, Any]
+    average: dict[str, Any] | None = None
 
 
 def unfinished_file(folder: Path) -> Path:
@@ -40,6 +44,7 @@ def save_unfinished(
     optimizer: torch.optim.Optimizer,
     rows: list[dict[str, float]],
     facts: dict[str, Any],
+    average: nn.Module | None,
 ) -> None:
     """Write the state, whole or not at all."""
     state = {
@@ -48,6 +53,7 @@ def save_unfinished(
         "random": _random_state(),
         "rows": rows,
         "facts": facts,
+        "average": average.state_dict() if average else None,
     }
     save_tensors(state, unfinished_file(folder))
 
@@ -67,8 +73,12 @@ def read_unfinished(folder: Path) -> Unfinished:
         raise UserError(f"{path} is damaged. Start afresh: python menu.py train --overwrite") from None
 
 
-def restore(state: Unfinished, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put model, optimiser and random numbers where the run was stopped."""
+def restore(
+    state: Unfinished, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
+) -> None:
+    """Put model, optimiser, average of the weights and random numbers where the run was stopped."""
+    if average is not None and state.average is not None:
+        average.load_state_dict(state.average)
     model.load_state_dict(state.model)
     optimizer.load_state_dict(state.optimizer)
     torch.set_rng_state(state.random["cpu"])
