@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.errors import UserError
-from fakedetect.files import read_json, write_text
+from fakedetect.files import write_text
 from fakedetect.intervals import roc_auc_interval, share_interval
 from fakedetect.plots import (
     draw_confusion_matrices,
@@ -22,6 +22,7 @@ from fakedetect.plots import (
 )
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import Settings
+from fakedetect.tested import find_mistakes, read_tested
 from fakedetect.thumbnails import read_tiles
 from fakedetect.workers import count_workers
 
@@ -73,15 +74,9 @@ def _read_tested(settings: Settings, console: Console) -> list[Tested]:
         folder = settings.model_folders / name
         if not (folder / "test_results.json").is_file():
             continue
-        results = read_json(folder / "test_results.json")
         try:
-            predictions = pd.read_csv(folder / "test_predictions.csv", keep_default_na=False)
-            predictions["p_fake"] = predictions["p_fake"].astype(float)
-            predictions = predictions.set_index("path").sort_index()
-            if len(predictions) != results["count"] or not set(predictions["label"]) <= set(CLASSES):
-                raise ValueError("the two files are not of one test")
-            results["classes"]["fake"]["precision"], results["confusion_matrix"][1][1]
-            found.append(Tested(name, results, predictions))
+            results, predictions = read_tested(folder)
+            found.append(Tested(name, results, predictions.set_index("path").sort_index()))
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             console.warn(
                 f"{name} left out: its results in {folder} cannot be used ({error}). Test it again."
@@ -245,13 +240,6 @@ def _compare_pairs(tested: list[Tested]) -> list[str]:
     return said + lines
 
 
-def _mistakes(model: Tested) -> pd.DataFrame:
-    """The wrong answers, fake taken for real first, the most confident first, with `confidence`."""
-    wrong = model.predictions[~model.right].reset_index()
-    wrong["confidence"] = np.where(wrong["label"] == "fake", 1 - wrong["p_fake"], wrong["p_fake"])
-    return wrong.sort_values(["label", "confidence"], ascending=[True, False], kind="stable")
-
-
 def _draw_gallery(model: Tested, wrong: pd.DataFrame, folder: Path, workers: int) -> list[str]:
     write_text(folder / f"wrong_answers_{model.name}.csv", wrong.to_csv(index=False))
     figure = folder / f"wrong_answers_{model.name}.png"
@@ -302,6 +290,6 @@ def compare(settings: Settings, console: Console) -> Outcome:
     workers = count_workers(settings.training.workers)
     lines = [screen, "precision, recall and F1: fake/real", "", *notes, ""]
     for model in tested:
-        lines += _draw_gallery(model, _mistakes(model), folder, workers)
+        lines += _draw_gallery(model, find_mistakes(model.predictions.reset_index()), folder, workers)
     lines.append(f"Tables and figures: {folder}")
     return Outcome("\n".join(lines))

@@ -14,7 +14,7 @@ from fakedetect.epochs import read_log
 from fakedetect.errors import UserError
 from fakedetect.files import run_lock
 from fakedetect.recipes import CLASSES
-from fakedetect.settings import Settings
+from fakedetect.settings import RECIPE_KEYS, Settings
 from fakedetect.sources import measure_sources
 from fakedetect.training_run import gather_facts
 from fakedetect.unfinished import unfinished_file
@@ -55,15 +55,20 @@ def tell_left_out(source: str, entry: dict[str, Any]) -> str:
     )
 
 
-def _without(settings: Settings, source: str) -> Settings:
-    """Settings under which the model is trained without a source, in a folder inside the model's."""
+def _without(settings: Settings, facts: dict[str, Any], source: str) -> Settings:
+    """Settings under which the model is trained as it was, by its training.json, without a source.
+
+    Its folder lies inside the model's.
+    """
     name = f"without_{re.sub(r'[^A-Za-z0-9_.-]', '_', source)}"
-    recipe = replace(settings.recipe, name=name)
+    then = {key: value for key, value in facts.get("recipe", {}).items() if key in RECIPE_KEYS}
+    options = {key: facts[key] for key in ("seed", "max_epochs", "patience") if key in facts}
     return replace(
         settings,
         model=name,
         model_folders=settings.model_folder,
-        recipes={name: recipe},
+        recipes={name: replace(settings.recipe, name=name, **then)},
+        training=replace(settings.training, **options),
         leave_out=source,
     )
 
@@ -97,7 +102,7 @@ def evaluate_without(
         )
     label = of_source[0].label
     others = [sample for sample in test if sample.label != label]
-    reduced = _without(settings, source)
+    reduced = _without(settings, detector.facts, source)
     with run_lock(reduced.model_folder):
         _train_without(reduced, console)
     pictures = [*of_source, *others]

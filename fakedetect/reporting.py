@@ -16,7 +16,6 @@ from fakedetect.errors import UserError
 from fakedetect.explanation import layer_name, to_input
 from fakedetect.files import read_json, run_lock, write_text
 from fakedetect.heatmaps import find_layer, grad_cam, overlay
-from fakedetect.recipes import CLASSES
 from fakedetect.report_page import page, paragraph, pictures, section
 from fakedetect.report_sections import (
     data_section,
@@ -30,6 +29,7 @@ from fakedetect.report_sections import (
     verdicts_section,
 )
 from fakedetect.settings import Settings
+from fakedetect.tested import find_mistakes, read_tested
 from fakedetect.thumbnails import read_thumbnail
 from fakedetect.views import Look, View, view_batches
 from fakedetect.workers import count_workers, map_images
@@ -46,17 +46,12 @@ def _read_results(settings: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
         UserError: the model has not been tested, or the files cannot be used.
     """
     folder = settings.model_folder
-    results = read_json(folder / "test_results.json")
-    if not isinstance(results, dict):
+    if not (folder / "test_results.json").is_file():
         raise UserError(f"{settings.model} has not been tested yet. Test it: python menu.py test")
     try:
-        predictions = pd.read_csv(folder / "test_predictions.csv", keep_default_na=False)
-        predictions["p_fake"] = predictions["p_fake"].astype(float)
-        if len(predictions) != results["count"] or not set(predictions["label"]) <= set(CLASSES):
-            raise ValueError("the two files are not of one test")
-    except (OSError, ValueError, KeyError) as error:
+        return read_tested(folder)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"The test results in {folder} cannot be used ({error}). Test again.") from None
-    return results, predictions
 
 
 def _read_epochs(settings: Settings) -> list[Epoch]:
@@ -84,11 +79,9 @@ def _section(build: Callable[..., str], *arguments: Any) -> str:
 
 
 def _gallery(settings: Settings, predictions: pd.DataFrame) -> str:
-    wrong = predictions[predictions["label"] != predictions["predicted"]].copy()
+    wrong = find_mistakes(predictions)
     if wrong.empty:
         return section("Wrong answers", paragraph("None on the test dataset."))
-    wrong["confidence"] = np.where(wrong["label"] == "fake", 1 - wrong["p_fake"], wrong["p_fake"])
-    wrong = wrong.sort_values(["label", "confidence"], ascending=[True, False], kind="stable")
     shown = pd.concat([rows.head(MISTAKES // 2) for _, rows in wrong.groupby("label")])
     paths = [Path(path) for path in shown["path"]]
     images = dict(map_images(read_thumbnail, paths, count_workers(settings.training.workers)))

@@ -80,6 +80,11 @@ class Settings:
             )
         return replace(self, model=name)
 
+    def with_recipe(self, **changes: Any) -> "Settings":
+        """These settings with other values in the chosen model's recipe."""
+        recipe = replace(self.recipe, **changes)
+        return replace(self, recipes={**self.recipes, self.model: recipe})
+
 
 def _nearest(name: str, known: Any) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)

@@ -1,7 +1,6 @@
 """Option 3.1: train the chosen model, and 3.4: show its loss graph."""
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 import torch
 
@@ -27,25 +26,23 @@ def train(
     Args:
         overwrite: replace a checkpoint, and forget an unfinished run.
         resume: go on with an unfinished run from its last finished epoch.
-        recipe: the way of training, one of recipes.METHODS; as the settings say otherwise.
+        recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
+            as the settings say.
 
     Raises:
         UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
     """
     if overwrite and resume:
         raise UserError("--overwrite starts afresh and --resume goes on: give one of them.")
-    if recipe:
-        chosen = replace(settings.recipe, recipe=recipe)
-        settings = replace(settings, recipes={**settings.recipes, settings.model: chosen})
     if not resume:
         resume = _may_start(settings, console, overwrite)
     gpus = torch.cuda.device_count()
     if gpus > 1 and not in_group() and console.confirm(f"Train on all {gpus} GPUs?"):
         command = ["--paths", str(settings.file), "--model", settings.model, "train"]
-        command += ["--recipe", settings.recipe.recipe]
+        command += ["--recipe", recipe] if recipe else []
         return Outcome("", launch(gpus, [*command, "--resume" if resume else "--overwrite"]))
     with run_lock(settings.model_folder) if is_first() else nullcontext():
-        return train_in_memory(settings, console, resume)
+        return train_in_memory(settings, console, resume, recipe)
 
 
 def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:

@@ -1,7 +1,6 @@
 """A whole training run, from the data to the best checkpoint, within the memory that there is."""
 
 import gc
-from dataclasses import replace
 
 import torch
 
@@ -15,18 +14,21 @@ from fakedetect.training_run import gather_facts, prepare_run, run_epochs
 from fakedetect.unfinished import read_unfinished, tell_difference
 
 
-def train_in_memory(settings: Settings, console: Console, resume: bool) -> Outcome:
+def train_in_memory(
+    settings: Settings, console: Console, resume: bool, recipe: str | None = None
+) -> Outcome:
     """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
 
     Args:
         resume: go on with the unfinished run in the model's folder.
+        recipe: the way of training; otherwise that of the unfinished run, or as the settings say.
 
     Raises:
         UserError: the data, the settings or the memory do not allow it.
     """
     while True:
         try:
-            return _train_once(settings, console, resume)
+            return _train_once(settings, console, resume, recipe)
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
@@ -48,12 +50,14 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
         raise UserError(f"{what}. Choose a smaller model.")
     if not console.confirm(f"{what}. Try {size // 2}?"):
         raise UserError(f"{what}. Set batch_size = {size // 2} in {settings.file}.")
-    recipe = replace(settings.recipe, batch_size=size // 2)
-    return replace(settings, recipes={**settings.recipes, settings.model: recipe})
+    return settings.with_recipe(batch_size=size // 2)
 
 
-def _train_once(settings: Settings, console: Console, resume: bool) -> Outcome:
+def _train_once(settings: Settings, console: Console, resume: bool, recipe: str | None) -> Outcome:
     state = read_unfinished(settings.model_folder) if resume else None
+    recipe = recipe or (state and state.facts.get("recipe"))
+    if recipe:
+        settings = settings.with_recipe(recipe=recipe)
     dataset = load_dataset(settings, "train")
     options = settings.training
     samples = split_dataset(dataset, options.validation_share, options.seed)

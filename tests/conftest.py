@@ -1,14 +1,22 @@
 """Pictures, settings and the program itself, for every test."""
 
+import contextlib
+import io
 import os
 import shutil
+import signal
 import subprocess
-import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
+
+# Before anything asks the hub for it: no test needs the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+from fakedetect import menu
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,17 +31,23 @@ def paint(path: Path, seed: int, size: tuple[int, int] = (300, 260), mode: str =
 
 
 def run(*arguments: object, keys: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run menu.py as a user does, without a terminal."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / "menu.py"), *map(str, arguments)],
-        input=keys or "",
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", "HF_HUB_OFFLINE": "1"},
-        timeout=240,
-        check=False,
-    )
+    """Run a command of menu.py, or its menu on lines of keys; in this process, which has torch already."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    handlers = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    given = list(map(str, arguments))
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch("sys.stdin", io.StringIO(keys or "")),
+    ):
+        try:
+            code = menu.main(given)
+        except SystemExit as end:
+            code = end.code
+    for name, handler in handlers.items():
+        signal.signal(name, handler)
+    texts = [stream.buffer.getvalue().decode("utf-8") for stream in (out, err)]
+    return subprocess.CompletedProcess(given, code, *texts)
 
 
 @pytest.fixture

@@ -225,7 +225,9 @@ def test_the_robust_recipe_trains_resumes_and_votes(trained: Path) -> None:
             break
     process.kill()
     process.wait()
-    result = run("--paths", trained, "train", "--resume", "--recipe", "robust")
+    other = run("--paths", trained, "train", "--resume", "--recipe", "reference")
+    assert other.returncode == 2 and "recipe was robust and is reference now" in other.stderr
+    result = run("--paths", trained, "train", "--resume")
     assert result.returncode == 0, result.stderr
     resumed = torch.load(folder / "classifier_model.pth", weights_only=True)
     assert all(torch.equal(value, whole[key]) for key, value in resumed.items())

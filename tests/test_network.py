@@ -31,7 +31,7 @@ def test_no_option_opens_a_connection_with_local_weights(data: Path, tmp_path: P
     picture = data.parent / "dataset/test/real/0001.png"
     for command in (
         ["scan"], ["resize"], ["train"], ["test"], ["explore"], ["explain", str(picture)],
-        ["compare"], ["loss-graph"], ["choose", "tiny"],
+        ["compare"], ["loss-graph"], ["choose", "tiny"], ["check", str(picture)], ["report"],
     ):  # fmt: skip
         result = subprocess.run(
             [sys.executable, str(ROOT / "menu.py"), "--paths", str(data), *command],
