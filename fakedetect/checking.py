@@ -5,44 +5,23 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from fakedetect.calibration import FAKE, REAL, UNSURE
-from fakedetect.console import Console, Outcome, plural, printable
+from fakedetect.checker import AT_A_TIME, COLUMNS, Checked, Checker
+from fakedetect.console import Console, Outcome, plural
 from fakedetect.degradations import STABILITY
 from fakedetect.detectors import NOT_FITTED, Detector, load_detector
 from fakedetect.errors import UserError
-from fakedetect.explanation import default_methods, explain_image
 from fakedetect.files import read_json
 from fakedetect.listing import stream_images
 from fakedetect.processes import Group, join_group
 from fakedetect.records import Records
 from fakedetect.settings import Settings
 from fakedetect.shards import parse_shard
-from fakedetect.verdicts import Answer, agree, answer, disagreement
-from fakedetect.views import Look, View, view_batches
 from fakedetect.workers import count_workers
-
-AT_A_TIME = 16
-"""Pictures that are judged together."""
-
-COLUMNS = (
-    "path", "verdict", "p_fake", "p_fake_calibrated", "stability", "sha256", "size", "format",
-    "provenance", "reason",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Checked:
-    """A row of the CSV, with its line for the screen."""
-
-    row: dict[str, Any]
-    line: str
-    unstable: bool
 
 
 def _load_detectors(settings: Settings, all_models: bool) -> list[Detector]:
@@ -52,97 +31,6 @@ def _load_detectors(settings: Settings, all_models: bool) -> list[Detector]:
     if not names:
         raise UserError("No model has been trained yet. Train one: python menu.py train")
     return [load_detector(settings.with_model(name)) for name in names]
-
-
-def _describe_answers(answers: Sequence[Answer], detectors: Sequence[Detector]) -> str:
-    parts = [
-        f"{detector.name} {each.verdict} {100 * each.calibrated:.1f} %"
-        for detector, each in zip(detectors, answers, strict=True)
-    ]
-    return f"{', '.join(parts)}; {100 * disagreement(answers):.0f} points apart"
-
-
-def _check(look: Look, view: View, answers: Sequence[Answer], detectors: Sequence[Detector]) -> Checked:
-    together = agree(answers)
-    row = {
-        "path": str(look.path),
-        "verdict": together.verdict,
-        "p_fake": f"{together.p_fake:.6f}",
-        "p_fake_calibrated": f"{together.calibrated:.6f}",
-        "stability": together.stability,
-        "sha256": view.sha256,
-        "size": f"{view.width}x{view.height}",
-        "format": view.format,
-        "provenance": "; ".join(view.provenance),
-        "reason": "",
-    }
-    remarks = []
-    if len(answers) > 1:
-        row["disagreement"] = f"{disagreement(answers):.6f}"
-        for detector, each in zip(detectors, answers, strict=True):
-            row[f"p_fake_{detector.name}"] = f"{each.calibrated:.6f}"
-        remarks.append(_describe_answers(answers, detectors))
-    if together.flips:
-        said = f"{together.side}, but " if len(answers) == 1 else ""
-        remarks.append(f"{said}{', '.join(together.flips)}")
-    remarks += view.provenance
-    line = f"{together.verdict:<7}{100 * together.calibrated:6.1f} %  {printable(str(look.path))}"
-    return Checked(row, line + (f"  [{'; '.join(remarks)}]" if remarks else ""), bool(together.flips))
-
-
-def _unreadable(look: Look, reason: str) -> Checked:
-    row = {**dict.fromkeys(COLUMNS, ""), "path": str(look.path), "reason": reason}
-    return Checked(row, f"{'-':<7}{'-':>6}    {printable(str(look.path))}  [{reason}]", False)
-
-
-class _Checker:
-    """The detectors at work on streams of pictures."""
-
-    def __init__(self, detectors: Sequence[Detector], stability: bool, heat_map: bool):
-        self.detectors = detectors
-        self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
-        self.tried = STABILITY if stability else ()
-        self.heat_map = heat_map
-
-    def check(self, paths: Iterator[Path], workers: int) -> Iterator[Checked]:
-        """Every picture checked, in about their order."""
-        looks = (Look(path, self.kinds, self.tried, facts=True) for path in paths)
-        for batch in view_batches(looks, workers, AT_A_TIME):
-            seen = [(look, view) for look, view in batch if isinstance(view, View)]
-            answers = self._answer([view for _, view in seen])
-            for (look, view), found in zip(seen, answers, strict=True):
-                checked = _check(look, view, found, self.detectors)
-                yield self._add_heat_map(checked, look, view) if self.heat_map else checked
-            for look, view in batch:
-                if not isinstance(view, View):
-                    yield _unreadable(look, view)
-
-    def _answer(self, views: Sequence[View]) -> list[list[Answer]]:
-        """For each view the answers of all detectors."""
-        if not views:
-            return []
-        by_detector = []
-        for detector in self.detectors:
-            kind = self.kinds.index(detector.kind)
-            images = np.concatenate([view.images[kind] for view in views])
-            margins = detector.margins(images).reshape(len(views), -1)
-            by_detector.append([answer(detector.calibration, row, self.tried) for row in margins])
-        return [list(answers) for answers in zip(*by_detector, strict=True)]
-
-    def _add_heat_map(self, checked: Checked, look: Look, view: View) -> Checked:
-        lines = [checked.line]
-        for detector in self.detectors:
-            image = view.images[self.kinds.index(detector.kind), 0]
-            _, figures = explain_image(
-                detector.settings,
-                detector.model,
-                detector.normalise,
-                look.path,
-                image,
-                default_methods(detector.model),
-            )
-            lines += [f"{'':<17}heat map: {figure}" for figure in figures]
-        return Checked(checked.row, "\n".join(lines), checked.unstable)
 
 
 def _facts(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]:
@@ -240,8 +128,9 @@ def check(
     share = parse_shard(shard)
     with join_group() as group:
         detectors = _load_detectors(settings, all_models)
-        checker = _Checker(detectors, not no_stability, heat_map)
-        found = stream_images([Path(path).expanduser() for path in pictures])
+        checker = Checker(detectors, not no_stability, heat_map)
+        passed_over: list[str] = []
+        found = stream_images([Path(path).expanduser() for path in pictures], passed_over.append)
         shared = itertools.islice(found, share.number - 1, None, share.count)
         several = len(detectors) > 1
         extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
@@ -254,12 +143,17 @@ def check(
         for detector in detectors if not as_json else ():
             if not detector.calibration.fitted:
                 console.note(NOT_FITTED.format(detector.name))
-        return _run(console, checker, shared, records, group, as_json, settings)
+        try:
+            outcome = _run(console, checker, shared, records, group, as_json, settings)
+        finally:
+            for line in passed_over:
+                console.warn(line)
+        return replace(outcome, status=1) if passed_over and not outcome.status else outcome
 
 
 def _run(
     console: Console,
-    checker: _Checker,
+    checker: Checker,
     paths: Iterator[Path],
     records: Records | None,
     group: Group,

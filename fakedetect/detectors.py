@@ -19,6 +19,7 @@ from fakedetect.files import hash_file, read_json
 from fakedetect.folders import CLASS_FOLDERS
 from fakedetect.models import load_checkpoint
 from fakedetect.settings import Settings
+from fakedetect.texture import FILE
 
 NOT_FITTED = (
     "No thresholds are fitted for {}: fake and real part at 0.5, and its probabilities are the model's "
@@ -71,6 +72,13 @@ def checkpoint_file(settings: Settings) -> Path:
     return path if path.exists() else path.with_suffix(".safetensors")
 
 
+def model_hash(settings: Settings) -> str:
+    """What the chosen model's answers depend on, as a hash: its checkpoint and its texture vote."""
+    vote = settings.model_folder / FILE
+    parts = [checkpoint_file(settings), *([vote] if vote.is_file() else [])]
+    return "-".join(hash_file(part) for part in parts)
+
+
 def read_facts(settings: Settings) -> dict[str, Any]:
     """The chosen model's training.json; {} where there is none."""
     facts = read_json(settings.model_folder / "training.json")
@@ -85,7 +93,7 @@ def load_detector(settings: Settings) -> Detector:
     """
     model = to_device(load_checkpoint(settings.recipe, settings.checkpoint)).eval()
     facts = read_facts(settings)
-    checkpoint_hash = hash_file(checkpoint_file(settings))
+    checkpoint_hash = model_hash(settings)
     return Detector(
         settings,
         model,

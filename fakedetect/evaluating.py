@@ -136,7 +136,7 @@ def _tell_carry(results: dict[str, Any], samples: Sequence[Sample]) -> list[str]
     own = auc_of(results.get("test"))
     lines = []
     for name, entry in results.get("foreign", {}).items():
-        lines += tell_gap(own, auc_of(entry), name)
+        lines += tell_gap(own, auc_of(entry), f"on {name}")
     for source, entry in results.get("left_out", {}).items():
         lines.append(tell_left_out(source, entry))
     if not lines:
@@ -186,7 +186,7 @@ def _evaluate_foreign(
     entry, lines = _measure_all(detector, name, samples, margins)
     results.setdefault("foreign", {})[name] = {"folder": str(folder.resolve()), **entry}
     own = auc_of(results.get("test"))
-    lines += tell_gap(own, auc_of(entry), name)
+    lines += tell_gap(own, auc_of(entry), f"on {name}")
     if own is None:
         lines.append("Beside the own test dataset: python menu.py evaluate")
     if bad:

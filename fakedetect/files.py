@@ -5,7 +5,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +36,9 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             f"Cannot write {path}: {error.strerror or error}. Check the disk and the permissions."
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        # Where there is no such folder there is nothing to remove.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from fakedetect.training_run import gather_facts
 from fakedetect.unfinished import unfinished_file
 from fakedetect.whole_run import train_in_memory
 
+OWN = "on the own test dataset"
 WORTH_A_WARNING = 0.05
 """A loss of ROC AUC between the own and other pictures that is told as a warning."""
 
@@ -32,11 +33,11 @@ def auc_of(entry: Any) -> float | None:
         return None
 
 
-def tell_gap(own: float | None, other: float | None, where: str) -> list[str]:
-    """The difference between the own test set and other pictures, where it is one."""
+def tell_gap(own: float | None, other: float | None, where: str, at_home: str = OWN) -> list[str]:
+    """The difference in ROC AUC between pictures like the training ones and others, in words."""
     if own is None or other is None:
         return []
-    line = f"ROC AUC {own:.3f} on the own test dataset, {other:.3f} on {where}"
+    line = f"ROC AUC {own:.3f} {at_home}, {other:.3f} {where}"
     if other >= own - WORTH_A_WARNING:
         return [f"{line}: it carries over."]
     return [
@@ -116,7 +117,12 @@ def evaluate_without(
         f"{CLASSES[1 - label]} ones)",
         tell_left_out(source, results["left_out"][source]),
     ]
-    lines += tell_gap(entry["roc_auc_with"], entry["roc_auc"]["value"], f"{source}, never seen")
+    lines += tell_gap(
+        entry["roc_auc_with"],
+        entry["roc_auc"]["value"],
+        "when it was never seen",
+        f"on {source} after training on it",
+    )
     return lines, len(bad)
 
 

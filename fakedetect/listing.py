@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fakedetect.errors import UserError
@@ -12,25 +12,26 @@ AT_A_TIME = 10_000
 """Entries of a folder that are sorted together."""
 
 
-def stream_images(paths: Sequence[Path]) -> Iterator[Path]:
+def stream_images(paths: Sequence[Path], tell: Callable[[str], None]) -> Iterator[Path]:
     """Every named picture, and every picture below a named folder; unlike list_images, not all sorted.
 
-    A file that is named itself is given whatever its name ends in.
+    A file that is named itself is given whatever its name ends in. A folder that cannot be read is
+    told, and passed over.
 
     Raises:
-        UserError: a path is not there, or a folder cannot be read.
+        UserError: a path is not there.
     """
     for path in paths:
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}. Check the name.")
     for path in paths:
         if path.is_dir():
-            yield from _below(path, frozenset())
+            yield from _below(path, frozenset(), tell)
         else:
             yield path
 
 
-def _below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+def _below(folder: Path, above: frozenset[str], tell: Callable[[str], None]) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in above:
         # A link back to a folder that it lies in.
@@ -44,8 +45,8 @@ def _below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
                     except OSError:
                         continue
                     if is_folder:
-                        yield from _below(Path(entry.path), above | {real})
+                        yield from _below(Path(entry.path), above | {real}, tell)
                     elif is_image_name(entry.name):
                         yield Path(entry.path)
     except OSError as error:
-        raise UserError(f"Cannot read the folder {folder}: {error.strerror}.") from None
+        tell(f"Passed over the folder {folder}: {error.strerror}.")

@@ -68,6 +68,21 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: .5r
 """
 
 
+def percent(value: float | None) -> str:
+    """A share as a percentage, '-' for none."""
+    return "-" if value is None else f"{value:.1%}"
+
+
+def with_interval(measure: Mapping[str, float | None], form: str = ".3f") -> str:
+    """A measure of evaluation.json as its value and, in brackets, its interval."""
+    if measure["value"] is None:
+        return "-"
+    text = format(measure["value"], form)
+    if measure["low"] is None or measure["high"] is None:
+        return text
+    return f"{text} ({format(measure['low'], form)} to {format(measure['high'], form)})"
+
+
 def paragraph(text: str, kind: str = "") -> str:
     """Text as a paragraph; `kind` is '', 'soft' or 'warning'."""
     attribute = f' class="{kind}"' if kind else ""

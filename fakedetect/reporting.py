@@ -16,17 +16,19 @@ from fakedetect.errors import UserError
 from fakedetect.explanation import layer_name, to_input
 from fakedetect.files import read_json, run_lock, write_text
 from fakedetect.heatmaps import find_layer, grad_cam, overlay
+from fakedetect.report_evaluation import (
+    elsewhere_section,
+    robustness_section,
+    sources_section,
+    verdicts_section,
+)
 from fakedetect.report_page import page, paragraph, pictures, section
 from fakedetect.report_sections import (
     data_section,
-    elsewhere_section,
     repeat_section,
     results_section,
-    robustness_section,
-    sources_section,
     summarise,
     training_section,
-    verdicts_section,
 )
 from fakedetect.settings import Settings
 from fakedetect.tested import find_mistakes, read_tested

@@ -47,6 +47,9 @@ class Axis:
         return [(self.low + n * step, f"{self.low + n * step:.3g}") for n in range(TICKS)]
 
 
+SHARES = Axis("", 0, 1)
+
+
 def draw_chart(title: str, lines: Sequence[Line], x: Axis, y: Axis) -> str:
     """A chart as an SVG element, with a legend of HTML below it and a title for screen readers."""
 

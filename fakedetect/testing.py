@@ -13,10 +13,10 @@ from sklearn import metrics
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
 from fakedetect.decoded import decode_all
-from fakedetect.detectors import checkpoint_file
+from fakedetect.detectors import model_hash
 from fakedetect.devices import choose_precision, predict_batches, softmax_fake, to_device
 from fakedetect.errors import UserError
-from fakedetect.files import hash_file, write_json, write_text
+from fakedetect.files import write_json, write_text
 from fakedetect.models import load_checkpoint
 from fakedetect.plots import draw_confusion_matrix
 from fakedetect.processes import Group, join_group
@@ -84,7 +84,7 @@ def _summarise(settings: Settings, part: str, found: Predictions) -> dict:
     is_fake = found.labels == 0
     return {
         "model": settings.model,
-        "checkpoint": hash_file(checkpoint_file(settings)),
+        "checkpoint": model_hash(settings),
         "on": part,
         "folder": str(settings.resized[part]),
         "count": len(found.samples),
