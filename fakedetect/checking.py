@@ -13,7 +13,7 @@ from fakedetect.calibration import FAKE, REAL, UNSURE
 from fakedetect.checker import AT_A_TIME, COLUMNS, Checked, Checker
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.degradations import STABILITY
-from fakedetect.detectors import NOT_FITTED, Detector, load_detector
+from fakedetect.detectors import NOT_FITTED, Detector, checkpoint_file, load_detector
 from fakedetect.errors import UserError
 from fakedetect.files import read_json
 from fakedetect.listing import stream_images
@@ -24,13 +24,19 @@ from fakedetect.shards import parse_shard
 from fakedetect.workers import count_workers
 
 
+def _trained(settings: Settings) -> list[Settings]:
+    """The settings of every model that has a checkpoint."""
+    found = [settings.with_model(name) for name in settings.recipes]
+    return [each for each in found if checkpoint_file(each).is_file()]
+
+
 def _load_detectors(settings: Settings, all_models: bool) -> list[Detector]:
     if not all_models:
         return [load_detector(settings)]
-    names = [name for name in settings.recipes if settings.with_model(name).checkpoint.is_file()]
-    if not names:
+    trained = _trained(settings)
+    if not trained:
         raise UserError("No model has been trained yet. Train one: python menu.py train")
-    return [load_detector(settings.with_model(name)) for name in names]
+    return [load_detector(each) for each in trained]
 
 
 def _facts(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]:
@@ -86,15 +92,16 @@ def _summarise(counts: Counter[str], unstable: int, seconds: float, checked: int
     return f"{line}; {checked / max(seconds, 1e-9):.1f} img/s" if checked else line
 
 
-def _ask_what(console: Console) -> tuple[list[str], str | None, bool]:
-    """The paths, the CSV and whether heat maps are wanted, as the user types them."""
+def _ask_what(settings: Settings, console: Console) -> tuple[list[str], str | None, bool, bool]:
+    """The paths, the CSV, and whether all models and heat maps are wanted, as the user types them."""
     answer = console.ask("Picture or folder to check")
     if not answer:
-        return [], None, False
+        return [], None, False, False
     paths = [answer.strip("'\"")]
     csv = console.ask("Write the results to a CSV file as well (its name; Enter: no)")
-    heat_map = console.confirm("Draw a heat map of each picture?")
-    return paths, csv or None, heat_map
+    several = len(_trained(settings)) > 1
+    all_models = several and console.confirm(f"Ask all {len(_trained(settings))} trained models?")
+    return paths, csv or None, all_models, console.confirm("Draw a heat map of each picture?")
 
 
 def check(
@@ -122,7 +129,7 @@ def check(
         ask: ask for the paths.
     """
     if ask:
-        pictures, csv, heat_map = _ask_what(console)
+        pictures, csv, all_models, heat_map = _ask_what(settings, console)
         if not pictures:
             return Outcome("No picture named.")
     share = parse_shard(shard)

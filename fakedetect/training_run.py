@@ -154,6 +154,7 @@ def prepare_run(
     console.note(
         f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
         f"{len(val_samples):,}"
+        + ("; robust recipe" if recipe.recipe == ROBUST else "")
         + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
         + (f"; {group.size} processes" if group.size > 1 else "")
     )
