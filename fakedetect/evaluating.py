@@ -118,8 +118,8 @@ def _evaluate_test(detector: Detector, console: Console, results: dict[str, Any]
     folder = settings.model_folder
     dataset = load_dataset(settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
-    if not samples:
-        raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
+    if len({sample.label for sample in samples}) < 2:
+        raise UserError(f"{dataset.folder} holds no readable pictures of one class. Scan and resize again.")
     entry, lines = _measure_all(detector, "the test dataset", samples, margins)
     robustness = measure_robustness(detector, console, samples, margins)
     results["test"] = {**entry, "robustness": robustness}

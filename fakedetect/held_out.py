@@ -95,13 +95,19 @@ def evaluate_without(
     settings = detector.settings
     test = load_dataset(settings, "test").samples
     of_source = [sample for sample in test if sample.source == source]
-    known = sorted({sample.source for sample in load_dataset(settings, "train").samples if sample.source})
+    train = load_dataset(settings, "train").samples
+    known = sorted({sample.source for sample in train if sample.source})
     if source not in known or not of_source:
         raise UserError(
             f"No source {source!r} in both the training and the test pictures. The sources are the "
             f"sub-folders of the class folders: {', '.join(known) or 'there are none'}."
         )
     label = of_source[0].label
+    if all(sample.source == source for sample in train if sample.label == label):
+        raise UserError(
+            f"{source} is the only source of {CLASSES[label]} pictures: without it there is nothing to "
+            "learn from. Leave out another."
+        )
     others = [sample for sample in test if sample.label != label]
     reduced = _without(settings, detector.facts, source)
     with run_lock(reduced.model_folder):

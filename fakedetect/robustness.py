@@ -12,6 +12,7 @@ from fakedetect.console import Console
 from fakedetect.dataset import Sample
 from fakedetect.degradations import CURVES, STABILITY
 from fakedetect.detectors import Detector
+from fakedetect.errors import UserError
 from fakedetect.folders import class_folders
 from fakedetect.images import EXTENSIONS
 from fakedetect.intervals import roc_auc_interval
@@ -82,8 +83,10 @@ def measure_robustness(
         degraded.append(detector.margins(images).reshape(len(views), -1))
         labels += [sample.label for (sample, _), _ in views]
         clean += [margin for (_, margin), _ in views]
-    table = np.concatenate(degraded)
     is_fake = np.array(labels) == 0
+    if not 0 < is_fake.sum() < len(is_fake):
+        raise UserError("The test pictures of one class cannot be read for degrading. Scan them again.")
+    table = np.concatenate(degraded)
     points = [
         {"kind": how.kind, "strength": how.strength, "says": str(how), **_measure(is_fake, table[:, 1 + n])}
         for n, how in enumerate(CURVES)
