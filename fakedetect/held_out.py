@@ -17,7 +17,7 @@ from fakedetect.recipes import CLASSES
 from fakedetect.settings import RECIPE_KEYS, Settings
 from fakedetect.sources import measure_sources
 from fakedetect.training_run import gather_facts
-from fakedetect.unfinished import unfinished_file
+from fakedetect.unfinished import read_unfinished, tell_difference, unfinished_file
 from fakedetect.whole_run import train_in_memory
 
 OWN = "on the own test dataset"
@@ -79,13 +79,20 @@ def _train_without(settings: Settings, console: Console) -> None:
     facts = read_facts(settings)
     now = gather_facts(settings, load_dataset(settings, "train"))
     stopped = unfinished_file(settings.model_folder).is_file()
-    if settings.checkpoint.is_file() and not stopped and facts.get("run") == now:
+    if not stopped and settings.checkpoint.is_file() and facts.get("run") == now:
         epochs = len(read_log(settings.model_folder / "training_log.csv"))
         console.note(f"Trained without {settings.leave_out} before ({plural(epochs, 'epoch')})")
         return
-    outcome = train_in_memory(settings, console, resume=stopped)
+    outcome = train_in_memory(settings, console, resume=stopped and _can_go_on(settings, now))
     if outcome.status == 130:
         raise KeyboardInterrupt
+
+
+def _can_go_on(settings: Settings, now: dict[str, Any]) -> bool:
+    try:
+        return tell_difference(read_unfinished(settings.model_folder).facts, now) is None
+    except UserError:
+        return False
 
 
 def evaluate_without(
@@ -103,6 +110,8 @@ def evaluate_without(
             f"sub-folders of the class folders: {', '.join(known) or 'there are none'}."
         )
     label = of_source[0].label
+    if any(sample.source == source and sample.label != label for sample in (*train, *test)):
+        raise UserError(f"{source} is a source of both classes. Rename one of its two folders.")
     if all(sample.source == source for sample in train if sample.label == label):
         raise UserError(
             f"{source} is the only source of {CLASSES[label]} pictures: without it there is nothing to "
