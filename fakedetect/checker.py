@@ -32,6 +32,10 @@ class Checked:
     unstable: bool
 
 
+def _name(path: Path) -> str:
+    return printable(str(path).replace("\n", "\\n"))
+
+
 def _describe_answers(answers: Sequence[Answer], detectors: Sequence[Detector]) -> str:
     parts = [
         f"{detector.name} {each.verdict} {100 * each.calibrated:.1f} %"
@@ -64,13 +68,13 @@ def _check(look: Look, view: View, answers: Sequence[Answer], detectors: Sequenc
         said = f"{together.side}, but " if len(answers) == 1 else ""
         remarks.append(f"{said}{', '.join(together.flips)}")
     remarks += view.provenance
-    line = f"{together.verdict:<7}{100 * together.calibrated:6.1f} %  {printable(str(look.path))}"
+    line = f"{together.verdict:<7}{100 * together.calibrated:6.1f} %  {_name(look.path)}"
     return Checked(row, line + (f"  [{'; '.join(remarks)}]" if remarks else ""), bool(together.flips))
 
 
 def _unreadable(look: Look, reason: str) -> Checked:
     row = {**dict.fromkeys(COLUMNS, ""), "path": str(look.path), "reason": reason}
-    return Checked(row, f"{'-':<7}{'-':>6}    {printable(str(look.path))}  [{reason}]", False)
+    return Checked(row, f"{'-':<7}{'-':>6}    {_name(look.path)}  [{reason}]", False)
 
 
 class Checker:

@@ -68,7 +68,9 @@ def _caution(detector: Detector) -> list[str]:
     """How the model did on pictures from elsewhere, where that was measured."""
     found = read_json(detector.settings.model_folder / "evaluation.json")
     lines = []
-    foreign = found.get("foreign") if isinstance(found, dict) else None
+    if not isinstance(found, dict) or found.get("checkpoint") != detector.checkpoint_hash:
+        return []
+    foreign = found.get("foreign")
     for name, entry in foreign.items() if isinstance(foreign, dict) else ():
         try:
             value, accuracy = entry["measures"]["roc_auc"]["value"], entry["measures"]["accuracy"]["value"]

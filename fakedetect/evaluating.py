@@ -140,11 +140,12 @@ def _tell_carry(results: dict[str, Any], samples: Sequence[Sample]) -> list[str]
     for source, entry in results.get("left_out", {}).items():
         lines.append(tell_left_out(source, entry))
     if not lines:
-        sources = sorted({sample.source for sample in samples if sample.source})
+        by_class = [{sample.source for sample in samples if sample.label == label} for label in (0, 1)]
+        sources = sorted(source for found in by_class if len(found) > 1 for source in found if source)
         lines.append(
             "All of these pictures are like the training ones. How far that carries: python menu.py "
             "evaluate --data FOLDER (other pictures, in real/ and fake/)"
-            + (f", or --leave-out SOURCE (of {', '.join(sources)})" if len(sources) > 2 else "")
+            + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
         )
     return lines
 
