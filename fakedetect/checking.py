@@ -149,6 +149,8 @@ def check(
             records = Records(Path(csv).expanduser(), [*COLUMNS, *extra], facts, group)
             if records.resumed:
                 console.note(f"Going on: {plural(records.resumed, 'picture')} checked before")
+            if records.replaced:
+                console.warn(f"{records.partial} was made with another model or options: starting anew")
         for detector in detectors if not as_json else ():
             if not detector.calibration.fitted:
                 console.note(NOT_FITTED.format(detector.name))

@@ -25,8 +25,9 @@ class Records:
     """Rows on their way into a CSV.
 
     They go into FILE.partial, with FILE.partial.json saying what they were made with; finish()
-    renames it to FILE. Where both are there and the same was asked for, the rows in it are done. Of a
-    path that is done, 8 bytes are kept in memory.
+    renames it to FILE. Where both are there and the same was asked for, the rows in it are done;
+    rows that were made with something else are `replaced`. Of a path that is done, 8 bytes are kept
+    in memory.
     """
 
     def __init__(self, file: Path, columns: Sequence[str], facts: dict[str, Any], group: Group):
@@ -34,6 +35,7 @@ class Records:
         self.partial = file.with_name(f"{file.name}.partial")
         self.facts_file = file.with_name(f"{file.name}.partial.json")
         self.verdicts: Counter[str] = Counter()
+        self.replaced = False
         if group.first:
             self._begin(json.loads(json.dumps(facts)))
         group.wait()
@@ -50,6 +52,7 @@ class Records:
     def _begin(self, facts: dict[str, Any]) -> None:
         """Keep the whole rows of an earlier run of the same kind, or start anew."""
         same = read_json(self.facts_file) == facts
+        self.replaced = self.partial.exists() and not same
         with atomic_write(self.partial) as target:
             text = io.TextIOWrapper(target, "utf-8", errors="surrogateescape", newline="")
             writer = csv.DictWriter(text, self.columns)

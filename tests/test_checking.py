@@ -131,6 +131,10 @@ def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
     # Other options make other rows: those are not mixed.
     other = run("--paths", trained, "check", folder / "0000.png", "--csv", trained.parent / "p.csv")
     assert "Going on" not in other.stderr
+    shutil.copy(partial, trained.parent / "q.csv.partial")
+    shutil.copy(f"{partial}.json", trained.parent / "q.csv.partial.json")
+    other = run("--paths", trained, "check", folder / "0000.png", "--csv", trained.parent / "q.csv")
+    assert "with another model or options" in other.stderr and len(read_rows(trained.parent / "q.csv")) == 1
     result = run("--paths", trained, "check", folder, "--csv", out, "--no-stability")
     assert result.returncode == 0, result.stderr
     resumed = int(re.search(r"Going on: (\d+) pictures", result.stderr)[1])
