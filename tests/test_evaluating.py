@@ -190,6 +190,12 @@ def test_mistakes_are_told_in_one_line(trained_once: Path, command: list[str], s
     assert result.returncode == 2 and re.search(said, result.stderr) and "Traceback" not in result.stderr
 
 
+def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:
+    shutil.rmtree(trained.parent / "dataset/resized_train/fake/diffusion")
+    result = run("--paths", trained, "evaluate", "--leave-out", "gan")
+    assert result.returncode == 2 and "gan is the only source of fake pictures" in result.stderr
+
+
 def test_the_robust_recipe_trains_resumes_and_votes(trained: Path) -> None:
     folder = trained.parent / "model_folders/tiny"
     result = run("--paths", trained, "train", "--overwrite", "--recipe", "robust")
