@@ -5,12 +5,13 @@ The set of degradations follows Wang et al. 2020 ('CNN-generated images are surp
 ... for now': random blur and JPEG) with re-scaling, noise and WebP added.
 """
 
-import io
 import math
 import zlib
 
 import numpy as np
 from PIL import Image, ImageFilter
+
+from fakedetect.degradations import encode_again
 
 FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 SMALLEST = 0.2
@@ -26,13 +27,6 @@ def _rescale(image: Image.Image, random: np.random.Generator) -> Image.Image:
     return image.resize((small[0], small[1]), down).resize(image.size, up)
 
 
-def _encode(image: Image.Image, random: np.random.Generator) -> Image.Image:
-    file = io.BytesIO()
-    file_format = ("JPEG", "WEBP")[random.integers(2)]
-    image.save(file, format=file_format, quality=int(random.integers(QUALITIES[0], QUALITIES[1] + 1)))
-    return Image.open(file, formats=(file_format,)).convert("RGB")
-
-
 def degrade_at_random(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """A copy (224, 224, 3) uint8 after a random chain: re-scaling (7 of 10 times), blur (3), noise (3)
     and up to two encodings as JPEG or WebP."""
@@ -45,7 +39,8 @@ def degrade_at_random(pixels: np.ndarray, random: np.random.Generator) -> np.nda
         noise = random.normal(0, random.uniform(1, 10), pixels.shape)
         image = Image.fromarray(np.clip(np.asarray(image) + noise + 0.5, 0, 255).astype(np.uint8))
     for _ in range(random.integers(MOST_ENCODINGS + 1)):
-        image = _encode(image, random)
+        file_format = ("JPEG", "WEBP")[random.integers(2)]
+        image = encode_again(image, file_format, random.integers(QUALITIES[0], QUALITIES[1] + 1))
     return np.asarray(image)
 
 

@@ -114,15 +114,14 @@ def fit_thresholds(
     return max(0.5, above_real), min(0.5, float(fake[len(fake) - ranks[1]]))
 
 
-def true_rate_range(count: int, most: float, seed: int = 0) -> tuple[float, float]:
-    """Where the true rate lies with 90 % probability when a threshold is fitted on `count` scores.
+def rate_of_a_bad_fit(count: int, most: float, seed: int = 0) -> float:
+    """The true rate that one in twenty thresholds fitted on `count` scores exceeds.
 
-    Over all draws of the scores it has the distribution Beta(count + 1 - rank, rank).
+    Over all draws of the scores the rate has the distribution Beta(count + 1 - rank, rank).
     """
     rank = rank_for(count, most) or count
     draws = np.random.default_rng(seed).beta(count + 1 - rank, rank, 100_000)
-    low, high = np.quantile(draws, (0.05, 0.95))
-    return float(low), float(high)
+    return float(np.quantile(draws, 0.95))
 
 
 def read_calibration(facts: Any, checkpoint_hash: str) -> Calibration:

@@ -101,8 +101,8 @@ def _ask_what(settings: Settings, console: Console) -> tuple[list[str], str | No
         return [], None, False, False
     paths = [answer.strip("'\"")]
     csv = console.ask("Write the results to a CSV file as well (its name; Enter: no)")
-    several = len(_trained(settings)) > 1
-    all_models = several and console.confirm(f"Ask all {len(_trained(settings))} trained models?")
+    count = len(_trained(settings))
+    all_models = count > 1 and console.confirm(f"Ask all {count} trained models?")
     return paths, csv or None, all_models, console.confirm("Draw a heat map of each picture?")
 
 

@@ -70,7 +70,8 @@ def to_shared_size(image: "Image.Image") -> "Image.Image":
     return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
-def _encode(image: "Image.Image", file_format: str, quality: float) -> "Image.Image":
+def encode_again(image: "Image.Image", file_format: str, quality: float) -> "Image.Image":
+    """A picture in mode RGB as it comes out of a JPEG or WebP file."""
     from PIL import Image
 
     file = io.BytesIO()
@@ -102,9 +103,9 @@ def degrade(image: "Image.Image", how: Degradation) -> "Image.Image":
 
     strength = how.strength
     if how.kind == "jpeg":
-        return _encode(image, "JPEG", strength)
+        return encode_again(image, "JPEG", strength)
     if how.kind == "webp":
-        return _encode(image, "WEBP", strength)
+        return encode_again(image, "WEBP", strength)
     if how.kind == "scale":
         return _scale(image, strength).resize(image.size, Image.Resampling.BILINEAR)
     if how.kind == "screenshot":

@@ -59,11 +59,14 @@ class Detector:
                 logits = forward(self.model, self.normalise(batch), self.dtype).cpu().double()
                 found.append(logits[:, 0] - logits[:, 1])
         margins = torch.cat(found).numpy() if found else np.empty(0)
-        if not np.isfinite(margins).all():
-            raise UserError(
-                f"{self.settings.checkpoint} answers with NaN: its weights are damaged. Train again."
-            )
+        refuse_nan(margins, self.settings)
         return margins
+
+
+def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
+    """Raise a UserError where a model's answers are not all numbers."""
+    if not np.isfinite(answers).all():
+        raise UserError(f"{settings.checkpoint} answers with NaN: its weights are damaged. Train again.")
 
 
 def checkpoint_file(settings: Settings) -> Path:
@@ -159,8 +162,5 @@ def predict_samples(
         bad += batch.bad
         margins.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
     found = np.concatenate(margins) if margins else np.empty(0)
-    if not np.isfinite(found).all():
-        raise UserError(
-            f"{detector.settings.checkpoint} answers with NaN: its weights are damaged. Train again."
-        )
+    refuse_nan(found, detector.settings)
     return read, found, bad

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fakedetect.calibration import FAKE, PLAIN, REAL, UNSURE
+from fakedetect.calibration import PLAIN
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
 from fakedetect.detectors import (
@@ -20,12 +20,13 @@ from fakedetect.files import read_json, run_lock, write_json
 from fakedetect.folders import class_folders, source_of
 from fakedetect.held_out import auc_of, evaluate_without, tell_gap, tell_left_out
 from fakedetect.images import list_images
-from fakedetect.measures import NAMES, Measure, calibration_error, measure, reliability, to_json
+from fakedetect.measures import NAMES, Measure, measure, reliability, to_json
 from fakedetect.plots import draw_reliability, draw_robustness
 from fakedetect.processes import is_first
 from fakedetect.robustness import measure_robustness, tell_robustness
 from fakedetect.settings import Settings
 from fakedetect.sources import measure_sources, tell_sources
+from fakedetect.verdicts import measure_verdicts
 from fakedetect.views import Look, View, view_batches
 from fakedetect.workers import count_workers
 
@@ -51,22 +52,6 @@ def _tell_verdicts(found: dict[str, Any], fitted: bool) -> list[str]:
     ]
 
 
-def _measure_verdicts(detector: Detector, margins: np.ndarray, is_fake: np.ndarray) -> dict[str, float]:
-    """What the three verdicts come to on pictures whose class is known."""
-    p_fake = detector.calibration.probability(margins)
-    verdicts = np.array([detector.calibration.verdict(p) for p in p_fake])
-    sure = verdicts != UNSURE
-    right = np.where(is_fake, verdicts == FAKE, verdicts == REAL)
-    return {
-        "real_called_fake": float((verdicts[~is_fake] == FAKE).mean()),
-        "fake_called_real": float((verdicts[is_fake] == REAL).mean()),
-        "unsure": float((~sure).mean()),
-        "accuracy": float(((margins >= 0) == is_fake).mean()),
-        "accuracy_of_sure": float(right[sure].mean()) if sure.any() else 0.0,
-        "ece_calibrated": calibration_error(p_fake, is_fake),
-    }
-
-
 def _measure_all(
     detector: Detector, name: str, samples: Sequence[Sample], margins: np.ndarray
 ) -> tuple[dict[str, Any], list[str]]:
@@ -81,7 +66,7 @@ def _measure_all(
         "real": int((~is_fake).sum()),
         "measures": to_json(measures),
         "sources": sources,
-        "verdicts": _measure_verdicts(detector, margins, is_fake) if fitted else None,
+        "verdicts": measure_verdicts(detector.calibration, margins, is_fake) if fitted else None,
         "reliability": {
             "as the model says": reliability(PLAIN.probability(margins), is_fake),
             **(
@@ -207,7 +192,7 @@ def evaluate(
     Args:
         data: test on this folder of other pictures, which holds class folders, instead.
         leave_out: train once more without this source and test on it, instead.
-        ask: on a terminal, ask for both after the test dataset.
+        ask: on a terminal, ask for such a folder after the test dataset.
     """
     if data and leave_out:
         raise UserError("--data and --leave-out are two tests: give one of them at a time.")

@@ -1,10 +1,11 @@
 """Files of the same bytes among many."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from fakedetect.files import hash_file
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,7 @@ class Pair:
 def _file_hash(path: Path) -> str | None:
     try:
         # Opening a pipe would wait for a writer, for ever.
-        if not path.is_file():
-            return None
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return hash_file(path) if path.is_file() else None
     except OSError:
         return None
 

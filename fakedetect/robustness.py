@@ -66,11 +66,12 @@ def measure_robustness(
         with the test of stability, the share of `unsure`.
     """
     settings = detector.settings
-    chosen = [samples[place] for place in _choose(samples)]
+    places = _choose(samples)
+    chosen = [samples[place] for place in places]
     originals = _find_originals(settings, chosen)
     by_path = {
         original: (sample, margin)
-        for original, sample, margin in zip(originals, chosen, margins[_choose(samples)], strict=True)
+        for original, sample, margin in zip(originals, chosen, margins[places], strict=True)
     }
     looks = (Look(path, (detector.kind,), CURVES) for path in by_path)
     labels, clean, degraded = [], [], []

@@ -13,7 +13,7 @@ from sklearn import metrics
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.dataset import Sample, load_dataset
 from fakedetect.decoded import decode_all
-from fakedetect.detectors import model_hash
+from fakedetect.detectors import model_hash, refuse_nan
 from fakedetect.devices import choose_precision, predict_batches, softmax_fake, to_device
 from fakedetect.errors import UserError
 from fakedetect.files import write_json, write_text
@@ -61,8 +61,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     if not everything:
         raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
     all_logits = torch.from_numpy(np.stack([logits for _, logits in everything]))
-    if not torch.isfinite(all_logits).all():
-        raise UserError(f"{settings.checkpoint} answers with NaN: its weights are damaged. Train again.")
+    refuse_nan(all_logits.numpy(), settings)
     return Predictions(
         tuple(sample for sample, _ in everything),
         softmax_fake(all_logits),

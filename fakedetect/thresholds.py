@@ -8,7 +8,7 @@ from fakedetect.calibration import (
     describe,
     fit_temperature,
     fit_thresholds,
-    true_rate_range,
+    rate_of_a_bad_fit,
 )
 from fakedetect.console import Console, Outcome, plural
 from fakedetect.detectors import load_detector, predict_samples, validation_samples
@@ -17,6 +17,7 @@ from fakedetect.files import run_lock, write_json
 from fakedetect.measures import calibration_error
 from fakedetect.recipes import CLASSES
 from fakedetect.settings import Settings
+from fakedetect.verdicts import measure_verdicts
 
 
 def set_thresholds(
@@ -43,13 +44,13 @@ def set_thresholds(
         fitted = Calibration(
             temperature, *fit_thresholds(p_fake, is_fake, max_false_alarms, max_missed), fitted=True
         )
-        verdicts = np.array([fitted.verdict(p) for p in p_fake])
         counts = {"fake": int(is_fake.sum()), "real": int((~is_fake).sum())}
-        called_fake = float((verdicts[~is_fake] == "fake").mean())
-        called_real = float((verdicts[is_fake] == "real").mean())
-        unsure = float((verdicts == "unsure").mean())
+        found = measure_verdicts(fitted, margins, is_fake)
+        called_fake, called_real, unsure = (
+            found[name] for name in ("real_called_fake", "fake_called_real", "unsure")
+        )
         before = calibration_error(PLAIN.probability(margins), is_fake)
-        after = calibration_error(p_fake, is_fake)
+        after = found["ece_calibrated"]
         facts = detector.facts or {
             "model": settings.model,
             "classes": {str(number): name for number, name in enumerate(CLASSES)},
@@ -83,7 +84,7 @@ def set_thresholds(
         lines.append(
             f"  {what}: {share:.1%} of the validation pictures; promised: at most {most:.1%} on average "
             f"over such fits (with {count:,} pictures to fit on, one in twenty fits gives more than "
-            f"{true_rate_range(count, most)[1]:.1%})"
+            f"{rate_of_a_bad_fit(count, most):.1%})"
         )
     lines.append(f"  unsure: {unsure:.1%} of the validation pictures")
     lines.append(

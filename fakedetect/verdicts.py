@@ -7,6 +7,7 @@ import numpy as np
 
 from fakedetect.calibration import FAKE, REAL, UNSURE, Calibration, expit
 from fakedetect.degradations import Degradation
+from fakedetect.measures import calibration_error
 
 
 @dataclass(frozen=True)
@@ -80,3 +81,26 @@ def disagreement(answers: Sequence[Answer]) -> float:
     """How far the models' calibrated probabilities lie apart, at most 1."""
     values = [each.calibrated for each in answers]
     return max(values) - min(values)
+
+
+def measure_verdicts(
+    calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray
+) -> dict[str, float]:
+    """What the three verdicts come to on pictures whose class is known.
+
+    Args:
+        margins: (N,) logit of fake minus logit of real.
+        is_fake: (N,) bool, both values present.
+    """
+    p_fake = calibration.probability(margins)
+    verdicts = np.array([calibration.verdict(p) for p in p_fake])
+    sure = verdicts != UNSURE
+    right = np.where(is_fake, verdicts == FAKE, verdicts == REAL)
+    return {
+        "real_called_fake": float((verdicts[~is_fake] == FAKE).mean()),
+        "fake_called_real": float((verdicts[is_fake] == REAL).mean()),
+        "unsure": float((~sure).mean()),
+        "accuracy": float(((margins >= 0) == is_fake).mean()),
+        "accuracy_of_sure": float(right[sure].mean()) if sure.any() else 0.0,
+        "ece_calibrated": calibration_error(p_fake, is_fake),
+    }

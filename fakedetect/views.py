@@ -1,6 +1,5 @@
 """A picture as the models see it, as it is and after degradations, with the facts of its file."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from fakedetect.copies import Kind, make_copy, open_for_copy
 from fakedetect.degradations import Degradation, degrade, to_shared_size
+from fakedetect.files import hash_file
 from fakedetect.images import explain_fault, open_image
 from fakedetect.provenance import read_provenance
 from fakedetect.workers import map_images
@@ -55,8 +55,7 @@ def look_at(look: Look) -> View | str:
         ]
         sha256 = ""
         if look.facts:
-            with look.path.open("rb") as file:
-                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            sha256 = hash_file(look.path)
         return View(np.stack(images), width, height, file_format, sha256, provenance)
     except Exception as error:
         return explain_fault(error, look.path)
