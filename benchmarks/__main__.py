@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.jobs import JOBS
-from fakedetect.files import write_json
+from fakedetect.core.files import write_json
 
 PAIRS = 5
 QUICK_PAIRS = 3

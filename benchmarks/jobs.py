@@ -14,17 +14,20 @@ from PIL import Image
 
 from benchmarks import reference
 from benchmarks.corpus import make_large, make_small
-from fakedetect.console import Console
-from fakedetect.copies import Kind
-from fakedetect.dataset import Sample, cut_batches, load_batches
-from fakedetect.decoded import decode_all
-from fakedetect.devices import Normaliser, choose_precision, forward, predict_batches, to_device
-from fakedetect.epochs import make_optimizer
-from fakedetect.images import find_fault, list_images
-from fakedetect.models import build_model
-from fakedetect.preprocessing import Job, resize_image
-from fakedetect.settings import Settings, load_settings
-from fakedetect.workers import count_workers, map_images
+from fakedetect.core.console import Console
+from fakedetect.core.pool import map_images
+from fakedetect.core.settings import Settings, load_settings
+from fakedetect.core.shards import count_workers
+from fakedetect.dataset.batches import cut_batches, load_batches
+from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.samples import Sample
+from fakedetect.images.copies import Kind
+from fakedetect.images.listing import list_images
+from fakedetect.images.reading import find_fault
+from fakedetect.models.building import build_model
+from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
+from fakedetect.preprocessing.resize import Job, resize_image
+from fakedetect.training.epochs import make_optimizer
 
 SMALL_DIFFERENCE = 3.0
 """Grey levels of 255 that a fast copy may differ from a plain one on average."""

@@ -1,1 +1,0 @@
-"""Tell real photographs from AI-generated images: a menu over shared modules."""

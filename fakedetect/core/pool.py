@@ -1,0 +1,159 @@
+"""Work on pictures spread over processes, each picture within limits of time and memory."""
+
+import itertools
+import multiprocessing
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+SECONDS_A_PICTURE = 60.0
+MEMORY_A_PICTURE = 4 * 1024**3
+"""Bytes that a process may take beyond what its libraries need."""
+
+AHEAD = 4
+"""Pictures that wait in each process's pipe, so that none stands idle."""
+
+ITEMS_A_PROCESS = 16
+"""Starting a process takes as long as about so many pictures do."""
+
+SECONDS_TO_END = 5.0
+
+
+def map_images(
+    function: Callable[[Any], Any], items: Iterable[Any], workers: int
+) -> Iterator[tuple[Any, Any]]:
+    """Yield (item, function(item)) as they are done, over up to `workers` processes.
+
+    A picture whose decoder crashes its process, hangs or takes too much memory harms no other: its
+    process is replaced, and its result is the reason as a str. `function` and the items must be
+    importable and picklable; what `function` raises is raised here. The items are taken as they
+    are needed, so there may be more of them than the memory holds.
+    """
+    waiting = _Waiting(items)
+    pool: list[_Worker] = []
+    # Threads of torch and a fork do not mix, so processes start afresh.
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    try:
+        for _ in range(min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)):
+            pool.append(_Worker(context, function, stop))
+        while True:
+            for worker in pool:
+                worker.give(waiting)
+            busy = {worker.connection: worker for worker in pool if worker.given}
+            if not busy:
+                return
+            seconds = max(0.0, min(worker.deadline for worker in busy.values()) - time.monotonic())
+            ready = [busy[connection] for connection in wait(list(busy), seconds)]
+            now = time.monotonic()
+            late = [worker for worker in busy.values() if worker.deadline < now and worker not in ready]
+            for worker in (*ready, *late):
+                item, result = worker.take(late=worker in late)
+                if not worker.process.is_alive():
+                    waiting.put_back(worker.given)
+                    pool[pool.index(worker)] = _Worker(context, function, stop)
+                yield item, result
+    finally:
+        stop.set()
+        for worker in pool:
+            worker.end()
+
+
+class _Waiting:
+    """The items that no process has been given yet."""
+
+    def __init__(self, items: Iterable[Any]):
+        self.later = iter(items)
+        self.next: deque[Any] = deque()
+
+    def look_ahead(self, most: int) -> int:
+        """How many items there are, counted up to `most`."""
+        self.next.extend(itertools.islice(self.later, max(0, most - len(self.next))))
+        return len(self.next)
+
+    def put_back(self, items: Iterable[Any]) -> None:
+        """Items that are to be given once more, before all others."""
+        self.next.extendleft(reversed(list(items)))
+
+
+class _Worker:
+    """A process and the items that it has been given, in their order."""
+
+    def __init__(self, context: Any, function: Callable[[Any], Any], stop: Any):
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(theirs, function, stop), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.given: deque[Any] = deque()
+        self.deadline = 0.0
+
+    def give(self, waiting: _Waiting) -> None:
+        if not self.given:
+            self.deadline = time.monotonic() + SECONDS_A_PICTURE
+        while len(self.given) < AHEAD and waiting.look_ahead(1):
+            self.given.append(waiting.next.popleft())
+            try:
+                self.connection.send(self.given[-1])
+            except OSError:
+                # It has died; reading from it will tell.
+                return
+
+    def take(self, late: bool) -> tuple[Any, Any]:
+        """The oldest item and its result; a process that died or is late is ended for good."""
+        item = self.given.popleft()
+        if not late:
+            try:
+                raised, result = self.connection.recv()
+                self.deadline = time.monotonic() + SECONDS_A_PICTURE
+                if raised:
+                    raise result
+                return item, result
+            except (EOFError, ConnectionError):
+                pass
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+        if late:
+            return item, f"takes longer than {SECONDS_A_PICTURE:.0f} s"
+        return item, "its decoder crashed"
+
+    def end(self) -> None:
+        """Let the process finish the picture that it is writing, but not wait for ever."""
+        self.connection.close()
+        self.process.join(SECONDS_TO_END)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+        from pathlib import Path
+
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + MEMORY_A_PICTURE
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+def _work(connection: Connection, function: Callable[[Any], Any], stop: Any) -> None:
+    # Ctrl-C reaches the whole process group; only the parent answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory()
+    try:
+        while True:
+            item = connection.recv()
+            if stop.is_set():
+                return
+            try:
+                answer = False, function(item)
+            except Exception as error:
+                answer = True, error
+            connection.send(answer)
+    except (EOFError, OSError):
+        return

@@ -1,0 +1,46 @@
+"""The models as small records of facts: what is built, and how it is trained."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SIZE = 224
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+CLASSES = ("fake", "real")
+"""Names of the model's outputs: 0 is fake, 1 is real."""
+
+REFERENCE, ROBUST = METHODS = ("reference", "robust")
+"""The ways of training: the course project's, and the one that robust.py describes."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A model, the values and the way (of METHODS) it is trained with, and the layer of Grad-CAM."""
+
+    name: str
+    library: str
+    architecture: str
+    batch_size: int
+    optimizer: str
+    learning_rate: float
+    weight_decay: float = 1e-5
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    weights: Path | None = None
+    layer: str | None = None
+    recipe: str = REFERENCE
+
+
+RECIPES = (
+    Recipe("resnet18", "torchvision", "resnet18", 256, "Adam", 5e-5, layer="layer4.1.conv2"),
+    Recipe("resnet50", "torchvision", "resnet50", 128, "Adam", 5e-5, layer="layer4.2.conv3"),
+    Recipe("vit_b_16", "timm", "vit_base_patch16_224", 96, "AdamW", 2e-5, layer="blocks.11.norm1"),
+    Recipe(
+        "convnext_v2_tiny", "timm", "convnextv2_tiny", 64, "AdamW", 2e-5, layer="stages.3.blocks.2.conv_dw"
+    ),
+    Recipe(
+        "convnext_v2_base", "timm", "convnextv2_base", 32, "AdamW", 2e-5, layer="stages.3.blocks.2.conv_dw"
+    ),
+)

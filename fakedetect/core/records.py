@@ -1,0 +1,60 @@
+"""Records in JSON files: one reader that checks every field, one writer."""
+
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import write_text
+
+LARGEST = 256 * 1024**2
+"""Bytes; no file of ours comes near it, and a larger one is not read."""
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What one option writes and another reads.
+
+    Fields that a file has beyond these are passed over, so that an older version reads a newer one's.
+    """
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_record(path: Path, kind: type[R], advice: str) -> R | None:
+    """The record in a JSON file; None where there is no file.
+
+    Args:
+        advice: what to do about a file that does not fit, as the last sentence of the message.
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, or a field is missing, of another type or out of
+            its range; the message names the file and the field.
+    """
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UserError(f"{path} is too large to be one of fakedetect's files. {advice}")
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}. {advice}") from None
+    except RecursionError:
+        raise UserError(f"{path} cannot be used: brackets nested too deeply. {advice}") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be used: {error}. {advice}") from None
+
+
+def write_record(path: Path, record: Record) -> None:
+    """Write a record as indented JSON, whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full.
+    """
+    text = msgspec.json.format(msgspec.json.encode(record), indent=2).decode("utf-8")
+    write_text(path, f"{text}\n")

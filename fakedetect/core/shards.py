@@ -1,0 +1,49 @@
+"""Work shared out: over the cores of a machine, and over machines or jobs of a queue."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from fakedetect.core.errors import UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The `number`th of `count` shares (from 1)."""
+
+    number: int = 1
+    count: int = 1
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """Every `count`th item: the shares are disjoint and together whole."""
+        return items[self.number - 1 :: self.count]
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+def parse_shard(text: str | None) -> Shard:
+    """'3/16' as a Shard; None is the whole.
+
+    Raises:
+        UserError: it is no such share.
+    """
+    if text is None:
+        return Shard()
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UserError(f"--shard {text} is no share. Give one as 3/16: the third of sixteen.")
+    return Shard(int(match[1]), int(match[2]))
+
+
+def count_workers(setting: int | None) -> int:
+    """How many processes or threads read pictures: the setting, or one a core that we may use."""
+    if setting:
+        return setting
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,196 @@
+"""Pictures as pixels: decoded one by one, or once for all into one array on the disk."""
+
+import hashlib
+import io
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from fakedetect.core.console import Console
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import atomic_write
+from fakedetect.core.pool import map_images
+from fakedetect.core.recipes import SIZE
+from fakedetect.images.reading import explain_fault, open_image, to_rgb_or_grey
+
+BYTES_A_PICTURE = SIZE * SIZE * 3
+SHARE_OF_DISK = 0.25
+"""Of the free disk, the most that the array of a data set may take."""
+
+
+def load_image(path: Path) -> np.ndarray:
+    """A picture as (224, 224, 3) uint8; one of another size is resized.
+
+    Raises:
+        Exception: whatever its decoder raises.
+    """
+    with open_image(path) as opened:
+        image = to_rgb_or_grey(opened).convert("RGB")
+    if image.size != (SIZE, SIZE):
+        image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    return np.asarray(image)
+
+
+def load_or_explain(path: Path) -> np.ndarray | str:
+    """A picture as load_image gives it, or why it cannot be used."""
+    try:
+        return load_image(path)
+    except Exception as error:
+        return explain_fault(error, path)
+
+
+@dataclass(frozen=True)
+class DecodedPictures:
+    """The decoded pictures of a folder: `file` holds (N, 224, 224, 3) uint8, and each has its row.
+
+    `faults` has the reasons of those that cannot be decoded; they have no row.
+    """
+
+    file: Path
+    rows: dict[Path, int]
+    faults: dict[Path, str]
+
+    def open(self) -> BinaryIO:
+        """The file, for reading; a mapped one would count all that was read as this program's memory."""
+        return self.file.open("rb", buffering=0)
+
+    def read(self, file: BinaryIO, path: Path, pixels: np.ndarray) -> None:
+        """Read a picture from the opened file into `pixels` (224, 224, 3) uint8.
+
+        Raises:
+            ValueError: the picture could not be decoded, or the file ends before it.
+        """
+        if path not in self.rows:
+            raise ValueError(self.faults.get(path, "was not decoded"))
+        file.seek(self.rows[path] * BYTES_A_PICTURE)
+        if file.readinto(pixels.data) != BYTES_A_PICTURE:
+            raise ValueError(f"{self.file} is cut off")
+
+
+@dataclass(frozen=True)
+class _Job:
+    path: Path
+    file: Path
+    row: int
+
+
+def _decode_into(job: _Job) -> str | None:
+    """Write a picture's pixels into its row; returns why it cannot be used, or None.
+
+    Raises:
+        UserError: the array cannot be written.
+    """
+    pixels = load_or_explain(job.path)
+    if isinstance(pixels, str):
+        return pixels
+    try:
+        # Written, not mapped: with a mapped file, a full disk would kill the process.
+        with job.file.open("r+b") as file:
+            file.seek(job.row * BYTES_A_PICTURE)
+            file.write(pixels.tobytes())
+    except OSError as error:
+        raise UserError(f"Cannot write {job.file}: {error.strerror}.") from None
+    return None
+
+
+def _state(paths: Sequence[Path], folder: Path) -> np.ndarray:
+    """What has to be equal for an array to be up to date: (N + 4, 2) int64.
+
+    The names' hash, and each file's size and time of change.
+    """
+    names = "\0".join(str(path.relative_to(folder)) for path in paths)
+    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).digest() * 2
+    stats = [(0, 0)] * len(paths)
+    for row, path in enumerate(paths):
+        try:
+            stat = path.stat()
+            stats[row] = (stat.st_size, stat.st_mtime_ns)
+        except OSError:
+            continue
+    return np.concatenate([np.frombuffer(digest, np.int64).reshape(4, 2), np.array(stats, np.int64)])
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let one process at a time build an array; where there are no locks, all may."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _open(file: Path, index: Path, paths: Sequence[Path], state: np.ndarray) -> DecodedPictures | None:
+    """The array that is there, if it is whole and up to date."""
+    try:
+        with np.load(index, allow_pickle=False) as saved:
+            if not np.array_equal(saved["state"], state):
+                return None
+            reasons = saved["reasons"].tolist()
+        if len(reasons) != len(paths) or file.stat().st_size != len(paths) * BYTES_A_PICTURE:
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+    faults = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
+    rows = {path: row for row, path in enumerate(paths) if path not in faults}
+    return DecodedPictures(file, rows, faults)
+
+
+def _build(file: Path, paths: Sequence[Path], console: Console, workers: int) -> list[str]:
+    """Fill an array's file; returns for each picture why it has no pixels, '' where it has."""
+    with file.open("wb") as empty:
+        empty.truncate(len(paths) * BYTES_A_PICTURE)
+    reasons = [""] * len(paths)
+    jobs = [_Job(path, file, row) for row, path in enumerate(paths)]
+    for job, reason in console.track(map_images(_decode_into, jobs, workers), len(jobs), "decoding, once"):
+        reasons[job.row] = reason or ""
+    return reasons
+
+
+def decode_all(
+    folder: Path, paths: Sequence[Path], console: Console, workers: int
+) -> DecodedPictures | None:
+    """The pictures below a folder decoded once, into .decoded.bin there, or as an earlier run left them.
+
+    Returns:
+        None where the array has no room (SHARE_OF_DISK) or no place; pictures are then decoded
+        whenever they are needed.
+    """
+    file, index = folder / ".decoded.bin", folder / ".decoded.npz"
+    partial = folder / ".decoded.partial"
+    state = _state(paths, folder)
+    try:
+        with _locked(folder / ".decoded.lock"):
+            if found := _open(file, index, paths, state):
+                return found
+            need = len(paths) * BYTES_A_PICTURE
+            for old in (index, file, partial):
+                old.unlink(missing_ok=True)
+            if need > SHARE_OF_DISK * shutil.disk_usage(folder).free:
+                console.warn(
+                    f"No room for {need / 1e9:.1f} GB of decoded pictures in {folder}; "
+                    "they are decoded each time they are needed, which takes longer."
+                )
+                return None
+            try:
+                reasons = _build(partial, paths, console, workers)
+                partial.replace(file)
+            finally:
+                partial.unlink(missing_ok=True)
+            saved = io.BytesIO()
+            np.savez(saved, state=state, reasons=np.array(reasons, dtype=np.str_))
+            with atomic_write(index) as target:
+                target.write(saved.getvalue())
+            return _open(file, index, paths, state)
+    except (OSError, UserError) as error:
+        console.warn(f"The pictures are decoded each time they are needed, which takes longer: {error}")
+        return None

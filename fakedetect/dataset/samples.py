@@ -1,0 +1,85 @@
+"""Resized folders -> labelled samples; the train/validation split."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.bad_list import read_bad_images
+from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.images.listing import list_images
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture with its label (0 fake, 1 real) and its source, a folder inside the class's."""
+
+    path: Path
+    label: int
+    source: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The samples of a folder in ImageFolder's order, without the listed bad ones."""
+
+    folder: Path
+    samples: tuple[Sample, ...]
+    left_out: int
+
+
+def load_dataset(settings: Settings, part: str) -> Dataset:
+    """The samples of the resized folder 'train' or 'test'.
+
+    Raises:
+        UserError: the folder, a class or its pictures are missing.
+    """
+    folder = settings.resized[part]
+    listed = set(read_bad_images(settings))
+    samples: list[Sample] = []
+    left_out = 0
+    for class_folder, label in class_folders(folder):
+        original = settings.original[f"{part}-{('fake', 'real')[label]}"]
+        paths = list_images(class_folder)
+        if not paths:
+            raise UserError(f"{class_folder} holds no pictures. Resize first: python menu.py resize")
+        for path in paths:
+            inside = path.relative_to(class_folder)
+            source = source_of(path, class_folder)
+            if part == "train" and settings.leave_out and source == settings.leave_out:
+                continue
+            if path in listed or original / inside in listed:
+                left_out += 1
+            else:
+                samples.append(Sample(path, label, source))
+    if len({sample.label for sample in samples}) < 2:
+        raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
+    return Dataset(folder, tuple(samples), left_out)
+
+
+def hash_names(dataset: Dataset) -> str:
+    """A hash of the samples' names, by which a data set is known again."""
+    names = "\0".join(str(sample.path.relative_to(dataset.folder)) for sample in dataset.samples)
+    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def split_dataset(
+    dataset: Dataset, validation_share: float, seed: int
+) -> tuple[list[Sample], list[Sample]]:
+    """The reference's split: torch's random_split, the training share rounded down.
+
+    Raises:
+        UserError: there are too few pictures to split.
+    """
+    count = int((1 - validation_share) * len(dataset.samples))
+    lengths = [count, len(dataset.samples) - count]
+    if min(lengths) < 1:
+        raise UserError(
+            f"{dataset.folder} holds {len(dataset.samples)} pictures, too few to train and validate on."
+        )
+    generator = torch.Generator().manual_seed(seed)
+    train, validation = torch.utils.data.random_split(dataset.samples, lengths, generator=generator)
+    return list(train), list(validation)

@@ -1,0 +1,67 @@
+"""What an audit of a data set has found: whether the classes are told apart without the pictures."""
+
+from dataclasses import dataclass
+
+LEAST = 20
+"""Pictures of each class that an audit needs."""
+
+SUSPICIOUS = 0.6
+"""An audit whose ROC AUC surely exceeds this is a warning."""
+
+SIZES = ("shape", "width", "height", "aspect_ratio", "megapixels")
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something around the pictures, and the share of each class (0 to 1) that it holds for."""
+
+    name: str
+    fake: float
+    real: float
+    says: str
+
+
+@dataclass(frozen=True)
+class Audit:
+    """ROC AUC with its 95 % interval (None for too few pictures), strongest features first."""
+
+    auc: float | None
+    auc_low: float | None
+    auc_high: float | None
+    count: int
+    features: tuple[Feature, ...]
+
+
+def describe_audit(audit: Audit, on: str) -> tuple[str, bool]:
+    """The audit in plain words, and whether it is a warning."""
+    if audit.auc is None or audit.auc_low is None:
+        return f"Shortcut audit: too few pictures (it needs {LEAST} of each class).", False
+    lines = [
+        f"Shortcut audit: without looking at the pictures, the classes are told apart with ROC AUC "
+        f"{audit.auc:.3f} (95 % interval {audit.auc_low:.3f} to {audit.auc_high:.3f}; 0.5 is chance)"
+    ]
+    lines += [f"  {feature.says}" for feature in audit.features[:5]]
+    if audit.auc_low <= SUSPICIOUS:
+        lines.append("  Fine: what is around the pictures gives little away.")
+        return "\n".join(lines), False
+    strong = {f.name for f in audit.features if abs(f.fake - f.real) > 0.2}
+    lines.append(
+        "  Warning: a model can learn this instead of the content; its accuracy here would then say "
+        "little about other pictures."
+    )
+    if on == "original" and strong - set(SIZES):
+        lines.append(
+            "  What to do: python menu.py resize --align writes every copy in one format, quality and "
+            "encoder; then look again: python menu.py explore --on resized"
+        )
+    elif on == "resized":
+        lines.append(
+            "  What to do: python menu.py resize --align, if not done; what remains after it lies in "
+            "the pictures' own history, and only other pictures cure that."
+        )
+    if strong & set(SIZES):
+        lines.append(
+            "  Sizes and shapes: scaling to 224 x 224 leaves their traces (squeezing, sharpness); "
+            "gather both classes in like sizes and shapes."
+        )
+    return "\n".join(lines), True

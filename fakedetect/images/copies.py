@@ -1,0 +1,91 @@
+"""The 224 x 224 copy of a picture that the models see: how it is scaled, encoded and marked."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from fakedetect.core.recipes import SIZE
+from fakedetect.images.reading import to_rgb_or_grey
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+ALIGNED_QUALITY = 95
+MARKS = (".aligned", ".fast")
+"""A file of such a name in a class folder says of what kind its copies are; plain ones have none."""
+
+LOSSLESS = ("PNG", "BMP", "DIB", "TIFF")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How copies are made: `aligned` ones are RGB JPEG of one quality, `fast` ones nearly the plain."""
+
+    aligned: bool = False
+    fast: bool = False
+
+    @property
+    def marks(self) -> set[str]:
+        """The names of MARKS that say so."""
+        return {mark for mark, wanted in zip(MARKS, (self.aligned, self.fast), strict=True) if wanted}
+
+
+PLAIN = Kind()
+
+
+def present_marks(folder: Path) -> set[str]:
+    """The marks of the copies in a class folder."""
+    return {mark for mark in MARKS if (folder / mark).is_file()}
+
+
+def find_kind(folder: Path) -> Kind:
+    """The kind of the copies in a class folder."""
+    marks = present_marks(folder)
+    return Kind(*(mark in marks for mark in MARKS))
+
+
+def open_for_copy(opened: "Image.Image", kind: Kind) -> "Image.Image":
+    """An opened picture decoded for its copy: upright, in mode RGB or L."""
+    if kind.fast:
+        # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
+        opened.draft(None, (2 * SIZE, 2 * SIZE))
+    return to_rgb_or_grey(opened)
+
+
+def shrink(image: "Image.Image", kind: Kind) -> "Image.Image":
+    """A decoded picture scaled to (224, 224); the aspect ratio is not kept."""
+    from PIL import Image
+
+    if kind.aligned:
+        image = image.convert("RGB")
+    gap = 2.0 if kind.fast else None
+    image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=gap)
+    image.info.pop("transparency", None)
+    return image
+
+
+def encode(image: "Image.Image", file: BinaryIO, file_format: str, kind: Kind) -> None:
+    """Write a shrunk picture as the copies of its kind are written."""
+    # Metadata and colour profile stay behind with one encoder; 4:4:4 keeps the colours' detail.
+    aligned = {"quality": ALIGNED_QUALITY, "subsampling": 0, "exif": b"", "icc_profile": None}
+    image.save(file, format=file_format, **(aligned if kind.aligned else {}))
+
+
+def make_copy(image: "Image.Image", file_format: str, kind: Kind) -> "np.ndarray":
+    """A decoded picture (mode RGB or L) as the model sees its copy: (224, 224, 3) uint8.
+
+    Encoded and decoded again, as a copy on the disk is: the models learn its traces too.
+    """
+    import numpy as np
+    from PIL import Image
+
+    small = shrink(image, kind)
+    file_format = "JPEG" if kind.aligned else file_format
+    if file_format in LOSSLESS:
+        return np.asarray(small.convert("RGB"))
+    file = io.BytesIO()
+    encode(small, file, file_format, kind)
+    with Image.open(file, formats=(file_format,)) as copy:
+        return np.asarray(copy.convert("RGB"))

@@ -1,0 +1,120 @@
+"""What happens to pictures on their way to a viewer: re-encoding, scaling, blur, noise, cropping."""
+
+import io
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+SHARED_SIDE = 1024
+"""Pixels of the longer side that larger pictures are scaled to first, as sites do on upload."""
+
+PHRASES = {
+    "jpeg": "JPEG {:.0f}",
+    "webp": "WebP {:.0f}",
+    "scale": "{:.0%} size and back",
+    "blur": "blur {:g} px",
+    "noise": "noise {:g}",
+    "crop": "{:.0%} crop",
+    "screenshot": "shown at {:.0%}",
+}
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A kind (a key of PHRASES) and its strength.
+
+    Strengths: the quality of 'jpeg' and 'webp'; the factor of 'scale' (and back) and 'screenshot'
+    (no way back); the sigma of 'blur' in pixels and of 'noise' in grey levels of 255; the share of
+    each side that 'crop' takes away.
+    """
+
+    kind: str
+    strength: float
+
+    def __str__(self) -> str:
+        return PHRASES[self.kind].format(self.strength)
+
+
+STABILITY = (
+    Degradation("jpeg", 70),
+    Degradation("scale", 0.5),
+    Degradation("blur", 1.0),
+    Degradation("crop", 0.05),
+)
+"""What an answer has to outlive to be called stable."""
+
+CURVES = (
+    *(Degradation("jpeg", quality) for quality in (95, 85, 70, 50, 30)),
+    *(Degradation("webp", quality) for quality in (90, 70, 50, 30)),
+    *(Degradation("scale", factor) for factor in (0.5, 0.25)),
+    *(Degradation("blur", sigma) for sigma in (1.0, 2.0, 3.0)),
+    *(Degradation("noise", sigma) for sigma in (4.0, 8.0, 16.0)),
+    *(Degradation("crop", share) for share in (0.05, 0.15, 0.3)),
+    *(Degradation("screenshot", factor) for factor in (1.5, 0.8, 0.6)),
+)
+"""The points of the robustness curves, in each kind from light to heavy."""
+
+
+def to_shared_size(image: "Image.Image") -> "Image.Image":
+    """A picture in RGB, scaled to SHARED_SIDE where it is larger."""
+    from PIL import Image
+
+    image = image.convert("RGB")
+    longest = max(image.size)
+    if longest <= SHARED_SIDE:
+        return image
+    size = [max(1, round(side * SHARED_SIDE / longest)) for side in image.size]
+    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+
+
+def encode_again(image: "Image.Image", file_format: str, quality: float) -> "Image.Image":
+    """A picture in mode RGB as it comes out of a JPEG or WebP file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    image.save(file, format=file_format, quality=round(quality))
+    return Image.open(file, formats=(file_format,)).convert("RGB")
+
+
+def _scale(image: "Image.Image", factor: float) -> "Image.Image":
+    from PIL import Image
+
+    size = [max(1, round(side * factor)) for side in image.size]
+    return image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+
+
+def _add_noise(image: "Image.Image", sigma: float) -> "Image.Image":
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(image, np.float32)
+    # The same picture gets the same noise every time.
+    random = np.random.default_rng(zlib.crc32(pixels[::16, ::16].tobytes()))
+    noisy = pixels + random.normal(0, sigma, pixels.shape)
+    return Image.fromarray(np.clip(noisy + 0.5, 0, 255).astype(np.uint8))
+
+
+def degrade(image: "Image.Image", how: Degradation) -> "Image.Image":
+    """A picture in mode RGB after one degradation, the same for the same picture."""
+    from PIL import Image, ImageFilter
+
+    strength = how.strength
+    if how.kind == "jpeg":
+        return encode_again(image, "JPEG", strength)
+    if how.kind == "webp":
+        return encode_again(image, "WEBP", strength)
+    if how.kind == "scale":
+        return _scale(image, strength).resize(image.size, Image.Resampling.BILINEAR)
+    if how.kind == "screenshot":
+        return _scale(image, strength)
+    if how.kind == "blur":
+        return image.filter(ImageFilter.GaussianBlur(strength))
+    if how.kind == "noise":
+        return _add_noise(image, strength)
+    width, height = image.size
+    left, top = round(width * strength / 2), round(height * strength / 2)
+    return image.crop((left, top, max(left + 1, width - left), max(top + 1, height - top)))

@@ -1,0 +1,73 @@
+"""A picture as the models see it, as it is and after degradations, with the facts of its file."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from fakedetect.core.files import hash_file
+from fakedetect.core.pool import map_images
+from fakedetect.images.copies import Kind, make_copy, open_for_copy
+from fakedetect.images.degradations import Degradation, degrade, to_shared_size
+from fakedetect.images.provenance import read_provenance
+from fakedetect.images.reading import explain_fault, open_image
+
+
+@dataclass(frozen=True)
+class Look:
+    """What is wanted of a picture: the kinds of its copies, degradations of it, its file's facts."""
+
+    path: Path
+    kinds: tuple[Kind, ...]
+    degradations: tuple[Degradation, ...] = ()
+    facts: bool = False
+
+
+@dataclass(frozen=True)
+class View:
+    """What was seen: `images` (K, 1 + D, 224, 224, 3) uint8, for each kind of copy the picture itself
+    and each degradation.
+
+    `width` and `height` are the file's own, in pixels. Without facts, the fields after them are empty.
+    """
+
+    images: np.ndarray
+    width: int
+    height: int
+    format: str
+    sha256: str = ""
+    provenance: tuple[str, ...] = ()
+
+
+def look_at(look: Look) -> View | str:
+    """Open a picture and make its views; why it cannot be used otherwise. Never raises."""
+    try:
+        with open_image(look.path) as opened:
+            width, height = opened.size
+            file_format = opened.format or ""
+            provenance = read_provenance(opened, look.path) if look.facts else ()
+            image = open_for_copy(opened, Kind(fast=all(kind.fast for kind in look.kinds)))
+        shared = to_shared_size(image) if look.degradations else image
+        versions = [image, *(degrade(shared, how) for how in look.degradations)]
+        images = [
+            np.stack([make_copy(version, file_format, kind) for version in versions]) for kind in look.kinds
+        ]
+        sha256 = ""
+        if look.facts:
+            sha256 = hash_file(look.path)
+        return View(np.stack(images), width, height, file_format, sha256, provenance)
+    except Exception as error:
+        return explain_fault(error, look.path)
+
+
+def view_batches(looks: Iterable[Look], workers: int, size: int) -> Iterator[list[tuple[Look, View | str]]]:
+    """Yield (look, view or the reason why there is none) in lists of `size`, as they are done."""
+    batch: list[tuple[Look, View | str]] = []
+    for look, view in map_images(look_at, looks, workers):
+        batch.append((look, view))
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

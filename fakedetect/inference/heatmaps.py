@@ -1,0 +1,250 @@
+"""Where in a picture a model finds its evidence, and how far to believe that map."""
+
+import difflib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import SIZE
+
+SHARES = (0.1, 0.2, 0.3)
+RANDOM_REGIONS = 8
+BLUR_SIGMA = SIZE / 16
+SEED = 42
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """By how much the class's probability falls when a share of the picture is blurred out.
+
+    `drops` for the map's hottest pixels, `random_drops` for regions of the same size and form
+    elsewhere (means); both (3,) for `shares`.
+    """
+
+    shares: tuple[float, ...]
+    drops: tuple[float, ...]
+    random_drops: tuple[float, ...]
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """The named layer of a model.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    layers = dict(model.named_modules())
+    if not name or name not in layers:
+        close = difflib.get_close_matches(name, layers, n=3)
+        raise UserError(
+            f"The model has no layer {name!r}. "
+            + (
+                f"Near that: {', '.join(close)}."
+                if close
+                else f"Its last ones: {', '.join(list(layers)[-5:])}."
+            )
+        )
+    return layers[name]
+
+
+def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
+    """The last layer that still has a map: a convolution, or a transformer block's first norm.
+
+    Args:
+        images: (B, 3, H, W) normalised, to see in which order the layers run.
+
+    Raises:
+        UserError: no layer has a map.
+    """
+    seen: list[str] = []
+
+    def remember(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, __: tuple, output: torch.Tensor) -> None:
+            if isinstance(output, torch.Tensor) and output.ndim >= 3 and output[0, 0].numel() > 1:
+                seen.append(name)
+
+        return hook
+
+    hooks = [
+        layer.register_forward_hook(remember(name))
+        for name, layer in model.named_modules()
+        # A block's short cut runs last and carries only what came in.
+        if (isinstance(layer, nn.Conv2d) or name.endswith(".norm1"))
+        and "downsample" not in name
+        and "shortcut" not in name
+    ]
+    try:
+        with torch.inference_mode():
+            model(images[:1])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if not seen:
+        raise UserError("The model has no convolution or transformer block to look at. Name a --layer.")
+    return seen[-1]
+
+
+def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
+    """A layer's output as (B, C, h, w): tokens lose the class token, channels-last is turned."""
+    if values.ndim == 3:
+        patches = values[:, getattr(model, "num_prefix_tokens", 1) :]
+        side = math.isqrt(patches.shape[1])
+        if side * side == patches.shape[1] and side > 1:
+            return patches.transpose(1, 2).unflatten(2, (side, side))
+    elif values.ndim == 4:
+        if values.shape[1] == values.shape[2] != values.shape[3]:
+            values = values.permute(0, 3, 1, 2)
+        if values.shape[2] * values.shape[3] > 1:
+            return values
+    raise UserError(f"The layer's output {tuple(values.shape)} has no map. Name another --layer.")
+
+
+def _spread(maps: torch.Tensor) -> np.ndarray:
+    """Maps (B, h, w) from 0 up, scaled to 0..1 and to (B, 224, 224)."""
+    scaled = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
+    large = functional.interpolate(scaled[:, None], size=(SIZE, SIZE), mode="bilinear")
+    return large[:, 0].clamp(0, 1).cpu().numpy()
+
+
+def grad_cam(
+    model: nn.Module, layer: nn.Module, images: torch.Tensor, targets: torch.Tensor
+) -> tuple[np.ndarray, torch.Tensor]:
+    """Grad-CAM (Selvaraju et al. 2017): a layer's channels weighted by their mean gradient.
+
+    Args:
+        images: (B, 3, H, W) normalised.
+        targets: (B,) the class (0 fake, 1 real) whose logit is explained; -1 for the predicted one.
+
+    Returns:
+        Maps (B, 224, 224) in 0..1 (all 0 where nothing speaks for the class), logits (B, 2).
+    """
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(_: nn.Module, __: tuple, output: torch.Tensor) -> None:
+        if not isinstance(output, torch.Tensor):
+            raise UserError("That layer gives more than one output. Name another --layer.")
+        kept["values"] = output
+
+    hook = layer.register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            logits = model(images)
+            if "values" not in kept:
+                raise UserError("That layer has no part in the prediction. Name another --layer.")
+            chosen = torch.where(targets < 0, logits.argmax(1), targets)
+            score = logits.gather(1, chosen[:, None]).sum()
+            gradient = torch.autograd.grad(score, kept["values"], allow_unused=True)[0]
+    finally:
+        hook.remove()
+    if gradient is None:
+        raise UserError("That layer has no part in the prediction. Name another --layer.")
+    values, gradients = (_as_maps(model, tensor) for tensor in (kept["values"].detach(), gradient))
+    weights = gradients.mean((2, 3), keepdim=True)
+    return _spread((weights * values).sum(1).relu().float()), logits.detach().float()
+
+
+def has_attention(model: nn.Module) -> bool:
+    """Whether Attention Rollout can look at the model: a timm transformer with one token sequence."""
+    blocks = getattr(model, "blocks", None)
+    return isinstance(blocks, nn.Sequential) and all(
+        hasattr(getattr(block, "attn", None), "attn_drop") for block in blocks
+    )
+
+
+def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
+    """Attention Rollout (Abnar and Zuidema 2020): how patches flow to the class token, layer by layer.
+
+    Heads are averaged and the residual connection counts as half. It is the same for every class.
+
+    Args:
+        images: (B, 3, H, W) normalised.
+
+    Returns:
+        Maps (B, 224, 224) in 0..1.
+
+    Raises:
+        UserError: the model has no attention of that form.
+    """
+    if not has_attention(model):
+        raise UserError("Attention Rollout needs a ViT. Use --method grad-cam.")
+    maps: list[torch.Tensor] = []
+    attentions = [block.attn for block in model.blocks]
+    fused = [attention.fused_attn for attention in attentions]
+    hooks = [
+        attention.attn_drop.register_forward_hook(lambda _, __, output: maps.append(output.mean(1)))
+        for attention in attentions
+    ]
+    try:
+        # The fused kernel never holds the attention as a tensor.
+        for attention in attentions:
+            attention.fused_attn = False
+        with torch.inference_mode():
+            model(images)
+    finally:
+        for attention, setting in zip(attentions, fused, strict=True):
+            attention.fused_attn = setting
+        for hook in hooks:
+            hook.remove()
+    identity = torch.eye(maps[0].shape[-1], device=maps[0].device)
+    flow = identity.expand_as(maps[0])
+    for attention in maps:
+        mixed = (attention.float() + identity) / 2
+        flow = mixed / mixed.sum(-1, keepdim=True) @ flow
+    prefix = getattr(model, "num_prefix_tokens", 1)
+    to_patches = flow[:, 0, prefix:] if prefix else flow.mean(1)
+    side = math.isqrt(to_patches.shape[1])
+    patches = to_patches.unflatten(1, (side, side))
+    return _spread(patches - patches.amin((1, 2), keepdim=True))
+
+
+def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The map in JET colours, and 0.4 of it mixed with 0.6 of the picture: a mean cannot overflow.
+
+    Args:
+        image: (224, 224, 3) uint8.
+        heat: (224, 224) in 0..1.
+    """
+    coloured = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_JET)[:, :, ::-1]
+    mixed = np.uint8(0.4 * coloured.astype(np.float32) + 0.6 * image.astype(np.float32) + 0.5)
+    return coloured, mixed
+
+
+def measure_faithfulness(
+    predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, heat: np.ndarray, target: int
+) -> Faithfulness | None:
+    """A deletion test (after Petsiuk et al. 2018, RISE): blur the hottest pixels, watch the class.
+
+    Args:
+        predict: images (B, 224, 224, 3) uint8 -> probabilities (B, 2).
+        image: (224, 224, 3) uint8.
+        heat: (224, 224) in 0..1.
+        target: the class whose probability is watched.
+
+    Returns:
+        None where the map is flat and has no hottest part.
+    """
+    if heat.max() == heat.min():
+        return None
+    random = np.random.default_rng(SEED)
+    blurred = cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA)
+    order = np.argsort(-heat, axis=None, kind="stable")
+    pictures = [image]
+    for share in SHARES:
+        mask = np.zeros(heat.size, bool)
+        mask[order[: round(share * heat.size)]] = True
+        mask = mask.reshape(heat.shape)
+        moved = [np.roll(mask, random.integers(0, SIZE, 2), (0, 1)) for _ in range(RANDOM_REGIONS)]
+        pictures += [np.where(region[:, :, None], blurred, image) for region in (mask, *moved)]
+    values = predict(np.stack(pictures))[:, target]
+    drops = (values[0] - values[1:]).reshape(len(SHARES), 1 + RANDOM_REGIONS)
+    return Faithfulness(
+        SHARES,
+        tuple(float(drop) for drop in drops[:, 0]),
+        tuple(float(drop) for drop in drops[:, 1:].mean(1)),
+    )

@@ -1,0 +1,195 @@
+"""Building a model, and loading and saving its classifier_model.pth."""
+
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import hash_file, read_json
+from fakedetect.core.model_folder import FILE
+from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
+from fakedetect.models.texture import add_vote, read_vote
+from fakedetect.models.weights import HEADS, read_state, save_tensors
+
+SECONDS_TO_CONNECT = 3.0
+REFERENCE = frozenset(recipe.name for recipe in RECIPES)
+
+
+def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
+    """The recipe's model with two outputs: images (B, 3, 224, 224) float -> logits (B, 2).
+
+    Raises:
+        UserError: timm has no such model, or its pretrained weights are not to be had.
+    """
+    download = pretrained and recipe.weights is None
+    model = _build(recipe, download)
+    if pretrained and recipe.weights is not None:
+        state = read_state(recipe.weights)
+        own = model.state_dict()
+        kept = {key: value for key, value in state.items() if not key.startswith(HEADS)}
+        wrong = [key for key in own if not key.startswith(HEADS) and key not in kept]
+        wrong += [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
+        if wrong:
+            raise UserError(
+                f"{recipe.weights} does not fit {recipe.architecture} ({wrong[0]} is missing or of "
+                "another shape). Give the weights of that model."
+            )
+        model.load_state_dict({key: kept[key] for key in kept if key in own}, strict=False)
+    if pretrained and recipe.name not in REFERENCE:
+        # timm's start of an EfficientNet's two-output head is so large that the first steps
+        # undo the pretrained layers; torch's own start of a Linear layer does not.
+        model.reset_classifier(len(CLASSES))
+    return model
+
+
+def _build(recipe: Recipe, download: bool) -> nn.Module:
+    try:
+        if recipe.library == "torchvision":
+            import torchvision
+
+            weights = torchvision.models.get_model_weights(recipe.architecture).DEFAULT
+            if download:
+                _check_connection(weights.url, _torch_cache() / Path(urlparse(weights.url).path).name)
+            model = torchvision.models.get_model(recipe.architecture, weights=weights if download else None)
+            model.fc = nn.Linear(model.fc.in_features, len(CLASSES))
+            return model
+        import timm
+
+        from fakedetect.models.response_norm import use_lean_response_norm
+
+        if not timm.is_model(recipe.architecture.split(".")[0]):
+            raise UserError(f"timm has no model {recipe.architecture!r} (model {recipe.name}).")
+        if download:
+            _check_hub(recipe)
+        return use_lean_response_norm(
+            timm.create_model(recipe.architecture, pretrained=download, num_classes=len(CLASSES))
+        )
+    except UserError:
+        raise
+    except Exception as error:
+        if download:
+            raise _no_weights(recipe.name) from error
+        raise UserError(f"Cannot build {recipe.architecture} (model {recipe.name}): {error}") from error
+
+
+def _no_weights(name: str) -> UserError:
+    return UserError(
+        f"The pretrained weights of {name} cannot be downloaded (no internet?). Three ways on: "
+        'a [models.*] section with weights = "FILE", pretrained = false under [training], '
+        "or another model."
+    )
+
+
+def _torch_cache() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _check_connection(url: str, cached: Path) -> None:
+    """Fail within seconds where the libraries would try for minutes."""
+    if cached.is_file():
+        return
+    place = urlparse(url)
+    port = place.port or (443 if place.scheme == "https" else 80)
+    socket.create_connection((place.hostname or "", port), SECONDS_TO_CONNECT).close()
+
+
+def _check_hub(recipe: Recipe) -> None:
+    import huggingface_hub
+    import timm
+
+    config = timm.get_pretrained_cfg(recipe.architecture)
+    if config is None or not (config.hf_hub_id or config.url):
+        raise UserError(
+            f"timm has no pretrained weights for {recipe.architecture}. "
+            "Set pretrained = false under [training] or give a weights file."
+        )
+    if config.hf_hub_id:
+        for name in ("model.safetensors", "pytorch_model.bin"):
+            if isinstance(huggingface_hub.try_to_load_from_cache(config.hf_hub_id, name), str):
+                return
+        if not huggingface_hub.constants.HF_HUB_OFFLINE:
+            _check_connection(huggingface_hub.constants.ENDPOINT, Path())
+
+
+def _obey_class_order(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Put the outputs into the order fake, real where the training.json beside them says otherwise.
+
+    Raises:
+        UserError: it names other classes.
+    """
+    facts = read_json(path.parent / "training.json")
+    classes = facts.get("classes") if isinstance(facts, dict) else None
+    if classes is None or classes == {str(n): name for n, name in enumerate(CLASSES)}:
+        return
+    if classes != {str(n): name for n, name in enumerate(reversed(CLASSES))}:
+        raise UserError(
+            f"{path.parent / 'training.json'} says that the model's classes are {classes}, not fake and "
+            "real. Put a checkpoint there that was trained for these, or remove that file."
+        )
+    for key, value in state.items():
+        if key.startswith(HEADS) and value.shape[:1] == (len(CLASSES),):
+            state[key] = value.flip(0)
+
+
+def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
+    """The recipe's model with the weights of a classifier_model.pth.
+
+    Raises:
+        UserError: there is none, or it is another model's or has other than two outputs.
+    """
+    if not path.exists():
+        if not path.with_suffix(".safetensors").exists():
+            raise UserError(f"{recipe.name} has no checkpoint {path}. Train it first: python menu.py train")
+        path = path.with_suffix(".safetensors")
+    state = read_state(path)
+    model = build_model(recipe, pretrained=False)
+    own = model.state_dict()
+    if own.keys() == state.keys():
+        wrong = [key for key in own if own[key].shape != state[key].shape]
+        if not wrong:
+            broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
+            if broken:
+                raise UserError(f"{path} holds values that are no numbers ({broken[0]}). Train again.")
+            _obey_class_order(state, path)
+            model.load_state_dict(state)
+            if (path.parent / FILE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
+                add_vote(model, vote)
+            return model
+        if all(key.startswith(HEADS) for key in wrong):
+            outputs = state[wrong[-1]].shape[0]
+            raise UserError(
+                f"{path} is a {recipe.name} with {outputs:,} outputs; fakedetect's have 2 "
+                "(fake, real). Train it here, or put a checkpoint with two outputs there."
+            )
+    raise UserError(
+        f"{path} is not a {recipe.name}; it looks like {_guess(state)}. "
+        "Choose that model, or put the right checkpoint there."
+    )
+
+
+def _guess(state: Mapping[str, torch.Tensor]) -> str:
+    """What the checkpoint of another model is, from its tell-tale layers."""
+
+    def width(key: str) -> int:
+        return state[key].shape[0] if key in state and state[key].ndim else 0
+
+    if "layer1.0.conv1.weight" in state:
+        if "layer1.0.conv3.weight" not in state:
+            return "resnet18" if "layer3.2.conv1.weight" not in state else "a larger ResNet"
+        return "resnet50" if "layer3.6.conv1.weight" not in state else "a larger ResNet"
+    if "patch_embed.proj.weight" in state and "cls_token" in state:
+        return "vit_b_16" if width("patch_embed.proj.weight") == 768 else "another ViT"
+    if "stages.0.blocks.0.mlp.grn.weight" in state:
+        names = {96: "convnext_v2_tiny", 128: "convnext_v2_base"}
+        return names.get(width("stem.0.weight"), "another ConvNeXtV2")
+    return "another architecture"
+
+
+def save_checkpoint(model: nn.Module, path: Path) -> None:
+    """Write the bare state_dict, whole or not at all, loadable by plain torchvision or timm."""
+    state = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    save_tensors(state, path)

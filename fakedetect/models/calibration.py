@@ -1,0 +1,145 @@
+"""Probabilities that mean what they say, and thresholds that keep a promise."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from fakedetect.core.errors import UserError
+
+FAKE, REAL, UNSURE = "fake", "real", "unsure"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What fit-thresholds found: probabilities are those of margin / temperature.
+
+    A calibrated probability of fake from `fake_from` on is called fake, one below `real_below`
+    real, and one between them unsure.
+    """
+
+    temperature: float = 1.0
+    fake_from: float = 0.5
+    real_below: float = 0.5
+    fitted: bool = False
+
+    def probability(self, margins: np.ndarray) -> np.ndarray:
+        """Calibrated p_fake (N,) of margins (N,): logit of fake minus logit of real."""
+        return expit(margins / self.temperature)
+
+    def verdict(self, p_fake: float) -> str:
+        """FAKE, REAL or UNSURE for a calibrated probability."""
+        if p_fake >= self.fake_from:
+            return FAKE
+        return REAL if p_fake < self.real_below else UNSURE
+
+
+PLAIN = Calibration()
+
+
+def expit(margins: np.ndarray) -> np.ndarray:
+    """The logistic function, without overflow."""
+    return np.exp(-np.logaddexp(0, -np.asarray(margins, np.float64)))
+
+
+def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
+    """The temperature with the least cross entropy (Guo et al. 2017, 'On Calibration of Modern Neural
+    Networks').
+
+    For two classes that is a logistic regression on the margin without an intercept. Its targets are
+    Platt's (1999, 'Probabilistic Outputs for Support Vector Machines'), a little inside 0 and 1, so
+    that a handful of pictures without a mistake does not make the model infinitely sure.
+
+    Args:
+        margins: (N,) logit of fake minus logit of real.
+        is_fake: (N,) bool, both values present.
+    """
+    fakes, reals = int(is_fake.sum()), int((~is_fake).sum())
+    target = np.where(is_fake, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
+    scale = float(np.abs(margins).mean()) or 1.0
+    twice = np.concatenate([margins, margins])[:, None] / scale
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000)
+    model.fit(twice, np.repeat([1, 0], len(margins)), np.concatenate([target, 1 - target]))
+    slope = float(model.coef_[0, 0]) / scale
+    if not slope > 0:
+        raise UserError(
+            "On the validation pictures the model is no better than chance: there is nothing to "
+            "calibrate. Train it again."
+        )
+    return 1 / slope
+
+
+def rank_for(count: int, most: float) -> int | None:
+    """The rank k from below of `count` scores such that a further score of the same kind exceeds the
+    kth smallest with a probability of at most `most`; None where there are too few scores.
+
+    Split conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al. 2018).
+    """
+    rank = math.ceil((count + 1) * (1 - most) - 1e-9)
+    return rank if 1 <= rank <= count else None
+
+
+def fit_thresholds(
+    p_fake: np.ndarray, is_fake: np.ndarray, max_false_alarms: float, max_missed: float
+) -> tuple[float, float]:
+    """The thresholds (fake_from, real_below) that keep both promises on further pictures.
+
+    `fake_from` is the lowest that at most `max_false_alarms` of the real pictures reach, and at least
+    0.5; `real_below` the highest that at most `max_missed` of the fakes stay below, and at most 0.5.
+
+    Args:
+        p_fake: (N,) calibrated probabilities.
+        is_fake: (N,) bool.
+
+    Raises:
+        UserError: too few pictures of a class to promise that much.
+    """
+    real, fake = np.sort(p_fake[~is_fake]), np.sort(p_fake[is_fake])
+    ranks = []
+    for name, scores, most, option in (
+        ("real", real, max_false_alarms, "--max-false-alarms"),
+        ("fake", fake, max_missed, "--max-missed"),
+    ):
+        rank = rank_for(len(scores), most)
+        if rank is None:
+            needed = math.ceil(1 / most - 1e-9) - 1
+            raise UserError(
+                f"{len(scores)} {name} validation pictures are too few to promise {most:.1%}; it takes "
+                f"{needed}. Give a larger {option}, or train with a larger validation_share."
+            )
+        ranks.append(rank)
+    above_real = float(np.nextafter(real[ranks[0] - 1], np.inf))
+    return max(0.5, above_real), min(0.5, float(fake[len(fake) - ranks[1]]))
+
+
+def rate_of_a_bad_fit(count: int, most: float, seed: int = 0) -> float:
+    """The true rate that one in twenty thresholds fitted on `count` scores exceeds.
+
+    Over all draws of the scores the rate has the distribution Beta(count + 1 - rank, rank).
+    """
+    rank = rank_for(count, most) or count
+    draws = np.random.default_rng(seed).beta(count + 1 - rank, rank, 100_000)
+    return float(np.quantile(draws, 0.95))
+
+
+def read_calibration(facts: Any, checkpoint_hash: str) -> Calibration:
+    """The calibration in a training.json's content; PLAIN where none fits the checkpoint."""
+    saved = facts.get("calibration") if isinstance(facts, dict) else None
+    if not isinstance(saved, dict) or saved.get("checkpoint") != checkpoint_hash:
+        return PLAIN
+    try:
+        values = [float(saved[name]) for name in ("temperature", "fake_from", "real_below")]
+    except (KeyError, TypeError, ValueError):
+        return PLAIN
+    if not (all(map(math.isfinite, values)) and values[0] > 0 and values[1] >= values[2]):
+        return PLAIN
+    return Calibration(*values, fitted=True)
+
+
+def describe(calibration: Calibration, checkpoint_hash: str) -> dict:
+    """The calibration as it stands in training.json."""
+    saved = asdict(calibration)
+    del saved["fitted"]
+    return {**saved, "checkpoint": checkpoint_hash}

@@ -1,0 +1,145 @@
+"""A trained model with all that its answer needs: weights, calibration, thresholds, kind of copies."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakedetect.core.console import Console
+from fakedetect.core.errors import UserError
+from fakedetect.core.model_folder import model_hash, read_facts
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.folders import CLASS_FOLDERS
+from fakedetect.dataset.samples import Sample, hash_names, load_dataset, split_dataset
+from fakedetect.images.copies import Kind, find_kind
+from fakedetect.models.building import load_checkpoint
+from fakedetect.models.calibration import Calibration, read_calibration
+from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
+
+NOT_FITTED = (
+    "No thresholds are fitted for {}: fake and real part at 0.5, and its probabilities are the model's "
+    "own. Better: python menu.py fit-thresholds"
+)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A model ready to answer; `settings` have it chosen, `facts` are its training.json or {}."""
+
+    settings: Settings
+    model: nn.Module
+    normalise: Normaliser
+    dtype: torch.dtype
+    calibration: Calibration
+    kind: Kind
+    checkpoint_hash: str
+    facts: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.settings.model
+
+    def margins(self, images: np.ndarray) -> np.ndarray:
+        """Logit of fake minus logit of real (N,) float64 of images (N, 224, 224, 3) uint8.
+
+        Raises:
+            UserError: the model answers with NaN.
+        """
+        size = self.settings.recipe.batch_size
+        found = []
+        with torch.inference_mode():
+            for start in range(0, len(images), size):
+                batch = torch.from_numpy(images[start : start + size]).permute(0, 3, 1, 2)
+                logits = forward(self.model, self.normalise(batch), self.dtype).cpu().double()
+                found.append(logits[:, 0] - logits[:, 1])
+        margins = torch.cat(found).numpy() if found else np.empty(0)
+        refuse_nan(margins, self.settings)
+        return margins
+
+
+def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
+    """Raise a UserError where a model's answers are not all numbers."""
+    if not np.isfinite(answers).all():
+        raise UserError(f"{settings.checkpoint} answers with NaN: its weights are damaged. Train again.")
+
+
+def load_detector(settings: Settings) -> Detector:
+    """The chosen model, loaded.
+
+    Raises:
+        UserError: it has no usable checkpoint.
+    """
+    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint)).eval()
+    facts = read_facts(settings)
+    checkpoint_hash = model_hash(settings)
+    return Detector(
+        settings,
+        model,
+        Normaliser(settings.recipe, next(model.parameters()).device),
+        choose_precision(settings.training.precision, model),
+        read_calibration(facts, checkpoint_hash),
+        _kind(settings, facts),
+        checkpoint_hash,
+        facts,
+    )
+
+
+def _kind(settings: Settings, facts: dict[str, Any]) -> Kind:
+    """The kind of copies that the model learned from: by its training.json, or those that are there."""
+    data = facts.get("data")
+    saved = data.get("kind") if isinstance(data, dict) else None
+    if isinstance(saved, dict):
+        return Kind(saved.get("aligned") is True, saved.get("fast") is True)
+    folder = settings.resized["train"]
+    classes = sorted(folder.iterdir()) if folder.is_dir() else []
+    found = next((path for path in classes if path.name.lower() in CLASS_FOLDERS), None)
+    return find_kind(found) if found else Kind()
+
+
+def validation_samples(settings: Settings, facts: dict[str, Any]) -> list[Sample]:
+    """The pictures that the model was validated on, and not trained on.
+
+    The run's own seed and share hold, by its training.json; for a checkpoint without one, those of
+    the settings, which are the reference's unless changed.
+
+    Raises:
+        UserError: the training pictures have changed since, so that the two cannot be told apart.
+    """
+    dataset = load_dataset(settings, "train")
+    data, split = facts.get("data"), facts.get("split")
+    share, seed = settings.training.validation_share, settings.training.seed
+    if isinstance(data, dict) and isinstance(split, dict):
+        share, seed = split.get("validation_share", share), facts.get("seed", seed)
+        same = (
+            data["pictures"] == hash_names(dataset)
+            if "pictures" in data
+            else data.get("count") == len(dataset.samples)
+        )
+        if not same:
+            raise UserError(
+                f"The pictures in {dataset.folder} are not those that {settings.model} was trained on, so "
+                "its validation pictures are not known. Put them back, or train again."
+            )
+    return split_dataset(dataset, share, seed)[1]
+
+
+def predict_samples(
+    detector: Detector, console: Console, samples: Sequence[Sample], label: str
+) -> tuple[list[Sample], np.ndarray, list[Sample]]:
+    """The readable samples, their margins (N,), and the unreadable samples."""
+    read: list[Sample] = []
+    bad: list[Sample] = []
+    margins: list[np.ndarray] = []
+    for batch, logits in predict_batches(
+        detector.settings, console, detector.model, detector.dtype, samples, label
+    ):
+        read += batch.samples
+        bad += batch.bad
+        margins.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
+    found = np.concatenate(margins) if margins else np.empty(0)
+    refuse_nan(found, detector.settings)
+    return read, found, bad

@@ -1,0 +1,148 @@
+"""Where the models run and in which arithmetic; the forward pass that all options share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakedetect.core.console import Console
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.settings import Settings
+from fakedetect.core.shards import count_workers
+from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
+from fakedetect.dataset.decoded import DecodedPictures
+from fakedetect.dataset.samples import Sample
+
+LEAST_INTENSITY = 60.0
+"""Below it, training in bfloat16 was between 0.7 and 1.5 times as fast as in float32 (EfficientNets,
+MobileNets, ConvNeXtV2-Atto, RegNetY-800MF); above it, 1.4 to 2.6 times (the reference's five, Swin,
+DenseNet121, ViT-Tiny): two cores with AMX, batches of 8, both with channels last."""
+
+
+def choose_device() -> torch.device:
+    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def to_device(model: nn.Module) -> nn.Module:
+    """The model on the device of choice, laid out as the decoded pictures are: channels last."""
+    return model.to(choose_device(), memory_format=torch.channels_last)
+
+
+def choose_precision(setting: str, model: nn.Module) -> torch.dtype:
+    """float32 or bfloat16, for a model on its device.
+
+    'auto' takes bfloat16 where the hardware multiplies it. On a CPU that is not enough: outside
+    matrix products bfloat16 is no faster, so there the model has to do LEAST_INTENSITY of them.
+
+    Raises:
+        UserError: bf16 was asked for on a device that cannot do it.
+    """
+    device = next(model.parameters()).device
+    if setting == "bf16" and device.type == "mps":
+        raise UserError('precision = "bf16" is not available on this device. Use "auto" or "fp32".')
+    if setting == "auto":
+        if device.type == "cuda":
+            faster = torch.cuda.is_bf16_supported(including_emulation=False)
+        else:
+            faster = device.type == "cpu" and _cpu_has_bf16() and _intensity(model) >= LEAST_INTENSITY
+        setting = "bf16" if faster else "fp32"
+    return torch.bfloat16 if setting == "bf16" else torch.float32
+
+
+def _intensity(model: nn.Module) -> float:
+    """Multiplications in matrix products (full convolutions among them) per value that a layer gives."""
+    products = values = 0
+
+    def count(layer: nn.Module, _: tuple, output: object) -> None:
+        nonlocal products, values
+        if not isinstance(output, torch.Tensor):
+            return
+        values += output.numel()
+        if isinstance(layer, nn.Conv2d) and layer.groups == 1:
+            products += output.numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Linear):
+            products += output.numel() * layer.in_features
+
+    leaves = [layer for layer in model.modules() if not any(True for _ in layer.children())]
+    hooks = [layer.register_forward_hook(count) for layer in leaves]
+    training = model.training
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, SIZE, SIZE))
+    finally:
+        model.train(training)
+        for hook in hooks:
+            hook.remove()
+    return products / max(values, 1)
+
+
+def _cpu_has_bf16() -> bool:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+class Normaliser:
+    """Turns images (B, 3, H, W) uint8 into the model's floats on its device."""
+
+    def __init__(self, recipe: Recipe, device: torch.device):
+        self.device = device
+        self.mean = torch.tensor(recipe.mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(recipe.std, device=device).view(1, 3, 1, 1)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        moved = images.to(self.device, non_blocking=True).float().div_(255)
+        return moved.sub_(self.mean).div_(self.std)
+
+
+def forward(
+    model: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, dtype: torch.dtype
+) -> torch.Tensor:
+    """Logits (B, 2) float32 of normalised images."""
+    with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
+        return model(images).float()
+
+
+def predict_batches(
+    settings: Settings,
+    console: Console,
+    model: nn.Module,
+    dtype: torch.dtype,
+    samples: Sequence[Sample],
+    label: str,
+    decoded: DecodedPictures | None = None,
+    change: Change | None = None,
+) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """Yield each batch with its logits (B, 2) on the CPU; no shuffling, no augmentation but `change`."""
+    device = next(model.parameters()).device
+    normalise = Normaliser(settings.recipe, device)
+    model.eval()
+    batches = load_batches(
+        cut_batches(samples, settings.recipe.batch_size),
+        count_workers(settings.training.workers),
+        decoded,
+        pin=device.type == "cuda",
+        change=change,
+    )
+    for batch in console.track(batches, len(samples), label, batch=True):
+        with torch.inference_mode():
+            if not batch.samples:
+                yield batch, torch.empty(0, 2)
+                continue
+            logits = forward(model, normalise(batch.images), dtype).cpu()
+        yield batch, logits
+
+
+def softmax_fake(logits: torch.Tensor) -> np.ndarray:
+    """p_fake (B,) float64 of logits (B, 2)."""
+    return torch.softmax(logits.double(), dim=1)[:, 0].numpy()

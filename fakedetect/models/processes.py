@@ -1,0 +1,166 @@
+"""Several processes that train or test together: PyTorch's torchrun and DistributedDataParallel."""
+
+import datetime
+import logging
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed, nn
+
+from fakedetect.core.errors import ProcessError, UserError
+from fakedetect.core.shards import count_workers
+
+T = TypeVar("T")
+
+SECONDS_TO_LET_SPEAK = 2.0
+MINUTES_TO_WAIT = 30
+"""How long a process waits for the others, while the first one decodes the pictures, say."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process among those of the run; alone, it is the first of one."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes files and talks."""
+        return self.rank == 0
+
+    def share(self, items: Sequence[T]) -> Sequence[T]:
+        """This process's share: every `size`th item, none twice."""
+        return items[self.rank :: self.size]
+
+    def gather(self, value: T) -> list[T]:
+        """The values of all processes, by rank, in every process."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def total(self, *values: float) -> tuple[float, ...]:
+        """The sums over all processes."""
+        return tuple(sum(column) for column in zip(*self.gather(values), strict=True))
+
+    def reduce(self, value: torch.Tensor) -> torch.Tensor:
+        """The sum of a tensor over all processes, without waiting for a GPU's answer."""
+        if self.size > 1:
+            distributed.all_reduce(value)
+        return value
+
+    def wait(self) -> None:
+        """Go on when all processes have come this far."""
+        self.gather(None)
+
+
+@contextmanager
+def join_group() -> Iterator[Group]:
+    """The processes that torchrun started together with this one, by its environment variables.
+
+    Raises:
+        ProcessError: this process, not the first, has met a mistake.
+        UserError: another process of the group has ended.
+    """
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield Group()
+        return
+    rank = int(os.environ["RANK"])
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group(
+        "nccl" if torch.cuda.is_available() else "gloo",
+        timeout=datetime.timedelta(minutes=MINUTES_TO_WAIT),
+    )
+    group = Group(rank, size)
+    try:
+        yield group
+        # A process that leaves while another still talks to it can bring that one down.
+        group.wait()
+    except UserError as error:
+        if rank == 0:
+            raise
+        # Where the first process has met the same, it says so and torchrun ends this one meanwhile.
+        time.sleep(SECONDS_TO_LET_SPEAK)
+        raise ProcessError(f"Process {rank}: {error}") from error
+    except RuntimeError as error:
+        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, distributed.DistError) or "onnection" in text or "gloo" in text:
+            raise UserError(f"Another process of this run has ended; so does process {rank}.") from None
+        raise
+    finally:
+        distributed.destroy_process_group()
+
+
+def in_group() -> bool:
+    """Whether torchrun started this process together with others."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_first() -> bool:
+    """Whether this process is alone or the first of its group."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def share_model(model: nn.Module, group: Group) -> nn.Module:
+    """The model whose gradients are averaged over the processes in every step; alone, itself.
+
+    Batch normalisation on GPUs takes the statistics of the whole batch, as one process does, so the
+    result stays the recipe's. PyTorch has that for GPUs only: on CPUs each process takes those of its
+    own share, and the first one's running statistics are kept.
+    """
+    if group.size == 1:
+        return model
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return nn.parallel.DistributedDataParallel(
+        model, device_ids=[device.index] if device.type == "cuda" else None
+    )
+
+
+def launch(count: int, arguments: Sequence[str]) -> int:
+    """Run menu.py with the arguments in `count` processes on this machine, as torchrun does.
+
+    Returns:
+        The exit code: 0, or that of the first process that failed.
+    """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # Its reports of failures fill screens; the process that failed has said what is wrong.
+    logging.disable(logging.CRITICAL)
+    config = LaunchConfig(
+        run_id=uuid.uuid4().hex,
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_workers(None) // count)))
+    program = Path(__file__).resolve().parents[2] / "menu.py"
+    try:
+        elastic_launch(config, sys.executable)(str(program), *arguments)
+    except ChildFailedError as error:
+        codes = [failure.exitcode for failure in error.failures.values()]
+        return next((code for code in codes if code > 0), 1)
+    except (KeyboardInterrupt, SignalException):
+        return 130
+    finally:
+        logging.disable(logging.NOTSET)
+    return 0

@@ -1,0 +1,142 @@
+"""A vote of a model's early layers: the texture of a picture beside its content.
+
+A network that learns on few pictures of few generators judges by content, and content does not carry
+to other pictures. The mean and the spread of each channel of an early layer say nothing about content,
+but about texture, which carries further: Liu, Qi and Torr 2020, 'Global Texture Enhancement for Fake
+Face Detection in the Wild'; Zhong et al. 2023, 'PatchCraft'. A logistic regression on them votes with
+the model, both with the same weight.
+
+The vote stands in texture_vote.json beside the checkpoint, which stays the plain model's.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import read_json, write_json
+from fakedetect.core.model_folder import FILE
+
+EARLY = ("layer1", "stages.0", "blocks.0", "layers.0", "stages_0", "layers_0", "s1")
+"""Names of the first stage in torchvision's and timm's models."""
+
+STRENGTH = 0.1
+
+
+@dataclass(frozen=True)
+class TextureVote:
+    """A line (weights (2 C,), bias) over a layer's statistics, and how it and the model are weighed.
+
+    The common margin is (margin / `model_scale` + vote / `vote_scale`) / 2 / `temperature`.
+    """
+
+    layer: str
+    weights: tuple[float, ...]
+    bias: float
+    model_scale: float
+    vote_scale: float
+    temperature: float
+
+
+def early_layer(model: nn.Module) -> str:
+    """The name of the model's first stage.
+
+    Raises:
+        UserError: it has none of the known names.
+    """
+    names = {name for name, _ in model.named_modules()}
+    for name in EARLY:
+        if name in names:
+            return name
+    raise UserError(
+        'This model has no first stage of a known name, which recipe = "robust" needs. Use "reference".'
+    )
+
+
+def statistics(values: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation (B, 2 C) of each channel of a layer's output.
+
+    Args:
+        values: (B, C, H, W), (B, H, W, C) or tokens (B, N, C).
+    """
+    if values.ndim == 3:
+        flat = values
+    elif values.shape[1] == values.shape[2] != values.shape[3]:
+        flat = values.flatten(1, 2)
+    else:
+        flat = values.flatten(2).transpose(1, 2)
+    flat = flat.float()
+    return torch.cat([flat.mean(1), flat.std(1)], 1)
+
+
+@contextmanager
+def watch(model: nn.Module, name: str) -> Iterator[list[torch.Tensor]]:
+    """A list that has, after each forward pass, a layer's statistics (B, 2 C) at its end."""
+    seen: list[torch.Tensor] = []
+
+    def remember(_: nn.Module, __: Any, output: torch.Tensor) -> None:
+        seen.append(statistics(output))
+
+    hook = dict(model.named_modules())[name].register_forward_hook(remember)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def add_vote(model: nn.Module, vote: TextureVote) -> None:
+    """Let the vote have its say in the model's logits from now on; its state_dict stays as it was.
+
+    Raises:
+        UserError: it is another model's vote.
+    """
+    layers = dict(model.named_modules())
+    if vote.layer not in layers:
+        raise UserError(f"{FILE} is of another model: there is no layer {vote.layer}. Train again.")
+    weights = torch.tensor(vote.weights)
+    found: list[torch.Tensor] = []
+
+    def remember(_: nn.Module, __: Any, output: torch.Tensor) -> None:
+        found[:] = [statistics(output)]
+
+    def join(_: nn.Module, __: Any, logits: torch.Tensor) -> torch.Tensor:
+        texture = found.pop()
+        if texture.shape[1] != len(weights):
+            raise UserError(f"{FILE} is of another model: {vote.layer} differs. Train again.")
+        said = (texture @ weights.to(texture) + vote.bias) / vote.vote_scale
+        margin = (logits[:, 0] - logits[:, 1]).float() / vote.model_scale
+        half = (margin + said) / 4 / vote.temperature
+        return torch.stack([half, -half], 1)
+
+    layers[vote.layer].register_forward_hook(remember)
+    model.register_forward_hook(join)
+
+
+def save_vote(vote: TextureVote, folder: Path, checkpoint_hash: str) -> None:
+    """Write texture_vote.json into a model's folder."""
+    write_json(folder / FILE, {"checkpoint": checkpoint_hash, **asdict(vote)})
+
+
+def read_vote(folder: Path, checkpoint_hash: str) -> TextureVote | None:
+    """The vote in a model's folder; None where there is none for this checkpoint.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    saved = read_json(folder / FILE)
+    if not isinstance(saved, dict) or saved.pop("checkpoint", None) != checkpoint_hash:
+        return None
+    try:
+        vote = TextureVote(**{**saved, "weights": tuple(map(float, saved["weights"]))})
+        numbers = (*vote.weights, vote.bias, vote.model_scale, vote.vote_scale, vote.temperature)
+        if np.isfinite(numbers).all() and min(numbers[-3:]) > 0:
+            return vote
+    except (KeyError, TypeError, ValueError):
+        pass
+    raise UserError(f"{folder / FILE} is damaged. Remove it, or train again.")

@@ -1,0 +1,82 @@
+"""From the models' margins for a picture and its degradations to one verdict on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fakedetect.images.degradations import Degradation
+from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration, expit
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of a picture.
+
+    `p_fake` is its own probability, `calibrated` the calibrated one, and `side` the class that has
+    half of it or more; `flips` are the opposite sides that degradations led to, None where they were
+    not tried.
+    """
+
+    verdict: str
+    side: str
+    p_fake: float
+    calibrated: float
+    flips: tuple[str, ...] | None
+
+    @property
+    def stability(self) -> str:
+        """'stable', the flips in words, or '' where that was not tried."""
+        if self.flips is None:
+            return ""
+        return "; ".join(self.flips) or "stable"
+
+
+def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degradation]) -> Answer:
+    """A model's answer from margins (1 + D,): of the picture, then of each degradation tried.
+
+    An answer that one of them turns into its opposite is unsure.
+    """
+    sides = [FAKE if margin >= 0 else REAL for margin in margins]
+    flips = tuple(
+        f"{side} after {how}" for side, how in zip(sides[1:], tried, strict=True) if side != sides[0]
+    )
+    calibrated = float(calibration.probability(margins[:1])[0])
+    return Answer(
+        UNSURE if flips else calibration.verdict(calibrated),
+        sides[0],
+        float(expit(margins[:1])[0]),
+        calibrated,
+        flips if tried else None,
+    )
+
+
+def agree(answers: Sequence[Answer]) -> Answer:
+    """The answer of several models together: the mean of their probabilities.
+
+    Fake or real where most models say so and none the opposite; unsure otherwise.
+    """
+    if len(answers) == 1:
+        return answers[0]
+    verdicts = [each.verdict for each in answers]
+    together = UNSURE
+    for verdict, opposite in ((FAKE, REAL), (REAL, FAKE)):
+        if opposite not in verdicts and 2 * verdicts.count(verdict) > len(verdicts):
+            together = verdict
+    flips = None
+    if all(each.flips is not None for each in answers):
+        flips = tuple(dict.fromkeys(flip for each in answers for flip in each.flips or ()))
+    calibrated = float(np.mean([each.calibrated for each in answers]))
+    return Answer(
+        together,
+        FAKE if calibrated >= 0.5 else REAL,
+        float(np.mean([each.p_fake for each in answers])),
+        calibrated,
+        flips,
+    )
+
+
+def disagreement(answers: Sequence[Answer]) -> float:
+    """How far the models' calibrated probabilities lie apart, at most 1."""
+    values = [each.calibrated for each in answers]
+    return max(values) - min(values)

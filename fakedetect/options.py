@@ -1,0 +1,367 @@
+"""THE table of options: the menu and the command line are both read from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fakedetect.core.recipes import METHODS
+from fakedetect.core.settings import FOLDERS
+
+SCAN = "fakedetect.preprocessing.scan:scan"
+RESIZE = "fakedetect.preprocessing.resize:resize"
+TRAIN = "fakedetect.training.train:train"
+EXPLORE = "fakedetect.preprocessing.explore:explore"
+EXPLAIN = "fakedetect.inference.explain:explain"
+TEST = "fakedetect.testing.test:run_test"
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A command's argument: argparse's flags and keywords."""
+
+    flag: str
+    keywords: Mapping[str, Any]
+
+
+FOLDER_ARGUMENT = Argument(
+    "folders",
+    {
+        "nargs": "*",
+        "metavar": "FOLDER",
+        "help": f"any of {', '.join(FOLDERS)} (default: all four)",
+    },
+)
+RATE = {"type": float, "default": 0.05, "metavar": "SHARE"}
+SHARD_ARGUMENT = Argument(
+    "--shard",
+    {"metavar": "K/N", "help": "do the Kth of N shares only, as one job of N on a cluster"},
+)
+
+
+@dataclass(frozen=True)
+class Option:
+    """A row of the table.
+
+    `key` and `label` put it into the menu, `command` and `help` onto the command line; `target`
+    is 'module:function', called with (settings, console, **arguments). `entries` is a sub-menu.
+    `several`: the command takes `--model all` too, as the argument all_models.
+    """
+
+    key: str
+    label: str
+    command: str = ""
+    help: str = ""
+    target: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    takes: tuple[Argument, ...] = ()
+    entries: tuple["Option", ...] = ()
+    title: str = ""
+    several: bool = False
+
+
+def _by_folder(target: str, also: tuple[Option, ...] = ()) -> tuple[Option, ...]:
+    singles = (
+        Option(str(number), name.replace("-", " "), target=target, arguments={"folders": (name,)})
+        for number, name in enumerate(FOLDERS, start=1)
+    )
+    return (*singles, *also)
+
+
+OPTIONS = (
+    Option(
+        "1",
+        "Look for bad images",
+        "scan",
+        "find the pictures that cannot be used and list them with the reason",
+        SCAN,
+        takes=(FOLDER_ARGUMENT, SHARD_ARGUMENT),
+        title="Bad Images Menu",
+        entries=_by_folder(
+            SCAN,
+            (
+                Option(
+                    "5",
+                    "list of bad images",
+                    "bad-images",
+                    "print the list that earlier scans wrote",
+                    "fakedetect.preprocessing.scan:show_bad_images",
+                ),
+                Option("6", "all four folders", target=SCAN),
+            ),
+        ),
+    ),
+    Option(
+        "2",
+        "Resize images from the dataset",
+        "resize",
+        "write the 224 x 224 copies that training and testing use",
+        RESIZE,
+        takes=(
+            FOLDER_ARGUMENT,
+            Argument(
+                "--align",
+                {
+                    "action": "store_true",
+                    "help": "write every copy as RGB JPEG of one quality, so that the file formats "
+                    "cannot give the classes away",
+                },
+            ),
+            Argument(
+                "--fast",
+                {
+                    "action": "store_true",
+                    "help": "decode large JPEGs at a smaller size: several times as fast, and nearly the "
+                    "same pixels",
+                },
+            ),
+            SHARD_ARGUMENT,
+        ),
+        title="Resize Menu",
+        entries=_by_folder(
+            RESIZE,
+            (
+                Option("5", "all four folders", target=RESIZE),
+                Option("6", "all four folders, aligned", target=RESIZE, arguments={"align": True}),
+                Option("7", "all four folders, fast", target=RESIZE, arguments={"fast": True}),
+            ),
+        ),
+    ),
+    Option(
+        "3",
+        "Train/Test the model",
+        title="Model Training Menu",
+        entries=(
+            Option(
+                "1",
+                "train the model",
+                "train",
+                "train the chosen model; the best epoch becomes classifier_model.pth",
+                TRAIN,
+                takes=(
+                    Argument(
+                        "--overwrite",
+                        {"action": "store_true", "help": "start afresh, replacing what is there"},
+                    ),
+                    Argument(
+                        "--resume",
+                        {"action": "store_true", "help": "go on with a run that was stopped"},
+                    ),
+                    Argument(
+                        "--recipe",
+                        {
+                            "choices": METHODS,
+                            "help": "the way of training (default: recipe in paths.toml, else reference)",
+                        },
+                    ),
+                ),
+            ),
+            Option("2", "use the model on the train dataset", target=TEST, arguments={"on": "train"}),
+            Option(
+                "3",
+                "use the model on the test dataset",
+                "test",
+                "predict a data set and print accuracy, report and confusion matrix",
+                TEST,
+                {"on": "test"},
+                (
+                    Argument(
+                        "--on",
+                        {
+                            "choices": ("train", "test"),
+                            "default": "test",
+                            "help": "the data set (default: test)",
+                        },
+                    ),
+                ),
+            ),
+            Option(
+                "4",
+                "show loss graph",
+                "loss-graph",
+                "draw loss_plot.jpg from the last run's log and print its epochs",
+                "fakedetect.training.log:show_loss_graph",
+            ),
+            Option(
+                "5",
+                "evaluate thoroughly",
+                "evaluate",
+                "intervals, sources, calibration and robustness; other pictures and unseen sources",
+                "fakedetect.testing.evaluate:evaluate",
+                {"ask": True},
+                (
+                    Argument(
+                        "--data",
+                        {
+                            "metavar": "FOLDER",
+                            "help": "test on other pictures instead: a folder that holds real/ and fake/",
+                        },
+                    ),
+                    Argument(
+                        "--leave-out",
+                        {
+                            "metavar": "SOURCE",
+                            "help": "train once more without this source (a sub-folder) and test on it",
+                        },
+                    ),
+                ),
+            ),
+            Option(
+                "6",
+                "set thresholds",
+                "fit-thresholds",
+                "calibrate the probabilities and set the thresholds of fake, real and unsure",
+                "fakedetect.testing.thresholds:set_thresholds",
+                takes=(
+                    Argument(
+                        "--max-false-alarms",
+                        {**RATE, "help": "real pictures that may be called fake (default: 0.05)"},
+                    ),
+                    Argument(
+                        "--max-missed",
+                        {**RATE, "help": "fakes that may be called real (default: 0.05)"},
+                    ),
+                ),
+            ),
+            Option(
+                "7",
+                "report",
+                "report",
+                "all that is known of the model on one page, report.html, to keep or to pass on",
+                "fakedetect.reporting.report:report",
+            ),
+        ),
+    ),
+    Option(
+        "4",
+        "Choose the model",
+        "choose",
+        "write the chosen model into paths.toml",
+        "fakedetect.choose:choose_model",
+        takes=(Argument("name", {"metavar": "MODEL", "help": "the model's name"}),),
+    ),
+    Option(
+        "5",
+        "Explore the dataset",
+        "explore",
+        "sizes, samples, a shortcut audit and duplicates, as tables and figures",
+        EXPLORE,
+        takes=(
+            Argument(
+                "--on",
+                {
+                    "choices": ("original", "resized"),
+                    "default": "original",
+                    "help": "the pictures as downloaded, or their copies (default: original)",
+                },
+            ),
+        ),
+        title="Explore Menu",
+        entries=(
+            Option("1", "original pictures", target=EXPLORE, arguments={"on": "original"}),
+            Option("2", "resized pictures", target=EXPLORE, arguments={"on": "resized"}),
+        ),
+    ),
+    Option(
+        "6",
+        "Explain a prediction",
+        "explain",
+        "draw where in a picture the model finds its evidence, and how far to believe the map",
+        EXPLAIN,
+        takes=(
+            Argument("images", {"nargs": "*", "metavar": "IMAGE", "help": "pictures to explain"}),
+            Argument(
+                "--layer",
+                {"metavar": "NAME", "help": "the layer for Grad-CAM (default: the model's last map)"},
+            ),
+            Argument(
+                "--class",
+                {
+                    "dest": "target",
+                    "choices": ("fake", "real"),
+                    "help": "the class to explain (default: the predicted one)",
+                },
+            ),
+            Argument(
+                "--method",
+                {
+                    "choices": ("grad-cam", "rollout"),
+                    "help": "default: Grad-CAM, and for a ViT Attention Rollout too",
+                },
+            ),
+            Argument(
+                "--sheet",
+                {
+                    "nargs": "?",
+                    "const": 24,
+                    "type": int,
+                    "metavar": "COUNT",
+                    "help": "a contact sheet of COUNT test pictures (default: 24) instead",
+                },
+            ),
+        ),
+        title="Explain Menu",
+        entries=(
+            Option("1", "a real test picture, by its number", target=EXPLAIN, arguments={"ask": "real"}),
+            Option("2", "a fake test picture, by its number", target=EXPLAIN, arguments={"ask": "fake"}),
+            Option("3", "any picture, by its path", target=EXPLAIN, arguments={"ask": "path"}),
+            Option("4", "contact sheet of test pictures", target=EXPLAIN, arguments={"sheet": 24}),
+        ),
+    ),
+    Option(
+        "7",
+        "Compare the models",
+        "compare",
+        "the tested models side by side: table, intervals, tests, figures, wrong answers",
+        "fakedetect.reporting.compare:compare",
+    ),
+    Option(
+        "8",
+        "Check my own pictures",
+        "check",
+        "is this picture real? A verdict on each picture: fake, real or unsure",
+        "fakedetect.inference.check:check",
+        {"ask": True},
+        (
+            Argument(
+                "pictures", {"nargs": "+", "metavar": "PATH", "help": "pictures, and folders with pictures"}
+            ),
+            Argument(
+                "--csv",
+                {
+                    "metavar": "FILE",
+                    "help": "write the results there as well; a run that was stopped goes on",
+                },
+            ),
+            Argument(
+                "--json", {"dest": "as_json", "action": "store_true", "help": "print JSON lines instead"}
+            ),
+            Argument(
+                "--no-stability",
+                {
+                    "action": "store_true",
+                    "help": "do not try whether the answer outlives small changes; several times as fast",
+                },
+            ),
+            Argument("--heat-map", {"action": "store_true", "help": "draw a heat map of each picture"}),
+            SHARD_ARGUMENT,
+        ),
+        several=True,
+    ),
+    Option(
+        "9",
+        "Demo: the whole job on made-up pictures",
+        "demo",
+        "make pictures and run scan, resize, train, test and loss graph on them",
+        "fakedetect.preprocessing.demo:make_demo",
+    ),
+)
+DEMO_STEPS = ("scan", "resize", "train", "test", "loss-graph")
+
+
+def commands(options: Sequence[Option] = OPTIONS) -> list[Option]:
+    """The rows that are commands too."""
+    return [
+        found
+        for option in options
+        for found in ((option,) if option.command else ()) + tuple(commands(option.entries))
+    ]

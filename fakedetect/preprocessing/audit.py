@@ -1,0 +1,124 @@
+"""Can the classes be told apart without looking at the pictures? The shortcut audit.
+
+Background: Grommelt et al. 2024, 'Fake or JPEG? Revealing Common Biases in Generated Image Detection
+Datasets': detectors learn the format, the quality and the size where these differ by class.
+"""
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+
+from fakedetect.core.intervals import roc_auc_interval
+from fakedetect.dataset.shortcuts import LEAST, Audit, Feature
+
+NUMBERS = ("width", "height", "aspect_ratio", "megapixels", "bytes_per_pixel", "jpeg_quality")
+NAMES = ("format", "extension", "mode", "jpeg_subsampling", "jpeg_tables")
+FLAGS = ("exif", "icc", "software")
+FOLDS = 5
+MOST = 20_000
+"""Pictures that the audit looks at; a random draw of that many of a larger set says the same."""
+
+MOST_NAMES = 100
+"""Values of a name that are told apart; the rarer ones count as one."""
+
+SEED = 42
+
+
+def _table(frame: pd.DataFrame) -> pd.DataFrame:
+    table = frame[[*NUMBERS]].astype(float)
+    for name in NAMES:
+        values = frame[name].fillna("none").astype(str)
+        common = values.value_counts().index[:MOST_NAMES]
+        table[name] = values.where(values.isin(common), "rare").astype("category")
+    for name in FLAGS:
+        table[name] = frame[name].astype(float)
+    return table
+
+
+def _say(name: str, phrase: str, holds: pd.Series, fake: pd.Series) -> Feature:
+    of_fake, of_real = float(holds[fake].mean()), float(holds[~fake].mean())
+    verb = "are" if phrase.startswith("are") else "do"
+    says = f"{100 * of_fake:.0f} % of fake pictures {phrase}; {100 * of_real:.0f} % of real ones {verb}"
+    return Feature(name, of_fake, of_real, says)
+
+
+def _best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
+    """The value above which the shares of the two classes differ the most (Youden 1950)."""
+    known = values.notna()
+    ordered = values[known].to_numpy().argsort(kind="stable")
+    sorted_values = values[known].to_numpy()[ordered]
+    is_fake = fake[known].to_numpy()[ordered]
+    last = np.flatnonzero(np.diff(sorted_values) > 0)
+    if not len(last):
+        return None
+    below_fake = np.cumsum(is_fake)[last] / max(fake.sum(), 1)
+    below_real = np.cumsum(~is_fake)[last] / max((~fake).sum(), 1)
+    return float(sorted_values[last[np.abs(below_fake - below_real).argmax()]])
+
+
+def _candidates(frame: pd.DataFrame, fake: pd.Series) -> list[Feature]:
+    found = [_say("shape", "are square", frame["width"] == frame["height"], fake)]
+    phrases = {
+        "width": "are more than {:.0f} pixels wide",
+        "height": "are more than {:.0f} pixels high",
+        "aspect_ratio": "have a width/height above {:.2f}",
+        "megapixels": "have more than {:.2f} megapixels",
+        "bytes_per_pixel": "have more than {:.3f} bytes per pixel",
+        "jpeg_quality": "have a JPEG quality above {:.0f}",
+    }
+    for name, phrase in phrases.items():
+        threshold = _best_threshold(frame[name], fake)
+        if threshold is not None:
+            found.append(_say(name, phrase.format(threshold), frame[name] > threshold, fake))
+    values = {
+        "format": "are {} files",
+        "extension": "end in {}",
+        "mode": "have the colour mode {}",
+        "jpeg_subsampling": "have the chroma subsampling {}",
+        "jpeg_tables": "have the JPEG quantisation tables {}",
+    }
+    for name, phrase in values.items():
+        for value in frame[name].dropna().value_counts().index[:MOST_NAMES]:
+            found.append(_say(name, phrase.format(value), frame[name] == value, fake))
+    for name, phrase in (
+        ("exif", "have EXIF data"),
+        ("icc", "have an ICC colour profile"),
+        ("software", "have a software entry"),
+    ):
+        found.append(_say(name, phrase, frame[name].astype(bool), fake))
+    return found
+
+
+def _strongest(frame: pd.DataFrame, fake: pd.Series) -> tuple[Feature, ...]:
+    best: dict[str, Feature] = {}
+    for feature in sorted(_candidates(frame, fake), key=lambda f: -abs(f.fake - f.real)):
+        if abs(feature.fake - feature.real) >= 0.005:
+            best.setdefault(feature.name, feature)
+    return tuple(best.values())
+
+
+def audit_shortcuts(frame: pd.DataFrame) -> Audit:
+    """Cross-validate a classifier that sees only what is around the pictures.
+
+    Args:
+        frame: a row a picture, with `label` ('fake' or 'real') and the facts of its header.
+    """
+    if len(frame) > MOST:
+        frame = frame.sample(MOST, random_state=SEED)
+    frame = frame.reset_index(drop=True)
+    fake = frame["label"] == "fake"
+    if min(fake.sum(), (~fake).sum()) < LEAST:
+        return Audit(None, None, None, len(frame), ())
+    model = HistGradientBoostingClassifier(
+        max_leaf_nodes=8,
+        min_samples_leaf=min(20, max(2, len(frame) // 20)),
+        categorical_features="from_dtype",
+        random_state=SEED,
+    )
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
+    scores = cross_val_predict(model, _table(frame), fake, cv=folds, method="predict_proba")[:, 1]
+    low, high = roc_auc_interval(fake.to_numpy(), scores)
+    auc = float(roc_auc_score(fake, scores))
+    return Audit(auc, low, high, len(frame), _strongest(frame, fake))

@@ -1,0 +1,97 @@
+"""What can be known of a picture without decoding it: size, format, compression, metadata."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fakedetect.images.reading import explain_fault, open_image
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Annex K of the JPEG standard (ITU-T T.81), the luminance table that encoders scale by quality.
+STANDARD_LUMINANCE = (
+    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+)  # fmt: skip
+SOFTWARE_TAG = 0x0131
+SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """A picture's header: sizes in pixels and bytes; the jpeg_ fields are None for other formats.
+
+    `jpeg_quality` is an estimate (1 to 100), `jpeg_tables` a short hash of the quantisation
+    tables, which names the encoder and its quality.
+    """
+
+    format: str
+    extension: str
+    mode: str
+    width: int
+    height: int
+    bytes: int
+    jpeg_quality: int | None
+    jpeg_subsampling: str | None
+    jpeg_tables: str | None
+    exif: bool
+    icc: bool
+    software: bool
+
+
+@cache
+def _table_sums() -> tuple[int, ...]:
+    """The sum of the standard table as libjpeg scales it, for the qualities 1 to 100."""
+    sums = []
+    for quality in range(1, 101):
+        scale = 5000 // quality if quality < 50 else 200 - 2 * quality
+        sums.append(sum(min(255, max(1, (v * scale + 50) // 100)) for v in STANDARD_LUMINANCE))
+    return tuple(sums)
+
+
+def estimate_quality(luminance: list[int]) -> int:
+    """The quality (1 to 100) whose standard table has the sum nearest to this one's."""
+    total = sum(luminance)
+    sums = _table_sums()
+    return min(range(100), key=lambda index: abs(sums[index] - total)) + 1
+
+
+def _has_software(image: "Image.Image") -> bool:
+    if any(key.lower() in ("software", "parameters", "prompt", "workflow") for key in image.info):
+        return True
+    # Without EXIF in the header, Pillow would decode a whole PNG to look for it at its end.
+    return "exif" in image.info and SOFTWARE_TAG in image.getexif()
+
+
+def read_facts(path: Path) -> PictureFacts | str:
+    """A picture's facts, or why it cannot be read. Never raises for a file's content."""
+    from PIL import JpegImagePlugin
+
+    try:
+        with open_image(path) as image:
+            quality = subsampling = tables = None
+            if isinstance(image, JpegImagePlugin.JpegImageFile):
+                quality = estimate_quality(image.quantization[0])
+                sampling = JpegImagePlugin.get_sampling(image)
+                subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
+                tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]
+            return PictureFacts(
+                image.format or "",
+                path.suffix.lower(),
+                image.mode,
+                *image.size,
+                path.stat().st_size,
+                quality,
+                subsampling,
+                tables,
+                any("exif" in str(key).lower() for key in image.info),
+                "icc_profile" in image.info,
+                _has_software(image),
+            )
+    except Exception as error:
+        return explain_fault(error, path)

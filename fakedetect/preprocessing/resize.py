@@ -1,0 +1,175 @@
+"""Option 2: 224 x 224 copies of the original pictures."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import atomic_write, write_text
+from fakedetect.core.pool import map_images
+from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.core.shards import count_workers, parse_shard
+from fakedetect.dataset.bad_list import read_bad_images
+from fakedetect.dataset.folders import existing_folders
+from fakedetect.images.copies import (
+    ALIGNED_QUALITY,
+    MARKS,
+    PLAIN,
+    Kind,
+    encode,
+    open_for_copy,
+    present_marks,
+    shrink,
+)
+from fakedetect.images.listing import list_images
+from fakedetect.images.reading import explain_fault, open_image
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture to copy, and where its copy goes."""
+
+    source: Path
+    copy: Path
+    kind: Kind = PLAIN
+
+
+def output_folder(settings: Settings, name: str) -> Path:
+    """Where the copies of an original folder ('train-real', …) go."""
+    part, label = name.split("-")
+    folder = settings.resized[part]
+    older = folder / f"resized_{label}"
+    return older if older.is_dir() and not (folder / label).is_dir() else folder / label
+
+
+def is_done(job: Job) -> bool:
+    """Whether the copy is there and its source has not changed since: a copy carries its time."""
+    try:
+        copy, source = job.copy.stat(), job.source.stat()
+    except OSError:
+        return False
+    apart = abs(copy.st_mtime_ns - source.st_mtime_ns)
+    # FAT keeps times to two seconds, exFAT to ten milliseconds.
+    coarse = copy.st_mtime_ns % 2_000_000_000 == 0
+    return copy.st_size > 0 and (apart < 10_000_000 or (coarse and apart < 2_000_000_000))
+
+
+def resize_image(job: Job) -> str | None:
+    """Write one copy; returns why the picture cannot be used, or None.
+
+    Raises:
+        UserError: the copy cannot be written.
+    """
+    from PIL import Image
+
+    try:
+        with open_image(job.source) as opened:
+            image = shrink(open_for_copy(opened, job.kind), job.kind)
+        Image.init()
+        file_format = Image.registered_extensions()[job.copy.suffix.lower()]
+        source = job.source.stat()
+    except Exception as error:
+        return explain_fault(error, job.source)
+    with atomic_write(job.copy, durable=False) as file:
+        encode(image, file, file_format, job.kind)
+    os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
+    return None
+
+
+def _plain_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
+    return [Job(path, target / path.relative_to(source), kind) for path in paths]
+
+
+def _aligned_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
+    """All copies end in .jpg; where that makes two the same, they keep their whole names before it."""
+    wanted = [target / path.relative_to(source).with_suffix(".jpg") for path in paths]
+    counts = Counter(str(copy).lower() for copy in wanted)
+    return [
+        Job(path, copy if counts[str(copy).lower()] == 1 else copy.with_name(f"{path.name}.jpg"), kind)
+        for path, copy in zip(paths, wanted, strict=True)
+    ]
+
+
+def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared: bool) -> list[Job]:
+    """The jobs of a folder. Copies of another kind make place first.
+
+    Otherwise a picture would have two copies, or an old one would count as done.
+
+    Raises:
+        UserError: they cannot; or the folder is `shared` with other shards, which may be writing.
+    """
+    plain, aligned = (make(paths, source, target, kind) for make in (_plain_jobs, _aligned_jobs))
+    jobs = aligned if kind.aligned else plain
+    if not kind.marks and not target.is_dir():
+        return jobs
+    try:
+        if present_marks(target) != kind.marks:
+            if shared and target.is_dir() and list_images(target) and present_marks(target) != kind.marks:
+                raise UserError(
+                    f"{target} holds copies of another kind. Remove that folder before the shards start."
+                )
+            for job in () if shared else (*plain, *aligned):
+                job.copy.unlink(missing_ok=True)
+            for mark in MARKS:
+                if mark in kind.marks:
+                    write_text(target / mark, "")
+                else:
+                    (target / mark).unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"Cannot replace the copies in {target}: {error.strerror}.") from None
+    return jobs
+
+
+def resize(
+    settings: Settings,
+    console: Console,
+    folders: Sequence[str] = FOLDERS,
+    align: bool = False,
+    fast: bool = False,
+    shard: str | None = None,
+) -> Outcome:
+    """Copy the pictures of the asked-for original folders; those already done are passed over.
+
+    Args:
+        folders: any of FOLDERS.
+        align: every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
+            the classes can then not be told apart by their files.
+        fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
+        shard: 'k/n' to copy a share only.
+    """
+    share = parse_shard(shard)
+    folders = folders or FOLDERS
+    existing = existing_folders(settings, folders, console)
+    listed = read_bad_images(settings)
+    kind = Kind(align, fast)
+    lines = []
+    for name in existing:
+        source, target = settings.original[name], output_folder(settings, name)
+        if source == target or source in target.parents or target in source.parents:
+            raise UserError(
+                f"The copies of {source} would go to {target}. "
+                f"Give originals and copies separate folders in {settings.file}."
+            )
+        paths = list_images(source)
+        good = [path for path in paths if path not in listed]
+        jobs = share.share(_plan(good, source, target, kind, share.count > 1))
+        to_do = [job for job in jobs if not is_done(job)]
+        results = map_images(resize_image, to_do, count_workers(settings.training.workers))
+        failed = 0
+        for job, reason in console.track(results, len(to_do), name):
+            if reason is not None:
+                console.warn(f"left out: {job.source}: {reason}")
+                failed += 1
+        line = f"{name}{f' (shard {share})' if shard else ''}: "
+        line += f"{plural(len(to_do) - failed, 'picture')} resized into {target}"
+        if align:
+            line += f" (aligned: JPEG, quality {ALIGNED_QUALITY})"
+        if skipped := len(jobs) - len(to_do):
+            line += f", {skipped:,} already done"
+        if bad := len(paths) - len(good) + failed:
+            line += f", {bad:,} bad left out"
+        lines.append(line)
+    return Outcome("\n".join(lines), 0 if len(existing) == len(set(folders)) else 1)

@@ -1,0 +1,209 @@
+"""The sections of a report, each from the files that an option has written."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_curve
+
+from fakedetect.core.console import plural
+from fakedetect.core.recipes import CLASSES
+from fakedetect.dataset.shortcuts import Audit, Feature, describe_audit
+from fakedetect.reporting.charts import SHARES, Axis, Line, draw_chart
+from fakedetect.reporting.page import (
+    charts,
+    heading,
+    paragraph,
+    preformatted,
+    section,
+    table,
+    tiles,
+    with_interval,
+)
+from fakedetect.testing.measures import NAMES
+from fakedetect.testing.sources import auc_of, tell_gap
+from fakedetect.training.log import Epoch
+
+
+def summarise(results: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+    """The figures that matter most, and the warning that goes with them."""
+    shown = {"Right": (f"{results['accuracy']:.2%}", f"of {results['count']:,} test pictures")}
+    if results.get("roc_auc") is not None:
+        shown["ROC AUC"] = (f"{results['roc_auc']:.3f}", "own test dataset; 0.5 is chance")
+    matrix = results["confusion_matrix"]
+    shown["Fakes taken for real"] = (f"{matrix[0][1]:,}", f"of {sum(matrix[0]):,}, the worse mistake")
+    shown["Reals taken for fake"] = (f"{matrix[1][0]:,}", f"of {sum(matrix[1]):,}")
+    own = auc_of(evaluation.get("test"))
+    gaps = []
+    for name, entry in evaluation.get("foreign", {}).items():
+        if (other := auc_of(entry)) is not None:
+            shown[f"ROC AUC on {name}"] = (f"{other:.3f}", "pictures from elsewhere")
+        gaps += tell_gap(own, other, f"on {name}")
+    text = " ".join(gaps)
+    if not gaps:
+        text = (
+            "All of this was measured on pictures like the training ones. What it says of pictures from "
+            "elsewhere is not known: python menu.py evaluate --data FOLDER measures it."
+        )
+    fine = bool(gaps) and "Warning" not in text
+    return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
+
+
+def data_section(
+    facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: Mapping[str, Any] | None
+) -> str:
+    """The data set: how many pictures, from where, and whether the classes give themselves away."""
+    data, split = facts.get("data", {}), facts.get("split", {})
+    parts = []
+    if data:
+        parts.append(
+            paragraph(
+                f"{data['count']:,} training pictures ({data['fake']:,} fake, {data['real']:,} real), "
+                f"{split.get('validation', 0):,} of them for validation; "
+                f"{data.get('left_out', 0):,} bad ones left out. Folder: {data['folder']}"
+            )
+        )
+    if summary is not None:
+        names = ["part", "label", "source", "count", "width_mean", "height_mean", "formats"]
+        rows = [
+            [f"{v:.0f}" if isinstance(v, float) else v for v in row]
+            for row in summary[names].fillna("").itertuples(index=False)
+        ]
+        headings = ["folder", "class", "source", "pictures", "mean width", "mean height", "formats"]
+        parts.append(table(headings, rows))
+    if audit:
+        known = {field.name for field in fields(Audit)}
+        values = {key: value for key, value in audit.items() if key in known}
+        features = tuple(Feature(**feature) for feature in values.pop("features"))
+        text, warning = describe_audit(Audit(**values, features=features), audit["on"])
+        title, *lines = text.splitlines()
+        parts.append(paragraph(title, "warning" if warning else ""))
+        parts.append(preformatted("\n".join(line.strip() for line in lines)) if lines else "")
+    else:
+        parts.append(paragraph("Not audited for shortcuts yet: python menu.py explore", "soft"))
+    return section("Data set", *parts)
+
+
+def training_section(facts: Mapping[str, Any], epochs: Sequence[Epoch]) -> str:
+    """The recipe and the learning curves."""
+    recipe = facts.get("recipe", {})
+    rows = [
+        (name.replace("_", " "), str(value))
+        for name, value in {
+            "architecture": f"{recipe.get('architecture', '?')} ({recipe.get('library', '?')})",
+            "recipe": recipe.get("recipe", "reference"),
+            "parameters": f"{facts['parameters']:,}" if "parameters" in facts else None,
+            "pretrained": facts.get("pretrained"),
+            "optimizer": recipe.get("optimizer"),
+            "learning_rate": recipe.get("learning_rate"),
+            "weight_decay": recipe.get("weight_decay"),
+            "batch_size": recipe.get("batch_size"),
+            "seed": facts.get("seed"),
+            "precision": facts.get("precision"),
+            "device": facts.get("device"),
+            "finished": facts.get("finished"),
+        }.items()
+        if value is not None
+    ]
+    parts = [table(("recipe", "value"), rows) if recipe else ""]
+    if epochs:
+        numbers = [float(epoch.epoch) for epoch in epochs]
+        x = Axis("Epoch", 1, max(2.0, numbers[-1]))
+        if len(numbers) <= 12:
+            numbers = [float(place) for place in range(len(numbers))]
+            x = Axis("Epoch", 0, max(1, len(numbers) - 1), [str(epoch.epoch) for epoch in epochs])
+        losses = [[epoch.train_loss for epoch in epochs], [epoch.val_loss for epoch in epochs]]
+        y = Axis("Loss", 0, max(map(max, losses)) * 1.05)
+        lines = [
+            Line(name, list(zip(numbers, values, strict=True)), colour)
+            for name, values, colour in zip(("training", "validation"), losses, (0, 1), strict=True)
+        ]
+        accuracy = list(zip(numbers, (epoch.val_accuracy for epoch in epochs), strict=True))
+        parts.append(
+            charts(
+                draw_chart("Training vs. Validation Loss", lines, x, y),
+                draw_chart("Validation accuracy", [Line("validation", accuracy, 1)], x, SHARES),
+            )
+        )
+        best = min(epochs, key=lambda epoch: epoch.val_loss)
+        parts.append(
+            paragraph(
+                f"{plural(len(epochs), 'epoch')}, {sum(epoch.seconds for epoch in epochs):,.0f} s; the "
+                f"best one is {best.epoch}, with a validation loss of {best.val_loss:.4f}.",
+                "soft",
+            )
+        )
+    return section("Recipe and learning curves", *parts)
+
+
+def results_section(
+    results: Mapping[str, Any], predictions: pd.DataFrame, evaluation: Mapping[str, Any]
+) -> str:
+    """Measures with intervals, confusion matrix, ROC curve."""
+    parts = []
+    test = evaluation.get("test")
+    if test:
+        rows = [(said, with_interval(test["measures"][name])) for name, said in NAMES.items()]
+        parts.append(table(("measure", "value (95 % interval)"), rows))
+    else:
+        parts.append(paragraph("Not evaluated with intervals yet: python menu.py evaluate", "soft"))
+    matrix = results["confusion_matrix"]
+    rows = [
+        (
+            f"is {name}",
+            *row,
+            *(f"{results['classes'][name][key]:.3f}" for key in ("precision", "recall", "f1")),
+        )
+        for name, row in zip(CLASSES, matrix, strict=True)
+    ]
+    headings = ["", *(f"taken for {name}" for name in CLASSES), "precision", "recall", "F1"]
+    parts += [heading("Confusion matrix"), table(headings, rows)]
+    fake = predictions["label"] == "fake"
+    if 0 < fake.sum() < len(fake):
+        false_rate, true_rate, _ = roc_curve(fake, predictions["p_fake"])
+        # A curve of thousands of steps looks the same with a few hundred.
+        kept = np.unique(np.linspace(0, len(false_rate) - 1, 300).astype(int))
+        curve = list(zip(false_rate[kept].tolist(), true_rate[kept].tolist(), strict=True))
+        lines = [
+            Line(f"test (AUC {results['roc_auc']:.3f})", curve, 0, marks=False),
+            Line("chance", [(0, 0), (1, 1)], 3, marks=False, dashed=True),
+        ]
+        chart = draw_chart(
+            "ROC curve: fakes found, by false alarms", lines, Axis("Reals called fake", 0, 1), SHARES
+        )
+        parts.append(charts(chart))
+    return section("Results on the test dataset", *parts)
+
+
+def repeat_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any], model: str, paths: str) -> str:
+    """Versions, and the commands that give this report again."""
+    start = f"python menu.py --paths {shlex.quote(paths)} --model {shlex.quote(model)}"
+    kind = facts.get("data", {}).get("kind", {})
+    marks = "".join(
+        f" {flag}"
+        for flag, wanted in (("--align", kind.get("aligned")), ("--fast", kind.get("fast")))
+        if wanted
+    )
+    recipe = facts.get("recipe", {}).get("recipe", "reference")
+    lines = [f"{start} scan", f"{start} resize{marks}"]
+    lines.append(f"{start} train{'' if recipe == 'reference' else f' --recipe {recipe}'}")
+    lines.append(f"{start} test")
+    if fitted := facts.get("calibration"):
+        lines.append(
+            f"{start} fit-thresholds --max-false-alarms {fitted['max_false_alarms']:g} "
+            f"--max-missed {fitted['max_missed']:g}"
+        )
+    if evaluation.get("test"):
+        lines.append(f"{start} evaluate")
+    lines += [
+        f"{start} evaluate --data {shlex.quote(entry['folder'])}"
+        for entry in evaluation.get("foreign", {}).values()
+    ]
+    lines += [f"{start} evaluate --leave-out {shlex.quote(s)}" for s in evaluation.get("left_out", {})]
+    lines.append(f"{start} report")
+    versions = facts.get("versions", {})
+    rows = [(name, f"version {version}") for name, version in versions.items()]
+    return section("To repeat it", preformatted("\n".join(lines)), table(("made with", ""), rows))

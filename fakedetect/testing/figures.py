@@ -1,0 +1,114 @@
+"""The figures of a test: confusion matrices, ROC curves, robustness, reliability."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fakedetect.images.sheets import panels, save_figure
+
+
+def _plot_confusion(axes: Any, matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> None:
+    axes.imshow(matrix, cmap="Blues", vmin=0)
+    highest = max(max(row) for row in matrix)
+    for row, values in enumerate(matrix):
+        for column, value in enumerate(values):
+            share = value / (sum(values) or 1)
+            axes.text(
+                column,
+                row,
+                f"{value:,}\n{share:.1%}",
+                ha="center",
+                va="center",
+                color="white" if value > highest / 2 else "black",
+            )
+    ticks = range(len(names))
+    axes.set_xticks(ticks, names)
+    axes.set_yticks(ticks, names)
+    axes.set(xlabel="Predicted", ylabel="True", title=title)
+
+
+def draw_confusion_matrix(
+    matrix: Sequence[Sequence[int]], names: Sequence[str], title: str, path: Path
+) -> None:
+    """A confusion matrix (rows: what the pictures are; columns: what they were taken for)."""
+    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    _plot_confusion(figure.subplots(), matrix, names, title)
+    save_figure(figure, path)
+
+
+def draw_confusion_matrices(
+    matrices: Mapping[str, Sequence[Sequence[int]]], names: Sequence[str], path: Path
+) -> None:
+    """Confusion matrices side by side, one a model."""
+    figure, axes_list = panels(len(matrices))
+    for axes, (name, matrix) in zip(axes_list, matrices.items(), strict=True):
+        _plot_confusion(axes, matrix, names, name)
+    save_figure(figure, path)
+
+
+def draw_roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, path: Path) -> None:
+    """ROC curves together: for each label the false and the true positive rates."""
+    figure = Figure(figsize=(6.5, 6), layout="constrained")
+    axes = figure.subplots()
+    for label, (false_rate, true_rate) in curves.items():
+        axes.plot(false_rate, true_rate, label=label)
+    axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="chance")
+    axes.set(
+        xlabel="Real pictures called fake", ylabel="Fake pictures called fake", title=title, aspect="equal"
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    save_figure(figure, path)
+
+
+def draw_robustness(
+    points: Sequence[Mapping[str, Any]], clean: Mapping[str, float], title: str, path: Path
+) -> None:
+    """Robustness curves, a panel for each kind of degradation: ROC AUC with its interval, accuracy."""
+    kinds = dict.fromkeys(point["kind"] for point in points)
+    figure, axes_list = panels(len(kinds))
+    figure.suptitle(f"{title}: both classes degraded alike")
+    for axes, kind in zip(axes_list, kinds, strict=True):
+        of_kind = [{**clean, "says": "as it is"}, *(p for p in points if p["kind"] == kind)]
+        places = range(len(of_kind))
+        auc = [point["roc_auc"] for point in of_kind]
+        axes.plot(places, auc, marker="o", color="tab:purple", label="ROC AUC (95 %)")
+        low, high = ([point[end] for point in of_kind] for end in ("low", "high"))
+        axes.fill_between(places, low, high, color="tab:purple", alpha=0.15)
+        accuracy = [point["accuracy"] for point in of_kind]
+        axes.plot(places, accuracy, marker="s", color="tab:orange", label="share right")
+        axes.axhline(0.5, color="grey", linestyle=":")
+        axes.set_xticks(places, [textwrap.fill(point["says"], 10) for point in of_kind], fontsize=8)
+        axes.set(ylim=(min(0.4, *low), 1.01), title=kind)
+        axes.grid(alpha=0.3)
+    axes_list[0].legend(loc="lower left")
+    save_figure(figure, path)
+
+
+def draw_reliability(
+    curves: Mapping[str, Sequence[tuple[float, float, int]]], title: str, path: Path
+) -> None:
+    """Reliability diagrams: in each bin of p(fake) the share of fakes, beside the number of pictures.
+
+    Args:
+        curves: for each label, (mean p_fake, share of fakes, count) of the bins that are not empty.
+    """
+    figure, axes_list = panels(len(curves))
+    figure.suptitle(f"{title}: does a probability mean what it says?")
+    for axes, (label, bins) in zip(axes_list, curves.items(), strict=True):
+        said, found, counts = zip(*bins, strict=True)
+        axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="perfect")
+        area = [12 + 300 * count / sum(counts) for count in counts]
+        axes.plot(said, found, color="tab:purple")
+        axes.scatter(said, found, s=area, color="tab:purple", label="pictures (area: how many)")
+        axes.set(
+            xlabel="p(fake) that is said", ylabel="Share that is fake", title=label,
+            xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
+        )  # fmt: skip
+        axes.grid(alpha=0.3)
+        axes.legend(loc="upper left", fontsize="small")
+    save_figure(figure, path)

@@ -1,0 +1,164 @@
+"""The figures of merit of a detector, each with its 95 % bootstrap interval."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fakedetect.core.intervals import REPEATS, interval
+from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration
+
+BINS = 15
+FALSE_ALARMS = (0.05, 0.01)
+NAMES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "recall_fake": "fakes found",
+    "recall_real": "reals found",
+    "roc_auc": "ROC AUC",
+    "average_precision": "average precision",
+    "tpr_at_5": "fakes found at 5 % false alarms",
+    "tpr_at_1": "fakes found at 1 % false alarms",
+    "ece": "expected calibration error",
+}
+"""What is measured: the keys of the results and how they are said."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A figure and its 95 % interval; all None where one class is missing and it needs both."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "-"
+        if self.low is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+
+
+def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
+    """Expected calibration error (Naeini et al. 2015) of p_fake (N,) over BINS bins of equal width."""
+    weights = np.ones(len(p_fake))
+    return float(_calibration_error(_bins(p_fake), p_fake, weights, weights * is_fake))
+
+
+def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> list[tuple[float, float, int]]:
+    """For each bin that is not empty: mean p_fake, share of fakes, count."""
+    bins = _bins(p_fake)
+    found = []
+    for number in range(BINS):
+        inside = bins == number
+        if inside.any():
+            found.append((float(p_fake[inside].mean()), float(is_fake[inside].mean()), int(inside.sum())))
+    return found
+
+
+def _bins(p_fake: np.ndarray) -> np.ndarray:
+    return np.minimum((p_fake * BINS).astype(int), BINS - 1)
+
+
+def _calibration_error(
+    bins: np.ndarray, p_fake: np.ndarray, weights: np.ndarray, fake_weights: np.ndarray
+) -> float:
+    said = np.bincount(bins, weights * p_fake, BINS)
+    found = np.bincount(bins, fake_weights, BINS)
+    return float(np.abs(said - found).sum() / weights.sum())
+
+
+class _Levels:
+    """The distinct scores from high to low, and how many pictures of each class have them."""
+
+    def __init__(self, scores: np.ndarray, p_fake: np.ndarray, is_fake: np.ndarray):
+        order, places = np.unique(-scores, return_inverse=True)
+        size = len(order)
+        self.fake = np.bincount(places, is_fake, size)
+        self.real = np.bincount(places, ~is_fake, size)
+        first = np.zeros(size, int)
+        first[places] = np.arange(len(scores))
+        self.p_fake = p_fake[first]
+        self.called_fake = -order >= 0
+        self.bins = _bins(self.p_fake)
+
+    def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Both classes resampled, each on its own."""
+        drawn = []
+        for counts in (self.fake, self.real):
+            total = int(counts.sum())
+            drawn.append(random.multinomial(total, counts / total) if total else counts)
+        return drawn[0], drawn[1]
+
+    def measure(self, fake: np.ndarray, real: np.ndarray) -> dict[str, float | None]:
+        """The figures for so many fakes and reals at each score."""
+        fakes, reals = fake.sum(), real.sum()
+        hits, rejections = fake[self.called_fake].sum(), real[~self.called_fake].sum()
+        found: dict[str, float | None] = dict.fromkeys(NAMES)
+        found["accuracy"] = (hits + rejections) / (fakes + reals)
+        found["recall_fake"] = hits / fakes if fakes else None
+        found["recall_real"] = rejections / reals if reals else None
+        found["ece"] = _calibration_error(self.bins, self.p_fake, fake + real, fake)
+        if not (fakes and reals):
+            return found
+        found["balanced_accuracy"] = (hits / fakes + rejections / reals) / 2
+        alarms, caught = np.cumsum(real), np.cumsum(fake)
+        found["roc_auc"] = (real * (caught - fake / 2)).sum() / (fakes * reals)
+        found["average_precision"] = (fake * caught / np.maximum(alarms + caught, 1)).sum() / fakes
+        for most, name in zip(FALSE_ALARMS, ("tpr_at_5", "tpr_at_1"), strict=True):
+            last = np.searchsorted(alarms, most * reals + 1e-9, side="right")
+            found[name] = caught[last - 1] / fakes if last else 0.0
+        return found
+
+
+def measure(
+    margins: np.ndarray, p_fake: np.ndarray, is_fake: np.ndarray, seed: int = 0
+) -> dict[str, Measure]:
+    """All figures of NAMES with their 95 % percentile bootstrap intervals (Efron 1979).
+
+    Args:
+        margins: (N,) logit of fake minus logit of real; from 0 on, a picture is called fake.
+        p_fake: (N,) the probabilities that are said, a rising function of the margins.
+        is_fake: (N,) bool. Figures that need both classes are None without them.
+    """
+    levels = _Levels(margins, p_fake, is_fake)
+    random = np.random.default_rng(seed)
+    exact = levels.measure(levels.fake, levels.real)
+    repeats = [levels.measure(*levels.draw(random)) for _ in range(REPEATS)]
+    found = {}
+    for name, value in exact.items():
+        if value is None:
+            found[name] = Measure(None)
+        else:
+            drawn = np.array([repeat[name] for repeat in repeats], float)
+            found[name] = Measure(float(value), *interval(drawn))
+    return found
+
+
+def to_json(measures: dict[str, Measure]) -> dict[str, Any]:
+    """Measures as they stand in evaluation.json."""
+    return {name: {"value": m.value, "low": m.low, "high": m.high} for name, m in measures.items()}
+
+
+def measure_verdicts(
+    calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray
+) -> dict[str, float]:
+    """What the three verdicts come to on pictures whose class is known.
+
+    Args:
+        margins: (N,) logit of fake minus logit of real.
+        is_fake: (N,) bool, both values present.
+    """
+    p_fake = calibration.probability(margins)
+    verdicts = np.array([calibration.verdict(p) for p in p_fake])
+    sure = verdicts != UNSURE
+    right = np.where(is_fake, verdicts == FAKE, verdicts == REAL)
+    return {
+        "real_called_fake": float((verdicts[~is_fake] == FAKE).mean()),
+        "fake_called_real": float((verdicts[is_fake] == REAL).mean()),
+        "unsure": float((~sure).mean()),
+        "accuracy": float(((margins >= 0) == is_fake).mean()),
+        "accuracy_of_sure": float(right[sure].mean()) if sure.any() else 0.0,
+        "ece_calibrated": calibration_error(p_fake, is_fake),
+    }

@@ -1,0 +1,155 @@
+"""Options 3.2 and 3.3: predictions on a whole data set, the report, the confusion matrix."""
+
+import csv
+import io
+import itertools
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from sklearn import metrics
+
+from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import write_json, write_text
+from fakedetect.core.model_folder import model_hash
+from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
+from fakedetect.core.shards import count_workers
+from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.samples import Sample, load_dataset
+from fakedetect.models.building import load_checkpoint
+from fakedetect.models.detector import refuse_nan
+from fakedetect.models.devices import choose_precision, predict_batches, softmax_fake, to_device
+from fakedetect.models.processes import Group, join_group
+from fakedetect.testing.figures import draw_confusion_matrix
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Samples with p_fake (N,), labels (N,) and predicted (N,) of 0 fake, 1 real; `bad` unread."""
+
+    samples: tuple[Sample, ...]
+    p_fake: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    bad: tuple[Sample, ...]
+    left_out: int
+    parameters: int
+    images_per_second: float
+
+
+def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
+    """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
+    dataset = load_dataset(settings, part)
+    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
+    dtype = choose_precision(settings.training.precision, model)
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    workers = count_workers(settings.training.workers)
+    decoded = decode_all(dataset.folder, [sample.path for sample in dataset.samples], console, workers)
+    group.wait()
+    start = time.monotonic()
+    own = group.share(dataset.samples)
+    found: list[tuple[Sample, np.ndarray]] = []
+    bad: list[Sample] = []
+    for batch, logits in predict_batches(settings, console, model, dtype, own, part, decoded):
+        found += zip(batch.samples, logits.numpy(), strict=True)
+        bad += batch.bad
+    places = {sample.path: place for place, sample in enumerate(dataset.samples)}
+    everything = sorted(itertools.chain(*group.gather(found)), key=lambda pair: places[pair[0].path])
+    all_bad = sorted(itertools.chain(*group.gather(bad)), key=lambda sample: places[sample.path])
+    if not everything:
+        raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
+    all_logits = torch.from_numpy(np.stack([logits for _, logits in everything]))
+    refuse_nan(all_logits.numpy(), settings)
+    return Predictions(
+        tuple(sample for sample, _ in everything),
+        softmax_fake(all_logits),
+        np.array([sample.label for sample, _ in everything]),
+        all_logits.argmax(1).numpy(),
+        tuple(all_bad),
+        dataset.left_out,
+        parameters,
+        len(everything) / (time.monotonic() - start),
+    )
+
+
+def _summarise(settings: Settings, part: str, found: Predictions) -> dict:
+    matrix = metrics.confusion_matrix(found.labels, found.predicted, labels=(0, 1))
+    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+        found.labels, found.predicted, labels=(0, 1), zero_division=0
+    )
+    both = len(set(found.labels.tolist())) == 2
+    is_fake = found.labels == 0
+    return {
+        "model": settings.model,
+        "checkpoint": model_hash(settings),
+        "on": part,
+        "folder": str(settings.resized[part]),
+        "count": len(found.samples),
+        "left_out": found.left_out + len(found.bad),
+        "accuracy": float((found.labels == found.predicted).mean()),
+        "classes": {
+            name: {
+                "precision": float(precision[number]),
+                "recall": float(recall[number]),
+                "f1": float(f1[number]),
+                "support": int(support[number]),
+            }
+            for number, name in enumerate(CLASSES)
+        },
+        "confusion_matrix": matrix.tolist(),
+        "roc_auc": float(metrics.roc_auc_score(is_fake, found.p_fake)) if both else None,
+        "average_precision": (
+            float(metrics.average_precision_score(is_fake, found.p_fake)) if both else None
+        ),
+        "parameters": found.parameters,
+        "images_per_second": round(found.images_per_second, 2),
+    }
+
+
+def _write_predictions(settings: Settings, part: str, found: Predictions) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(("path", "source", "label", "predicted", "p_fake"))
+    for sample, predicted, p_fake in zip(found.samples, found.predicted, found.p_fake, strict=True):
+        writer.writerow(
+            (sample.path, sample.source, CLASSES[sample.label], CLASSES[predicted], f"{p_fake:.8f}")
+        )
+    write_text(settings.model_folder / f"{part}_predictions.csv", table.getvalue())
+
+
+def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
+    """Predict a whole data set, print the reference's report and write the results."""
+    with join_group() as group:
+        found = predict(settings, console, on, group)
+    if not group.first:
+        return Outcome("")
+    summary = _summarise(settings, on, found)
+    folder = settings.model_folder
+    _write_predictions(settings, on, found)
+    write_json(folder / f"{on}_results.json", summary)
+    figure = folder / f"confusion_matrix_{on}.png"
+    matrix = summary["confusion_matrix"]
+    draw_confusion_matrix(matrix, CLASSES, f"{settings.model} on the {on} dataset", figure)
+    report = metrics.classification_report(
+        found.labels, found.predicted, labels=(0, 1), target_names=CLASSES, zero_division=0
+    )
+    lines = [
+        f"{settings.model} on the {on} dataset: {plural(len(found.samples), 'image')}"
+        + (f", {summary['left_out']:,} bad left out" if summary["left_out"] else ""),
+        f"Accuracy: {100 * summary['accuracy']:.2f} %",
+        "",
+        "Classification report:",
+        report,
+        "Confusion matrix (rows: true, columns: predicted):",
+        f"{'':>8}{CLASSES[0]:>8}{CLASSES[1]:>8}",
+        *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
+        f"{plural(matrix[0][1], 'fake')} taken for real, {matrix[1][0]:,} real taken for fake",
+    ]
+    if found.bad:
+        lines.append(f"{plural(len(found.bad), 'picture')} could not be read:")
+        lines += [f"  {sample.path}" for sample in found.bad]
+    lines.append(f"Results: {folder / f'{on}_results.json'} and {figure.name}")
+    return Outcome("\n".join(lines), 1 if found.bad else 0)

@@ -1,0 +1,173 @@
+"""One pass over the training pictures, and one over the validation pictures."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel
+
+from fakedetect.core.console import Console
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import ROBUST, SIZE, Recipe
+from fakedetect.core.settings import Settings
+from fakedetect.core.shards import count_workers
+from fakedetect.dataset.batches import cut_batches, load_batches
+from fakedetect.dataset.decoded import DecodedPictures
+from fakedetect.dataset.samples import Sample
+from fakedetect.models.devices import Normaliser, forward, predict_batches
+from fakedetect.models.processes import Group
+from fakedetect.training.augmentation import degrade_with
+
+WARM_UP = 0.1
+
+STEPS_BETWEEN_LOOKS = 50
+EPOCHS_A_SEED = 100_003
+"""Keeps the random numbers of one seed's epochs apart from those of the next seed's."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What stays the same from epoch to epoch.
+
+    `network` is the model as the processes share it, `whole_batches` takes batches of full size;
+    `average` is there in the robust recipe only.
+    """
+
+    settings: Settings
+    console: Console
+    group: Group
+    model: nn.Module
+    network: nn.Module
+    whole_batches: Callable[[torch.Tensor], torch.Tensor]
+    optimizer: torch.optim.Optimizer
+    dtype: torch.dtype
+    train_samples: list[Sample]
+    val_samples: list[Sample]
+    decoded: DecodedPictures | None
+    average: AveragedModel | None = None
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and saved: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.module
+
+
+def tell_divergence(settings: Settings, epoch: int) -> UserError:
+    return UserError(
+        f"The loss became infinite or no number in epoch {epoch}; the best epoch so far is kept. Lower "
+        f'learning_rate in {settings.file}, or set precision = "fp32".'
+    )
+
+
+def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
+    """One pass over the samples in random order; returns the mean loss and the unreadable files.
+
+    Order and flips depend on the seed and the epoch alone, so that several processes draw the same
+    and each takes its share of every batch.
+    """
+    settings, group = run.settings, run.group
+    device = next(run.model.parameters()).device
+    normalise = Normaliser(settings.recipe, device)
+    robust = settings.recipe.recipe == ROBUST
+    seed = settings.training.seed * EPOCHS_A_SEED + epoch
+    random = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(run.train_samples), generator=random).tolist()
+    flips = torch.rand(len(order), generator=random) < 0.5
+    chunks = cut_batches([run.train_samples[index] for index in order], settings.recipe.batch_size)
+    batches = load_batches(
+        [group.share(chunk) for chunk in chunks],
+        count_workers(settings.training.workers),
+        run.decoded,
+        pin=device.type == "cuda",
+        change=degrade_with(seed) if robust else None,
+    )
+    run.model.train()
+    total = torch.zeros((), device=device)
+    count, steps, bad = 0, 0, set()
+    own = sum(len(group.share(chunk)) for chunk in chunks)
+    tracked = run.console.track(batches, own, label, batch=True)
+    flips_by_batch = flips.split(settings.recipe.batch_size)
+    for number, (batch, flipped) in enumerate(zip(tracked, flips_by_batch, strict=True)):
+        if robust:
+            # The first epoch was the head's.
+            step = len(chunks) * (epoch - 2) + number
+            all_steps = len(chunks) * (settings.training.max_epochs - 1)
+            set_rate(run.optimizer, settings.recipe.learning_rate * rate_factor(step, all_steps))
+        bad.update(sample.path for sample in batch.bad)
+        if group.size == 1 and not batch.samples:
+            continue
+        size = group.reduce(torch.tensor(float(len(batch.samples)), device=device)).clamp_min(1)
+        run.optimizer.zero_grad(set_to_none=True)
+        if batch.samples:
+            images = batch.images.to(device, non_blocking=True)
+            mirror = group.share(flipped)[list(batch.places)].to(device, non_blocking=True)
+            images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(3), images)
+            labels = batch.labels.to(device, non_blocking=True)
+            # A compiled model would be compiled again for the last, smaller batch.
+            whole = len(images) == len(group.share(chunks[0]))
+            network = run.whole_batches if whole else run.network
+            logits = forward(network, normalise(images), run.dtype)
+            loss = functional.cross_entropy(logits, labels, reduction="sum")
+            total += loss.detach()
+            steps += 1
+            # Asking a GPU for a figure makes it wait.
+            if (device.type == "cpu" or steps % STEPS_BETWEEN_LOOKS == 0) and not total.isfinite():
+                raise tell_divergence(settings, epoch)
+        else:
+            # All processes have to take part in a step; this one has no picture left to give.
+            empty = torch.zeros(1, 3, SIZE, SIZE, device=device)
+            loss = 0 * forward(run.network, empty, run.dtype).sum()
+        # The processes' gradients are averaged; the batch's mean is over its pictures.
+        (loss * group.size / size).backward()
+        run.optimizer.step()
+        if run.average is not None:
+            run.average.update_parameters(run.model)
+        count += len(batch.samples)
+    all_loss, all_count = group.total(total.item(), count)
+    return all_loss / max(all_count, 1), set().union(*group.gather(bad))
+
+
+def validate(run: Run, label: str) -> tuple[float, float, set[Path]]:
+    """Mean loss and accuracy on the validation samples, and the unreadable files."""
+    loss, right, count, bad = 0.0, 0, 0, set()
+    own = run.group.share(run.val_samples)
+    for batch, logits in predict_batches(
+        run.settings, run.console, run.judged, run.dtype, own, label, run.decoded
+    ):
+        bad.update(sample.path for sample in batch.bad)
+        if batch.samples:
+            loss += functional.cross_entropy(logits, batch.labels, reduction="sum").item()
+            right += int((logits.argmax(1) == batch.labels).sum())
+            count += len(batch.samples)
+    loss, right, count = run.group.total(loss, right, count)
+    if not count:
+        raise UserError("None of the validation pictures can be read. Scan and resize again.")
+    return loss / count, right / count, set().union(*run.group.gather(bad))
+
+
+def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all layers, each step in one kernel where the device has it."""
+    return getattr(torch.optim, recipe.optimizer)(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        fused=next(model.parameters()).device.type in ("cpu", "cuda"),
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Use a learning rate from the next step on."""
+    for parameters in optimizer.param_groups:
+        parameters["lr"] = rate
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """What the learning rate is multiplied by in a step (from 0) of so many."""
+    warm = max(1, round(WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

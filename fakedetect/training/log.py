@@ -1,0 +1,115 @@
+"""The epochs of a run: training_log.csv, the loss plot, and option 3.4, which shows both."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fakedetect.core.console import Console, Outcome, open_picture
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import write_text
+from fakedetect.core.settings import Settings
+from fakedetect.images.sheets import panels, save_figure
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A row of training_log.csv."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+    images_per_second: float
+
+
+def epoch_of(row: dict[str, float]) -> Epoch:
+    return replace(Epoch(**row), epoch=int(row["epoch"]))
+
+
+def read_log(path: Path) -> list[Epoch]:
+    """The rows of a training_log.csv.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        epochs = [epoch_of(row) for row in rows]
+    except FileNotFoundError:
+        raise UserError(f"There is no {path}. Train the model first: python menu.py train") from None
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} cannot be read ({error}). Train again to renew it.") from None
+    if not epochs:
+        raise UserError(f"{path} holds no epochs. Train again to renew it.")
+    return epochs
+
+
+def write_log(folder: Path, epochs: list[Epoch]) -> None:
+    table = io.StringIO(newline="")
+    writer = csv.DictWriter(table, list(Epoch.__dataclass_fields__))
+    writer.writeheader()
+    writer.writerows(asdict(epoch) for epoch in epochs)
+    write_text(folder / "training_log.csv", table.getvalue())
+    draw_loss_plot(
+        [epoch.epoch for epoch in epochs],
+        [epoch.train_loss for epoch in epochs],
+        [epoch.val_loss for epoch in epochs],
+        folder / "loss_plot.jpg",
+    )
+
+
+def _plot_losses(
+    axes: Any, epochs: Sequence[int], train_loss: Sequence[float], val_loss: Sequence[float], title: str
+) -> None:
+    axes.plot(epochs, train_loss, marker="o", label="Training Loss")
+    axes.plot(epochs, val_loss, marker="o", label="Validation Loss")
+    axes.set(xlabel="Epoch", ylabel="Loss", title=title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def draw_loss_plot(
+    epochs: Sequence[int], train_loss: Sequence[float], val_loss: Sequence[float], path: Path
+) -> None:
+    """The reference's loss plot: training and validation loss over the epochs."""
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    _plot_losses(figure.subplots(), epochs, train_loss, val_loss, "Training vs. Validation Loss")
+    save_figure(figure, path)
+
+
+def draw_loss_curves(
+    runs: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]], path: Path
+) -> None:
+    """Loss plots side by side: the epochs, training and validation losses of each model."""
+    figure, axes_list = panels(len(runs))
+    for axes, (name, (epochs, train_loss, val_loss)) in zip(axes_list, runs.items(), strict=True):
+        _plot_losses(axes, epochs, train_loss, val_loss, name)
+    save_figure(figure, path)
+
+
+def show_loss_graph(settings: Settings, console: Console) -> Outcome:
+    """Draw loss_plot.jpg from an earlier run's log, print its epochs and open the picture."""
+    epochs = read_log(settings.model_folder / "training_log.csv")
+    write_log(settings.model_folder, epochs)
+    best = min(epochs, key=lambda epoch: epoch.val_loss)
+    lines = ["epoch  train loss  val loss  val accuracy  seconds  img/s"]
+    for epoch in epochs:
+        lines.append(
+            f"{epoch.epoch:5}  {epoch.train_loss:10.4f}  {epoch.val_loss:8.4f}  "
+            f"{epoch.val_accuracy:12.2%}  {epoch.seconds:7.1f}  {epoch.images_per_second:5.1f}"
+            f"{'  best' if epoch is best else ''}"
+        )
+    plot = settings.model_folder / "loss_plot.jpg"
+    opened = console.interactive and open_picture(plot)
+    lines.append(f"Loss graph: {plot}{'' if opened else ' (open it with a picture viewer)'}")
+    return Outcome("\n".join(lines))

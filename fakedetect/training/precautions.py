@@ -1,0 +1,113 @@
+"""What is looked at before the first epoch: mistakes in the data that would make a run worthless."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from fakedetect.core.console import Console, plural
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.samples import Dataset, Sample
+from fakedetect.images.listing import list_images
+from fakedetect.images.reading import open_image
+
+UNEQUAL = 0.35
+"""A class with a smaller share of the pictures is told."""
+
+LOOKED_AT = 100
+TINY = 32
+"""Pixels a side, below which a picture has little to learn from."""
+
+
+def _is_tiny(path: Path) -> bool:
+    try:
+        with open_image(path) as image:
+            return max(image.size) < TINY
+    except Exception:
+        return False
+
+
+def _check_sizes(dataset: Dataset, console: Console) -> None:
+    for number, name in enumerate(CLASSES):
+        samples = [sample for sample in dataset.samples if sample.label == number]
+        looked_at = samples[:: max(1, len(samples) // LOOKED_AT)]
+        tiny = sum(_is_tiny(sample.path) for sample in looked_at)
+        if tiny > len(looked_at) / 2:
+            console.warn(
+                f"Most {name} pictures in {dataset.folder} are smaller than {TINY} pixels: "
+                "there is next to nothing to learn from them."
+            )
+
+
+def _test_samples(settings: Settings) -> list[Sample]:
+    folder = settings.resized["test"]
+    if not folder.is_dir():
+        return []
+    try:
+        return [
+            Sample(path, label, "")
+            for class_folder, label in class_folders(folder)
+            for path in list_images(class_folder)
+        ]
+    except UserError:
+        return []
+
+
+def _check_copies(dataset: Dataset, test: Sequence[Sample], console: Console) -> None:
+    samples = [*dataset.samples, *test]
+    places = {sample.path for sample in test}
+    sizes = []
+    for sample in samples:
+        try:
+            sizes.append(sample.path.stat().st_size)
+        except OSError:
+            sizes.append(-1)
+    counts: Counter[str] = Counter()
+    for pair in find_exact([sample.path for sample in samples], sizes):
+        first, second = samples[pair.first], samples[pair.second]
+        if (first.path in places) != (second.path in places):
+            counts["leak"] += 1
+        if first.label != second.label:
+            counts["both"] += 1
+    if counts["leak"]:
+        console.warn(
+            f"{plural(counts['leak'], 'picture')} of the test folder are in the training folder too, byte "
+            "for byte: testing them measures memory. python menu.py explore --on resized lists them."
+        )
+    if counts["both"]:
+        console.warn(
+            f"{plural(counts['both'], 'picture')} are labelled both fake and real, byte for byte. "
+            "python menu.py explore --on resized lists them."
+        )
+
+
+def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
+    """Warn of what makes a run worth less; what makes it worthless is refused.
+
+    Raises:
+        UserError: the test folder lies in the training folder, or the other way round.
+    """
+    train, test = (settings.resized[part].resolve() for part in ("train", "test"))
+    if train == test or train in test.parents or test in train.parents:
+        raise UserError(
+            f"{settings.resized['train']} and {settings.resized['test']} lie in one another, so the model "
+            f"would be tested on what it has learnt. Give them separate folders in {settings.file}."
+        )
+    count = len(dataset.samples)
+    for number, name in enumerate(CLASSES):
+        share = sum(sample.label == number for sample in dataset.samples) / count
+        if share < UNEQUAL:
+            console.warn(
+                f"Only {share:.0%} of the training pictures are {name}: a model that always says "
+                f"{CLASSES[1 - number]} is right {1 - share:.0%} of the time. Judge by the recall of both."
+            )
+    if count < settings.recipe.batch_size:
+        console.warn(
+            f"{plural(count, 'picture')} are fewer than one batch ({settings.recipe.batch_size}): each "
+            f"epoch is a single step. Set a smaller batch_size in {settings.file}."
+        )
+    _check_sizes(dataset, console)
+    _check_copies(dataset, _test_samples(settings), console)

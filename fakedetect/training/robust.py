@@ -1,0 +1,171 @@
+"""The robust recipe: what it adds to the reference's way of training.
+
+- Its first epoch fits the head alone on the pretrained features, by logistic regression: fine-tuning
+  that starts from there distorts them less (Kumar et al. 2022, 'Fine-Tuning can Distort Pretrained
+  Features and Underperform Out-of-Distribution').
+- In the further epochs every training picture is degraded at random (augmentation.py), the learning
+  rate follows a cosine with a warm-up (Loshchilov and Hutter 2017), and the weights are averaged over
+  about an epoch (Polyak and Juditsky 1992).
+- At the end an early layer's texture statistics get a vote of their own (texture.py).
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+from torch.nn import functional
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from fakedetect.core.errors import UserError
+from fakedetect.dataset.samples import Sample
+from fakedetect.models.calibration import fit_temperature
+from fakedetect.models.devices import predict_batches
+from fakedetect.models.processes import Group
+from fakedetect.models.texture import STRENGTH as TEXTURE_STRENGTH
+from fakedetect.models.texture import TextureVote, early_layer, watch
+from fakedetect.training.augmentation import degrade_with
+from fakedetect.training.epochs import EPOCHS_A_SEED, Run
+
+STRENGTH = 0.01
+"""scikit-learn's C of the head's logistic regression."""
+
+MOST_FITTED = 10_000
+"""Training pictures that a logistic regression is fitted on."""
+
+
+@contextmanager
+def _watch_input(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
+    """A list that has, after each forward pass, a layer's input (B, D) at its end."""
+    seen: list[torch.Tensor] = []
+
+    def remember(_: nn.Module, given: tuple[torch.Tensor]) -> None:
+        seen.append(given[0].float())
+
+    hook = layer.register_forward_pre_hook(remember)
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def _collect(
+    run: Run,
+    model: nn.Module,
+    watching: Callable[[], Any],
+    group: Group,
+    samples: list,
+    label: str,
+    degraded: bool,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, set[Path]]:
+    """Features (N, D), margins (N,) and is_fake (N,) of the samples, and the unreadable files."""
+    change = degrade_with(run.settings.training.seed * EPOCHS_A_SEED) if degraded else None
+    found, margins, fake, bad = [], [], [], set()
+    with watching() as seen:
+        for batch, logits in predict_batches(
+            run.settings, run.console, model, run.dtype, group.share(samples), label, run.decoded, change
+        ):
+            bad.update(sample.path for sample in batch.bad)
+            if batch.samples:
+                found.append(seen.pop().cpu().numpy())
+                margins.append((logits[:, 0] - logits[:, 1]).double().numpy())
+                fake.append(batch.labels.numpy() == 0)
+    parts = group.gather((found, margins, fake, bad))
+    arrays = [np.concatenate([array for part in parts for array in part[n]]) for n in range(3)]
+    return arrays[0], arrays[1], arrays[2], set().union(*(part[3] for part in parts))
+
+
+def fit_head(run: Run, label: str) -> tuple[float, set[Path]]:
+    """The first epoch: fit the head on the pretrained features of clean and degraded pictures.
+
+    Returns:
+        The mean training loss and the unreadable files.
+    """
+    head = find_head(run.model)
+    samples = some_of(run.train_samples, run.settings.training.seed)
+    features, fake, bad = [], [], set()
+    for degraded in (False, True):
+        these, _, is_fake, unread = _collect(
+            run, run.model, lambda: _watch_input(head), run.group, samples, label, degraded
+        )
+        features.append(these)
+        fake.append(is_fake)
+        bad |= unread
+    all_features, all_fake = np.concatenate(features), np.concatenate(fake)
+    if not 0 < all_fake.sum() < len(all_fake):
+        raise UserError("The training pictures are all of one class. Train with more pictures.")
+    weights, bias = run.group.gather(fit_line(all_features, all_fake, STRENGTH))[0]
+    set_head(head, weights, bias)
+    if run.average is not None:
+        run.average.update_parameters(run.model)
+    margins = torch.from_numpy(all_features @ weights + bias)
+    target = torch.from_numpy(all_fake.astype(np.float64))
+    return float(functional.binary_cross_entropy_with_logits(margins, target)), bad
+
+
+def fit_vote(run: Run, model: nn.Module) -> TextureVote:
+    """Fit the texture's vote for a trained model, weighed on the validation pictures."""
+    layer, alone = early_layer(model), Group()
+    samples = some_of(run.train_samples, run.settings.training.seed)
+    features, fake = [], []
+    for degraded in (False, True):
+        these, _, is_fake, _ = _collect(
+            run, model, lambda: watch(model, layer), alone, samples, "texture", degraded
+        )
+        features.append(these)
+        fake.append(is_fake)
+    weights, bias = fit_line(np.concatenate(features), np.concatenate(fake), TEXTURE_STRENGTH)
+    texture, margins, is_fake, _ = _collect(
+        run, model, lambda: watch(model, layer), alone, run.val_samples, "texture", False
+    )
+    votes = texture @ weights + bias
+    model_scale, vote_scale = (float(values.std()) or 1.0 for values in (margins, votes))
+    common = (margins / model_scale + votes / vote_scale) / 2
+    temperature = fit_temperature(common, is_fake) if 0 < is_fake.sum() < len(is_fake) else 1.0
+    return TextureVote(layer, tuple(weights.tolist()), bias, model_scale, vote_scale, temperature)
+
+
+def average_of(model: nn.Module, steps_an_epoch: int) -> AveragedModel:
+    """An exponential moving average of the model's weights and buffers, over about an epoch."""
+    decay = 1 - 1 / max(10, steps_an_epoch)
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def find_head(model: nn.Module) -> nn.Linear:
+    """The layer that gives the two logits.
+
+    Raises:
+        UserError: the model's last linear layer does not.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    if not layers or layers[-1].out_features != 2:
+        raise UserError('This model has no linear head, which recipe = "robust" needs. Use "reference".')
+    return layers[-1]
+
+
+def some_of(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """At most MOST_FITTED of the samples, in random order."""
+    order = np.random.default_rng(seed).permutation(len(samples))[:MOST_FITTED]
+    return [samples[number] for number in order]
+
+
+def fit_line(features: np.ndarray, is_fake: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
+    """Weights (D,) and bias of a logistic regression for fake, on features (N, D) as they are."""
+    scale = StandardScaler().fit(features)
+    line = LogisticRegression(C=strength, max_iter=5000).fit(scale.transform(features), is_fake)
+    weights = line.coef_[0] / scale.scale_
+    return weights, float(line.intercept_[0] - weights @ scale.mean_)
+
+
+def set_head(head: nn.Linear, weights: np.ndarray, bias: float) -> None:
+    """Make the head's two logits half of the line's margin each, with opposite signs."""
+    with torch.no_grad():
+        line = torch.from_numpy(weights).to(head.weight)
+        head.weight.copy_(torch.stack([line / 2, -line / 2]))
+        if head.bias is not None:
+            head.bias.copy_(torch.tensor([bias / 2, -bias / 2]).to(head.bias))

@@ -1,0 +1,168 @@
+"""A whole training run, from the data to the best checkpoint, within the memory that there is."""
+
+import gc
+import math
+import random
+import shutil
+
+import numpy as np
+import torch
+
+from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import ROBUST
+from fakedetect.core.settings import Settings
+from fakedetect.core.shards import count_workers
+from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.samples import Dataset, Sample, hash_names, load_dataset, split_dataset
+from fakedetect.models.building import build_model
+from fakedetect.models.devices import choose_precision, to_device
+from fakedetect.models.processes import Group, is_first, join_group, share_model
+from fakedetect.training.epochs import Run, make_optimizer
+from fakedetect.training.loop import refuse_too_many, run_epochs
+from fakedetect.training.precautions import check_data
+from fakedetect.training.robust import average_of
+from fakedetect.training.unfinished import Unfinished, read_unfinished, restore, tell_difference
+
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def train_in_memory(
+    settings: Settings, console: Console, resume: bool, recipe: str | None = None
+) -> Outcome:
+    """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
+
+    Args:
+        resume: go on with the unfinished run in the model's folder.
+        recipe: the way of training; otherwise that of the unfinished run, or as the settings say.
+
+    Raises:
+        UserError: the data, the settings or the memory do not allow it.
+    """
+    while True:
+        try:
+            return _train_once(settings, console, resume, recipe)
+        except RuntimeError as error:
+            if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+                raise
+        settings = _with_smaller_batch(settings, console)
+
+
+def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
+    """The settings with half the batch, where the user wants that.
+
+    Raises:
+        UserError: the memory does not suffice and nobody says to go on.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    size = settings.recipe.batch_size
+    what = f"The memory does not suffice for {settings.model} in batches of {size}"
+    if size == 1:
+        raise UserError(f"{what}. Choose a smaller model.")
+    if not console.confirm(f"{what}. Try {size // 2}?"):
+        raise UserError(f"{what}. Set batch_size = {size // 2} in {settings.file}.")
+    return settings.with_recipe(batch_size=size // 2)
+
+
+def _train_once(settings: Settings, console: Console, resume: bool, recipe: str | None) -> Outcome:
+    state = read_unfinished(settings.model_folder) if resume else None
+    recipe = recipe or (state and state.facts.get("recipe"))
+    if recipe:
+        settings = settings.with_recipe(recipe=recipe)
+    dataset = load_dataset(settings, "train")
+    options = settings.training
+    samples = split_dataset(dataset, options.validation_share, options.seed)
+    facts = gather_facts(settings, dataset)
+    if state and (difference := tell_difference(state.facts, facts)):
+        raise UserError(
+            f"The unfinished run cannot go on: {difference}. Set it back, or start afresh: "
+            "python menu.py train --overwrite"
+        )
+    if is_first():
+        check_data(settings, console, dataset)
+    with join_group() as group:
+        # Bound to no name here: the shared model has to go before the group that it belongs to.
+        return run_epochs(
+            prepare_run(settings, console, group, dataset, *samples, state), dataset, state, facts
+        )
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+
+
+def gather_facts(settings: Settings, dataset: Dataset) -> dict:
+    """What has to be the same for an unfinished run to go on as if it had not been stopped."""
+    recipe, options = settings.recipe, settings.training
+    return {
+        "architecture": recipe.architecture,
+        "batch_size": recipe.batch_size,
+        "optimizer": recipe.optimizer,
+        "learning_rate": recipe.learning_rate,
+        "recipe": recipe.recipe,
+        "weight_decay": recipe.weight_decay,
+        "mean": list(recipe.mean),
+        "std": list(recipe.std),
+        "seed": options.seed,
+        "precision": options.precision,
+        "validation_share": options.validation_share,
+        "pictures": hash_names(dataset),
+        "leave_out": settings.leave_out,
+    }
+
+
+def prepare_run(
+    settings: Settings,
+    console: Console,
+    group: Group,
+    dataset: Dataset,
+    train_samples: list[Sample],
+    val_samples: list[Sample],
+    state: Unfinished | None,
+) -> Run:
+    options, recipe = settings.training, settings.recipe
+    if options.compile and not any(shutil.which(name) for name in COMPILERS):
+        raise UserError(
+            f"compile = true in {settings.file} needs a C++ compiler, and there is none. Install one "
+            "(g++, say), or set compile = false."
+        )
+    _seed(options.seed)
+    console.note(
+        f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
+        f"{len(val_samples):,}"
+        + ("; robust recipe" if recipe.recipe == ROBUST else "")
+        + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
+        + (f"; {group.size} processes" if group.size > 1 else "")
+    )
+    model = to_device(build_model(recipe, options.pretrained and state is None))
+    dtype = choose_precision(options.precision, model)
+    paths = [sample.path for sample in dataset.samples]
+    decoded = decode_all(dataset.folder, paths, console, count_workers(options.workers))
+    refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
+    group.wait()
+    optimizer = make_optimizer(recipe, model)
+    steps = math.ceil(len(train_samples) / recipe.batch_size)
+    average = average_of(model, steps) if recipe.recipe == ROBUST else None
+    if state:
+        restore(state, model, optimizer, average)
+    network = share_model(model, group)
+    return Run(
+        settings,
+        console,
+        group,
+        model,
+        network,
+        torch.compile(network) if options.compile else network,
+        optimizer,
+        dtype,
+        train_samples,
+        val_samples,
+        decoded,
+        average,
+    )

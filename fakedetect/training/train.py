@@ -1,0 +1,69 @@
+"""Option 3.1: train the chosen model."""
+
+from contextlib import nullcontext
+
+import torch
+
+from fakedetect.core.console import Console, Outcome
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import run_lock
+from fakedetect.core.settings import Settings
+from fakedetect.models.processes import in_group, is_first, launch
+from fakedetect.training.run import train_in_memory
+from fakedetect.training.unfinished import unfinished_file
+
+
+def train(
+    settings: Settings,
+    console: Console,
+    overwrite: bool = False,
+    resume: bool = False,
+    recipe: str | None = None,
+) -> Outcome:
+    """Train by the recipe until the validation loss stops falling; the best epoch is kept.
+
+    Args:
+        overwrite: replace a checkpoint, and forget an unfinished run.
+        resume: go on with an unfinished run from its last finished epoch.
+        recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
+            as the settings say.
+
+    Raises:
+        UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
+    """
+    if overwrite and resume:
+        raise UserError("--overwrite starts afresh and --resume goes on: give one of them.")
+    if not resume:
+        resume = _may_start(settings, console, overwrite)
+    gpus = torch.cuda.device_count()
+    if gpus > 1 and not in_group() and console.confirm(f"Train on all {gpus} GPUs?"):
+        command = ["--paths", str(settings.file), "--model", settings.model, "train"]
+        command += ["--recipe", recipe] if recipe else []
+        return Outcome("", launch(gpus, [*command, "--resume" if resume else "--overwrite"]))
+    with run_lock(settings.model_folder) if is_first() else nullcontext():
+        return train_in_memory(settings, console, resume, recipe)
+
+
+def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:
+    """Whether to go on with an unfinished run, True, or to start anew.
+
+    Raises:
+        UserError: neither may be done without being asked for.
+    """
+    if overwrite:
+        return False
+    if unfinished_file(settings.model_folder).is_file():
+        if console.confirm(f"{settings.model_folder} holds an unfinished run. Go on with it?"):
+            return True
+        if not console.confirm("Forget it and train anew?"):
+            raise UserError(
+                f"{settings.model_folder} holds an unfinished run. To go on with it: python menu.py train "
+                "--resume; to start afresh: python menu.py train --overwrite"
+            )
+    elif settings.checkpoint.exists() and not console.confirm(
+        f"{settings.checkpoint} is there already. Train anew and replace it?"
+    ):
+        raise UserError(
+            f"{settings.checkpoint} was left as it is. To replace it: python menu.py train --overwrite"
+        )
+    return False

@@ -1,0 +1,56 @@
+"""Work on pictures in processes, some of which crash, hang or take too much memory."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from fakedetect.core import pool
+from fakedetect.core.pool import map_images
+
+
+def work(item: str) -> str:
+    if item == "crash":
+        os._exit(3)
+    if item == "hang":
+        time.sleep(600)
+    if item == "grow":
+        try:
+            return f"{len(bytearray(64 * 1024**3))}"
+        except MemoryError:
+            return "too much"
+    if item == "raise":
+        raise ValueError("raised in the process")
+    return item.upper()
+
+
+def test_a_crash_or_a_hang_costs_its_own_picture_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SECONDS_A_PICTURE", 3.0)
+    items = [f"item {number}" for number in range(60)]
+    items[5:5] = ["crash"]
+    items[40:40] = ["hang"]
+    items.append("crash")
+    results = list(map_images(work, items, 2))
+    assert sorted(item for item, _ in results) == sorted(items)
+    for item, result in results:
+        expected = {"crash": "its decoder crashed", "hang": "takes longer than 3 s"}
+        assert result == expected.get(item, item.upper())
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits")
+def test_memory_is_limited() -> None:
+    assert list(map_images(work, ["grow", "a"], 1)) == [("grow", "too much"), ("a", "A")]
+
+
+def test_what_the_function_raises_is_raised_and_the_processes_end() -> None:
+    with pytest.raises(ValueError, match="raised in the process"):
+        list(map_images(work, ["a"] * 40 + ["raise"], 2))
+
+
+def test_leaving_early_ends_the_processes() -> None:
+    started = time.monotonic()
+    results = map_images(work, ["a"] * 1000, 2)
+    assert next(results) == ("a", "A")
+    results.close()
+    assert time.monotonic() - started < 10

@@ -1,0 +1,76 @@
+"""The pictures of a data set decoded once: kept, checked, and done without where there is no room."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import paint, run
+from PIL import Image
+
+from fakedetect.core.console import Console
+from fakedetect.dataset import decoded
+from fakedetect.dataset.decoded import DecodedPictures, decode_all, load_image
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for number in range(6):
+        paint(tmp_path / f"{number}.png", number, (224, 224))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    return tmp_path
+
+
+def pixels_of(found: DecodedPictures, path: Path) -> np.ndarray:
+    pixels = np.empty((224, 224, 3), np.uint8)
+    with found.open() as file:
+        found.read(file, path, pixels)
+    return pixels
+
+
+def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> None:
+    paths = sorted(folder.glob("*.png"))
+    found = decode_all(folder, paths, QUIET, 2)
+    assert found is not None and set(found.faults) == {folder / "2.png"}
+    assert set(found.rows) == set(paths) - set(found.faults)
+    for path in found.rows:
+        assert np.array_equal(pixels_of(found, path), load_image(path))
+    with pytest.raises(ValueError, match="not a picture"):
+        pixels_of(found, folder / "2.png")
+
+
+def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = sorted(folder.glob("*.png"))
+    decode_all(folder, paths, QUIET, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(decoded, "map_images", lambda *_: pytest.fail("decoded again"))
+        assert decode_all(folder, paths, QUIET, 2) is not None
+    paint(folder / "2.png", 9, (224, 224))
+    os.utime(folder / "0.png", ns=(1, 1))
+    found = decode_all(folder, paths, QUIET, 2)
+    assert found is not None and len(found.rows) == 6
+    fewer = decode_all(folder, paths[1:], QUIET, 2)
+    assert fewer is not None and np.array_equal(pixels_of(fewer, paths[1]), load_image(paths[1]))
+    assert not list(folder.glob("*.partial"))
+
+
+def test_without_room_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoded, "SHARE_OF_DISK", 1e-12)
+    assert decode_all(folder, sorted(folder.glob("*.png")), QUIET, 1) is None
+    assert not (folder / ".decoded.bin").exists()
+
+
+def test_training_sees_the_changed_picture_and_leaves_a_bad_one_out(data: Path) -> None:
+    assert run("--paths", data, "resize").returncode == 0
+    train = data.parent / "dataset/resized_train"
+    first = run("--paths", data, "train")
+    assert first.returncode == 0 and (train / ".decoded.bin").stat().st_size == 40 * 224 * 224 * 3
+    (train / "real/0003.png").write_bytes(b"went bad")
+    second = run("--paths", data, "train", "--overwrite")
+    assert second.returncode == 1
+    assert "1 picture could not be read" in second.stdout and "0003.png" in second.stdout
+    Image.new("RGB", (224, 224)).save(train / "real/0003.png")
+    third = run("--paths", data, "train", "--overwrite")
+    assert third.returncode == 0, third.stderr

@@ -1,0 +1,364 @@
+"""Option 8: verdicts on any pictures, through the command."""
+
+import csv
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pytest
+from conftest import ROOT, paint, run
+from PIL import Image, PngImagePlugin
+
+from fakedetect.core.pool import map_images
+from fakedetect.images.copies import Kind
+from fakedetect.images.degradations import CURVES, STABILITY, degrade
+from fakedetect.images.views import Look, look_at
+from fakedetect.models.calibration import Calibration
+from fakedetect.models.verdicts import agree, answer
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".avif")
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF><rdf:Description '
+    f'Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_every_format_gets_a_verdict_and_what_cannot_be_read_a_reason(trained: Path) -> None:
+    folder = trained.parent / "mine"
+    for number, suffix in enumerate(SUFFIXES):
+        paint(folder / "sub" / f"{number}{suffix}", number)
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "notes.txt").write_text("not a picture")
+    named = paint(trained.parent / "one.png", 99).rename(trained.parent / "without_ending")
+    out = trained.parent / "out.csv"
+    result = run("--paths", trained, "check", folder, named, "--csv", out)
+    assert result.returncode == 1, result.stderr
+    rows = {Path(row["path"]).name: row for row in read_rows(out)}
+    assert len(rows) == len(SUFFIXES) + 2 and "notes.txt" not in rows
+    assert rows["empty.jpg"]["reason"] == "empty file" and rows["empty.jpg"]["verdict"] == ""
+    for name, row in rows.items():
+        if name == "empty.jpg":
+            continue
+        assert row["verdict"] in ("fake", "real", "unsure") and row["size"] == "300x260"
+        assert 0 <= float(row["p_fake"]) <= 1 and 0 <= float(row["p_fake_calibrated"]) <= 1
+        assert len(row["sha256"]) == 64 and row["stability"] and row["reason"] == ""
+    assert {rows[f"{n}{s}"]["format"] for n, s in enumerate(SUFFIXES)} == {
+        "JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF",
+    }  # fmt: skip
+    lines = result.stdout.splitlines()
+    assert sum(line.startswith(("fake ", "real ", "unsure ")) for line in lines) == len(SUFFIXES) + 1
+    assert "11 pictures: " in result.stdout and "1 cannot be read" in result.stdout
+    assert not list(trained.parent.glob("out.csv.*"))
+
+
+def test_its_answers_are_those_of_the_test_on_the_copies(trained: Path) -> None:
+    result = run("--paths", trained, "check", trained.parent / "dataset/test", "--json", "--no-stability")
+    assert result.returncode == 0, result.stderr
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    mine = {tuple(Path(row["path"]).parts[-3:]): row["p_fake"] for row in found}
+    tested = read_rows(trained.parent / "model_folders/tiny/test_predictions.csv")
+    theirs = {tuple(Path(row["path"]).parts[-3:]): float(row["p_fake"]) for row in tested}
+    assert len(mine) == 20 and mine == pytest.approx(theirs, abs=1e-4)
+    assert all(row["stability"] == "" and "reason" not in row for row in found)
+    facts = json.loads((trained.parent / "model_folders/tiny/training.json").read_text())["calibration"]
+    for row in found:
+        p = row["p_fake_calibrated"]
+        margin = np.log(row["p_fake"] / (1 - row["p_fake"])) if 0 < row["p_fake"] < 1 else 0
+        if abs(margin) < 8 and row["p_fake"] > 1e-3:
+            assert p == pytest.approx(1 / (1 + np.exp(-margin / facts["temperature"])), abs=2e-3)
+        verdict = "fake" if p >= facts["fake_from"] else "real" if p < facts["real_below"] else "unsure"
+        assert row["verdict"] == verdict
+
+
+def test_without_thresholds_one_half_decides_and_that_is_said(trained: Path) -> None:
+    file = trained.parent / "model_folders/tiny/training.json"
+    facts = json.loads(file.read_text())
+    del facts["calibration"]
+    file.write_text(json.dumps(facts))
+    pictures = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[:3]
+    result = run("--paths", trained, "check", *pictures, "--csv", trained.parent / "o.csv")
+    assert "No thresholds are fitted" in result.stderr and "fit-thresholds" in result.stderr
+    for row in read_rows(trained.parent / "o.csv"):
+        assert row["p_fake"] == row["p_fake_calibrated"]
+        if row["stability"] == "stable":
+            assert row["verdict"] == ("fake" if float(row["p_fake"]) >= 0.5 else "real")
+    # A checkpoint that was exchanged afterwards has no thresholds either.
+    assert run("--paths", trained, "fit-thresholds", "--max-false-alarms", 0.2,
+               "--max-missed", 0.2).returncode == 0  # fmt: skip
+    assert "No thresholds" not in run("--paths", trained, "check", pictures[0]).stderr
+    assert run("--paths", trained, "train", "--overwrite").returncode == 0
+    assert "No thresholds" in run("--paths", trained, "check", pictures[0]).stderr
+
+
+def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
+    folder = trained.parent / "many"
+    source = paint(folder / "0000.png", 1)
+    for number in range(1, 400):
+        shutil.copy(source, folder / f"{number:04}.png")
+    out = trained.parent / "out.csv"
+    command = [sys.executable, str(ROOT / "menu.py"), "--paths", str(trained), "check", str(folder)]
+    process = subprocess.Popen(
+        [*command, "--csv", str(out), "--no-stability"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    partial = out.with_name("out.csv.partial")
+    end = time.monotonic() + 60
+    while time.monotonic() < end and not (partial.is_file() and partial.read_bytes().count(b"\n") > 20):
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    process.communicate()
+    with partial.open("ab") as file:
+        # The last row may have been cut off in its middle.
+        file.write(b"/somewhere/x.png,fake,0.9")
+    assert not out.exists()
+    before = partial.read_bytes().count(b"\n")
+    # Other options make other rows: those are not mixed.
+    other = run("--paths", trained, "check", folder / "0000.png", "--csv", trained.parent / "p.csv")
+    assert "Going on" not in other.stderr
+    shutil.copy(partial, trained.parent / "q.csv.partial")
+    shutil.copy(f"{partial}.json", trained.parent / "q.csv.partial.json")
+    other = run("--paths", trained, "check", folder / "0000.png", "--csv", trained.parent / "q.csv")
+    assert "with another model or options" in other.stderr and len(read_rows(trained.parent / "q.csv")) == 1
+    result = run("--paths", trained, "check", folder, "--csv", out, "--no-stability")
+    assert result.returncode == 0, result.stderr
+    resumed = int(re.search(r"Going on: (\d+) pictures", result.stderr)[1])
+    assert 20 <= resumed <= before
+    assert len(result.stdout.splitlines()) < 405 - resumed
+    rows = read_rows(out)
+    assert sorted(Path(row["path"]).name for row in rows) == [f"{n:04}.png" for n in range(400)]
+    assert "400 pictures: " in result.stdout and not partial.exists()
+    # A finished check starts anew.
+    assert "Going on" not in run("--paths", trained, "check", folder / "0000.png", "--csv", out).stderr
+    assert len(read_rows(out)) == 1
+
+
+def test_shards_are_disjoint_and_together_whole(trained: Path) -> None:
+    folder = trained.parent / "dataset/test/real"
+    names = []
+    for shard in ("1/2", "2/2"):
+        result = run("--paths", trained, "check", folder, "--json", "--no-stability", "--shard", shard)
+        names.append({json.loads(line)["path"] for line in result.stdout.splitlines()})
+    assert len(names[0]) == len(names[1]) == 5 and not names[0] & names[1]
+
+
+def test_two_processes_check_as_one_does(trained: Path) -> None:
+    folder = trained.parent / "dataset/test"
+    out = trained.parent / "two.csv"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    result = subprocess.run(
+        [*torchrun, str(ROOT / "menu.py"), "--paths", str(trained), "check", str(folder),
+         "--no-stability", "--csv", str(out)],
+        capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "20 pictures: " in result.stdout
+    assert run("--paths", trained, "check", folder, "--no-stability", "--csv", out.with_name("one.csv"))
+    one, two = read_rows(out.with_name("one.csv")), read_rows(out)
+    assert sorted(row["path"] for row in two) == sorted(row["path"] for row in one)
+    p_one, p_two = ({row["path"]: float(row["p_fake"]) for row in rows} for rows in (one, two))
+    assert p_two == pytest.approx(p_one, abs=1e-4)
+
+
+def test_several_models_give_their_mean_and_their_disagreement(trained: Path) -> None:
+    text = trained.read_text() + '\n[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n'
+    trained.write_text(text)
+    folders = trained.parent / "model_folders"
+    shutil.copytree(folders / "tiny", folders / "second")
+    assert run("--paths", trained, "--model", "second", "train", "--overwrite").returncode == 0
+    out = trained.parent / "o.csv"
+    result = run(
+        "--paths", trained, "check", trained.parent / "dataset/test", "--model", "all", "--csv", out
+    )
+    assert result.returncode == 0, result.stderr
+    for row in read_rows(out):
+        each = [float(row["p_fake_tiny"]), float(row["p_fake_second"])]
+        assert float(row["p_fake_calibrated"]) == pytest.approx(np.mean(each), abs=2e-6)
+        assert float(row["disagreement"]) == pytest.approx(max(each) - min(each), abs=2e-6)
+    assert "points apart" in result.stdout
+
+
+def test_models_that_contradict_each_other_are_unsure() -> None:
+    plain = Calibration()
+    fake, real = (answer(plain, np.array([margin]), ()) for margin in (3.0, -3.0))
+    assert agree([fake, real]).verdict == "unsure"
+    assert agree([fake, fake]).verdict == "fake" and agree([real]).verdict == "real"
+    hesitant = answer(Calibration(1.0, 0.99, 0.01), np.array([1.0]), ())
+    assert agree([fake, fake, hesitant]).verdict == "fake"
+    assert agree([fake, hesitant]).verdict == "unsure"
+
+
+def test_an_answer_that_a_small_change_turns_is_unsure_and_says_why() -> None:
+    margins = np.array([4.0, -1.0, 3.0, 3.0, -0.5])
+    found = answer(Calibration(), margins, STABILITY)
+    assert found.verdict == "unsure" and found.side == "fake"
+    assert found.flips == ("real after JPEG 70", "real after 5% crop")
+    assert answer(Calibration(), np.abs(margins), STABILITY).stability == "stable"
+    assert answer(Calibration(), margins[:1], ()).stability == ""
+
+
+@pytest.mark.parametrize("how", CURVES, ids=str)
+def test_degradations_change_a_picture_and_do_so_the_same_way_every_time(how: object) -> None:
+    random = np.random.default_rng(1)
+    image = Image.fromarray(random.integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    once, again = degrade(image, how), degrade(image, how)
+    assert once.mode == "RGB" and once.tobytes() == again.tobytes()
+    keeps_size = how.kind not in ("crop", "screenshot")
+    assert (once.size == image.size) == keeps_size
+    assert not keeps_size or once.tobytes() != image.tobytes()
+
+
+def insert_chunk(path: Path, name: bytes, data: bytes) -> None:
+    """Put a chunk behind a PNG's header."""
+    raw = path.read_bytes()
+    chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    path.write_bytes(raw[:33] + chunk + raw[33:])
+
+
+def plant_provenance(folder: Path) -> dict[str, str]:
+    """Pictures with metadata of every kind; what has to be said of each."""
+    folder.mkdir()
+    image = Image.fromarray(np.full((64, 64, 3), 90, np.uint8))
+    text = PngImagePlugin.PngInfo()
+    text.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7")
+    image.save(folder / "webui.png", pnginfo=text)
+    text = PngImagePlugin.PngInfo()
+    text.add_text("prompt", '{"3": {"class_type": "KSampler"}}')
+    text.add_text("workflow", "{}")
+    image.save(folder / "comfy.png", pnginfo=text)
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0110], exif[0x0131] = "Canon", "Canon EOS R5", "darktable 4.6"
+    image.save(folder / "camera.jpg", exif=exif)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + "Steps: 30, Sampler: DDIM".encode("utf-16-be")
+    image.save(folder / "comment.jpg", exif=exif)
+    image.save(folder / "iptc.jpg", xmp=XMP.encode())
+    image.save(folder / "c2pa.png")
+    insert_chunk(folder / "c2pa.png", b"caBX", b"\0\0\0\x20jumb....c2pa" + SOURCE_TYPE.encode())
+    image.save(folder / "c2pa.jpg")
+    raw = (folder / "c2pa.jpg").read_bytes()
+    box = b"JP\0\1\0\0\0\1" + b"\0\0\0\x40jumb\0\0\0\x20jumdc2pa\0"
+    segment = b"\xff\xeb" + struct.pack(">H", len(box) + 2) + box
+    (folder / "c2pa.jpg").write_bytes(raw[:2] + segment + raw[2:])
+    image.save(folder / "c2pa.webp")
+    raw = (folder / "c2pa.webp").read_bytes() + b"C2PA" + struct.pack("<I", 4) + b"jumb"
+    (folder / "c2pa.webp").write_bytes(raw[:4] + struct.pack("<I", len(raw) - 8) + raw[8:])
+    image.save(folder / "plain.jpg")
+    manifest = "C2PA manifest (its signature was not checked)"
+    return {
+        "webui.png": "generator parameters: Stable Diffusion",
+        "comfy.png": "generator parameters: ComfyUI",
+        "camera.jpg": "EXIF camera: Canon EOS R5; EXIF software: darktable 4.6",
+        "comment.jpg": "generator parameters: Stable Diffusion",
+        "iptc.jpg": "IPTC source type: trainedAlgorithmicMedia",
+        "c2pa.png": f"{manifest}; IPTC source type: trainedAlgorithmicMedia",
+        "c2pa.jpg": manifest,
+        "c2pa.webp": manifest,
+        "plain.jpg": "",
+    }
+
+
+def test_provenance_stands_beside_the_verdict_and_does_not_change_it(trained: Path) -> None:
+    folder = trained.parent / "origins"
+    expected = plant_provenance(folder)
+    out = trained.parent / "o.csv"
+    assert run("--paths", trained, "check", folder, "--csv", out).returncode == 0
+    rows = {Path(row["path"]).name: row for row in read_rows(out)}
+    assert {name: row["provenance"] for name, row in rows.items()} == expected
+    for suffix in (".png", ".jpg"):
+        alike = {(r["verdict"], r["p_fake"]) for name, r in rows.items() if name.endswith(suffix)}
+        assert len(alike) == 1
+
+
+def test_broken_metadata_harms_nothing(tmp_path: Path) -> None:
+    expected = plant_provenance(tmp_path / "origins")
+    random = np.random.default_rng(3)
+    read = 0
+    for name, _ in itertools.product(expected, range(25)):
+        raw = bytearray((tmp_path / "origins" / name).read_bytes())
+        for place in random.integers(8, min(len(raw), 700), 6):
+            raw[place] = random.integers(256)
+        file = tmp_path / f"broken{Path(name).suffix}"
+        file.write_bytes(raw)
+        found = look_at(Look(file, (Kind(),), facts=True))
+        assert isinstance(found, str) or all("\n" not in each for each in found.provenance)
+        read += not isinstance(found, str)
+    assert read > 25
+
+
+def test_a_stream_of_pictures_is_taken_as_it_is_needed() -> None:
+    taken = []
+
+    def numbers() -> itertools.chain[int]:
+        for number in itertools.count():
+            taken.append(number)
+            yield number
+
+    results = map_images(abs, numbers(), 2)
+    first = [next(results) for _ in range(50)]
+    results.close()
+    assert len({item for item, _ in first}) == 50 and all(item == result for item, result in first)
+    assert len(taken) < 120
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.jpg"], "There is no picture or folder"),
+        (["empty"], "No pictures there"),
+        (["empty", "--shard", "3/2"], "is no share"),
+        (["pictures", "--csv", "missing_folder/deeper/o.csv/x"], "Cannot write"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(trained: Path, arguments: list[str], said: str) -> None:
+    (trained.parent / "empty").mkdir()
+    paint(trained.parent / "pictures" / "1.png", 1)
+    (trained.parent / "missing_folder").write_text("a file")
+    paths = [a if a.startswith("-") or "/2" in a else trained.parent / a for a in arguments]
+    result = run("--paths", trained, "check", *paths)
+    assert result.returncode == 2 and said in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 2 and "Traceback" not in result.stderr
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_passed_over(trained: Path) -> None:
+    paint(trained.parent / "pictures" / "1.png", 1)
+    (trained.parent / "pictures" / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    with mock.patch("os.scandir", refuse):
+        result = run("--paths", trained, "check", trained.parent / "pictures", "--no-stability")
+    assert result.returncode == 1 and "1 picture: " in result.stdout
+    assert re.search("Passed over the folder .*closed: Permission denied", result.stderr)
+
+
+def test_the_menu_asks_what_to_check_and_draws_heat_maps(trained: Path) -> None:
+    picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
+    out = trained.parent / "menu.csv"
+    result = run("--paths", trained, keys=f"8\n{picture}\n{out}\n8\n\n0\n")
+    assert result.returncode == 0 and "1 picture: " in result.stdout and "No picture named" in result.stdout
+    assert len(read_rows(out)) == 1
+    result = run("--paths", trained, "check", picture, "--heat-map")
+    figure = Path(re.search(r"heat map: (.+\.png)", result.stdout)[1])
+    with Image.open(figure) as drawn:
+        assert min(drawn.size) > 300

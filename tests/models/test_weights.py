@@ -1,0 +1,115 @@
+"""Checkpoint files that others made: what is clearly meant is used, the rest is refused in one line."""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import Recipe
+from fakedetect.models.building import load_checkpoint
+
+RECIPE = Recipe("tiny", "timm", "test_resnet", 8, "AdamW", 1e-3)
+
+
+@pytest.fixture
+def state() -> dict[str, torch.Tensor]:
+    torch.manual_seed(4)
+    return timm.create_model("test_resnet", num_classes=2).state_dict()
+
+
+def logits(path: Path) -> torch.Tensor:
+    with torch.inference_mode():
+        return load_checkpoint(RECIPE, path).eval()(
+            torch.linspace(-1, 1, 3 * 224 * 224).view(1, 3, 224, 224)
+        )
+
+
+def write(value: object, path: Path) -> None:
+    torch.save(value, path)
+
+
+def write_old(value: object, path: Path) -> None:
+    torch.save(value, path, _use_new_zipfile_serialization=False)
+
+
+@pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+@pytest.mark.parametrize("save", [write, write_old])
+def test_what_is_clearly_meant_is_used(
+    tmp_path: Path,
+    state: dict[str, torch.Tensor],
+    wrapper: str | None,
+    prefix: str,
+    save: Callable[[object, Path], None],
+) -> None:
+    plain, path = tmp_path / "plain.pth", tmp_path / "classifier_model.pth"
+    write(state, plain)
+    inner = {prefix + key: value for key, value in state.items()}
+    save(inner if wrapper is None else {wrapper: inner, "epoch": 3}, path)
+    assert torch.equal(logits(path), logits(plain))
+
+
+@pytest.mark.parametrize("name", ["classifier_model.pth", "classifier_model.safetensors"])
+def test_safetensors_are_used_under_either_name(
+    tmp_path: Path, state: dict[str, torch.Tensor], name: str
+) -> None:
+    write(state, tmp_path / "plain.pth")
+    safetensors.torch.save_file(state, tmp_path / name)
+    assert torch.equal(logits(tmp_path / "classifier_model.pth"), logits(tmp_path / "plain.pth"))
+
+
+def test_a_class_order_that_is_told_is_obeyed(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / "classifier_model.pth"
+    write(state, path)
+    before = logits(path)
+    facts = tmp_path / "training.json"
+    facts.write_text(json.dumps({"classes": {"0": "fake", "1": "real"}}))
+    assert torch.equal(logits(path), before)
+    facts.write_text(json.dumps({"classes": {"0": "real", "1": "fake"}}))
+    assert torch.allclose(logits(path), before.flip(1))
+    facts.write_text(json.dumps({"classes": {"0": "cat", "1": "dog"}}))
+    with pytest.raises(UserError, match="not fake and real"):
+        load_checkpoint(RECIPE, path)
+
+
+class Harm:
+    def __reduce__(self) -> tuple:
+        return (pytest.fail, ("code in a checkpoint was run",))
+
+
+def test_the_rest_is_refused_with_its_cause(tmp_path: Path, state: dict[str, torch.Tensor]) -> None:
+    path = tmp_path / "classifier_model.pth"
+
+    def refusal() -> str:
+        with pytest.raises(UserError) as caught:
+            load_checkpoint(RECIPE, path)
+        text = str(caught.value)
+        assert "\n" not in text and "classifier_model" in text
+        return text
+
+    for value in ({"state_dict": Harm()}, Harm(), {"model": state, "args": Harm()}):
+        for save in (write, write_old):
+            save(value, path)
+            assert "holds code" in refusal()
+    path.write_bytes(pickle.dumps(Harm()))
+    assert "holds code" in refusal()
+    write({**state, "fc.weight": state["fc.weight"] * float("nan")}, path)
+    assert "no numbers (fc.weight)" in refusal()
+    write({**state, "fc.weight": torch.zeros(1000, state["fc.weight"].shape[1])}, path)
+    assert "1,000 outputs" in refusal()
+    write({"epoch": 3}, path)
+    assert "not a state_dict" in refusal()
+    write({}, path)
+    assert "not a state_dict" in refusal()
+    safetensors.torch.save_file(state, path)
+    path.write_bytes(path.read_bytes()[:3000])
+    assert "cut off" in refusal()
+    path.unlink()
+    path.mkdir()
+    assert "Cannot read" in refusal()

@@ -1,0 +1,154 @@
+"""Option 5 and aligned copies, through the commands and their files."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import paint, run
+from PIL import Image
+
+
+def fill(project: Path, fake: str, real: str, count: int = 30, **size: tuple[int, int]) -> Path:
+    folder = project.parent / "dataset/train"
+    for number in range(count):
+        paint(folder / "fake" / f"{number:04}{fake}", number, size.get("fake_size", (300, 260)))
+        paint(folder / "real" / f"{number:04}{real}", 500 + number, size.get("real_size", (300, 260)))
+    return folder
+
+
+def audit(project: Path, on: str) -> dict:
+    result = run("--paths", project, "explore", "--on", on)
+    assert result.returncode == 0, result.stderr
+    return json.loads((project.parent / "explore" / on / "audit.json").read_text())
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_format_gap_is_told_and_aligned_copies_close_it(project: Path) -> None:
+    random = np.random.default_rng(2)
+    for number in range(80):
+        # Grain of every strength: what a JPEG leaves in a picture is lost in it.
+        grain = random.normal(128, random.uniform(5, 60), (260, 260, 3)).clip(0, 255)
+        label, ending = (("fake", "png"), ("real", "jpg"))[number % 2]
+        path = project.parent / "dataset/train" / label / f"{number:04}.{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(grain.astype(np.uint8)).save(path, quality=98)
+    found = audit(project, "original")
+    assert found["auc"] > 0.95 and found["auc_low"] <= found["auc"] <= found["auc_high"]
+    assert {"format", "extension"} <= {feature["name"] for feature in found["features"][:4]}
+    assert run("--paths", project, "resize").returncode == 1, "two folders of four are missing"
+    assert audit(project, "resized")["auc"] > 0.95
+    told = run("--paths", project, "explore", "--on", "resized")
+    assert "resize --align" in told.stderr and "Warning" in told.stderr
+    assert run("--paths", project, "resize", "--align").returncode == 1
+    left = {feature["name"] for feature in audit(project, "resized")["features"]}
+    assert left <= {"bytes_per_pixel"}, "only the content's own detail is left to tell"
+    copies = [p for p in (project.parent / "dataset/resized_train").rglob("*.*") if p.name[0] != "."]
+    assert len(copies) == 80
+    for path in copies:
+        with Image.open(path) as image:
+            assert (image.format, image.mode, image.size) == ("JPEG", "RGB", (224, 224))
+            tables = image.quantization
+        with Image.open(copies[0]) as image:
+            assert image.quantization == tables
+
+
+def test_alike_classes_are_near_chance(project: Path) -> None:
+    fill(project, ".jpg", ".jpg", 60)
+    result = audit(project, "original")
+    assert result["auc_low"] < 0.6 and result["count"] == 120
+
+
+def test_plain_and_aligned_copies_replace_each_other_and_keep_twins_apart(project: Path) -> None:
+    folder = project.parent / "dataset/train/real"
+    for name in ("a.png", "a.jpg", "b.webp", "c.jpg"):
+        paint(folder / name, 4)
+    target = project.parent / "dataset/resized_train/real"
+
+    def names() -> set[str]:
+        return {path.name for path in target.iterdir() if path.name != ".aligned"}
+
+    assert run("--paths", project, "resize", "train-real").returncode == 0
+    assert names() == {"a.png", "a.jpg", "b.webp", "c.jpg"}
+    plain = (target / "c.jpg").read_bytes()
+    assert run("--paths", project, "resize", "train-real", "--align").returncode == 0
+    assert names() == {"a.png.jpg", "a.jpg.jpg", "b.jpg", "c.jpg"}
+    assert (target / "c.jpg").read_bytes() != plain
+    again = run("--paths", project, "resize", "train-real", "--align")
+    assert "0 pictures resized" in again.stdout and "4 already done" in again.stdout
+    assert run("--paths", project, "resize", "train-real").returncode == 0
+    assert names() == {"a.png", "a.jpg", "b.webp", "c.jpg"}
+    assert (target / "c.jpg").read_bytes() == plain
+
+
+def test_tables_and_figures_are_written_and_bad_files_listed(project: Path) -> None:
+    folder = fill(project, ".jpg", ".png", 4, real_size=(200, 100))
+    shutil.move(folder / "fake", folder / "gan")
+    (folder / "fake").mkdir()
+    shutil.move(folder / "gan", folder / "fake/gan")
+    paint(folder / "fake/other/x.jpg", 77)
+    (folder / "real/bad.jpg").write_bytes(b"no picture")
+    result = run("--paths", project, "explore")
+    assert result.returncode == 1 and "bad.jpg: not a picture" in result.stdout
+    out = project.parent / "explore/original"
+    pictures = rows(out / "pictures.csv")
+    assert len(pictures) == 10
+    real = next(row for row in pictures if row["path"].endswith("0000.png"))
+    assert (real["width"], real["height"], real["format"]) == ("200", "100", "PNG")
+    assert float(real["aspect_ratio"]) == 2 and real["jpeg_quality"] == ""
+    fake = next(row for row in pictures if row["source"] == "gan")
+    assert fake["jpeg_quality"] == "75" and fake["jpeg_subsampling"] == "4:2:0"
+    assert [r["reason"] for r in pictures if "bad.jpg" in r["path"]] == ["not a picture (no known format)"]
+    summary = {(row["label"], row["source"]): row for row in rows(out / "summary.csv")}
+    assert summary["fake", "gan"]["count"] == "4" and summary["real", ""]["width_mean"] == "200.0"
+    for name in ("counts", "histograms", "histograms_sources", "samples_train-real", "samples_train-fake"):
+        with Image.open(out / f"{name}.png") as figure:
+            assert min(figure.size) > 150
+
+
+def test_planted_duplicates_are_found_and_unrelated_pictures_are_not_paired(project: Path) -> None:
+    folder = fill(project, ".jpg", ".jpg", 40)
+    test = project.parent / "dataset/test/real"
+    test.mkdir(parents=True)
+    first = Image.open(folder / "real/0001.jpg")
+    shutil.copy(folder / "real/0000.jpg", test / "same.jpg")
+    first.save(test / "again.jpg", quality=40)
+    Image.open(folder / "real/0002.jpg").resize((150, 130)).save(test / "small.png")
+    Image.fromarray(np.asarray(Image.open(folder / "real/0003.jpg"))[:, ::-1]).save(test / "mirrored.png")
+    shutil.copy(folder / "fake/0005.jpg", folder / "real/both.jpg")
+    assert run("--paths", project, "explore").returncode == 0
+    out = project.parent / "explore/original"
+    found = {
+        (row["kind"], Path(row["path_a"]).name, Path(row["path_b"]).name, row["where"])
+        for row in rows(out / "duplicates.csv")
+    }
+    assert found == {
+        ("exact", "0000.jpg", "same.jpg", "train and test"),
+        ("near", "0001.jpg", "again.jpg", "train and test"),
+        ("near", "0002.jpg", "small.png", "train and test"),
+        ("near", "0003.jpg", "mirrored.png", "train and test"),
+        ("exact", "both.jpg", "0005.jpg", "both classes"),
+    }
+    assert (out / "duplicates.png").is_file()
+
+
+def test_without_pictures_one_line_says_what_to_do(project: Path) -> None:
+    for on, hint in (("original", "demo"), ("resized", "Resize first")):
+        result = run("--paths", project, "explore", "--on", on)
+        assert result.returncode == 2 and hint in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("quality", [30, 75, 95])
+def test_the_jpeg_quality_is_estimated(tmp_path: Path, quality: int) -> None:
+    from fakedetect.preprocessing.headers import PictureFacts, read_facts
+
+    path = tmp_path / "x.jpg"
+    Image.new("RGB", (64, 64)).save(path, quality=quality)
+    facts = read_facts(path)
+    assert isinstance(facts, PictureFacts) and facts.jpeg_quality == quality

@@ -1,0 +1,100 @@
+"""Option 7 on results that are known beforehand."""
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import paint, run
+from PIL import Image
+
+
+def plant(project: Path, model: str, wrong: list[int], count: int = 100, first: int = 0) -> None:
+    """Results of a test on `count` pictures, half fake, in which the numbers `wrong` are mistaken."""
+    folder = project.parent / "model_folders" / model
+    folder.mkdir(parents=True)
+    matrix = np.zeros((2, 2), int)
+    with (folder / "test_predictions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "source", "label", "predicted", "p_fake"))
+        for number in range(count):
+            label = number % 2
+            predicted = 1 - label if number in wrong else label
+            matrix[label, predicted] += 1
+            path = project.parent / f"{first + number:04}.png"
+            if number in wrong[:3]:
+                paint(path, number)
+            p_fake = 0.9 - number / 1000 if predicted == 0 else 0.1 + number / 1000
+            writer.writerow((path, "", ("fake", "real")[label], ("fake", "real")[predicted], p_fake))
+    classes = {name: dict.fromkeys(("precision", "recall", "f1"), 0.9) for name in ("fake", "real")}
+    results = {"count": count, "classes": classes, "confusion_matrix": matrix.tolist()}
+    results |= {"accuracy": 1 - len(wrong) / count, "parameters": 1000, "images_per_second": 5.0}
+    (folder / "test_results.json").write_text(json.dumps(results))
+    (folder / "training_log.csv").write_text(
+        "epoch,train_loss,val_loss,val_accuracy,seconds,images_per_second\n1,1,0.9,0.5,1,1\n2,0.8,0.7,1,1,1\n"
+    )
+
+
+def test_better_is_said_only_where_the_test_holds(project: Path) -> None:
+    plant(project, "resnet18", list(range(0, 40)))
+    plant(project, "resnet50", list(range(0, 10)))
+    plant(project, "vit_b_16", list(range(0, 11)))
+    plant(project, "tiny", [], first=5000)
+    result = run("--paths", project, "compare")
+    assert result.returncode == 0, result.stderr
+    assert "resnet50 is better than resnet18" in result.stdout
+    assert "resnet50 and vit_b_16: no difference shown (p = 1)" in result.stdout
+    assert result.stdout.count("different pictures: not compared") == 3
+    folder = project.parent / "model_folders"
+    with (folder / "comparison.csv").open(newline="") as file:
+        table = {(row["model"], row["from"]): row for row in csv.DictReader(file)}
+    three = itertools.product(("resnet18", "resnet50", "vit_b_16"), ("measured", "reference"))
+    assert set(table) == {*three, ("tiny", "measured")}
+    row = table["resnet18", "measured"]
+    assert float(row["accuracy"]) == 0.6 and row["epochs"] == "2" and row["parameters"] == "1000"
+    assert 0.45 < float(row["accuracy_low"]) < 0.56 and 0.64 < float(row["accuracy_high"]) < 0.75
+    assert float(row["auc_low"]) <= float(row["roc_auc"]) <= float(row["auc_high"])
+    assert float(table["vit_b_16", "reference"]["accuracy"]) == pytest.approx(0.9666)
+    markdown = (folder / "comparison.md").read_text()
+    assert "**100.00 (100.00-100.00)**" in markdown and markdown.count("**100.00 ") == 1
+    for name in ("comparison_roc", "comparison_confusion", "comparison_loss", "wrong_answers_resnet18"):
+        with Image.open(folder / f"{name}.png") as figure:
+            assert min(figure.size) > 200
+    with (folder / "wrong_answers_resnet18.csv").open(newline="") as file:
+        wrong = list(csv.DictReader(file))
+    assert len(wrong) == 40 and [row["label"] for row in wrong] == ["fake"] * 20 + ["real"] * 20
+    confidence = [float(row["confidence"]) for row in wrong[:20]]
+    assert confidence == sorted(confidence, reverse=True)
+    assert not (folder / "wrong_answers_tiny.png").exists()
+
+
+def test_damaged_results_are_left_out_and_none_at_all_is_said(project: Path) -> None:
+    nothing = run("--paths", project, "compare")
+    assert nothing.returncode == 2 and "No model has been tested yet" in nothing.stderr
+    plant(project, "resnet18", [1])
+    plant(project, "resnet50", [2])
+    (project.parent / "model_folders/resnet50/test_predictions.csv").write_text("path\n")
+    result = run("--paths", project, "compare")
+    assert result.returncode == 0 and "resnet50 left out" in result.stderr
+
+
+def test_mcnemar_is_the_exact_binomial_test() -> None:
+    from fakedetect.reporting.compare import mcnemar
+
+    a = np.array([True] * 8 + [False] * 2)
+    # 8 against 2 discordant pairs: 2 * (1 + 10 + 45) / 1024.
+    assert mcnemar(a, ~a) == pytest.approx(112 / 1024)
+    assert mcnemar(a, a) == 1
+
+
+def test_the_bootstrap_interval_of_an_auc_covers_it() -> None:
+    from fakedetect.core.intervals import roc_auc_interval
+
+    random = np.random.default_rng(3)
+    positive = np.arange(2000) < 1000
+    scores = random.normal(positive * 1.0)
+    low, high = roc_auc_interval(positive, scores)
+    # DeLong's standard error of this AUC (0.760) is about 0.0105.
+    assert low < 0.76 < high and 0.03 < high - low < 0.055

@@ -1,0 +1,287 @@
+"""Options 3.5, 3.6 and 3.7 and the robust recipe, through the commands and the files they write."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from conftest import ROOT, paint, run
+from PIL import Image
+
+from fakedetect.models.texture import TextureVote, add_vote, read_vote, save_vote, statistics
+from fakedetect.testing.measures import NAMES
+from fakedetect.training.augmentation import degrade_at_random, random_for
+from fakedetect.training.epochs import rate_factor
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def read(file: Path) -> dict:
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def test_thresholds_stand_in_training_json_and_keep_their_promise_on_the_validation_pictures(
+    trained_once: Path,
+) -> None:
+    saved = read(trained_once.parent / "model_folders/tiny/training.json")["calibration"]
+    assert saved["temperature"] > 0 and saved["real_below"] <= 0.5 <= saved["fake_from"]
+    validation = saved["validation"]
+    assert validation["fake"] + validation["real"] == 24
+    assert validation["real_called_fake"] <= 0.2 and validation["fake_called_real"] <= 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--max-false-alarms", "0.01"], "too few to promise 1.0%"),
+        (["--max-missed", "0"], "--max-missed has to be above 0"),
+    ],
+)
+def test_promises_that_cannot_be_kept_are_refused(trained: Path, arguments: list[str], said: str) -> None:
+    result = run("--paths", trained, "fit-thresholds", *arguments)
+    assert result.returncode == 2 and said in result.stderr and "Traceback" not in result.stderr
+
+
+def test_thresholds_need_the_pictures_of_the_training_run(trained: Path) -> None:
+    paint(trained.parent / "dataset/resized_train/fake/gan/new.jpg", 7, (224, 224))
+    result = run("--paths", trained, "fit-thresholds")
+    assert result.returncode == 2 and "not those that tiny was trained on" in result.stderr
+
+
+def test_evaluation_report_foreign_pictures_and_a_source_left_out(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    result = run("--paths", trained, "evaluate")
+    assert result.returncode == 0, result.stderr
+    assert "How far that carries" in result.stdout
+    test = read(folder / "evaluation.json")["test"]
+    assert set(test["measures"]) == set(NAMES) and test["count"] == 20
+    for measure in test["measures"].values():
+        assert measure["low"] <= measure["high"]
+    with (folder / "test_predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    right = np.mean([row["label"] == row["predicted"] for row in rows])
+    assert test["measures"]["accuracy"]["value"] == pytest.approx(right)
+    sources = {(e["class"], e["source"]): e["count"] for e in test["sources"]}
+    assert sources == {
+        ("fake", "gan"): 5,
+        ("fake", "diffusion"): 5,
+        ("real", "phone"): 5,
+        ("real", "camera"): 5,
+    }
+    robustness = test["robustness"]
+    assert robustness["count"] == robustness["of_originals"] == 20
+    assert {p["kind"] for p in robustness["points"]} == {
+        "jpeg", "webp", "scale", "blur", "noise", "crop", "screenshot",
+    }  # fmt: skip
+    assert robustness["worst_auc"] == min(p["roc_auc"] for p in robustness["points"])
+    assert 0 <= test["verdicts"]["unsure"] <= 1
+    for name in ("robustness", "reliability"):
+        with Image.open(folder / f"{name}.png") as figure:
+            assert min(figure.size) > 300
+
+    # Other pictures: both classes are noise, so nothing can carry over.
+    foreign = trained.parent / "foreign"
+    random = np.random.default_rng(5)
+    for number in range(12):
+        for name in ("ai", "nature"):
+            (foreign / name).mkdir(parents=True, exist_ok=True)
+            noise = random.integers(0, 256, (300, 200, 3), dtype=np.uint8)
+            Image.fromarray(noise).save(foreign / name / f"{number}.png")
+    (foreign / "ai" / "broken.jpg").write_bytes(b"x")
+    result = run("--paths", trained, "evaluate", "--data", foreign)
+    assert result.returncode == 1, result.stderr
+    assert "does not carry over" in result.stdout and "broken.jpg" in result.stdout
+    entry = read(folder / "evaluation.json")["foreign"]["foreign"]
+    assert entry["count"] == 24 and entry["measures"]["roc_auc"]["value"] < 0.8
+
+    result = run("--paths", trained, "evaluate", "--leave-out", "gan")
+    assert result.returncode == 0, result.stderr
+    without = folder / "without_gan"
+    assert read(without / "training.json")["data"]["count"] == 45
+    assert (without / "classifier_model.pth").is_file()
+    left = read(folder / "evaluation.json")["left_out"]["gan"]
+    assert left["count"] == 5 and 0 <= left["right"]["value"] <= 1
+    again = run("--paths", trained, "evaluate", "--leave-out", "gan")
+    assert "Trained without gan before" in again.stderr and "Epoch 1" not in again.stdout
+
+    check_report(trained, folder)
+    caution = run("--paths", trained, "check", foreign / "ai" / "0.png", "--no-stability")
+    assert "Keep in mind: on the pictures of foreign" in caution.stdout
+
+
+class Links(HTMLParser):
+    """Everything that a page would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.found += [value or "" for name, value in attributes if name in ("src", "href")]
+
+
+def check_report(trained: Path, folder: Path) -> None:
+    result = run("--paths", trained, "report")
+    assert result.returncode == 0, result.stderr
+    text = (folder / "report.html").read_text(encoding="utf-8")
+    links = Links()
+    links.feed(text)
+    assert links.found and all(link.startswith("data:") for link in links.found)
+    assert "script" not in links.tags and "http" not in re.sub(r"data:[^\"]+", "", text)
+    for title in (
+        "Results on the test dataset", "Pictures from elsewhere", "Fake, real or unsure", "By source",
+        "Robustness", "Wrong answers", "Heat maps", "Data set", "Recipe and learning curves",
+        "To repeat it",
+    ):  # fmt: skip
+        assert f"<h2>{title}</h2>" in text, title
+    assert "could not be made" not in text
+    # ROC, two of reliability, seven of robustness, loss, accuracy; eight heat maps.
+    assert links.tags.count("svg") == 12 and links.tags.count("img") >= 8
+    assert "evaluate --leave-out gan" in text and "prefers-color-scheme" in text
+    if CHROMIUM:
+        check_in_a_browser(folder / "report.html")
+
+
+def check_in_a_browser(file: Path) -> None:
+    """No console error, every picture loaded, and nothing wider than the page at both widths."""
+    probe = file.with_name("probe.html")
+    script = (
+        "<script>addEventListener('load', () => { document.title = JSON.stringify({"
+        "images: [...document.images].every(i => i.complete && i.naturalWidth > 1),"
+        "wide: document.documentElement.scrollWidth - innerWidth}) })</script></body>"
+    )
+    probe.write_text(file.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
+    for width in (500, 1600):
+        result = subprocess.run(
+            [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             f"--user-data-dir={file.parent / 'browser'}", "--enable-logging=stderr",
+             f"--window-size={width},2000", "--virtual-time-budget=3000", "--dump-dom", probe.as_uri()],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        found = json.loads(re.search(r"<title>(\{.*?\})</title>", result.stdout)[1].replace("&quot;", '"'))
+        assert found["images"] and found["wide"] <= 0, (width, found)
+        assert "CONSOLE" not in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["evaluate", "--data", "nowhere"], "There is no folder nowhere"),
+        (["evaluate", "--leave-out", "midjourney"], "The sources are .*camera, diffusion, gan, phone"),
+        (["evaluate", "--leave-out", "gan", "--data", "x"], "give one of them"),
+        (["--model", "resnet18", "evaluate"], "no checkpoint"),
+        (["--model", "resnet18", "report"], "not been tested yet"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(trained_once: Path, command: list[str], said: str) -> None:
+    result = run("--paths", trained_once, *command)
+    assert result.returncode == 2 and re.search(said, result.stderr) and "Traceback" not in result.stderr
+
+
+def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:
+    shutil.rmtree(trained.parent / "dataset/resized_train/fake/diffusion")
+    result = run("--paths", trained, "evaluate", "--leave-out", "gan")
+    assert result.returncode == 2 and "gan is the only source of fake pictures" in result.stderr
+
+
+def test_the_robust_recipe_trains_resumes_and_votes(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    result = run("--paths", trained, "train", "--overwrite", "--recipe", "robust")
+    assert result.returncode == 0, result.stderr
+    facts = read(folder / "training.json")
+    assert facts["recipe"]["recipe"] == "robust" and facts["run"]["recipe"] == "robust"
+    state = torch.load(folder / "classifier_model.pth", weights_only=True)
+    assert state.keys() == timm.create_model("test_resnet", num_classes=2).state_dict().keys()
+    vote = read(folder / "texture_vote.json")
+    assert vote["layer"] == "layer1" and np.isfinite(vote["weights"]).all()
+    assert run("--paths", trained, "test").returncode == 0
+    with_vote = read(folder / "test_results.json")
+    (folder / "texture_vote.json").rename(folder / "elsewhere.json")
+    assert run("--paths", trained, "test").returncode == 0
+    without = (folder / "test_predictions.csv").read_text()
+    (folder / "elsewhere.json").rename(folder / "texture_vote.json")
+    assert run("--paths", trained, "test").returncode == 0
+    assert read(folder / "test_results.json")["roc_auc"] == with_vote["roc_auc"]
+    assert (folder / "test_predictions.csv").read_text() != without
+
+    # Stopped in the midst of the second epoch and gone on with, it comes to the same.
+    whole = {key: value.clone() for key, value in state.items()}
+    process = subprocess.Popen(
+        [sys.executable, "menu.py", "--paths", str(trained), "train", "--overwrite", "--recipe", "robust"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    for line in process.stdout or ():
+        if line.startswith("Epoch 1"):
+            break
+    process.kill()
+    process.wait()
+    other = run("--paths", trained, "train", "--resume", "--recipe", "reference")
+    assert other.returncode == 2 and "recipe was robust and is reference now" in other.stderr
+    result = run("--paths", trained, "train", "--resume")
+    assert result.returncode == 0, result.stderr
+    resumed = torch.load(folder / "classifier_model.pth", weights_only=True)
+    assert all(torch.equal(value, whole[key]) for key, value in resumed.items())
+    assert read(folder / "texture_vote.json") == vote
+    # The other recipe is another run, and leaves no vote behind.
+    assert run("--paths", trained, "train", "--overwrite").returncode == 0
+    assert not (folder / "texture_vote.json").exists()
+
+
+def test_a_vote_is_half_of_the_answer_and_leaves_the_checkpoint_as_it_was(tmp_path: Path) -> None:
+    model = timm.create_model("test_resnet", num_classes=2).eval()
+    images = torch.randn(3, 3, 64, 64)
+    keys = list(model.state_dict())
+    with torch.no_grad():
+        logits = model(images)
+        width = statistics(model.layer1(model.maxpool(model.act1(model.bn1(model.conv1(images)))))).shape[1]
+        vote = TextureVote("layer1", (0.5,) * width, 0.25, 2.0, 4.0, 1.5)
+        save_vote(vote, tmp_path, "a")
+        assert read_vote(tmp_path, "a") == vote and read_vote(tmp_path, "b") is None
+        texture = statistics(model.layer1(model.maxpool(model.act1(model.bn1(model.conv1(images))))))
+        add_vote(model, vote)
+        found = model(images)
+    said = (texture.sum(1) * 0.5 + 0.25) / 4.0
+    expected = ((logits[:, 0] - logits[:, 1]) / 2.0 + said) / 2 / 1.5
+    assert torch.allclose(found[:, 0] - found[:, 1], expected, atol=1e-5)
+    assert list(model.state_dict()) == keys
+
+
+def test_texture_is_the_same_however_a_layer_lays_its_maps_out() -> None:
+    maps = torch.randn(2, 6, 5, 5)
+    plain = statistics(maps)
+    assert plain.shape == (2, 12)
+    assert torch.allclose(statistics(maps.permute(0, 2, 3, 1)), plain, atol=1e-6)
+    assert torch.allclose(statistics(maps.flatten(2).transpose(1, 2)), plain, atol=1e-6)
+    assert torch.allclose(plain[:, :6], maps.mean((2, 3)), atol=1e-6)
+
+
+def test_random_degradations_depend_on_seed_and_name_alone() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    first = [degrade_at_random(pixels, random_for(seed, "a.jpg")) for seed in range(12)]
+    again = [degrade_at_random(pixels, random_for(seed, "a.jpg")) for seed in range(12)]
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(image.shape == pixels.shape and image.dtype == np.uint8 for image in first)
+    assert len({image.tobytes() for image in first}) > 9
+    assert not np.array_equal(first[0], degrade_at_random(pixels, random_for(0, "b.jpg")))
+
+
+def test_the_rate_warms_up_and_falls_to_nothing() -> None:
+    factors = [rate_factor(step, 100) for step in range(100)]
+    assert factors[0] < factors[5] < factors[9] == 1.0
+    assert factors[10:] == sorted(factors[10:], reverse=True) and factors[-1] < 0.01

@@ -1,0 +1,178 @@
+"""Options 3 and 4 through the commands and the files that a run writes."""
+
+import csv
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+import torchvision
+from conftest import ROOT, run
+from PIL import Image
+
+from fakedetect.core.settings import load_settings
+
+
+def test_the_whole_job_leaves_every_file_of_the_contract(data: Path) -> None:
+    assert run("--paths", data, "resize").returncode == 0
+    trained = run("--paths", data, "train")
+    assert trained.returncode == 0, trained.stderr
+    tested = run("--paths", data, "test")
+    assert tested.returncode == 0, tested.stderr
+    assert run("--paths", data, "test", "--on", "train").returncode == 0
+    assert "12 images" in tested.stdout and "Accuracy:" in tested.stdout
+    folder = data.parent / "model_folders/tiny"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {
+        "classifier_model.pth", "loss_plot.jpg", "training_log.csv", "training.json",
+        "test_results.json", "train_results.json", "test_predictions.csv",
+        "train_predictions.csv", "confusion_matrix_test.png", "confusion_matrix_train.png",
+    }  # fmt: skip
+    results = json.loads((folder / "test_results.json").read_text())
+    assert results["count"] == 12
+    with (folder / "test_predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12 and {row["source"] for row in rows} == {"", "gan"}
+    right = sum(row["label"] == row["predicted"] for row in rows)
+    assert results["accuracy"] == pytest.approx(right / 12)
+    assert all((float(row["p_fake"]) >= 0.5) == (row["predicted"] == "fake") for row in rows)
+    plain = timm.create_model("test_resnet", num_classes=2)
+    plain.load_state_dict(torch.load(folder / "classifier_model.pth", weights_only=True))
+    run_facts = json.loads((folder / "training.json").read_text())
+    assert run_facts["classes"] == {"0": "fake", "1": "real"}
+    assert (run_facts["split"]["train"], run_facts["split"]["validation"]) == (36, 4)
+    with Image.open(folder / "loss_plot.jpg") as plot:
+        assert plot.format == "JPEG" and min(plot.size) > 300
+    (folder / "loss_plot.jpg").unlink()
+    graph = run("--paths", data, "loss-graph")
+    assert graph.returncode == 0 and (folder / "loss_plot.jpg").is_file()
+    before = (folder / "classifier_model.pth").read_bytes()
+    refused = run("--paths", data, "train")
+    assert refused.returncode == 2 and "--overwrite" in refused.stderr
+    assert (folder / "classifier_model.pth").read_bytes() == before
+    again = run("--paths", data, "train", "--overwrite")
+    assert again.returncode == 0
+    assert (folder / "classifier_model.pth").read_bytes() == before, "a seeded run repeats itself"
+
+
+def plain_model(name: str) -> torch.nn.Module:
+    if name.startswith("resnet"):
+        model = torchvision.models.get_model(name)
+        model.fc = torch.nn.Linear(model.fc.in_features, 2)
+        return model
+    names = {
+        "vit_b_16": "vit_base_patch16_224",
+        "convnext_v2_tiny": "convnextv2_tiny",
+        "convnext_v2_base": "convnextv2_base",
+    }
+    return timm.create_model(names[name], num_classes=2)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_v2_tiny"])
+def test_a_plain_librarys_checkpoint_gives_its_own_probabilities(data: Path, name: str) -> None:
+    torch.manual_seed(3)
+    model = plain_model(name).eval()
+    folder = data.parent / "model_folders" / name
+    folder.mkdir(parents=True)
+    torch.save(model.state_dict(), folder / "classifier_model.pth")
+    assert run("--paths", data, "resize", "test-real", "test-fake").returncode == 0
+    tested = run("--paths", data, "--model", name, "test")
+    assert tested.returncode == 0, tested.stderr
+    from torchvision.transforms import v2
+
+    prepare = v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    with (folder / "test_predictions.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            image = prepare(Image.open(row["path"]).convert("RGB"))[None]
+            with torch.inference_mode():
+                expected = torch.softmax(model(image), 1)[0, 0].item()
+            assert float(row["p_fake"]) == pytest.approx(expected, abs=1e-4)
+
+
+class Harm:
+    def __reduce__(self) -> tuple:
+        return (print, ("harm done",))
+
+
+def test_files_that_are_no_checkpoint_are_told_apart_in_one_line(data: Path) -> None:
+    assert run("--paths", data, "resize", "test-real", "test-fake").returncode == 0
+    folder = data.parent / "model_folders/resnet18"
+    folder.mkdir(parents=True)
+    path = folder / "classifier_model.pth"
+
+    def refusal() -> str:
+        result = run("--paths", data, "--model", "resnet18", "test")
+        assert result.returncode == 2
+        assert "harm done" not in result.stdout + result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+        assert "weights_only" not in result.stderr
+        return result.stderr
+
+    assert "Train it first" in refusal()
+    path.touch()
+    assert "empty" in refusal()
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert "LFS" in refusal()
+    torch.save(torchvision.models.resnet18().state_dict(), path)
+    assert "1,000 outputs" in refusal()
+    path.write_bytes(path.read_bytes()[:100_000])
+    assert "cut off" in refusal()
+    torch.save(plain_model("resnet50").state_dict(), path)
+    assert "looks like resnet50" in refusal()
+    path.write_bytes(pickle.dumps(Harm()))
+    refusal()
+
+
+def test_without_internet_three_ways_on_are_named(data: Path) -> None:
+    assert run("--paths", data, "resize", "train-real", "train-fake").returncode == 0
+    text = data.read_text(encoding="utf-8").replace("pretrained = false", "pretrained = true")
+    data.write_text(text + 'weights = "missing.pth"\n', encoding="utf-8")
+    result = run("--paths", data, "train")
+    assert result.returncode == 2 and "missing.pth" in result.stderr
+    text = text.replace("test_resnet", "convnextv2_atto")
+    data.write_text(text, encoding="utf-8")
+    result = run("--paths", data, "train")
+    assert result.returncode == 2
+    assert "Three ways on" in result.stderr and "Traceback" not in result.stderr
+
+
+def test_the_recipes_are_the_references() -> None:
+    recipes = load_settings(ROOT / "paths.toml").recipes
+    facts = {
+        name: (r.batch_size, r.optimizer, r.learning_rate, r.weight_decay) for name, r in recipes.items()
+    }
+    assert facts == {
+        "resnet18": (256, "Adam", 5e-5, 1e-5),
+        "resnet50": (128, "Adam", 5e-5, 1e-5),
+        "vit_b_16": (96, "AdamW", 2e-5, 1e-5),
+        "convnext_v2_tiny": (64, "AdamW", 2e-5, 1e-5),
+        "convnext_v2_base": (32, "AdamW", 2e-5, 1e-5),
+    }
+
+
+def test_the_lean_response_norm_is_the_same_function() -> None:
+    from timm.layers.grn import GlobalResponseNorm
+
+    from fakedetect.models.response_norm import use_lean_response_norm
+
+    torch.manual_seed(2)
+    plain = GlobalResponseNorm(24)
+    torch.nn.init.normal_(plain.weight)
+    torch.nn.init.normal_(plain.bias)
+    lean = GlobalResponseNorm(24)
+    lean.load_state_dict(plain.state_dict())
+    use_lean_response_norm(lean)
+    values = torch.randn(3, 7, 7, 24)
+    assert torch.equal(lean(values), plain(values))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = lean(values.bfloat16())
+    assert mixed.dtype == torch.bfloat16
+    assert (mixed.float() - plain(values)).abs().max() < 0.02 * plain(values).abs().max()
