@@ -69,7 +69,7 @@ def test_the_menus_own_start_of_processes_gives_one_message_for_a_mistake(data: 
     use(data, "test_vit", "2e-5")
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
-        "from fakedetect.processes import launch; sys.exit(launch(2, sys.argv[2:]))"
+        "from fakedetect.models.processes import launch; sys.exit(launch(2, sys.argv[2:]))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code, str(ROOT), "--paths", str(data), "train"],
