@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from fakedetect.core.errors import UserError
@@ -16,7 +17,7 @@ class Inner(Record):
 class Outer(Record):
     temperature: Positive
     count: Count = 0
-    inner: dict[str, Inner] = {}
+    inner: dict[str, Inner] = msgspec.field(default_factory=dict)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
