@@ -31,9 +31,8 @@ def resize(paths: Sequence[Path], target: Path) -> None:
     """Scale each picture to 224 x 224 and save it under its name."""
     for path in paths:
         try:
-            with Image.open(path) as image:
-                if image.mode not in ("RGB", "L"):
-                    image = image.convert("RGB")
+            with Image.open(path) as opened:
+                image = opened if opened.mode in ("RGB", "L") else opened.convert("RGB")
                 image.resize((SIZE, SIZE), Image.Resampling.LANCZOS).save(target / path.name)
         except OSError:
             continue

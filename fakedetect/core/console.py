@@ -3,7 +3,7 @@
 import locale
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -80,10 +80,13 @@ class Console:
         if not self.quiet or even_quiet:
             print(self._paint(printable(text), "31", sys.stderr), file=sys.stderr, flush=True)
 
-    def track(self, items: Iterable[T], total: int, label: str, batch: bool = False) -> Iterator[T]:
+    def track(
+        self, items: Iterable[T], total: int, label: str, pictures: Callable[[T], int] = lambda _: 1
+    ) -> Iterator[T]:
         """Pass items on under a progress bar that counts pictures.
 
-        With `batch`, an item counts as many pictures as it has (its len()).
+        Args:
+            pictures: how many pictures an item stands for; one unless said.
         """
         if self.quiet:
             yield from items
@@ -95,7 +98,7 @@ class Console:
         ) as bar:
             for item in items:
                 yield item
-                bar.update(len(item) if batch else 1)
+                bar.update(pictures(item))
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no; anything but yes, and no terminal at all, is no."""
@@ -184,11 +187,12 @@ class Console:
             ours.add(enter, eager=True, filter=Condition(lambda: refused["before"]))(refuse)
         ours.add("escape", eager=True)(lambda event: event.app.exit(result=BACK))
         ours.add("c-d", eager=True)(lambda event: event.app.exit(result=BACK))
-        question.application.key_bindings = merge_key_bindings([question.application.key_bindings, ours])
+        theirs = question.application.key_bindings or KeyBindings()
+        question.application.key_bindings = merge_key_bindings([theirs, ours])
         question.application.key_processor.before_key_press += next_key
         question.application.ttimeoutlen = 0.05
         try:
-            answer = question.unsafe_ask()
+            answer: str = question.unsafe_ask()
         except KeyboardInterrupt:
             return BACK
         except EOFError:

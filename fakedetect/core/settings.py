@@ -125,7 +125,7 @@ class _File:
         except tomllib.TOMLDecodeError as error:
             place = re.search(r"at line (\d+)", str(error))
             line = self.text.splitlines()[int(place[1]) - 1] if place else ""
-            if re.search(r'"[^"]*\\[^"]*"', line):
+            if place and re.search(r'"[^"]*\\[^"]*"', line):
                 raise UserError(
                     f"{self.path}, line {place[1]}: a back-slash in double quotes starts an escape. "
                     "Write the path in single quotes, or with forward slashes."

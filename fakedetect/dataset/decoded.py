@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -56,11 +56,11 @@ class DecodedPictures:
     rows: dict[Path, int]
     faults: dict[Path, str]
 
-    def open(self) -> BinaryIO:
+    def open(self) -> FileIO:
         """The file, for reading; a mapped one would count all that was read as this program's memory."""
-        return self.file.open("rb", buffering=0)
+        return FileIO(self.file)
 
-    def read(self, file: BinaryIO, path: Path, pixels: np.ndarray) -> None:
+    def read(self, file: FileIO, path: Path, pixels: np.ndarray) -> None:
         """Read a picture from the opened file into `pixels` (224, 224, 3) uint8.
 
         Raises:

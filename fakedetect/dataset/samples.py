@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -81,5 +82,7 @@ def split_dataset(
             f"{dataset.folder} holds {len(dataset.samples)} pictures, too few to train and validate on."
         )
     generator = torch.Generator().manual_seed(seed)
-    train, validation = torch.utils.data.random_split(dataset.samples, lengths, generator=generator)
-    return list(train), list(validation)
+    numbers: Any = range(len(dataset.samples))
+    places: list[Any] = torch.utils.data.random_split(numbers, lengths, generator=generator)
+    train, validation = ([dataset.samples[place] for place in part] for part in places)
+    return train, validation

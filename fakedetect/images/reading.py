@@ -4,7 +4,7 @@ import os
 import stat
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -95,9 +95,10 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     if image.mode.startswith("I;16"):
         image, top = image.convert("I"), 65535.0
     else:
-        high = image.getextrema()[1]
+        # Pictures of one band have one pair of extremes.
+        high = float(cast(tuple[float, float], image.getextrema())[1])
         limits = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        top = next((limit for limit in limits if high <= limit), float(high))
+        top = next((limit for limit in limits if high <= limit), high)
     return image.convert("F").point(lambda value: value * (255 / top) + 0.5).convert("L")
 
 

@@ -4,6 +4,7 @@ import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -174,7 +175,7 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     if not has_attention(model):
         raise UserError("Attention Rollout needs a ViT. Use --method grad-cam.")
     maps: list[torch.Tensor] = []
-    attentions = [block.attn for block in model.blocks]
+    attentions: list[Any] = [block.attn for block in cast(nn.Sequential, model.blocks)]
     fused = [attention.fused_attn for attention in attentions]
     hooks = [
         attention.attn_drop.register_forward_hook(lambda _, __, output: maps.append(output.mean(1)))
@@ -210,9 +211,9 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray
         image: (224, 224, 3) uint8.
         heat: (224, 224) in 0..1.
     """
-    coloured = cv2.applyColorMap(np.uint8(255 * heat), cv2.COLORMAP_JET)[:, :, ::-1]
-    mixed = np.uint8(0.4 * coloured.astype(np.float32) + 0.6 * image.astype(np.float32) + 0.5)
-    return coloured, mixed
+    coloured = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_JET)[:, :, ::-1]
+    mixed = 0.4 * coloured.astype(np.float32) + 0.6 * image.astype(np.float32) + 0.5
+    return coloured, mixed.astype(np.uint8)
 
 
 def measure_faithfulness(
@@ -236,9 +237,8 @@ def measure_faithfulness(
     order = np.argsort(-heat, axis=None, kind="stable")
     pictures = [image]
     for share in SHARES:
-        mask = np.zeros(heat.size, bool)
-        mask[order[: round(share * heat.size)]] = True
-        mask = mask.reshape(heat.shape)
+        mask = np.zeros(heat.shape, bool)
+        mask.flat[order[: round(share * heat.size)]] = True
         moved = [np.roll(mask, random.integers(0, SIZE, 2), (0, 1)) for _ in range(RANDOM_REGIONS)]
         pictures += [np.where(region[:, :, None], blurred, image) for region in (mask, *moved)]
     values = predict(np.stack(pictures))[:, target]

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import urlparse
 
 import torch
@@ -42,7 +43,7 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
     if pretrained and recipe.name not in REFERENCE:
         # timm's start of an EfficientNet's two-output head is so large that the first steps
         # undo the pretrained layers; torch's own start of a Linear layer does not.
-        model.reset_classifier(len(CLASSES))
+        cast(Any, model).reset_classifier(len(CLASSES))
     return model
 
 

@@ -33,7 +33,7 @@ def choose_device() -> torch.device:
 
 def to_device(model: nn.Module) -> nn.Module:
     """The model on the device of choice, laid out as the decoded pictures are: channels last."""
-    return model.to(choose_device(), memory_format=torch.channels_last)
+    return model.to(choose_device()).to(memory_format=torch.channels_last)
 
 
 def choose_precision(setting: str, model: nn.Module) -> torch.dtype:
@@ -134,7 +134,7 @@ def predict_batches(
         pin=device.type == "cuda",
         change=change,
     )
-    for batch in console.track(batches, len(samples), label, batch=True):
+    for batch in console.track(batches, len(samples), label, len):
         with torch.inference_mode():
             if not batch.samples:
                 yield batch, torch.empty(0, 2)

@@ -4,7 +4,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import safetensors.torch
 import torch
@@ -101,7 +101,7 @@ def save_tensors(value: object, path: Path) -> None:
     with atomic_write(path) as file:
         sink = _Sink(file)
         try:
-            torch.save(value, sink)
+            torch.save(value, cast(BinaryIO, sink))
         except RuntimeError:
             if sink.error:
                 raise sink.error from None

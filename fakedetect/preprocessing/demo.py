@@ -60,8 +60,8 @@ def _photographs() -> list[np.ndarray]:
     from matplotlib import cbook
     from sklearn.datasets import load_sample_images
 
-    with cbook.get_sample_data("grace_hopper.jpg") as file:
-        hopper = np.asarray(Image.open(file).convert("RGB"))
+    with Image.open(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))) as opened:
+        hopper = np.asarray(opened.convert("RGB"))
     return [*(np.asarray(image) for image in load_sample_images().images), hopper]
 
 

@@ -22,9 +22,9 @@ def draw_counts(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
     left = np.zeros(len(counts))
     for source in sources:
         values = np.array([by_source.get(source, 0) for by_source in counts.values()])
-        axes.barh(list(counts), values, left=left, label=source or "no source")
+        bars = axes.barh(list(counts), values, left=left, label=source or "no source")
         left += values
-    axes.bar_label(axes.containers[-1], labels=[f"{int(total):,}" for total in left], padding=3)
+    axes.bar_label(bars, labels=[f"{int(total):,}" for total in left], padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.1)
     axes.set(xlabel="Pictures", title="Pictures by folder and source")

@@ -62,7 +62,7 @@ def estimate_quality(luminance: list[int]) -> int:
 
 
 def _has_software(image: "Image.Image") -> bool:
-    if any(key.lower() in ("software", "parameters", "prompt", "workflow") for key in image.info):
+    if any(str(key).lower() in ("software", "parameters", "prompt", "workflow") for key in image.info):
         return True
     # Without EXIF in the header, Pillow would decode a whole PNG to look for it at its end.
     return "exif" in image.info and SOFTWARE_TAG in image.getexif()

@@ -153,7 +153,7 @@ def _evaluate_foreign(
     found: dict[Path, float] = {}
     bad = []
     batches = view_batches(looks, workers, detector.settings.recipe.batch_size)
-    for batch in console.track(batches, len(by_path), folder.name, batch=True):
+    for batch in console.track(batches, len(by_path), folder.name, len):
         seen = [(look, view) for look, view in batch if isinstance(view, View)]
         bad += [f"  {look.path}: {view}" for look, view in batch if not isinstance(view, View)]
         if seen:

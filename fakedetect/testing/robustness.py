@@ -76,7 +76,7 @@ def measure_robustness(
     looks = (Look(path, (detector.kind,), CURVES) for path in by_path)
     labels, clean, degraded = [], [], []
     batches = view_batches(looks, count_workers(settings.training.workers), AT_A_TIME)
-    for batch in console.track(batches, len(by_path), "robustness", batch=True):
+    for batch in console.track(batches, len(by_path), "robustness", len):
         views = [(by_path[look.path], view) for look, view in batch if isinstance(view, View)]
         if not views:
             continue

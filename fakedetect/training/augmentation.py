@@ -42,7 +42,7 @@ def degrade_at_random(pixels: np.ndarray, random: np.random.Generator) -> np.nda
         image = Image.fromarray(np.clip(np.asarray(image) + noise + 0.5, 0, 255).astype(np.uint8))
     for _ in range(random.integers(MOST_ENCODINGS + 1)):
         file_format = ("JPEG", "WEBP")[random.integers(2)]
-        image = encode_again(image, file_format, random.integers(QUALITIES[0], QUALITIES[1] + 1))
+        image = encode_again(image, file_format, int(random.integers(QUALITIES[0], QUALITIES[1] + 1)))
     return np.asarray(image)
 
 

@@ -87,9 +87,10 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
     )
     run.model.train()
     total = torch.zeros((), device=device)
-    count, steps, bad = 0, 0, set()
+    bad: set[Path] = set()
+    count, steps = 0, 0
     own = sum(len(group.share(chunk)) for chunk in chunks)
-    tracked = run.console.track(batches, own, label, batch=True)
+    tracked = run.console.track(batches, own, label, len)
     flips_by_batch = flips.split(settings.recipe.batch_size)
     for number, (batch, flipped) in enumerate(zip(tracked, flips_by_batch, strict=True)):
         if robust:
@@ -133,7 +134,8 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
 
 def validate(run: Run, label: str) -> tuple[float, float, set[Path]]:
     """Mean loss and accuracy on the validation samples, and the unreadable files."""
-    loss, right, count, bad = 0.0, 0, 0, set()
+    bad: set[Path] = set()
+    loss, right, count = 0.0, 0.0, 0.0
     own = run.group.share(run.val_samples)
     for batch, logits in predict_batches(
         run.settings, run.console, run.judged, run.dtype, own, label, run.decoded
@@ -141,7 +143,7 @@ def validate(run: Run, label: str) -> tuple[float, float, set[Path]]:
         bad.update(sample.path for sample in batch.bad)
         if batch.samples:
             loss += functional.cross_entropy(logits, batch.labels, reduction="sum").item()
-            right += int((logits.argmax(1) == batch.labels).sum())
+            right += float((logits.argmax(1) == batch.labels).sum())
             count += len(batch.samples)
     loss, right, count = run.group.total(loss, right, count)
     if not count:
