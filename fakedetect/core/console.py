@@ -152,8 +152,6 @@ class Console:
 
     def _choose_fancy(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
         import questionary
-        from prompt_toolkit.filters import Condition
-        from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
 
         question = questionary.select(
             title,
@@ -163,34 +161,7 @@ class Console:
             qmark="",
             instruction="(number or arrow keys, then Enter)",
         )
-        ours = KeyBindings()
-        keys = {key for key, _ in choices}
-
-        # '7' and Enter must not run the highlighted entry where there is no 7: the Enter that
-        # follows an unknown key is answered as the wrong number that it was meant for.
-        refused = {"now": False, "before": False}
-
-        def next_key(_: Any) -> None:
-            refused["before"], refused["now"] = refused["now"], False
-
-        def remember(_: Any) -> None:
-            refused["now"] = True
-
-        def refuse(event: Any) -> None:
-            event.app.exit(result=INVALID)
-
-        for character in "0123456789abcdefghijklmnopqrstuvwxyz":
-            if character not in keys:
-                ours.add(character, eager=True)(remember)
-        # Enter comes as a line feed where it was typed before the menu was there.
-        for enter in ("c-m", "c-j"):
-            ours.add(enter, eager=True, filter=Condition(lambda: refused["before"]))(refuse)
-        ours.add("escape", eager=True)(lambda event: event.app.exit(result=BACK))
-        ours.add("c-d", eager=True)(lambda event: event.app.exit(result=BACK))
-        theirs = question.application.key_bindings or KeyBindings()
-        question.application.key_bindings = merge_key_bindings([theirs, ours])
-        question.application.key_processor.before_key_press += next_key
-        question.application.ttimeoutlen = 0.05
+        _add_keys(question.application, {key for key, _ in choices})
         try:
             answer: str = question.unsafe_ask()
         except KeyboardInterrupt:
@@ -216,6 +187,39 @@ class Console:
         except ImportError:
             return
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+def _add_keys(application: Any, digits: set[str]) -> None:
+    """Answer Esc and Ctrl-D with BACK, and Enter after a key that is no entry with INVALID.
+
+    '7' and Enter must not run the highlighted entry where there is no 7: the Enter that follows an
+    unknown key is answered as the wrong number that it was meant for.
+    """
+    from prompt_toolkit.filters import Condition
+    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+
+    ours = KeyBindings()
+    refused = {"now": False, "before": False}
+
+    def next_key(_: Any) -> None:
+        refused["before"], refused["now"] = refused["now"], False
+
+    def remember(_: Any) -> None:
+        refused["now"] = True
+
+    for character in "0123456789abcdefghijklmnopqrstuvwxyz":
+        if character not in digits:
+            ours.add(character, eager=True)(remember)
+    # Enter comes as a line feed where it was typed before the menu was there.
+    for enter in ("c-m", "c-j"):
+        ours.add(enter, eager=True, filter=Condition(lambda: refused["before"]))(
+            lambda event: event.app.exit(result=INVALID)
+        )
+    for key in ("escape", "c-d"):
+        ours.add(key, eager=True)(lambda event: event.app.exit(result=BACK))
+    application.key_bindings = merge_key_bindings([application.key_bindings or KeyBindings(), ours])
+    application.key_processor.before_key_press += next_key
+    application.ttimeoutlen = 0.05
 
 
 def printable(text: str) -> str:

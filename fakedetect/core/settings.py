@@ -269,48 +269,64 @@ def load_settings(path: Path) -> Settings:
     file = _File(path.absolute())
     table = file.parse()
     _check_keys(file, table, "", ("model", "original", "resized", "outputs", "training", "models"))
-    original, resized, outputs, training, models = (
-        table.get(key, {}) for key in ("original", "resized", "outputs", "training", "models")
+    training = _training(file, table.get("training", {}))
+    recipes = _recipes(file, table)
+    outputs = {
+        "model_folders": "model_folders",
+        "bad_images": "list_of_bad_images.txt",
+        "grad_cam": "grad-cam_images",
+        "explore": "explore",
+    }
+    original = {name.replace("-", "_"): f"dataset/{name.replace('-', '/')}" for name in FOLDERS}
+    places = _places(file, table, "original", original)
+    written = _places(file, table, "outputs", outputs)
+    return Settings(
+        file=file.path,
+        model=_chosen(file, table, recipes),
+        original=dict(zip(FOLDERS, places.values(), strict=True)),
+        resized=_places(
+            file, table, "resized", {part: f"dataset/resized_{part}" for part in ("train", "test")}
+        ),
+        model_folders=written["model_folders"],
+        bad_images=written["bad_images"],
+        grad_cam=written["grad_cam"],
+        explore=written["explore"],
+        training=training,
+        recipes=recipes,
     )
-    folder_keys = [name.replace("-", "_") for name in FOLDERS]
-    _check_keys(file, original, "original", folder_keys)
-    _check_keys(file, resized, "resized", ("train", "test"))
-    _check_keys(file, outputs, "outputs", ("model_folders", "bad_images", "grad_cam", "explore"))
-    recipes = {}
-    trained = _training(file, training)
-    for base in RECIPES:
-        recipes[base.name] = _recipe(file, training, "training", base)
+
+
+def _recipes(file: _File, table: Mapping[str, Any]) -> dict[str, Recipe]:
+    """The reference's models as [training] changes them, and the user's own of [models.*]."""
+    recipes = {base.name: _recipe(file, table.get("training", {}), "training", base) for base in RECIPES}
+    models = table.get("models", {})
     if not isinstance(models, dict):
         raise file.wrong("models has to be written as sections, [models.NAME].", "", "models")
     for name, own in models.items():
         if name in recipes:
             raise file.wrong(f"{name} is a model already; choose another name.", f"models.{name}")
         recipes[name] = _own_model(file, name, own)
+    return recipes
 
-    def folder(values: Mapping[str, Any], section: str, key: str, default: str) -> Path:
-        return _path(file, _take(file, values, section, key, str, default), section, key)
 
-    model = _take(file, table, "", "model", str, RECIPES[0].name)
+def _places(
+    file: _File, table: Mapping[str, Any], section: str, defaults: Mapping[str, str]
+) -> dict[str, Path]:
+    """The paths of a section, by key."""
+    values = table.get(section, {})
+    _check_keys(file, values, section, tuple(defaults))
+    return {
+        key: _path(file, _take(file, values, section, key, str, default), section, key)
+        for key, default in defaults.items()
+    }
+
+
+def _chosen(file: _File, table: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> str:
+    model: str = _take(file, table, "", "model", str, RECIPES[0].name)
     if model not in recipes:
         raise file.wrong(
             f"unknown model {model!r}{_nearest(model, recipes)}. The models are: {', '.join(recipes)}.",
             "",
             "model",
         )
-    return Settings(
-        file=file.path,
-        model=model,
-        original={
-            name: folder(original, "original", key, f"dataset/{key.replace('_', '/')}")
-            for name, key in zip(FOLDERS, folder_keys, strict=True)
-        },
-        resized={
-            part: folder(resized, "resized", part, f"dataset/resized_{part}") for part in ("train", "test")
-        },
-        model_folders=folder(outputs, "outputs", "model_folders", "model_folders"),
-        bad_images=folder(outputs, "outputs", "bad_images", "list_of_bad_images.txt"),
-        grad_cam=folder(outputs, "outputs", "grad_cam", "grad-cam_images"),
-        explore=folder(outputs, "outputs", "explore", "explore"),
-        training=trained,
-        recipes=recipes,
-    )
+    return model

@@ -11,7 +11,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, write_text
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import FOLDERS, Settings
-from fakedetect.core.shards import count_workers, parse_shard
+from fakedetect.core.shards import Shard, count_workers, parse_shard
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.copies import (
@@ -26,6 +26,19 @@ from fakedetect.images.copies import (
 )
 from fakedetect.images.listing import list_images
 from fakedetect.images.reading import explain_fault, open_image
+
+
+@dataclass(frozen=True)
+class Resized:
+    """What became of a folder's pictures: `made` and `done_before` are copies, `bad` left out."""
+
+    name: str
+    target: Path
+    kind: Kind
+    share: Shard
+    made: int
+    done_before: int
+    bad: int
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,55 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
     return jobs
 
 
+def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, share: Shard) -> Resized:
+    """Copy the pictures of one original folder; those already done are passed over.
+
+    Args:
+        name: one of FOLDERS.
+        kind: how the copies are made.
+        share: the part of the pictures to copy.
+
+    Raises:
+        UserError: originals and copies would mix, or the copies cannot be written.
+    """
+    source, target = settings.original[name], output_folder(settings, name)
+    if source == target or source in target.parents or target in source.parents:
+        raise UserError(
+            f"The copies of {source} would go to {target}. "
+            f"Give originals and copies separate folders in {settings.file}."
+        )
+    listed = read_bad_images(settings)
+    paths = list_images(source)
+    good = [path for path in paths if path not in listed]
+    jobs = share.share(_plan(good, source, target, kind, share.count > 1))
+    to_do = [job for job in jobs if not is_done(job)]
+    results = map_images(resize_image, to_do, count_workers(settings.training.workers))
+    failed = 0
+    for job, reason in console.track(results, len(to_do), name):
+        if reason is not None:
+            console.warn(f"left out: {job.source}: {reason}")
+            failed += 1
+    return Resized(
+        name=name,
+        target=target,
+        kind=kind,
+        share=share,
+        made=len(to_do) - failed,
+        done_before=len(jobs) - len(to_do),
+        bad=len(paths) - len(good) + failed,
+    )
+
+
+def _describe_resized(resized: Resized) -> str:
+    shard = f" (shard {resized.share})" if resized.share.count > 1 else ""
+    return (
+        f"{resized.name}{shard}: {plural(resized.made, 'picture')} resized into {resized.target}"
+        + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
+        + (f", {resized.done_before:,} already done" if resized.done_before else "")
+        + (f", {resized.bad:,} bad left out" if resized.bad else "")
+    )
+
+
 def resize(
     settings: Settings,
     console: Console,
@@ -140,36 +202,8 @@ def resize(
         fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
         shard: 'k/n' to copy a share only.
     """
-    share = parse_shard(shard)
+    share, kind = parse_shard(shard), Kind(align, fast)
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
-    listed = read_bad_images(settings)
-    kind = Kind(align, fast)
-    lines = []
-    for name in existing:
-        source, target = settings.original[name], output_folder(settings, name)
-        if source == target or source in target.parents or target in source.parents:
-            raise UserError(
-                f"The copies of {source} would go to {target}. "
-                f"Give originals and copies separate folders in {settings.file}."
-            )
-        paths = list_images(source)
-        good = [path for path in paths if path not in listed]
-        jobs = share.share(_plan(good, source, target, kind, share.count > 1))
-        to_do = [job for job in jobs if not is_done(job)]
-        results = map_images(resize_image, to_do, count_workers(settings.training.workers))
-        failed = 0
-        for job, reason in console.track(results, len(to_do), name):
-            if reason is not None:
-                console.warn(f"left out: {job.source}: {reason}")
-                failed += 1
-        line = f"{name}{f' (shard {share})' if shard else ''}: "
-        line += f"{plural(len(to_do) - failed, 'picture')} resized into {target}"
-        if align:
-            line += f" (aligned: JPEG, quality {ALIGNED_QUALITY})"
-        if skipped := len(jobs) - len(to_do):
-            line += f", {skipped:,} already done"
-        if bad := len(paths) - len(good) + failed:
-            line += f", {bad:,} bad left out"
-        lines.append(line)
+    lines = [_describe_resized(resize_folder(settings, console, name, kind, share)) for name in existing]
     return Outcome("\n".join(lines), 0 if len(existing) == len(set(folders)) else 1)
