@@ -12,6 +12,7 @@ menu: .venv/installed
 test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pip check
 	$(BIN)/python -m pytest
 
