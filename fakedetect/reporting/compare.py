@@ -1,6 +1,5 @@
 """Option 7: the tested models side by side."""
 
-import csv
 import itertools
 import math
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from fakedetect.core.shards import count_workers
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
 from fakedetect.testing.results import find_mistakes, read_tested
-from fakedetect.training.log import draw_loss_curves
+from fakedetect.training.log import draw_loss_curves, read_epochs
 
 SIGNIFICANT = 0.05
 GALLERY = 12
@@ -80,20 +79,6 @@ def _read_tested(settings: Settings, console: Console) -> list[Tested]:
     if not found:
         raise UserError("No model has been tested yet. Train and test one: python menu.py test")
     return found
-
-
-def _read_losses(folder: Path) -> tuple[list[int], list[float], list[float]]:
-    """Epochs, training and validation losses of a training_log.csv; empty where there is none."""
-    try:
-        with (folder / "training_log.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return (
-            [int(float(row["epoch"])) for row in rows],
-            [float(row["train_loss"]) for row in rows],
-            [float(row["val_loss"]) for row in rows],
-        )
-    except (OSError, ValueError, TypeError, KeyError):
-        return [], [], []
 
 
 def _row(tested: Tested, epochs: int) -> dict:
@@ -264,8 +249,8 @@ def compare(settings: Settings, console: Console) -> Outcome:
     """
     tested = _read_tested(settings, console)
     folder = settings.model_folders
-    losses = {model.name: _read_losses(folder / model.name) for model in tested}
-    table = _build_table(tested, {name: len(epochs) for name, (epochs, _, _) in losses.items()})
+    runs = {model.name: read_epochs(folder / model.name) for model in tested}
+    table = _build_table(tested, {name: len(epochs) for name, epochs in runs.items()})
     screen, markdown = _lay_out(table, console)
     sentences = _compare_pairs(tested)
     intro = "Pairs by McNemar's test, p adjusted for their number (Holm):" if sentences else ""
@@ -281,8 +266,8 @@ def compare(settings: Settings, console: Console) -> Outcome:
     draw_roc_curves(curves, "ROC curves on the test dataset", folder / "comparison_roc.png")
     matrices = {model.name: model.results["confusion_matrix"] for model in tested}
     draw_confusion_matrices(matrices, CLASSES, folder / "comparison_confusion.png")
-    if runs := {name: values for name, values in losses.items() if values[0]}:
-        draw_loss_curves(runs, folder / "comparison_loss.png")
+    if logged := {name: epochs for name, epochs in runs.items() if epochs}:
+        draw_loss_curves(logged, folder / "comparison_loss.png")
     workers = count_workers(settings.training.workers)
     lines = [screen, "precision, recall and F1: fake/real", "", *notes, ""]
     for model in tested:

@@ -1,12 +1,14 @@
 """The sections of a report on what evaluate and fit-thresholds have found."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fakedetect.reporting.charts import Axis, Line, draw_chart
+from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import charts, heading, paragraph, percent, section, table, with_interval
+from fakedetect.testing.figures import plot_reliability, plot_robustness
 from fakedetect.testing.measures import NAMES
 from fakedetect.testing.sources import tell_left_out
 
@@ -37,20 +39,10 @@ def verdicts_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any]) ->
     ]
     parts = [paragraph(text), table(("share", "promised at most", *columns), rows)]
     curves = (evaluation.get("test") or {}).get("reliability") or {}
-    drawn = []
-    for name, bins in curves.items():
-        total = sum(count for _, _, count in bins)
-        lines = [
-            Line("perfect", [(0, 0), (1, 1)], 3, marks=False, dashed=True),
-            Line(
-                "pictures (area: how many)",
-                [(said, found) for said, found, _ in bins],
-                0,
-                sizes=[count / total for _, _, count in bins],
-            ),
-        ]
-        x, y = Axis("p(fake) that is said", 0, 1), Axis("", 0, 1)
-        drawn.append(draw_chart(f"Share that is fake: {name}", lines, x, y))
+    drawn = [
+        draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
+        for name, bins in curves.items()
+    ]
     if drawn:
         ece = evaluation["test"]["measures"]["ece"]["value"]
         after = test.get("ece_calibrated")
@@ -118,23 +110,10 @@ def robustness_section(evaluation: Mapping[str, Any]) -> str:
     found = (evaluation.get("test") or {}).get("robustness")
     if not found:
         return ""
-    drawn = []
-    for kind in dict.fromkeys(point["kind"] for point in found["points"]):
-        of_kind = [found["clean"], *(point for point in found["points"] if point["kind"] == kind)]
-        names = ["none", *(f"{p['strength']:g}" for p in of_kind[1:])]
-        places = range(len(of_kind))
-        lines = [
-            Line(
-                "ROC AUC (95 %)",
-                [(n, point["roc_auc"]) for n, point in enumerate(of_kind)],
-                0,
-                band=[(n, point["low"], point["high"]) for n, point in enumerate(of_kind)],
-            ),
-            Line("right", [(n, point["accuracy"]) for n, point in enumerate(of_kind)], 1),
-        ]
-        low = min(0.4, *(point["low"] for point in of_kind))
-        x = Axis("strength", 0, len(places) - 1, names)
-        drawn.append(draw_chart(kind, lines, x, Axis("", round(low, 1), 1)))
+    drawn = [
+        draw_chart(kind, partial(plot_robustness, kind=kind, points=found["points"], clean=found["clean"]))
+        for kind in dict.fromkeys(point["kind"] for point in found["points"])
+    ]
     rows = [
         (
             says,

@@ -22,7 +22,7 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: .4rem 0; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
 p { max-width: 46rem; }
-.soft, figcaption, .legend { color: var(--soft); font-size: .875rem; }
+.soft, figcaption { color: var(--soft); font-size: .875rem; }
 .warning { background: var(--warn-paper); color: var(--warn); border-left: .3rem solid;
   padding: .6rem .8rem; }
 .tiles, .charts, .pictures { display: grid; gap: .8rem; }
@@ -43,18 +43,8 @@ figure { margin: 0; }
   padding: .6rem; }
 .chart figcaption { color: var(--ink); font-weight: 600; }
 svg { width: 100%; height: auto; display: block; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--soft); }
-.grid { stroke: var(--line); }
-.line { fill: none; stroke-width: 2; }
-.band { opacity: .16; }
-.dashed { stroke-dasharray: 4 4; }
-.s0 { stroke: var(--c0); } .s1 { stroke: var(--c1); } .s2 { stroke: var(--c2); } .s3 { stroke: var(--c3); }
-.f0 { fill: var(--c0); } .f1 { fill: var(--c1); } .f2 { fill: var(--c2); } .f3 { fill: var(--c3); }
-.key { display: inline-block; margin-right: 1rem; }
-.key i { display: inline-block; width: .8rem; height: .8rem; margin-right: .35rem; vertical-align: -.05rem;
-  border-radius: .2rem; }
-.c0 { background: var(--c0); } .c1 { background: var(--c1); } .c2 { background: var(--c2); }
-.c3 { background: var(--c3); }
+svg * { stroke-linejoin: round; stroke-linecap: butt; }
+svg text { fill: var(--soft); }
 .picture img { width: 100%; height: auto; display: block; border-radius: .3rem; }
 pre { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .7rem;
   overflow-x: auto; font-size: .85rem; }

@@ -35,7 +35,7 @@ from fakedetect.reporting.sections import (
     training_section,
 )
 from fakedetect.testing.results import find_mistakes, read_tested
-from fakedetect.training.log import Epoch, read_log
+from fakedetect.training.log import read_epochs
 
 MISTAKES = 12
 HEAT_MAPS = 8
@@ -55,13 +55,6 @@ def _read_results(settings: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
         return read_tested(folder)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"The test results in {folder} cannot be used ({error}). Test again.") from None
-
-
-def _read_epochs(settings: Settings) -> list[Epoch]:
-    try:
-        return read_log(settings.model_folder / "training_log.csv")
-    except UserError:
-        return []
 
 
 def _read_summary(folder: Path) -> pd.DataFrame | None:
@@ -163,7 +156,7 @@ def report(settings: Settings, console: Console) -> Outcome:
             _gallery(settings, predictions),
             _heat_maps(detector, predictions),
             _section(data_section, facts, _read_summary(explored), read_json(explored / "audit.json")),
-            _section(training_section, facts, _read_epochs(settings)),
+            _section(training_section, facts, read_epochs(folder)),
             _section(repeat_section, facts, evaluation, settings.model, str(settings.file)),
         ]
         file = folder / "report.html"

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_curve
 
 from fakedetect.core.console import plural
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.shortcuts import Audit, Feature, describe_audit
-from fakedetect.reporting.charts import SHARES, Axis, Line, draw_chart
+from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import (
     charts,
     heading,
@@ -23,9 +22,10 @@ from fakedetect.reporting.page import (
     tiles,
     with_interval,
 )
+from fakedetect.testing.figures import plot_roc
 from fakedetect.testing.measures import NAMES
 from fakedetect.testing.sources import auc_of, tell_gap
-from fakedetect.training.log import Epoch
+from fakedetect.training.log import Epoch, plot_accuracy, plot_losses
 
 
 def summarise(results: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
@@ -110,22 +110,10 @@ def training_section(facts: Mapping[str, Any], epochs: Sequence[Epoch]) -> str:
     ]
     parts = [table(("recipe", "value"), rows) if recipe else ""]
     if epochs:
-        numbers = [float(epoch.epoch) for epoch in epochs]
-        x = Axis("Epoch", 1, max(2.0, numbers[-1]))
-        if len(numbers) <= 12:
-            numbers = [float(place) for place in range(len(numbers))]
-            x = Axis("Epoch", 0, max(1, len(numbers) - 1), [str(epoch.epoch) for epoch in epochs])
-        losses = [[epoch.train_loss for epoch in epochs], [epoch.val_loss for epoch in epochs]]
-        y = Axis("Loss", 0, max(map(max, losses)) * 1.05)
-        lines = [
-            Line(name, list(zip(numbers, values, strict=True)), colour)
-            for name, values, colour in zip(("training", "validation"), losses, (0, 1), strict=True)
-        ]
-        accuracy = list(zip(numbers, (epoch.val_accuracy for epoch in epochs), strict=True))
         parts.append(
             charts(
-                draw_chart("Training vs. Validation Loss", lines, x, y),
-                draw_chart("Validation accuracy", [Line("validation", accuracy, 1)], x, SHARES),
+                draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
+                draw_chart("Validation accuracy", lambda axes: plot_accuracy(axes, epochs, "")),
             )
         )
         best = min(epochs, key=lambda epoch: epoch.val_loss)
@@ -164,16 +152,8 @@ def results_section(
     fake = predictions["label"] == "fake"
     if 0 < fake.sum() < len(fake):
         false_rate, true_rate, _ = roc_curve(fake, predictions["p_fake"])
-        # A curve of thousands of steps looks the same with a few hundred.
-        kept = np.unique(np.linspace(0, len(false_rate) - 1, 300).astype(int))
-        curve = list(zip(false_rate[kept].tolist(), true_rate[kept].tolist(), strict=True))
-        lines = [
-            Line(f"test (AUC {results['roc_auc']:.3f})", curve, 0, marks=False),
-            Line("chance", [(0, 0), (1, 1)], 3, marks=False, dashed=True),
-        ]
-        chart = draw_chart(
-            "ROC curve: fakes found, by false alarms", lines, Axis("Reals called fake", 0, 1), SHARES
-        )
+        curves = {f"test (AUC {results['roc_auc']:.3f})": (false_rate, true_rate)}
+        chart = draw_chart("ROC curve", lambda axes: plot_roc(axes, curves, ""))
         parts.append(charts(chart))
     return section("Results on the test dataset", *parts)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fakedetect.images.sheets import panels, save_figure
 
 
-def _plot_confusion(axes: Any, matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> None:
+def _plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> None:
     axes.imshow(matrix, cmap="Blues", vmin=0)
     highest = max(max(row) for row in matrix)
     for row, values in enumerate(matrix):
@@ -50,65 +51,81 @@ def draw_confusion_matrices(
     save_figure(figure, path)
 
 
-def draw_roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, path: Path) -> None:
+def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> None:
     """ROC curves together: for each label the false and the true positive rates."""
-    figure = Figure(figsize=(6.5, 6), layout="constrained")
-    axes = figure.subplots()
     for label, (false_rate, true_rate) in curves.items():
         axes.plot(false_rate, true_rate, label=label)
     axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="chance")
-    axes.set(
-        xlabel="Real pictures called fake", ylabel="Fake pictures called fake", title=title, aspect="equal"
-    )
+    axes.set(xlabel="Real pictures called fake", ylabel="Fake pictures called fake", title=title)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
+
+
+def draw_roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, path: Path) -> None:
+    """plot_roc as a file."""
+    figure = Figure(figsize=(6.5, 6), layout="constrained")
+    axes = figure.subplots()
+    plot_roc(axes, curves, title)
+    axes.set_aspect("equal")
     save_figure(figure, path)
+
+
+def plot_robustness(
+    axes: Axes, kind: str, points: Sequence[Mapping[str, Any]], clean: Mapping[str, float]
+) -> None:
+    """What a kind of degradation does, by its strength: ROC AUC with its interval, and accuracy."""
+    of_kind = [{**clean, "says": "as it is"}, *(point for point in points if point["kind"] == kind)]
+    places = range(len(of_kind))
+    auc, accuracy, low, high = (
+        [point[name] for point in of_kind] for name in ("roc_auc", "accuracy", "low", "high")
+    )
+    axes.plot(places, auc, marker="o", color="tab:purple", label="ROC AUC (95 %)")
+    axes.fill_between(places, low, high, color="tab:purple", alpha=0.15)
+    axes.plot(places, accuracy, marker="s", color="tab:orange", label="accuracy")
+    axes.axhline(0.5, color="grey", linestyle=":")
+    axes.set_xticks(places, [textwrap.fill(point["says"], 10) for point in of_kind], fontsize=8)
+    axes.set(ylim=(min(0.4, *low), 1.01), title=kind)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower left", fontsize="small")
 
 
 def draw_robustness(
     points: Sequence[Mapping[str, Any]], clean: Mapping[str, float], title: str, path: Path
 ) -> None:
-    """Robustness curves, a panel for each kind of degradation: ROC AUC with its interval, accuracy."""
+    """plot_robustness as a file, a panel for each kind of degradation."""
     kinds = dict.fromkeys(point["kind"] for point in points)
     figure, axes_list = panels(len(kinds))
     figure.suptitle(f"{title}: both classes degraded alike")
     for axes, kind in zip(axes_list, kinds, strict=True):
-        of_kind = [{**clean, "says": "as it is"}, *(p for p in points if p["kind"] == kind)]
-        places = range(len(of_kind))
-        auc = [point["roc_auc"] for point in of_kind]
-        axes.plot(places, auc, marker="o", color="tab:purple", label="ROC AUC (95 %)")
-        low, high = ([point[end] for point in of_kind] for end in ("low", "high"))
-        axes.fill_between(places, low, high, color="tab:purple", alpha=0.15)
-        accuracy = [point["accuracy"] for point in of_kind]
-        axes.plot(places, accuracy, marker="s", color="tab:orange", label="share right")
-        axes.axhline(0.5, color="grey", linestyle=":")
-        axes.set_xticks(places, [textwrap.fill(point["says"], 10) for point in of_kind], fontsize=8)
-        axes.set(ylim=(min(0.4, *low), 1.01), title=kind)
-        axes.grid(alpha=0.3)
-    axes_list[0].legend(loc="lower left")
+        plot_robustness(axes, kind, points, clean)
     save_figure(figure, path)
+
+
+def plot_reliability(axes: Axes, bins: Sequence[tuple[float, float, int]], title: str) -> None:
+    """A reliability diagram: in each bin of p(fake) the share of fakes, beside the number of pictures.
+
+    Args:
+        bins: (mean p_fake, share of fakes, count) of the bins that are not empty.
+    """
+    said, found, counts = zip(*bins, strict=True)
+    axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="perfect")
+    area = [12 + 300 * count / sum(counts) for count in counts]
+    axes.plot(said, found, color="tab:purple")
+    axes.scatter(said, found, s=area, color="tab:purple", label="pictures (area: how many)")
+    axes.set(
+        xlabel="p(fake) that is said", ylabel="Share that is fake", title=title,
+        xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
+    )  # fmt: skip
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper left", fontsize="small")
 
 
 def draw_reliability(
     curves: Mapping[str, Sequence[tuple[float, float, int]]], title: str, path: Path
 ) -> None:
-    """Reliability diagrams: in each bin of p(fake) the share of fakes, beside the number of pictures.
-
-    Args:
-        curves: for each label, (mean p_fake, share of fakes, count) of the bins that are not empty.
-    """
+    """plot_reliability as a file, a panel for each label."""
     figure, axes_list = panels(len(curves))
     figure.suptitle(f"{title}: does a probability mean what it says?")
     for axes, (label, bins) in zip(axes_list, curves.items(), strict=True):
-        said, found, counts = zip(*bins, strict=True)
-        axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="perfect")
-        area = [12 + 300 * count / sum(counts) for count in counts]
-        axes.plot(said, found, color="tab:purple")
-        axes.scatter(said, found, s=area, color="tab:purple", label="pictures (area: how many)")
-        axes.set(
-            xlabel="p(fake) that is said", ylabel="Share that is fake", title=label,
-            xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
-        )  # fmt: skip
-        axes.grid(alpha=0.3)
-        axes.legend(loc="upper left", fontsize="small")
+        plot_reliability(axes, bins, label)
     save_figure(figure, path)

@@ -5,8 +5,8 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -52,25 +52,28 @@ def read_log(path: Path) -> list[Epoch]:
     return epochs
 
 
+def read_epochs(folder: Path) -> list[Epoch]:
+    """The rows of a model folder's training_log.csv; none where there is no usable one."""
+    try:
+        return read_log(folder / "training_log.csv")
+    except UserError:
+        return []
+
+
 def write_log(folder: Path, epochs: list[Epoch]) -> None:
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, list(Epoch.__dataclass_fields__))
     writer.writeheader()
     writer.writerows(asdict(epoch) for epoch in epochs)
     write_text(folder / "training_log.csv", table.getvalue())
-    draw_loss_plot(
-        [epoch.epoch for epoch in epochs],
-        [epoch.train_loss for epoch in epochs],
-        [epoch.val_loss for epoch in epochs],
-        folder / "loss_plot.jpg",
-    )
+    draw_loss_plot(epochs, folder / "loss_plot.jpg")
 
 
-def _plot_losses(
-    axes: Any, epochs: Sequence[int], train_loss: Sequence[float], val_loss: Sequence[float], title: str
-) -> None:
-    axes.plot(epochs, train_loss, marker="o", label="Training Loss")
-    axes.plot(epochs, val_loss, marker="o", label="Validation Loss")
+def plot_losses(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
+    """Training and validation loss over the epochs."""
+    numbers = [epoch.epoch for epoch in epochs]
+    axes.plot(numbers, [epoch.train_loss for epoch in epochs], marker="o", label="Training Loss")
+    axes.plot(numbers, [epoch.val_loss for epoch in epochs], marker="o", label="Validation Loss")
     axes.set(xlabel="Epoch", ylabel="Loss", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.set_ylim(bottom=0)
@@ -78,22 +81,27 @@ def _plot_losses(
     axes.legend()
 
 
-def draw_loss_plot(
-    epochs: Sequence[int], train_loss: Sequence[float], val_loss: Sequence[float], path: Path
-) -> None:
+def plot_accuracy(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
+    """Validation accuracy over the epochs."""
+    accuracy = [epoch.val_accuracy for epoch in epochs]
+    axes.plot([epoch.epoch for epoch in epochs], accuracy, marker="o", color="tab:orange")
+    axes.set(xlabel="Epoch", ylabel="Validation accuracy", title=title, ylim=(0, 1.02))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+
+
+def draw_loss_plot(epochs: Sequence[Epoch], path: Path) -> None:
     """The reference's loss plot: training and validation loss over the epochs."""
     figure = Figure(figsize=(8, 5), layout="constrained")
-    _plot_losses(figure.subplots(), epochs, train_loss, val_loss, "Training vs. Validation Loss")
+    plot_losses(figure.subplots(), epochs, "Training vs. Validation Loss")
     save_figure(figure, path)
 
 
-def draw_loss_curves(
-    runs: Mapping[str, tuple[Sequence[int], Sequence[float], Sequence[float]]], path: Path
-) -> None:
-    """Loss plots side by side: the epochs, training and validation losses of each model."""
+def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
+    """Loss plots side by side, one a model."""
     figure, axes_list = panels(len(runs))
-    for axes, (name, (epochs, train_loss, val_loss)) in zip(axes_list, runs.items(), strict=True):
-        _plot_losses(axes, epochs, train_loss, val_loss, name)
+    for axes, (name, epochs) in zip(axes_list, runs.items(), strict=True):
+        plot_losses(axes, epochs, name)
     save_figure(figure, path)
 
 
