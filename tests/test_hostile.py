@@ -139,7 +139,7 @@ def test_training_on_hostile_files_names_them_and_goes_on(hostile: Path) -> None
         (train / f"real/more {number}.jpg").write_bytes(encoded(number, "jpg"))
     result = run("--paths", hostile, "train")
     assert result.returncode == 1, result.stderr[-2000:]
-    assert "could not be read and had no part in it" in result.stdout
+    assert "were skipped" in result.stdout
     assert "pipe.jpg" in result.stdout and "Traceback" not in result.stderr
     pictures = [*sorted((train / "fake").glob("*.*"))[:12], *sorted((train / "fake/odd").iterdir())]
     explained = run("--paths", hostile, "explain", *pictures)

@@ -1,42 +1,59 @@
-"""How sure a measured figure is: bootstrap intervals."""
+"""How sure a measured figure is: 95 % intervals, one method for each kind of figure."""
+
+import math
 
 import numpy as np
 
 REPEATS = 1000
+"""Bootstrap samples, for the figures that have no closed form."""
+
+Z = 1.959963984540054
+"""The 97.5 % point of the standard normal distribution."""
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of values (N,)."""
+    """The middle 95 % of bootstrap values (N,) (Efron 1979)."""
     low, high = np.quantile(values, (0.025, 0.975))
     return float(low), float(high)
 
 
-def roc_auc_interval(positive: np.ndarray, scores: np.ndarray, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap interval (Efron 1979) of the area under the ROC curve.
+def share_interval(hits: int, count: int) -> tuple[float, float]:
+    """Wilson's score interval (1927) of the share hits/count; unlike a bootstrap's, it has a width at
+    0 % and 100 %."""
+    from scipy.stats import binomtest
 
-    Args:
-        positive: (N,) bool, both values present.
-        scores: (N,) float, higher for positives. Both classes are resampled on their own.
+    found = binomtest(hits, count).proportion_ci(method="wilson")
+    return float(found.low), float(found.high)
+
+
+def mean_interval(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, float]:
+    """The interval of the mean of two independent shares, each (hits, count).
+
+    Their Wilson intervals combined by the square-and-add method (Newcombe 1998; Zou and Donner 2008).
     """
-    random = np.random.default_rng(seed)
-    levels = np.unique(scores, return_inverse=True)[1]
-    size = int(levels.max()) + 1
-    shares = [np.bincount(levels[mask], minlength=size) / mask.sum() for mask in (positive, ~positive)]
-    counts = [int(positive.sum()), int((~positive).sum())]
-    values = np.empty(REPEATS)
-    for repeat in range(REPEATS):
-        ups, downs = (
-            random.multinomial(count, share) / count for count, share in zip(counts, shares, strict=True)
-        )
-        below = np.cumsum(downs) - downs
-        values[repeat] = (ups * (below + downs / 2)).sum()
-    return interval(values)
+    shares = [hits / count for hits, count in (first, second)]
+    ends = [share_interval(*each) for each in (first, second)]
+    down = math.hypot(*(share - low for share, (low, _) in zip(shares, ends, strict=True))) / 2
+    up = math.hypot(*(high - share for share, (_, high) in zip(shares, ends, strict=True))) / 2
+    mean = sum(shares) / 2
+    return max(0.0, mean - down), min(1.0, mean + up)
 
 
-def share_interval(right: int, count: int, seed: int = 0) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the share right/count.
+def roc_auc_interval(auc: float, fakes: int, reals: int) -> tuple[float, float]:
+    """The interval of an area under the ROC curve, from the numbers of pictures of both classes.
 
-    The mean of resampled zeros and ones is a binomial count, so it is drawn as one.
+    Newcombe 2006, 'Confidence intervals for an effect size measure based on the Mann-Whitney statistic,
+    part 2', method 5: the areas that the observed one lies within 1.96 of their standard errors of. It
+    has a width at 1.0 too, where a bootstrap and DeLong's method have none.
     """
-    draws = np.random.default_rng(seed).binomial(count, right / count, REPEATS)
-    return interval(draws / count)
+    from scipy.optimize import brentq
+
+    pairs, freedom = fakes * reals, (fakes + reals) / 2 - 1
+
+    def reach(area: float) -> float:
+        spread = 1 + freedom * ((1 - area) / (2 - area) + area / (1 + area))
+        return Z * math.sqrt(max(0.0, area * (1 - area) * spread / pairs))
+
+    low = 0.0 if auc <= 0 else brentq(lambda area: auc - area - reach(area), 0, auc - 1e-12)
+    high = 1.0 if auc >= 1 else brentq(lambda area: area - auc - reach(area), auc + 1e-12, 1)
+    return float(low), float(high)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from fakedetect.core.recipes import SIZE
-from fakedetect.dataset.decoded import DecodedPictures, load_image
-from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
+from fakedetect.dataset.samples import Sample, Unreadable
 
 AHEAD = 3
 """Batches that are loaded in advance; bounds the memory."""
@@ -31,7 +32,7 @@ class Batch:
     images: torch.Tensor
     labels: torch.Tensor
     samples: tuple[Sample, ...]
-    bad: tuple[Sample, ...]
+    bad: tuple[Unreadable, ...]
     places: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -59,33 +60,41 @@ class _Loading:
         self.images = torch.empty((len(samples), SIZE, SIZE, 3), dtype=torch.uint8, pin_memory=pin)
         pixels = self.images.numpy()
 
-        def fill(rows: range) -> list[int]:
-            """The rows whose pictures cannot be decoded."""
-            bad = []
+        def fill(rows: range) -> dict[int, str]:
+            """The rows whose pictures cannot be decoded, with the reason."""
+            faults = {}
             with decoded.open() if decoded else nullcontext() as file:
                 for row in rows:
                     path = samples[row].path
-                    try:
-                        if decoded is None:
-                            pixels[row] = load_image(path)
-                        else:
-                            decoded.read(file, path, pixels[row])
-                        if change:
-                            pixels[row] = change(pixels[row], samples[row])
-                    except Exception:
-                        bad.append(row)
-            return bad
+                    if decoded is not None and file is not None:
+                        reason = decoded.read(file, path, pixels[row])
+                    else:
+                        reason = _decode(path, pixels[row])
+                    if reason is not None:
+                        faults[row] = reason
+                    elif change:
+                        pixels[row] = change(pixels[row], samples[row])
+            return faults
 
         self.parts = [pool.submit(fill, range(part, len(samples), parts)) for part in range(parts)]
 
     def finish(self) -> Batch:
-        bad = {row for part in self.parts for row in part.result()}
-        rows = [row for row in range(len(self.samples)) if row not in bad]
-        images = self.images[rows] if bad else self.images
+        faults = {row: reason for part in self.parts for row, reason in part.result().items()}
+        rows = [row for row in range(len(self.samples)) if row not in faults]
+        images = self.images[rows] if faults else self.images
         good = tuple(self.samples[row] for row in rows)
         labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
-        left = tuple(self.samples[row] for row in sorted(bad))
-        return Batch(images.permute(0, 3, 1, 2), labels, good, left, tuple(rows))
+        bad = tuple(Unreadable(self.samples[row], reason) for row, reason in sorted(faults.items()))
+        return Batch(images.permute(0, 3, 1, 2), labels, good, bad, tuple(rows))
+
+
+def _decode(path: Path, pixels: np.ndarray) -> str | None:
+    """Put a picture's pixels into `pixels` (224, 224, 3) uint8; why it cannot be used, or None."""
+    found = load_or_explain(path)
+    if isinstance(found, str):
+        return found
+    pixels[:] = found
+    return None
 
 
 def load_batches(

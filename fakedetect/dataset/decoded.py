@@ -60,17 +60,18 @@ class DecodedPictures:
         """The file, for reading; a mapped one would count all that was read as this program's memory."""
         return FileIO(self.file)
 
-    def read(self, file: FileIO, path: Path, pixels: np.ndarray) -> None:
+    def read(self, file: FileIO, path: Path, pixels: np.ndarray) -> str | None:
         """Read a picture from the opened file into `pixels` (224, 224, 3) uint8.
 
-        Raises:
-            ValueError: the picture could not be decoded, or the file ends before it.
+        Returns:
+            Why it cannot be used: it could not be decoded, or the file ends before it. None if it can.
         """
         if path not in self.rows:
-            raise ValueError(self.faults.get(path, "was not decoded"))
+            return self.faults.get(path, "was not decoded")
         file.seek(self.rows[path] * BYTES_A_PICTURE)
         if file.readinto(pixels.data) != BYTES_A_PICTURE:
-            raise ValueError(f"{self.file} is cut off")
+            return f"{self.file} is cut off"
+        return None
 
 
 @dataclass(frozen=True)

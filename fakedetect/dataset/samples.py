@@ -1,12 +1,14 @@
 """Resized folders -> labelled samples; the train/validation split."""
 
 import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.bad_list import read_bad_images
@@ -21,6 +23,14 @@ class Sample:
     path: Path
     label: int
     source: str
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A sample that could not be decoded, and why."""
+
+    sample: Sample
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +69,22 @@ def load_dataset(settings: Settings, part: str) -> Dataset:
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out)
+
+
+def faults_of(unreadable: Iterable[Unreadable]) -> dict[Path, str]:
+    """The reasons of unreadable samples by their paths."""
+    return {each.sample.path: each.reason for each in unreadable}
+
+
+def describe_faults(faults: Mapping[Path, str]) -> list[str]:
+    """Unreadable pictures in words: how many, then each with its reason; nothing for none."""
+    if not faults:
+        return []
+    verb = "was" if len(faults) == 1 else "were"
+    return [
+        f"{plural(len(faults), 'picture')} {verb} skipped:",
+        *(f"  {path}: {reason}" for path, reason in sorted(faults.items())),
+    ]
 
 
 def hash_names(dataset: Dataset) -> str:

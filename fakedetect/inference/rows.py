@@ -1,6 +1,6 @@
 """Pictures checked one after the other: a row for the CSV and a line for the screen of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ class Checker:
         self.tried = STABILITY if stability else ()
         self.heat_map = heat_map
 
-    def check(self, paths: Iterator[Path], workers: int) -> Iterator[Checked]:
+    def check(self, paths: Iterator[Path], workers: int) -> Generator[Checked]:
         """Every picture checked, in about their order."""
         looks = (Look(path, self.kinds, self.tried, facts=True) for path in paths)
         for batch in view_batches(looks, workers, AT_A_TIME):
@@ -95,9 +95,9 @@ class Checker:
             for (look, view), found in zip(seen, answers, strict=True):
                 checked = _check(look, view, found, self.detectors)
                 yield self._add_heat_map(checked, look, view) if self.heat_map else checked
-            for look, view in batch:
-                if not isinstance(view, View):
-                    yield _unreadable(look, view)
+            for look, reason in batch:
+                if isinstance(reason, str):
+                    yield _unreadable(look, reason)
 
     def _answer(self, views: Sequence[View]) -> list[list[Answer]]:
         """For each view the answers of all detectors."""

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
+from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
@@ -27,7 +29,7 @@ class Calibration:
 
     def probability(self, margins: np.ndarray) -> np.ndarray:
         """Calibrated p_fake (N,) of margins (N,): logit of fake minus logit of real."""
-        return expit(margins / self.temperature)
+        return np.asarray(expit(np.asarray(margins, np.float64) / self.temperature))
 
     def verdict(self, p_fake: float) -> str:
         """FAKE, REAL or UNSURE for a calibrated probability."""
@@ -37,11 +39,6 @@ class Calibration:
 
 
 PLAIN = Calibration()
-
-
-def expit(margins: np.ndarray) -> np.ndarray:
-    """The logistic function, without overflow."""
-    return np.exp(-np.logaddexp(0, -np.asarray(margins, np.float64)))
 
 
 def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
@@ -114,14 +111,13 @@ def fit_thresholds(
     return max(0.5, above_real), min(0.5, float(fake[len(fake) - ranks[1]]))
 
 
-def rate_of_a_bad_fit(count: int, most: float, seed: int = 0) -> float:
+def rate_of_a_bad_fit(count: int, most: float) -> float:
     """The true rate that one in twenty thresholds fitted on `count` scores exceeds.
 
     Over all draws of the scores the rate has the distribution Beta(count + 1 - rank, rank).
     """
     rank = rank_for(count, most) or count
-    draws = np.random.default_rng(seed).beta(count + 1 - rank, rank, 100_000)
-    return float(np.quantile(draws, 0.95))
+    return float(beta.ppf(0.95, count + 1 - rank, rank))
 
 
 def read_calibration(facts: Any, checkpoint_hash: str) -> Calibration:
@@ -135,7 +131,8 @@ def read_calibration(facts: Any, checkpoint_hash: str) -> Calibration:
         return PLAIN
     if not (all(map(math.isfinite, values)) and values[0] > 0 and values[1] >= values[2]):
         return PLAIN
-    return Calibration(*values, fitted=True)
+    temperature, fake_from, real_below = values
+    return Calibration(temperature, fake_from, real_below, fitted=True)
 
 
 def describe(calibration: Calibration, checkpoint_hash: str) -> dict:

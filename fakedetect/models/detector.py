@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import model_hash, read_facts
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import CLASS_FOLDERS
-from fakedetect.dataset.samples import Sample, hash_names, load_dataset, split_dataset
+from fakedetect.dataset.samples import Sample, faults_of, hash_names, load_dataset, split_dataset
 from fakedetect.images.copies import Kind, find_kind
 from fakedetect.models.building import load_checkpoint
 from fakedetect.models.calibration import Calibration, read_calibration
@@ -129,16 +130,16 @@ def validation_samples(settings: Settings, facts: dict[str, Any]) -> list[Sample
 
 def predict_samples(
     detector: Detector, console: Console, samples: Sequence[Sample], label: str
-) -> tuple[list[Sample], np.ndarray, list[Sample]]:
-    """The readable samples, their margins (N,), and the unreadable samples."""
+) -> tuple[list[Sample], np.ndarray, dict[Path, str]]:
+    """The readable samples, their margins (N,), and the unreadable ones' reasons by path."""
     read: list[Sample] = []
-    bad: list[Sample] = []
+    bad: dict[Path, str] = {}
     margins: list[np.ndarray] = []
     for batch, logits in predict_batches(
         detector.settings, console, detector.model, detector.dtype, samples, label
     ):
         read += batch.samples
-        bad += batch.bad
+        bad |= faults_of(batch.bad)
         margins.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
     found = np.concatenate(margins) if margins else np.empty(0)
     refuse_nan(found, detector.settings)

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from fakedetect.images.degradations import Degradation
-from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration, expit
+from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration
 
 
 @dataclass(frozen=True)

@@ -119,6 +119,6 @@ def audit_shortcuts(frame: pd.DataFrame) -> Audit:
     )
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
     scores = cross_val_predict(model, _table(frame), fake, cv=folds, method="predict_proba")[:, 1]
-    low, high = roc_auc_interval(fake.to_numpy(), scores)
     auc = float(roc_auc_score(fake, scores))
+    low, high = roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
     return Audit(auc, low, high, len(frame), _strongest(frame, fake))

@@ -1,12 +1,12 @@
 """Option 7: the tested models side by side."""
 
 import itertools
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from fakedetect.core.console import Console, Outcome, plural
@@ -87,7 +87,10 @@ def _row(tested: Tested, epochs: int) -> dict:
     scores = frame["p_fake"].to_numpy()
     both = 0 < fake.sum() < len(fake)
     low, high = share_interval(int(tested.right.sum()), len(frame))
-    auc_low, auc_high = roc_auc_interval(fake, scores) if both else (None, None)
+    auc = float(roc_auc_score(fake, scores)) if both else None
+    auc_low, auc_high = (
+        (None, None) if auc is None else roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
+    )
     matrix = results["confusion_matrix"]
     return {
         "model": tested.name,
@@ -96,7 +99,7 @@ def _row(tested: Tested, epochs: int) -> dict:
         "accuracy": float(tested.right.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
-        "roc_auc": float(roc_auc_score(fake, scores)) if both else None,
+        "roc_auc": auc,
         "auc_low": auc_low,
         "auc_high": auc_high,
         **{
@@ -196,9 +199,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
         right_a: (N,) bool, where the first is right; right_b: likewise on the same pictures.
     """
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    count = only_a + only_b
-    below = sum(math.comb(count, number) for number in range(min(only_a, only_b) + 1))
-    return min(1.0, 2 * below / 2**count)
+    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def _compare_pairs(tested: list[Tested]) -> list[str]:

@@ -13,7 +13,7 @@ from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders, source_of
-from fakedetect.dataset.samples import Sample, load_dataset
+from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.images.listing import list_images
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.models.calibration import PLAIN
@@ -29,7 +29,7 @@ from fakedetect.testing.sources import auc_of, measure_sources, tell_gap, tell_l
 def _describe(name: str, entry: dict[str, Any], measures: dict[str, Measure]) -> list[str]:
     lines = [
         f"{name}: {plural(entry['count'], 'picture')} "
-        f"({entry['fake']:,} fake, {entry['real']:,} real; 95 % bootstrap intervals)"
+        f"({entry['fake']:,} fake, {entry['real']:,} real; 95 % intervals)"
     ]
     lines += [f"  {NAMES[key]:<34}{value}" for key, value in measures.items()]
     return lines
@@ -55,7 +55,7 @@ def _measure_all(
     measures = measure(margins, PLAIN.probability(margins), is_fake)
     sources = measure_sources(samples, margins)
     fitted = detector.calibration.fitted
-    entry = {
+    entry: dict[str, Any] = {
         "count": len(samples),
         "fake": int(is_fake.sum()),
         "real": int((~is_fake).sum()),
@@ -108,7 +108,7 @@ def _evaluate_test(detector: Detector, console: Console, results: dict[str, Any]
     draw_reliability(entry["reliability"], settings.model, folder / "reliability.png")
     lines.append(f"Figures: {folder / 'robustness.png'} and reliability.png")
     lines += _tell_carry(results, dataset.samples)
-    return lines, len(bad)
+    return [*lines, *describe_faults(bad)], len(bad)
 
 
 def _tell_carry(results: dict[str, Any], samples: Sequence[Sample]) -> list[str]:
@@ -151,11 +151,11 @@ def _evaluate_foreign(
     looks = (Look(path, (detector.kind,)) for path in by_path)
     workers = count_workers(detector.settings.training.workers)
     found: dict[Path, float] = {}
-    bad = []
+    bad: dict[Path, str] = {}
     batches = view_batches(looks, workers, detector.settings.recipe.batch_size)
     for batch in console.track(batches, len(by_path), folder.name, len):
         seen = [(look, view) for look, view in batch if isinstance(view, View)]
-        bad += [f"  {look.path}: {view}" for look, view in batch if not isinstance(view, View)]
+        bad |= {look.path: view for look, view in batch if isinstance(view, str)}
         if seen:
             margins = detector.margins(np.concatenate([view.images[0] for _, view in seen]))
             found.update(zip((look.path for look, _ in seen), margins, strict=True))
@@ -170,9 +170,7 @@ def _evaluate_foreign(
     lines += tell_gap(own, auc_of(entry), f"on {name}")
     if own is None:
         lines.append("Beside the own test dataset: python menu.py evaluate")
-    if bad:
-        lines += [f"{plural(len(bad), 'picture')} could not be read:", *bad]
-    return lines, len(bad)
+    return [*lines, *describe_faults(bad)], len(bad)
 
 
 def evaluate(

@@ -13,7 +13,7 @@ from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import read_facts
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import RECIPE_KEYS, Settings
-from fakedetect.dataset.samples import Sample, load_dataset
+from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
 from fakedetect.training.log import read_log
@@ -103,7 +103,7 @@ def evaluate_without(
         "when it was never seen",
         f"on {source} after training on it",
     )
-    return lines, len(bad)
+    return [*lines, *describe_faults(bad)], len(bad)
 
 
 def _compare_sources(

@@ -88,7 +88,7 @@ def measure_robustness(
     if not 0 < is_fake.sum() < len(is_fake):
         raise UserError("The test pictures of one class cannot be read for degrading. Scan them again.")
     table = np.concatenate(degraded)
-    points = [
+    points: list[dict[str, Any]] = [
         {"kind": how.kind, "strength": how.strength, "says": str(how), **_measure(is_fake, table[:, 1 + n])}
         for n, how in enumerate(CURVES)
     ]
@@ -115,10 +115,11 @@ def measure_robustness(
 
 
 def _measure(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
-    low, high = roc_auc_interval(is_fake, margins)
+    auc = float(roc_auc_score(is_fake, margins))
+    low, high = roc_auc_interval(auc, int(is_fake.sum()), int((~is_fake).sum()))
     right = (margins >= 0) == is_fake
     return {
-        "roc_auc": float(roc_auc_score(is_fake, margins)),
+        "roc_auc": auc,
         "low": low,
         "high": high,
         "accuracy": float(right.mean()),

@@ -39,8 +39,8 @@ def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> list[dict
         both = mine | (labels != label)
         is_fake = labels[both] == 0
         if 0 < is_fake.sum() < len(is_fake):
-            low, high = roc_auc_interval(is_fake, margins[both])
             auc = float(roc_auc_score(is_fake, margins[both]))
+            low, high = roc_auc_interval(auc, int(is_fake.sum()), int((~is_fake).sum()))
             entry["roc_auc"] = {"value": auc, "low": low, "high": high}
         entries.append(entry)
     return entries

@@ -4,7 +4,9 @@ import csv
 import io
 import itertools
 import time
+from collections import ChainMap
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.samples import Sample, load_dataset
+from fakedetect.dataset.samples import Sample, describe_faults, faults_of, load_dataset
 from fakedetect.models.building import load_checkpoint
 from fakedetect.models.detector import refuse_nan
 from fakedetect.models.devices import choose_precision, predict_batches, softmax_fake, to_device
@@ -28,13 +30,16 @@ from fakedetect.testing.figures import draw_confusion_matrix
 
 @dataclass(frozen=True)
 class Predictions:
-    """Samples with p_fake (N,), labels (N,) and predicted (N,) of 0 fake, 1 real; `bad` unread."""
+    """Samples with p_fake (N,), labels (N,) and predicted (N,) of 0 fake, 1 real.
+
+    `bad` has the reasons of the unreadable ones.
+    """
 
     samples: tuple[Sample, ...]
     p_fake: np.ndarray
     labels: np.ndarray
     predicted: np.ndarray
-    bad: tuple[Sample, ...]
+    bad: dict[Path, str]
     left_out: int
     parameters: int
     images_per_second: float
@@ -52,13 +57,12 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     start = time.monotonic()
     own = group.share(dataset.samples)
     found: list[tuple[Sample, np.ndarray]] = []
-    bad: list[Sample] = []
+    bad: dict[Path, str] = {}
     for batch, logits in predict_batches(settings, console, model, dtype, own, part, decoded):
         found += zip(batch.samples, logits.numpy(), strict=True)
-        bad += batch.bad
+        bad |= faults_of(batch.bad)
     places = {sample.path: place for place, sample in enumerate(dataset.samples)}
     everything = sorted(itertools.chain(*group.gather(found)), key=lambda pair: places[pair[0].path])
-    all_bad = sorted(itertools.chain(*group.gather(bad)), key=lambda sample: places[sample.path])
     if not everything:
         raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
     all_logits = torch.from_numpy(np.stack([logits for _, logits in everything]))
@@ -68,7 +72,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
         softmax_fake(all_logits),
         np.array([sample.label for sample, _ in everything]),
         all_logits.argmax(1).numpy(),
-        tuple(all_bad),
+        dict(ChainMap(*group.gather(bad))),
         dataset.left_out,
         parameters,
         len(everything) / (time.monotonic() - start),
@@ -148,8 +152,6 @@ def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
         *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
         f"{plural(matrix[0][1], 'fake')} taken for real, {matrix[1][0]:,} real taken for fake",
     ]
-    if found.bad:
-        lines.append(f"{plural(len(found.bad), 'picture')} could not be read:")
-        lines += [f"  {sample.path}" for sample in found.bad]
+    lines += describe_faults(found.bad)
     lines.append(f"Results: {folder / f'{on}_results.json'} and {figure.name}")
     return Outcome("\n".join(lines), 1 if found.bad else 0)

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock, write_json
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
+from fakedetect.dataset.samples import describe_faults
 from fakedetect.models.calibration import (
     PLAIN,
     Calibration,
@@ -89,7 +90,6 @@ def set_thresholds(
     lines.append(
         "The promise holds for pictures like those of the data set; for others: python menu.py evaluate"
     )
-    if bad:
-        lines.append(f"{plural(len(bad), 'picture')} could not be read and had no part in it.")
+    lines += describe_faults(bad)
     lines.append(f"Stored in {settings.model_folder / 'training.json'}")
     return Outcome("\n".join(lines), 1 if bad else 0)

@@ -1,6 +1,7 @@
 """One pass over the training pictures, and one over the validation pictures."""
 
 import math
+from collections import ChainMap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.dataset.batches import cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
-from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.devices import Normaliser, forward, predict_batches
 from fakedetect.models.processes import Group
 from fakedetect.training.augmentation import degrade_with
@@ -63,8 +64,8 @@ def tell_divergence(settings: Settings, epoch: int) -> UserError:
     )
 
 
-def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
-    """One pass over the samples in random order; returns the mean loss and the unreadable files.
+def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, dict[Path, str]]:
+    """One pass over the samples in random order; returns the mean loss and the unreadable files' reasons.
 
     Order and flips depend on the seed and the epoch alone, so that several processes draw the same
     and each takes its share of every batch.
@@ -87,7 +88,7 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
     )
     run.model.train()
     total = torch.zeros((), device=device)
-    bad: set[Path] = set()
+    bad: dict[Path, str] = {}
     count, steps = 0, 0
     own = sum(len(group.share(chunk)) for chunk in chunks)
     tracked = run.console.track(batches, own, label, len)
@@ -98,14 +99,14 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
             step = len(chunks) * (epoch - 2) + number
             all_steps = len(chunks) * (settings.training.max_epochs - 1)
             set_rate(run.optimizer, settings.recipe.learning_rate * rate_factor(step, all_steps))
-        bad.update(sample.path for sample in batch.bad)
+        bad.update(faults_of(batch.bad))
         if group.size == 1 and not batch.samples:
             continue
         size = group.reduce(torch.tensor(float(len(batch.samples)), device=device)).clamp_min(1)
         run.optimizer.zero_grad(set_to_none=True)
         if batch.samples:
             images = batch.images.to(device, non_blocking=True)
-            mirror = group.share(flipped)[list(batch.places)].to(device, non_blocking=True)
+            mirror = flipped[group.rank :: group.size][list(batch.places)].to(device, non_blocking=True)
             images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(3), images)
             labels = batch.labels.to(device, non_blocking=True)
             # A compiled model would be compiled again for the last, smaller batch.
@@ -129,18 +130,18 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, set[Path]]:
             run.average.update_parameters(run.model)
         count += len(batch.samples)
     all_loss, all_count = group.total(total.item(), count)
-    return all_loss / max(all_count, 1), set().union(*group.gather(bad))
+    return all_loss / max(all_count, 1), dict(ChainMap(*group.gather(bad)))
 
 
-def validate(run: Run, label: str) -> tuple[float, float, set[Path]]:
-    """Mean loss and accuracy on the validation samples, and the unreadable files."""
-    bad: set[Path] = set()
+def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
+    """Mean loss and accuracy on the validation samples, and the unreadable files with the reasons."""
+    bad: dict[Path, str] = {}
     loss, right, count = 0.0, 0.0, 0.0
     own = run.group.share(run.val_samples)
     for batch, logits in predict_batches(
         run.settings, run.console, run.judged, run.dtype, own, label, run.decoded
     ):
-        bad.update(sample.path for sample in batch.bad)
+        bad.update(faults_of(batch.bad))
         if batch.samples:
             loss += functional.cross_entropy(logits, batch.labels, reduction="sum").item()
             right += float((logits.argmax(1) == batch.labels).sum())
@@ -148,7 +149,7 @@ def validate(run: Run, label: str) -> tuple[float, float, set[Path]]:
     loss, right, count = run.group.total(loss, right, count)
     if not count:
         raise UserError("None of the validation pictures can be read. Scan and resize again.")
-    return loss / count, right / count, set().union(*run.group.gather(bad))
+    return loss / count, right / count, dict(ChainMap(*run.group.gather(bad)))
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -29,8 +29,25 @@ class Epoch:
     images_per_second: float
 
 
-def epoch_of(row: dict[str, float]) -> Epoch:
-    return replace(Epoch(**row), epoch=int(row["epoch"]))
+def best_of(epochs: Sequence[Epoch]) -> Epoch:
+    """The epoch with the lowest validation loss, the earliest of equals."""
+    return min(epochs, key=lambda epoch: epoch.val_loss)
+
+
+def epoch_of(row: Mapping[str, float]) -> Epoch:
+    """A row of the log as a record.
+
+    Raises:
+        KeyError: the row lacks a column.
+    """
+    return Epoch(
+        epoch=int(row["epoch"]),
+        train_loss=row["train_loss"],
+        val_loss=row["val_loss"],
+        val_accuracy=row["val_accuracy"],
+        seconds=row["seconds"],
+        images_per_second=row["images_per_second"],
+    )
 
 
 def read_log(path: Path) -> list[Epoch]:
@@ -109,7 +126,7 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     """Draw loss_plot.jpg from an earlier run's log, print its epochs and open the picture."""
     epochs = read_log(settings.model_folder / "training_log.csv")
     write_log(settings.model_folder, epochs)
-    best = min(epochs, key=lambda epoch: epoch.val_loss)
+    best = best_of(epochs)
     lines = ["epoch  train loss  val loss  val accuracy  seconds  img/s"]
     for epoch in epochs:
         lines.append(

@@ -2,6 +2,7 @@
 
 import platform
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -9,19 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import Outcome, plural
+from fakedetect.core.console import Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, write_json
 from fakedetect.core.model_folder import FILE
 from fakedetect.core.recipes import CLASSES, ROBUST
+from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders
-from fakedetect.dataset.samples import Dataset, hash_names
+from fakedetect.dataset.samples import Dataset, describe_faults, hash_names
 from fakedetect.images.copies import find_kind
 from fakedetect.models.building import load_checkpoint, save_checkpoint
 from fakedetect.models.devices import to_device
 from fakedetect.models.texture import save_vote
 from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
-from fakedetect.training.log import Epoch, epoch_of, write_log
+from fakedetect.training.log import Epoch, best_of, epoch_of, write_log
 from fakedetect.training.robust import fit_head, fit_vote
 from fakedetect.training.unfinished import Unfinished, save_unfinished, unfinished_file
 
@@ -88,77 +90,99 @@ def _save_vote(run: Run) -> None:
 
 def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict) -> Outcome:
     """The loop over the epochs, from the first or from where an unfinished run was stopped."""
-    settings, console, options = run.settings, run.console, run.settings.training
-    folder = settings.model_folder
+    options, console = run.settings.training, run.console
     epochs = [epoch_of(row) for row in state.rows] if state else []
-    best = min(epochs, key=lambda epoch: epoch.val_loss, default=None)
-    bad: set[Path] = set()
-    robust = settings.recipe.recipe == ROBUST
-    status = 0
+    faults: dict[Path, str] = {}
+    stopped = False
     if run.group.first and not state:
-        unfinished_file(folder).unlink(missing_ok=True)
-        (folder / FILE).unlink(missing_ok=True)
+        _forget_earlier(run.settings.model_folder)
     try:
-        for number in range(len(epochs) + 1, options.max_epochs + 1):
-            if best and epochs[-1].epoch - best.epoch >= options.patience:
-                break
-            start = time.monotonic()
-            label = f"epoch {number}/{options.max_epochs}"
-            if robust and number == 1:
-                train_loss, unread = fit_head(run, label)
-            else:
-                train_loss, unread = train_epoch(run, number, label)
-            seconds = time.monotonic() - start
-            val_loss, accuracy, unread_too = validate(run, "validation")
-            bad |= unread | unread_too
-            refuse_too_many(len(bad), dataset)
-            if not np.isfinite((train_loss, val_loss)).all():
-                raise tell_divergence(settings, number)
-            epoch = Epoch(
-                number,
-                train_loss,
-                val_loss,
-                accuracy,
-                round(time.monotonic() - start, 3),
-                round(len(run.train_samples) / seconds, 2),
-            )
+        while len(epochs) < options.max_epochs and not _is_over(epochs, options.patience):
+            epoch, unread = _run_epoch(run, len(epochs) + 1)
+            faults |= unread
+            refuse_too_many(len(faults), dataset)
             epochs.append(epoch)
-            is_best = best is None or val_loss < best.val_loss
-            if is_best:
-                best = epoch
             if run.group.first:
-                if is_best:
-                    save_checkpoint(run.judged, settings.checkpoint)
-                    write_json(folder / "training.json", _describe_run(run, dataset, best, facts))
-                write_log(folder, epochs)
-                rows = [asdict(epoch) for epoch in epochs]
-                save_unfinished(folder, run.model, run.optimizer, rows, facts, run.average)
-            console.show(
-                f"Epoch {number}: training loss {train_loss:.4f}, validation loss {val_loss:.4f}, "
-                f"validation accuracy {accuracy:.2%}{' (best so far)' if is_best else ''}"
-            )
-            if number - best.epoch >= options.patience:
+                _save(run, dataset, epochs, facts)
+            console.show(_describe_epoch(epoch, epoch is best_of(epochs)))
+            if _is_over(epochs, options.patience):
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
-                break
-        if robust and run.group.first:
+        if run.group.first and run.settings.recipe.recipe == ROBUST:
             _save_vote(run)
     except KeyboardInterrupt:
-        status = 130
-        if best is None:
-            return Outcome("Stopped before the first epoch ended; nothing was saved.", status)
-    if status:
-        lines = ["Stopped; the best epoch so far is kept. To go on: python menu.py train --resume"]
+        if not epochs:
+            return Outcome("Stopped before the first epoch ended; nothing was saved.", 130)
+        stopped = True
+    if run.group.first and not stopped:
+        unfinished_file(run.settings.model_folder).unlink(missing_ok=True)
+    return _describe_end(run.settings, epochs, faults, stopped)
+
+
+def _forget_earlier(folder: Path) -> None:
+    """Remove what belongs to an earlier run and would mislead beside this one's checkpoint."""
+    unfinished_file(folder).unlink(missing_ok=True)
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def _is_over(epochs: Sequence[Epoch], patience: int) -> bool:
+    return bool(epochs) and epochs[-1].epoch - best_of(epochs).epoch >= patience
+
+
+def _run_epoch(run: Run, number: int) -> tuple[Epoch, dict[Path, str]]:
+    """Train and validate once; the unreadable files with the reasons.
+
+    Raises:
+        UserError: the loss has diverged, or nothing can be read.
+    """
+    start = time.monotonic()
+    label = f"epoch {number}/{run.settings.training.max_epochs}"
+    if run.settings.recipe.recipe == ROBUST and number == 1:
+        train_loss, unread = fit_head(run, label)
     else:
-        lines = []
-        if run.group.first:
-            unfinished_file(folder).unlink(missing_ok=True)
-    if bad:
-        status = status or 1
-        lines.append(f"{plural(len(bad), 'picture')} could not be read and had no part in it:")
-        lines += [f"  {path}" for path in sorted(bad)]
+        train_loss, unread = train_epoch(run, number, label)
+    seconds = time.monotonic() - start
+    val_loss, accuracy, unread_too = validate(run, "validation")
+    if not np.isfinite((train_loss, val_loss)).all():
+        raise tell_divergence(run.settings, number)
+    epoch = Epoch(
+        epoch=number,
+        train_loss=train_loss,
+        val_loss=val_loss,
+        val_accuracy=accuracy,
+        seconds=round(time.monotonic() - start, 3),
+        images_per_second=round(len(run.train_samples) / seconds, 2),
+    )
+    return epoch, unread | unread_too
+
+
+def _save(run: Run, dataset: Dataset, epochs: list[Epoch], facts: dict) -> None:
+    """Write the checkpoint if the last epoch is the best, and what a stopped run needs to go on."""
+    folder, best = run.settings.model_folder, best_of(epochs)
+    if epochs[-1] is best:
+        save_checkpoint(run.judged, run.settings.checkpoint)
+        write_json(folder / "training.json", _describe_run(run, dataset, best, facts))
+    write_log(folder, epochs)
+    rows = [asdict(epoch) for epoch in epochs]
+    save_unfinished(folder, run.model, run.optimizer, rows, facts, run.average)
+
+
+def _describe_epoch(epoch: Epoch, is_best: bool) -> str:
+    return (
+        f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}, validation loss {epoch.val_loss:.4f}, "
+        f"validation accuracy {epoch.val_accuracy:.2%}{' (best so far)' if is_best else ''}"
+    )
+
+
+def _describe_end(
+    settings: Settings, epochs: Sequence[Epoch], faults: dict[Path, str], stopped: bool
+) -> Outcome:
+    best = best_of(epochs)
+    lines = describe_faults(faults)
+    if stopped:
+        lines.insert(0, "Stopped; the best epoch so far is kept. To go on: python menu.py train --resume")
     lines.append(
         f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
         f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"
     )
-    lines.append(f"Loss graph: {folder / 'loss_plot.jpg'}")
-    return Outcome("\n".join(lines), status)
+    lines.append(f"Loss graph: {settings.model_folder / 'loss_plot.jpg'}")
+    return Outcome("\n".join(lines), 130 if stopped else 1 if faults else 0)

@@ -9,6 +9,7 @@
 - At the end an early layer's texture statistics get a vote of their own (texture.py).
 """
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fakedetect.core.errors import UserError
-from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.calibration import fit_temperature
 from fakedetect.models.devices import predict_batches
 from fakedetect.models.processes import Group
@@ -62,33 +63,35 @@ def _collect(
     samples: list,
     label: str,
     degraded: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, set[Path]]:
-    """Features (N, D), margins (N,) and is_fake (N,) of the samples, and the unreadable files."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[Path, str]]:
+    """Features (N, D), margins (N,) and is_fake (N,) of the samples, and the unreadable files' reasons."""
     change = degrade_with(run.settings.training.seed * EPOCHS_A_SEED) if degraded else None
-    found, margins, fake, bad = [], [], [], set()
+    bad: dict[Path, str] = {}
+    found, margins, fake = [], [], []
     with watching() as seen:
         for batch, logits in predict_batches(
             run.settings, run.console, model, run.dtype, group.share(samples), label, run.decoded, change
         ):
-            bad.update(sample.path for sample in batch.bad)
+            bad.update(faults_of(batch.bad))
             if batch.samples:
                 found.append(seen.pop().cpu().numpy())
                 margins.append((logits[:, 0] - logits[:, 1]).double().numpy())
                 fake.append(batch.labels.numpy() == 0)
     parts = group.gather((found, margins, fake, bad))
     arrays = [np.concatenate([array for part in parts for array in part[n]]) for n in range(3)]
-    return arrays[0], arrays[1], arrays[2], set().union(*(part[3] for part in parts))
+    return arrays[0], arrays[1], arrays[2], dict(ChainMap(*(part[3] for part in parts)))
 
 
-def fit_head(run: Run, label: str) -> tuple[float, set[Path]]:
+def fit_head(run: Run, label: str) -> tuple[float, dict[Path, str]]:
     """The first epoch: fit the head on the pretrained features of clean and degraded pictures.
 
     Returns:
-        The mean training loss and the unreadable files.
+        The mean training loss and the unreadable files with the reasons.
     """
     head = find_head(run.model)
     samples = some_of(run.train_samples, run.settings.training.seed)
-    features, fake, bad = [], [], set()
+    features, fake = [], []
+    bad: dict[Path, str] = {}
     for degraded in (False, True):
         these, _, is_fake, unread = _collect(
             run, run.model, lambda: _watch_input(head), run.group, samples, label, degraded

@@ -68,7 +68,8 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
 
 def _train_once(settings: Settings, console: Console, resume: bool, recipe: str | None) -> Outcome:
     state = read_unfinished(settings.model_folder) if resume else None
-    recipe = recipe or (state and state.facts.get("recipe"))
+    if state and not recipe:
+        recipe = state.facts.get("recipe")
     if recipe:
         settings = settings.with_recipe(recipe=recipe)
     dataset = load_dataset(settings, "train")

@@ -70,7 +70,7 @@ def test_training_sees_the_changed_picture_and_leaves_a_bad_one_out(data: Path) 
     (train / "real/0003.png").write_bytes(b"went bad")
     second = run("--paths", data, "train", "--overwrite")
     assert second.returncode == 1
-    assert "1 picture could not be read" in second.stdout and "0003.png" in second.stdout
+    assert "1 picture was skipped" in second.stdout and "0003.png" in second.stdout
     Image.new("RGB", (224, 224)).save(train / "real/0003.png")
     third = run("--paths", data, "train", "--overwrite")
     assert third.returncode == 0, third.stderr

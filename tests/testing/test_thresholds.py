@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn import metrics
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
@@ -11,7 +12,6 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.intervals import share_interval
 from fakedetect.models.calibration import (
     Calibration,
-    expit,
     fit_temperature,
     fit_thresholds,
     read_calibration,
