@@ -172,6 +172,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             if name not in FOLDERS:
                 raise UserError(f"Unknown folder {name!r}. Name any of {', '.join(FOLDERS)}.")
         option = next(option for option in commands() if option.command == command)
+        if os.environ.get("RANK", "0") != "0" and not option.together:
+            return 0
         if option.several and model == "all":
             given["all_models"], model = True, None
         return run_option(option, _settings(file, model), console, given)

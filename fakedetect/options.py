@@ -44,7 +44,8 @@ class Option:
 
     `key` and `label` put it into the menu, `command` and `help` onto the command line; `target`
     is 'module:function', called with (settings, console, **arguments). `entries` is a sub-menu.
-    `several`: the command takes `--model all` too, as the argument all_models.
+    `several`: the command takes `--model all` too, as the argument all_models. `together`: processes
+    that torchrun started share its work; of the others' the first process does all.
     """
 
     key: str
@@ -57,6 +58,7 @@ class Option:
     entries: tuple["Option", ...] = ()
     title: str = ""
     several: bool = False
+    together: bool = False
 
 
 def _by_folder(target: str, also: tuple[Option, ...] = ()) -> tuple[Option, ...]:
@@ -154,6 +156,7 @@ OPTIONS = (
                         },
                     ),
                 ),
+                together=True,
             ),
             Option("2", "use the model on the train dataset", target=TEST, arguments={"on": "train"}),
             Option(
@@ -173,6 +176,7 @@ OPTIONS = (
                         },
                     ),
                 ),
+                together=True,
             ),
             Option(
                 "4",
@@ -346,6 +350,7 @@ OPTIONS = (
             SHARD_ARGUMENT,
         ),
         several=True,
+        together=True,
     ),
     Option(
         "9",

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock, Timeout
+
 from fakedetect.core.errors import UserError
 
 
@@ -48,50 +50,57 @@ def run_lock(folder: Path) -> Iterator[None]:
     Raises:
         UserError: another run has it, or the folder cannot be written to.
     """
-    path = folder / ".lock"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _take_lock(path)
+    with file_lock(folder / ".lock", str(folder)):
         for left in folder.glob(".*.partial"):
             left.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"Cannot write into {folder}: {error.strerror}. Check the permissions.") from error
+        yield
+
+
+@contextmanager
+def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a lock file, which has this process's number in it and goes when the block ends.
+
+    Args:
+        what: what the lock keeps to one run, for the message.
+        seconds: how long to wait for another run to let go.
+
+    Raises:
+        UserError: another run holds it, or it cannot be written.
+    """
+    lock = FileLock(path, timeout=seconds)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            f"{what} is in use by another run{_holder(path)}. Wait for it to end, or end it."
+        ) from None
+    except OSError as error:
+        if path.is_symlink():
+            raise UserError(f"{path} is a symbolic link, which is not followed. Remove it.") from None
+        raise UserError(f"Cannot write {path}: {error.strerror}. Check the permissions.") from error
+    try:
+        with path.open("w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
         yield
     finally:
-        path.unlink(missing_ok=True)
-        file.close()
+        # Removed while it is held: who gets it after us sees that it is gone and makes it anew.
+        with suppress(OSError):
+            path.unlink()
+        lock.release()
+        # Windows removes no open file.
+        with suppress(OSError):
+            if os.name == "nt":
+                path.unlink()
 
 
-def _take_lock(path: Path) -> BinaryIO:
+def _holder(path: Path) -> str:
+    """' (process 123)' by a lock file; '' where it cannot be read, as on Windows while it is held."""
     try:
-        import fcntl
-    except ImportError:
-        # Without such locks, as on Windows, an open file cannot be removed: that does the same.
-        path.unlink(missing_ok=True)
-        return path.open("wb")
-    while True:
-        file = path.open("ab+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            who = file.read(20).decode("ascii", "replace") or "?"
-            file.close()
-            raise UserError(
-                f"{path.parent} is in use by another run (process {who}). Wait for it to end, or end it."
-            ) from None
-        try:
-            current = path.stat().st_ino == os.fstat(file.fileno()).st_ino
-        except FileNotFoundError:
-            current = False
-        if current:
-            file.truncate(0)
-            file.write(str(os.getpid()).encode("ascii"))
-            file.flush()
-            return file
-        # The run before removed its lock between our two looks at it.
-        file.close()
+        number = path.read_text(encoding="ascii", errors="replace")[:20]
+    except OSError:
+        return ""
+    return f" (process {number})" if number.isdigit() else ""
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, read_json
 from fakedetect.core.settings import Settings
 
@@ -15,10 +16,25 @@ def checkpoint_file(settings: Settings) -> Path:
     return path if path.exists() else path.with_suffix(".safetensors")
 
 
+def require_checkpoint(settings: Settings) -> Path:
+    """checkpoint_file, which is there.
+
+    Raises:
+        UserError: the model has not been trained.
+    """
+    path = checkpoint_file(settings)
+    if not path.is_file():
+        raise UserError(
+            f"{settings.model} has no checkpoint {settings.checkpoint}. "
+            "Train it first: python menu.py train"
+        )
+    return path
+
+
 def model_hash(settings: Settings) -> str:
     """What the chosen model's answers depend on, as a hash: its checkpoint and its texture vote."""
     vote = settings.model_folder / FILE
-    parts = [checkpoint_file(settings), *([vote] if vote.is_file() else [])]
+    parts = [require_checkpoint(settings), *([vote] if vote.is_file() else [])]
     return "-".join(hash_file(part) for part in parts)
 
 

@@ -2,11 +2,15 @@
 
 import csv
 import io
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import write_text
+from fakedetect.core.files import file_lock, write_text
 from fakedetect.core.settings import Settings
+
+SECONDS_TO_WAIT = 30.0
+"""For another scan to write its part of the list."""
 
 
 def reasons_file(settings: Settings) -> Path:
@@ -42,7 +46,26 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
     )
 
 
-def save_bad_images(settings: Settings, bad: dict[Path, str]) -> None:
+def replace_bad_images(
+    settings: Settings, is_ours: Callable[[Path], bool], bad: Mapping[Path, str]
+) -> dict[Path, str]:
+    """Put `bad` in the place of the lines that are this scan's; another scan's stay.
+
+    Returns:
+        The list as it is now.
+
+    Raises:
+        UserError: another run keeps the list for longer than SECONDS_TO_WAIT, or it cannot be written.
+    """
+    lock = settings.bad_images.with_name(f".{settings.bad_images.name}.lock")
+    with file_lock(lock, str(settings.bad_images), SECONDS_TO_WAIT):
+        kept = {path: why for path, why in read_bad_images(settings).items() if not is_ours(path)}
+        listed = kept | dict(bad)
+        _save(settings, listed)
+    return listed
+
+
+def _save(settings: Settings, bad: Mapping[Path, str]) -> None:
     """Write the list, and the reasons beside it."""
     table = io.StringIO(newline="")
     writer = csv.writer(table)

@@ -7,13 +7,14 @@ import json
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write, read_json, write_json
+from fakedetect.core.files import atomic_write, file_lock, read_json, write_json
 from fakedetect.models.processes import Group
 
 
@@ -36,7 +37,10 @@ class Records:
         self.facts_file = file.with_name(f"{file.name}.partial.json")
         self.verdicts: Counter[str] = Counter()
         self.replaced = False
+        self.lock = ExitStack()
         if group.first:
+            lock = file.with_name(f"{file.name}.partial.lock")
+            self.lock.enter_context(file_lock(lock, str(self.partial)))
             self._begin(json.loads(json.dumps(facts)))
         group.wait()
         keys = array("Q", (_key(row["path"]) for row in self._rows()))
@@ -102,12 +106,16 @@ class Records:
         """Leave the rows for a later run to go on with."""
         if self.output is not None:
             self.output.close()
+        self.lock.close()
 
     def finish(self) -> None:
         """Rename the rows into place."""
-        self.close()
         try:
+            if self.output is not None:
+                self.output.close()
             self.partial.replace(self.file)
             self.facts_file.unlink(missing_ok=True)
         except OSError as error:
             raise self._cannot_write(error) from None
+        finally:
+            self.lock.close()

@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakedetect.core.console import Console, Outcome, plural
@@ -12,7 +13,7 @@ from fakedetect.core.files import read_json, write_json
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.core.shards import Shard, count_workers, parse_shard
-from fakedetect.dataset.bad_list import read_bad_images, save_bad_images
+from fakedetect.dataset.bad_list import read_bad_images, replace_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.listing import list_images
 from fakedetect.images.reading import find_fault
@@ -20,41 +21,61 @@ from fakedetect.images.reading import find_fault
 SECONDS_BETWEEN_SAVES = 2.0
 
 
+@dataclass
+class Found:
+    """What a scan knows so far of a folder's pictures: `checked` ones, and the `bad` among them."""
+
+    checked: set[Path] = field(default_factory=set)
+    bad: dict[Path, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scanned:
+    """What a scan of a folder has come to: the pictures checked, and the bad ones."""
+
+    name: str
+    count: int
+    bad: int
+
+
 def find_bad_images(
     settings: Settings,
     console: Console,
     paths: Sequence[Path],
     label: str,
-    listed: dict[Path, str],
-    save: Callable[[], None],
-) -> int:
-    """Check pictures and bring `listed` up to date, which `save` writes now and then and at the end.
-
-    Returns:
-        The number of bad ones.
-    """
-    bad = 0
+    save: Callable[[Found], None],
+) -> Found:
+    """Check pictures; `save` gets what is known so far, now and then and at the end."""
+    found = Found()
     saved = time.monotonic()
     results = map_images(find_fault, paths, count_workers(settings.training.workers))
     try:
         for path, reason in console.track(results, len(paths), label):
-            listed.pop(path, None)
+            found.checked.add(path)
             if reason is None:
                 continue
-            bad += 1
-            listed[path] = reason
+            found.bad[path] = reason
             console.note(f"bad: {path}: {reason}")
             if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                save()
+                save(found)
                 saved = time.monotonic()
     finally:
-        save()
-    return bad
+        save(found)
+    return found
 
 
-def _forget_missing(listed: dict[Path, str], folder: Path, present: set[Path]) -> None:
-    for path in [path for path in listed if folder in path.parents and path not in present]:
-        del listed[path]
+def scan_folder(settings: Settings, console: Console, name: str, paths: Sequence[Path]) -> Scanned:
+    """Check an original folder's pictures; only their lines in the list are replaced."""
+    folder, present = settings.original[name], set(paths)
+
+    def save(found: Found) -> None:
+        def is_ours(path: Path) -> bool:
+            return path in found.checked or (folder in path.parents and path not in present)
+
+        replace_bad_images(settings, is_ours, found.bad)
+
+    found = find_bad_images(settings, console, paths, name, save)
+    return Scanned(name, len(paths), len(found.bad))
 
 
 def scan(
@@ -73,20 +94,15 @@ def scan(
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     status = 0 if len(existing) == len(set(folders)) else 1
-    found = {name: list_images(settings.original[name]) for name in existing}
+    pictures = {name: list_images(settings.original[name]) for name in existing}
     if share.count > 1:
-        return Outcome(_scan_share(settings, console, found, share), status)
-    listed = read_bad_images(settings)
-    lines = []
-    total = 0
-    for name, paths in found.items():
-        _forget_missing(listed, settings.original[name], set(paths))
-        bad = find_bad_images(
-            settings, console, paths, name, listed, lambda: save_bad_images(settings, listed)
-        )
-        total += bad
-        lines.append(f"{name}: {plural(len(paths), 'picture')}, {bad} bad")
-    lines.append(f"{plural(total, 'bad picture')} found; {len(listed)} listed in {settings.bad_images}")
+        return Outcome(_scan_share(settings, console, pictures, share), status)
+    scanned = [scan_folder(settings, console, name, paths) for name, paths in pictures.items()]
+    lines = [f"{each.name}: {plural(each.count, 'picture')}, {each.bad} bad" for each in scanned]
+    lines.append(
+        f"{plural(sum(each.bad for each in scanned), 'bad picture')} found; "
+        f"{len(read_bad_images(settings))} listed in {settings.bad_images}"
+    )
     return Outcome("\n".join(lines), status)
 
 
@@ -100,16 +116,15 @@ def _scan_share(settings: Settings, console: Console, found: dict[str, list[Path
     names = b"\0".join(os.fsencode(path) for path in everything)
     digest = hashlib.sha256(names).hexdigest()
     paths = share.share(everything)
-    listed: dict[Path, str] = {}
 
-    def save(done: bool = False) -> None:
-        bad = [[str(path), reason] for path, reason in sorted(listed.items())]
+    def save(known: Found, done: bool = False) -> None:
+        bad = [[str(path), reason] for path, reason in sorted(known.bad.items())]
         value = {"folders": list(found), "pictures": digest, "done": done, "bad": bad}
         write_json(_share_file(settings, share), value)
 
-    bad = find_bad_images(settings, console, paths, f"shard {share}", listed, save)
-    save(done=True)
-    line = f"shard {share}: {plural(len(paths), 'picture')} of {len(everything):,}, {bad} bad"
+    checked = find_bad_images(settings, console, paths, f"shard {share}", save)
+    save(checked, done=True)
+    line = f"shard {share}: {plural(len(paths), 'picture')} of {len(everything):,}, {len(checked.bad)} bad"
     return f"{line}\n{_merge(settings, found, share.count, digest)}"
 
 
@@ -125,11 +140,9 @@ def _merge(settings: Settings, found: dict[str, list[Path]], count: int, digest:
     if missing:
         some = ", ".join(str(number) for number in missing[:8]) + (", …" if len(missing) > 8 else "")
         return f"Not done yet for these pictures: {plural(len(missing), 'shard')} ({some})."
-    listed = read_bad_images(settings)
-    for name in found:
-        _forget_missing(listed, settings.original[name], set())
-    listed |= {Path(path): reason for part in parts for path, reason in part["bad"]}
-    save_bad_images(settings, listed)
+    homes = {settings.original[name] for name in found}
+    bad = {Path(path): reason for part in parts for path, reason in part["bad"]}
+    listed = replace_bad_images(settings, lambda path: not homes.isdisjoint(path.parents), bad)
     for file in files:
         file.unlink(missing_ok=True)
     return f"All {count} shards are done; {len(listed)} listed in {settings.bad_images}"

@@ -9,7 +9,7 @@ import numpy as np
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import read_json, run_lock, write_json
-from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.model_folder import require_checkpoint
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders, source_of
@@ -18,7 +18,6 @@ from fakedetect.images.listing import list_images
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.models.calibration import PLAIN
 from fakedetect.models.detector import Detector, load_detector, predict_samples
-from fakedetect.models.processes import is_first
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.held_out import evaluate_without
 from fakedetect.testing.measures import NAMES, Measure, measure, measure_verdicts, reliability, to_json
@@ -189,13 +188,7 @@ def evaluate(
     """
     if data and leave_out:
         raise UserError("--data and --leave-out are two tests: give one of them at a time.")
-    if not is_first():
-        return Outcome("")
-    if not checkpoint_file(settings).is_file():
-        raise UserError(
-            f"{settings.model} has no checkpoint {settings.checkpoint}. Train it first: python menu.py "
-            "train"
-        )
+    require_checkpoint(settings)
     with run_lock(settings.model_folder):
         detector = load_detector(settings)
         results = _read_earlier(detector)

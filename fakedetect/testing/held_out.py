@@ -48,7 +48,7 @@ def _train_without(settings: Settings, console: Console) -> None:
         epochs = len(read_log(settings.model_folder / "training_log.csv"))
         console.note(f"Trained without {settings.leave_out} before ({plural(epochs, 'epoch')})")
         return
-    outcome = train_in_memory(settings, console, resume=stopped and _can_go_on(settings, now))
+    outcome = train_in_memory(settings, console, resume=stopped and _can_go_on(settings, now), alone=True)
     if outcome.status == 130:
         raise KeyboardInterrupt
 

@@ -5,6 +5,7 @@ import io
 import itertools
 import time
 from collections import ChainMap
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from sklearn import metrics
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import write_json, write_text
-from fakedetect.core.model_folder import model_hash
+from fakedetect.core.files import run_lock, write_json, write_text
+from fakedetect.core.model_folder import model_hash, require_checkpoint
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
@@ -24,7 +25,7 @@ from fakedetect.dataset.samples import Sample, describe_faults, faults_of, load_
 from fakedetect.models.building import load_checkpoint
 from fakedetect.models.detector import refuse_nan
 from fakedetect.models.devices import choose_precision, predict_batches, softmax_fake, to_device
-from fakedetect.models.processes import Group, join_group
+from fakedetect.models.processes import Group, is_first, join_group
 from fakedetect.testing.figures import draw_confusion_matrix
 
 
@@ -79,7 +80,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     )
 
 
-def _summarise(settings: Settings, part: str, found: Predictions) -> dict:
+def _summarise(settings: Settings, part: str, found: Predictions, answering: str) -> dict:
     matrix = metrics.confusion_matrix(found.labels, found.predicted, labels=(0, 1))
     precision, recall, f1, support = metrics.precision_recall_fscore_support(
         found.labels, found.predicted, labels=(0, 1), zero_division=0
@@ -88,7 +89,7 @@ def _summarise(settings: Settings, part: str, found: Predictions) -> dict:
     is_fake = found.labels == 0
     return {
         "model": settings.model,
-        "checkpoint": model_hash(settings),
+        "checkpoint": answering,
         "on": part,
         "folder": str(settings.resized[part]),
         "count": len(found.samples),
@@ -126,11 +127,24 @@ def _write_predictions(settings: Settings, part: str, found: Predictions) -> Non
 
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
     """Predict a whole data set, print the reference's report and write the results."""
-    with join_group() as group:
-        found = predict(settings, console, on, group)
-    if not group.first:
-        return Outcome("")
-    summary = _summarise(settings, on, found)
+    checkpoint = require_checkpoint(settings)
+    with run_lock(settings.model_folder) if is_first() else nullcontext():
+        with join_group() as group:
+            answering = model_hash(settings)
+            found = predict(settings, console, on, group)
+        if not group.first:
+            return Outcome("")
+        if model_hash(settings) != answering:
+            raise UserError(
+                f"{checkpoint} was exchanged during the test, so the results are of neither "
+                "model. Test again."
+            )
+        return _report(settings, on, found, answering)
+
+
+def _report(settings: Settings, on: str, found: Predictions, answering: str) -> Outcome:
+    """Write the results of a test, and word them."""
+    summary = _summarise(settings, on, found, answering)
     folder = settings.model_folder
     _write_predictions(settings, on, found)
     write_json(folder / f"{on}_results.json", summary)

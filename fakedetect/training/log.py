@@ -125,7 +125,7 @@ def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
 def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     """Draw loss_plot.jpg from an earlier run's log, print its epochs and open the picture."""
     epochs = read_log(settings.model_folder / "training_log.csv")
-    write_log(settings.model_folder, epochs)
+    draw_loss_plot(epochs, settings.model_folder / "loss_plot.jpg")
     best = best_of(epochs)
     lines = ["epoch  train loss  val loss  val accuracy  seconds  img/s"]
     for epoch in epochs:

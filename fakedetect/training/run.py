@@ -4,6 +4,7 @@ import gc
 import math
 import random
 import shutil
+from contextlib import nullcontext
 
 import numpy as np
 import torch
@@ -28,20 +29,25 @@ COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 def train_in_memory(
-    settings: Settings, console: Console, resume: bool, recipe: str | None = None
+    settings: Settings,
+    console: Console,
+    resume: bool,
+    recipe: str | None = None,
+    alone: bool = False,
 ) -> Outcome:
     """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
 
     Args:
         resume: go on with the unfinished run in the model's folder.
         recipe: the way of training; otherwise that of the unfinished run, or as the settings say.
+        alone: in this process only, even where torchrun has started others, which may have ended.
 
     Raises:
         UserError: the data, the settings or the memory do not allow it.
     """
     while True:
         try:
-            return _train_once(settings, console, resume, recipe)
+            return _train_once(settings, console, resume, recipe, alone)
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
@@ -66,7 +72,9 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
     return settings.with_recipe(batch_size=size // 2)
 
 
-def _train_once(settings: Settings, console: Console, resume: bool, recipe: str | None) -> Outcome:
+def _train_once(
+    settings: Settings, console: Console, resume: bool, recipe: str | None, alone: bool
+) -> Outcome:
     state = read_unfinished(settings.model_folder) if resume else None
     if state and not recipe:
         recipe = state.facts.get("recipe")
@@ -83,7 +91,7 @@ def _train_once(settings: Settings, console: Console, resume: bool, recipe: str 
         )
     if is_first():
         check_data(settings, console, dataset)
-    with join_group() as group:
+    with nullcontext(Group()) if alone else join_group() as group:
         # Bound to no name here: the shared model has to go before the group that it belongs to.
         return run_epochs(
             prepare_run(settings, console, group, dataset, *samples, state), dataset, state, facts

@@ -83,3 +83,12 @@ def test_the_menus_own_start_of_processes_gives_one_message_for_a_mistake(data: 
     assert [line for line in result.stderr.splitlines() if "Resize first" in line] == (
         result.stderr.strip().splitlines()
     )
+
+
+def test_what_one_process_does_holds_up_no_other(trained: Path) -> None:
+    left_out = run_two("--paths", trained, "evaluate", "--leave-out", "gan")
+    assert left_out.returncode == 0 and "gan (fake" in left_out.stdout, left_out.stderr
+    fitted = run_two(
+        "--paths", trained, "fit-thresholds", "--max-false-alarms", "0.3", "--max-missed", "0.3"
+    )
+    assert fitted.returncode == 0 and fitted.stdout.count("Stored in") == 1, fitted.stderr
