@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from fakedetect.core.console import Console, Outcome, open_picture
 from fakedetect.core.errors import UserError
@@ -19,37 +18,34 @@ from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Sample, load_dataset
 from fakedetect.images.listing import list_images
 from fakedetect.images.sheets import Tile, draw_sheet
+from fakedetect.images.views import Look, look_at
 from fakedetect.inference.figures import (
     METHODS,
     default_methods,
+    describe_explanation,
     explain_image,
     layer_name,
-    predict,
+    probabilities,
     to_input,
 )
 from fakedetect.inference.heatmaps import attention_rollout, find_layer, grad_cam, overlay
-from fakedetect.models.building import load_checkpoint
-from fakedetect.models.devices import Normaliser, to_device
+from fakedetect.models.detector import Detector, load_detector
 
 SHEET = 24
 SHEET_COLUMNS = 6
 SEED = 42
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, detector: Detector) -> np.ndarray:
+    """The copy (224, 224, 3) uint8 of a picture that `check` judges."""
     if path.is_dir():
         raise UserError(f"{path} is a folder. Name pictures, or use --sheet for many test pictures.")
     if not path.exists():
         raise UserError(f"There is no picture {path}. Check the name.")
-    ((_, image),) = map_images(load_or_explain, [path], 1)
-    if isinstance(image, str):
-        raise UserError(f"{path} cannot be used: {image}.")
-    return image
-
-
-def _load(settings: Settings) -> tuple[nn.Module, Normaliser]:
-    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint)).eval()
-    return model, Normaliser(settings.recipe, next(model.parameters()).device)
+    ((_, view),) = map_images(look_at, [Look(path, (detector.kind,))], 1)
+    if isinstance(view, str):
+        raise UserError(f"{path} cannot be used: {view}.")
+    return view.images[0, 0]
 
 
 def find_by_number(settings: Settings, label: str, number: str) -> Path:
@@ -94,7 +90,7 @@ def _choose_samples(settings: Settings, count: int) -> list[Sample]:
 def _draw_contact_sheet(
     settings: Settings, console: Console, layer: str | None, method: str, count: int
 ) -> str:
-    model, normalise = _load(settings)
+    detector = load_detector(settings)
     tiles, name = [], ""
     samples = _choose_samples(settings, count)
     workers = count_workers(settings.training.workers)
@@ -102,19 +98,16 @@ def _draw_contact_sheet(
     usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
     for sample in console.track(usable, len(usable), "heat maps"):
         image = images[sample.path]
-        batch = to_input(normalise, image[None])
+        batch = to_input(detector.normalise, image[None])
+        answer = probabilities(detector, image[None])[0]
+        predicted = int(answer.argmax())
         if method == "rollout":
-            heat, probabilities = (
-                attention_rollout(model, batch)[0],
-                predict(model, normalise, image[None]),
-            )
+            heat = attention_rollout(detector.model, batch)[0]
         else:
-            name = name or layer_name(settings, model, batch, layer)
-            target = torch.tensor([-1], device=batch.device)
-            maps, logits = grad_cam(model, find_layer(model, name), batch, target)
-            heat, probabilities = maps[0], torch.softmax(logits.cpu().double(), 1).numpy()
-        predicted = int(probabilities[0].argmax())
-        verdict = f"{CLASSES[predicted]} {100 * probabilities[0, predicted]:.0f} %"
+            name = name or layer_name(settings, detector.model, batch, layer)
+            target = torch.tensor([predicted], device=batch.device)
+            heat = grad_cam(detector.model, find_layer(detector.model, name), batch, target)[0][0]
+        verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
         caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, taken for {verdict}"
         tiles.append(Tile(overlay(image, heat)[1], caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
@@ -166,22 +159,32 @@ def explain(
         paths = [asked]
     if not paths:
         raise UserError("Name a picture to explain, or --sheet: python menu.py explain IMAGE …")
-    model, normalise = _load(settings)
-    methods = [method] if method else default_methods(model)
+    return _explain_all(load_detector(settings), console, paths, layer, target, method)
+
+
+def _explain_all(
+    detector: Detector,
+    console: Console,
+    paths: Sequence[Path],
+    layer: str | None,
+    target: str | None,
+    method: str | None,
+) -> Outcome:
+    """Explain one picture after the other; of several, one that cannot be used is told and skipped."""
+    methods = [method] if method else default_methods(detector.model)
     failed = 0
     for path in console.track(paths, len(paths), "explained") if len(paths) > 1 else paths:
         try:
-            text, figures = explain_image(
-                settings, model, normalise, path, _read(path), methods, layer, target
-            )
-            console.show(text)
-            for figure in figures if console.interactive else ():
-                open_picture(figure)
+            explanation = explain_image(detector, path, _read(path, detector), methods, layer, target)
         except UserError as error:
             if len(paths) == 1:
                 raise
             console.fail(str(error))
             failed += 1
+            continue
+        console.show(describe_explanation(explanation))
+        for heat_map in explanation.maps if console.interactive else ():
+            open_picture(heat_map.figure)
     if failed == len(paths):
         raise UserError("None of the pictures could be explained.")
     return Outcome("", 1 if failed else 0)

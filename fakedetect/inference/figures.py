@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,10 +27,10 @@ from fakedetect.inference.heatmaps import (
     measure_faithfulness,
     overlay,
 )
+from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
 
 METHODS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
-AT_A_TIME = 8
 
 
 def to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
@@ -38,14 +38,10 @@ def to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
     return normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
 
 
-def predict(model: nn.Module, normalise: Normaliser, images: np.ndarray) -> np.ndarray:
-    """Probabilities (B, 2) of images (B, 224, 224, 3) uint8."""
-    with torch.inference_mode():
-        logits = [
-            model(to_input(normalise, images[start : start + AT_A_TIME])).cpu()
-            for start in range(0, len(images), AT_A_TIME)
-        ]
-    return torch.softmax(torch.cat(logits).double(), 1).numpy()
+def probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
+    """Calibrated probabilities (B, 2) of fake and real for images (B, 224, 224, 3) uint8."""
+    p_fake = detector.calibration.probability(detector.margins(images))
+    return np.stack([p_fake, 1 - p_fake], axis=1)
 
 
 def layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked: str | None) -> str:
@@ -86,73 +82,108 @@ def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
     ]
 
 
+@dataclass(frozen=True)
+class HeatMap:
+    """One map that was drawn: of METHODS, for a class, and how far to believe it (None: empty)."""
+
+    method: str
+    layer: str
+    target: str
+    faithfulness: Faithfulness | None
+    figure: Path
+
+    def __str__(self) -> str:
+        if self.method == "grad-cam":
+            return f"Grad-CAM at {self.layer} for the class {self.target}"
+        return "Attention Rollout over all layers (the same for both classes)"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A picture's answer, the same as `check` gives, and the maps drawn of it."""
+
+    path: Path
+    predicted: str
+    p_fake_calibrated: float
+    maps: tuple[HeatMap, ...]
+
+    @property
+    def sureness(self) -> str:
+        """The predicted class's calibrated probability in words."""
+        share = self.p_fake_calibrated if self.predicted == CLASSES[0] else 1 - self.p_fake_calibrated
+        return f"{100 * share:.2f} %"
+
+
 def explain_image(
-    settings: Settings,
-    model: nn.Module,
-    normalise: Normaliser,
+    detector: Detector,
     path: Path,
     image: np.ndarray,
     methods: Sequence[str],
     layer: str | None = None,
     target: str | None = None,
-) -> tuple[str, list[Path]]:
+) -> Explanation:
     """Draw a figure for each method into the grad_cam folder, with a .json beside it.
 
     Args:
         path: the picture's file, for names and titles.
-        image: (224, 224, 3) uint8.
+        image: (224, 224, 3) uint8, the copy that `check` judges.
         methods: keys of METHODS.
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class to explain; the predicted one otherwise.
-
-    Returns:
-        What the figures show, in words, and their paths.
     """
-    figures = []
-    batch = to_input(normalise, image[None])
-    probabilities = predict(model, normalise, image[None])[0]
-    predicted = int(probabilities.argmax())
-    asked = CLASSES.index(target) if target else predicted
-    lines = [f"{path}: {CLASSES[predicted]}, probability {100 * probabilities[predicted]:.2f} %"]
+    settings, model = detector.settings, detector.model
+    batch = to_input(detector.normalise, image[None])
+    answer = probabilities(detector, image[None])[0]
+    predicted = CLASSES[int(answer.argmax())]
+    asked = CLASSES.index(target or predicted)
+    explanation = Explanation(path, predicted, float(answer[0]), ())
     for method in methods:
         if method == "grad-cam":
             name = layer_name(settings, model, batch, layer)
-            found = find_layer(model, name)
-            heat = grad_cam(model, found, batch, torch.tensor([asked], device=batch.device))[0][0]
-            what = f"Grad-CAM at {name} for the class {CLASSES[asked]}"
+            targets = torch.tensor([asked], device=batch.device)
+            heat = grad_cam(model, find_layer(model, name), batch, targets)[0][0]
         else:
             name = "all attention layers"
             heat = attention_rollout(model, batch)[0]
-            what = "Attention Rollout over all layers (the same for both classes)"
-        faithfulness = measure_faithfulness(partial(predict, model, normalise), image, heat, asked)
+        faithfulness = measure_faithfulness(partial(probabilities, detector), image, heat, asked)
+        heat_map = HeatMap(method, name, CLASSES[asked], faithfulness, _next_figure(settings, path))
+        explanation = replace(explanation, maps=(*explanation.maps, heat_map))
         coloured, mixed = overlay(image, heat)
-        figure = _next_figure(settings, path)
-        title = (
-            f"{settings.model}, {path.name}: {CLASSES[predicted]} "
-            f"({100 * probabilities[predicted]:.1f} %)\n{what}"
-        )
+        title = f"{settings.model}, {path.name}: {predicted} ({explanation.sureness})\n{heat_map}"
         tiles = [Tile(image, "picture"), Tile(coloured, "heat map"), Tile(mixed, "overlay")]
-        draw_explanation(tiles, title, figure)
-        write_json(
-            figure.with_suffix(".json"),
-            {
-                "image": str(path),
-                "model": settings.model,
-                "layer": name,
-                "method": METHODS[method],
-                "class": CLASSES[asked],
-                "predicted": CLASSES[predicted],
-                "p_fake": float(probabilities[0]),
-                "faithfulness": faithfulness
-                and {
-                    "measure": "fall of the class's probability, part blurred out",
-                    **asdict(faithfulness),
-                },
-            },
-        )
-        lines += [what, *_describe(faithfulness, CLASSES[asked]), f"  Figure: {figure}"]
-        figures.append(figure)
-    return "\n".join(lines), figures
+        draw_explanation(tiles, title, heat_map.figure)
+        _write_facts(detector, explanation, heat_map)
+    return explanation
+
+
+def _write_facts(detector: Detector, explanation: Explanation, heat_map: HeatMap) -> None:
+    faithfulness = heat_map.faithfulness
+    write_json(
+        heat_map.figure.with_suffix(".json"),
+        {
+            "image": str(explanation.path),
+            "model": detector.name,
+            "layer": heat_map.layer,
+            "method": METHODS[heat_map.method],
+            "class": heat_map.target,
+            "predicted": explanation.predicted,
+            "p_fake_calibrated": explanation.p_fake_calibrated,
+            "faithfulness": faithfulness
+            and {"measure": "fall of the class's probability, part blurred out", **asdict(faithfulness)},
+        },
+    )
+
+
+def describe_explanation(explanation: Explanation) -> str:
+    """An explanation in words: the answer, and for each map what it shows and how far to believe it."""
+    lines = [f"{explanation.path}: {explanation.predicted}, probability {explanation.sureness}"]
+    for heat_map in explanation.maps:
+        lines += [
+            str(heat_map),
+            *_describe(heat_map.faithfulness, heat_map.target),
+            f"  Figure: {heat_map.figure}",
+        ]
+    return "\n".join(lines)
 
 
 def draw_explanation(tiles: Sequence[Tile], title: str, path: Path) -> None:

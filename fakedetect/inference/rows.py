@@ -115,13 +115,6 @@ class Checker:
         lines = [checked.line]
         for detector in self.detectors:
             image = view.images[self.kinds.index(detector.kind), 0]
-            _, figures = explain_image(
-                detector.settings,
-                detector.model,
-                detector.normalise,
-                look.path,
-                image,
-                default_methods(detector.model),
-            )
-            lines += [f"{'':<17}heat map: {figure}" for figure in figures]
+            explanation = explain_image(detector, look.path, image, default_methods(detector.model))
+            lines += [f"{'':<17}heat map: {each.figure}" for each in explanation.maps]
         return Checked(checked.row, "\n".join(lines), checked.unstable)

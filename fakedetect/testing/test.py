@@ -22,9 +22,8 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults, faults_of, load_dataset
-from fakedetect.models.building import load_checkpoint
-from fakedetect.models.detector import refuse_nan
-from fakedetect.models.devices import choose_precision, predict_batches, softmax_fake, to_device
+from fakedetect.models.detector import load_detector, refuse_nan
+from fakedetect.models.devices import predict_batches, softmax_fake
 from fakedetect.models.processes import Group, is_first, join_group
 from fakedetect.testing.figures import draw_confusion_matrix
 
@@ -49,8 +48,8 @@ class Predictions:
 def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
     """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
     dataset = load_dataset(settings, part)
-    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
-    dtype = choose_precision(settings.training.precision, model)
+    detector = load_detector(settings)
+    model = detector.model
     parameters = sum(parameter.numel() for parameter in model.parameters())
     workers = count_workers(settings.training.workers)
     decoded = decode_all(dataset.folder, [sample.path for sample in dataset.samples], console, workers)
@@ -59,7 +58,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     own = group.share(dataset.samples)
     found: list[tuple[Sample, np.ndarray]] = []
     bad: dict[Path, str] = {}
-    for batch, logits in predict_batches(settings, console, model, dtype, own, part, decoded):
+    for batch, logits in predict_batches(settings, console, model, detector.dtype, own, part, decoded):
         found += zip(batch.samples, logits.numpy(), strict=True)
         bad |= faults_of(batch.bad)
     places = {sample.path: place for place, sample in enumerate(dataset.samples)}

@@ -26,7 +26,9 @@ def folder(tmp_path: Path) -> Path:
 def pixels_of(found: DecodedPictures, path: Path) -> np.ndarray:
     pixels = np.empty((224, 224, 3), np.uint8)
     with found.open() as file:
-        found.read(file, path, pixels)
+        reason = found.read(file, path, pixels)
+    if reason:
+        raise ValueError(reason)
     return pixels
 
 

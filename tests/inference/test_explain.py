@@ -1,5 +1,6 @@
 """Option 6 through the command, and Grad-CAM on a model whose cue is planted."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -145,3 +146,24 @@ def test_what_cannot_be_explained_is_said_in_one_line(
     result = run("--paths", project, "explain", *given)
     assert result.returncode == 2 and hint in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_explain_and_check_say_the_same_of_a_picture(trained: Path) -> None:
+    own = trained.parent / "own"
+    pictures = [
+        paint(own / "small.png", 1, (200, 150)),
+        paint(own / "large.jpg", 2, (1600, 900)),
+        paint(own / "square.webp", 3, (224, 224)),
+        trained.parent / "dataset/test/fake/gan/0000.jpg",
+    ]
+    assert all(path.is_file() for path in pictures)
+    csv_file = trained.parent / "out.csv"
+    checked = run("--paths", trained, "check", *pictures, "--csv", csv_file, "--no-stability", "--heat-map")
+    assert checked.returncode == 0, checked.stderr
+    assert run("--paths", trained, "explain", *pictures).returncode == 0
+    with csv_file.open(newline="", encoding="utf-8") as file:
+        rows = {row["path"]: float(row["p_fake_calibrated"]) for row in csv.DictReader(file)}
+    facts = [json.loads(path.read_text()) for path in (trained.parent / "grad-cam_images").glob("*.json")]
+    assert len(facts) == 2 * len(pictures)
+    for fact in facts:
+        assert fact["p_fake_calibrated"] == pytest.approx(rows[fact["image"]], abs=1e-6)
