@@ -6,8 +6,28 @@ from typing import Any
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, read_json
 from fakedetect.core.settings import Settings
+from fakedetect.core.test_record import read_results
 
 FILE = "texture_vote.json"
+EVALUATION = "evaluation.json"
+ROBUSTNESS_FIGURE = "robustness.png"
+RELIABILITY_FIGURE = "reliability.png"
+REPORT = "report.html"
+
+
+def results_file(folder: Path, on: str) -> Path:
+    """The results of a test on 'train' or 'test'."""
+    return folder / f"{on}_results.json"
+
+
+def predictions_file(folder: Path, on: str) -> Path:
+    """The answers of a test on 'train' or 'test', picture by picture."""
+    return folder / f"{on}_predictions.csv"
+
+
+def confusion_figure(folder: Path, on: str) -> Path:
+    """The confusion matrix of a test on 'train' or 'test'."""
+    return folder / f"confusion_matrix_{on}.png"
 
 
 def checkpoint_file(settings: Settings) -> Path:
@@ -57,7 +77,9 @@ def _describe_checkpoint(folder: Path) -> str:
         return "not trained"
     if checkpoint.stat().st_size < 1000:
         return "its classifier_model.pth is not a model (a Git LFS pointer?)"
-    results = read_json(folder / "test_results.json")
-    if isinstance(results, dict) and isinstance(results.get("accuracy"), float):
-        return f"trained, tested: {100 * results['accuracy']:.2f} % right"
-    return "trained"
+    file = results_file(folder, "test")
+    try:
+        results = read_results(file)
+    except UserError:
+        return f"trained; its {file.name} cannot be used"
+    return f"trained, tested: {100 * results.accuracy:.2f} % right" if results else "trained"
