@@ -1,7 +1,13 @@
 """What an audit of a data set has found: whether the classes are told apart without the pictures."""
 
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
+import msgspec
+
+from fakedetect.core.records import Count, Record, Share, read_record, write_record
+
+FILE_NAME = "audit.json"
 LEAST = 20
 """Pictures of each class that an audit needs."""
 
@@ -11,30 +17,46 @@ SUSPICIOUS = 0.6
 SIZES = ("shape", "width", "height", "aspect_ratio", "megapixels")
 
 
-@dataclass(frozen=True)
-class Feature:
+class Feature(Record, frozen=True, kw_only=True):
     """Something around the pictures, and the share of each class (0 to 1) that it holds for."""
 
     name: str
-    fake: float
-    real: float
+    fake: Share
+    real: Share
     says: str
 
 
-@dataclass(frozen=True)
-class Audit:
-    """ROC AUC with its 95 % interval (None for too few pictures), strongest features first."""
+class Audit(Record, frozen=True, kw_only=True):
+    """ROC AUC with its 95 % interval (None for too few pictures), strongest features first.
 
-    auc: float | None
-    auc_low: float | None
-    auc_high: float | None
-    count: int
+    `on` is 'original' or 'resized'.
+    """
+
+    on: Annotated[str, msgspec.Meta(pattern=r"^(original|resized)\Z")]
+    auc: Share | None
+    auc_low: Share | None
+    auc_high: Share | None
+    count: Count
     features: tuple[Feature, ...]
 
 
-def describe_audit(audit: Audit, on: str) -> tuple[str, bool]:
+def read_audit(folder: Path) -> Audit | None:
+    """The audit in a folder of explore's; None where there is none.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    return read_record(folder / FILE_NAME, Audit, "Explore again: python menu.py explore")
+
+
+def write_audit(folder: Path, audit: Audit) -> None:
+    """Write an audit into a folder of explore's."""
+    write_record(folder / FILE_NAME, audit)
+
+
+def describe_audit(audit: Audit) -> tuple[str, bool]:
     """The audit in plain words, and whether it is a warning."""
-    if audit.auc is None or audit.auc_low is None:
+    if audit.auc is None or audit.auc_low is None or audit.auc_high is None:
         return f"Shortcut audit: too few pictures (it needs {LEAST} of each class).", False
     lines = [
         f"Shortcut audit: without looking at the pictures, the classes are told apart with ROC AUC "
@@ -49,12 +71,12 @@ def describe_audit(audit: Audit, on: str) -> tuple[str, bool]:
         "  Warning: a model can learn this instead of the content; its accuracy here would then say "
         "little about other pictures."
     )
-    if on == "original" and strong - set(SIZES):
+    if audit.on == "original" and strong - set(SIZES):
         lines.append(
             "  What to do: python menu.py resize --align writes every copy in one format, quality and "
             "encoder; then look again: python menu.py explore --on resized"
         )
-    elif on == "resized":
+    elif audit.on == "resized":
         lines.append(
             "  What to do: python menu.py resize --align, if not done; what remains after it lies in "
             "the pictures' own history, and only other pictures cure that."

@@ -11,8 +11,8 @@ from typing import Any
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import read_json
-from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.evaluation_record import read_evaluation
+from fakedetect.core.model_folder import EVALUATION, checkpoint_file
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers, parse_shard
 from fakedetect.images.degradations import STABILITY
@@ -64,22 +64,24 @@ def _as_json(checked: Checked) -> str:
     return json.dumps(row)
 
 
-def _caution(detector: Detector) -> list[str]:
-    """How the model did on pictures from elsewhere, where that was measured."""
-    found = read_json(detector.settings.model_folder / "evaluation.json")
-    lines = []
-    if not isinstance(found, dict) or found.get("checkpoint") != detector.checkpoint_hash:
+def _caution(detector: Detector, console: Console) -> list[str]:
+    """How the model did on pictures from elsewhere, where that was measured.
+
+    The verdicts do without it, so a file that cannot be used is a warning.
+    """
+    try:
+        found = read_evaluation(detector.settings.model_folder / EVALUATION, detector.checkpoint_hash)
+    except UserError as error:
+        console.warn(str(error))
         return []
-    foreign = found.get("foreign")
-    for name, entry in foreign.items() if isinstance(foreign, dict) else ():
-        try:
-            value, accuracy = entry["measures"]["roc_auc"]["value"], entry["measures"]["accuracy"]["value"]
+    lines = []
+    for name, entry in found.foreign.items() if found else ():
+        accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
+        if accuracy is not None and auc is not None:
             lines.append(
                 f"Keep in mind: on the pictures of {name}, {detector.name} was right on {accuracy:.0%} "
-                f"(ROC AUC {value:.2f}; 0.5 is chance)."
+                f"(ROC AUC {auc:.2f}; 0.5 is chance)."
             )
-        except (KeyError, TypeError, ValueError):
-            continue
     return lines
 
 
@@ -209,7 +211,7 @@ def _run(
         records.finish()
         lines.append(f"Results: {records.file}")
     for detector in checker.detectors:
-        lines += _caution(detector)
+        lines += _caution(detector, console)
     text = "\n".join(lines)
     if as_json:
         console.note(text)

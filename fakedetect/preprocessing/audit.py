@@ -41,7 +41,7 @@ def _say(name: str, phrase: str, holds: pd.Series, fake: pd.Series) -> Feature:
     of_fake, of_real = float(holds[fake].mean()), float(holds[~fake].mean())
     verb = "are" if phrase.startswith("are") else "do"
     says = f"{100 * of_fake:.0f} % of fake pictures {phrase}; {100 * of_real:.0f} % of real ones {verb}"
-    return Feature(name, of_fake, of_real, says)
+    return Feature(name=name, fake=of_fake, real=of_real, says=says)
 
 
 def _best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
@@ -99,18 +99,19 @@ def _strongest(frame: pd.DataFrame, fake: pd.Series) -> tuple[Feature, ...]:
     return tuple(best.values())
 
 
-def audit_shortcuts(frame: pd.DataFrame) -> Audit:
+def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
     """Cross-validate a classifier that sees only what is around the pictures.
 
     Args:
         frame: a row a picture, with `label` ('fake' or 'real') and the facts of its header.
+        on: 'original' or 'resized', which of the pictures these are.
     """
     if len(frame) > MOST:
         frame = frame.sample(MOST, random_state=SEED)
     frame = frame.reset_index(drop=True)
     fake = frame["label"] == "fake"
     if min(fake.sum(), (~fake).sum()) < LEAST:
-        return Audit(None, None, None, len(frame), ())
+        return Audit(on=on, auc=None, auc_low=None, auc_high=None, count=len(frame), features=())
     model = HistGradientBoostingClassifier(
         max_leaf_nodes=8,
         min_samples_leaf=min(20, max(2, len(frame) // 20)),
@@ -121,4 +122,11 @@ def audit_shortcuts(frame: pd.DataFrame) -> Audit:
     scores = cross_val_predict(model, _table(frame), fake, cv=folds, method="predict_proba")[:, 1]
     auc = float(roc_auc_score(fake, scores))
     low, high = roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
-    return Audit(auc, low, high, len(frame), _strongest(frame, fake))
+    return Audit(
+        on=on,
+        auc=auc,
+        auc_low=low,
+        auc_high=high,
+        count=len(frame),
+        features=_strongest(frame, fake),
+    )

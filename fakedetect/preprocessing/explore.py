@@ -8,7 +8,7 @@ import pandas as pd
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import write_json, write_text
+from fakedetect.core.files import write_text
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import FOLDERS, Settings
@@ -16,7 +16,7 @@ from fakedetect.core.shards import count_workers
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import class_folders, existing_folders, source_of
 from fakedetect.dataset.identical import Pair, find_exact
-from fakedetect.dataset.shortcuts import describe_audit
+from fakedetect.dataset.shortcuts import describe_audit, write_audit
 from fakedetect.images.listing import list_images
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.audit import audit_shortcuts
@@ -252,9 +252,9 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
     console.note("Drawing the figures …")
     _draw_figures(good, folder, workers)
     console.note("Trying to tell the classes apart without the pictures …")
-    audit = audit_shortcuts(good)
-    write_json(folder / "audit.json", {"on": on, **asdict(audit)})
-    text, warning = describe_audit(audit, on)
+    audit = audit_shortcuts(good, on)
+    write_audit(folder, audit)
+    text, warning = describe_audit(audit)
     (console.warn if warning else console.show)("\n" + text)
     lines = ["", *_report_duplicates(good, _find_duplicates(settings, console, good), folder, workers)]
     bad = frame[frame["reason"] != ""]

@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
+import msgspec
 
+from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import charts, heading, paragraph, percent, section, table, with_interval
-from fakedetect.testing.figures import plot_reliability, plot_robustness
-from fakedetect.testing.measures import NAMES
-from fakedetect.testing.sources import tell_left_out
+from fakedetect.testing.figures import kinds_of, plot_reliability, plot_robustness
+from fakedetect.testing.measures import named
+from fakedetect.testing.sources import mean_and_worst, tell_left_out
 
 
-def verdicts_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+def verdicts_section(facts: Mapping[str, Any], evaluation: Evaluation) -> str:
     """Calibration and thresholds, what they promised and what they gave."""
     fitted = facts.get("calibration")
     if not fitted:
@@ -24,9 +25,9 @@ def verdicts_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any]) ->
         f"{fitted['fake_from']:.1%} on, real below {fitted['real_below']:.1%}, and unsure between them."
     )
     validation = fitted["validation"]
-    test = (evaluation.get("test") or {}).get("verdicts") or {}
-    foreign = {name: entry.get("verdicts") or {} for name, entry in evaluation.get("foreign", {}).items()}
-    columns = {"validation": validation, "test": test, **foreign}
+    test = evaluation.test
+    foreign = {name: _rates(entry) for name, entry in evaluation.foreign.items()}
+    columns = {"validation": validation, "test": _rates(test), **foreign}
     rows = [
         (said, percent(promise), *(percent(values.get(key)) for values in columns.values()))
         for said, key, promise in (
@@ -38,33 +39,32 @@ def verdicts_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any]) ->
         )
     ]
     parts = [paragraph(text), table(("share", "promised at most", *columns), rows)]
-    curves = (evaluation.get("test") or {}).get("reliability") or {}
-    drawn = [
-        draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
-        for name, bins in curves.items()
-    ]
-    if drawn:
-        ece = evaluation["test"]["measures"]["ece"]["value"]
-        after = test.get("ece_calibrated")
+    if test:
+        drawn = [
+            draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
+            for name, bins in test.reliability.items()
+        ]
         parts += [heading("Reliability"), charts(*drawn)]
-        parts.append(
-            paragraph(
-                f"Expected calibration error on the test dataset: {ece:.3f} as the model says"
-                + (f", {after:.3f} calibrated." if after is not None else "."),
-                "soft",
-            )
-        )
+        ece = with_interval(test.measures.ece)
+        text = f"Expected calibration error on the test dataset: {ece} as the model says"
+        after = f", {test.verdicts.ece_calibrated:.3f} calibrated." if test.verdicts else "."
+        parts.append(paragraph(text + after, "soft"))
     return section("Fake, real or unsure", *parts)
 
 
-def _source_rows(entries: Sequence[Mapping[str, Any]]) -> list[tuple]:
+def _rates(entry: Entry | None) -> dict[str, float]:
+    """What the verdicts come to on a set of pictures, by name; nothing where that is not known."""
+    return msgspec.structs.asdict(entry.verdicts) if entry and entry.verdicts else {}
+
+
+def _source_rows(entries: Sequence[SourceEntry]) -> list[tuple[str, str, int, str, str]]:
     return [
         (
-            entry["source"] or "(no source)",
-            entry["class"],
-            entry["count"],
-            with_interval(entry["right"], ".1%"),
-            with_interval(entry["roc_auc"]),
+            entry.source or "(no source)",
+            entry.label,
+            entry.count,
+            with_interval(entry.right, ".1%"),
+            with_interval(entry.roc_auc),
         )
         for entry in entries
     ]
@@ -79,57 +79,58 @@ SOURCE_HEADINGS = (
 )
 
 
-def sources_section(evaluation: Mapping[str, Any]) -> str:
+def sources_section(evaluation: Evaluation) -> str:
     """Every source of the test pictures, the mean and the worst."""
-    entries = (evaluation.get("test") or {}).get("sources") or []
+    entries = evaluation.test.sources if evaluation.test else ()
     if not entries:
         return ""
-    worst = min(entries, key=lambda entry: entry["right"]["value"])
-    mean = float(np.mean([entry["right"]["value"] for entry in entries]))
-    text = f"Mean of the sources: {mean:.1%} right; worst: {worst['source'] or worst['class']}."
+    mean, worst = mean_and_worst(entries)
+    text = f"Mean of the sources: {mean:.1%} right; worst: {worst.name}."
     return section("By source", table(SOURCE_HEADINGS, _source_rows(entries)), paragraph(text, "soft"))
 
 
-def elsewhere_section(evaluation: Mapping[str, Any]) -> str:
+def elsewhere_section(evaluation: Evaluation) -> str:
     """Pictures from elsewhere, and sources that were left out of training."""
     parts = []
-    for name, entry in evaluation.get("foreign", {}).items():
-        parts += [heading(f"{name}: {entry['count']:,} pictures"), paragraph(entry["folder"], "soft")]
-        rows = [(said, with_interval(entry["measures"][key])) for key, said in NAMES.items()]
-        parts.append(table(("measure", "value (95 % interval)"), rows))
-        parts.append(table(SOURCE_HEADINGS, _source_rows(entry["sources"])))
-    left_out = evaluation.get("left_out", {})
-    if left_out:
+    for name, entry in evaluation.foreign.items():
+        parts += [heading(f"{name}: {entry.count:,} pictures"), paragraph(entry.folder, "soft")]
+        parts.append(measures_table(entry.measures))
+        parts.append(table(SOURCE_HEADINGS, _source_rows(entry.sources)))
+    if evaluation.left_out:
         parts.append(heading("Trained without a source, tested on it"))
-        parts += [paragraph(tell_left_out(source, entry)) for source, entry in left_out.items()]
+        parts += [paragraph(tell_left_out(source, left)) for source, left in evaluation.left_out.items()]
     return section("Pictures from elsewhere", *parts)
 
 
-def robustness_section(evaluation: Mapping[str, Any]) -> str:
+def measures_table(measures: Measures) -> str:
+    """The figures of merit, each with its interval."""
+    rows = [(said, with_interval(value)) for said, value in named(measures)]
+    return table(("measure", "value (95 % interval)"), rows)
+
+
+def robustness_section(evaluation: Evaluation) -> str:
     """What is left after re-encoding, scaling, blur, noise and cropping."""
-    found = (evaluation.get("test") or {}).get("robustness")
-    if not found:
+    if evaluation.test is None:
         return ""
-    drawn = [
-        draw_chart(kind, partial(plot_robustness, kind=kind, points=found["points"], clean=found["clean"]))
-        for kind in dict.fromkeys(point["kind"] for point in found["points"])
+    found = evaluation.test.robustness
+    drawn = [draw_chart(kind, partial(plot_robustness, kind=kind, found=found)) for kind in kinds_of(found)]
+    points: list[tuple[str, Point]] = [
+        ("as they are", found.clean),
+        *((point.says[:1].upper() + point.says[1:], point) for point in found.points),
     ]
     rows = [
         (
             says,
-            f"{point['roc_auc']:.3f} ({point['low']:.3f} to {point['high']:.3f})",
-            percent(point["accuracy"]),
-            percent(point["recall_fake"]),
-            percent(point["recall_real"]),
+            f"{point.roc_auc:.3f} ({point.low:.3f} to {point.high:.3f})",
+            percent(point.accuracy),
+            percent(point.recall_fake),
+            percent(point.recall_real),
         )
-        for says, point in (
-            ("as they are", found["clean"]),
-            *((p["says"][:1].upper() + p["says"][1:], p) for p in found["points"]),
-        )
+        for says, point in points
     ]
     text = (
-        f"{found['count']:,} test pictures, both classes degraded alike. Mean ROC AUC "
-        f"{found['mean_auc']:.3f}, worst {found['worst_auc']:.3f} ({found['worst']})."
+        f"{found.count:,} test pictures, both classes degraded alike. Mean ROC AUC "
+        f"{found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})."
     )
     headings = ("degraded", "ROC AUC (95 % interval)", "right", "fakes found", "reals found")
     return section("Robustness", paragraph(text), charts(*drawn), table(headings, rows))

@@ -8,6 +8,8 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from fakedetect.core.evaluation_record import Accuracy, Measure
+
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2024; --soft: #59636e; --line: #d5dae0;
   --card: #f6f8fa; --warn: #9a4b00; --warn-paper: #fff4e5;
@@ -63,14 +65,14 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def with_interval(measure: Mapping[str, float | None], form: str = ".3f") -> str:
-    """A measure of evaluation.json as its value and, in brackets, its interval."""
-    if measure["value"] is None:
+def with_interval(measure: Measure | Accuracy, form: str = ".3f") -> str:
+    """A measure as its value and, in brackets, its interval."""
+    if measure.value is None:
         return "-"
-    text = format(measure["value"], form)
-    if measure["low"] is None or measure["high"] is None:
+    text = format(measure.value, form)
+    if measure.low is None or measure.high is None:
         return text
-    return f"{text} ({format(measure['low'], form)} to {format(measure['high'], form)})"
+    return f"{text} ({format(measure.low, form)} to {format(measure.high, form)})"
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -1,9 +1,7 @@
 """Option 3.7: all that is known of a model, on one page: report.html."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,11 +9,13 @@ import torch
 
 from fakedetect.core.console import Console, Outcome, open_picture, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import read_json, run_lock, write_text
+from fakedetect.core.evaluation_record import Evaluation, read_evaluation
+from fakedetect.core.files import run_lock, write_text
 from fakedetect.core.model_folder import EVALUATION, REPORT
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
+from fakedetect.dataset.shortcuts import read_audit
 from fakedetect.images.sheets import read_thumbnail
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.inference.figures import layer_name, to_input
@@ -29,6 +29,7 @@ from fakedetect.reporting.evaluation_sections import (
 )
 from fakedetect.reporting.page import page, paragraph, pictures, section
 from fakedetect.reporting.sections import (
+    SUMMARY,
     data_section,
     repeat_section,
     results_section,
@@ -55,21 +56,19 @@ def _read_results(settings: Settings) -> Tested:
     return tested
 
 
-def _read_summary(folder: Path) -> pd.DataFrame | None:
+def _read_summary(file: Path) -> pd.DataFrame | None:
+    """The table of folders and sources that explore has written; None where there is none.
+
+    Raises:
+        UserError: it cannot be used.
+    """
     try:
-        return pd.read_csv(folder / "summary.csv", keep_default_na=False)
-    except (OSError, ValueError):
+        return pd.read_csv(file, keep_default_na=False, usecols=list(SUMMARY))
+    except FileNotFoundError:
         return None
-
-
-def _section(build: Callable[..., str], *arguments: Any) -> str:
-    """A section, or a line instead where a file of another version lacks what it needs."""
-    try:
-        return build(*arguments)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        name = build.__name__.removesuffix("_section").replace("_", " ")
-        text = f"This part could not be made: its file lacks something ({error}). Run its option again."
-        return section(name.capitalize(), paragraph(text, "warning"))
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise UserError(f"{file} cannot be used: {why}. Explore again: python menu.py explore") from None
 
 
 def _gallery(settings: Settings, predictions: pd.DataFrame) -> str:
@@ -130,12 +129,12 @@ def report(settings: Settings, console: Console) -> Outcome:
             raise UserError(
                 f"The test results in {folder} are of another checkpoint. Test again: python menu.py test"
             )
-        evaluation = read_json(folder / EVALUATION)
-        if not isinstance(evaluation, dict) or evaluation.get("checkpoint") != detector.checkpoint_hash:
+        evaluation = read_evaluation(folder / EVALUATION, detector.checkpoint_hash)
+        if evaluation is None:
             console.note(
                 "Without the thorough part, which is of no use or missing: python menu.py evaluate"
             )
-            evaluation = {}
+            evaluation = Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
         explored = next(
             (p for p in (settings.explore / "original", settings.explore / "resized") if p.is_dir()),
             settings.explore,
@@ -146,17 +145,17 @@ def report(settings: Settings, console: Console) -> Outcome:
         parts = [
             f"<h1>{settings.model}: real photograph or AI-generated?</h1>",
             paragraph(f"Report of {today}, by fakedetect", "soft"),
-            _section(summarise, results, evaluation),
-            _section(results_section, results, predictions, evaluation),
-            _section(elsewhere_section, evaluation),
-            _section(verdicts_section, facts, evaluation),
-            _section(sources_section, evaluation),
-            _section(robustness_section, evaluation),
+            summarise(results, evaluation),
+            results_section(results, predictions, evaluation),
+            elsewhere_section(evaluation),
+            verdicts_section(facts, evaluation),
+            sources_section(evaluation),
+            robustness_section(evaluation),
             _gallery(settings, predictions),
             _heat_maps(detector, predictions),
-            _section(data_section, facts, _read_summary(explored), read_json(explored / "audit.json")),
-            _section(training_section, facts, read_epochs(folder)),
-            _section(repeat_section, facts, evaluation, settings.model, str(settings.file)),
+            data_section(facts, _read_summary(explored / "summary.csv"), read_audit(explored)),
+            training_section(facts, read_epochs(folder)),
+            repeat_section(facts, evaluation, settings.model, str(settings.file)),
         ]
         file = folder / REPORT
         write_text(file, page(f"{settings.model} - fakedetect", *parts))

@@ -2,17 +2,18 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 from sklearn.metrics import roc_curve
 
 from fakedetect.core.console import plural
+from fakedetect.core.evaluation_record import Evaluation
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.test_record import TestResults
-from fakedetect.dataset.shortcuts import Audit, Feature, describe_audit
+from fakedetect.dataset.shortcuts import Audit, describe_audit
 from fakedetect.reporting.charts import draw_chart
+from fakedetect.reporting.evaluation_sections import measures_table
 from fakedetect.reporting.page import (
     charts,
     heading,
@@ -21,15 +22,16 @@ from fakedetect.reporting.page import (
     section,
     table,
     tiles,
-    with_interval,
 )
 from fakedetect.testing.figures import plot_roc
-from fakedetect.testing.measures import NAMES
 from fakedetect.testing.sources import auc_of, tell_gap
 from fakedetect.training.log import Epoch, plot_accuracy, plot_losses
 
+SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
+"""The columns of summary.csv that a report shows."""
 
-def summarise(results: TestResults, evaluation: Mapping[str, Any]) -> str:
+
+def summarise(results: TestResults, evaluation: Evaluation) -> str:
     """The figures that matter most, and the warning that goes with them."""
     shown = {"Right": (f"{results.accuracy:.2%}", f"of {results.count:,} test pictures")}
     if results.roc_auc is not None:
@@ -37,9 +39,9 @@ def summarise(results: TestResults, evaluation: Mapping[str, Any]) -> str:
     matrix = results.confusion_matrix
     shown["Fakes taken for real"] = (f"{matrix[0][1]:,}", f"of {sum(matrix[0]):,}, the worse mistake")
     shown["Reals taken for fake"] = (f"{matrix[1][0]:,}", f"of {sum(matrix[1]):,}")
-    own = auc_of(evaluation.get("test"))
+    own = auc_of(evaluation.test)
     gaps = []
-    for name, entry in evaluation.get("foreign", {}).items():
+    for name, entry in evaluation.foreign.items():
         if (other := auc_of(entry)) is not None:
             shown[f"ROC AUC on {name}"] = (f"{other:.3f}", "pictures from elsewhere")
         gaps += tell_gap(own, other, f"on {name}")
@@ -53,9 +55,7 @@ def summarise(results: TestResults, evaluation: Mapping[str, Any]) -> str:
     return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
 
 
-def data_section(
-    facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: Mapping[str, Any] | None
-) -> str:
+def data_section(facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: Audit | None) -> str:
     """The data set: how many pictures, from where, and whether the classes give themselves away."""
     data, split = facts.get("data", {}), facts.get("split", {})
     parts = []
@@ -68,18 +68,14 @@ def data_section(
             )
         )
     if summary is not None:
-        names = ["part", "label", "source", "count", "width_mean", "height_mean", "formats"]
         rows = [
             [f"{v:.0f}" if isinstance(v, float) else v for v in row]
-            for row in summary[names].fillna("").itertuples(index=False)
+            for row in summary[list(SUMMARY)].fillna("").itertuples(index=False)
         ]
         headings = ["folder", "class", "source", "pictures", "mean width", "mean height", "formats"]
         parts.append(table(headings, rows))
     if audit:
-        known = {field.name for field in fields(Audit)}
-        values = {key: value for key, value in audit.items() if key in known}
-        features = tuple(Feature(**feature) for feature in values.pop("features"))
-        text, warning = describe_audit(Audit(**values, features=features), audit["on"])
+        text, warning = describe_audit(audit)
         title, *lines = text.splitlines()
         parts.append(paragraph(title, "warning" if warning else ""))
         parts.append(preformatted("\n".join(line.strip() for line in lines)) if lines else "")
@@ -128,13 +124,11 @@ def training_section(facts: Mapping[str, Any], epochs: Sequence[Epoch]) -> str:
     return section("Recipe and learning curves", *parts)
 
 
-def results_section(results: TestResults, predictions: pd.DataFrame, evaluation: Mapping[str, Any]) -> str:
+def results_section(results: TestResults, predictions: pd.DataFrame, evaluation: Evaluation) -> str:
     """Measures with intervals, confusion matrix, ROC curve."""
     parts = []
-    test = evaluation.get("test")
-    if test:
-        measures = [(said, with_interval(test["measures"][name])) for name, said in NAMES.items()]
-        parts.append(table(("measure", "value (95 % interval)"), measures))
+    if evaluation.test:
+        parts.append(measures_table(evaluation.test.measures))
     else:
         parts.append(paragraph("Not evaluated with intervals yet: python menu.py evaluate", "soft"))
     matrix = results.confusion_matrix
@@ -160,7 +154,7 @@ def results_section(results: TestResults, predictions: pd.DataFrame, evaluation:
     return section("Results on the test dataset", *parts)
 
 
-def repeat_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any], model: str, paths: str) -> str:
+def repeat_section(facts: Mapping[str, Any], evaluation: Evaluation, model: str, paths: str) -> str:
     """Versions, and the commands that give this report again."""
     start = f"python menu.py --paths {shlex.quote(paths)} --model {shlex.quote(model)}"
     kind = facts.get("data", {}).get("kind", {})
@@ -178,13 +172,12 @@ def repeat_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any], mode
             f"{start} fit-thresholds --max-false-alarms {fitted['max_false_alarms']:g} "
             f"--max-missed {fitted['max_missed']:g}"
         )
-    if evaluation.get("test"):
+    if evaluation.test:
         lines.append(f"{start} evaluate")
     lines += [
-        f"{start} evaluate --data {shlex.quote(entry['folder'])}"
-        for entry in evaluation.get("foreign", {}).values()
+        f"{start} evaluate --data {shlex.quote(entry.folder)}" for entry in evaluation.foreign.values()
     ]
-    lines += [f"{start} evaluate --leave-out {shlex.quote(s)}" for s in evaluation.get("left_out", {})]
+    lines += [f"{start} evaluate --leave-out {shlex.quote(s)}" for s in evaluation.left_out]
     lines.append(f"{start} report")
     versions = facts.get("versions", {})
     rows = [(name, f"version {version}") for name, version in versions.items()]

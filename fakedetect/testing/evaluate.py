@@ -1,132 +1,100 @@
 """Option 3.5: how good is the model really, on what, and how far does that carry?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import read_json, run_lock, write_json
-from fakedetect.core.model_folder import require_checkpoint
+from fakedetect.core.evaluation_record import (
+    Entry,
+    Evaluation,
+    ForeignEntry,
+    Measures,
+    TestEntry,
+    VerdictRates,
+    read_evaluation,
+    write_evaluation,
+)
+from fakedetect.core.files import run_lock
+from fakedetect.core.model_folder import (
+    EVALUATION,
+    RELIABILITY_FIGURE,
+    ROBUSTNESS_FIGURE,
+    require_checkpoint,
+)
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.images.listing import list_images
 from fakedetect.images.views import Look, View, view_batches
-from fakedetect.models.calibration import PLAIN
+from fakedetect.models.calibration import PLAIN, Calibration
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.figures import draw_reliability, draw_robustness
-from fakedetect.testing.held_out import evaluate_without
-from fakedetect.testing.measures import NAMES, Measure, measure, measure_verdicts, reliability, to_json
+from fakedetect.testing.held_out import evaluate_without, tell_held_out
+from fakedetect.testing.measures import measure, measure_verdicts, named, reliability
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
 from fakedetect.testing.sources import auc_of, measure_sources, tell_gap, tell_left_out, tell_sources
 
 
-def _describe(name: str, entry: dict[str, Any], measures: dict[str, Measure]) -> list[str]:
-    lines = [
-        f"{name}: {plural(entry['count'], 'picture')} "
-        f"({entry['fake']:,} fake, {entry['real']:,} real; 95 % intervals)"
-    ]
-    lines += [f"  {NAMES[key]:<34}{value}" for key, value in measures.items()]
-    return lines
+@dataclass(frozen=True)
+class Evaluated:
+    """What is known of a model after an evaluation, and what that one has measured.
+
+    `part` is 'test', 'foreign' or 'left_out', and `name` the folder's or the source's; `sources` could be
+    left out of training. `bad` has the reasons of the unreadable pictures.
+    """
+
+    evaluation: Evaluation
+    part: str
+    name: str
+    bad: Mapping[Path, str]
+    sources: tuple[str, ...] = ()
 
 
-def _tell_verdicts(found: dict[str, Any], fitted: bool) -> list[str]:
-    if not fitted:
-        return ["  No thresholds are fitted: python menu.py fit-thresholds"]
-    return [
-        f"  {'calibration error, calibrated':<34}{found['ece_calibrated']:.3f}",
-        f"  {'real called fake':<34}{found['real_called_fake']:.1%}",
-        f"  {'fake called real':<34}{found['fake_called_real']:.1%}",
-        f"  {'unsure':<34}{found['unsure']:.1%}; of the others {found['accuracy_of_sure']:.1%} are right, "
-        f"of all {found['accuracy']:.1%} would be",
-    ]
+def measure_entry(calibration: Calibration, samples: Sequence[Sample], margins: np.ndarray) -> Entry:
+    """All figures of a set of pictures.
 
-
-def _measure_all(
-    detector: Detector, name: str, samples: Sequence[Sample], margins: np.ndarray
-) -> tuple[dict[str, Any], list[str]]:
-    """The entry of a set of pictures in evaluation.json, and it in words."""
+    Args:
+        margins: (N,) logit of fake minus logit of real.
+    """
     is_fake = np.array([sample.label == 0 for sample in samples], bool)
-    measures = measure(margins, PLAIN.probability(margins), is_fake)
-    sources = measure_sources(samples, margins)
-    fitted = detector.calibration.fitted
-    entry: dict[str, Any] = {
-        "count": len(samples),
-        "fake": int(is_fake.sum()),
-        "real": int((~is_fake).sum()),
-        "measures": to_json(measures),
-        "sources": sources,
-        "verdicts": measure_verdicts(detector.calibration, margins, is_fake) if fitted else None,
-        "reliability": {
-            "as the model says": reliability(PLAIN.probability(margins), is_fake),
-            **(
-                {"calibrated": reliability(detector.calibration.probability(margins), is_fake)}
-                if fitted
-                else {}
-            ),
-        },
-    }
-    lines = [
-        *_describe(f"{detector.name} on {name}", entry, measures),
-        *_tell_verdicts(entry["verdicts"] or {}, fitted),
-        *tell_sources(sources),
-    ]
-    return entry, lines
+    p_fake = PLAIN.probability(margins)
+    curves = {"as the model says": reliability(p_fake, is_fake)}
+    if calibration.fitted:
+        curves["calibrated"] = reliability(calibration.probability(margins), is_fake)
+    return Entry(
+        count=len(samples),
+        fake=int(is_fake.sum()),
+        real=int((~is_fake).sum()),
+        measures=Measures(**measure(margins, p_fake, is_fake)),
+        sources=measure_sources(samples, margins),
+        verdicts=measure_verdicts(calibration, margins, is_fake) if calibration.fitted else None,
+        reliability=curves,
+    )
 
 
-def _read_earlier(detector: Detector) -> dict[str, Any]:
-    """evaluation.json as far as it is about this checkpoint."""
-    found = read_json(detector.settings.model_folder / "evaluation.json")
-    if not isinstance(found, dict) or found.get("checkpoint") != detector.checkpoint_hash:
-        return {"model": detector.name, "checkpoint": detector.checkpoint_hash}
-    return found
+def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Evaluated:
+    """Measure the model on the test dataset, also after degrading its pictures.
 
-
-def _write(detector: Detector, results: dict[str, Any]) -> str:
-    path = detector.settings.model_folder / "evaluation.json"
-    write_json(path, results)
-    return f"Results: {path}"
-
-
-def _evaluate_test(detector: Detector, console: Console, results: dict[str, Any]) -> tuple[list[str], int]:
-    settings = detector.settings
-    folder = settings.model_folder
-    dataset = load_dataset(settings, "test")
+    Raises:
+        UserError: no picture of one of the classes can be read.
+    """
+    dataset = load_dataset(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{dataset.folder} holds no readable pictures of one class. Scan and resize again.")
-    entry, lines = _measure_all(detector, "the test dataset", samples, margins)
-    robustness = measure_robustness(detector, console, samples, margins)
-    results["test"] = {**entry, "robustness": robustness}
-    lines += tell_robustness(robustness)
-    draw_robustness(robustness["points"], robustness["clean"], settings.model, folder / "robustness.png")
-    draw_reliability(entry["reliability"], settings.model, folder / "reliability.png")
-    lines.append(f"Figures: {folder / 'robustness.png'} and reliability.png")
-    lines += _tell_carry(results, dataset.samples)
-    return [*lines, *describe_faults(bad)], len(bad)
-
-
-def _tell_carry(results: dict[str, Any], samples: Sequence[Sample]) -> list[str]:
-    """What is known, or could be, of pictures unlike the training ones."""
-    own = auc_of(results.get("test"))
-    lines = []
-    for name, entry in results.get("foreign", {}).items():
-        lines += tell_gap(own, auc_of(entry), f"on {name}")
-    for source, entry in results.get("left_out", {}).items():
-        lines.append(tell_left_out(source, entry))
-    if not lines:
-        by_class = [{sample.source for sample in samples if sample.label == label} for label in (0, 1)]
-        sources = sorted(source for found in by_class if len(found) > 1 for source in found if source)
-        lines.append(
-            "All of these pictures are like the training ones. How far that carries: python menu.py "
-            "evaluate --data FOLDER (other pictures, in real/ and fake/)"
-            + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
-        )
-    return lines
+    entry = TestEntry(
+        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
+        robustness=measure_robustness(detector, console, samples, margins),
+    )
+    by_class = [{s.source for s in dataset.samples if s.label == label} for label in (0, 1)]
+    sources = sorted(source for found in by_class if len(found) > 1 for source in found if source)
+    return Evaluated(msgspec.structs.replace(earlier, test=entry), "test", "", bad, tuple(sources))
 
 
 def _read_foreign(folder: Path) -> list[Sample]:
@@ -142,10 +110,12 @@ def _read_foreign(folder: Path) -> list[Sample]:
     return samples
 
 
-def _evaluate_foreign(
-    detector: Detector, console: Console, results: dict[str, Any], folder: Path
-) -> tuple[list[str], int]:
-    """Test on a folder of other pictures, scaled in memory as the resized copies are."""
+def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, folder: Path) -> Evaluated:
+    """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
+
+    Raises:
+        UserError: it holds no readable pictures of both classes.
+    """
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     looks = (Look(path, (detector.kind,)) for path in by_path)
     workers = count_workers(detector.settings.training.workers)
@@ -162,14 +132,120 @@ def _evaluate_foreign(
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{folder} holds no readable pictures of one class. Put some there.")
     margins = np.array([found[sample.path] for sample in samples])
-    name = folder.resolve().name
-    entry, lines = _measure_all(detector, name, samples, margins)
-    results.setdefault("foreign", {})[name] = {"folder": str(folder.resolve()), **entry}
-    own = auc_of(results.get("test"))
-    lines += tell_gap(own, auc_of(entry), f"on {name}")
-    if own is None:
-        lines.append("Beside the own test dataset: python menu.py evaluate")
-    return [*lines, *describe_faults(bad)], len(bad)
+    name = printable(folder.resolve().name)
+    entry = ForeignEntry(
+        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
+        folder=printable(str(folder.resolve())),
+    )
+    foreign = {**earlier.foreign, name: entry}
+    return Evaluated(msgspec.structs.replace(earlier, foreign=foreign), "foreign", name, bad)
+
+
+def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation, source: str) -> Evaluated:
+    """Train once more without a source, and measure that model on it."""
+    entry, bad = evaluate_without(detector, console, source)
+    name = printable(source)
+    left_out = {**earlier.left_out, name: entry}
+    return Evaluated(msgspec.structs.replace(earlier, left_out=left_out), "left_out", name, bad)
+
+
+def _write(folder: Path, found: Evaluated) -> None:
+    """evaluation.json, and the figures of the test dataset where that was measured."""
+    evaluation = found.evaluation
+    write_evaluation(folder / EVALUATION, evaluation)
+    if found.part == "test" and evaluation.test:
+        draw_robustness(evaluation.test.robustness, evaluation.model, folder / ROBUSTNESS_FIGURE)
+        draw_reliability(evaluation.test.reliability, evaluation.model, folder / RELIABILITY_FIGURE)
+
+
+def _tell(folder: Path, found: Evaluated) -> list[str]:
+    """What an evaluation has measured, in words."""
+    evaluation = found.evaluation
+    lines: list[str] = []
+    if found.part == "test" and evaluation.test:
+        lines = [
+            *_tell_entry(f"{evaluation.model} on the test dataset", evaluation.test),
+            *tell_robustness(evaluation.test.robustness),
+            f"Figures: {folder / ROBUSTNESS_FIGURE} and {RELIABILITY_FIGURE}",
+            *_tell_carry(evaluation, found.sources),
+        ]
+    elif found.part == "foreign":
+        entry = evaluation.foreign[found.name]
+        lines = _tell_entry(f"{evaluation.model} on {found.name}", entry)
+        lines += tell_gap(auc_of(evaluation.test), auc_of(entry), f"on {found.name}")
+        if evaluation.test is None:
+            lines.append("Beside the own test dataset: python menu.py evaluate")
+    elif found.part == "left_out":
+        lines = tell_held_out(evaluation.model, found.name, evaluation.left_out[found.name])
+    return [*lines, *describe_faults(found.bad), f"Results: {folder / EVALUATION}"]
+
+
+def _tell_entry(name: str, entry: Entry) -> list[str]:
+    return [
+        f"{name}: {plural(entry.count, 'picture')} "
+        f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
+        *(f"  {said:<34}{value}" for said, value in named(entry.measures)),
+        *_tell_verdicts(entry.verdicts),
+        *tell_sources(entry.sources),
+    ]
+
+
+def _tell_verdicts(found: VerdictRates | None) -> list[str]:
+    if found is None:
+        return ["  No thresholds are fitted: python menu.py fit-thresholds"]
+    return [
+        f"  {'calibration error, calibrated':<34}{found.ece_calibrated:.3f}",
+        f"  {'real called fake':<34}{found.real_called_fake:.1%}",
+        f"  {'fake called real':<34}{found.fake_called_real:.1%}",
+        f"  {'unsure':<34}{found.unsure:.1%}; of the others {found.accuracy_of_sure:.1%} are right, "
+        f"of all {found.accuracy:.1%} would be",
+    ]
+
+
+def _tell_carry(evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
+    """What is known, or could be, of pictures unlike the training ones."""
+    own = auc_of(evaluation.test)
+    lines = []
+    for name, entry in evaluation.foreign.items():
+        lines += tell_gap(own, auc_of(entry), f"on {name}")
+    for source, left_out in evaluation.left_out.items():
+        lines.append(tell_left_out(source, left_out))
+    if not lines:
+        lines.append(
+            "All of these pictures are like the training ones. How far that carries: python menu.py "
+            "evaluate --data FOLDER (other pictures, in real/ and fake/)"
+            + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
+        )
+    return lines
+
+
+def evaluate_model(
+    settings: Settings, console: Console, data: Path | None = None, leave_out: str | None = None
+) -> Evaluated:
+    """Measure the chosen model and keep the results in its folder.
+
+    Args:
+        data: test on this folder of other pictures, which holds class folders, instead.
+        leave_out: train once more without this source and test on it, instead.
+
+    Raises:
+        UserError: the model is not trained, its evaluation.json does not fit, or pictures are missing.
+    """
+    require_checkpoint(settings)
+    folder = settings.model_folder
+    with run_lock(folder):
+        detector = load_detector(settings)
+        earlier = read_evaluation(folder / EVALUATION, detector.checkpoint_hash) or Evaluation(
+            model=detector.name, checkpoint=detector.checkpoint_hash
+        )
+        if data:
+            found = evaluate_foreign(detector, console, earlier, data)
+        elif leave_out:
+            found = evaluate_left_out(detector, console, earlier, leave_out)
+        else:
+            found = evaluate_test(detector, console, earlier)
+        _write(folder, found)
+    return found
 
 
 def evaluate(
@@ -188,19 +264,11 @@ def evaluate(
     """
     if data and leave_out:
         raise UserError("--data and --leave-out are two tests: give one of them at a time.")
-    require_checkpoint(settings)
-    with run_lock(settings.model_folder):
-        detector = load_detector(settings)
-        results = _read_earlier(detector)
-        if data:
-            lines, bad = _evaluate_foreign(detector, console, results, Path(data).expanduser())
-        elif leave_out:
-            lines, bad = evaluate_without(detector, console, results, leave_out)
-        else:
-            lines, bad = _evaluate_test(detector, console, results)
-        lines.append(_write(detector, results))
+    found = evaluate_model(settings, console, Path(data).expanduser() if data else None, leave_out)
+    text = "\n".join(_tell(settings.model_folder, found))
+    status = 1 if found.bad else 0
     if ask and console.interactive:
-        console.show("\n".join(lines))
+        console.show(text)
         folder = console.ask("Test on a folder of other pictures too, with real/ and fake/ (Enter: no)")
-        return evaluate(settings, console, data=folder) if folder else Outcome("", 1 if bad else 0)
-    return Outcome("\n".join(lines), 1 if bad else 0)
+        return evaluate(settings, console, data=folder) if folder else Outcome("", status)
+    return Outcome(text, status)

@@ -3,12 +3,12 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fakedetect.core.evaluation_record import Bin, Point, Robustness
 from fakedetect.images.sheets import panels, save_figure
 
 
@@ -70,38 +70,40 @@ def draw_roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: 
     save_figure(figure, path)
 
 
-def plot_robustness(
-    axes: Axes, kind: str, points: Sequence[Mapping[str, Any]], clean: Mapping[str, float]
-) -> None:
+def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
     """What a kind of degradation does, by its strength: ROC AUC with its interval, and accuracy."""
-    of_kind = [{**clean, "says": "as it is"}, *(point for point in points if point["kind"] == kind)]
-    places = range(len(of_kind))
-    auc, accuracy, low, high = (
-        [point[name] for point in of_kind] for name in ("roc_auc", "accuracy", "low", "high")
-    )
+    degraded = [point for point in found.points if point.kind == kind]
+    points: list[Point] = [found.clean, *degraded]
+    says = ["as it is", *(point.says for point in degraded)]
+    places = range(len(points))
+    low, high = [point.low for point in points], [point.high for point in points]
+    auc, accuracy = [point.roc_auc for point in points], [point.accuracy for point in points]
     axes.plot(places, auc, marker="o", color="tab:purple", label="ROC AUC (95 %)")
     axes.fill_between(places, low, high, color="tab:purple", alpha=0.15)
     axes.plot(places, accuracy, marker="s", color="tab:orange", label="accuracy")
     axes.axhline(0.5, color="grey", linestyle=":")
-    axes.set_xticks(places, [textwrap.fill(point["says"], 10) for point in of_kind], fontsize=8)
+    axes.set_xticks(places, [textwrap.fill(each, 10) for each in says], fontsize=8)
     axes.set(ylim=(min(0.4, *low), 1.01), title=kind)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small")
 
 
-def draw_robustness(
-    points: Sequence[Mapping[str, Any]], clean: Mapping[str, float], title: str, path: Path
-) -> None:
+def draw_robustness(found: Robustness, title: str, path: Path) -> None:
     """plot_robustness as a file, a panel for each kind of degradation."""
-    kinds = dict.fromkeys(point["kind"] for point in points)
+    kinds = kinds_of(found)
     figure, axes_list = panels(len(kinds))
     figure.suptitle(f"{title}: both classes degraded alike")
     for axes, kind in zip(axes_list, kinds, strict=True):
-        plot_robustness(axes, kind, points, clean)
+        plot_robustness(axes, kind, found)
     save_figure(figure, path)
 
 
-def plot_reliability(axes: Axes, bins: Sequence[tuple[float, float, int]], title: str) -> None:
+def kinds_of(found: Robustness) -> list[str]:
+    """The kinds of degradations, each once."""
+    return list(dict.fromkeys(point.kind for point in found.points))
+
+
+def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
     """A reliability diagram: in each bin of p(fake) the share of fakes, beside the number of pictures.
 
     Args:
@@ -120,9 +122,7 @@ def plot_reliability(axes: Axes, bins: Sequence[tuple[float, float, int]], title
     axes.legend(loc="upper left", fontsize="small")
 
 
-def draw_reliability(
-    curves: Mapping[str, Sequence[tuple[float, float, int]]], title: str, path: Path
-) -> None:
+def draw_reliability(curves: Mapping[str, Sequence[Bin]], title: str, path: Path) -> None:
     """plot_reliability as a file, a panel for each label."""
     figure, axes_list = panels(len(curves))
     figure.suptitle(f"{title}: does a probability mean what it says?")

@@ -3,17 +3,19 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fakedetect.core.console import Console, plural
+from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import LeftOut, SourceEntry
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import read_facts
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import RECIPE_KEYS, Settings
-from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
+from fakedetect.dataset.samples import Sample, load_dataset
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
 from fakedetect.training.log import read_log
@@ -60,14 +62,46 @@ def _can_go_on(settings: Settings, now: dict[str, Any]) -> bool:
         return False
 
 
-def evaluate_without(
-    detector: Detector, console: Console, results: dict[str, Any], source: str
-) -> tuple[list[str], int]:
-    """Train once more without a source, and test on it."""
+def evaluate_without(detector: Detector, console: Console, source: str) -> tuple[LeftOut, dict[Path, str]]:
+    """Train once more without a source, and test on it; the unreadable pictures' reasons by path.
+
+    Raises:
+        UserError: there is no such source, or nothing to learn from without it.
+    """
     settings = detector.settings
-    test = load_dataset(settings, "test").samples
+    train, test = (load_dataset(settings, part).samples for part in ("train", "test"))
+    label = _class_of(source, train, test)
+    reduced = _without(settings, detector.facts, source)
+    with run_lock(reduced.model_folder):
+        _train_without(reduced, console)
+    pictures = sorted(
+        (sample for sample in test if sample.source == source or sample.label != label),
+        key=lambda sample: sample.source != source,
+    )
+    read, margins, bad = predict_samples(
+        load_detector(reduced), console, pictures, f"test without {source}"
+    )
+    read_with, margins_with, _ = predict_samples(detector, console, pictures, "test with it")
+    without = _source_entry(read, margins, source)
+    with_it = _source_entry(read_with, margins_with, source)
+    entry = LeftOut(
+        label=CLASSES[label],
+        count=without.count,
+        right=without.right,
+        roc_auc=without.roc_auc,
+        right_with=with_it.right.value,
+        roc_auc_with=with_it.roc_auc.value,
+    )
+    return entry, bad
+
+
+def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> int:
+    """The label of a source that can be left out.
+
+    Raises:
+        UserError: it cannot.
+    """
     of_source = [sample for sample in test if sample.source == source]
-    train = load_dataset(settings, "train").samples
     known = sorted({sample.source for sample in train if sample.source})
     if source not in known or not of_source:
         raise UserError(
@@ -82,46 +116,31 @@ def evaluate_without(
             f"{source} is the only source of {CLASSES[label]} pictures: without it there is nothing to "
             "learn from. Leave out another."
         )
-    others = [sample for sample in test if sample.label != label]
-    reduced = _without(settings, detector.facts, source)
-    with run_lock(reduced.model_folder):
-        _train_without(reduced, console)
-    pictures = [*of_source, *others]
-    left = load_detector(reduced)
-    read, margins, bad = predict_samples(left, console, pictures, f"test without {source}")
-    mine, whole, _ = predict_samples(detector, console, pictures, "test with it")
-    entry = _compare_sources(read, margins, mine, whole, source)
-    results.setdefault("left_out", {})[source] = {"class": CLASSES[label], **entry}
-    lines = [
-        f"{settings.model}, trained without {source}, on its test pictures (ROC AUC: against all "
-        f"{CLASSES[1 - label]} ones)",
-        tell_left_out(source, results["left_out"][source]),
+    return label
+
+
+def _source_entry(samples: Sequence[Sample], margins: np.ndarray, source: str) -> SourceEntry:
+    """A source's own figures.
+
+    Raises:
+        UserError: none of its pictures can be read.
+    """
+    for entry in measure_sources(samples, margins):
+        if entry.source == printable(source):
+            return entry
+    raise UserError(f"None of the test pictures of {source} can be read. Scan and resize again.")
+
+
+def tell_held_out(model: str, source: str, entry: LeftOut) -> list[str]:
+    """What leaving a source out of training has shown, in words."""
+    other = CLASSES[1 - CLASSES.index(entry.label)]
+    return [
+        f"{model}, trained without {source}, on its test pictures (ROC AUC: against all {other} ones)",
+        tell_left_out(source, entry),
+        *tell_gap(
+            entry.roc_auc_with,
+            entry.roc_auc.value,
+            "when it was never seen",
+            f"on {source} after training on it",
+        ),
     ]
-    lines += tell_gap(
-        entry["roc_auc_with"],
-        entry["roc_auc"]["value"],
-        "when it was never seen",
-        f"on {source} after training on it",
-    )
-    return [*lines, *describe_faults(bad)], len(bad)
-
-
-def _compare_sources(
-    read: Sequence[Sample],
-    margins: np.ndarray,
-    read_with: Sequence[Sample],
-    margins_with: np.ndarray,
-    source: str,
-) -> dict[str, Any]:
-    """The source's figures without it in training, and with it."""
-    entries = []
-    for samples, values in ((read, margins), (read_with, margins_with)):
-        entries.append(next(e for e in measure_sources(samples, values) if e["source"] == source))
-    without, with_it = entries
-    return {
-        "count": without["count"],
-        "right": without["right"],
-        "roc_auc": without["roc_auc"],
-        "right_with": with_it["right"]["value"],
-        "roc_auc_with": with_it["roc_auc"]["value"],
-    }

@@ -1,10 +1,8 @@
 """The figures of merit of a detector, each with its 95 % interval."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from fakedetect.core.evaluation_record import Bin, Measure, Measures, VerdictRates
 from fakedetect.core.intervals import (
     REPEATS,
     interval,
@@ -30,20 +28,9 @@ NAMES = {
 """What is measured: the keys of the results and how they are said."""
 
 
-@dataclass(frozen=True)
-class Measure:
-    """A figure and its 95 % interval; all None where one class is missing and it needs both."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-
-    def __str__(self) -> str:
-        if self.value is None:
-            return "-"
-        if self.low is None:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+def named(measures: Measures) -> list[tuple[str, Measure]]:
+    """Each figure under its name of NAMES."""
+    return [(said, getattr(measures, key)) for key, said in NAMES.items()]
 
 
 def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
@@ -52,7 +39,7 @@ def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
     return float(_calibration_error(_bins(p_fake), p_fake, weights, weights * is_fake))
 
 
-def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> list[tuple[float, float, int]]:
+def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:
     """For each bin that is not empty: mean p_fake, share of fakes, count."""
     bins = _bins(p_fake)
     found = []
@@ -60,7 +47,7 @@ def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> list[tuple[float, fl
         inside = bins == number
         if inside.any():
             found.append((float(p_fake[inside].mean()), float(is_fake[inside].mean()), int(inside.sum())))
-    return found
+    return tuple(found)
 
 
 def _bins(p_fake: np.ndarray) -> np.ndarray:
@@ -146,7 +133,11 @@ def measure(
             share_low, share_high = intervals.get(name, (low, high))
             intervals[name] = min(low, share_low), max(high, share_high)
     return {
-        name: Measure(None) if value is None else Measure(value, *intervals[name])
+        name: (
+            Measure(value=None)
+            if value is None
+            else Measure(value=value, low=intervals[name][0], high=intervals[name][1])
+        )
         for name, value in exact.items()
     }
 
@@ -171,14 +162,7 @@ def _closed_intervals(
     return found
 
 
-def to_json(measures: dict[str, Measure]) -> dict[str, Any]:
-    """Measures as they stand in evaluation.json."""
-    return {name: {"value": m.value, "low": m.low, "high": m.high} for name, m in measures.items()}
-
-
-def measure_verdicts(
-    calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray
-) -> dict[str, float]:
+def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray) -> VerdictRates:
     """What the three verdicts come to on pictures whose class is known.
 
     Args:
@@ -189,11 +173,11 @@ def measure_verdicts(
     verdicts = np.array([calibration.verdict(p) for p in p_fake])
     sure = verdicts != UNSURE
     right = np.where(is_fake, verdicts == FAKE, verdicts == REAL)
-    return {
-        "real_called_fake": float((verdicts[~is_fake] == FAKE).mean()),
-        "fake_called_real": float((verdicts[is_fake] == REAL).mean()),
-        "unsure": float((~sure).mean()),
-        "accuracy": float(((margins >= 0) == is_fake).mean()),
-        "accuracy_of_sure": float(right[sure].mean()) if sure.any() else 0.0,
-        "ece_calibrated": calibration_error(p_fake, is_fake),
-    }
+    return VerdictRates(
+        real_called_fake=float((verdicts[~is_fake] == FAKE).mean()),
+        fake_called_real=float((verdicts[is_fake] == REAL).mean()),
+        unsure=float((~sure).mean()),
+        accuracy=float(((margins >= 0) == is_fake).mean()),
+        accuracy_of_sure=float(right[sure].mean()) if sure.any() else 0.0,
+        ece_calibrated=calibration_error(p_fake, is_fake),
+    )

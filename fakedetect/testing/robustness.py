@@ -1,21 +1,22 @@
 """How a model's answers survive what happens to pictures: robustness curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability
 from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Sample
-from fakedetect.images.degradations import CURVES, STABILITY
+from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.images.listing import EXTENSIONS
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.models.calibration import UNSURE
@@ -51,31 +52,59 @@ def _choose(samples: Sequence[Sample]) -> list[int]:
     return sorted(random.permutation(len(samples))[:MOST].tolist())
 
 
+@dataclass(frozen=True)
+class _Degraded:
+    """Labels (N,), margins (N,) as the pictures are, and table (N, 1 + D): of the original scaled
+    down, then of it after each of CURVES."""
+
+    labels: np.ndarray
+    margins: np.ndarray
+    table: np.ndarray
+
+
 def measure_robustness(
     detector: Detector, console: Console, samples: Sequence[Sample], margins: np.ndarray
-) -> dict[str, Any]:
+) -> Robustness:
     """The figures after each degradation of CURVES, on both classes alike.
 
     Args:
         samples: the test pictures; their originals are degraded, then scaled as the copies are.
         margins: (N,) of the test pictures as they are.
 
-    Returns:
-        `clean` and `points`: dictionaries with roc_auc, its interval, accuracy and the share of each
-        class that is found; `mean_auc` and `worst`; the pictures degraded and, of the three verdicts
-        with the test of stability, the share of `unsure`.
+    Raises:
+        UserError: no picture of one of the classes can be read.
     """
-    settings = detector.settings
     places = _choose(samples)
     chosen = [samples[place] for place in places]
-    originals = _find_originals(settings, chosen)
+    originals = _find_originals(detector.settings, chosen)
     by_path = {
-        original: (sample, margin)
+        original: (sample, float(margin))
         for original, sample, margin in zip(originals, chosen, margins[places], strict=True)
     }
+    found = _degrade(detector, console, by_path)
+    is_fake = found.labels == 0
+    points = tuple(_measure_point(is_fake, found.table[:, 1 + n], how) for n, how in enumerate(CURVES))
+    worst = min(points, key=lambda point: point.roc_auc)
+    return Robustness(
+        count=len(found.labels),
+        of_originals=sum(path != sample.path for path, sample in zip(originals, chosen, strict=True)),
+        clean=Point(**_figures(is_fake, found.margins)),
+        points=points,
+        mean_auc=float(np.mean([point.roc_auc for point in points])),
+        worst_auc=worst.roc_auc,
+        worst=worst.says,
+        stability=_measure_stability(detector, found),
+    )
+
+
+def _degrade(
+    detector: Detector, console: Console, by_path: Mapping[Path, tuple[Sample, float]]
+) -> _Degraded:
+    """Run the model on every degradation of the pictures, each with its sample and margin."""
     looks = (Look(path, (detector.kind,), CURVES) for path in by_path)
     labels, clean, degraded = [], [], []
-    batches = view_batches(looks, count_workers(settings.training.workers), AT_A_TIME)
+    workers = count_workers(detector.settings.training.workers)
+    batches = view_batches(looks, workers, AT_A_TIME)
     for batch in console.track(batches, len(by_path), "robustness", len):
         views = [(by_path[look.path], view) for look, view in batch if isinstance(view, View)]
         if not views:
@@ -84,37 +113,32 @@ def measure_robustness(
         degraded.append(detector.margins(images).reshape(len(views), -1))
         labels += [sample.label for (sample, _), _ in views]
         clean += [margin for (_, margin), _ in views]
-    is_fake = np.array(labels) == 0
-    if not 0 < is_fake.sum() < len(is_fake):
+    if len(set(labels)) < 2:
         raise UserError("The test pictures of one class cannot be read for degrading. Scan them again.")
-    table = np.concatenate(degraded)
-    points: list[dict[str, Any]] = [
-        {"kind": how.kind, "strength": how.strength, "says": str(how), **_measure(is_fake, table[:, 1 + n])}
-        for n, how in enumerate(CURVES)
-    ]
-    worst = min(points, key=lambda point: point["roc_auc"])
+    return _Degraded(np.array(labels), np.array(clean), np.concatenate(degraded))
+
+
+def _measure_stability(detector: Detector, found: _Degraded) -> Stability:
+    """The verdicts that check gives with its test of stability."""
     columns = [0, *(1 + CURVES.index(how) for how in STABILITY)]
-    answers = [answer(detector.calibration, row[columns], STABILITY) for row in table]
+    answers = [answer(detector.calibration, row[columns], STABILITY) for row in found.table]
     sure = np.array([each.verdict != UNSURE for each in answers])
-    truth = np.array([CLASSES[label] for label in labels])
+    truth = np.array([CLASSES[label] for label in found.labels])
     right = np.array([each.verdict for each in answers]) == truth
-    return {
-        "count": len(labels),
-        "of_originals": sum(path != sample.path for path, sample in zip(originals, chosen, strict=True)),
-        "clean": _measure(is_fake, np.array(clean)),
-        "points": points,
-        "mean_auc": float(np.mean([point["roc_auc"] for point in points])),
-        "worst_auc": worst["roc_auc"],
-        "worst": worst["says"],
-        "stability": {
-            "unstable": float(np.mean([bool(each.flips) for each in answers])),
-            "unsure": float((~sure).mean()),
-            "accuracy_of_sure": float(right[sure].mean()) if sure.any() else 0.0,
-        },
-    }
+    return Stability(
+        unstable=float(np.mean([bool(each.flips) for each in answers])),
+        unsure=float((~sure).mean()),
+        accuracy_of_sure=float(right[sure].mean()) if sure.any() else 0.0,
+    )
 
 
-def _measure(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
+def _measure_point(is_fake: np.ndarray, margins: np.ndarray, how: Degradation) -> DegradedPoint:
+    figures = _figures(is_fake, margins)
+    return DegradedPoint(kind=how.kind, strength=how.strength, says=str(how), **figures)
+
+
+def _figures(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
+    """The fields of a Point."""
     auc = float(roc_auc_score(is_fake, margins))
     low, high = roc_auc_interval(auc, int(is_fake.sum()), int((~is_fake).sum()))
     right = (margins >= 0) == is_fake
@@ -128,26 +152,25 @@ def _measure(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
     }
 
 
-def tell_robustness(found: dict[str, Any]) -> list[str]:
+def tell_robustness(found: Robustness) -> list[str]:
     """The robustness as a table."""
     lines = [
-        f"  {'after degrading ' + format(found['count'], ',') + ' pictures':<34}"
+        f"  {'after degrading ' + format(found.count, ',') + ' pictures':<34}"
         f"{'ROC AUC (95 %)':<22}{'right':>8}{'fakes found':>13}{'reals found':>13}"
     ]
-    for says, point in (("as they are", found["clean"]), *((p["says"], p) for p in found["points"])):
-        auc = f"{point['roc_auc']:.3f} ({point['low']:.3f}-{point['high']:.3f})"
+    points: list[tuple[str, Point]] = [("as they are", found.clean), *((p.says, p) for p in found.points)]
+    for says, point in points:
+        auc = f"{point.roc_auc:.3f} ({point.low:.3f}-{point.high:.3f})"
         lines.append(
-            f"  {says:<34}{auc:<22}{point['accuracy']:>8.1%}{point['recall_fake']:>13.1%}"
-            f"{point['recall_real']:>13.1%}"
+            f"  {says:<34}{auc:<22}{point.accuracy:>8.1%}{point.recall_fake:>13.1%}"
+            f"{point.recall_real:>13.1%}"
         )
-    stability = found["stability"]
+    stability = found.stability
+    lines.append(f"  mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})")
     lines.append(
-        f"  mean ROC AUC {found['mean_auc']:.3f}, worst {found['worst_auc']:.3f} ({found['worst']})"
+        f"  check, with its test of stability: {stability.unstable:.1%} not stable, "
+        f"{stability.unsure:.1%} unsure, of the others {stability.accuracy_of_sure:.1%} right"
     )
-    lines.append(
-        f"  check, with its test of stability: {stability['unstable']:.1%} not stable, "
-        f"{stability['unsure']:.1%} unsure, of the others {stability['accuracy_of_sure']:.1%} right"
-    )
-    if found["of_originals"] < found["count"]:
+    if found.of_originals < found.count:
         lines.append("  Some originals are gone: their 224 x 224 copies were degraded, which is harder.")
     return lines

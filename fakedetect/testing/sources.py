@@ -1,12 +1,12 @@
 """How a model does on each source of pictures: the sub-folders of the class folders."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from fakedetect.core.console import plural
+from fakedetect.core.console import plural, printable
+from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, Measure, SourceEntry
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
@@ -16,7 +16,7 @@ WORTH_A_WARNING = 0.05
 """A loss of ROC AUC between the own and other pictures that is told as a warning."""
 
 
-def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> list[dict[str, Any]]:
+def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> tuple[SourceEntry, ...]:
     """For each source and class: its share of right answers, and its ROC AUC against the other class.
 
     Args:
@@ -29,48 +29,54 @@ def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> list[dict
         mine = np.array([s.label == label and s.source == source for s in samples])
         count, hits = int(mine.sum()), int(right[mine].sum())
         low, high = share_interval(hits, count)
-        entry: dict[str, Any] = {
-            "source": source,
-            "class": CLASSES[label],
-            "count": count,
-            "right": {"value": hits / count, "low": low, "high": high},
-            "roc_auc": {"value": None, "low": None, "high": None},
-        }
         both = mine | (labels != label)
-        is_fake = labels[both] == 0
-        if 0 < is_fake.sum() < len(is_fake):
-            auc = float(roc_auc_score(is_fake, margins[both]))
-            low, high = roc_auc_interval(auc, int(is_fake.sum()), int((~is_fake).sum()))
-            entry["roc_auc"] = {"value": auc, "low": low, "high": high}
-        entries.append(entry)
-    return entries
+        entries.append(
+            SourceEntry(
+                source=printable(source),
+                label=CLASSES[label],
+                count=count,
+                right=Accuracy(value=hits / count, low=low, high=high),
+                roc_auc=_measure_auc(labels[both] == 0, margins[both]),
+            )
+        )
+    return tuple(entries)
 
 
-def tell_sources(entries: Sequence[dict[str, Any]]) -> list[str]:
+def _measure_auc(is_fake: np.ndarray, margins: np.ndarray) -> Measure:
+    """The ROC AUC of margins (N,); none where the pictures are of one class."""
+    fakes = int(is_fake.sum())
+    if not 0 < fakes < len(is_fake):
+        return Measure(value=None)
+    auc = float(roc_auc_score(is_fake, margins))
+    low, high = roc_auc_interval(auc, fakes, len(is_fake) - fakes)
+    return Measure(value=auc, low=low, high=high)
+
+
+def mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:
+    """The mean of the sources' shares of right answers, and the worst source."""
+    mean = float(np.mean([entry.right.value for entry in entries]))
+    return mean, min(entries, key=lambda entry: entry.right.value)
+
+
+def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
     """The sources as a table, with their mean and the worst of them."""
     lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  right (95 %)            ROC AUC (95 %)"]
     for entry in entries:
-        right, auc = entry["right"], entry["roc_auc"]
-        said = "-" if auc["value"] is None else f"{auc['value']:.3f} ({auc['low']:.3f}-{auc['high']:.3f})"
-        share = f"{right['value']:.1%} ({right['low']:.1%}-{right['high']:.1%})"
-        name = f"{entry['source'] or '(no source)':<34}{entry['class']:<6}{entry['count']:>9,}"
-        lines.append(f"  {name}  {share:<24}{said}")
+        right = entry.right
+        share = f"{right.value:.1%} ({right.low:.1%}-{right.high:.1%})"
+        name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
+        lines.append(f"  {name}  {share:<24}{entry.roc_auc}")
     if len(entries) > 1:
-        worst = min(entries, key=lambda entry: entry["right"]["value"])
-        mean = float(np.mean([entry["right"]["value"] for entry in entries]))
+        mean, worst = mean_and_worst(entries)
         lines.append(
-            f"  mean of the sources: {mean:.1%} right; worst: {worst['source'] or worst['class']}, "
-            f"{worst['right']['value']:.1%}"
+            f"  mean of the sources: {mean:.1%} right; worst: {worst.name}, {worst.right.value:.1%}"
         )
     return lines
 
 
-def auc_of(entry: Any) -> float | None:
-    """The ROC AUC in an entry of evaluation.json, if there is one."""
-    try:
-        return float(entry["measures"]["roc_auc"]["value"])
-    except (KeyError, TypeError, ValueError):
-        return None
+def auc_of(entry: Entry | None) -> float | None:
+    """The ROC AUC of a set of pictures, where it was measured."""
+    return entry.measures.roc_auc.value if entry else None
 
 
 def tell_gap(own: float | None, other: float | None, where: str, at_home: str = OWN) -> list[str]:
@@ -87,10 +93,13 @@ def tell_gap(own: float | None, other: float | None, where: str, at_home: str = 
     ]
 
 
-def tell_left_out(source: str, entry: dict[str, Any]) -> str:
+def tell_left_out(source: str, entry: LeftOut) -> str:
     """A left-out source's entry in words."""
+    auc, auc_with = (
+        "-" if value is None else f"{value:.3f}" for value in (entry.roc_auc.value, entry.roc_auc_with)
+    )
     return (
-        f"{source} ({entry['class']}, {plural(entry['count'], 'picture')}): "
-        f"{entry['right']['value']:.1%} right when left out of training, {entry['right_with']:.1%} "
-        f"when not; ROC AUC {entry['roc_auc']['value']:.3f} and {entry['roc_auc_with']:.3f}"
+        f"{source} ({entry.label}, {plural(entry.count, 'picture')}): "
+        f"{entry.right.value:.1%} right when left out of training, {entry.right_with:.1%} "
+        f"when not; ROC AUC {auc} and {auc_with}"
     )

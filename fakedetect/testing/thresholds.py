@@ -46,11 +46,9 @@ def set_thresholds(
         )
         counts = {"fake": int(is_fake.sum()), "real": int((~is_fake).sum())}
         found = measure_verdicts(fitted, margins, is_fake)
-        called_fake, called_real, unsure = (
-            found[name] for name in ("real_called_fake", "fake_called_real", "unsure")
-        )
+        called_fake, called_real, unsure = found.real_called_fake, found.fake_called_real, found.unsure
         before = calibration_error(PLAIN.probability(margins), is_fake)
-        after = found["ece_calibrated"]
+        after = found.ece_calibrated
         facts = detector.facts or {
             "model": settings.model,
             "classes": {str(number): name for number, name in enumerate(CLASSES)},

@@ -1,6 +1,7 @@
 """Results that a stranger made: one line that names the file and the field, in every command."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,43 @@ def refused(project: Path, file: Path, *command: object) -> str:
     return lines[0]
 
 
+EVALUATION = [
+    (("test",), DEEP),
+    (("test",), "[]"),
+    (("test", "count"), str(10**400)),
+    (("test", "measures", "roc_auc", "value"), "1.5"),
+    (("test", "measures", "accuracy"), "null"),
+    (("test", "measures"), "{}"),
+    (("test", "sources", 0, "right", "value"), "null"),
+    (("test", "sources", 0, "class"), '"neither"'),
+    (("test", "reliability", "as the model says"), "[]"),
+    (("test", "reliability", "as the model says", 0), "[0.5, 0.5, 0]"),
+    (("test", "reliability", "as the model says", 0), "[0.5, 2, 3]"),
+    (("test", "verdicts", "unsure"), "-1"),
+    (("test", "robustness", "points"), "[]"),
+    (("test", "robustness", "points", 0, "strength"), "1e300"),
+    (("test", "robustness", "points", 0, "low"), str(10**400)),
+    (("test", "robustness", "worst"), "7"),
+    (("foreign",), "[]"),
+    (("foreign", "else"), "{}"),
+    (("foreign", "else", "measures", "accuracy", "value"), '"0.5"'),
+    (("left_out",), '{"gan": {"class": "fake"}}'),
+    (("checkpoint",), "null"),
+]
+"""Places of evaluation.json, and what a stranger puts there as JSON text."""
+
+AUDIT = [
+    (("features",), DEEP),
+    (("features",), '[{"name": "format"}]'),
+    (("features",), '[{"name": "a", "fake": 2, "real": 0, "says": ""}]'),
+    (("auc",), str(10**400)),
+    (("auc_low",), "-0.1"),
+    (("count",), "1.5"),
+    (("on",), '"elsewhere"'),
+]
+"""Places of audit.json, and what a stranger puts there."""
+
+
 @pytest.mark.parametrize(("key", "text"), [(key, text) for key in RESULTS for text in RESULTS[key]])
 def test_odd_test_results_are_one_line(trained: Path, key: str, text: str) -> None:
     file = trained.parent / "model_folders/tiny/test_results.json"
@@ -69,3 +107,60 @@ def test_predictions_of_another_test_are_one_line(trained: Path) -> None:
         result = run("--paths", trained, "report")
         assert result.returncode == 2 and says in result.stderr, (says, result.stderr)
         assert "test_predictions.csv" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.fixture(scope="module")
+def evaluated_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained project, evaluated on its test pictures and on a few others, and explored."""
+    folder = tmp_path_factory.mktemp("evaluated") / "project"
+    shutil.copytree(trained_once.parent, folder)
+    paths = folder / "paths.toml"
+    shutil.copytree(folder / "dataset/test", folder / "else")
+    for command in (["evaluate"], ["evaluate", "--data", folder / "else"], ["explore"]):
+        result = run("--paths", paths, *command)
+        assert result.returncode == 0, result.stderr
+    return paths
+
+
+@pytest.fixture
+def evaluated(evaluated_once: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "evaluated"
+    shutil.copytree(evaluated_once.parent, folder)
+    return folder / "paths.toml"
+
+
+@pytest.mark.parametrize(("keys", "text"), EVALUATION)
+def test_an_odd_evaluation_is_one_line(evaluated: Path, keys: tuple[str | int, ...], text: str) -> None:
+    file = evaluated.parent / "model_folders/tiny/evaluation.json"
+    spoil(file, *keys, text=text)
+    said = refused(evaluated, file, "report")
+    assert "python menu.py evaluate" in said and str(keys[0]) in said
+    before = file.read_bytes()
+    assert "Remove it" in refused(evaluated, file, "evaluate")
+    assert file.read_bytes() == before
+    picture = next((evaluated.parent / "else").rglob("*.jpg"))
+    checked = run("--paths", evaluated, "check", picture, "--no-stability")
+    assert checked.returncode == 0 and "1 picture" in checked.stdout, checked.stderr
+    assert len([line for line in checked.stderr.splitlines() if str(file) in line]) == 1
+
+
+@pytest.mark.parametrize(("keys", "text"), AUDIT)
+def test_an_odd_audit_is_one_line(evaluated: Path, keys: tuple[str | int, ...], text: str) -> None:
+    file = evaluated.parent / "explore/original/audit.json"
+    spoil(file, *keys, text=text)
+    said = refused(evaluated, file, "report")
+    assert "Explore again" in said and str(keys[0]) in said
+
+
+def test_an_odd_summary_is_one_line(evaluated: Path) -> None:
+    file = evaluated.parent / "explore/original/summary.csv"
+    for text in ("", "a,b\n1,2\n", "[" * 200_000):
+        file.write_text(text, encoding="utf-8")
+        assert "Explore again" in refused(evaluated, file, "report")
+
+
+def test_an_evaluation_of_another_checkpoint_is_left_out(evaluated: Path) -> None:
+    file = evaluated.parent / "model_folders/tiny/evaluation.json"
+    spoil(file, "checkpoint", text='"another"')
+    result = run("--paths", evaluated, "report")
+    assert result.returncode == 0 and "Without the thorough part" in result.stderr

@@ -1,0 +1,182 @@
+"""What `evaluate` finds out about a model: evaluation.json."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fakedetect.core.records import Count, Record, Share, read_record, write_record
+
+ClassName = Annotated[str, msgspec.Meta(pattern=r"^(fake|real)\Z")]
+Strength = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
+Few = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
+Bin = tuple[Share, Share, Few]
+"""A bin of a reliability diagram: mean p_fake, share of fakes, pictures."""
+
+Bins = Annotated[tuple[Bin, ...], msgspec.Meta(min_length=1)]
+
+
+class Measure(Record, frozen=True, kw_only=True):
+    """A figure and its 95 % interval; all None where one class is missing and it needs both."""
+
+    value: Share | None
+    low: Share | None = None
+    high: Share | None = None
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return "-"
+        if self.low is None or self.high is None:
+            return f"{self.value:.3f}"
+        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+
+
+class Accuracy(Record, frozen=True, kw_only=True):
+    """A share of right answers and its 95 % interval."""
+
+    value: Share
+    low: Share
+    high: Share
+
+
+class Measures(Record, frozen=True, kw_only=True):
+    """The figures of merit on a set of pictures."""
+
+    accuracy: Measure
+    balanced_accuracy: Measure
+    recall_fake: Measure
+    recall_real: Measure
+    roc_auc: Measure
+    average_precision: Measure
+    tpr_at_5: Measure
+    tpr_at_1: Measure
+    ece: Measure
+
+
+class SourceEntry(Record, frozen=True, kw_only=True):
+    """A source of one class: its share of right answers, and its ROC AUC against the other class."""
+
+    source: str
+    label: ClassName = msgspec.field(name="class")
+    count: Count
+    right: Accuracy
+    roc_auc: Measure
+
+    @property
+    def name(self) -> str:
+        """The source, or its class where the pictures have no source."""
+        return self.source or self.label
+
+
+class VerdictRates(Record, frozen=True, kw_only=True):
+    """What the three verdicts come to on pictures whose class is known."""
+
+    real_called_fake: Share
+    fake_called_real: Share
+    unsure: Share
+    accuracy: Share
+    accuracy_of_sure: Share
+    ece_calibrated: Share
+
+
+class Entry(Record, frozen=True, kw_only=True):
+    """A set of pictures; `verdicts` is None where no thresholds are fitted.
+
+    `reliability` has a diagram for each kind of probability.
+    """
+
+    count: Count
+    fake: Count
+    real: Count
+    measures: Measures
+    sources: tuple[SourceEntry, ...]
+    verdicts: VerdictRates | None
+    reliability: dict[str, Bins]
+
+
+class Point(Record, frozen=True, kw_only=True):
+    """The figures on pictures as they are, or after a degradation; low and high are the ROC AUC's."""
+
+    roc_auc: Share
+    low: Share
+    high: Share
+    accuracy: Share
+    recall_fake: Share
+    recall_real: Share
+
+
+class DegradedPoint(Point, frozen=True, kw_only=True):
+    """A point of a robustness curve: a degradation, how strong, and it in words."""
+
+    kind: str
+    strength: Strength
+    says: str
+
+
+class Stability(Record, frozen=True, kw_only=True):
+    """What check, with its test of stability, makes of the pictures."""
+
+    unstable: Share
+    unsure: Share
+    accuracy_of_sure: Share
+
+
+class Robustness(Record, frozen=True, kw_only=True):
+    """What is left after degradations; `of_originals` of the pictures were degraded in full size."""
+
+    count: Count
+    of_originals: Count
+    clean: Point
+    points: Annotated[tuple[DegradedPoint, ...], msgspec.Meta(min_length=1)]
+    mean_auc: Share
+    worst_auc: Share
+    worst: str
+    stability: Stability
+
+
+class TestEntry(Entry, frozen=True, kw_only=True):
+    """The test dataset."""
+
+    robustness: Robustness
+
+
+class ForeignEntry(Entry, frozen=True, kw_only=True):
+    """A folder of pictures from elsewhere."""
+
+    folder: str
+
+
+class LeftOut(Record, frozen=True, kw_only=True):
+    """A source: trained without it and tested on it, beside the model that was trained with it."""
+
+    label: ClassName = msgspec.field(name="class")
+    count: Count
+    right: Accuracy
+    roc_auc: Measure
+    right_with: Share
+    roc_auc_with: Share | None
+
+
+class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """All that evaluate knows of a checkpoint, named by its hash."""
+
+    model: str
+    checkpoint: str
+    test: TestEntry | None = None
+    foreign: dict[str, ForeignEntry] = msgspec.field(default_factory=dict)
+    left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
+
+
+def read_evaluation(path: Path, checkpoint: str) -> Evaluation | None:
+    """The evaluation of a checkpoint, by its hash; None where there is none, or another one's.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    found = read_record(path, Evaluation, "Remove it, then: python menu.py evaluate")
+    return found if found and found.checkpoint == checkpoint else None
+
+
+def write_evaluation(path: Path, evaluation: Evaluation) -> None:
+    """Write an evaluation, whole or not at all."""
+    write_record(path, evaluation)
