@@ -44,6 +44,14 @@ def open_image(path: Path) -> "Image.Image":
     return image
 
 
+def format_of(image: "Image.Image") -> str:
+    """The format of an opened picture's file, '' for none.
+
+    A JPEG with more pictures behind it, which Pillow calls MPO and many cameras write, is a JPEG.
+    """
+    return "JPEG" if image.format == "MPO" else image.format or ""
+
+
 def _load_small(image: "Image.Image") -> None:
     # A JPEG decoded at an eighth of its size is still read and checked to its end.
     image.draft(None, (1, 1))
