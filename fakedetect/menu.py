@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
@@ -74,11 +75,10 @@ def _run_demo(settings: Settings, console: Console) -> int:
         status = run_option(by_name[step], demo, console, dict(by_name[step].arguments))
         if status:
             return status
-    relative = paths.relative_to(settings.file.parent)
     console.title("\nThe demonstration is done. It says nothing about real detectors.")
     console.show(
-        f"Next: python menu.py --paths {relative}   (the menu on the demo pictures)\n"
-        f"      python menu.py                          (your own pictures, named in {settings.file.name})"
+        f"Next: {demo.command()}   (the menu on the demo pictures)\n"
+        f"      {settings.command()}   (your own pictures, named in {settings.file.name})"
     )
     return 0
 
@@ -162,7 +162,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             signal.signal(getattr(signal, name), _hang_up)
     # Of several processes that torchrun has started, the first one talks.
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
-    file = given.pop("paths", Path(__file__).resolve().parent.parent / "paths.toml")
+    file = given.pop("paths", DEFAULT_PATHS)
     model = given.pop("model", None)
     command = given.pop("command")
     try:

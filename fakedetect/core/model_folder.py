@@ -26,7 +26,7 @@ def require_checkpoint(settings: Settings) -> Path:
     if not path.is_file():
         raise UserError(
             f"{settings.model} has no checkpoint {settings.checkpoint}. "
-            "Train it first: python menu.py train"
+            f"Train it first: {settings.command('train')}"
         )
     return path
 

@@ -179,7 +179,8 @@ def _describe_end(
     best = best_of(epochs)
     lines = describe_faults(faults)
     if stopped:
-        lines.insert(0, "Stopped; the best epoch so far is kept. To go on: python menu.py train --resume")
+        to_go_on = settings.command("train", "--resume")
+        lines.insert(0, f"Stopped; the best epoch so far is kept. To go on: {to_go_on}")
     lines.append(
         f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
         f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"
