@@ -12,6 +12,7 @@ from typing import Any
 from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError
+from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
 from fakedetect.options import DEMO_STEPS, OPTIONS, Option, commands
 from fakedetect.overview import describe
@@ -69,8 +70,8 @@ def _run_demo(settings: Settings, console: Console) -> int:
     by_name = {option.command: option for option in commands()}
     for step in DEMO_STEPS:
         console.title(f"\n== {step} ==")
-        if step == "train" and demo.checkpoint.is_file():
-            console.show(f"Trained already: {demo.checkpoint}")
+        if step == "train" and (checkpoint := checkpoint_file(demo)).is_file():
+            console.show(f"Trained already: {checkpoint}")
             continue
         status = run_option(by_name[step], demo, console, dict(by_name[step].arguments))
         if status:

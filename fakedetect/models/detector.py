@@ -11,7 +11,7 @@ from torch import nn
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import model_hash, read_facts, require_checkpoint
+from fakedetect.core.model_folder import checkpoint_file, model_hash, read_facts, require_checkpoint
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.dataset.samples import Sample, faults_of, hash_names, load_dataset, split_dataset
@@ -60,7 +60,9 @@ class Detector:
 def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
     """Raise a UserError where a model's answers are not all numbers."""
     if not np.isfinite(answers).all():
-        raise UserError(f"{settings.checkpoint} answers with NaN: its weights are damaged. Train again.")
+        raise UserError(
+            f"{checkpoint_file(settings)} answers with NaN: its weights are damaged. Train again."
+        )
 
 
 def load_detector(settings: Settings) -> Detector:
