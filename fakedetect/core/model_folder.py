@@ -13,7 +13,16 @@ FILE = "texture_vote.json"
 def checkpoint_file(settings: Settings) -> Path:
     """The chosen model's classifier_model.pth, or the .safetensors that stands in for it."""
     path = settings.checkpoint
-    return path if path.exists() else path.with_suffix(".safetensors")
+    return path if path.exists() else _stand_in(settings)
+
+
+def _stand_in(settings: Settings) -> Path:
+    return settings.checkpoint.with_suffix(".safetensors")
+
+
+def remove_stand_in(settings: Settings) -> None:
+    """Remove the .safetensors that a new classifier_model.pth has replaced."""
+    _stand_in(settings).unlink(missing_ok=True)
 
 
 def require_checkpoint(settings: Settings) -> Path:
@@ -26,7 +35,7 @@ def require_checkpoint(settings: Settings) -> Path:
     if not path.is_file():
         raise UserError(
             f"{settings.model} has no checkpoint {settings.checkpoint}. "
-            "Train it first: python menu.py train"
+            f"Train it first: {settings.command('train')}"
         )
     return path
 
@@ -45,19 +54,18 @@ def read_facts(settings: Settings) -> dict[str, Any]:
 
 
 def describe_model(settings: Settings, name: str) -> str:
-    """'trained, tested: 92.00 %' for a model, by the files in its folder."""
+    """'trained, tested: accuracy 92.00 %' for a model, by the files in its folder."""
     folder = settings.model_folders / name
     unfinished = "; a run was stopped" if (folder / "unfinished_run.pth").is_file() else ""
-    return f"{_describe_checkpoint(folder)}{unfinished}"
+    return f"{_describe_checkpoint(checkpoint_file(settings.with_model(name)))}{unfinished}"
 
 
-def _describe_checkpoint(folder: Path) -> str:
-    checkpoint = folder / "classifier_model.pth"
+def _describe_checkpoint(checkpoint: Path) -> str:
     if not checkpoint.is_file():
         return "not trained"
     if checkpoint.stat().st_size < 1000:
-        return "its classifier_model.pth is not a model (a Git LFS pointer?)"
-    results = read_json(folder / "test_results.json")
+        return f"its {checkpoint.name} is not a model (a Git LFS pointer?)"
+    results = read_json(checkpoint.parent / "test_results.json")
     if isinstance(results, dict) and isinstance(results.get("accuracy"), float):
-        return f"trained, tested: {100 * results['accuracy']:.2f} % right"
+        return f"trained, tested: accuracy {100 * results['accuracy']:.2f} %"
     return "trained"

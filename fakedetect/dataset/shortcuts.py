@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from fakedetect.core.settings import Settings
+
 LEAST = 20
 """Pictures of each class that an audit needs."""
 
@@ -32,7 +34,7 @@ class Audit:
     features: tuple[Feature, ...]
 
 
-def describe_audit(audit: Audit, on: str) -> tuple[str, bool]:
+def describe_audit(audit: Audit, on: str, settings: Settings) -> tuple[str, bool]:
     """The audit in plain words, and whether it is a warning."""
     if audit.auc is None or audit.auc_low is None:
         return f"Shortcut audit: too few pictures (it needs {LEAST} of each class).", False
@@ -51,13 +53,13 @@ def describe_audit(audit: Audit, on: str) -> tuple[str, bool]:
     )
     if on == "original" and strong - set(SIZES):
         lines.append(
-            "  What to do: python menu.py resize --align writes every copy in one format, quality and "
-            "encoder; then look again: python menu.py explore --on resized"
+            f"  What to do: {settings.command('resize', '--align')} writes every copy in one format, "
+            "quality and encoder; then look again: " + settings.command("explore", "--on", "resized")
         )
     elif on == "resized":
         lines.append(
-            "  What to do: python menu.py resize --align, if not done; what remains after it lies in "
-            "the pictures' own history, and only other pictures cure that."
+            f"  What to do: {settings.command('resize', '--align')}, if not done; what remains after it "
+            "lies in the pictures' own history, and only other pictures cure that."
         )
     if strong & set(SIZES):
         lines.append(

@@ -77,7 +77,10 @@ def _read_tested(settings: Settings, console: Console) -> list[Tested]:
                 f"{name} left out: its results in {folder} cannot be used ({error}). Test it again."
             )
     if not found:
-        raise UserError("No model has been tested yet. Train and test one: python menu.py test")
+        raise UserError(
+            "No model has been tested yet. Train and test one: "
+            f"{settings.command('train')}, then {settings.command('test')}"
+        )
     return found
 
 

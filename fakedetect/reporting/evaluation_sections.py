@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fakedetect.core.settings import Settings
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import charts, heading, paragraph, percent, section, table, with_interval
 from fakedetect.testing.figures import plot_reliability, plot_robustness
@@ -13,12 +14,14 @@ from fakedetect.testing.measures import NAMES
 from fakedetect.testing.sources import tell_left_out
 
 
-def verdicts_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+def verdicts_section(settings: Settings, facts: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     """Calibration and thresholds, what they promised and what they gave."""
     fitted = facts.get("calibration")
     if not fitted:
-        advice = "No thresholds are fitted, so every picture is called fake or real: "
-        return section("Fake, real or unsure", paragraph(advice + "python menu.py fit-thresholds", "soft"))
+        advice = "No thresholds are fitted, so every picture is called fake or real: " + settings.command(
+            "fit-thresholds"
+        )
+        return section("Fake, real or unsure", paragraph(advice, "soft"))
     text = (
         f"Calibrated with the temperature {fitted['temperature']:.3f}; a picture is called fake from "
         f"{fitted['fake_from']:.1%} on, real below {fitted['real_below']:.1%}, and unsure between them."

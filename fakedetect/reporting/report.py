@@ -50,7 +50,7 @@ def _read_results(settings: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
     """
     folder = settings.model_folder
     if not (folder / "test_results.json").is_file():
-        raise UserError(f"{settings.model} has not been tested yet. Test it: python menu.py test")
+        raise UserError(f"{settings.model} has not been tested yet. Test it: {settings.command('test')}")
     try:
         return read_tested(folder)
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
@@ -116,7 +116,7 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
             tiles.append((overlay(image, maps[0])[1], caption))
     text = (
         f"Grad-CAM of the predicted class at {name}; red is where the model finds most of its evidence. "
-        "How far to believe such a map, picture by picture: python menu.py explain"
+        "How far to believe such a map, picture by picture: " + settings.command("explain", "IMAGE")
     )
     return section("Heat maps", paragraph(text), pictures(tiles)) if tiles else ""
 
@@ -129,12 +129,14 @@ def report(settings: Settings, console: Console) -> Outcome:
         detector = load_detector(settings)
         if results.get("checkpoint", detector.checkpoint_hash) != detector.checkpoint_hash:
             raise UserError(
-                f"The test results in {folder} are of another checkpoint. Test again: python menu.py test"
+                f"The test results in {folder} are of another checkpoint. Test again: "
+                + settings.command("test")
             )
         evaluation = read_json(folder / "evaluation.json")
         if not isinstance(evaluation, dict) or evaluation.get("checkpoint") != detector.checkpoint_hash:
             console.note(
-                "Without the thorough part, which is of no use or missing: python menu.py evaluate"
+                f"The report lacks the evaluation of this checkpoint. Evaluate it: "
+                f"{settings.command('evaluate')}"
             )
             evaluation = {}
         explored = next(
@@ -147,15 +149,21 @@ def report(settings: Settings, console: Console) -> Outcome:
         parts = [
             f"<h1>{settings.model}: real photograph or AI-generated?</h1>",
             paragraph(f"Report of {today}, by fakedetect", "soft"),
-            _section(summarise, results, evaluation),
-            _section(results_section, results, predictions, evaluation),
+            _section(summarise, settings, results, evaluation),
+            _section(results_section, settings, results, predictions, evaluation),
             _section(elsewhere_section, evaluation),
-            _section(verdicts_section, facts, evaluation),
+            _section(verdicts_section, settings, facts, evaluation),
             _section(sources_section, evaluation),
             _section(robustness_section, evaluation),
             _gallery(settings, predictions),
             _heat_maps(detector, predictions),
-            _section(data_section, facts, _read_summary(explored), read_json(explored / "audit.json")),
+            _section(
+                data_section,
+                settings,
+                facts,
+                _read_summary(explored),
+                read_json(explored / "audit.json"),
+            ),
             _section(training_section, facts, read_epochs(folder)),
             _section(repeat_section, facts, evaluation, settings.model, str(settings.file)),
         ]

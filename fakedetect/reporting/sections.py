@@ -10,6 +10,7 @@ from sklearn.metrics import roc_curve
 
 from fakedetect.core.console import plural
 from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
 from fakedetect.dataset.shortcuts import Audit, Feature, describe_audit
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import (
@@ -28,7 +29,7 @@ from fakedetect.testing.sources import auc_of, tell_gap
 from fakedetect.training.log import Epoch, plot_accuracy, plot_losses
 
 
-def summarise(results: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+def summarise(settings: Settings, results: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     """The figures that matter most, and the warning that goes with them."""
     shown = {"Right": (f"{results['accuracy']:.2%}", f"of {results['count']:,} test pictures")}
     if results.get("roc_auc") is not None:
@@ -46,14 +47,17 @@ def summarise(results: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
     if not gaps:
         text = (
             "All of this was measured on pictures like the training ones. What it says of pictures from "
-            "elsewhere is not known: python menu.py evaluate --data FOLDER measures it."
+            f"elsewhere is not known: {settings.command('evaluate', '--data', 'FOLDER')} measures it."
         )
     fine = bool(gaps) and "Warning" not in text
     return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
 
 
 def data_section(
-    facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: Mapping[str, Any] | None
+    settings: Settings,
+    facts: Mapping[str, Any],
+    summary: pd.DataFrame | None,
+    audit: Mapping[str, Any] | None,
 ) -> str:
     """The data set: how many pictures, from where, and whether the classes give themselves away."""
     data, split = facts.get("data", {}), facts.get("split", {})
@@ -78,12 +82,12 @@ def data_section(
         known = {field.name for field in fields(Audit)}
         values = {key: value for key, value in audit.items() if key in known}
         features = tuple(Feature(**feature) for feature in values.pop("features"))
-        text, warning = describe_audit(Audit(**values, features=features), audit["on"])
+        text, warning = describe_audit(Audit(**values, features=features), audit["on"], settings)
         title, *lines = text.splitlines()
         parts.append(paragraph(title, "warning" if warning else ""))
         parts.append(preformatted("\n".join(line.strip() for line in lines)) if lines else "")
     else:
-        parts.append(paragraph("Not audited for shortcuts yet: python menu.py explore", "soft"))
+        parts.append(paragraph(f"Not audited for shortcuts yet: {settings.command('explore')}", "soft"))
     return section("Data set", *parts)
 
 
@@ -128,7 +132,7 @@ def training_section(facts: Mapping[str, Any], epochs: Sequence[Epoch]) -> str:
 
 
 def results_section(
-    results: Mapping[str, Any], predictions: pd.DataFrame, evaluation: Mapping[str, Any]
+    settings: Settings, results: Mapping[str, Any], predictions: pd.DataFrame, evaluation: Mapping[str, Any]
 ) -> str:
     """Measures with intervals, confusion matrix, ROC curve."""
     parts = []
@@ -137,7 +141,8 @@ def results_section(
         rows = [(said, with_interval(test["measures"][name])) for name, said in NAMES.items()]
         parts.append(table(("measure", "value (95 % interval)"), rows))
     else:
-        parts.append(paragraph("Not evaluated with intervals yet: python menu.py evaluate", "soft"))
+        advice = f"Not evaluated with intervals yet: {settings.command('evaluate')}"
+        parts.append(paragraph(advice, "soft"))
     matrix = results["confusion_matrix"]
     rows = [
         (

@@ -34,9 +34,9 @@ def _describe(name: str, entry: dict[str, Any], measures: dict[str, Measure]) ->
     return lines
 
 
-def _tell_verdicts(found: dict[str, Any], fitted: bool) -> list[str]:
-    if not fitted:
-        return ["  No thresholds are fitted: python menu.py fit-thresholds"]
+def _tell_verdicts(detector: Detector, found: dict[str, Any]) -> list[str]:
+    if not detector.calibration.fitted:
+        return [f"  No thresholds are fitted: {detector.settings.command('fit-thresholds')}"]
     return [
         f"  {'calibration error, calibrated':<34}{found['ece_calibrated']:.3f}",
         f"  {'real called fake':<34}{found['real_called_fake']:.1%}",
@@ -72,7 +72,7 @@ def _measure_all(
     }
     lines = [
         *_describe(f"{detector.name} on {name}", entry, measures),
-        *_tell_verdicts(entry["verdicts"] or {}, fitted),
+        *_tell_verdicts(detector, entry["verdicts"] or {}),
         *tell_sources(sources),
     ]
     return entry, lines
@@ -106,11 +106,11 @@ def _evaluate_test(detector: Detector, console: Console, results: dict[str, Any]
     draw_robustness(robustness["points"], robustness["clean"], settings.model, folder / "robustness.png")
     draw_reliability(entry["reliability"], settings.model, folder / "reliability.png")
     lines.append(f"Figures: {folder / 'robustness.png'} and reliability.png")
-    lines += _tell_carry(results, dataset.samples)
+    lines += _tell_elsewhere(settings, results, dataset.samples)
     return [*lines, *describe_faults(bad)], len(bad)
 
 
-def _tell_carry(results: dict[str, Any], samples: Sequence[Sample]) -> list[str]:
+def _tell_elsewhere(settings: Settings, results: dict[str, Any], samples: Sequence[Sample]) -> list[str]:
     """What is known, or could be, of pictures unlike the training ones."""
     own = auc_of(results.get("test"))
     lines = []
@@ -122,8 +122,8 @@ def _tell_carry(results: dict[str, Any], samples: Sequence[Sample]) -> list[str]
         by_class = [{sample.source for sample in samples if sample.label == label} for label in (0, 1)]
         sources = sorted(source for found in by_class if len(found) > 1 for source in found if source)
         lines.append(
-            "All of these pictures are like the training ones. How far that carries: python menu.py "
-            "evaluate --data FOLDER (other pictures, in real/ and fake/)"
+            "All of these pictures are like the training ones. Whether the model generalises: "
+            f"{settings.command('evaluate', '--data', 'FOLDER')} (other pictures, in real/ and fake/)"
             + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
         )
     return lines
@@ -168,7 +168,7 @@ def _evaluate_foreign(
     own = auc_of(results.get("test"))
     lines += tell_gap(own, auc_of(entry), f"on {name}")
     if own is None:
-        lines.append("Beside the own test dataset: python menu.py evaluate")
+        lines.append(f"To compare with the project's test set: {detector.settings.command('evaluate')}")
     return [*lines, *describe_faults(bad)], len(bad)
 
 
