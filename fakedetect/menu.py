@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError
+from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
 from fakedetect.options import DEMO_STEPS, OPTIONS, Option, commands
 from fakedetect.overview import describe
@@ -68,17 +70,16 @@ def _run_demo(settings: Settings, console: Console) -> int:
     by_name = {option.command: option for option in commands()}
     for step in DEMO_STEPS:
         console.title(f"\n== {step} ==")
-        if step == "train" and demo.checkpoint.is_file():
-            console.show(f"Trained already: {demo.checkpoint}")
+        if step == "train" and (checkpoint := checkpoint_file(demo)).is_file():
+            console.show(f"Trained already: {checkpoint}")
             continue
         status = run_option(by_name[step], demo, console, dict(by_name[step].arguments))
         if status:
             return status
-    relative = paths.relative_to(settings.file.parent)
     console.title("\nThe demonstration is done. It says nothing about real detectors.")
     console.show(
-        f"Next: python menu.py --paths {relative}   (the menu on the demo pictures)\n"
-        f"      python menu.py                          (your own pictures, named in {settings.file.name})"
+        f"Next: {demo.command()}   (the menu on the demo pictures)\n"
+        f"      {settings.command()}   (your own pictures, named in {settings.file.name})"
     )
     return 0
 
@@ -143,10 +144,17 @@ def _hang_up(number: int, frame: Any) -> None:
     raise _Ended(128 + number)
 
 
+def _met_gloo() -> bool:
+    """Whether this process may have joined others by gloo, which PyTorch uses where there is no GPU."""
+    torch = sys.modules.get("torch")
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return several and torch is not None and not torch.cuda.is_available()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit code."""
     code = _run(arguments)
-    if "RANK" in os.environ:
+    if _met_gloo():
         # Threads of gloo can outlive its group and abort the interpreter's own ending, once in some
         # dozens of runs, after all is done (PyTorch's pull request 179291 describes it).
         sys.stdout.flush()
@@ -162,7 +170,7 @@ def _run(arguments: Sequence[str] | None) -> int:
             signal.signal(getattr(signal, name), _hang_up)
     # Of several processes that torchrun has started, the first one talks.
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
-    file = given.pop("paths", Path(__file__).resolve().parent.parent / "paths.toml")
+    file = given.pop("paths", DEFAULT_PATHS)
     model = given.pop("model", None)
     command = given.pop("command")
     try:

@@ -167,13 +167,16 @@ class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
     left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
 
 
-def read_evaluation(path: Path, checkpoint: str) -> Evaluation | None:
+def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | None:
     """The evaluation of a checkpoint, by its hash; None where there is none, or another one's.
+
+    Args:
+        again: the command that evaluates again, for the message.
 
     Raises:
         UserError: the file does not fit.
     """
-    found = read_record(path, Evaluation, "Remove it, then: python menu.py evaluate")
+    found = read_record(path, Evaluation, f"Remove it, then evaluate again: {again}")
     return found if found and found.checkpoint == checkpoint else None
 
 

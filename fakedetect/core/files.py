@@ -79,25 +79,29 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         if path.is_symlink():
             raise UserError(f"{path} is a symbolic link, which is not followed. Remove it.") from None
         raise UserError(f"Cannot write {path}: {error.strerror}. Check the permissions.") from error
+    # Beside the lock, for Windows lets nobody touch the file that is locked.
+    owner = _owner_file(path)
     try:
-        with path.open("w", encoding="ascii") as file:
-            file.write(str(os.getpid()))
+        with atomic_write(owner, durable=False) as file:
+            file.write(str(os.getpid()).encode("ascii"))
         yield
     finally:
+        with suppress(OSError):
+            owner.unlink()
         # Removed while it is held: who gets it after us sees that it is gone and makes it anew.
         with suppress(OSError):
             path.unlink()
         lock.release()
-        # Windows removes no open file.
-        with suppress(OSError):
-            if os.name == "nt":
-                path.unlink()
 
 
-def _holder(path: Path) -> str:
-    """' (process 123)' by a lock file; '' where it cannot be read, as on Windows while it is held."""
+def _owner_file(lock: Path) -> Path:
+    return lock.with_name(f"{lock.name}.process")
+
+
+def _holder(lock: Path) -> str:
+    """' (process 123)' by the file beside a lock; '' where there is none yet."""
     try:
-        number = path.read_text(encoding="ascii", errors="replace")[:20]
+        number = _owner_file(lock).read_text(encoding="ascii", errors="replace")[:20]
     except OSError:
         return ""
     return f" (process {number})" if number.isdigit() else ""

@@ -33,7 +33,16 @@ def confusion_figure(folder: Path, on: str) -> Path:
 def checkpoint_file(settings: Settings) -> Path:
     """The chosen model's classifier_model.pth, or the .safetensors that stands in for it."""
     path = settings.checkpoint
-    return path if path.exists() else path.with_suffix(".safetensors")
+    return path if path.exists() else _stand_in(settings)
+
+
+def _stand_in(settings: Settings) -> Path:
+    return settings.checkpoint.with_suffix(".safetensors")
+
+
+def remove_stand_in(settings: Settings) -> None:
+    """Remove the .safetensors that a new classifier_model.pth has replaced."""
+    _stand_in(settings).unlink(missing_ok=True)
 
 
 def require_checkpoint(settings: Settings) -> Path:
@@ -46,7 +55,7 @@ def require_checkpoint(settings: Settings) -> Path:
     if not path.is_file():
         raise UserError(
             f"{settings.model} has no checkpoint {settings.checkpoint}. "
-            "Train it first: python menu.py train"
+            f"Train it first: {settings.command('train')}"
         )
     return path
 
@@ -65,21 +74,21 @@ def read_facts(settings: Settings) -> dict[str, Any]:
 
 
 def describe_model(settings: Settings, name: str) -> str:
-    """'trained, tested: 92.00 %' for a model, by the files in its folder."""
+    """'trained, tested: accuracy 92.00 %' for a model, by the files in its folder."""
     folder = settings.model_folders / name
     unfinished = "; a run was stopped" if (folder / "unfinished_run.pth").is_file() else ""
-    return f"{_describe_checkpoint(folder)}{unfinished}"
+    return f"{_describe_checkpoint(settings.with_model(name))}{unfinished}"
 
 
-def _describe_checkpoint(folder: Path) -> str:
-    checkpoint = folder / "classifier_model.pth"
+def _describe_checkpoint(settings: Settings) -> str:
+    checkpoint = checkpoint_file(settings)
     if not checkpoint.is_file():
         return "not trained"
     if checkpoint.stat().st_size < 1000:
-        return "its classifier_model.pth is not a model (a Git LFS pointer?)"
-    file = results_file(folder, "test")
+        return f"its {checkpoint.name} is not a model (a Git LFS pointer?)"
+    file = results_file(checkpoint.parent, "test")
     try:
-        results = read_results(file)
+        results = read_results(file, settings.command("test"))
     except UserError:
         return f"trained; its {file.name} cannot be used"
-    return f"trained, tested: {100 * results.accuracy:.2f} % right" if results else "trained"
+    return f"trained, tested: accuracy {100 * results.accuracy:.2f} %" if results else "trained"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import METHODS, RECIPES, Recipe
 
@@ -36,7 +37,8 @@ class Training:
 class Settings:
     """What paths.toml says, with every path made absolute.
 
-    `leave_out` is a source whose pictures have no part in training, '' for none.
+    `call` words commands that act on them. `leave_out` is a source whose pictures have no part in
+    training, '' for none.
     """
 
     file: Path
@@ -49,6 +51,7 @@ class Settings:
     explore: Path
     training: Training
     recipes: Mapping[str, Recipe]
+    call: Call
     leave_out: str = ""
 
     @property
@@ -77,7 +80,11 @@ class Settings:
                 f"Unknown model {name!r}{_nearest(name, self.recipes)}. "
                 f"The models are: {', '.join(self.recipes)}."
             )
-        return replace(self, model=name)
+        return replace(self, model=name, call=replace(self.call, model=name))
+
+    def command(self, *words: str) -> str:
+        """A command for the user to type, with the --paths and --model of this call where it needs them."""
+        return self.call.command(*words)
 
     def with_recipe(self, **changes: Any) -> "Settings":
         """These settings with other values in the chosen model's recipe."""
@@ -280,9 +287,10 @@ def load_settings(path: Path) -> Settings:
     original = {name.replace("-", "_"): f"dataset/{name.replace('-', '/')}" for name in FOLDERS}
     places = _places(file, table, "original", original)
     written = _places(file, table, "outputs", outputs)
+    model = _chosen(file, table, recipes)
     return Settings(
         file=file.path,
-        model=_chosen(file, table, recipes),
+        model=model,
         original=dict(zip(FOLDERS, places.values(), strict=True)),
         resized=_places(
             file, table, "resized", {part: f"dataset/resized_{part}" for part in ("train", "test")}
@@ -293,6 +301,7 @@ def load_settings(path: Path) -> Settings:
         explore=written["explore"],
         training=training,
         recipes=recipes,
+        call=Call(file.path, model, model),
     )
 
 

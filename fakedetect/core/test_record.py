@@ -50,10 +50,13 @@ class TestResults(Record, frozen=True, kw_only=True):
     images_per_second: NotNegative | None = None
 
 
-def read_results(path: Path) -> TestResults | None:
+def read_results(path: Path, again: str) -> TestResults | None:
     """The results in a test_results.json; None where there is none.
+
+    Args:
+        again: the command that tests again, for the message.
 
     Raises:
         UserError: the file does not fit.
     """
-    return read_record(path, TestResults, "Test again: python menu.py test")
+    return read_record(path, TestResults, f"Test again: {again}")

@@ -3,8 +3,7 @@
 import hashlib
 import io
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write
+from fakedetect.core.files import atomic_write, file_lock
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import SIZE
 from fakedetect.images.reading import explain_fault, open_image, to_rgb_or_grey
@@ -22,6 +21,9 @@ from fakedetect.images.reading import explain_fault, open_image, to_rgb_or_grey
 BYTES_A_PICTURE = SIZE * SIZE * 3
 SHARE_OF_DISK = 0.25
 """Of the free disk, the most that the array of a data set may take."""
+
+SECONDS_TO_WAIT = 1800.0
+"""For another run to decode the same pictures."""
 
 
 def load_image(path: Path) -> np.ndarray:
@@ -117,19 +119,6 @@ def _state(paths: Sequence[Path], folder: Path) -> np.ndarray:
     return np.concatenate([np.frombuffer(digest, np.int64).reshape(4, 2), np.array(stats, np.int64)])
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Let one process at a time build an array; where there are no locks, all may."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _open(file: Path, index: Path, paths: Sequence[Path], state: np.ndarray) -> DecodedPictures | None:
     """The array that is there, if it is whole and up to date."""
     try:
@@ -170,7 +159,7 @@ def decode_all(
     partial = folder / ".decoded.partial"
     state = _state(paths, folder)
     try:
-        with _locked(folder / ".decoded.lock"):
+        with file_lock(folder / ".decoded.lock", str(folder), SECONDS_TO_WAIT):
             if found := _open(file, index, paths, state):
                 return found
             need = len(paths) * BYTES_A_PICTURE

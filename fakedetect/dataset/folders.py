@@ -29,7 +29,9 @@ def existing_folders(settings: Settings, folders: Sequence[str], console: Consol
             f"Put the pictures there or name their folder in {settings.file}."
         )
     if len(missing) == len(chosen):
-        raise UserError("No folder to work on. Without a data set, try the demo: python menu.py demo")
+        raise UserError(
+            f"No folder to work on. Without a data set, try the demo: {settings.command('demo')}"
+        )
     return [name for name in chosen if name not in missing]
 
 
@@ -44,10 +46,11 @@ def _check_apart(settings: Settings) -> None:
         seen[place] = name
 
 
-def class_folders(
-    folder: Path, advice: str = "Resize first: python menu.py resize"
-) -> list[tuple[Path, int]]:
+def class_folders(folder: Path, advice: str = "Resize first.") -> list[tuple[Path, int]]:
     """The class folders in a folder, by name, each with its label (0 fake, 1 real).
+
+    Args:
+        advice: what to do where one is missing, as the last sentence of the message.
 
     Raises:
         UserError: the folder or a class is missing, or a class has several folders.

@@ -52,11 +52,12 @@ def load_dataset(settings: Settings, part: str) -> Dataset:
     listed = set(read_bad_images(settings))
     samples: list[Sample] = []
     left_out = 0
-    for class_folder, label in class_folders(folder):
+    advice = f"Resize first: {settings.command('resize')}"
+    for class_folder, label in class_folders(folder, advice):
         original = settings.original[f"{part}-{('fake', 'real')[label]}"]
         paths = list_images(class_folder)
         if not paths:
-            raise UserError(f"{class_folder} holds no pictures. Resize first: python menu.py resize")
+            raise UserError(f"{class_folder} holds no pictures. {advice}")
         for path in paths:
             inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)

@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from fakedetect.core.records import Count, Record, Share, read_record, write_record
+from fakedetect.core.settings import Settings
 
 FILE_NAME = "audit.json"
 LEAST = 20
@@ -40,13 +41,14 @@ class Audit(Record, frozen=True, kw_only=True):
     features: tuple[Feature, ...]
 
 
-def read_audit(folder: Path) -> Audit | None:
-    """The audit in a folder of explore's; None where there is none.
+def read_audit(folder: Path, settings: Settings) -> Audit | None:
+    """The audit in explore/original or explore/resized; None where there is none.
 
     Raises:
         UserError: the file does not fit.
     """
-    return read_record(folder / FILE_NAME, Audit, "Explore again: python menu.py explore")
+    again = settings.command("explore", "--on", folder.name)
+    return read_record(folder / FILE_NAME, Audit, f"Explore again: {again}")
 
 
 def write_audit(folder: Path, audit: Audit) -> None:
@@ -54,7 +56,7 @@ def write_audit(folder: Path, audit: Audit) -> None:
     write_record(folder / FILE_NAME, audit)
 
 
-def describe_audit(audit: Audit) -> tuple[str, bool]:
+def describe_audit(audit: Audit, settings: Settings) -> tuple[str, bool]:
     """The audit in plain words, and whether it is a warning."""
     if audit.auc is None or audit.auc_low is None or audit.auc_high is None:
         return f"Shortcut audit: too few pictures (it needs {LEAST} of each class).", False
@@ -73,13 +75,13 @@ def describe_audit(audit: Audit) -> tuple[str, bool]:
     )
     if audit.on == "original" and strong - set(SIZES):
         lines.append(
-            "  What to do: python menu.py resize --align writes every copy in one format, quality and "
-            "encoder; then look again: python menu.py explore --on resized"
+            f"  What to do: {settings.command('resize', '--align')} writes every copy in one format, "
+            "quality and encoder; then look again: " + settings.command("explore", "--on", "resized")
         )
     elif audit.on == "resized":
         lines.append(
-            "  What to do: python menu.py resize --align, if not done; what remains after it lies in "
-            "the pictures' own history, and only other pictures cure that."
+            f"  What to do: {settings.command('resize', '--align')}, if not done; what remains after it "
+            "lies in the pictures' own history, and only other pictures cure that."
         )
     if strong & set(SIZES):
         lines.append(

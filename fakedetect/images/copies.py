@@ -46,6 +46,16 @@ def find_kind(folder: Path) -> Kind:
     return Kind(*(mark in marks for mark in MARKS))
 
 
+def format_for_copy(path: Path, file_format: str) -> str:
+    """The format of a picture's plain copy: by the name's ending, as the copy on the disk has it; the
+    file's own where the ending says nothing."""
+    from PIL import Image
+
+    Image.init()
+    named = Image.registered_extensions().get(path.suffix.lower(), file_format)
+    return "JPEG" if named == "MPO" else named
+
+
 def open_for_copy(opened: "Image.Image", kind: Kind) -> "Image.Image":
     """An opened picture decoded for its copy: upright, in mode RGB or L."""
     if kind.fast:

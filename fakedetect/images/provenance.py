@@ -1,150 +1,241 @@
 """What a picture's file says about its own origin. All of it can be forged, removed or copied.
 
-Read are the containers' own fields only, by: C2PA 2.1, section 'Embedding manifests' and its
-appendix on formats (JPEG APP11 with JUMBF, PNG caBX, RIFF C2PA, TIFF tag 0xCD41, GIF application
-extension, ISO box uuid); the IPTC Photo Metadata Standard's Digital Source Type; EXIF 2.32; and the
-PNG text keys that generators write.
+A table of rules says what a field means. A key alone is no proof: its value has to look like what a
+generator writes. Texts are searched for plain words, so that the time grows with their length only.
 """
 
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
+
+from fakedetect.images.metadata import Field, Metadata, read_metadata
 
 if TYPE_CHECKING:
     from PIL import Image
 
-MAKE, MODEL, SOFTWARE = 0x010F, 0x0110, 0x0131
-EXIF_FOLDER, USER_COMMENT = 0x8769, 0x9286
-C2PA_TIFF = 0xCD41
-C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
-
-GENERATORS = {
-    "parameters": "Stable Diffusion",
-    "prompt": "ComfyUI",
-    "workflow": "ComfyUI",
-    "invokeai_metadata": "InvokeAI",
-    "sd-metadata": "InvokeAI",
-    "dream": "InvokeAI",
-}
-"""Keys of text fields (in lower case) that hold a generator's parameters, and whose."""
-
-SOURCE_TYPE = re.compile(
-    rb"(?:digitalsourcetype/|DigitalSourceType[\s\"'>=]{1,4})"
-    rb"(compositeWithTrainedAlgorithmicMedia|trainedAlgorithmicMedia|algorithmicMedia)"
-)
-PARAMETERS = re.compile(r"Steps: \d+.*Sampler", re.DOTALL)
-MOST_METADATA = 16 * 1024 * 1024
 LONGEST = 60
+"""Characters of a file's own words that are repeated."""
+
+MANIFEST = "C2PA manifest (its signature was not checked)"
+
+SOURCE_TYPES = {
+    name.lower(): name
+    for name in (
+        "trainedAlgorithmicMedia",
+        "compositeWithTrainedAlgorithmicMedia",
+        "compositeSynthetic",
+        "algorithmicMedia",
+        "algorithmicallyEnhanced",
+        "compositeCapture",
+        "composite",
+        "dataDrivenMedia",
+        "digitalArt",
+        "digitalCapture",
+        "computationalCapture",
+        "digitalCreation",
+        "humanEdits",
+        "minorHumanEdits",
+        "multiFrameComputationalCapture",
+        "negativeFilm",
+        "positiveFilm",
+        "print",
+        "screenCapture",
+        "softwareImage",
+        "virtualRecording",
+    )
+}
+"""IPTC's vocabulary 'Digital Source Type', by lower case."""
 
 
-def _jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    file.seek(2)
-    while len(start := file.read(4)) == 4 and start[0] == 0xFF and start[1] != 0xDA:
-        length = struct.unpack(">H", start[2:])[0]
-        yield start[1:2], file.read(max(0, length - 2))
+@dataclass(frozen=True)
+class Rule:
+    """What a field means whose text has all of `words` and, if there are any, one of `one_of`.
+
+    `places` are the ends of Field.where in lower case ('' for any place); `words` are in lower case.
+    """
+
+    says: str
+    places: tuple[str, ...]
+    words: tuple[str, ...] = ()
+    one_of: tuple[str, ...] = ()
+
+    def fits(self, where: str, text: str) -> bool:
+        """Whether a field means this; both in lower case."""
+        return (
+            where.endswith(self.places)
+            and all(word in text for word in self.words)
+            and (not self.one_of or any(word in text for word in self.one_of))
+        )
 
 
-def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    file.seek(8)
-    while len(start := file.read(8)) == 8:
-        length = struct.unpack(">I", start[:4])[0]
-        if start[4:] == b"IDAT" or length > MOST_METADATA:
-            file.seek(length, 1)
-        else:
-            yield start[4:], file.read(length)
-        file.seek(4, 1)
+TEXTS = ("comment", "parameters", "description", "usercomment", "xpcomment", "prompt", "workflow", "title")
+CAMERA_FIELDS = ("exif make", "exif model", "exif software")
+PROGRAMS = ("make", "model", "software", "creatortool", "program", "generator", "png source")
+PEOPLE = ("artist", "author", "creator", "byline")
+CREDITS = ("credit", "source", "byline", "artist", "author", "creator", "copyright", "rights")
+
+PARAMETER_RULES = (
+    Rule("ComfyUI", (*TEXTS, *CAMERA_FIELDS), ('"class_type"',)),
+    Rule("ComfyUI", ("workflow", "usercomment", "description", *CAMERA_FIELDS), ('"nodes"', "[")),
+    Rule("InvokeAI", ("invokeai_metadata", "invokeai_graph", "invokeai_workflow"), ("{", '"', ":")),
+    Rule("InvokeAI", ("sd-metadata",), ("{", '"model')),
+    Rule("InvokeAI", ("dream",), (" -s", " -w", " -h")),
+    Rule("Fooocus", ("fooocus_scheme",)),
+    Rule("Fooocus", TEXTS, ('"version": "fooocus',)),
+    Rule("SD.Next", TEXTS, ("steps: ", "app: sd.next")),
+    Rule(
+        "Stable Diffusion",
+        TEXTS,
+        ("steps: ",),
+        ("sampler: ", "cfg scale: ", "negative prompt: ", "model hash: "),
+    ),
+)
+"""Parameters of a generation: whose they are."""
+
+JOB = Rule("Midjourney", ("description", "comment", "title", "usercomment"), ("job id: ",))
+
+VERBS = ("generated by", "generated with", "created by", "created with", "made by", "made with")
+GENERATORS = {
+    "adobe firefly": "Adobe Firefly",
+    "automatic1111": "AUTOMATIC1111",
+    "bing image creator": "Bing Image Creator",
+    "chatgpt": "ChatGPT",
+    "comfyui": "ComfyUI",
+    "dall-e": "DALL-E",
+    "dall·e": "DALL-E",
+    "dalle": "DALL-E",
+    "draw things": "Draw Things",
+    "dreamstudio": "DreamStudio",
+    "flux.1": "FLUX.1",
+    "fooocus": "Fooocus",
+    "google gemini": "Google Gemini",
+    "google imagen": "Google Imagen",
+    "gpt-4o": "GPT-4o",
+    "gpt-image": "GPT-image",
+    "ideogram": "Ideogram",
+    "invokeai": "InvokeAI",
+    "leonardo ai": "Leonardo.Ai",
+    "leonardo.ai": "Leonardo.Ai",
+    "microsoft designer": "Microsoft Designer",
+    "midjourney": "Midjourney",
+    "novelai": "NovelAI",
+    "openai": "OpenAI",
+    "playground ai": "Playground AI",
+    "recraft": "Recraft",
+    "sd.next": "SD.Next",
+    "stability ai": "Stability AI",
+    "stable diffusion": "Stable Diffusion",
+}
+"""Names by which generators sign, in lower case, and their own spelling."""
+
+CREDIT_WORDS = ("made with google ai", "edited with google ai", "ai generated", "ai-generated")
+"""How credits begin that say a picture was made or edited by an AI, in lower case."""
+
+STEPS = re.compile(r"\bsteps: \d")
 
 
-def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    file.seek(12)
-    while len(start := file.read(8)) == 8:
-        length = struct.unpack("<I", start[4:])[0]
-        if start[:3] == b"VP8" or length > MOST_METADATA:
-            file.seek(length + length % 2, 1)
-        else:
-            yield start[:4], file.read(length)
-            file.seek(length % 2, 1)
-
-
-def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    file.seek(0)
-    while len(start := file.read(8)) == 8:
-        length, name = struct.unpack(">I", start[:4])[0], start[4:]
-        if length == 1:
-            length = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))[0] - 8
-        if length < 8:
-            return
-        if name == b"uuid" and length <= MOST_METADATA:
-            yield name, file.read(length - 8)
-        else:
-            file.seek(length - 8, 1)
-
-
-def _is_manifest(name: bytes, data: bytes) -> bool:
-    """Whether a part of a file is a C2PA manifest."""
-    if name == b"\xeb":
-        return data[:2] == b"JP" and b"jumb" in data[:64]
-    return name in (b"caBX", b"C2PA") or (name == b"uuid" and data[:16] == C2PA_BOX)
-
-
-def _read_parts(path: Path, file_format: str) -> tuple[bool, bytes]:
-    """Whether there is a C2PA manifest, and the text of all metadata."""
-    readers = {"JPEG": _jpeg_parts, "PNG": _png_parts, "WEBP": _riff_parts, "AVIF": _iso_parts}
-    if file_format not in readers:
-        return False, b""
-    manifest, text, size = False, [], 0
-    with path.open("rb") as file:
-        for name, data in readers[file_format](file):
-            manifest = manifest or _is_manifest(name, data)
-            size += len(data)
-            if size > MOST_METADATA:
-                break
-            text.append(data)
-    return manifest, b"\n".join(text)
-
-
-def _clean(value: object) -> str:
-    if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
-    text = " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+def _clean(text: str) -> str:
+    # A name is short; the rest of a long text says no more of the origin.
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * LONGEST]).split())
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
-def _exif(image: "Image.Image") -> list[str]:
-    if "exif" not in image.info and image.format not in ("TIFF", "JPEG", "WEBP", "AVIF"):
-        return []
-    exif = image.getexif()
-    found = []
-    make, model = _clean(exif.get(MAKE, "")), _clean(exif.get(MODEL, ""))
-    if make or model:
-        name = model if model.lower().startswith(make.lower()) else f"{make} {model}"
-        found.append(f"EXIF camera: {name}")
-    if software := _clean(exif.get(SOFTWARE, "")):
-        found.append(f"EXIF software: {software}")
-    comment = exif.get_ifd(EXIF_FOLDER).get(USER_COMMENT, b"")
-    if isinstance(comment, bytes) and comment.startswith(b"UNICODE"):
-        texts = [comment[8:].decode(order, "replace") for order in ("utf-16-be", "utf-16-le")]
-    else:
-        texts = [_clean(comment) if isinstance(comment, str) else comment.decode("utf-8", "replace")]
-    if any(PARAMETERS.search(text) for text in texts):
-        found.append("generator parameters: Stable Diffusion")
-    return found
+def _generator(field: Field) -> str | None:
+    """The generator that a field's text speaks of, in words."""
+    where, text = field.where.lower(), field.text.lower()
+    for rule in PARAMETER_RULES:
+        if rule.fits(where, text) and ("steps: " not in rule.words or STEPS.search(text)):
+            return f"generator: {rule.says} (parameters in {field.where})"
+    if JOB.fits(where, text):
+        return f"generator: {JOB.says} (said in {field.where})"
+    if where.endswith(TEXTS) and (name := _signed(text)):
+        return f"generator: {name} (said in {field.where})"
+    return None
 
 
-def _texts(image: "Image.Image") -> list[str]:
-    found = []
-    for key, value in image.info.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            continue
-        if generator := GENERATORS.get(key.lower()):
-            found.append(f"generator parameters: {generator}")
-        elif key.lower() == "software":
-            found.append(f"software: {_clean(value)}")
-        elif key.lower() in ("comment", "description") and PARAMETERS.search(value):
-            found.append("generator parameters: Stable Diffusion")
-    return found
+def _signed(text: str) -> str | None:
+    """The generator in 'generated by X …': at the start of a text, for a caption may speak of one."""
+    start = " ".join(text[:200].split())
+    for verb in VERBS:
+        if start.startswith(f"{verb} "):
+            rest = start.removeprefix(f"{verb} ")
+            return next((name for word, name in GENERATORS.items() if rest.startswith(word)), None)
+    return None
+
+
+def _is_generator(where: str, text: str) -> bool:
+    """Whether a program's name holds a generator's, or a person's field is a generator's name."""
+    lower = text.lower()
+    if where.endswith(PROGRAMS):
+        return any(name in lower for name in GENERATORS)
+    return where.endswith(PEOPLE) and lower in GENERATORS
+
+
+def _program(field: Field) -> str | None:
+    """The program that wrote the file, by its own word."""
+    where, text = field.where.lower(), _clean(field.text)
+    if not text:
+        return None
+    if _is_generator(where, text):
+        return f"software: {text} ({field.where}), a generator"
+    if where == "exif software":
+        return f"EXIF software: {text}"
+    return f"software: {text}" if where.endswith(" software") else None
+
+
+def _credit(field: Field) -> str | None:
+    where, text = field.where.lower(), field.text.strip().lower()
+    if where.endswith(CREDITS) and text.startswith(CREDIT_WORDS):
+        return f"credit: {_clean(field.text)}"
+    return None
+
+
+def _source_type(value: str) -> str | None:
+    """A value of IPTC's vocabulary, as an address or a bare name, in its own spelling."""
+    name = value.strip().rpartition("/")[2].lower()
+    return f"IPTC source type: {SOURCE_TYPES[name]}" if name in SOURCE_TYPES else None
+
+
+def _source_types_in(manifest: bytes) -> list[str]:
+    """The source types that a manifest's assertions name."""
+    found = re.findall(rb"digitalsourcetype/([A-Za-z]{1,60})", manifest)
+    return [said for name in dict.fromkeys(found) if (said := _source_type(name.decode("ascii")))]
+
+
+def _camera(fields: Sequence[Field]) -> str | None:
+    names = {field.where: _clean(field.text) for field in fields}
+    make, model = names.get("EXIF Make", ""), names.get("EXIF Model", "")
+    if not (make or model):
+        return None
+    return f"EXIF camera: {model if model.lower().startswith(make.lower()) else f'{make} {model}'}"
+
+
+def describe_metadata(metadata: Metadata) -> tuple[str, ...]:
+    """What a file's metadata says of its origin, in short phrases; () for nothing."""
+    found: list[str] = []
+    if metadata.manifest is not None:
+        found += [MANIFEST, *_source_types_in(metadata.manifest)]
+    spoken_for: set[Field] = set()
+    named: set[str] = set()
+    for field in metadata.fields:
+        if field.where.lower() == "xmp digitalsourcetype" and (said := _source_type(field.text)):
+            found.append(said)
+        elif said := _generator(field) or _credit(field):
+            spoken_for.add(field)
+            # Many generators write the same into several fields.
+            if (name := said.partition(" (")[0]) not in named:
+                found.append(said)
+            named.add(name)
+    left = [field for field in metadata.fields if field not in spoken_for]
+    programs = {field: said for field in left if (said := _program(field))}
+    if camera := _camera([field for field in left if not programs.get(field, "").endswith("a generator")]):
+        found.append(camera)
+    found += programs.values()
+    if metadata.broken:
+        found.append("metadata cannot be read")
+    return tuple(dict.fromkeys(found))
 
 
 def read_provenance(image: "Image.Image", path: Path) -> tuple[str, ...]:
@@ -152,26 +243,4 @@ def read_provenance(image: "Image.Image", path: Path) -> tuple[str, ...]:
 
     Never raises: metadata that cannot be read says nothing.
     """
-    file_format = image.format or ""
-    found: list[str] = []
-    try:
-        manifest, text = _read_parts(path, file_format)
-        tags = getattr(image, "tag_v2", {}) if file_format == "TIFF" else {}
-        extension = image.info.get("extension")
-        if C2PA_TIFF in tags or (isinstance(extension, tuple) and extension[0][:8] == b"C2PA_GIF"):
-            manifest = True
-        xmp = image.info.get("xmp", b"")
-        text += xmp if isinstance(xmp, bytes) else str(xmp).encode()
-        text += bytes(tags.get(C2PA_TIFF, b"")) if C2PA_TIFF in tags else b""
-        if manifest:
-            found.append("C2PA manifest (its signature was not checked)")
-        if match := SOURCE_TYPE.search(text):
-            found.append(f"IPTC source type: {match[1].decode()}")
-    except Exception:
-        found.append("metadata cannot be read")
-    for read in (_texts, _exif):
-        try:
-            found += read(image)
-        except Exception:
-            found.append("metadata cannot be read")
-    return tuple(dict.fromkeys(found))
+    return describe_metadata(read_metadata(image, path))

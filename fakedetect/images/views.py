@@ -8,10 +8,10 @@ import numpy as np
 
 from fakedetect.core.files import hash_file
 from fakedetect.core.pool import map_images
-from fakedetect.images.copies import Kind, make_copy, open_for_copy
+from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
 from fakedetect.images.provenance import read_provenance
-from fakedetect.images.reading import explain_fault, open_image
+from fakedetect.images.reading import explain_fault, format_of, open_image
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,14 @@ def look_at(look: Look) -> View | str:
     try:
         with open_image(look.path) as opened:
             width, height = opened.size
-            file_format = opened.format or ""
+            file_format = format_of(opened)
             provenance = read_provenance(opened, look.path) if look.facts else ()
             image = open_for_copy(opened, Kind(fast=all(kind.fast for kind in look.kinds)))
         shared = to_shared_size(image) if look.degradations else image
         versions = [image, *(degrade(shared, how) for how in look.degradations)]
+        copy_format = format_for_copy(look.path, file_format)
         images = [
-            np.stack([make_copy(version, file_format, kind) for version in versions]) for kind in look.kinds
+            np.stack([make_copy(version, copy_format, kind) for version in versions]) for kind in look.kinds
         ]
         sha256 = ""
         if look.facts:

@@ -20,7 +20,7 @@ from fakedetect.images.listing import stream_images
 from fakedetect.inference.resumable_csv import Records
 from fakedetect.inference.rows import AT_A_TIME, COLUMNS, Checked, Checker
 from fakedetect.models.calibration import FAKE, REAL, UNSURE
-from fakedetect.models.detector import NOT_FITTED, Detector, load_detector
+from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
 from fakedetect.models.processes import Group, join_group
 
 
@@ -35,7 +35,7 @@ def _load_detectors(settings: Settings, all_models: bool) -> list[Detector]:
         return [load_detector(settings)]
     trained = _trained(settings)
     if not trained:
-        raise UserError("No model has been trained yet. Train one: python menu.py train")
+        raise UserError(f"No model has been trained yet. Train one: {settings.command('train')}")
     return [load_detector(each) for each in trained]
 
 
@@ -69,8 +69,11 @@ def _caution(detector: Detector, console: Console) -> list[str]:
 
     The verdicts do without it, so a file that cannot be used is a warning.
     """
+    settings = detector.settings
     try:
-        found = read_evaluation(detector.settings.model_folder / EVALUATION, detector.checkpoint_hash)
+        found = read_evaluation(
+            settings.model_folder / EVALUATION, detector.checkpoint_hash, settings.command("evaluate")
+        )
     except UserError as error:
         console.warn(str(error))
         return []
@@ -155,7 +158,7 @@ def check(
                 console.warn(f"{records.partial} was made with another model or options: starting anew")
         for detector in detectors if not as_json else ():
             if not detector.calibration.fitted:
-                console.note(NOT_FITTED.format(detector.name))
+                console.note(tell_not_fitted(detector))
         try:
             outcome = _run(console, checker, shared, records, group, as_json, settings)
         finally:

@@ -58,7 +58,8 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
     """
     resized = settings.resized["test"]
     if resized.is_dir():
-        folder = next(path for path, found in class_folders(resized) if CLASSES[found] == label)
+        advice = f"Resize first: {settings.command('resize')}"
+        folder = next(path for path, found in class_folders(resized, advice) if CLASSES[found] == label)
     else:
         folder = settings.original[f"test-{label}"]
     paths = list_images(folder)
@@ -158,7 +159,9 @@ def explain(
             return Outcome("No picture named.")
         paths = [asked]
     if not paths:
-        raise UserError("Name a picture to explain, or --sheet: python menu.py explain IMAGE …")
+        raise UserError(
+            f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."
+        )
     return _explain_all(load_detector(settings), console, paths, layer, target, method)
 
 

@@ -144,7 +144,7 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
     """
     if not path.exists():
         if not path.with_suffix(".safetensors").exists():
-            raise UserError(f"{recipe.name} has no checkpoint {path}. Train it first: python menu.py train")
+            raise UserError(f"{recipe.name} has no checkpoint {path}. Train it first.")
         path = path.with_suffix(".safetensors")
     state = read_state(path)
     model = build_model(recipe, pretrained=False)

@@ -11,7 +11,7 @@ from torch import nn
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import model_hash, read_facts
+from fakedetect.core.model_folder import checkpoint_file, model_hash, read_facts, require_checkpoint
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.dataset.samples import Sample, faults_of, hash_names, load_dataset, split_dataset
@@ -19,11 +19,6 @@ from fakedetect.images.copies import Kind, find_kind
 from fakedetect.models.building import load_checkpoint
 from fakedetect.models.calibration import Calibration, read_calibration
 from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
-
-NOT_FITTED = (
-    "No thresholds are fitted for {}: fake and real part at 0.5, and its probabilities are the model's "
-    "own. Better: python menu.py fit-thresholds"
-)
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,9 @@ class Detector:
 def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
     """Raise a UserError where a model's answers are not all numbers."""
     if not np.isfinite(answers).all():
-        raise UserError(f"{settings.checkpoint} answers with NaN: its weights are damaged. Train again.")
+        raise UserError(
+            f"{checkpoint_file(settings)} answers with NaN: its weights are damaged. Train again."
+        )
 
 
 def load_detector(settings: Settings) -> Detector:
@@ -74,7 +71,7 @@ def load_detector(settings: Settings) -> Detector:
     Raises:
         UserError: it has no usable checkpoint.
     """
-    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint)).eval()
+    model = to_device(load_checkpoint(settings.recipe, require_checkpoint(settings))).eval()
     facts = read_facts(settings)
     checkpoint_hash = model_hash(settings)
     return Detector(
@@ -86,6 +83,14 @@ def load_detector(settings: Settings) -> Detector:
         _kind(settings, facts),
         checkpoint_hash,
         facts,
+    )
+
+
+def tell_not_fitted(detector: Detector) -> str:
+    """What the answers of a detector without thresholds are, and what would make them better."""
+    return (
+        f"No thresholds are fitted for {detector.name}: fake and real part at 0.5, and its probabilities "
+        f"are not calibrated. Fit them: {detector.settings.command('fit-thresholds')}"
     )
 
 

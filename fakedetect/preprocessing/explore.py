@@ -58,13 +58,14 @@ def _list_original(settings: Settings, console: Console) -> tuple[list[Place], i
 def _list_resized(settings: Settings, console: Console) -> tuple[list[Place], int]:
     listed = read_bad_images(settings)
     parts = [part for part, folder in settings.resized.items() if folder.is_dir()]
+    advice = f"Resize first: {settings.command('resize')}"
     if not parts:
-        raise UserError("There are no resized pictures yet. Resize first: python menu.py resize")
+        raise UserError(f"There are no resized pictures yet. {advice}")
     for part in set(settings.resized) - set(parts):
         console.warn(f"There is no folder {settings.resized[part]} (resized {part}).")
     places, left_out = [], 0
     for part in parts:
-        for folder, number in class_folders(settings.resized[part]):
+        for folder, number in class_folders(settings.resized[part], advice):
             paths = list_images(folder)
             good = [path for path in paths if path not in listed]
             left_out += len(paths) - len(good)
@@ -254,7 +255,7 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
     console.note("Trying to tell the classes apart without the pictures …")
     audit = audit_shortcuts(good, on)
     write_audit(folder, audit)
-    text, warning = describe_audit(audit)
+    text, warning = describe_audit(audit, settings)
     (console.warn if warning else console.show)("\n" + text)
     lines = ["", *_report_duplicates(good, _find_duplicates(settings, console, good), folder, workers)]
     bad = frame[frame["reason"] != ""]

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakedetect.images.reading import explain_fault, open_image
+from fakedetect.images.reading import explain_fault, format_of, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,7 +81,7 @@ def read_facts(path: Path) -> PictureFacts | str:
                 subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
                 tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]
             return PictureFacts(
-                image.format or "",
+                format_of(image),
                 path.suffix.lower(),
                 image.mode,
                 *image.size,

@@ -20,6 +20,7 @@ from fakedetect.images.copies import (
     PLAIN,
     Kind,
     encode,
+    format_for_copy,
     open_for_copy,
     present_marks,
     shrink,
@@ -76,13 +77,10 @@ def resize_image(job: Job) -> str | None:
     Raises:
         UserError: the copy cannot be written.
     """
-    from PIL import Image
-
     try:
         with open_image(job.source) as opened:
             image = shrink(open_for_copy(opened, job.kind), job.kind)
-        Image.init()
-        file_format = Image.registered_extensions()[job.copy.suffix.lower()]
+        file_format = format_for_copy(job.copy, "JPEG")
         source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)

@@ -151,7 +151,7 @@ def _merge(settings: Settings, found: dict[str, list[Path]], count: int, digest:
 def show_bad_images(settings: Settings, console: Console) -> Outcome:
     """The list that earlier scans wrote."""
     if not settings.bad_images.is_file():
-        raise UserError("There is no list of bad images yet. Scan first: python menu.py scan")
+        raise UserError(f"There is no list of bad images yet. Scan first: {settings.command('scan')}")
     bad = read_bad_images(settings)
     lines = [f"{path}{f': {reason}' if reason else ''}" for path, reason in bad.items()]
     lines.append(f"{plural(len(bad), 'bad picture')} in {settings.bad_images}")

@@ -68,7 +68,7 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
     found, unusable = [], 0
     for name in settings.recipes:
         try:
-            tested = read_tested(settings.model_folders / name)
+            tested = read_tested(settings.model_folders / name, settings.with_model(name).command("test"))
         except UserError as error:
             console.warn(f"{name} left out: {error}")
             unusable += 1
@@ -79,7 +79,10 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
     if not found and unusable:
         raise UserError("No model has test results that can be used.")
     if not found:
-        raise UserError("No model has been tested yet. Train and test one: python menu.py test")
+        raise UserError(
+            "No model has been tested yet. Train and test one: "
+            f"{settings.command('train')}, then {settings.command('test')}"
+        )
     return found
 
 

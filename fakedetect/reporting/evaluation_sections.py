@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry
+from fakedetect.core.settings import Settings
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import charts, heading, paragraph, percent, section, table, with_interval
 from fakedetect.testing.figures import kinds_of, plot_reliability, plot_robustness
@@ -14,12 +15,14 @@ from fakedetect.testing.measures import named
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
 
 
-def verdicts_section(facts: Mapping[str, Any], evaluation: Evaluation) -> str:
+def verdicts_section(settings: Settings, facts: Mapping[str, Any], evaluation: Evaluation) -> str:
     """Calibration and thresholds, what they promised and what they gave."""
     fitted = facts.get("calibration")
     if not fitted:
-        advice = "No thresholds are fitted, so every picture is called fake or real: "
-        return section("Fake, real or unsure", paragraph(advice + "python menu.py fit-thresholds", "soft"))
+        advice = "No thresholds are fitted, so every picture is called fake or real: " + settings.command(
+            "fit-thresholds"
+        )
+        return section("Fake, real or unsure", paragraph(advice, "soft"))
     text = (
         f"Calibrated with the temperature {fitted['temperature']:.3f}; a picture is called fake from "
         f"{fitted['fake_from']:.1%} on, real below {fitted['real_below']:.1%}, and unsure between them."

@@ -1,5 +1,6 @@
 """Option 3.7: all that is known of a model, on one page: report.html."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from fakedetect.core.model_folder import EVALUATION, REPORT
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
-from fakedetect.dataset.shortcuts import read_audit
+from fakedetect.core.test_record import TestResults
+from fakedetect.dataset.shortcuts import Audit, read_audit
 from fakedetect.images.sheets import read_thumbnail
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.inference.figures import layer_name, to_input
@@ -30,6 +32,7 @@ from fakedetect.reporting.evaluation_sections import (
 from fakedetect.reporting.page import page, paragraph, pictures, section
 from fakedetect.reporting.sections import (
     SUMMARY,
+    SUMMARY_FILE,
     data_section,
     repeat_section,
     results_section,
@@ -37,11 +40,24 @@ from fakedetect.reporting.sections import (
     training_section,
 )
 from fakedetect.testing.results import Tested, find_mistakes, read_tested
-from fakedetect.training.log import read_epochs
+from fakedetect.training.log import Epoch, read_epochs
 
 MISTAKES = 12
 HEAT_MAPS = 8
 SEED = 42
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of a model; summary and audit are None where the data set is unexplored."""
+
+    detector: Detector
+    results: TestResults
+    predictions: pd.DataFrame
+    evaluation: Evaluation
+    epochs: tuple[Epoch, ...]
+    summary: pd.DataFrame | None
+    audit: Audit | None
 
 
 def _read_results(settings: Settings) -> Tested:
@@ -50,25 +66,27 @@ def _read_results(settings: Settings) -> Tested:
     Raises:
         UserError: the model has not been tested, or the files cannot be used.
     """
-    tested = read_tested(settings.model_folder)
+    tested = read_tested(settings.model_folder, settings.command("test"))
     if tested is None:
-        raise UserError(f"{settings.model} has not been tested yet. Test it: python menu.py test")
+        raise UserError(f"{settings.model} has not been tested yet. Test it: {settings.command('test')}")
     return tested
 
 
-def _read_summary(file: Path) -> pd.DataFrame | None:
+def _read_summary(settings: Settings, folder: Path) -> pd.DataFrame | None:
     """The table of folders and sources that explore has written; None where there is none.
 
     Raises:
         UserError: it cannot be used.
     """
+    file = folder / SUMMARY_FILE
     try:
         return pd.read_csv(file, keep_default_na=False, usecols=list(SUMMARY))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         why = " ".join(str(error).split())
-        raise UserError(f"{file} cannot be used: {why}. Explore again: python menu.py explore") from None
+        again = settings.command("explore", "--on", folder.name)
+        raise UserError(f"{file} cannot be used: {why}. Explore again: {again}") from None
 
 
 def _gallery(settings: Settings, predictions: pd.DataFrame) -> str:
@@ -113,51 +131,73 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
             tiles.append((overlay(image, maps[0])[1], caption))
     text = (
         f"Grad-CAM of the predicted class at {name}; red is where the model finds most of its evidence. "
-        "How far to believe such a map, picture by picture: python menu.py explain"
+        "How far to believe such a map, picture by picture: " + settings.command("explain", "IMAGE")
     )
     return section("Heat maps", paragraph(text), pictures(tiles)) if tiles else ""
 
 
+def gather(settings: Settings, console: Console) -> Known:
+    """Read all that is known of the chosen model.
+
+    Raises:
+        UserError: it has not been tested, or a file cannot be used.
+    """
+    tested = _read_results(settings)
+    folder = settings.model_folder
+    detector = load_detector(settings)
+    if tested.results.checkpoint not in (None, detector.checkpoint_hash):
+        raise UserError(
+            f"The test results in {folder} are of another checkpoint. Test again: "
+            + settings.command("test")
+        )
+    again = settings.command("evaluate")
+    evaluation = read_evaluation(folder / EVALUATION, detector.checkpoint_hash, again)
+    if evaluation is None:
+        console.note(f"The report lacks the evaluation of this checkpoint. Evaluate it: {again}")
+        evaluation = Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
+    explored = settings.explore / "original"
+    if not explored.is_dir():
+        explored = settings.explore / "resized"
+    return Known(
+        detector=detector,
+        results=tested.results,
+        predictions=tested.predictions,
+        evaluation=evaluation,
+        epochs=tuple(read_epochs(folder)),
+        summary=_read_summary(settings, explored),
+        audit=read_audit(explored, settings),
+    )
+
+
+def build(known: Known, today: str) -> str:
+    """The report as HTML; `today` is the date that it bears."""
+    settings, facts, evaluation = known.detector.settings, known.detector.facts, known.evaluation
+    return page(
+        f"{settings.model} - fakedetect",
+        f"<h1>{settings.model}: real photograph or AI-generated?</h1>",
+        paragraph(f"Report of {today}, by fakedetect", "soft"),
+        summarise(settings, known.results, evaluation),
+        results_section(settings, known.results, known.predictions, evaluation),
+        elsewhere_section(evaluation),
+        verdicts_section(settings, facts, evaluation),
+        sources_section(evaluation),
+        robustness_section(evaluation),
+        _gallery(settings, known.predictions),
+        _heat_maps(known.detector, known.predictions),
+        data_section(settings, facts, known.summary, known.audit),
+        training_section(facts, known.epochs),
+        repeat_section(facts, evaluation, settings.model, str(settings.file)),
+    )
+
+
 def report(settings: Settings, console: Console) -> Outcome:
     """Write the chosen model's report.html into its folder: one file, to open from the disk."""
-    tested = _read_results(settings)
-    results, predictions = tested.results, tested.predictions
-    folder = settings.model_folder
-    with run_lock(folder):
-        detector = load_detector(settings)
-        if results.checkpoint not in (None, detector.checkpoint_hash):
-            raise UserError(
-                f"The test results in {folder} are of another checkpoint. Test again: python menu.py test"
-            )
-        evaluation = read_evaluation(folder / EVALUATION, detector.checkpoint_hash)
-        if evaluation is None:
-            console.note(
-                "Without the thorough part, which is of no use or missing: python menu.py evaluate"
-            )
-            evaluation = Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
-        explored = next(
-            (p for p in (settings.explore / "original", settings.explore / "resized") if p.is_dir()),
-            settings.explore,
-        )
+    # Before the lock, which would make a folder for a model without results.
+    _read_results(settings)
+    file = settings.model_folder / REPORT
+    with run_lock(settings.model_folder):
+        known = gather(settings, console)
         console.note("Drawing the heat maps …")
-        facts = detector.facts
-        today = datetime.now(UTC).date().isoformat()
-        parts = [
-            f"<h1>{settings.model}: real photograph or AI-generated?</h1>",
-            paragraph(f"Report of {today}, by fakedetect", "soft"),
-            summarise(results, evaluation),
-            results_section(results, predictions, evaluation),
-            elsewhere_section(evaluation),
-            verdicts_section(facts, evaluation),
-            sources_section(evaluation),
-            robustness_section(evaluation),
-            _gallery(settings, predictions),
-            _heat_maps(detector, predictions),
-            data_section(facts, _read_summary(explored / "summary.csv"), read_audit(explored)),
-            training_section(facts, read_epochs(folder)),
-            repeat_section(facts, evaluation, settings.model, str(settings.file)),
-        ]
-        file = folder / REPORT
-        write_text(file, page(f"{settings.model} - fakedetect", *parts))
+        write_text(file, build(known, datetime.now(UTC).date().isoformat()))
     opened = console.interactive and open_picture(file)
     return Outcome(f"Report: {file}{'' if opened else ' (open it with a browser)'}")

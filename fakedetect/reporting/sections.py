@@ -10,6 +10,7 @@ from sklearn.metrics import roc_curve
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Evaluation
 from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.dataset.shortcuts import Audit, describe_audit
 from fakedetect.reporting.charts import draw_chart
@@ -27,11 +28,12 @@ from fakedetect.testing.figures import plot_roc
 from fakedetect.testing.sources import auc_of, tell_gap
 from fakedetect.training.log import Epoch, plot_accuracy, plot_losses
 
+SUMMARY_FILE = "summary.csv"
 SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
 """The columns of summary.csv that a report shows."""
 
 
-def summarise(results: TestResults, evaluation: Evaluation) -> str:
+def summarise(settings: Settings, results: TestResults, evaluation: Evaluation) -> str:
     """The figures that matter most, and the warning that goes with them."""
     shown = {"Right": (f"{results.accuracy:.2%}", f"of {results.count:,} test pictures")}
     if results.roc_auc is not None:
@@ -49,13 +51,15 @@ def summarise(results: TestResults, evaluation: Evaluation) -> str:
     if not gaps:
         text = (
             "All of this was measured on pictures like the training ones. What it says of pictures from "
-            "elsewhere is not known: python menu.py evaluate --data FOLDER measures it."
+            f"elsewhere is not known: {settings.command('evaluate', '--data', 'FOLDER')} measures it."
         )
     fine = bool(gaps) and "Warning" not in text
     return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
 
 
-def data_section(facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: Audit | None) -> str:
+def data_section(
+    settings: Settings, facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: Audit | None
+) -> str:
     """The data set: how many pictures, from where, and whether the classes give themselves away."""
     data, split = facts.get("data", {}), facts.get("split", {})
     parts = []
@@ -75,12 +79,12 @@ def data_section(facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: 
         headings = ["folder", "class", "source", "pictures", "mean width", "mean height", "formats"]
         parts.append(table(headings, rows))
     if audit:
-        text, warning = describe_audit(audit)
+        text, warning = describe_audit(audit, settings)
         title, *lines = text.splitlines()
         parts.append(paragraph(title, "warning" if warning else ""))
         parts.append(preformatted("\n".join(line.strip() for line in lines)) if lines else "")
     else:
-        parts.append(paragraph("Not audited for shortcuts yet: python menu.py explore", "soft"))
+        parts.append(paragraph(f"Not audited for shortcuts yet: {settings.command('explore')}", "soft"))
     return section("Data set", *parts)
 
 
@@ -124,13 +128,16 @@ def training_section(facts: Mapping[str, Any], epochs: Sequence[Epoch]) -> str:
     return section("Recipe and learning curves", *parts)
 
 
-def results_section(results: TestResults, predictions: pd.DataFrame, evaluation: Evaluation) -> str:
+def results_section(
+    settings: Settings, results: TestResults, predictions: pd.DataFrame, evaluation: Evaluation
+) -> str:
     """Measures with intervals, confusion matrix, ROC curve."""
     parts = []
     if evaluation.test:
         parts.append(measures_table(evaluation.test.measures))
     else:
-        parts.append(paragraph("Not evaluated with intervals yet: python menu.py evaluate", "soft"))
+        advice = f"Not evaluated with intervals yet: {settings.command('evaluate')}"
+        parts.append(paragraph(advice, "soft"))
     matrix = results.confusion_matrix
     rows = [
         (

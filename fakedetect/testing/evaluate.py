@@ -158,41 +158,41 @@ def _write(folder: Path, found: Evaluated) -> None:
         draw_reliability(evaluation.test.reliability, evaluation.model, folder / RELIABILITY_FIGURE)
 
 
-def _tell(folder: Path, found: Evaluated) -> list[str]:
+def _tell(settings: Settings, found: Evaluated) -> list[str]:
     """What an evaluation has measured, in words."""
-    evaluation = found.evaluation
+    evaluation, folder = found.evaluation, settings.model_folder
     lines: list[str] = []
     if found.part == "test" and evaluation.test:
         lines = [
-            *_tell_entry(f"{evaluation.model} on the test dataset", evaluation.test),
+            *_tell_entry(settings, f"{evaluation.model} on the test dataset", evaluation.test),
             *tell_robustness(evaluation.test.robustness),
             f"Figures: {folder / ROBUSTNESS_FIGURE} and {RELIABILITY_FIGURE}",
-            *_tell_carry(evaluation, found.sources),
+            *_tell_elsewhere(settings, evaluation, found.sources),
         ]
     elif found.part == "foreign":
         entry = evaluation.foreign[found.name]
-        lines = _tell_entry(f"{evaluation.model} on {found.name}", entry)
+        lines = _tell_entry(settings, f"{evaluation.model} on {found.name}", entry)
         lines += tell_gap(auc_of(evaluation.test), auc_of(entry), f"on {found.name}")
         if evaluation.test is None:
-            lines.append("Beside the own test dataset: python menu.py evaluate")
+            lines.append(f"To compare with the project's test set: {settings.command('evaluate')}")
     elif found.part == "left_out":
         lines = tell_held_out(evaluation.model, found.name, evaluation.left_out[found.name])
     return [*lines, *describe_faults(found.bad), f"Results: {folder / EVALUATION}"]
 
 
-def _tell_entry(name: str, entry: Entry) -> list[str]:
+def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
         *(f"  {said:<34}{value}" for said, value in named(entry.measures)),
-        *_tell_verdicts(entry.verdicts),
+        *_tell_verdicts(settings, entry.verdicts),
         *tell_sources(entry.sources),
     ]
 
 
-def _tell_verdicts(found: VerdictRates | None) -> list[str]:
+def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
     if found is None:
-        return ["  No thresholds are fitted: python menu.py fit-thresholds"]
+        return [f"  No thresholds are fitted: {settings.command('fit-thresholds')}"]
     return [
         f"  {'calibration error, calibrated':<34}{found.ece_calibrated:.3f}",
         f"  {'real called fake':<34}{found.real_called_fake:.1%}",
@@ -202,7 +202,7 @@ def _tell_verdicts(found: VerdictRates | None) -> list[str]:
     ]
 
 
-def _tell_carry(evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
+def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
     """What is known, or could be, of pictures unlike the training ones."""
     own = auc_of(evaluation.test)
     lines = []
@@ -212,8 +212,8 @@ def _tell_carry(evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
         lines.append(tell_left_out(source, left_out))
     if not lines:
         lines.append(
-            "All of these pictures are like the training ones. How far that carries: python menu.py "
-            "evaluate --data FOLDER (other pictures, in real/ and fake/)"
+            "All of these pictures are like the training ones. Whether the model generalises: "
+            f"{settings.command('evaluate', '--data', 'FOLDER')} (other pictures, in real/ and fake/)"
             + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
         )
     return lines
@@ -235,9 +235,9 @@ def evaluate_model(
     folder = settings.model_folder
     with run_lock(folder):
         detector = load_detector(settings)
-        earlier = read_evaluation(folder / EVALUATION, detector.checkpoint_hash) or Evaluation(
-            model=detector.name, checkpoint=detector.checkpoint_hash
-        )
+        earlier = read_evaluation(
+            folder / EVALUATION, detector.checkpoint_hash, settings.command("evaluate")
+        ) or Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
         if data:
             found = evaluate_foreign(detector, console, earlier, data)
         elif leave_out:
@@ -265,7 +265,7 @@ def evaluate(
     if data and leave_out:
         raise UserError("--data and --leave-out are two tests: give one of them at a time.")
     found = evaluate_model(settings, console, Path(data).expanduser() if data else None, leave_out)
-    text = "\n".join(_tell(settings.model_folder, found))
+    text = "\n".join(_tell(settings, found))
     status = 1 if found.bad else 0
     if ask and console.interactive:
         console.show(text)

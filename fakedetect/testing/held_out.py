@@ -57,7 +57,7 @@ def _train_without(settings: Settings, console: Console) -> None:
 
 def _can_go_on(settings: Settings, now: dict[str, Any]) -> bool:
     try:
-        return tell_difference(read_unfinished(settings.model_folder).facts, now) is None
+        return tell_difference(read_unfinished(settings).facts, now) is None
     except UserError:
         return False
 

@@ -27,26 +27,28 @@ class Tested:
     predictions: pd.DataFrame
 
 
-def read_tested(folder: Path) -> Tested | None:
+def read_tested(folder: Path, again: str) -> Tested | None:
     """The test that a model's folder holds; None where the model has not been tested.
+
+    Args:
+        again: the command that tests again, for the message.
 
     Raises:
         UserError: its files cannot be used, or are not of one test.
     """
-    results = read_results(results_file(folder, "test"))
+    results = read_results(results_file(folder, "test"), again)
     if results is None:
         return None
     file = predictions_file(folder, "test")
-    predictions = _read_predictions(file)
+    predictions = _read_predictions(file, again)
     if not len(predictions) == results.count == sum(map(sum, results.confusion_matrix)):
         raise UserError(
-            f"{results_file(folder, 'test')} and {file.name} are not of one test. "
-            "Test again: python menu.py test"
+            f"{results_file(folder, 'test')} and {file.name} are not of one test. Test again: {again}"
         )
     return Tested(results, predictions)
 
 
-def _read_predictions(file: Path) -> pd.DataFrame:
+def _read_predictions(file: Path, again: str) -> pd.DataFrame:
     """The table of predictions, every column checked.
 
     Raises:
@@ -56,19 +58,19 @@ def _read_predictions(file: Path) -> pd.DataFrame:
         table = pd.read_csv(file, keep_default_na=False, dtype=str)[list(COLUMNS)]
         table["p_fake"] = table["p_fake"].astype(float)
     except KeyError as error:
-        raise _refuse(file, f"a column is missing: {error}") from None
+        raise _refuse(file, again, f"a column is missing: {error}") from None
     except (OSError, ValueError) as error:
-        raise _refuse(file, " ".join(str(error).split())) from None
+        raise _refuse(file, again, " ".join(str(error).split())) from None
     if not table["p_fake"].between(0, 1).all():
-        raise _refuse(file, "p_fake has to lie between 0 and 1")
+        raise _refuse(file, again, "p_fake has to lie between 0 and 1")
     for column in ("label", "predicted"):
         if not table[column].isin(CLASSES).all():
-            raise _refuse(file, f"{column} has to be {' or '.join(CLASSES)}")
+            raise _refuse(file, again, f"{column} has to be {' or '.join(CLASSES)}")
     return table
 
 
-def _refuse(file: Path, why: str) -> UserError:
-    return UserError(f"{file} cannot be used: {why}. Test again: python menu.py test")
+def _refuse(file: Path, again: str, why: str) -> UserError:
+    return UserError(f"{file} cannot be used: {why}. Test again: {again}")
 
 
 def write_predictions(

@@ -32,7 +32,7 @@ AT_A_TIME = 8
 
 def _find_originals(settings: Settings, samples: Sequence[Sample]) -> list[Path]:
     """For each test sample its original picture; the copy itself where that is gone."""
-    homes = dict(class_folders(settings.resized["test"]))
+    homes = dict(class_folders(settings.resized["test"], f"Resize first: {settings.command('resize')}"))
     home_of = {label: folder for folder, label in homes.items()}
     found = []
     for sample in samples:

@@ -86,7 +86,8 @@ def set_thresholds(
         )
     lines.append(f"  unsure: {unsure:.1%} of the validation pictures")
     lines.append(
-        "The promise holds for pictures like those of the data set; for others: python menu.py evaluate"
+        "The promise holds for pictures like those of the data set; for others: "
+        + settings.command("evaluate", "--data", "FOLDER")
     )
     lines += describe_faults(bad)
     lines.append(f"Stored in {settings.model_folder / 'training.json'}")

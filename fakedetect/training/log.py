@@ -61,7 +61,7 @@ def read_log(path: Path) -> list[Epoch]:
             rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         epochs = [epoch_of(row) for row in rows]
     except FileNotFoundError:
-        raise UserError(f"There is no {path}. Train the model first: python menu.py train") from None
+        raise UserError(f"There is no {path}. Train the model first.") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UserError(f"{path} cannot be read ({error}). Train again to renew it.") from None
     if not epochs:
@@ -124,7 +124,10 @@ def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
 
 def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     """Draw loss_plot.jpg from an earlier run's log, print its epochs and open the picture."""
-    epochs = read_log(settings.model_folder / "training_log.csv")
+    log = settings.model_folder / "training_log.csv"
+    if not log.is_file():
+        raise UserError(f"There is no {log}. Train the model first: {settings.command('train')}")
+    epochs = read_log(log)
     draw_loss_plot(epochs, settings.model_folder / "loss_plot.jpg")
     best = best_of(epochs)
     lines = ["epoch  train loss  val loss  val accuracy  seconds  img/s"]

@@ -13,7 +13,7 @@ import numpy as np
 from fakedetect.core.console import Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, write_json
-from fakedetect.core.model_folder import FILE
+from fakedetect.core.model_folder import FILE, remove_stand_in
 from fakedetect.core.recipes import CLASSES, ROBUST
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders
@@ -160,6 +160,7 @@ def _save(run: Run, dataset: Dataset, epochs: list[Epoch], facts: dict) -> None:
     folder, best = run.settings.model_folder, best_of(epochs)
     if epochs[-1] is best:
         save_checkpoint(run.judged, run.settings.checkpoint)
+        remove_stand_in(run.settings)
         write_json(folder / "training.json", _describe_run(run, dataset, best, facts))
     write_log(folder, epochs)
     rows = [asdict(epoch) for epoch in epochs]
@@ -179,7 +180,8 @@ def _describe_end(
     best = best_of(epochs)
     lines = describe_faults(faults)
     if stopped:
-        lines.insert(0, "Stopped; the best epoch so far is kept. To go on: python menu.py train --resume")
+        to_go_on = settings.command("train", "--resume")
+        lines.insert(0, f"Stopped; the best epoch so far is kept. To go on: {to_go_on}")
     lines.append(
         f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
         f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"

@@ -56,7 +56,7 @@ def _test_samples(settings: Settings) -> list[Sample]:
         return []
 
 
-def _check_copies(dataset: Dataset, test: Sequence[Sample], console: Console) -> None:
+def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], console: Console) -> None:
     samples = [*dataset.samples, *test]
     places = {sample.path for sample in test}
     sizes = []
@@ -72,15 +72,18 @@ def _check_copies(dataset: Dataset, test: Sequence[Sample], console: Console) ->
             counts["leak"] += 1
         if first.label != second.label:
             counts["both"] += 1
-    if counts["leak"]:
+    listing = settings.command("explore", "--on", "resized")
+    if leaks := counts["leak"]:
+        be = "is" if leaks == 1 else "are"
         console.warn(
-            f"{plural(counts['leak'], 'picture')} of the test folder are in the training folder too, byte "
-            "for byte: testing them measures memory. python menu.py explore --on resized lists them."
+            f"{plural(leaks, 'picture')} of the test folder {be} in the training folder too, byte "
+            f"for byte: testing on them measures memory. {listing} lists them."
         )
-    if counts["both"]:
+    if both := counts["both"]:
+        be = "is" if both == 1 else "are"
         console.warn(
-            f"{plural(counts['both'], 'picture')} are labelled both fake and real, byte for byte. "
-            "python menu.py explore --on resized lists them."
+            f"{plural(both, 'picture')} {be} labelled both fake and real, byte for byte. "
+            f"{listing} lists them."
         )
 
 
@@ -110,4 +113,4 @@ def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
             f"epoch is a single step. Set a smaller batch_size in {settings.file}."
         )
     _check_sizes(dataset, console)
-    _check_copies(dataset, _test_samples(settings), console)
+    _check_copies(settings, dataset, _test_samples(settings), console)

@@ -75,7 +75,7 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
 def _train_once(
     settings: Settings, console: Console, resume: bool, recipe: str | None, alone: bool
 ) -> Outcome:
-    state = read_unfinished(settings.model_folder) if resume else None
+    state = read_unfinished(settings) if resume else None
     if state and not recipe:
         recipe = state.facts.get("recipe")
     if recipe:
@@ -87,7 +87,7 @@ def _train_once(
     if state and (difference := tell_difference(state.facts, facts)):
         raise UserError(
             f"The unfinished run cannot go on: {difference}. Set it back, or start afresh: "
-            "python menu.py train --overwrite"
+            f"{settings.command('train', '--overwrite')}"
         )
     if is_first():
         check_data(settings, console, dataset)

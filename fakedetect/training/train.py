@@ -7,6 +7,7 @@ import torch
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
+from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import Settings
 from fakedetect.models.processes import in_group, is_first, launch
 from fakedetect.training.run import train_in_memory
@@ -57,13 +58,14 @@ def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:
             return True
         if not console.confirm("Forget it and train anew?"):
             raise UserError(
-                f"{settings.model_folder} holds an unfinished run. To go on with it: python menu.py train "
-                "--resume; to start afresh: python menu.py train --overwrite"
+                f"{settings.model_folder} holds an unfinished run. To go on with it: "
+                f"{settings.command('train', '--resume')}; to start afresh: "
+                f"{settings.command('train', '--overwrite')}"
             )
-    elif settings.checkpoint.exists() and not console.confirm(
-        f"{settings.checkpoint} is there already. Train anew and replace it?"
+    elif (checkpoint := checkpoint_file(settings)).exists() and not console.confirm(
+        f"{checkpoint} is there already. Train anew and replace it?"
     ):
         raise UserError(
-            f"{settings.checkpoint} was left as it is. To replace it: python menu.py train --overwrite"
+            f"{checkpoint} was left as it is. To replace it: {settings.command('train', '--overwrite')}"
         )
     return False

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.settings import Settings
 from fakedetect.models.weights import save_tensors
 
 
@@ -58,19 +59,22 @@ def save_unfinished(
     save_tensors(state, unfinished_file(folder))
 
 
-def read_unfinished(folder: Path) -> Unfinished:
-    """The state of a run that was stopped; nothing in the file is run.
+def read_unfinished(settings: Settings) -> Unfinished:
+    """The state of the chosen model's run that was stopped; nothing in the file is run.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
-    path = unfinished_file(folder)
+    path = unfinished_file(settings.model_folder)
     if not path.is_file():
-        raise UserError(f"{folder} holds no unfinished run. Start one: python menu.py train")
+        raise UserError(
+            f"{settings.model_folder} holds no unfinished run. Start one: {settings.command('train')}"
+        )
     try:
         return Unfinished(**torch.load(path, map_location="cpu", weights_only=True))
     except Exception:
-        raise UserError(f"{path} is damaged. Start afresh: python menu.py train --overwrite") from None
+        afresh = settings.command("train", "--overwrite")
+        raise UserError(f"{path} is damaged. Start afresh: {afresh}") from None
 
 
 def restore(

@@ -26,6 +26,31 @@ def test_a_lock_that_is_a_link_is_refused_and_its_target_stays(trained: Path) ->
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes symbolic links")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dataset/resized_test/.decoded.lock",
+        "dataset/resized_test/.decoded.partial",
+        "dataset/resized_test/.decoded.bin",
+        "dataset/resized_test/.decoded.npz",
+        "model_folders/tiny/.lock.process",
+        "model_folders/tiny/test_results.json",
+        "model_folders/tiny/test_predictions.csv",
+        "model_folders/tiny/confusion_matrix_test.png",
+    ],
+)
+def test_nothing_that_a_test_writes_follows_a_link(trained: Path, name: str) -> None:
+    for decoded in (trained.parent / "dataset/resized_test").glob(".decoded*"):
+        decoded.unlink()
+    treasure = trained.parent / "treasure.txt"
+    treasure.write_text("mine")
+    (trained.parent / name).unlink(missing_ok=True)
+    (trained.parent / name).symlink_to(treasure)
+    assert run("--paths", trained, "test").returncode == 0
+    assert treasure.read_text() == "mine"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="makes symbolic links")
 def test_a_file_that_is_a_link_is_replaced_and_its_target_stays(tmp_path: Path) -> None:
     treasure = tmp_path / "treasure.txt"
     treasure.write_text("mine")

@@ -262,10 +262,10 @@ def plant_provenance(folder: Path) -> dict[str, str]:
     image.save(folder / "plain.jpg")
     manifest = "C2PA manifest (its signature was not checked)"
     return {
-        "webui.png": "generator parameters: Stable Diffusion",
-        "comfy.png": "generator parameters: ComfyUI",
+        "webui.png": "generator: Stable Diffusion (parameters in PNG parameters)",
+        "comfy.png": "generator: ComfyUI (parameters in PNG prompt)",
         "camera.jpg": "EXIF camera: Canon EOS R5; EXIF software: darktable 4.6",
-        "comment.jpg": "generator parameters: Stable Diffusion",
+        "comment.jpg": "generator: Stable Diffusion (parameters in EXIF UserComment)",
         "iptc.jpg": "IPTC source type: trainedAlgorithmicMedia",
         "c2pa.png": f"{manifest}; IPTC source type: trainedAlgorithmicMedia",
         "c2pa.jpg": manifest,

@@ -9,6 +9,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from conftest import run
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import Recipe
@@ -113,3 +114,22 @@ def test_the_rest_is_refused_with_its_cause(tmp_path: Path, state: dict[str, tor
     path.unlink()
     path.mkdir()
     assert "Cannot read" in refusal()
+
+
+def test_a_safetensors_checkpoint_is_a_trained_model_everywhere(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    path, stand_in = folder / "classifier_model.pth", folder / "classifier_model.safetensors"
+    safetensors.torch.save_file(torch.load(path, weights_only=True), stand_in)
+    path.unlink()
+    assert "tiny (trained, tested: accuracy " in run("--paths", trained, keys="0\n").stdout
+    assert "(trained, tested" in run("--paths", trained, "choose", "tiny").stdout
+    picture = next((trained.parent / "dataset/test/fake/gan").iterdir())
+    for command in (["test"], ["explain", picture], ["check", picture, "--model", "all"], ["report"]):
+        result = run("--paths", trained, *command)
+        assert result.returncode == 0, result.stderr
+    refused = run("--paths", trained, "train")
+    assert refused.returncode == 2 and f"{stand_in} was left as it is" in refused.stderr
+    assert stand_in.is_file() and not path.exists()
+    # A second checkpoint beside the new one would come to life again when that is removed.
+    assert run("--paths", trained, "train", "--overwrite").returncode == 0
+    assert path.is_file() and not stand_in.exists()

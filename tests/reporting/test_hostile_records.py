@@ -81,7 +81,7 @@ def test_odd_test_results_are_one_line(trained: Path, key: str, text: str) -> No
     file = trained.parent / "model_folders/tiny/test_results.json"
     spoil(file, key, text=text)
     said = refused(trained, file, "report")
-    assert "Test again: python menu.py test" in said
+    assert "Test again: python menu.py " in said and said.rstrip().endswith(" test")
     if not text.startswith(("[[[", "NaN")):
         assert key in said or "not of one test" in said
     compared = run("--paths", trained, "compare")
@@ -134,14 +134,22 @@ def test_an_odd_evaluation_is_one_line(evaluated: Path, keys: tuple[str | int, .
     file = evaluated.parent / "model_folders/tiny/evaluation.json"
     spoil(file, *keys, text=text)
     said = refused(evaluated, file, "report")
-    assert "python menu.py evaluate" in said and str(keys[0]) in said
-    before = file.read_bytes()
-    assert "Remove it" in refused(evaluated, file, "evaluate")
-    assert file.read_bytes() == before
+    assert "Remove it, then evaluate again" in said and str(keys[0]) in said
+
+
+def test_an_odd_evaluation_is_neither_overwritten_nor_an_end_to_check(evaluated: Path) -> None:
+    file = evaluated.parent / "model_folders/tiny/evaluation.json"
     picture = next((evaluated.parent / "else").rglob("*.jpg"))
-    checked = run("--paths", evaluated, "check", picture, "--no-stability")
-    assert checked.returncode == 0 and "1 picture" in checked.stdout, checked.stderr
-    assert len([line for line in checked.stderr.splitlines() if str(file) in line]) == 1
+    right = file.read_bytes()
+    for keys, text in EVALUATION[:4]:
+        file.write_bytes(right)
+        spoil(file, *keys, text=text)
+        odd = file.read_bytes()
+        refused(evaluated, file, "evaluate")
+        assert file.read_bytes() == odd
+        checked = run("--paths", evaluated, "check", picture, "--no-stability")
+        assert checked.returncode == 0 and "1 picture" in checked.stdout, checked.stderr
+        assert len([line for line in checked.stderr.splitlines() if str(file) in line]) == 1
 
 
 @pytest.mark.parametrize(("keys", "text"), AUDIT)
@@ -163,4 +171,4 @@ def test_an_evaluation_of_another_checkpoint_is_left_out(evaluated: Path) -> Non
     file = evaluated.parent / "model_folders/tiny/evaluation.json"
     spoil(file, "checkpoint", text='"another"')
     result = run("--paths", evaluated, "report")
-    assert result.returncode == 0 and "Without the thorough part" in result.stderr
+    assert result.returncode == 0 and "lacks the evaluation of this checkpoint" in result.stderr
