@@ -1,6 +1,7 @@
 """Option 7: the tested models side by side."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from fakedetect.core.test_record import TestResults
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
 from fakedetect.testing.results import find_mistakes, read_tested
-from fakedetect.training.log import draw_loss_curves, read_epochs
+from fakedetect.training.log import Epoch, draw_loss_curves, read_epochs
 
 SIGNIFICANT = 0.05
 GALLERY = 12
@@ -62,6 +63,33 @@ class Compared:
     def right(self) -> pd.Series:
         """(N,) bool by path: which pictures the model got right."""
         return self.predictions["label"] == self.predictions["predicted"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models, which of them was right more often, and whether that is chance.
+
+    `p` is of McNemar's test, adjusted for the number of pairs; None where they were tested on different
+    pictures.
+    """
+
+    first: str
+    second: str
+    better: str
+    worse: str
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The tested models side by side: a row a model and one for what was published, the pairs, and by
+    model's name its epochs and its wrong answers."""
+
+    models: tuple[Compared, ...]
+    epochs: Mapping[str, tuple[Epoch, ...]]
+    table: pd.DataFrame
+    pairs: tuple[Pair, ...]
+    mistakes: Mapping[str, pd.DataFrame]
 
 
 def _read_models(settings: Settings, console: Console) -> list[Compared]:
@@ -205,32 +233,37 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def _compare_pairs(tested: list[Compared]) -> list[str]:
-    """A sentence for each pair; p adjusted for the number of pairs (Holm 1979)."""
-    tests, lines = [], []
-    for a, b in itertools.combinations(tested, 2):
-        if a.predictions.index.equals(b.predictions.index):
-            tests.append((mcnemar(a.right.to_numpy(), b.right.to_numpy()), a, b))
-        else:
-            lines.append(f"{a.name} and {b.name} were tested on different pictures: not compared.")
-    highest = 0.0
-    said = []
-    for number, (p, a, b) in enumerate(sorted(tests, key=lambda test: test[0])):
-        highest = max(highest, min(1.0, p * (len(tests) - number)))
+def compare_pairs(models: Sequence[Compared]) -> tuple[Pair, ...]:
+    """McNemar's test of each pair, the clearest first; p adjusted for their number (Holm 1979)."""
+    tests, untested = [], []
+    for a, b in itertools.combinations(models, 2):
         better, worse = (a, b) if a.right.mean() >= b.right.mean() else (b, a)
-        if highest < SIGNIFICANT:
-            said.append(f"{better.name} is better than {worse.name} (p = {highest:.2g})")
+        if a.predictions.index.equals(b.predictions.index):
+            tests.append((mcnemar(a.right.to_numpy(), b.right.to_numpy()), a, b, better, worse))
         else:
-            said.append(f"{a.name} and {b.name}: no difference shown (p = {highest:.2g})")
-    return said + lines
+            untested.append(Pair(a.name, b.name, better.name, worse.name, None))
+    highest = 0.0
+    found = []
+    for number, (p, a, b, better, worse) in enumerate(sorted(tests, key=lambda test: test[0])):
+        highest = max(highest, min(1.0, p * (len(tests) - number)))
+        found.append(Pair(a.name, b.name, better.name, worse.name, highest))
+    return (*found, *untested)
 
 
-def _draw_gallery(model: Compared, wrong: pd.DataFrame, folder: Path, workers: int) -> list[str]:
+def _tell_pair(pair: Pair) -> str:
+    if pair.p is None:
+        return f"{pair.first} and {pair.second} were tested on different pictures: not compared."
+    if pair.p < SIGNIFICANT:
+        return f"{pair.better} is better than {pair.worse} (p = {pair.p:.2g})"
+    return f"{pair.first} and {pair.second}: no difference shown (p = {pair.p:.2g})"
+
+
+def _draw_gallery(model: Compared, wrong: pd.DataFrame, folder: Path, workers: int) -> None:
     write_text(folder / f"wrong_answers_{model.name}.csv", wrong.to_csv(index=False))
-    figure = folder / f"wrong_answers_{model.name}.png"
+    figure = _gallery_file(folder, model)
     if wrong.empty:
         figure.unlink(missing_ok=True)
-        return [f"{model.name}: no wrong answers"]
+        return
     shown = pd.concat([rows.head(GALLERY) for _, rows in wrong.groupby("label")])
     captions = [
         f"{Path(row.path).name}\nis {row.label}, taken for {row.predicted} {row.confidence:.1%}"
@@ -238,11 +271,66 @@ def _draw_gallery(model: Compared, wrong: pd.DataFrame, folder: Path, workers: i
     ]
     tiles = read_tiles([Path(path) for path in shown["path"]], captions, workers)
     draw_sheet(tiles, 6, f"{model.name}: most confident mistakes, fake taken for real first", figure)
-    lines = [f"{model.name}: {plural(len(wrong), 'wrong answer')}, the most confident in {figure.name}"]
+
+
+def _gallery_file(folder: Path, model: Compared) -> Path:
+    return folder / f"wrong_answers_{model.name}.png"
+
+
+def _tell_mistakes(folder: Path, model: Compared, wrong: pd.DataFrame) -> list[str]:
+    if wrong.empty:
+        return [f"{model.name}: no wrong answers"]
+    name = _gallery_file(folder, model).name
+    lines = [f"{model.name}: {plural(len(wrong), 'wrong answer')}, the most confident in {name}"]
     for _, rows in wrong.groupby("label"):
         for row in rows.head(LISTED).itertuples():
             lines.append(f"  {row.label} taken for {row.predicted} ({row.confidence:.1%}): {row.path}")
     return lines
+
+
+def compare_models(settings: Settings, console: Console) -> Comparison:
+    """Compare every model that has test results; what cannot be used is a warning.
+
+    Raises:
+        UserError: no model has been tested, or none has results that can be used.
+    """
+    models = _read_models(settings, console)
+    runs = {model.name: tuple(read_epochs(settings.model_folders / model.name)) for model in models}
+    return Comparison(
+        models=tuple(models),
+        epochs=runs,
+        table=_build_table(models, {name: len(epochs) for name, epochs in runs.items()}),
+        pairs=compare_pairs(models),
+        mistakes={model.name: find_mistakes(model.predictions.reset_index()) for model in models},
+    )
+
+
+def _tell_pairs(found: Comparison) -> list[str]:
+    if not found.pairs:
+        return []
+    intro = "Pairs by McNemar's test, p adjusted for their number (Holm):"
+    return [intro, *(f"- {_tell_pair(pair)}" for pair in found.pairs)]
+
+
+def _write(folder: Path, found: Comparison, markdown: str, workers: int) -> None:
+    """The tables and figures of a comparison."""
+    write_text(folder / "comparison.csv", found.table.to_csv(index=False))
+    notes = _tell_pairs(found)
+    write_text(folder / "comparison.md", "\n".join([markdown, "", *notes]).rstrip() + "\n")
+    curves = {}
+    aucs = found.table.loc[found.table["from"] == "measured", "roc_auc"]
+    for model, auc in zip(found.models, aucs, strict=True):
+        if not pd.isna(auc):
+            fake = model.predictions["label"] == "fake"
+            false_rate, true_rate, _ = roc_curve(fake, model.predictions["p_fake"])
+            curves[f"{model.name} (AUC {auc:.3f})"] = (false_rate, true_rate)
+    draw_roc_curves(curves, "ROC curves on the test dataset", folder / "comparison_roc.png")
+    matrices = {model.name: model.results.confusion_matrix for model in found.models}
+    draw_confusion_matrices(matrices, CLASSES, folder / "comparison_confusion.png")
+    if logged := {name: epochs for name, epochs in found.epochs.items() if epochs}:
+        draw_loss_curves(logged, folder / "comparison_loss.png")
+    for model in found.models:
+        _draw_gallery(model, found.mistakes[model.name], folder, workers)
 
 
 def compare(settings: Settings, console: Console) -> Outcome:
@@ -251,30 +339,12 @@ def compare(settings: Settings, console: Console) -> Outcome:
     Writes into model_folders/: comparison.csv, comparison.md, comparison_roc.png,
     comparison_confusion.png, comparison_loss.png, and for each model its wrong answers.
     """
-    tested = _read_models(settings, console)
+    found = compare_models(settings, console)
     folder = settings.model_folders
-    runs = {model.name: read_epochs(folder / model.name) for model in tested}
-    table = _build_table(tested, {name: len(epochs) for name, epochs in runs.items()})
-    screen, markdown = _lay_out(table, console)
-    sentences = _compare_pairs(tested)
-    intro = "Pairs by McNemar's test, p adjusted for their number (Holm):" if sentences else ""
-    notes = [intro, *(f"- {sentence}" for sentence in sentences)] if sentences else []
-    write_text(folder / "comparison.csv", table.to_csv(index=False))
-    write_text(folder / "comparison.md", "\n".join([markdown, "", *notes]).rstrip() + "\n")
-    curves = {}
-    for model, auc in zip(tested, table.loc[table["from"] == "measured", "roc_auc"], strict=True):
-        if not pd.isna(auc):
-            fake = model.predictions["label"] == "fake"
-            false_rate, true_rate, _ = roc_curve(fake, model.predictions["p_fake"])
-            curves[f"{model.name} (AUC {auc:.3f})"] = (false_rate, true_rate)
-    draw_roc_curves(curves, "ROC curves on the test dataset", folder / "comparison_roc.png")
-    matrices = {model.name: model.results.confusion_matrix for model in tested}
-    draw_confusion_matrices(matrices, CLASSES, folder / "comparison_confusion.png")
-    if logged := {name: epochs for name, epochs in runs.items() if epochs}:
-        draw_loss_curves(logged, folder / "comparison_loss.png")
-    workers = count_workers(settings.training.workers)
-    lines = [screen, "precision, recall and F1: fake/real", "", *notes, ""]
-    for model in tested:
-        lines += _draw_gallery(model, find_mistakes(model.predictions.reset_index()), folder, workers)
+    screen, markdown = _lay_out(found.table, console)
+    _write(folder, found, markdown, count_workers(settings.training.workers))
+    lines = [screen, "precision, recall and F1: fake/real", "", *_tell_pairs(found), ""]
+    for model in found.models:
+        lines += _tell_mistakes(folder, model, found.mistakes[model.name])
     lines.append(f"Tables and figures: {folder}")
     return Outcome("\n".join(lines))

@@ -52,6 +52,14 @@ class Predictions:
     images_per_second: float
 
 
+@dataclass(frozen=True)
+class TestRun:
+    """A test: the record of its results, and what it has predicted."""
+
+    results: TestResults
+    predictions: Predictions
+
+
 def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
     """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
     dataset = load_dataset(settings, part)
@@ -117,34 +125,49 @@ def _summarise(settings: Settings, part: str, found: Predictions, answering: str
     )
 
 
-def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
-    """Predict a whole data set, print the reference's report and write the results."""
+def test_model(settings: Settings, console: Console, on: str = "test") -> TestRun | None:
+    """Predict the resized folder 'train' or 'test' and keep the results in the model's folder.
+
+    Returns:
+        None in all but the first of several processes.
+
+    Raises:
+        UserError: the model is not trained or was exchanged meanwhile, or no picture can be read.
+    """
     checkpoint = require_checkpoint(settings)
     with run_lock(settings.model_folder) if is_first() else nullcontext():
         with join_group() as group:
             answering = model_hash(settings)
             found = predict(settings, console, on, group)
         if not group.first:
-            return Outcome("")
+            return None
         if model_hash(settings) != answering:
             raise UserError(
                 f"{checkpoint} was exchanged during the test, so the results are of neither "
                 "model. Test again."
             )
-        results = _summarise(settings, on, found, answering)
-        _write(settings.model_folder, results, found)
-        return _word(settings.model_folder, results, found)
+        run = TestRun(_summarise(settings, on, found, answering), found)
+        _write(settings.model_folder, run)
+    return run
 
 
-def _write(folder: Path, results: TestResults, found: Predictions) -> None:
+def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
+    """Predict a whole data set, print the reference's report and write the results."""
+    run = test_model(settings, console, on)
+    return _word(settings.model_folder, run) if run else Outcome("")
+
+
+def _write(folder: Path, run: TestRun) -> None:
+    results, found = run.results, run.predictions
     write_predictions(predictions_file(folder, results.on), found.samples, found.predicted, found.p_fake)
     write_record(results_file(folder, results.on), results)
     title = f"{results.model} on the {results.on} dataset"
     draw_confusion_matrix(results.confusion_matrix, CLASSES, title, confusion_figure(folder, results.on))
 
 
-def _word(folder: Path, results: TestResults, found: Predictions) -> Outcome:
+def _word(folder: Path, run: TestRun) -> Outcome:
     """The results as the screen shows them, with the reference's report."""
+    results, found = run.results, run.predictions
     matrix = results.confusion_matrix
     report = metrics.classification_report(
         found.labels, found.predicted, labels=(0, 1), target_names=CLASSES, zero_division=0
