@@ -75,8 +75,8 @@ def _caution(detector: Detector) -> list[str]:
         try:
             value, accuracy = entry["measures"]["roc_auc"]["value"], entry["measures"]["accuracy"]["value"]
             lines.append(
-                f"Keep in mind: on the pictures of {name}, {detector.name} was right on {accuracy:.0%} "
-                f"(ROC AUC {value:.2f}; 0.5 is chance)."
+                f"Keep in mind: on the pictures of {name}, {detector.name} had an accuracy of "
+                f"{accuracy:.0%} (ROC AUC {value:.2f}; 0.5 is chance)."
             )
         except (KeyError, TypeError, ValueError):
             continue
@@ -148,9 +148,9 @@ def check(
             facts = {**_facts(detectors, not no_stability), "shard": str(share)}
             records = Records(Path(csv).expanduser(), [*COLUMNS, *extra], facts, group)
             if records.resumed:
-                console.note(f"Going on: {plural(records.resumed, 'picture')} checked before")
+                console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
             if records.replaced:
-                console.warn(f"{records.partial} was made with another model or options: starting anew")
+                console.warn(f"{records.partial} was made with another model or options: starting over")
         for detector in detectors if not as_json else ():
             if not detector.calibration.fitted:
                 console.note(tell_not_fitted(detector))
@@ -201,9 +201,9 @@ def _run(
     lines = [_summarise(counts, unstable, time.monotonic() - start, checked)]
     if status:
         lines.append(
-            f"Stopped; the rows are in {records.partial}. The same command goes on."
+            f"Stopped; the rows are in {records.partial}. The same command continues."
             if records
-            else "Stopped. With --csv FILE, a stopped run can go on."
+            else "Stopped. With --csv FILE, a stopped run can continue."
         )
     elif records and group.first:
         records.finish()

@@ -36,8 +36,8 @@ def verdicts_section(settings: Settings, facts: Mapping[str, Any], evaluation: M
             ("real called fake", "real_called_fake", fitted["max_false_alarms"]),
             ("fake called real", "fake_called_real", fitted["max_missed"]),
             ("unsure", "unsure", None),
-            ("right of all, at one half", "accuracy", None),
-            ("right where not unsure", "accuracy_of_sure", None),
+            ("accuracy of all, threshold 0.5", "accuracy", None),
+            ("accuracy where not unsure", "accuracy_of_sure", None),
         )
     ]
     parts = [paragraph(text), table(("share", "promised at most", *columns), rows)]
@@ -77,7 +77,7 @@ SOURCE_HEADINGS = (
     "source",
     "class",
     "pictures",
-    "right (95 % interval)",
+    "accuracy (95 % interval)",
     "ROC AUC against the other class",
 )
 
@@ -89,7 +89,7 @@ def sources_section(evaluation: Mapping[str, Any]) -> str:
         return ""
     worst = min(entries, key=lambda entry: entry["right"]["value"])
     mean = float(np.mean([entry["right"]["value"] for entry in entries]))
-    text = f"Mean of the sources: {mean:.1%} right; worst: {worst['source'] or worst['class']}."
+    text = f"Mean accuracy of the sources: {mean:.1%}; worst: {worst['source'] or worst['class']}."
     return section("By source", table(SOURCE_HEADINGS, _source_rows(entries)), paragraph(text, "soft"))
 
 
@@ -134,5 +134,5 @@ def robustness_section(evaluation: Mapping[str, Any]) -> str:
         f"{found['count']:,} test pictures, both classes degraded alike. Mean ROC AUC "
         f"{found['mean_auc']:.3f}, worst {found['worst_auc']:.3f} ({found['worst']})."
     )
-    headings = ("degraded", "ROC AUC (95 % interval)", "right", "fakes found", "reals found")
+    headings = ("degraded", "ROC AUC (95 % interval)", "accuracy", "fake recall", "real recall")
     return section("Robustness", paragraph(text), charts(*drawn), table(headings, rows))

@@ -129,7 +129,7 @@ def report(settings: Settings, console: Console) -> Outcome:
         detector = load_detector(settings)
         if results.get("checkpoint", detector.checkpoint_hash) != detector.checkpoint_hash:
             raise UserError(
-                f"The test results in {folder} are of another checkpoint. Test again: "
+                f"The test results in {folder} belong to another checkpoint. Test again: "
                 + settings.command("test")
             )
         evaluation = read_json(folder / "evaluation.json")

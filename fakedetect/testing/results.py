@@ -20,7 +20,7 @@ def read_tested(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
     predictions = pd.read_csv(folder / "test_predictions.csv", keep_default_na=False)
     predictions["p_fake"] = predictions["p_fake"].astype(float)
     if len(predictions) != results["count"] or not set(predictions["label"]) <= set(CLASSES):
-        raise ValueError("the two files are not of one test")
+        raise ValueError("the two files come from different tests")
     results["classes"]["fake"]["precision"], results["confusion_matrix"][1][1]
     return results, predictions
 

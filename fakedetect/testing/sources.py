@@ -11,9 +11,9 @@ from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
 
-OWN = "on the own test dataset"
+OWN = "on the test set"
 WORTH_A_WARNING = 0.05
-"""A loss of ROC AUC between the own and other pictures that is told as a warning."""
+"""A loss of ROC AUC between the test set and other pictures that deserves a warning."""
 
 
 def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> list[dict[str, Any]]:
@@ -48,7 +48,7 @@ def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> list[dict
 
 def tell_sources(entries: Sequence[dict[str, Any]]) -> list[str]:
     """The sources as a table, with their mean and the worst of them."""
-    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  right (95 %)            ROC AUC (95 %)"]
+    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)         ROC AUC (95 %)"]
     for entry in entries:
         right, auc = entry["right"], entry["roc_auc"]
         said = "-" if auc["value"] is None else f"{auc['value']:.3f} ({auc['low']:.3f}-{auc['high']:.3f})"
@@ -59,7 +59,7 @@ def tell_sources(entries: Sequence[dict[str, Any]]) -> list[str]:
         worst = min(entries, key=lambda entry: entry["right"]["value"])
         mean = float(np.mean([entry["right"]["value"] for entry in entries]))
         lines.append(
-            f"  mean of the sources: {mean:.1%} right; worst: {worst['source'] or worst['class']}, "
+            f"  mean accuracy of the sources: {mean:.1%}; worst: {worst['source'] or worst['class']}, "
             f"{worst['right']['value']:.1%}"
         )
     return lines
@@ -79,11 +79,11 @@ def tell_gap(own: float | None, other: float | None, where: str, at_home: str = 
         return []
     line = f"ROC AUC {own:.3f} {at_home}, {other:.3f} {where}"
     if other >= own - WORTH_A_WARNING:
-        return [f"{line}: it carries over."]
+        return [f"{line}: the model generalises."]
     return [
         f"{line}.",
-        f"Warning: {own - other:.3f} of it does not carry over. On pictures from elsewhere, expect the "
-        "second figure, not the first.",
+        f"Warning: the model does not generalise; its ROC AUC is {own - other:.3f} lower there. On "
+        "pictures from elsewhere, expect the second figure, not the first.",
     ]
 
 
@@ -91,6 +91,6 @@ def tell_left_out(source: str, entry: dict[str, Any]) -> str:
     """A left-out source's entry in words."""
     return (
         f"{source} ({entry['class']}, {plural(entry['count'], 'picture')}): "
-        f"{entry['right']['value']:.1%} right when left out of training, {entry['right_with']:.1%} "
+        f"accuracy {entry['right']['value']:.1%} when left out of training, {entry['right_with']:.1%} "
         f"when not; ROC AUC {entry['roc_auc']['value']:.3f} and {entry['roc_auc_with']:.3f}"
     )

@@ -135,7 +135,7 @@ def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
             return Outcome("")
         if model_hash(settings) != answering:
             raise UserError(
-                f"{checkpoint} was exchanged during the test, so the results are of neither "
+                f"{checkpoint} was replaced during the test, so the results belong to neither "
                 "model. Test again."
             )
         return _report(settings, on, found, answering)
