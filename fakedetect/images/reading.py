@@ -42,6 +42,11 @@ def open_image(path: Path) -> Image.Image:
     return image
 
 
+def format_of(image: Image.Image) -> str:
+    """The format of an opened picture; that of cameras' JPEGs with a preview (MPO) is JPEG."""
+    return "JPEG" if image.format == "MPO" else image.format or ""
+
+
 def _load_small(image: Image.Image) -> None:
     # A JPEG decoded at an eighth of its size is still read and checked to its end.
     image.draft(None, (1, 1))

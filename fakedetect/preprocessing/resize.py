@@ -80,12 +80,16 @@ def resize_image(job: Job) -> str | None:
 
     try:
         with open_image(job.source) as opened:
-            image = shrink(open_for_copy(opened, job.kind), job.kind)
-        Image.init()
-        file_format = Image.registered_extensions()[job.copy.suffix.lower()]
+            image = open_for_copy(opened, job.kind)
         source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)
+    try:
+        image = shrink(image, job.kind)
+    except MemoryError as error:
+        return explain_fault(error, job.source)
+    Image.init()
+    file_format = Image.registered_extensions()[job.copy.suffix.lower()]
     with atomic_write(job.copy, durable=False) as file:
         encode(image, file, file_format, job.kind)
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
@@ -137,7 +141,7 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
 
 
 def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, share: Shard) -> Resized:
-    """Copy the pictures of one original folder; those already done are passed over.
+    """Copy the pictures of one original folder; those already done are skipped.
 
     Args:
         name: one of FOLDERS.
@@ -162,7 +166,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
     failed = 0
     for job, reason in console.track(results, len(to_do), name):
         if reason is not None:
-            console.warn(f"left out: {job.source}: {reason}")
+            console.warn(f"skipped: {job.source}: {reason}")
             failed += 1
     return Resized(
         name=name,
@@ -193,7 +197,7 @@ def resize(
     fast: bool = False,
     shard: str | None = None,
 ) -> Outcome:
-    """Copy the pictures of the asked-for original folders; those already done are passed over.
+    """Copy the pictures of the asked-for original folders; those already done are skipped.
 
     Args:
         folders: any of FOLDERS.
