@@ -125,7 +125,7 @@ def check(
         csv: also write a row for each picture into this file; a stopped run goes on where it was.
         as_json: print JSON lines instead.
         all_models: ask every trained model; the chosen one otherwise.
-        no_stability: do not try whether the answer outlives STABILITY; several times as fast.
+        no_stability: do not try whether the answer survives STABILITY; several times as fast.
         heat_map: draw a heat map of each picture.
         shard: 'k/n' to check a share only.
         ask: ask for the paths.
@@ -201,7 +201,7 @@ def _run(
     lines = [_summarise(counts, unstable, time.monotonic() - start, checked)]
     if status:
         lines.append(
-            f"Stopped; the rows are in {records.partial}. The same command continues."
+            f"Stopped; the rows are in {records.partial}. Run the same command to continue."
             if records
             else "Stopped. With --csv FILE, a stopped run can continue."
         )

@@ -87,7 +87,7 @@ def test_its_answers_are_those_of_the_test_on_the_copies(trained: Path) -> None:
         assert row["verdict"] == verdict
 
 
-def test_without_thresholds_one_half_decides_and_that_is_said(trained: Path) -> None:
+def test_without_thresholds_the_verdict_changes_at_a_half_and_check_says_so(trained: Path) -> None:
     file = trained.parent / "model_folders/tiny/training.json"
     facts = json.loads(file.read_text())
     del facts["calibration"]
