@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image
 
 PNG_EACH = 50
-"""Every so manieth picture is a PNG; the others are JPEGs."""
+"""One picture in this many is a PNG; the others are JPEGs."""
 
 CUT_EACH = 15
-"""Every so manieth picture is cut off."""
+"""One picture in this many is cut off."""
 
 
 def photographs() -> list[Image.Image]:

@@ -142,11 +142,11 @@ OPTIONS = (
                 takes=(
                     Argument(
                         "--overwrite",
-                        {"action": "store_true", "help": "start afresh, replacing what is there"},
+                        {"action": "store_true", "help": "start over and replace what is there"},
                     ),
                     Argument(
                         "--resume",
-                        {"action": "store_true", "help": "go on with a run that was stopped"},
+                        {"action": "store_true", "help": "continue a run that was stopped"},
                     ),
                     Argument(
                         "--recipe",
@@ -230,7 +230,7 @@ OPTIONS = (
                 "7",
                 "report",
                 "report",
-                "all that is known of the model on one page, report.html, to keep or to pass on",
+                "everything known about the model on one page, report.html, to keep or to share",
                 "fakedetect.reporting.report:report",
             ),
         ),
@@ -333,7 +333,7 @@ OPTIONS = (
                 "--csv",
                 {
                     "metavar": "FILE",
-                    "help": "write the results there as well; a run that was stopped goes on",
+                    "help": "write the results there as well; a stopped run continues",
                 },
             ),
             Argument(
@@ -343,7 +343,7 @@ OPTIONS = (
                 "--no-stability",
                 {
                     "action": "store_true",
-                    "help": "do not try whether the answer outlives small changes; several times as fast",
+                    "help": "do not test whether the answer survives small changes; several times as fast",
                 },
             ),
             Argument("--heat-map", {"action": "store_true", "help": "draw a heat map of each picture"}),

@@ -86,3 +86,20 @@ def test_every_command_is_documented_as_its_help_says(monkeypatch: pytest.Monkey
 def test_no_page_names_a_place_of_one_machine() -> None:
     for page in PAGES:
         assert not re.search(r"(?<![\w.])/(work|tmp|home|root|Users)/", page.read_text(encoding="utf-8"))
+
+
+WORDED_OTHERWISE = (
+    r"\bMend\b|Three ways on|carry over|carries over|fakes found|reals found|% right|are no numbers"
+    r"|had no part in|of no use|manieth|one half decides"
+)
+"""What the texts once said; the field says Fix, Options, generalise, recall, accuracy, NaN, skipped."""
+
+
+@pytest.mark.parametrize(
+    "file",
+    [*PAGES, *sorted((ROOT / "fakedetect").rglob("*.py")), *sorted((ROOT / "benchmarks").glob("*.py"))],
+    ids=lambda file: str(file.relative_to(ROOT)),
+)
+def test_texts_use_the_words_of_the_field(file: Path) -> None:
+    found = re.search(WORDED_OTHERWISE, file.read_text(encoding="utf-8"))
+    assert not found, f"{file.name}: {found}"

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Bad input, told in one line: what is wrong, where, and what to do next."""
+    """Bad input, reported in one line: what is wrong, where, and what to do next."""
 
 
 class ProcessError(UserError):

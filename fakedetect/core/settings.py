@@ -1,4 +1,4 @@
-"""paths.toml as frozen records; every mistake in the file is told in one line."""
+"""paths.toml as frozen records; every mistake in the file is reported in one line."""
 
 import difflib
 import os
@@ -137,7 +137,7 @@ class _File:
                     f"{self.path}, line {place[1]}: a back-slash in double quotes starts an escape. "
                     "Write the path in single quotes, or with forward slashes."
                 ) from None
-            raise UserError(f"{self.path}: {error}. Mend that line.") from None
+            raise UserError(f"{self.path}: {error}. Fix that line.") from None
 
 
 def _take(file: _File, table: Mapping[str, Any], section: str, key: str, kind: Any, default: Any) -> Any:

@@ -167,7 +167,7 @@ def decode_all(
                 old.unlink(missing_ok=True)
             if need > SHARE_OF_DISK * shutil.disk_usage(folder).free:
                 console.warn(
-                    f"No room for {need / 1e9:.1f} GB of decoded pictures in {folder}; "
+                    f"Not enough disk space for {need / 1e9:.1f} GB of decoded pictures in {folder}; "
                     "they are decoded each time they are needed, which takes longer."
                 )
                 return None

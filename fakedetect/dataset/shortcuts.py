@@ -1,4 +1,4 @@
-"""What an audit of a data set has found: whether the classes are told apart without the pictures."""
+"""What an audit of a data set has found: whether the classes can be told apart without the pictures."""
 
 from pathlib import Path
 from typing import Annotated
@@ -61,12 +61,12 @@ def describe_audit(audit: Audit, settings: Settings) -> tuple[str, bool]:
     if audit.auc is None or audit.auc_low is None or audit.auc_high is None:
         return f"Shortcut audit: too few pictures (it needs {LEAST} of each class).", False
     lines = [
-        f"Shortcut audit: without looking at the pictures, the classes are told apart with ROC AUC "
+        f"Shortcut audit: without looking at the pictures, the classes can be told apart with ROC AUC "
         f"{audit.auc:.3f} (95 % interval {audit.auc_low:.3f} to {audit.auc_high:.3f}; 0.5 is chance)"
     ]
     lines += [f"  {feature.says}" for feature in audit.features[:5]]
     if audit.auc_low <= SUSPICIOUS:
-        lines.append("  Fine: what is around the pictures gives little away.")
+        lines.append("  Fine: these properties of the files reveal little about the class.")
         return "\n".join(lines), False
     strong = {f.name for f in audit.features if abs(f.fake - f.real) > 0.2}
     lines.append(
@@ -81,7 +81,7 @@ def describe_audit(audit: Audit, settings: Settings) -> tuple[str, bool]:
     elif audit.on == "resized":
         lines.append(
             f"  What to do: {settings.command('resize', '--align')}, if not done; what remains after it "
-            "lies in the pictures' own history, and only other pictures cure that."
+            "lies in the pictures' own history, and only other pictures solve that."
         )
     if strong & set(SIZES):
         lines.append(

@@ -45,7 +45,7 @@ STABILITY = (
     Degradation("blur", 1.0),
     Degradation("crop", 0.05),
 )
-"""What an answer has to outlive to be called stable."""
+"""Changes that an answer has to survive to be called stable."""
 
 CURVES = (
     *(Degradation("jpeg", quality) for quality in (95, 85, 70, 50, 30)),

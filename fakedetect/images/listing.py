@@ -19,7 +19,7 @@ def stream_images(paths: Sequence[Path], tell: Callable[[str], None]) -> Iterato
     """Every named picture, and every picture below a named folder; unlike list_images, not all sorted.
 
     A file that is named itself is given whatever its name ends in. A folder that cannot be read is
-    told, and passed over.
+    skipped with a message.
 
     Raises:
         UserError: a path is not there.
@@ -52,7 +52,7 @@ def _below(folder: Path, above: frozenset[str], tell: Callable[[str], None]) -> 
                     elif is_image_name(entry.name):
                         yield Path(entry.path)
     except OSError as error:
-        tell(f"Passed over the folder {folder}: {error.strerror}.")
+        tell(f"Skipped the folder {folder}: {error.strerror}.")
 
 
 def list_images(folder: Path) -> list[Path]:

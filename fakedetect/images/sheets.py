@@ -28,9 +28,9 @@ def read_thumbnail(path: Path) -> np.ndarray | str:
             opened.draft("RGB", (SIDE, SIDE))
             image = to_rgb_or_grey(opened).convert("RGB")
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-        return np.asarray(image)
     except Exception as error:
         return explain_fault(error, path)
+    return np.asarray(image)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from fakedetect.core.files import hash_file
 from fakedetect.core.pool import map_images
@@ -41,25 +42,34 @@ class View:
 
 
 def look_at(look: Look) -> View | str:
-    """Open a picture and make its views; why it cannot be used otherwise. Never raises."""
+    """Open a picture and make its views; why it cannot be used otherwise.
+
+    Never raises for a file's content.
+    """
     try:
         with open_image(look.path) as opened:
             width, height = opened.size
             file_format = format_of(opened)
             provenance = read_provenance(opened, look.path) if look.facts else ()
             image = open_for_copy(opened, Kind(fast=all(kind.fast for kind in look.kinds)))
-        shared = to_shared_size(image) if look.degradations else image
-        versions = [image, *(degrade(shared, how) for how in look.degradations)]
-        copy_format = format_for_copy(look.path, file_format)
-        images = [
-            np.stack([make_copy(version, copy_format, kind) for version in versions]) for kind in look.kinds
-        ]
-        sha256 = ""
-        if look.facts:
-            sha256 = hash_file(look.path)
-        return View(np.stack(images), width, height, file_format, sha256, provenance)
+        sha256 = hash_file(look.path) if look.facts else ""
     except Exception as error:
         return explain_fault(error, look.path)
+    try:
+        images = _make_views(look, image, file_format)
+    except (MemoryError, OSError) as error:
+        # A picture that decodes may still be too large to work on; anything else would be a bug here.
+        return explain_fault(error, look.path)
+    return View(images, width, height, file_format, sha256, provenance)
+
+
+def _make_views(look: Look, image: Image.Image, file_format: str) -> np.ndarray:
+    """The views (K, 1 + D, 224, 224, 3) uint8 of a decoded picture."""
+    shared = to_shared_size(image) if look.degradations else image
+    versions = [image, *(degrade(shared, how) for how in look.degradations)]
+    copy_format = format_for_copy(look.path, file_format)
+    copies = [[make_copy(version, copy_format, kind) for version in versions] for kind in look.kinds]
+    return np.stack([np.stack(of_kind) for of_kind in copies])
 
 
 def view_batches(looks: Iterable[Look], workers: int, size: int) -> Iterator[list[tuple[Look, View | str]]]:

@@ -82,8 +82,8 @@ def _caution(detector: Detector, console: Console) -> list[str]:
         accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
         if accuracy is not None and auc is not None:
             lines.append(
-                f"Keep in mind: on the pictures of {name}, {detector.name} was right on {accuracy:.0%} "
-                f"(ROC AUC {auc:.2f}; 0.5 is chance)."
+                f"Keep in mind: on the pictures of {name}, {detector.name} had an accuracy of "
+                f"{accuracy:.0%} (ROC AUC {auc:.2f}; 0.5 is chance)."
             )
     return lines
 
@@ -130,7 +130,7 @@ def check(
         csv: also write a row for each picture into this file; a stopped run goes on where it was.
         as_json: print JSON lines instead.
         all_models: ask every trained model; the chosen one otherwise.
-        no_stability: do not try whether the answer outlives STABILITY; several times as fast.
+        no_stability: do not try whether the answer survives STABILITY; several times as fast.
         heat_map: draw a heat map of each picture.
         shard: 'k/n' to check a share only.
         ask: ask for the paths.
@@ -153,9 +153,9 @@ def check(
             facts = {**_facts(detectors, not no_stability), "shard": str(share)}
             records = Records(Path(csv).expanduser(), [*COLUMNS, *extra], facts, group)
             if records.resumed:
-                console.note(f"Going on: {plural(records.resumed, 'picture')} checked before")
+                console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
             if records.replaced:
-                console.warn(f"{records.partial} was made with another model or options: starting anew")
+                console.warn(f"{records.partial} was made with another model or options: starting over")
         for detector in detectors if not as_json else ():
             if not detector.calibration.fitted:
                 console.note(tell_not_fitted(detector))
@@ -206,9 +206,9 @@ def _run(
     lines = [_summarise(counts, unstable, time.monotonic() - start, checked)]
     if status:
         lines.append(
-            f"Stopped; the rows are in {records.partial}. The same command goes on."
+            f"Stopped; the rows are in {records.partial}. Run the same command to continue."
             if records
-            else "Stopped. With --csv FILE, a stopped run can go on."
+            else "Stopped. With --csv FILE, a stopped run can continue."
         )
     elif records and group.first:
         records.finish()

@@ -117,7 +117,7 @@ def _draw_contact_sheet(
     if console.interactive:
         open_picture(sheet)
     wrong = sum(tile.wrong for tile in tiles)
-    return f"{len(tiles)} test pictures, {wrong} of them mistaken: {sheet}"
+    return f"{len(tiles)} test pictures, {wrong} of them misclassified: {sheet}"
 
 
 def _ask_for(settings: Settings, console: Console, ask: str) -> Path | None:
@@ -173,7 +173,7 @@ def _explain_all(
     target: str | None,
     method: str | None,
 ) -> Outcome:
-    """Explain one picture after the other; of several, one that cannot be used is told and skipped."""
+    """Explain one picture after the other; of several, one that cannot be used is skipped."""
     methods = [method] if method else default_methods(detector.model)
     failed = 0
     for path in console.track(paths, len(paths), "explained") if len(paths) > 1 else paths:

@@ -54,7 +54,7 @@ class Records:
                 raise self._cannot_write(error) from None
 
     def _begin(self, facts: dict[str, Any]) -> None:
-        """Keep the whole rows of an earlier run of the same kind, or start anew."""
+        """Keep the whole rows of an earlier run of the same kind, or start over."""
         same = read_json(self.facts_file) == facts
         self.replaced = self.partial.exists() and not same
         with atomic_write(self.partial) as target:

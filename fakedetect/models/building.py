@@ -79,7 +79,7 @@ def _build(recipe: Recipe, download: bool) -> nn.Module:
 
 def _no_weights(name: str) -> UserError:
     return UserError(
-        f"The pretrained weights of {name} cannot be downloaded (no internet?). Three ways on: "
+        f"The pretrained weights of {name} cannot be downloaded (no internet?). Options: "
         'a [models.*] section with weights = "FILE", pretrained = false under [training], '
         "or another model."
     )
@@ -154,7 +154,7 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
         if not wrong:
             broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
             if broken:
-                raise UserError(f"{path} holds values that are no numbers ({broken[0]}). Train again.")
+                raise UserError(f"{path} contains NaN or infinite values ({broken[0]}). Train again.")
             _obey_class_order(state, path)
             model.load_state_dict(state)
             if (path.parent / FILE).is_file() and (vote := read_vote(path.parent, hash_file(path))):

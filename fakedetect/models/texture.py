@@ -98,7 +98,7 @@ def add_vote(model: nn.Module, vote: TextureVote) -> None:
     """
     layers = dict(model.named_modules())
     if vote.layer not in layers:
-        raise UserError(f"{FILE} is of another model: there is no layer {vote.layer}. Train again.")
+        raise UserError(f"{FILE} belongs to another model: there is no layer {vote.layer}. Train again.")
     weights = torch.tensor(vote.weights)
     found: list[torch.Tensor] = []
 
@@ -108,7 +108,7 @@ def add_vote(model: nn.Module, vote: TextureVote) -> None:
     def join(_: nn.Module, __: Any, logits: torch.Tensor) -> torch.Tensor:
         texture = found.pop()
         if texture.shape[1] != len(weights):
-            raise UserError(f"{FILE} is of another model: {vote.layer} differs. Train again.")
+            raise UserError(f"{FILE} belongs to another model: {vote.layer} differs. Train again.")
         said = (texture @ weights.to(texture) + vote.bias) / vote.vote_scale
         margin = (logits[:, 0] - logits[:, 1]).float() / vote.model_scale
         half = (margin + said) / 4 / vote.temperature

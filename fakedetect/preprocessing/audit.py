@@ -21,7 +21,7 @@ MOST = 20_000
 """Pictures that the audit looks at; a random draw of that many of a larger set says the same."""
 
 MOST_NAMES = 100
-"""Values of a name that are told apart; the rarer ones count as one."""
+"""Values of a name that are kept apart; the rarer ones count as one."""
 
 SEED = 42
 

@@ -218,7 +218,9 @@ def _report_duplicates(good: pd.DataFrame, pairs: Sequence[Pair], folder: Path, 
         kinds = rows["kind"].value_counts()
         lines.append(f"  {where}: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}")
     if (table["where"] == "train and test").any():
-        lines.append("  Warning: the test pictures among them measure memory. Remove them from one side.")
+        lines.append(
+            "  Warning: the test pictures among them inflate the accuracy. Remove them from one side."
+        )
     if (table["where"] == "both classes").any():
         lines.append("  Warning: some pictures are labelled both fake and real. Remove the wrong ones.")
     shown = table.head(MOST_PAIRS)
@@ -262,7 +264,7 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
     if left_out:
         lines.append(f"{plural(left_out, 'listed bad picture')} left out")
     if len(bad):
-        lines.append(f"{plural(len(bad), 'picture')} could not be read:")
+        lines.append(f"{plural(len(bad), 'picture')} {'was' if len(bad) == 1 else 'were'} skipped:")
         lines += [f"  {row.path}: {row.reason}" for row in bad.head(10).itertuples()]
     lines.append(f"Tables and figures: {folder}")
     return Outcome("\n".join(lines), 1 if len(bad) else 0)

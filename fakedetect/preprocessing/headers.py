@@ -74,24 +74,28 @@ def read_facts(path: Path) -> PictureFacts | str:
 
     try:
         with open_image(path) as image:
-            quality = subsampling = tables = None
-            if isinstance(image, JpegImagePlugin.JpegImageFile):
-                quality = estimate_quality(image.quantization[0])
-                sampling = JpegImagePlugin.get_sampling(image)
-                subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
-                tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]
-            return PictureFacts(
-                format_of(image),
-                path.suffix.lower(),
-                image.mode,
-                *image.size,
-                path.stat().st_size,
-                quality,
-                subsampling,
-                tables,
-                any("exif" in str(key).lower() for key in image.info),
-                "icc_profile" in image.info,
-                _has_software(image),
-            )
+            software = _has_software(image)
+            jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+            sampling = JpegImagePlugin.get_sampling(image) if jpeg else -1
+        size = path.stat().st_size
     except Exception as error:
         return explain_fault(error, path)
+    quality = subsampling = tables = None
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        # A damaged file may lack the table of the luminance.
+        quality = estimate_quality(image.quantization[0]) if 0 in image.quantization else None
+        subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
+        tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]
+    return PictureFacts(
+        format_of(image),
+        path.suffix.lower(),
+        image.mode,
+        *image.size,
+        size,
+        quality,
+        subsampling,
+        tables,
+        any("exif" in str(key).lower() for key in image.info),
+        "icc_profile" in image.info,
+        software,
+    )

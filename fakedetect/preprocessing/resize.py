@@ -79,11 +79,15 @@ def resize_image(job: Job) -> str | None:
     """
     try:
         with open_image(job.source) as opened:
-            image = shrink(open_for_copy(opened, job.kind), job.kind)
-        file_format = format_for_copy(job.copy, "JPEG")
+            image = open_for_copy(opened, job.kind)
         source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)
+    try:
+        image = shrink(image, job.kind)
+    except MemoryError as error:
+        return explain_fault(error, job.source)
+    file_format = format_for_copy(job.copy, "JPEG")
     with atomic_write(job.copy, durable=False) as file:
         encode(image, file, file_format, job.kind)
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
@@ -135,7 +139,7 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
 
 
 def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, share: Shard) -> Resized:
-    """Copy the pictures of one original folder; those already done are passed over.
+    """Copy the pictures of one original folder; those already done are skipped.
 
     Args:
         name: one of FOLDERS.
@@ -160,7 +164,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
     failed = 0
     for job, reason in console.track(results, len(to_do), name):
         if reason is not None:
-            console.warn(f"left out: {job.source}: {reason}")
+            console.warn(f"skipped: {job.source}: {reason}")
             failed += 1
     return Resized(
         name=name,
@@ -191,7 +195,7 @@ def resize(
     fast: bool = False,
     shard: str | None = None,
 ) -> Outcome:
-    """Copy the pictures of the asked-for original folders; those already done are passed over.
+    """Copy the pictures of the asked-for original folders; those already done are skipped.
 
     Args:
         folders: any of FOLDERS.

@@ -37,8 +37,8 @@ def verdicts_section(settings: Settings, facts: Mapping[str, Any], evaluation: E
             ("real called fake", "real_called_fake", fitted["max_false_alarms"]),
             ("fake called real", "fake_called_real", fitted["max_missed"]),
             ("unsure", "unsure", None),
-            ("right of all, at one half", "accuracy", None),
-            ("right where not unsure", "accuracy_of_sure", None),
+            ("accuracy of all, threshold 0.5", "accuracy", None),
+            ("accuracy where not unsure", "accuracy_of_sure", None),
         )
     ]
     parts = [paragraph(text), table(("share", "promised at most", *columns), rows)]
@@ -77,7 +77,7 @@ SOURCE_HEADINGS = (
     "source",
     "class",
     "pictures",
-    "right (95 % interval)",
+    "accuracy (95 % interval)",
     "ROC AUC against the other class",
 )
 
@@ -88,7 +88,7 @@ def sources_section(evaluation: Evaluation) -> str:
     if not entries:
         return ""
     mean, worst = mean_and_worst(entries)
-    text = f"Mean of the sources: {mean:.1%} right; worst: {worst.name}."
+    text = f"Mean accuracy of the sources: {mean:.1%}; worst: {worst.name}."
     return section("By source", table(SOURCE_HEADINGS, _source_rows(entries)), paragraph(text, "soft"))
 
 
@@ -135,5 +135,5 @@ def robustness_section(evaluation: Evaluation) -> str:
         f"{found.count:,} test pictures, both classes degraded alike. Mean ROC AUC "
         f"{found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})."
     )
-    headings = ("degraded", "ROC AUC (95 % interval)", "right", "fakes found", "reals found")
+    headings = ("degraded", "ROC AUC (95 % interval)", "accuracy", "fake recall", "real recall")
     return section("Robustness", paragraph(text), charts(*drawn), table(headings, rows))

@@ -147,7 +147,7 @@ def gather(settings: Settings, console: Console) -> Known:
     detector = load_detector(settings)
     if tested.results.checkpoint not in (None, detector.checkpoint_hash):
         raise UserError(
-            f"The test results in {folder} are of another checkpoint. Test again: "
+            f"The test results in {folder} belong to another checkpoint. Test again: "
             + settings.command("test")
         )
     again = settings.command("evaluate")

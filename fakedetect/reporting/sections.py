@@ -35,9 +35,9 @@ SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "for
 
 def summarise(settings: Settings, results: TestResults, evaluation: Evaluation) -> str:
     """The figures that matter most, and the warning that goes with them."""
-    shown = {"Right": (f"{results.accuracy:.2%}", f"of {results.count:,} test pictures")}
+    shown = {"Accuracy": (f"{results.accuracy:.2%}", f"of {results.count:,} test pictures")}
     if results.roc_auc is not None:
-        shown["ROC AUC"] = (f"{results.roc_auc:.3f}", "own test dataset; 0.5 is chance")
+        shown["ROC AUC"] = (f"{results.roc_auc:.3f}", "on the test set; 0.5 is chance")
     matrix = results.confusion_matrix
     shown["Fakes taken for real"] = (f"{matrix[0][1]:,}", f"of {sum(matrix[0]):,}, the worse mistake")
     shown["Reals taken for fake"] = (f"{matrix[1][0]:,}", f"of {sum(matrix[1]):,}")
@@ -50,8 +50,8 @@ def summarise(settings: Settings, results: TestResults, evaluation: Evaluation) 
     text = " ".join(gaps)
     if not gaps:
         text = (
-            "All of this was measured on pictures like the training ones. What it says of pictures from "
-            f"elsewhere is not known: {settings.command('evaluate', '--data', 'FOLDER')} measures it."
+            "All of this was measured on pictures like the training ones. Whether the model generalises is "
+            f"not known: {settings.command('evaluate', '--data', 'FOLDER')} measures it."
         )
     fine = bool(gaps) and "Warning" not in text
     return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
@@ -68,7 +68,7 @@ def data_section(
             paragraph(
                 f"{data['count']:,} training pictures ({data['fake']:,} fake, {data['real']:,} real), "
                 f"{split.get('validation', 0):,} of them for validation; "
-                f"{data.get('left_out', 0):,} bad ones left out. Folder: {data['folder']}"
+                f"{data.get('left_out', 0):,} bad ones skipped. Folder: {data['folder']}"
             )
         )
     if summary is not None:

@@ -197,8 +197,8 @@ def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
         f"  {'calibration error, calibrated':<34}{found.ece_calibrated:.3f}",
         f"  {'real called fake':<34}{found.real_called_fake:.1%}",
         f"  {'fake called real':<34}{found.fake_called_real:.1%}",
-        f"  {'unsure':<34}{found.unsure:.1%}; of the others {found.accuracy_of_sure:.1%} are right, "
-        f"of all {found.accuracy:.1%} would be",
+        f"  {'unsure':<34}{found.unsure:.1%}; accuracy of the others "
+        f"{found.accuracy_of_sure:.1%}, of all {found.accuracy:.1%}",
     ]
 
 

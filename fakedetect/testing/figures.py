@@ -113,9 +113,9 @@ def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
     axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="perfect")
     area = [12 + 300 * count / sum(counts) for count in counts]
     axes.plot(said, found, color="tab:purple")
-    axes.scatter(said, found, s=area, color="tab:purple", label="pictures (area: how many)")
+    axes.scatter(said, found, s=area, color="tab:purple", label="pictures (area: count)")
     axes.set(
-        xlabel="p(fake) that is said", ylabel="Share that is fake", title=title,
+        xlabel="predicted p(fake)", ylabel="Share of fakes", title=title,
         xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
     )  # fmt: skip
     axes.grid(alpha=0.3)

@@ -17,12 +17,12 @@ FALSE_ALARMS = (0.05, 0.01)
 NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
-    "recall_fake": "fakes found",
-    "recall_real": "reals found",
+    "recall_fake": "fake recall",
+    "recall_real": "real recall",
     "roc_auc": "ROC AUC",
     "average_precision": "average precision",
-    "tpr_at_5": "fakes found at 5 % false alarms",
-    "tpr_at_1": "fakes found at 1 % false alarms",
+    "tpr_at_5": "fake recall at 5 % false alarms",
+    "tpr_at_1": "fake recall at 1 % false alarms",
     "ece": "expected calibration error",
 }
 """What is measured: the keys of the results and how they are said."""

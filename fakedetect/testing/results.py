@@ -34,7 +34,7 @@ def read_tested(folder: Path, again: str) -> Tested | None:
         again: the command that tests again, for the message.
 
     Raises:
-        UserError: its files cannot be used, or are not of one test.
+        UserError: its files cannot be used, or come from different tests.
     """
     results = read_results(results_file(folder, "test"), again)
     if results is None:

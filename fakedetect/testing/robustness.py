@@ -156,20 +156,20 @@ def tell_robustness(found: Robustness) -> list[str]:
     """The robustness as a table."""
     lines = [
         f"  {'after degrading ' + format(found.count, ',') + ' pictures':<34}"
-        f"{'ROC AUC (95 %)':<22}{'right':>8}{'fakes found':>13}{'reals found':>13}"
+        f"{'ROC AUC (95 %)':<22}{'accuracy':>10}{'fake recall':>13}{'real recall':>13}"
     ]
     points: list[tuple[str, Point]] = [("as they are", found.clean), *((p.says, p) for p in found.points)]
     for says, point in points:
         auc = f"{point.roc_auc:.3f} ({point.low:.3f}-{point.high:.3f})"
         lines.append(
-            f"  {says:<34}{auc:<22}{point.accuracy:>8.1%}{point.recall_fake:>13.1%}"
+            f"  {says:<34}{auc:<22}{point.accuracy:>10.1%}{point.recall_fake:>13.1%}"
             f"{point.recall_real:>13.1%}"
         )
     stability = found.stability
     lines.append(f"  mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})")
     lines.append(
         f"  check, with its test of stability: {stability.unstable:.1%} not stable, "
-        f"{stability.unsure:.1%} unsure, of the others {stability.accuracy_of_sure:.1%} right"
+        f"{stability.unsure:.1%} unsure, accuracy of the others {stability.accuracy_of_sure:.1%}"
     )
     if found.of_originals < found.count:
         lines.append("  Some originals are gone: their 224 x 224 copies were degraded, which is harder.")

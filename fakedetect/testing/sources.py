@@ -11,9 +11,9 @@ from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
 
-OWN = "on the own test dataset"
+OWN = "on the test set"
 WORTH_A_WARNING = 0.05
-"""A loss of ROC AUC between the own and other pictures that is told as a warning."""
+"""A loss of ROC AUC between the test set and other pictures that deserves a warning."""
 
 
 def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> tuple[SourceEntry, ...]:
@@ -60,7 +60,7 @@ def mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:
 
 def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
     """The sources as a table, with their mean and the worst of them."""
-    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  right (95 %)            ROC AUC (95 %)"]
+    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)         ROC AUC (95 %)"]
     for entry in entries:
         right = entry.right
         share = f"{right.value:.1%} ({right.low:.1%}-{right.high:.1%})"
@@ -69,7 +69,7 @@ def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
     if len(entries) > 1:
         mean, worst = mean_and_worst(entries)
         lines.append(
-            f"  mean of the sources: {mean:.1%} right; worst: {worst.name}, {worst.right.value:.1%}"
+            f"  mean accuracy of the sources: {mean:.1%}; worst: {worst.name}, {worst.right.value:.1%}"
         )
     return lines
 
@@ -85,11 +85,11 @@ def tell_gap(own: float | None, other: float | None, where: str, at_home: str = 
         return []
     line = f"ROC AUC {own:.3f} {at_home}, {other:.3f} {where}"
     if other >= own - WORTH_A_WARNING:
-        return [f"{line}: it carries over."]
+        return [f"{line}: the model generalises."]
     return [
         f"{line}.",
-        f"Warning: {own - other:.3f} of it does not carry over. On pictures from elsewhere, expect the "
-        "second figure, not the first.",
+        f"Warning: the model does not generalise; its ROC AUC is {own - other:.3f} lower there. On "
+        "pictures from elsewhere, expect the second figure, not the first.",
     ]
 
 
@@ -100,6 +100,6 @@ def tell_left_out(source: str, entry: LeftOut) -> str:
     )
     return (
         f"{source} ({entry.label}, {plural(entry.count, 'picture')}): "
-        f"{entry.right.value:.1%} right when left out of training, {entry.right_with:.1%} "
+        f"accuracy {entry.right.value:.1%} when left out of training, {entry.right_with:.1%} "
         f"when not; ROC AUC {auc} and {auc_with}"
     )

@@ -143,7 +143,7 @@ def test_model(settings: Settings, console: Console, on: str = "test") -> TestRu
             return None
         if model_hash(settings) != answering:
             raise UserError(
-                f"{checkpoint} was exchanged during the test, so the results are of neither "
+                f"{checkpoint} was replaced during the test, so the results belong to neither "
                 "model. Test again."
             )
         run = TestRun(_summarise(settings, on, found, answering), found)

@@ -59,7 +59,7 @@ class Run:
 
 def tell_divergence(settings: Settings, epoch: int) -> UserError:
     return UserError(
-        f"The loss became infinite or no number in epoch {epoch}; the best epoch so far is kept. Lower "
+        f"The loss became infinite or NaN in epoch {epoch}; the best epoch so far is kept. Lower "
         f'learning_rate in {settings.file}, or set precision = "fp32".'
     )
 

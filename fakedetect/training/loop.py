@@ -76,7 +76,7 @@ def refuse_too_many(bad: int, dataset: Dataset) -> None:
     if bad > MOST_BAD * len(dataset.samples):
         raise UserError(
             f"{bad:,} of the {len(dataset.samples):,} pictures in {dataset.folder} cannot be read, more "
-            f"than {MOST_BAD:.0%}: is the disk in order? Scan and resize again."
+            f"than {MOST_BAD:.0%}. Check the disk, then scan and resize again."
         )
 
 
@@ -181,7 +181,7 @@ def _describe_end(
     lines = describe_faults(faults)
     if stopped:
         to_go_on = settings.command("train", "--resume")
-        lines.insert(0, f"Stopped; the best epoch so far is kept. To go on: {to_go_on}")
+        lines.insert(0, f"Stopped; the best epoch so far is kept. To continue: {to_go_on}")
     lines.append(
         f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
         f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"

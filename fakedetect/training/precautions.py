@@ -15,7 +15,7 @@ from fakedetect.images.listing import list_images
 from fakedetect.images.reading import open_image
 
 UNEQUAL = 0.35
-"""A class with a smaller share of the pictures is told."""
+"""A class with a smaller share of the pictures draws a warning."""
 
 LOOKED_AT = 100
 TINY = 32
@@ -25,9 +25,11 @@ TINY = 32
 def _is_tiny(path: Path) -> bool:
     try:
         with open_image(path) as image:
-            return max(image.size) < TINY
+            size = image.size
     except Exception:
+        # Whatever a decoder raises: such pictures are skipped and named later.
         return False
+    return max(size) < TINY
 
 
 def _check_sizes(dataset: Dataset, console: Console) -> None:
@@ -77,7 +79,7 @@ def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], 
         be = "is" if leaks == 1 else "are"
         console.warn(
             f"{plural(leaks, 'picture')} of the test folder {be} in the training folder too, byte "
-            f"for byte: testing on them measures memory. {listing} lists them."
+            f"for byte: testing on them inflates the accuracy. {listing} lists them."
         )
     if both := counts["both"]:
         be = "is" if both == 1 else "are"
@@ -96,8 +98,9 @@ def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
     train, test = (settings.resized[part].resolve() for part in ("train", "test"))
     if train == test or train in test.parents or test in train.parents:
         raise UserError(
-            f"{settings.resized['train']} and {settings.resized['test']} lie in one another, so the model "
-            f"would be tested on what it has learnt. Give them separate folders in {settings.file}."
+            f"{settings.resized['train']} and {settings.resized['test']} are the same folder, or one "
+            "lies in the other: the model would be tested on its training pictures. Give them separate "
+            f"folders in {settings.file}."
         )
     count = len(dataset.samples)
     for number, name in enumerate(CLASSES):
@@ -105,12 +108,13 @@ def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
         if share < UNEQUAL:
             console.warn(
                 f"Only {share:.0%} of the training pictures are {name}: a model that always says "
-                f"{CLASSES[1 - number]} is right {1 - share:.0%} of the time. Judge by the recall of both."
+                f"{CLASSES[1 - number]} has an accuracy of {1 - share:.0%}. Judge by the recall of both."
             )
     if count < settings.recipe.batch_size:
         console.warn(
-            f"{plural(count, 'picture')} are fewer than one batch ({settings.recipe.batch_size}): each "
-            f"epoch is a single step. Set a smaller batch_size in {settings.file}."
+            f"The training set ({plural(count, 'picture')}) is smaller than one batch "
+            f"({settings.recipe.batch_size}): each epoch is a single step. Set a smaller batch_size in "
+            f"{settings.file}."
         )
     _check_sizes(dataset, console)
     _check_copies(settings, dataset, _test_samples(settings), console)

@@ -64,7 +64,7 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     size = settings.recipe.batch_size
-    what = f"The memory does not suffice for {settings.model} in batches of {size}"
+    what = f"Not enough memory for {settings.model} in batches of {size}"
     if size == 1:
         raise UserError(f"{what}. Choose a smaller model.")
     if not console.confirm(f"{what}. Try {size // 2}?"):
@@ -86,7 +86,7 @@ def _train_once(
     facts = gather_facts(settings, dataset)
     if state and (difference := tell_difference(state.facts, facts)):
         raise UserError(
-            f"The unfinished run cannot go on: {difference}. Set it back, or start afresh: "
+            f"The unfinished run cannot continue: {difference}. Change it back, or start over: "
             f"{settings.command('train', '--overwrite')}"
         )
     if is_first():

@@ -25,7 +25,7 @@ def train(
 
     Args:
         overwrite: replace a checkpoint, and forget an unfinished run.
-        resume: go on with an unfinished run from its last finished epoch.
+        resume: continue an unfinished run from its last finished epoch.
         recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
             as the settings say.
 
@@ -33,7 +33,7 @@ def train(
         UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
     """
     if overwrite and resume:
-        raise UserError("--overwrite starts afresh and --resume goes on: give one of them.")
+        raise UserError("--overwrite starts over and --resume continues: give one of them.")
     if not resume:
         resume = _may_start(settings, console, overwrite)
     gpus = torch.cuda.device_count()
@@ -46,7 +46,7 @@ def train(
 
 
 def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:
-    """Whether to go on with an unfinished run, True, or to start anew.
+    """Whether to continue an unfinished run, True, or to start over.
 
     Raises:
         UserError: neither may be done without being asked for.
@@ -54,16 +54,16 @@ def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:
     if overwrite:
         return False
     if unfinished_file(settings.model_folder).is_file():
-        if console.confirm(f"{settings.model_folder} holds an unfinished run. Go on with it?"):
+        if console.confirm(f"{settings.model_folder} holds an unfinished run. Continue it?"):
             return True
-        if not console.confirm("Forget it and train anew?"):
+        if not console.confirm("Discard it and train from scratch?"):
             raise UserError(
-                f"{settings.model_folder} holds an unfinished run. To go on with it: "
-                f"{settings.command('train', '--resume')}; to start afresh: "
+                f"{settings.model_folder} holds an unfinished run. To continue it: "
+                f"{settings.command('train', '--resume')}; to start over: "
                 f"{settings.command('train', '--overwrite')}"
             )
     elif (checkpoint := checkpoint_file(settings)).exists() and not console.confirm(
-        f"{checkpoint} is there already. Train anew and replace it?"
+        f"{checkpoint} is there already. Train again and replace it?"
     ):
         raise UserError(
             f"{checkpoint} was left as it is. To replace it: {settings.command('train', '--overwrite')}"

@@ -73,8 +73,8 @@ def read_unfinished(settings: Settings) -> Unfinished:
     try:
         return Unfinished(**torch.load(path, map_location="cpu", weights_only=True))
     except Exception:
-        afresh = settings.command("train", "--overwrite")
-        raise UserError(f"{path} is damaged. Start afresh: {afresh}") from None
+        over = settings.command("train", "--overwrite")
+        raise UserError(f"{path} is damaged. Start over: {over}") from None
 
 
 def restore(

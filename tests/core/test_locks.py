@@ -97,7 +97,7 @@ def test_a_second_check_onto_one_csv_is_refused(trained: Path) -> None:
     assert not list(trained.parent.glob("out.csv.*"))
 
 
-def test_a_checkpoint_exchanged_during_a_test_gives_no_results(
+def test_a_checkpoint_replaced_during_a_test_gives_no_results(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fakedetect.testing import test
@@ -114,7 +114,7 @@ def test_a_checkpoint_exchanged_during_a_test_gives_no_results(
 
     monkeypatch.setattr(test, "predict", predict_and_exchange)
     result = run("--paths", trained, "test")
-    assert result.returncode == 2 and "exchanged during the test" in result.stderr
+    assert result.returncode == 2 and "replaced during the test" in result.stderr
     assert not (folder / "test_results.json").exists()
 
 

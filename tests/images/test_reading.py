@@ -1,13 +1,20 @@
 """Opening pictures: what is wrong with one, and nothing of the whole process changed by it."""
 
+import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import paint
+from conftest import paint, run
 from PIL import Image
 
+from fakedetect.images.copies import Kind
+from fakedetect.images.degradations import STABILITY
 from fakedetect.images.reading import find_fault, open_image
+from fakedetect.images.views import Look, look_at
+from fakedetect.preprocessing.headers import read_facts
+from fakedetect.preprocessing.resize import Job, resize_image
 
 
 def test_opening_a_picture_changes_nothing_of_the_whole_process(
@@ -25,3 +32,48 @@ def test_a_picture_beyond_pillows_own_limit_is_none_to_complain_of(tmp_path: Pat
     picture = tmp_path / "large.png"
     Image.new("1", (20_000, 10_000)).save(picture)
     assert find_fault(picture) is None
+
+
+def test_a_cameras_jpeg_with_a_preview_is_checked_as_a_jpeg(trained: Path) -> None:
+    picture = trained.parent / "camera.jpg"
+    image = Image.open(paint(trained.parent / "plain.png", 2))
+    image.save(picture, format="MPO", save_all=True, append_images=[image.resize((60, 52))])
+    result = run("--paths", trained, "check", picture, "--json")
+    row = json.loads(result.stdout)
+    assert result.returncode == 0 and row["verdict"] and row["format"] == "JPEG"
+    assert run("--paths", trained, "explain", picture).returncode == 0
+
+
+def broken(*arguments: object, **named: object) -> None:
+    raise TypeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"),
+    [
+        ("fakedetect.images.views.degrade", lambda path: look_at(Look(path, (Kind(),), STABILITY))),
+        ("fakedetect.images.views.make_copy", lambda path: look_at(Look(path, (Kind(),)))),
+        ("fakedetect.preprocessing.headers.estimate_quality", read_facts),
+        ("fakedetect.preprocessing.resize.shrink", lambda path: resize_image(Job(path, path))),
+    ],
+)
+def test_a_bug_beside_the_decoder_is_no_bad_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[Path], object]
+) -> None:
+    picture = paint(tmp_path / "a.jpg", 3)
+    monkeypatch.setattr(name, broken)
+    with pytest.raises(TypeError, match="a bug"):
+        read(picture)
+
+
+def test_a_picture_too_large_to_work_on_is_a_bad_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise MemoryError
+
+    picture = paint(tmp_path / "a.png", 4)
+    monkeypatch.setattr("fakedetect.images.views.make_copy", full)
+    monkeypatch.setattr("fakedetect.preprocessing.resize.shrink", full)
+    assert look_at(Look(picture, (Kind(),))) == "needs too much memory"
+    assert resize_image(Job(picture, tmp_path / "b.png")) == "needs too much memory"

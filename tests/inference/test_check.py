@@ -87,7 +87,7 @@ def test_its_answers_are_those_of_the_test_on_the_copies(trained: Path) -> None:
         assert row["verdict"] == verdict
 
 
-def test_without_thresholds_one_half_decides_and_that_is_said(trained: Path) -> None:
+def test_without_thresholds_the_verdict_changes_at_a_half_and_check_says_so(trained: Path) -> None:
     file = trained.parent / "model_folders/tiny/training.json"
     facts = json.loads(file.read_text())
     del facts["calibration"]
@@ -99,7 +99,7 @@ def test_without_thresholds_one_half_decides_and_that_is_said(trained: Path) -> 
         assert row["p_fake"] == row["p_fake_calibrated"]
         if row["stability"] == "stable":
             assert row["verdict"] == ("fake" if float(row["p_fake"]) >= 0.5 else "real")
-    # A checkpoint that was exchanged afterwards has no thresholds either.
+    # A checkpoint that was replaced afterwards has no thresholds either.
     assert run("--paths", trained, "fit-thresholds", "--max-false-alarms", 0.2,
                "--max-missed", 0.2).returncode == 0  # fmt: skip
     assert "No thresholds" not in run("--paths", trained, "check", pictures[0]).stderr
@@ -130,21 +130,21 @@ def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
     before = partial.read_bytes().count(b"\n")
     # Other options make other rows: those are not mixed.
     other = run("--paths", trained, "check", folder / "0000.png", "--csv", trained.parent / "p.csv")
-    assert "Going on" not in other.stderr
+    assert "Continuing" not in other.stderr
     shutil.copy(partial, trained.parent / "q.csv.partial")
     shutil.copy(f"{partial}.json", trained.parent / "q.csv.partial.json")
     other = run("--paths", trained, "check", folder / "0000.png", "--csv", trained.parent / "q.csv")
     assert "with another model or options" in other.stderr and len(read_rows(trained.parent / "q.csv")) == 1
     result = run("--paths", trained, "check", folder, "--csv", out, "--no-stability")
     assert result.returncode == 0, result.stderr
-    resumed = int(re.search(r"Going on: (\d+) pictures", result.stderr)[1])
+    resumed = int(re.search(r"Continuing: (\d+) pictures", result.stderr)[1])
     assert 20 <= resumed <= before
     assert len(result.stdout.splitlines()) < 405 - resumed
     rows = read_rows(out)
     assert sorted(Path(row["path"]).name for row in rows) == [f"{n:04}.png" for n in range(400)]
     assert "400 pictures: " in result.stdout and not partial.exists()
-    # A finished check starts anew.
-    assert "Going on" not in run("--paths", trained, "check", folder / "0000.png", "--csv", out).stderr
+    # A finished check starts over.
+    assert "Continuing" not in run("--paths", trained, "check", folder / "0000.png", "--csv", out).stderr
     assert len(read_rows(out)) == 1
 
 
@@ -322,7 +322,7 @@ def test_a_stream_of_pictures_is_taken_as_it_is_needed() -> None:
     [
         (["nowhere.jpg"], "There is no picture or folder"),
         (["empty"], "No pictures there"),
-        (["empty", "--shard", "3/2"], "is no share"),
+        (["empty", "--shard", "3/2"], "is not a share"),
         (["pictures", "--csv", "missing_folder/deeper/o.csv/x"], "Cannot write"),
     ],
 )
@@ -349,7 +349,7 @@ def test_a_folder_that_cannot_be_read_is_told_and_passed_over(trained: Path) -> 
     with mock.patch("os.scandir", refuse):
         result = run("--paths", trained, "check", trained.parent / "pictures", "--no-stability")
     assert result.returncode == 1 and "1 picture: " in result.stdout
-    assert re.search("Passed over the folder .*closed: Permission denied", result.stderr)
+    assert re.search("Skipped the folder .*closed: Permission denied", result.stderr)
 
 
 def test_the_menu_asks_what_to_check_and_draws_heat_maps(trained: Path) -> None:

@@ -88,7 +88,7 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(trained: Path)
         with Image.open(folder / f"{name}.png") as figure:
             assert min(figure.size) > 300
 
-    # Other pictures: both classes are noise, so nothing can carry over.
+    # Other pictures: both classes are noise, so no model can generalise.
     foreign = trained.parent / "foreign"
     random = np.random.default_rng(5)
     for number in range(12):
@@ -99,7 +99,7 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(trained: Path)
     (foreign / "ai" / "broken.jpg").write_bytes(b"x")
     result = run("--paths", trained, "evaluate", "--data", foreign)
     assert result.returncode == 1, result.stderr
-    assert "does not carry over" in result.stdout and "broken.jpg" in result.stdout
+    assert "does not generalise" in result.stdout and "broken.jpg" in result.stdout
     entry = read(folder / "evaluation.json")["foreign"]["foreign"]
     assert entry["count"] == 24 and entry["measures"]["roc_auc"]["value"] < 0.8
 
