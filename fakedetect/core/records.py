@@ -13,7 +13,9 @@ LARGEST = 256 * 1024**2
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
+"""A table's columns hold 64 bits; a number beyond that is no count of ours."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

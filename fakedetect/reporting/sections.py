@@ -9,8 +9,9 @@ import pandas as pd
 from sklearn.metrics import roc_curve
 
 from fakedetect.core.console import plural
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.recipes import CLASSES, REFERENCE
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import Epoch, KindRecord, RecipeRecord, TrainingRecord
 from fakedetect.dataset.shortcuts import Audit, Feature, describe_audit
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import (
@@ -26,7 +27,7 @@ from fakedetect.reporting.page import (
 from fakedetect.testing.figures import plot_roc
 from fakedetect.testing.measures import NAMES
 from fakedetect.testing.sources import auc_of, tell_gap
-from fakedetect.training.log import Epoch, plot_accuracy, plot_losses
+from fakedetect.training.log import plot_accuracy, plot_losses
 
 
 def summarise(settings: Settings, results: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
@@ -53,21 +54,25 @@ def summarise(settings: Settings, results: Mapping[str, Any], evaluation: Mappin
     return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
 
 
+def _shown(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
+
+
 def data_section(
     settings: Settings,
-    facts: Mapping[str, Any],
+    facts: TrainingRecord,
     summary: pd.DataFrame | None,
     audit: Mapping[str, Any] | None,
 ) -> str:
     """The data set: how many pictures, from where, and whether the classes give themselves away."""
-    data, split = facts.get("data", {}), facts.get("split", {})
+    data, split = facts.data, facts.split
     parts = []
     if data:
         parts.append(
             paragraph(
-                f"{data['count']:,} training pictures ({data['fake']:,} fake, {data['real']:,} real), "
-                f"{split.get('validation', 0):,} of them for validation; "
-                f"{data.get('left_out', 0):,} bad ones left out. Folder: {data['folder']}"
+                f"{_shown(data.count)} training pictures ({_shown(data.fake)} fake, "
+                f"{_shown(data.real)} real), {_shown(split.validation if split else None)} of them for "
+                f"validation; {data.left_out or 0:,} bad ones left out. Folder: {data.folder or '?'}"
             )
         )
     if summary is not None:
@@ -91,28 +96,28 @@ def data_section(
     return section("Data set", *parts)
 
 
-def training_section(facts: Mapping[str, Any], epochs: Sequence[Epoch]) -> str:
+def training_section(facts: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves."""
-    recipe = facts.get("recipe", {})
+    recipe = facts.recipe or RecipeRecord()
     rows = [
         (name.replace("_", " "), str(value))
         for name, value in {
-            "architecture": f"{recipe.get('architecture', '?')} ({recipe.get('library', '?')})",
-            "recipe": recipe.get("recipe", "reference"),
-            "parameters": f"{facts['parameters']:,}" if "parameters" in facts else None,
-            "pretrained": facts.get("pretrained"),
-            "optimizer": recipe.get("optimizer"),
-            "learning_rate": recipe.get("learning_rate"),
-            "weight_decay": recipe.get("weight_decay"),
-            "batch_size": recipe.get("batch_size"),
-            "seed": facts.get("seed"),
-            "precision": facts.get("precision"),
-            "device": facts.get("device"),
-            "finished": facts.get("finished"),
+            "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
+            "recipe": recipe.recipe,
+            "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
+            "pretrained": facts.pretrained,
+            "optimizer": recipe.optimizer,
+            "learning_rate": recipe.learning_rate,
+            "weight_decay": recipe.weight_decay,
+            "batch_size": recipe.batch_size,
+            "seed": facts.seed,
+            "precision": facts.precision,
+            "device": facts.device,
+            "finished": facts.finished,
         }.items()
         if value is not None
     ]
-    parts = [table(("recipe", "value"), rows) if recipe else ""]
+    parts = [table(("recipe", "value"), rows) if facts.recipe else ""]
     if epochs:
         parts.append(
             charts(
@@ -163,23 +168,22 @@ def results_section(
     return section("Results on the test dataset", *parts)
 
 
-def repeat_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any], model: str, paths: str) -> str:
+def repeat_section(facts: TrainingRecord, evaluation: Mapping[str, Any], model: str, paths: str) -> str:
     """Versions, and the commands that give this report again."""
     start = f"python menu.py --paths {shlex.quote(paths)} --model {shlex.quote(model)}"
-    kind = facts.get("data", {}).get("kind", {})
+    kind = (facts.data and facts.data.kind) or KindRecord()
     marks = "".join(
-        f" {flag}"
-        for flag, wanted in (("--align", kind.get("aligned")), ("--fast", kind.get("fast")))
-        if wanted
+        f" {flag}" for flag, wanted in (("--align", kind.aligned), ("--fast", kind.fast)) if wanted
     )
-    recipe = facts.get("recipe", {}).get("recipe", "reference")
+    recipe = facts.recipe.recipe if facts.recipe else REFERENCE
     lines = [f"{start} scan", f"{start} resize{marks}"]
-    lines.append(f"{start} train{'' if recipe == 'reference' else f' --recipe {recipe}'}")
+    lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}")
     lines.append(f"{start} test")
-    if fitted := facts.get("calibration"):
+    if fitted := facts.calibration:
         lines.append(
-            f"{start} fit-thresholds --max-false-alarms {fitted['max_false_alarms']:g} "
-            f"--max-missed {fitted['max_missed']:g}"
+            f"{start} fit-thresholds"
+            + (f" --max-false-alarms {fitted.max_false_alarms:g}" if fitted.max_false_alarms else "")
+            + (f" --max-missed {fitted.max_missed:g}" if fitted.max_missed else "")
         )
     if evaluation.get("test"):
         lines.append(f"{start} evaluate")
@@ -189,6 +193,6 @@ def repeat_section(facts: Mapping[str, Any], evaluation: Mapping[str, Any], mode
     ]
     lines += [f"{start} evaluate --leave-out {shlex.quote(s)}" for s in evaluation.get("left_out", {})]
     lines.append(f"{start} report")
-    versions = facts.get("versions", {})
+    versions = facts.versions or {}
     rows = [(name, f"version {version}") for name, version in versions.items()]
     return section("To repeat it", preformatted("\n".join(lines)), table(("made with", ""), rows))

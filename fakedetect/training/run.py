@@ -14,6 +14,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import ROBUST
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import count_workers
+from fakedetect.core.training_record import RunFacts
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, hash_names, load_dataset, split_dataset
 from fakedetect.models.building import build_model
@@ -77,7 +78,7 @@ def _train_once(
 ) -> Outcome:
     state = read_unfinished(settings) if resume else None
     if state and not recipe:
-        recipe = state.facts.get("recipe")
+        recipe = state.facts.recipe
     if recipe:
         settings = settings.with_recipe(recipe=recipe)
     dataset = load_dataset(settings, "train")
@@ -106,24 +107,24 @@ def _seed(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def gather_facts(settings: Settings, dataset: Dataset) -> dict:
+def gather_facts(settings: Settings, dataset: Dataset) -> RunFacts:
     """What has to be the same for an unfinished run to go on as if it had not been stopped."""
     recipe, options = settings.recipe, settings.training
-    return {
-        "architecture": recipe.architecture,
-        "batch_size": recipe.batch_size,
-        "optimizer": recipe.optimizer,
-        "learning_rate": recipe.learning_rate,
-        "recipe": recipe.recipe,
-        "weight_decay": recipe.weight_decay,
-        "mean": list(recipe.mean),
-        "std": list(recipe.std),
-        "seed": options.seed,
-        "precision": options.precision,
-        "validation_share": options.validation_share,
-        "pictures": hash_names(dataset),
-        "leave_out": settings.leave_out,
-    }
+    return RunFacts(
+        architecture=recipe.architecture,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        recipe=recipe.recipe,
+        weight_decay=recipe.weight_decay,
+        mean=recipe.mean,
+        std=recipe.std,
+        seed=options.seed,
+        precision=options.precision,
+        validation_share=options.validation_share,
+        pictures=hash_names(dataset),
+        leave_out=settings.leave_out,
+    )
 
 
 def prepare_run(
