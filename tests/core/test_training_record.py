@@ -85,7 +85,11 @@ def test_a_training_json_of_version_0_4_is_read(trained: Path) -> None:
     for key in ("kind", "pictures", "leave_out"):
         del facts["data"][key]
     file.write_text(json.dumps(facts))
-    for command in (["test"], ["fit-thresholds", "--max-false-alarms", 0.2, "--max-missed", 0.2], ["report"]):
+    for command in (
+        ["test"],
+        ["fit-thresholds", "--max-false-alarms", 0.2, "--max-missed", 0.2],
+        ["report"],
+    ):
         result = run("--paths", trained, *command)
         assert result.returncode == 0, result.stderr
     saved = json.loads(file.read_text())
