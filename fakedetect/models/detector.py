@@ -114,7 +114,7 @@ def validation_samples(settings: Settings, facts: TrainingRecord) -> list[Sample
         UserError: the training pictures have changed since, so that the two cannot be told apart.
     """
     data, split = facts.data, facts.split
-    dataset = load_dataset(settings, "train")
+    dataset = load_dataset(settings, "train", (data.leave_out if data else None) or "")
     share, seed = settings.training.validation_share, settings.training.seed
     if data and split:
         share = share if split.validation_share is None else split.validation_share

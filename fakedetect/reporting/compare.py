@@ -15,7 +15,6 @@ from fakedetect.core.files import write_text
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
 from fakedetect.testing.results import find_mistakes, read_tested
@@ -272,7 +271,7 @@ def compare(settings: Settings, console: Console) -> Outcome:
     draw_confusion_matrices(matrices, CLASSES, folder / "comparison_confusion.png")
     if logged := {name: epochs for name, epochs in runs.items() if epochs}:
         draw_loss_curves(logged, folder / "comparison_loss.png")
-    workers = count_workers(settings.training.workers)
+    workers = settings.workers
     lines = [screen, "precision, recall and F1: fake/real", "", *notes, ""]
     for model in tested:
         lines += _draw_gallery(model, find_mistakes(model.predictions.reset_index()), folder, workers)

@@ -11,7 +11,6 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import read_json, run_lock, write_json
 from fakedetect.core.model_folder import require_checkpoint
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.images.listing import list_images
@@ -148,7 +147,7 @@ def _evaluate_foreign(
     """Test on a folder of other pictures, scaled in memory as the resized copies are."""
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     looks = (Look(path, (detector.kind,)) for path in by_path)
-    workers = count_workers(detector.settings.training.workers)
+    workers = detector.settings.workers
     found: dict[Path, float] = {}
     bad: dict[Path, str] = {}
     batches = view_batches(looks, workers, detector.settings.recipe.batch_size)

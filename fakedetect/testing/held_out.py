@@ -42,7 +42,6 @@ def _without(settings: Settings, facts: TrainingRecord, source: str) -> Settings
         model_folders=settings.model_folder,
         recipes={name: replace(settings.recipe, name=name, **then)},
         training=replace(settings.training, **options),
-        leave_out=source,
     )
 
 
@@ -52,16 +51,18 @@ def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
     return {name: value for name, value in values if value is not None}
 
 
-def _train_without(settings: Settings, console: Console) -> None:
+def _train_without(settings: Settings, console: Console, source: str) -> None:
     """Train without the source, unless that was done with the same data and recipe."""
     facts = read_training(settings.model_folder)
-    now = gather_facts(settings, load_dataset(settings, "train"))
+    now = gather_facts(settings, load_dataset(settings, "train", source))
     stopped = unfinished_file(settings.model_folder).is_file()
     if not stopped and settings.checkpoint.is_file() and facts.run == now:
         epochs = len(read_log(settings.model_folder / "training_log.csv"))
-        console.note(f"Trained without {settings.leave_out} before ({plural(epochs, 'epoch')})")
+        console.note(f"Trained without {source} before ({plural(epochs, 'epoch')})")
         return
-    outcome = train_in_memory(settings, console, resume=stopped and _can_go_on(settings, now), alone=True)
+    outcome = train_in_memory(
+        settings, console, stopped and _can_go_on(settings, now), leave_out=source, alone=True
+    )
     if outcome.status == 130:
         raise KeyboardInterrupt
 
@@ -98,7 +99,7 @@ def evaluate_without(
     others = [sample for sample in test if sample.label != label]
     reduced = _without(settings, detector.facts, source)
     with run_lock(reduced.model_folder):
-        _train_without(reduced, console)
+        _train_without(reduced, console, source)
     pictures = [*of_source, *others]
     left = load_detector(reduced)
     read, margins, bad = predict_samples(left, console, pictures, f"test without {source}")

@@ -12,7 +12,6 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.degradations import CURVES, STABILITY
@@ -75,7 +74,7 @@ def measure_robustness(
     }
     looks = (Look(path, (detector.kind,), CURVES) for path in by_path)
     labels, clean, degraded = [], [], []
-    batches = view_batches(looks, count_workers(settings.training.workers), AT_A_TIME)
+    batches = view_batches(looks, settings.workers, AT_A_TIME)
     for batch in console.track(batches, len(by_path), "robustness", len):
         views = [(by_path[look.path], view) for look, view in batch if isinstance(view, View)]
         if not views:

@@ -19,7 +19,6 @@ from fakedetect.core.files import run_lock, write_json, write_text
 from fakedetect.core.model_folder import model_hash, require_checkpoint
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults, faults_of, load_dataset
 from fakedetect.models.detector import load_detector, refuse_nan
@@ -51,7 +50,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     detector = load_detector(settings)
     model = detector.model
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    workers = count_workers(settings.training.workers)
+    workers = settings.workers
     decoded = decode_all(dataset.folder, [sample.path for sample in dataset.samples], console, workers)
     group.wait()
     start = time.monotonic()

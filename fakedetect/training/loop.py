@@ -83,7 +83,7 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, facts: RunFacts) -> T
             left_out=dataset.left_out,
             kind=KindRecord(aligned=kind.aligned, fast=kind.fast),
             pictures=hash_names(dataset),
-            leave_out=settings.leave_out,
+            leave_out=dataset.without,
         ),
         best=best,
         run=facts,
