@@ -1,14 +1,15 @@
 """A model's folder: the names of its files, and what they say of its state."""
 
 from pathlib import Path
-from typing import Any
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file, read_json
+from fakedetect.core.files import hash_file
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import read_results
 
-FILE = "texture_vote.json"
+TEXTURE_VOTE = "texture_vote.json"
+TRAINING = "training.json"
+UNFINISHED = "unfinished_run.pth"
 EVALUATION = "evaluation.json"
 ROBUSTNESS_FIGURE = "robustness.png"
 RELIABILITY_FIGURE = "reliability.png"
@@ -62,21 +63,15 @@ def require_checkpoint(settings: Settings) -> Path:
 
 def model_hash(settings: Settings) -> str:
     """What the chosen model's answers depend on, as a hash: its checkpoint and its texture vote."""
-    vote = settings.model_folder / FILE
+    vote = settings.model_folder / TEXTURE_VOTE
     parts = [require_checkpoint(settings), *([vote] if vote.is_file() else [])]
     return "-".join(hash_file(part) for part in parts)
-
-
-def read_facts(settings: Settings) -> dict[str, Any]:
-    """The chosen model's training.json; {} where there is none."""
-    facts = read_json(settings.model_folder / "training.json")
-    return facts if isinstance(facts, dict) else {}
 
 
 def describe_model(settings: Settings, name: str) -> str:
     """'trained, tested: accuracy 92.00 %' for a model, by the files in its folder."""
     folder = settings.model_folders / name
-    unfinished = "; a run was stopped" if (folder / "unfinished_run.pth").is_file() else ""
+    unfinished = "; a run was stopped" if (folder / UNFINISHED).is_file() else ""
     return f"{_describe_checkpoint(settings.with_model(name))}{unfinished}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import METHODS, RECIPES, Recipe
+from fakedetect.core.shards import count_workers
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
@@ -37,8 +38,7 @@ class Training:
 class Settings:
     """What paths.toml says, with every path made absolute.
 
-    `call` words commands that act on them. `leave_out` is a source whose pictures have no part in
-    training, '' for none.
+    `call` words commands that act on them.
     """
 
     file: Path
@@ -52,7 +52,6 @@ class Settings:
     training: Training
     recipes: Mapping[str, Recipe]
     call: Call
-    leave_out: str = ""
 
     @property
     def recipe(self) -> Recipe:
@@ -68,6 +67,11 @@ class Settings:
     def checkpoint(self) -> Path:
         """The chosen model's classifier_model.pth."""
         return self.model_folder / "classifier_model.pth"
+
+    @property
+    def workers(self) -> int:
+        """How many processes or threads read pictures."""
+        return count_workers(self.training.workers)
 
     def with_model(self, name: str) -> "Settings":
         """These settings with another model chosen.

@@ -35,15 +35,22 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The samples of a folder in ImageFolder's order, without the listed bad ones."""
+    """The samples of a folder in ImageFolder's order, without the listed bad ones.
+
+    `left_out` counts these; `without` is a source whose pictures are not among the samples, '' for none.
+    """
 
     folder: Path
     samples: tuple[Sample, ...]
     left_out: int
+    without: str = ""
 
 
-def load_dataset(settings: Settings, part: str) -> Dataset:
+def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
     """The samples of the resized folder 'train' or 'test'.
+
+    Args:
+        leave_out: a source whose pictures are passed over, '' for none.
 
     Raises:
         UserError: the folder, a class or its pictures are missing.
@@ -61,7 +68,7 @@ def load_dataset(settings: Settings, part: str) -> Dataset:
         for path in paths:
             inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)
-            if part == "train" and settings.leave_out and source == settings.leave_out:
+            if leave_out and source == leave_out:
                 continue
             if path in listed or original / inside in listed:
                 left_out += 1
@@ -69,7 +76,7 @@ def load_dataset(settings: Settings, part: str) -> Dataset:
                 samples.append(Sample(path, label, source))
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
-    return Dataset(folder, tuple(samples), left_out)
+    return Dataset(folder, tuple(samples), left_out, leave_out)
 
 
 def faults_of(unreadable: Iterable[Unreadable]) -> dict[Path, str]:

@@ -14,7 +14,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import read_evaluation
 from fakedetect.core.model_folder import EVALUATION, checkpoint_file
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers, parse_shard
+from fakedetect.core.shards import parse_shard
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.listing import stream_images
 from fakedetect.inference.resumable_csv import Records
@@ -180,9 +180,7 @@ def _run(
     unstable = checked = status = 0
     start = time.monotonic()
     to_do = (path for path in paths if not (records and records.is_done(path)))
-    own = checker.check(
-        itertools.islice(to_do, group.rank, None, group.size), count_workers(settings.training.workers)
-    )
+    own = checker.check(itertools.islice(to_do, group.rank, None, group.size), settings.workers)
     try:
         # The processes' rows come together round by round.
         while rows := list(itertools.chain(*group.gather(list(itertools.islice(own, AT_A_TIME))))):

@@ -12,7 +12,6 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Sample, load_dataset
@@ -94,7 +93,7 @@ def _draw_contact_sheet(
     detector = load_detector(settings)
     tiles, name = [], ""
     samples = _choose_samples(settings, count)
-    workers = count_workers(settings.training.workers)
+    workers = settings.workers
     images = dict(map_images(load_or_explain, [sample.path for sample in samples], workers))
     usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
     for sample in console.track(usable, len(usable), "heat maps"):

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file, read_json
-from fakedetect.core.model_folder import FILE
+from fakedetect.core.files import hash_file
+from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING
 from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
+from fakedetect.core.training_record import read_training
 from fakedetect.models.texture import add_vote, read_vote
 from fakedetect.models.weights import HEADS, read_state, save_tensors
 
@@ -120,15 +121,14 @@ def _obey_class_order(state: dict[str, torch.Tensor], path: Path) -> None:
     """Put the outputs into the order fake, real where the training.json beside them says otherwise.
 
     Raises:
-        UserError: it names other classes.
+        UserError: it names other classes, or does not fit.
     """
-    facts = read_json(path.parent / "training.json")
-    classes = facts.get("classes") if isinstance(facts, dict) else None
+    classes = read_training(path.parent).classes
     if classes is None or classes == {str(n): name for n, name in enumerate(CLASSES)}:
         return
     if classes != {str(n): name for n, name in enumerate(reversed(CLASSES))}:
         raise UserError(
-            f"{path.parent / 'training.json'} says that the model's classes are {classes}, not fake and "
+            f"{path.parent / TRAINING} says that the model's classes are {classes}, not fake and "
             "real. Put a checkpoint there that was trained for these, or remove that file."
         )
     for key, value in state.items():
@@ -157,7 +157,7 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
                 raise UserError(f"{path} contains NaN or infinite values ({broken[0]}). Train again.")
             _obey_class_order(state, path)
             model.load_state_dict(state)
-            if (path.parent / FILE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
+            if (path.parent / TEXTURE_VOTE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
                 add_vote(model, vote)
             return model
         if all(key.startswith(HEADS) for key in wrong):

@@ -1,8 +1,7 @@
 """Probabilities that mean what they say, and thresholds that keep a promise."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
@@ -10,6 +9,7 @@ from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.training_record import CalibrationRecord
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
 
@@ -120,23 +120,13 @@ def rate_of_a_bad_fit(count: int, most: float) -> float:
     return float(beta.ppf(0.95, count + 1 - rank, rank))
 
 
-def read_calibration(facts: Any, checkpoint_hash: str) -> Calibration:
-    """The calibration in a training.json's content; PLAIN where none fits the checkpoint."""
-    saved = facts.get("calibration") if isinstance(facts, dict) else None
-    if not isinstance(saved, dict) or saved.get("checkpoint") != checkpoint_hash:
+def calibration_for(saved: CalibrationRecord | None, checkpoint_hash: str) -> Calibration:
+    """The calibration in a training.json; PLAIN where there is none for this checkpoint."""
+    if saved is None or saved.checkpoint != checkpoint_hash:
         return PLAIN
-    try:
-        values = [float(saved[name]) for name in ("temperature", "fake_from", "real_below")]
-    except (KeyError, TypeError, ValueError):
-        return PLAIN
-    if not (all(map(math.isfinite, values)) and values[0] > 0 and values[1] >= values[2]):
-        return PLAIN
-    temperature, fake_from, real_below = values
-    return Calibration(temperature, fake_from, real_below, fitted=True)
-
-
-def describe(calibration: Calibration, checkpoint_hash: str) -> dict:
-    """The calibration as it stands in training.json."""
-    saved = asdict(calibration)
-    del saved["fitted"]
-    return {**saved, "checkpoint": checkpoint_hash}
+    return Calibration(
+        temperature=saved.temperature,
+        fake_from=saved.fake_from,
+        real_below=saved.real_below,
+        fitted=True,
+    )

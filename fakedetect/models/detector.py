@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,19 +10,20 @@ from torch import nn
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import checkpoint_file, model_hash, read_facts, require_checkpoint
+from fakedetect.core.model_folder import checkpoint_file, model_hash, require_checkpoint
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import TrainingRecord, read_training
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.dataset.samples import Sample, faults_of, hash_names, load_dataset, split_dataset
 from fakedetect.images.copies import Kind, find_kind
 from fakedetect.models.building import load_checkpoint
-from fakedetect.models.calibration import Calibration, read_calibration
+from fakedetect.models.calibration import Calibration, calibration_for
 from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A model ready to answer; `settings` have it chosen, `facts` are its training.json or {}."""
+    """A model ready to answer; `settings` have it chosen, `facts` are its training.json."""
 
     settings: Settings
     model: nn.Module
@@ -32,7 +32,7 @@ class Detector:
     calibration: Calibration
     kind: Kind
     checkpoint_hash: str
-    facts: dict[str, Any]
+    facts: TrainingRecord
 
     @property
     def name(self) -> str:
@@ -69,17 +69,17 @@ def load_detector(settings: Settings) -> Detector:
     """The chosen model, loaded.
 
     Raises:
-        UserError: it has no usable checkpoint.
+        UserError: it has no usable checkpoint, or a file beside it does not fit.
     """
     model = to_device(load_checkpoint(settings.recipe, require_checkpoint(settings))).eval()
-    facts = read_facts(settings)
+    facts = read_training(settings.model_folder)
     checkpoint_hash = model_hash(settings)
     return Detector(
         settings,
         model,
         Normaliser(settings.recipe, next(model.parameters()).device),
         choose_precision(settings.training.precision, model),
-        read_calibration(facts, checkpoint_hash),
+        calibration_for(facts.calibration, checkpoint_hash),
         _kind(settings, facts),
         checkpoint_hash,
         facts,
@@ -94,19 +94,17 @@ def tell_not_fitted(detector: Detector) -> str:
     )
 
 
-def _kind(settings: Settings, facts: dict[str, Any]) -> Kind:
+def _kind(settings: Settings, facts: TrainingRecord) -> Kind:
     """The kind of copies that the model learned from: by its training.json, or those that are there."""
-    data = facts.get("data")
-    saved = data.get("kind") if isinstance(data, dict) else None
-    if isinstance(saved, dict):
-        return Kind(saved.get("aligned") is True, saved.get("fast") is True)
+    if facts.data and (saved := facts.data.kind):
+        return Kind(saved.aligned, saved.fast)
     folder = settings.resized["train"]
     classes = sorted(folder.iterdir()) if folder.is_dir() else []
     found = next((path for path in classes if path.name.lower() in CLASS_FOLDERS), None)
     return find_kind(found) if found else Kind()
 
 
-def validation_samples(settings: Settings, facts: dict[str, Any]) -> list[Sample]:
+def validation_samples(settings: Settings, facts: TrainingRecord) -> list[Sample]:
     """The pictures that the model was validated on, and not trained on.
 
     The run's own seed and share hold, by its training.json; for a checkpoint without one, those of
@@ -115,15 +113,16 @@ def validation_samples(settings: Settings, facts: dict[str, Any]) -> list[Sample
     Raises:
         UserError: the training pictures have changed since, so that the two cannot be told apart.
     """
-    dataset = load_dataset(settings, "train")
-    data, split = facts.get("data"), facts.get("split")
+    data, split = facts.data, facts.split
+    dataset = load_dataset(settings, "train", (data.leave_out if data else None) or "")
     share, seed = settings.training.validation_share, settings.training.seed
-    if isinstance(data, dict) and isinstance(split, dict):
-        share, seed = split.get("validation_share", share), facts.get("seed", seed)
+    if data and split:
+        share = share if split.validation_share is None else split.validation_share
+        seed = seed if facts.seed is None else facts.seed
         same = (
-            data["pictures"] == hash_names(dataset)
-            if "pictures" in data
-            else data.get("count") == len(dataset.samples)
+            data.count == len(dataset.samples)
+            if data.pictures is None
+            else data.pictures == hash_names(dataset)
         )
         if not same:
             raise UserError(

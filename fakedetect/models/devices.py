@@ -11,7 +11,6 @@ from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import SIZE, Recipe
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample
@@ -129,7 +128,7 @@ def predict_batches(
     model.eval()
     batches = load_batches(
         cut_batches(samples, settings.recipe.batch_size),
-        count_workers(settings.training.workers),
+        settings.workers,
         decoded,
         pin=device.type == "cuda",
         change=change,

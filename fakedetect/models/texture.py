@@ -11,17 +11,16 @@ The vote stands in texture_vote.json beside the checkpoint, which stays the plai
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
+import msgspec
 import torch
 from torch import nn
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import read_json, write_json
-from fakedetect.core.model_folder import FILE
+from fakedetect.core.model_folder import TEXTURE_VOTE
+from fakedetect.core.records import Positive, Record, read_record, write_record
 
 EARLY = ("layer1", "stages.0", "blocks.0", "layers.0", "stages_0", "layers_0", "s1")
 """Names of the first stage in torchvision's and timm's models."""
@@ -29,19 +28,20 @@ EARLY = ("layer1", "stages.0", "blocks.0", "layers.0", "stages_0", "layers_0", "
 STRENGTH = 0.1
 
 
-@dataclass(frozen=True)
-class TextureVote:
+class TextureVote(Record, frozen=True, kw_only=True):
     """A line (weights (2 C,), bias) over a layer's statistics, and how it and the model are weighed.
 
     The common margin is (margin / `model_scale` + vote / `vote_scale`) / 2 / `temperature`.
+    `checkpoint` is the hash of the checkpoint that it votes with.
     """
 
-    layer: str
+    checkpoint: str
+    layer: Annotated[str, msgspec.Meta(min_length=1)]
     weights: tuple[float, ...]
     bias: float
-    model_scale: float
-    vote_scale: float
-    temperature: float
+    model_scale: Positive
+    vote_scale: Positive
+    temperature: Positive
 
 
 def early_layer(model: nn.Module) -> str:
@@ -98,17 +98,21 @@ def add_vote(model: nn.Module, vote: TextureVote) -> None:
     """
     layers = dict(model.named_modules())
     if vote.layer not in layers:
-        raise UserError(f"{FILE} belongs to another model: there is no layer {vote.layer}. Train again.")
+        raise UserError(
+            f"{TEXTURE_VOTE} belongs to another model: there is no layer {vote.layer}. Train again."
+        )
     weights = torch.tensor(vote.weights)
     found: list[torch.Tensor] = []
 
-    def remember(_: nn.Module, __: Any, output: torch.Tensor) -> None:
-        found[:] = [statistics(output)]
+    def remember(_: nn.Module, __: Any, output: Any) -> None:
+        # A layer that gives no channels has no statistics, and is none that we fitted a vote on.
+        if isinstance(output, torch.Tensor) and output.ndim in (3, 4):
+            found[:] = [statistics(output)]
 
     def join(_: nn.Module, __: Any, logits: torch.Tensor) -> torch.Tensor:
-        texture = found.pop()
+        texture = found.pop() if found else logits[:, :0]
         if texture.shape[1] != len(weights):
-            raise UserError(f"{FILE} belongs to another model: {vote.layer} differs. Train again.")
+            raise UserError(f"{TEXTURE_VOTE} belongs to another model: {vote.layer} differs. Train again.")
         said = (texture @ weights.to(texture) + vote.bias) / vote.vote_scale
         margin = (logits[:, 0] - logits[:, 1]).float() / vote.model_scale
         half = (margin + said) / 4 / vote.temperature
@@ -118,25 +122,16 @@ def add_vote(model: nn.Module, vote: TextureVote) -> None:
     model.register_forward_hook(join)
 
 
-def save_vote(vote: TextureVote, folder: Path, checkpoint_hash: str) -> None:
+def save_vote(vote: TextureVote, folder: Path) -> None:
     """Write texture_vote.json into a model's folder."""
-    write_json(folder / FILE, {"checkpoint": checkpoint_hash, **asdict(vote)})
+    write_record(folder / TEXTURE_VOTE, vote)
 
 
 def read_vote(folder: Path, checkpoint_hash: str) -> TextureVote | None:
     """The vote in a model's folder; None where there is none for this checkpoint.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file does not fit.
     """
-    saved = read_json(folder / FILE)
-    if not isinstance(saved, dict) or saved.pop("checkpoint", None) != checkpoint_hash:
-        return None
-    try:
-        vote = TextureVote(**{**saved, "weights": tuple(map(float, saved["weights"]))})
-        numbers = (*vote.weights, vote.bias, vote.model_scale, vote.vote_scale, vote.temperature)
-        if np.isfinite(numbers).all() and min(numbers[-3:]) > 0:
-            return vote
-    except (KeyError, TypeError, ValueError):
-        pass
-    raise UserError(f"{folder / FILE} is damaged. Remove it, or train again.")
+    vote = read_record(folder / TEXTURE_VOTE, TextureVote, "Remove it, or train again.")
+    return vote if vote and vote.checkpoint == checkpoint_hash else None

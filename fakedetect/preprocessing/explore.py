@@ -12,7 +12,6 @@ from fakedetect.core.files import write_text
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import FOLDERS, Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import class_folders, existing_folders, source_of
 from fakedetect.dataset.identical import Pair, find_exact
@@ -76,7 +75,7 @@ def _list_resized(settings: Settings, console: Console) -> tuple[list[Place], in
 
 def _read_all(settings: Settings, console: Console, places: Sequence[Place]) -> pd.DataFrame:
     """A row a picture: its place, its facts, and the reason where it cannot be read."""
-    workers = count_workers(settings.training.workers)
+    workers = settings.workers
     results = map_images(read_facts, [place.path for place in places], workers)
     found = dict(console.track(results, len(places), "headers"))
     empty = dict.fromkeys(PictureFacts.__dataclass_fields__)
@@ -178,7 +177,7 @@ def _find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) -
     exact = find_exact(paths, list(good["bytes"]))
     copies = {pair.second for pair in exact}
     numbers = {path: number for number, path in enumerate(paths) if number not in copies}
-    results = map_images(fingerprint, list(numbers), count_workers(settings.training.workers))
+    results = map_images(fingerprint, list(numbers), settings.workers)
     prints = {}
     for path, result in console.track(results, len(numbers), "duplicates"):
         if isinstance(result, str):
@@ -243,7 +242,7 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
     places, left_out = (_list_original if on == "original" else _list_resized)(settings, console)
     if not places:
         raise UserError(f"The {on} folders hold no pictures. Put them there, or see {settings.file}.")
-    folder, workers = settings.explore / on, count_workers(settings.training.workers)
+    folder, workers = settings.explore / on, settings.workers
     frame = _read_all(settings, console, places)
     write_text(folder / "pictures.csv", frame.to_csv(index=False))
     good = frame[frame["reason"] == ""].reset_index(drop=True)

@@ -11,7 +11,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, write_text
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import FOLDERS, Settings
-from fakedetect.core.shards import Shard, count_workers, parse_shard
+from fakedetect.core.shards import Shard, parse_shard
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.copies import (
@@ -160,7 +160,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
     good = [path for path in paths if path not in listed]
     jobs = share.share(_plan(good, source, target, kind, share.count > 1))
     to_do = [job for job in jobs if not is_done(job)]
-    results = map_images(resize_image, to_do, count_workers(settings.training.workers))
+    results = map_images(resize_image, to_do, settings.workers)
     failed = 0
     for job, reason in console.track(results, len(to_do), name):
         if reason is not None:

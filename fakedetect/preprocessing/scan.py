@@ -12,7 +12,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import read_json, write_json
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import FOLDERS, Settings
-from fakedetect.core.shards import Shard, count_workers, parse_shard
+from fakedetect.core.shards import Shard, parse_shard
 from fakedetect.dataset.bad_list import read_bad_images, replace_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.listing import list_images
@@ -48,7 +48,7 @@ def find_bad_images(
     """Check pictures; `save` gets what is known so far, now and then and at the end."""
     found = Found()
     saved = time.monotonic()
-    results = map_images(find_fault, paths, count_workers(settings.training.workers))
+    results = map_images(find_fault, paths, settings.workers)
     try:
         for path, reason in console.track(results, len(paths), label):
             found.checked.add(path)

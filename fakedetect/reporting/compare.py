@@ -16,7 +16,6 @@ from fakedetect.core.files import write_text
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.core.test_record import TestResults
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
@@ -342,7 +341,7 @@ def compare(settings: Settings, console: Console) -> Outcome:
     found = compare_models(settings, console)
     folder = settings.model_folders
     screen, markdown = _lay_out(found.table, console)
-    _write(folder, found, markdown, count_workers(settings.training.workers))
+    _write(folder, found, markdown, settings.workers)
     lines = [screen, "precision, recall and F1: fake/real", "", *_tell_pairs(found), ""]
     for model in found.models:
         lines += _tell_mistakes(folder, model, found.mistakes[model.name])

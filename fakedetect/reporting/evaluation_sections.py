@@ -1,13 +1,13 @@
 """The sections of a report on what evaluate and fit-thresholds have found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import TrainingRecord
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import charts, heading, paragraph, percent, section, table, with_interval
 from fakedetect.testing.figures import kinds_of, plot_reliability, plot_robustness
@@ -15,27 +15,27 @@ from fakedetect.testing.measures import named
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
 
 
-def verdicts_section(settings: Settings, facts: Mapping[str, Any], evaluation: Evaluation) -> str:
+def verdicts_section(settings: Settings, facts: TrainingRecord, evaluation: Evaluation) -> str:
     """Calibration and thresholds, what they promised and what they gave."""
-    fitted = facts.get("calibration")
+    fitted = facts.calibration
     if not fitted:
         advice = "No thresholds are fitted, so every picture is called fake or real: " + settings.command(
             "fit-thresholds"
         )
         return section("Fake, real or unsure", paragraph(advice, "soft"))
     text = (
-        f"Calibrated with the temperature {fitted['temperature']:.3f}; a picture is called fake from "
-        f"{fitted['fake_from']:.1%} on, real below {fitted['real_below']:.1%}, and unsure between them."
+        f"Calibrated with the temperature {fitted.temperature:.3f}; a picture is called fake from "
+        f"{fitted.fake_from:.1%} on, real below {fitted.real_below:.1%}, and unsure between them."
     )
-    validation = fitted["validation"]
+    validation = msgspec.to_builtins(fitted.validation) if fitted.validation else {}
     test = evaluation.test
     foreign = {name: _rates(entry) for name, entry in evaluation.foreign.items()}
     columns = {"validation": validation, "test": _rates(test), **foreign}
     rows = [
         (said, percent(promise), *(percent(values.get(key)) for values in columns.values()))
         for said, key, promise in (
-            ("real called fake", "real_called_fake", fitted["max_false_alarms"]),
-            ("fake called real", "fake_called_real", fitted["max_missed"]),
+            ("real called fake", "real_called_fake", fitted.max_false_alarms),
+            ("fake called real", "fake_called_real", fitted.max_missed),
             ("unsure", "unsure", None),
             ("accuracy of all, threshold 0.5", "accuracy", None),
             ("accuracy where not unsure", "accuracy_of_sure", None),

@@ -15,7 +15,6 @@ from fakedetect.core.files import run_lock, write_text
 from fakedetect.core.model_folder import EVALUATION, REPORT
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.core.test_record import TestResults
 from fakedetect.dataset.shortcuts import Audit, read_audit
 from fakedetect.images.sheets import read_thumbnail
@@ -95,7 +94,7 @@ def _gallery(settings: Settings, predictions: pd.DataFrame) -> str:
         return section("Wrong answers", paragraph("None on the test dataset."))
     shown = pd.concat([rows.head(MISTAKES // 2) for _, rows in wrong.groupby("label")])
     paths = [Path(path) for path in shown["path"]]
-    images = dict(map_images(read_thumbnail, paths, count_workers(settings.training.workers)))
+    images = dict(map_images(read_thumbnail, paths, settings.workers))
     tiles = []
     for row, path in zip(shown.itertuples(), paths, strict=True):
         caption = f"{printable(path.name)}: {row.label}, taken for {row.predicted} ({row.confidence:.1%})"

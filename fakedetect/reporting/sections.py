@@ -1,17 +1,17 @@
 """The sections of a report, each from the files that an option has written."""
 
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 from sklearn.metrics import roc_curve
 
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Evaluation
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.recipes import CLASSES, REFERENCE
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
+from fakedetect.core.training_record import Epoch, KindRecord, RecipeRecord, TrainingRecord
 from fakedetect.dataset.shortcuts import Audit, describe_audit
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.evaluation_sections import measures_table
@@ -26,7 +26,7 @@ from fakedetect.reporting.page import (
 )
 from fakedetect.testing.figures import plot_roc
 from fakedetect.testing.sources import auc_of, tell_gap
-from fakedetect.training.log import Epoch, plot_accuracy, plot_losses
+from fakedetect.training.log import plot_accuracy, plot_losses
 
 SUMMARY_FILE = "summary.csv"
 SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
@@ -57,18 +57,22 @@ def summarise(settings: Settings, results: TestResults, evaluation: Evaluation) 
     return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
 
 
+def _shown(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
+
+
 def data_section(
-    settings: Settings, facts: Mapping[str, Any], summary: pd.DataFrame | None, audit: Audit | None
+    settings: Settings, facts: TrainingRecord, summary: pd.DataFrame | None, audit: Audit | None
 ) -> str:
     """The data set: how many pictures, from where, and whether the classes give themselves away."""
-    data, split = facts.get("data", {}), facts.get("split", {})
+    data, split = facts.data, facts.split
     parts = []
     if data:
         parts.append(
             paragraph(
-                f"{data['count']:,} training pictures ({data['fake']:,} fake, {data['real']:,} real), "
-                f"{split.get('validation', 0):,} of them for validation; "
-                f"{data.get('left_out', 0):,} bad ones skipped. Folder: {data['folder']}"
+                f"{_shown(data.count)} training pictures ({_shown(data.fake)} fake, "
+                f"{_shown(data.real)} real), {_shown(split.validation if split else None)} of them for "
+                f"validation; {data.left_out or 0:,} bad ones skipped. Folder: {data.folder or '?'}"
             )
         )
     if summary is not None:
@@ -88,28 +92,28 @@ def data_section(
     return section("Data set", *parts)
 
 
-def training_section(facts: Mapping[str, Any], epochs: Sequence[Epoch]) -> str:
+def training_section(facts: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves."""
-    recipe = facts.get("recipe", {})
+    recipe = facts.recipe or RecipeRecord()
     rows = [
         (name.replace("_", " "), str(value))
         for name, value in {
-            "architecture": f"{recipe.get('architecture', '?')} ({recipe.get('library', '?')})",
-            "recipe": recipe.get("recipe", "reference"),
-            "parameters": f"{facts['parameters']:,}" if "parameters" in facts else None,
-            "pretrained": facts.get("pretrained"),
-            "optimizer": recipe.get("optimizer"),
-            "learning_rate": recipe.get("learning_rate"),
-            "weight_decay": recipe.get("weight_decay"),
-            "batch_size": recipe.get("batch_size"),
-            "seed": facts.get("seed"),
-            "precision": facts.get("precision"),
-            "device": facts.get("device"),
-            "finished": facts.get("finished"),
+            "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
+            "recipe": recipe.recipe,
+            "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
+            "pretrained": facts.pretrained,
+            "optimizer": recipe.optimizer,
+            "learning_rate": recipe.learning_rate,
+            "weight_decay": recipe.weight_decay,
+            "batch_size": recipe.batch_size,
+            "seed": facts.seed,
+            "precision": facts.precision,
+            "device": facts.device,
+            "finished": facts.finished,
         }.items()
         if value is not None
     ]
-    parts = [table(("recipe", "value"), rows) if recipe else ""]
+    parts = [table(("recipe", "value"), rows) if facts.recipe else ""]
     if epochs:
         parts.append(
             charts(
@@ -161,23 +165,22 @@ def results_section(
     return section("Results on the test dataset", *parts)
 
 
-def repeat_section(facts: Mapping[str, Any], evaluation: Evaluation, model: str, paths: str) -> str:
+def repeat_section(facts: TrainingRecord, evaluation: Evaluation, model: str, paths: str) -> str:
     """Versions, and the commands that give this report again."""
     start = f"python menu.py --paths {shlex.quote(paths)} --model {shlex.quote(model)}"
-    kind = facts.get("data", {}).get("kind", {})
+    kind = (facts.data and facts.data.kind) or KindRecord()
     marks = "".join(
-        f" {flag}"
-        for flag, wanted in (("--align", kind.get("aligned")), ("--fast", kind.get("fast")))
-        if wanted
+        f" {flag}" for flag, wanted in (("--align", kind.aligned), ("--fast", kind.fast)) if wanted
     )
-    recipe = facts.get("recipe", {}).get("recipe", "reference")
+    recipe = facts.recipe.recipe if facts.recipe else REFERENCE
     lines = [f"{start} scan", f"{start} resize{marks}"]
-    lines.append(f"{start} train{'' if recipe == 'reference' else f' --recipe {recipe}'}")
+    lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}")
     lines.append(f"{start} test")
-    if fitted := facts.get("calibration"):
+    if fitted := facts.calibration:
         lines.append(
-            f"{start} fit-thresholds --max-false-alarms {fitted['max_false_alarms']:g} "
-            f"--max-missed {fitted['max_missed']:g}"
+            f"{start} fit-thresholds"
+            + (f" --max-false-alarms {fitted.max_false_alarms:g}" if fitted.max_false_alarms else "")
+            + (f" --max-missed {fitted.max_missed:g}" if fitted.max_missed else "")
         )
     if evaluation.test:
         lines.append(f"{start} evaluate")
@@ -186,6 +189,6 @@ def repeat_section(facts: Mapping[str, Any], evaluation: Evaluation, model: str,
     ]
     lines += [f"{start} evaluate --leave-out {shlex.quote(s)}" for s in evaluation.left_out]
     lines.append(f"{start} report")
-    versions = facts.get("versions", {})
+    versions = facts.versions or {}
     rows = [(name, f"version {version}") for name, version in versions.items()]
     return section("To repeat it", preformatted("\n".join(lines)), table(("made with", ""), rows))

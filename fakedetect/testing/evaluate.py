@@ -27,7 +27,6 @@ from fakedetect.core.model_folder import (
     require_checkpoint,
 )
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.images.listing import list_images
@@ -118,7 +117,7 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     """
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     looks = (Look(path, (detector.kind,)) for path in by_path)
-    workers = count_workers(detector.settings.training.workers)
+    workers = detector.settings.workers
     found: dict[Path, float] = {}
     bad: dict[Path, str] = {}
     batches = view_batches(looks, workers, detector.settings.recipe.batch_size)

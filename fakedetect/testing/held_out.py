@@ -1,7 +1,7 @@
 """Trained without a source and tested on it: what a model does with pictures it has never met."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import LeftOut, SourceEntry
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import read_facts
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import RECIPE_KEYS, Settings
+from fakedetect.core.model_folder import TRAINING
+from fakedetect.core.recipes import CLASSES, METHODS, ROBUST
+from fakedetect.core.records import Record
+from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
+from fakedetect.core.training_record import RunFacts, TrainingRecord, read_training
 from fakedetect.dataset.samples import Sample, load_dataset
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
@@ -23,39 +25,51 @@ from fakedetect.training.run import gather_facts, train_in_memory
 from fakedetect.training.unfinished import read_unfinished, tell_difference, unfinished_file
 
 
-def _without(settings: Settings, facts: dict[str, Any], source: str) -> Settings:
+def _without(settings: Settings, facts: TrainingRecord, source: str) -> Settings:
     """Settings under which the model is trained as it was, by its training.json, without a source.
 
     Its folder lies inside the model's.
     """
     name = f"without_{re.sub(r'[^A-Za-z0-9_.-]', '_', source)}"
-    then = {key: value for key, value in facts.get("recipe", {}).items() if key in RECIPE_KEYS}
-    options = {key: facts[key] for key in ("seed", "max_epochs", "patience") if key in facts}
+    then = _given(facts.recipe, RECIPE_KEYS) if facts.recipe else {}
+    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
+        raise UserError(
+            f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
+            f"recipe {then.get('recipe')!r}, of which one is unknown here. Correct it, or train again."
+        )
+    options = _given(facts, ("seed", "max_epochs", "patience"))
     return replace(
         settings,
         model=name,
         model_folders=settings.model_folder,
         recipes={name: replace(settings.recipe, name=name, **then)},
         training=replace(settings.training, **options),
-        leave_out=source,
     )
 
 
-def _train_without(settings: Settings, console: Console) -> None:
+def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the named fields that a record has a value for."""
+    values = ((name, getattr(record, name)) for name in names)
+    return {name: value for name, value in values if value is not None}
+
+
+def _train_without(settings: Settings, console: Console, source: str) -> None:
     """Train without the source, unless that was done with the same data and recipe."""
-    facts = read_facts(settings)
-    now = gather_facts(settings, load_dataset(settings, "train"))
+    facts = read_training(settings.model_folder)
+    now = gather_facts(settings, load_dataset(settings, "train", source))
     stopped = unfinished_file(settings.model_folder).is_file()
-    if not stopped and settings.checkpoint.is_file() and facts.get("run") == now:
+    if not stopped and settings.checkpoint.is_file() and facts.run == now:
         epochs = len(read_log(settings.model_folder / "training_log.csv"))
-        console.note(f"Trained without {settings.leave_out} before ({plural(epochs, 'epoch')})")
+        console.note(f"Trained without {source} before ({plural(epochs, 'epoch')})")
         return
-    outcome = train_in_memory(settings, console, resume=stopped and _can_go_on(settings, now), alone=True)
+    outcome = train_in_memory(
+        settings, console, stopped and _can_go_on(settings, now), leave_out=source, alone=True
+    )
     if outcome.status == 130:
         raise KeyboardInterrupt
 
 
-def _can_go_on(settings: Settings, now: dict[str, Any]) -> bool:
+def _can_go_on(settings: Settings, now: RunFacts) -> bool:
     try:
         return tell_difference(read_unfinished(settings).facts, now) is None
     except UserError:
@@ -73,7 +87,7 @@ def evaluate_without(detector: Detector, console: Console, source: str) -> tuple
     label = _class_of(source, train, test)
     reduced = _without(settings, detector.facts, source)
     with run_lock(reduced.model_folder):
-        _train_without(reduced, console)
+        _train_without(reduced, console, source)
     pictures = sorted(
         (sample for sample in test if sample.source == source or sample.label != label),
         key=lambda sample: sample.source != source,

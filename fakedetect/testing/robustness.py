@@ -13,7 +13,6 @@ from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, 
 from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
@@ -103,8 +102,7 @@ def _degrade(
     """Run the model on every degradation of the pictures, each with its sample and margin."""
     looks = (Look(path, (detector.kind,), CURVES) for path in by_path)
     labels, clean, degraded = [], [], []
-    workers = count_workers(detector.settings.training.workers)
-    batches = view_batches(looks, workers, AT_A_TIME)
+    batches = view_batches(looks, detector.settings.workers, AT_A_TIME)
     for batch in console.track(batches, len(by_path), "robustness", len):
         views = [(by_path[look.path], view) for look, view in batch if isinstance(view, View)]
         if not views:

@@ -24,7 +24,6 @@ from fakedetect.core.model_folder import (
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.records import write_record
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults, faults_of, load_dataset
@@ -66,7 +65,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     detector = load_detector(settings)
     model = detector.model
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    workers = count_workers(settings.training.workers)
+    workers = settings.workers
     decoded = decode_all(dataset.folder, [sample.path for sample in dataset.samples], console, workers)
     group.wait()
     start = time.monotonic()

@@ -1,17 +1,24 @@
 """Option 3.6: calibrate the model's probabilities and set the thresholds of its three verdicts."""
 
+import msgspec
 import numpy as np
 
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import run_lock, write_json
+from fakedetect.core.files import run_lock
+from fakedetect.core.model_folder import TRAINING
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import (
+    CalibrationRecord,
+    TrainingRecord,
+    ValidationRecord,
+    write_training,
+)
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.models.calibration import (
     PLAIN,
     Calibration,
-    describe,
     fit_temperature,
     fit_thresholds,
     rate_of_a_bad_fit,
@@ -49,24 +56,23 @@ def set_thresholds(
         called_fake, called_real, unsure = found.real_called_fake, found.fake_called_real, found.unsure
         before = calibration_error(PLAIN.probability(margins), is_fake)
         after = found.ece_calibrated
-        facts = detector.facts or {
-            "model": settings.model,
-            "classes": {str(number): name for number, name in enumerate(CLASSES)},
-        }
-        facts["calibration"] = {
-            **describe(fitted, detector.checkpoint_hash),
-            "max_false_alarms": max_false_alarms,
-            "max_missed": max_missed,
-            "validation": {
+        saved = CalibrationRecord(
+            temperature=temperature,
+            fake_from=fitted.fake_from,
+            real_below=fitted.real_below,
+            checkpoint=detector.checkpoint_hash,
+            max_false_alarms=max_false_alarms,
+            max_missed=max_missed,
+            validation=ValidationRecord(
                 **counts,
-                "real_called_fake": called_fake,
-                "fake_called_real": called_real,
-                "unsure": unsure,
-                "ece_before": before,
-                "ece_after": after,
-            },
-        }
-        write_json(settings.model_folder / "training.json", facts)
+                real_called_fake=called_fake,
+                fake_called_real=called_real,
+                unsure=unsure,
+                ece_before=before,
+                ece_after=after,
+            ),
+        )
+        write_training(settings.model_folder, _with_calibration(settings, detector.facts, saved))
     lines = [
         f"{settings.model}, fitted on {counts['fake']:,} fake and {counts['real']:,} real validation "
         "pictures:",
@@ -90,5 +96,15 @@ def set_thresholds(
         + settings.command("evaluate", "--data", "FOLDER")
     )
     lines += describe_faults(bad)
-    lines.append(f"Stored in {settings.model_folder / 'training.json'}")
+    lines.append(f"Stored in {settings.model_folder / TRAINING}")
     return Outcome("\n".join(lines), 1 if bad else 0)
+
+
+def _with_calibration(
+    settings: Settings, facts: TrainingRecord, saved: CalibrationRecord
+) -> TrainingRecord:
+    """The run's record with its calibration; one that names the model where there was none."""
+    if facts == TrainingRecord():
+        classes = {str(number): name for number, name in enumerate(CLASSES)}
+        facts = TrainingRecord(model=settings.model, classes=classes)
+    return msgspec.structs.replace(facts, calibration=saved)

@@ -15,7 +15,6 @@ from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import ROBUST, SIZE, Recipe
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
 from fakedetect.dataset.batches import cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
@@ -30,7 +29,7 @@ EPOCHS_A_SEED = 100_003
 """Keeps the random numbers of one seed's epochs apart from those of the next seed's."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What stays the same from epoch to epoch.
 
@@ -81,7 +80,7 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, dict[Path, str
     chunks = cut_batches([run.train_samples[index] for index in order], settings.recipe.batch_size)
     batches = load_batches(
         [group.share(chunk) for chunk in chunks],
-        count_workers(settings.training.workers),
+        settings.workers,
         run.decoded,
         pin=device.type == "cuda",
         change=degrade_with(seed) if robust else None,

@@ -3,9 +3,9 @@
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -14,19 +14,8 @@ from fakedetect.core.console import Console, Outcome, open_picture
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import Epoch
 from fakedetect.images.sheets import panels, save_figure
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """A row of training_log.csv."""
-
-    epoch: int
-    train_loss: float
-    val_loss: float
-    val_accuracy: float
-    seconds: float
-    images_per_second: float
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch:
@@ -79,9 +68,9 @@ def read_epochs(folder: Path) -> list[Epoch]:
 
 def write_log(folder: Path, epochs: list[Epoch]) -> None:
     table = io.StringIO(newline="")
-    writer = csv.DictWriter(table, list(Epoch.__dataclass_fields__))
+    writer = csv.DictWriter(table, Epoch.__struct_fields__)
     writer.writeheader()
-    writer.writerows(asdict(epoch) for epoch in epochs)
+    writer.writerows(msgspec.structs.asdict(epoch) for epoch in epochs)
     write_text(folder / "training_log.csv", table.getvalue())
     draw_loss_plot(epochs, folder / "loss_plot.jpg")
 

@@ -3,7 +3,6 @@
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,10 +11,20 @@ import numpy as np
 
 from fakedetect.core.console import Outcome
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file, write_json
-from fakedetect.core.model_folder import FILE, remove_stand_in
+from fakedetect.core.files import hash_file
+from fakedetect.core.model_folder import TEXTURE_VOTE, remove_stand_in
 from fakedetect.core.recipes import CLASSES, ROBUST
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import (
+    DataRecord,
+    Epoch,
+    KindRecord,
+    RecipeRecord,
+    RunFacts,
+    SplitRecord,
+    TrainingRecord,
+    write_training,
+)
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Dataset, describe_faults, hash_names
 from fakedetect.images.copies import find_kind
@@ -23,7 +32,7 @@ from fakedetect.models.building import load_checkpoint, save_checkpoint
 from fakedetect.models.devices import to_device
 from fakedetect.models.texture import save_vote
 from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
-from fakedetect.training.log import Epoch, best_of, epoch_of, write_log
+from fakedetect.training.log import best_of, write_log
 from fakedetect.training.robust import fit_head, fit_vote
 from fakedetect.training.unfinished import Unfinished, save_unfinished, unfinished_file
 
@@ -31,45 +40,56 @@ MOST_BAD = 0.25
 """The share of unreadable pictures above which a run stops."""
 
 
-def _describe_run(run: Run, dataset: Dataset, best: Epoch, facts: dict) -> dict:
-    settings = run.settings
-    recipe = asdict(settings.recipe)
-    recipe["weights"] = str(recipe["weights"]) if recipe["weights"] else None
-    device = next(run.model.parameters()).device
-    names = ("torch", "torchvision", "timm", "numpy", "pillow")
-    return {
-        "model": settings.model,
-        "recipe": recipe,
-        "pretrained": settings.training.pretrained,
-        "classes": {str(number): name for number, name in enumerate(CLASSES)},
-        "split": {
-            "train": len(run.train_samples),
-            "validation": len(run.val_samples),
-            "validation_share": settings.training.validation_share,
-        },
-        "seed": settings.training.seed,
-        "max_epochs": settings.training.max_epochs,
-        "patience": settings.training.patience,
-        "precision": str(run.dtype).split(".")[-1],
-        "device": str(device),
-        "processes": run.group.size,
-        "compiled": settings.training.compile,
-        "parameters": sum(parameter.numel() for parameter in run.model.parameters()),
-        "data": {
-            "folder": str(dataset.folder),
-            "count": len(dataset.samples),
-            "fake": sum(sample.label == 0 for sample in dataset.samples),
-            "real": sum(sample.label == 1 for sample in dataset.samples),
-            "left_out": dataset.left_out,
-            "kind": asdict(find_kind(class_folders(dataset.folder)[0][0])),
-            "pictures": hash_names(dataset),
-            "leave_out": settings.leave_out,
-        },
-        "best": asdict(best),
-        "run": facts,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {"python": platform.python_version(), **{n: version(n) for n in names}},
-    }
+def _describe_run(run: Run, dataset: Dataset, best: Epoch, facts: RunFacts) -> TrainingRecord:
+    settings, recipe, options = run.settings, run.settings.recipe, run.settings.training
+    kind = find_kind(class_folders(dataset.folder)[0][0])
+    packages = ("torch", "torchvision", "timm", "numpy", "pillow")
+    return TrainingRecord(
+        model=settings.model,
+        recipe=RecipeRecord(
+            name=recipe.name,
+            library=recipe.library,
+            architecture=recipe.architecture,
+            batch_size=recipe.batch_size,
+            optimizer=recipe.optimizer,
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            mean=recipe.mean,
+            std=recipe.std,
+            weights=str(recipe.weights) if recipe.weights else None,
+            layer=recipe.layer,
+            recipe=recipe.recipe,
+        ),
+        pretrained=options.pretrained,
+        classes={str(number): name for number, name in enumerate(CLASSES)},
+        split=SplitRecord(
+            train=len(run.train_samples),
+            validation=len(run.val_samples),
+            validation_share=options.validation_share,
+        ),
+        seed=options.seed,
+        max_epochs=options.max_epochs,
+        patience=options.patience,
+        precision=str(run.dtype).split(".")[-1],
+        device=str(next(run.model.parameters()).device),
+        processes=run.group.size,
+        compiled=options.compile,
+        parameters=sum(parameter.numel() for parameter in run.model.parameters()),
+        data=DataRecord(
+            folder=str(dataset.folder),
+            count=len(dataset.samples),
+            fake=sum(sample.label == 0 for sample in dataset.samples),
+            real=sum(sample.label == 1 for sample in dataset.samples),
+            left_out=dataset.left_out,
+            kind=KindRecord(aligned=kind.aligned, fast=kind.fast),
+            pictures=hash_names(dataset),
+            leave_out=dataset.without,
+        ),
+        best=best,
+        run=facts,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+    )
 
 
 def refuse_too_many(bad: int, dataset: Dataset) -> None:
@@ -83,15 +103,16 @@ def refuse_too_many(bad: int, dataset: Dataset) -> None:
 def _save_vote(run: Run) -> None:
     """Fit the texture's vote for the best epoch's model and write it beside its checkpoint."""
     settings = run.settings
-    (settings.model_folder / FILE).unlink(missing_ok=True)
+    (settings.model_folder / TEXTURE_VOTE).unlink(missing_ok=True)
     model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
-    save_vote(fit_vote(run, model), settings.model_folder, hash_file(settings.checkpoint))
+    vote = fit_vote(run, model, hash_file(settings.checkpoint))
+    save_vote(vote, settings.model_folder)
 
 
-def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict) -> Outcome:
+def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: RunFacts) -> Outcome:
     """The loop over the epochs, from the first or from where an unfinished run was stopped."""
     options, console = run.settings.training, run.console
-    epochs = [epoch_of(row) for row in state.rows] if state else []
+    epochs = list(state.rows) if state else []
     faults: dict[Path, str] = {}
     stopped = False
     if run.group.first and not state:
@@ -121,7 +142,7 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: dict
 def _forget_earlier(folder: Path) -> None:
     """Remove what belongs to an earlier run and would mislead beside this one's checkpoint."""
     unfinished_file(folder).unlink(missing_ok=True)
-    (folder / FILE).unlink(missing_ok=True)
+    (folder / TEXTURE_VOTE).unlink(missing_ok=True)
 
 
 def _is_over(epochs: Sequence[Epoch], patience: int) -> bool:
@@ -155,16 +176,15 @@ def _run_epoch(run: Run, number: int) -> tuple[Epoch, dict[Path, str]]:
     return epoch, unread | unread_too
 
 
-def _save(run: Run, dataset: Dataset, epochs: list[Epoch], facts: dict) -> None:
+def _save(run: Run, dataset: Dataset, epochs: list[Epoch], facts: RunFacts) -> None:
     """Write the checkpoint if the last epoch is the best, and what a stopped run needs to go on."""
     folder, best = run.settings.model_folder, best_of(epochs)
     if epochs[-1] is best:
         save_checkpoint(run.judged, run.settings.checkpoint)
         remove_stand_in(run.settings)
-        write_json(folder / "training.json", _describe_run(run, dataset, best, facts))
+        write_training(folder, _describe_run(run, dataset, best, facts))
     write_log(folder, epochs)
-    rows = [asdict(epoch) for epoch in epochs]
-    save_unfinished(folder, run.model, run.optimizer, rows, facts, run.average)
+    save_unfinished(folder, run.model, run.optimizer, epochs, facts, run.average)
 
 
 def _describe_epoch(epoch: Epoch, is_best: bool) -> str:

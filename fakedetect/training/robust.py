@@ -111,7 +111,7 @@ def fit_head(run: Run, label: str) -> tuple[float, dict[Path, str]]:
     return float(functional.binary_cross_entropy_with_logits(margins, target)), bad
 
 
-def fit_vote(run: Run, model: nn.Module) -> TextureVote:
+def fit_vote(run: Run, model: nn.Module, checkpoint_hash: str) -> TextureVote:
     """Fit the texture's vote for a trained model, weighed on the validation pictures."""
     layer, alone = early_layer(model), Group()
     samples = some_of(run.train_samples, run.settings.training.seed)
@@ -130,7 +130,15 @@ def fit_vote(run: Run, model: nn.Module) -> TextureVote:
     model_scale, vote_scale = (float(values.std()) or 1.0 for values in (margins, votes))
     common = (margins / model_scale + votes / vote_scale) / 2
     temperature = fit_temperature(common, is_fake) if 0 < is_fake.sum() < len(is_fake) else 1.0
-    return TextureVote(layer, tuple(weights.tolist()), bias, model_scale, vote_scale, temperature)
+    return TextureVote(
+        checkpoint=checkpoint_hash,
+        layer=layer,
+        weights=tuple(weights.tolist()),
+        bias=bias,
+        model_scale=model_scale,
+        vote_scale=vote_scale,
+        temperature=temperature,
+    )
 
 
 def average_of(model: nn.Module, steps_an_epoch: int) -> AveragedModel:

@@ -13,7 +13,7 @@ from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import ROBUST
 from fakedetect.core.settings import Settings
-from fakedetect.core.shards import count_workers
+from fakedetect.core.training_record import RunFacts
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, hash_names, load_dataset, split_dataset
 from fakedetect.models.building import build_model
@@ -33,6 +33,7 @@ def train_in_memory(
     console: Console,
     resume: bool,
     recipe: str | None = None,
+    leave_out: str = "",
     alone: bool = False,
 ) -> Outcome:
     """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
@@ -40,6 +41,7 @@ def train_in_memory(
     Args:
         resume: go on with the unfinished run in the model's folder.
         recipe: the way of training; otherwise that of the unfinished run, or as the settings say.
+        leave_out: a source whose pictures have no part in training, '' for none.
         alone: in this process only, even where torchrun has started others, which may have ended.
 
     Raises:
@@ -47,7 +49,7 @@ def train_in_memory(
     """
     while True:
         try:
-            return _train_once(settings, console, resume, recipe, alone)
+            return _train_once(settings, console, resume, recipe, leave_out, alone)
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
@@ -73,14 +75,19 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
 
 
 def _train_once(
-    settings: Settings, console: Console, resume: bool, recipe: str | None, alone: bool
+    settings: Settings,
+    console: Console,
+    resume: bool,
+    recipe: str | None,
+    leave_out: str,
+    alone: bool,
 ) -> Outcome:
     state = read_unfinished(settings) if resume else None
     if state and not recipe:
-        recipe = state.facts.get("recipe")
+        recipe = state.facts.recipe
     if recipe:
         settings = settings.with_recipe(recipe=recipe)
-    dataset = load_dataset(settings, "train")
+    dataset = load_dataset(settings, "train", leave_out)
     options = settings.training
     samples = split_dataset(dataset, options.validation_share, options.seed)
     facts = gather_facts(settings, dataset)
@@ -106,24 +113,24 @@ def _seed(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def gather_facts(settings: Settings, dataset: Dataset) -> dict:
+def gather_facts(settings: Settings, dataset: Dataset) -> RunFacts:
     """What has to be the same for an unfinished run to go on as if it had not been stopped."""
     recipe, options = settings.recipe, settings.training
-    return {
-        "architecture": recipe.architecture,
-        "batch_size": recipe.batch_size,
-        "optimizer": recipe.optimizer,
-        "learning_rate": recipe.learning_rate,
-        "recipe": recipe.recipe,
-        "weight_decay": recipe.weight_decay,
-        "mean": list(recipe.mean),
-        "std": list(recipe.std),
-        "seed": options.seed,
-        "precision": options.precision,
-        "validation_share": options.validation_share,
-        "pictures": hash_names(dataset),
-        "leave_out": settings.leave_out,
-    }
+    return RunFacts(
+        architecture=recipe.architecture,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        recipe=recipe.recipe,
+        weight_decay=recipe.weight_decay,
+        mean=recipe.mean,
+        std=recipe.std,
+        seed=options.seed,
+        precision=options.precision,
+        validation_share=options.validation_share,
+        pictures=hash_names(dataset),
+        leave_out=dataset.without,
+    )
 
 
 def prepare_run(
@@ -152,7 +159,7 @@ def prepare_run(
     model = to_device(build_model(recipe, options.pretrained and state is None))
     dtype = choose_precision(options.precision, model)
     paths = [sample.path for sample in dataset.samples]
-    decoded = decode_all(dataset.folder, paths, console, count_workers(options.workers))
+    decoded = decode_all(dataset.folder, paths, console, settings.workers)
     refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
     optimizer = make_optimizer(recipe, model)
@@ -162,16 +169,16 @@ def prepare_run(
         restore(state, model, optimizer, average)
     network = share_model(model, group)
     return Run(
-        settings,
-        console,
-        group,
-        model,
-        network,
-        torch.compile(network) if options.compile else network,
-        optimizer,
-        dtype,
-        train_samples,
-        val_samples,
-        decoded,
-        average,
+        settings=settings,
+        console=console,
+        group=group,
+        model=model,
+        network=network,
+        whole_batches=torch.compile(network) if options.compile else network,
+        optimizer=optimizer,
+        dtype=dtype,
+        train_samples=train_samples,
+        val_samples=val_samples,
+        decoded=decoded,
+        average=average,
     )

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import nn
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.model_folder import UNFINISHED
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import Epoch, RunFacts
 from fakedetect.models.weights import save_tensors
 
 
@@ -22,14 +25,14 @@ class Unfinished:
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
     random: dict[str, Any]
-    rows: list[dict[str, float]]
-    facts: dict[str, Any]
+    rows: list[Epoch]
+    facts: RunFacts
     average: dict[str, Any] | None = None
 
 
 def unfinished_file(folder: Path) -> Path:
     """Where a model folder's unfinished run is."""
-    return folder / "unfinished_run.pth"
+    return folder / UNFINISHED
 
 
 def _random_state() -> dict[str, Any]:
@@ -43,8 +46,8 @@ def save_unfinished(
     folder: Path,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    rows: list[dict[str, float]],
-    facts: dict[str, Any],
+    rows: list[Epoch],
+    facts: RunFacts,
     average: nn.Module | None,
 ) -> None:
     """Write the state, whole or not at all."""
@@ -52,8 +55,9 @@ def save_unfinished(
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
         "random": _random_state(),
-        "rows": rows,
-        "facts": facts,
+        # Plain values: torch opens no other in a file without running it.
+        "rows": [msgspec.structs.asdict(row) for row in rows],
+        "facts": msgspec.structs.asdict(facts),
         "average": average.state_dict() if average else None,
     }
     save_tensors(state, unfinished_file(folder))
@@ -71,10 +75,25 @@ def read_unfinished(settings: Settings) -> Unfinished:
             f"{settings.model_folder} holds no unfinished run. Start one: {settings.command('train')}"
         )
     try:
-        return Unfinished(**torch.load(path, map_location="cpu", weights_only=True))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        return Unfinished(
+            model=_mapping(state["model"]),
+            optimizer=_mapping(state["optimizer"]),
+            random=_mapping(state["random"]),
+            rows=msgspec.convert(state["rows"], list[Epoch]),
+            facts=msgspec.convert(state["facts"], RunFacts),
+            average=_mapping(average) if (average := state.get("average")) else None,
+        )
     except Exception:
         over = settings.command("train", "--overwrite")
         raise UserError(f"{path} is damaged. Start over: {over}") from None
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """A state_dict as it is, with the versions of its layers that a copy would lose."""
+    if not isinstance(value, dict):
+        raise TypeError("not a state_dict")
+    return value
 
 
 def restore(
@@ -90,13 +109,12 @@ def restore(
         torch.cuda.set_rng_state_all(state.random["cuda"])
 
 
-def tell_difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
+def tell_difference(then: RunFacts, now: RunFacts) -> str | None:
     """What differs between the facts of a run and today's, or None."""
-    # Runs of version 0.4 knew no other way than the reference's.
-    then = {"recipe": "reference", "leave_out": "", **then}
-    for key in now:
-        if then.get(key) != now[key]:
+    for key in RunFacts.__struct_fields__:
+        before, today = getattr(then, key), getattr(now, key)
+        if before != today:
             if key == "pictures":
                 return "the training pictures have changed"
-            return f"{key} was {then.get(key)} and is {now[key]} now"
+            return f"{key} was {before} and is {today} now"
     return None

@@ -250,8 +250,16 @@ def test_a_vote_is_half_of_the_answer_and_leaves_the_checkpoint_as_it_was(tmp_pa
     with torch.no_grad():
         logits = model(images)
         width = statistics(model.layer1(model.maxpool(model.act1(model.bn1(model.conv1(images)))))).shape[1]
-        vote = TextureVote("layer1", (0.5,) * width, 0.25, 2.0, 4.0, 1.5)
-        save_vote(vote, tmp_path, "a")
+        vote = TextureVote(
+            checkpoint="a",
+            layer="layer1",
+            weights=(0.5,) * width,
+            bias=0.25,
+            model_scale=2.0,
+            vote_scale=4.0,
+            temperature=1.5,
+        )
+        save_vote(vote, tmp_path)
         assert read_vote(tmp_path, "a") == vote and read_vote(tmp_path, "b") is None
         texture = statistics(model.layer1(model.maxpool(model.act1(model.bn1(model.conv1(images))))))
         add_vote(model, vote)

@@ -1,5 +1,8 @@
 """Calibration, thresholds and measures on scores whose right answers are known otherwise."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -10,11 +13,12 @@ from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.intervals import share_interval
+from fakedetect.core.training_record import read_training
 from fakedetect.models.calibration import (
     Calibration,
+    calibration_for,
     fit_temperature,
     fit_thresholds,
-    read_calibration,
 )
 from fakedetect.testing.measures import calibration_error, measure
 
@@ -109,15 +113,24 @@ def test_too_few_pictures_promise_nothing() -> None:
 
 @pytest.mark.parametrize(
     "saved",
-    [None, {}, {"temperature": -1, "fake_from": 0.9, "real_below": 0.1}, {"temperature": "x"},
-     {"temperature": 1, "fake_from": 0.1, "real_below": 0.9}, {"temperature": 1, "fake_from": 0.9}],
+    [{}, {"temperature": -1, "fake_from": 0.9, "real_below": 0.1}, {"temperature": "x"},
+     {"temperature": 1, "fake_from": 0.1, "real_below": 0.9}, {"temperature": 1, "fake_from": 0.9},
+     {"temperature": 1, "fake_from": -5, "real_below": -6}],
 )  # fmt: skip
-def test_a_damaged_calibration_is_no_calibration(saved: dict | None) -> None:
-    facts = {"calibration": saved and {**saved, "checkpoint": "a"}}
-    assert not read_calibration(facts, "a").fitted
+def test_a_damaged_calibration_is_refused_with_its_file(saved: dict, tmp_path: Path) -> None:
+    file = tmp_path / "training.json"
+    file.write_text(json.dumps({"calibration": {**saved, "checkpoint": "a"}}))
+    with pytest.raises(UserError, match=r"training\.json cannot be used.*calibration"):
+        read_training(tmp_path)
+
+
+def test_a_calibration_holds_for_its_own_checkpoint_only(tmp_path: Path) -> None:
+    assert not calibration_for(read_training(tmp_path).calibration, "a").fitted
     good = {"temperature": 2.0, "fake_from": 0.9, "real_below": 0.1, "checkpoint": "a"}
-    assert read_calibration({"calibration": good}, "a").fitted
-    assert not read_calibration({"calibration": good}, "another checkpoint").fitted
+    (tmp_path / "training.json").write_text(json.dumps({"calibration": good}))
+    saved = read_training(tmp_path).calibration
+    assert calibration_for(saved, "a").fitted
+    assert not calibration_for(saved, "another checkpoint").fitted
 
 
 @pytest.mark.parametrize("count", [30, 1000])

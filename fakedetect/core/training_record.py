@@ -1,0 +1,173 @@
+"""What `train` and `fit-thresholds` leave of a run: training.json in the model's folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fakedetect.core.model_folder import TRAINING
+from fakedetect.core.recipes import REFERENCE
+from fakedetect.core.records import (
+    Count,
+    NotNegative,
+    Positive,
+    Record,
+    Share,
+    read_record,
+    write_record,
+)
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+"""What numpy takes as a seed."""
+
+Channels = tuple[float, float, float]
+"""One number for each of red, green and blue."""
+
+
+class Epoch(Record, frozen=True, kw_only=True):
+    """A row of training_log.csv."""
+
+    epoch: Count
+    train_loss: NotNegative
+    val_loss: NotNegative
+    val_accuracy: Share
+    seconds: NotNegative
+    images_per_second: NotNegative
+
+
+class RunFacts(Record, frozen=True, kw_only=True):
+    """What has to be the same for an unfinished run to go on as if it had not been stopped.
+
+    Runs of version 0.4 lack what has a default here: they knew no other recipe and left nothing out.
+    """
+
+    architecture: str
+    batch_size: AtLeastOne
+    optimizer: str
+    learning_rate: NotNegative
+    recipe: str = REFERENCE
+    weight_decay: NotNegative
+    mean: Channels
+    std: Channels
+    seed: Seed
+    precision: str
+    validation_share: Share
+    pictures: str
+    leave_out: str = ""
+
+
+class RecipeRecord(Record, frozen=True, kw_only=True):
+    """The recipe that a run followed; version 0.4 knew no other way than the reference's."""
+
+    name: str | None = None
+    library: str | None = None
+    architecture: str | None = None
+    batch_size: AtLeastOne | None = None
+    optimizer: str | None = None
+    learning_rate: NotNegative | None = None
+    weight_decay: NotNegative | None = None
+    mean: Channels | None = None
+    std: Channels | None = None
+    weights: str | None = None
+    layer: str | None = None
+    recipe: str = REFERENCE
+
+
+class SplitRecord(Record, frozen=True, kw_only=True):
+    """How many pictures were trained on and how many validated on."""
+
+    train: Count | None = None
+    validation: Count | None = None
+    validation_share: Share | None = None
+
+
+class KindRecord(Record, frozen=True, kw_only=True):
+    """How the copies were made that the model learned from."""
+
+    aligned: bool = False
+    fast: bool = False
+
+
+class DataRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """The training pictures. `pictures` is a hash of their names, `leave_out` the source left out."""
+
+    folder: str | None = None
+    count: Count | None = None
+    fake: Count | None = None
+    real: Count | None = None
+    left_out: Count | None = None
+    kind: KindRecord | None = None
+    pictures: str | None = None
+    leave_out: str | None = None
+
+
+class ValidationRecord(Record, frozen=True, kw_only=True):
+    """What the thresholds gave on the validation pictures that they were fitted on."""
+
+    fake: Count
+    real: Count
+    real_called_fake: Share
+    fake_called_real: Share
+    unsure: Share
+    ece_before: Share
+    ece_after: Share
+
+
+class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What fit-thresholds found, for the model with the hash `checkpoint` and no other."""
+
+    temperature: Positive
+    fake_from: Share
+    real_below: Share
+    checkpoint: str | None = None
+    max_false_alarms: Share | None = None
+    max_missed: Share | None = None
+    validation: ValidationRecord | None = None
+
+    def __post_init__(self) -> None:
+        if self.fake_from < self.real_below:
+            raise ValueError("fake_from is below real_below")
+
+
+class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A training run. Who brings a checkpoint from elsewhere may tell any part of it, or none."""
+
+    model: str | None = None
+    recipe: RecipeRecord | None = None
+    pretrained: bool | None = None
+    classes: dict[str, str] | None = None
+    split: SplitRecord | None = None
+    seed: Seed | None = None
+    max_epochs: AtLeastOne | None = None
+    patience: AtLeastOne | None = None
+    precision: str | None = None
+    device: str | None = None
+    processes: Count | None = None
+    compiled: bool | None = None
+    parameters: Count | None = None
+    data: DataRecord | None = None
+    best: Epoch | None = None
+    run: RunFacts | None = None
+    finished: str | None = None
+    versions: dict[str, str] | None = None
+    calibration: CalibrationRecord | None = None
+
+
+def read_training(folder: Path) -> TrainingRecord:
+    """The training.json in a model's folder; a record without any part where there is none.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    found = read_record(folder / TRAINING, TrainingRecord, "Correct or remove it, or train again.")
+    return found or TrainingRecord()
+
+
+def write_training(folder: Path, record: TrainingRecord) -> None:
+    """Write a model folder's training.json.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full.
+    """
+    write_record(folder / TRAINING, record)

@@ -1,0 +1,47 @@
+"""A training.json or a texture_vote.json that does not fit: one line, whichever command reads it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import run
+
+CALIBRATION = {"temperature": 1.0, "fake_from": 0.9, "real_below": 0.1, "checkpoint": "a"}
+VOTE = {
+    "checkpoint": "a",
+    "layer": "layer1",
+    "weights": [0.5],
+    "bias": 0.0,
+    "model_scale": 1.0,
+    "vote_scale": 1.0,
+    "temperature": 1.0,
+}
+
+STRANGE = [
+    ("training.json", "[" * 200_000, "object"),
+    ("training.json", '{"other": ' + "[" * 200_000, "nested too deeply"),
+    ("training.json", json.dumps({"calibration": {**CALIBRATION, "temperature": 10**400}}), "temperature"),
+    ("training.json", json.dumps({"calibration": {**CALIBRATION, "fake_from": -5}}), "fake_from"),
+    ("training.json", json.dumps({"calibration": {**CALIBRATION, "real_below": 0.95}}), "real_below"),
+    ("training.json", json.dumps({"split": {"validation_share": "a tenth"}}), "$.split.validation_share"),
+    ("training.json", json.dumps({"data": []}), "$.data"),
+    ("texture_vote.json", "[" * 200_000, "object"),
+    ("texture_vote.json", json.dumps({**VOTE, "layer": []}), "$.layer"),
+    ("texture_vote.json", json.dumps({**VOTE, "layer": ""}), "$.layer"),
+    ("texture_vote.json", json.dumps({**VOTE, "vote_scale": 0}), "$.vote_scale"),
+    ("texture_vote.json", json.dumps({**VOTE, "weights": [10**400]}), "$.weights"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "says"), STRANGE, ids=range(len(STRANGE)))
+def test_a_record_that_does_not_fit_ends_every_command_in_one_line(
+    trained: Path, name: str, content: str, says: str
+) -> None:
+    file = trained.parent / "model_folders/tiny" / name
+    file.write_text(content)
+    picture = next((trained.parent / "dataset/test/fake/gan").iterdir())
+    for command in (["test"], ["check", picture], ["fit-thresholds"]):
+        result = run("--paths", trained, *command)
+        assert result.returncode == 2, (command, result.stdout, result.stderr)
+        assert len(result.stderr.strip().splitlines()) == 1
+        assert str(file) in result.stderr and says in result.stderr
