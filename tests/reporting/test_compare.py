@@ -87,3 +87,27 @@ def test_mcnemar_is_the_exact_binomial_test() -> None:
     # 8 against 2 discordant pairs: 2 * (1 + 10 + 45) / 1024.
     assert mcnemar(a, ~a) == pytest.approx(112 / 1024)
     assert mcnemar(a, a) == 1
+
+
+def test_a_comparison_is_data_before_it_is_words(project: Path) -> None:
+    from fakedetect.core.console import Console
+    from fakedetect.core.settings import load_settings
+    from fakedetect.reporting.compare import compare_models
+
+    plant(project, "resnet18", list(range(0, 40)))
+    plant(project, "resnet50", list(range(0, 10)))
+    plant(project, "tiny", [], first=5000)
+    found = compare_models(load_settings(project), Console())
+    assert [model.name for model in found.models] == ["resnet18", "resnet50", "tiny"]
+    clear = found.pairs[0]
+    assert (clear.better, clear.worse) == ("resnet50", "resnet18") and (clear.p or 1) < 1e-4
+    assert [pair.p for pair in found.pairs[1:]] == [None, None]
+    assert len(found.mistakes["resnet18"]) == 40 and len(found.epochs["tiny"]) == 2
+    assert not (project.parent / "model_folders/comparison.csv").exists()
+
+
+def test_results_that_cannot_be_used_are_not_called_untested(project: Path) -> None:
+    plant(project, "resnet18", [1])
+    (project.parent / "model_folders/resnet18/test_results.json").write_text("{}")
+    result = run("--paths", project, "compare")
+    assert result.returncode == 2 and "No model has test results that can be used" in result.stderr

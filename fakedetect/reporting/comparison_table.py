@@ -1,0 +1,159 @@
+"""The tested models as a table: what was measured, and beside it what the reference published."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from fakedetect.core.console import Console
+from fakedetect.core.intervals import roc_auc_interval, share_interval
+from fakedetect.core.recipes import CLASSES
+from fakedetect.core.test_record import TestResults
+
+REFERENCE = {
+    "resnet18": (0.9425, 0.94, 0.94, 0.94, 0.94, 0.94, 0.94, 339, 351, 6),
+    "resnet50": (0.9556, 0.96, 0.95, 0.95, 0.96, 0.96, 0.96, 310, 223, 5),
+    "vit_b_16": (0.9666, 0.98, 0.96, 0.96, 0.98, 0.97, 0.97, 259, 142, 5),
+    "convnext_v2_tiny": (0.9671, 0.98, 0.96, 0.96, 0.98, 0.97, 0.97, 269, 126, 7),
+    "convnext_v2_base": (0.9697, 0.96, 0.98, 0.98, 0.96, 0.97, 0.97, 121, 243, 4),
+}
+"""What the course project published for 11,997 test pictures, in the order of MEASURES."""
+
+MEASURES = (
+    "accuracy",
+    "precision_fake",
+    "precision_real",
+    "recall_fake",
+    "recall_real",
+    "f1_fake",
+    "f1_real",
+    "fake_taken_for_real",
+    "real_taken_for_fake",
+    "epochs",
+)
+HIGHER_IS_BETTER = ("accuracy", "roc_auc", *MEASURES[1:7], "images_per_second")
+LOWER_IS_BETTER = MEASURES[7:9]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A tested model: its results and, by path, its predictions."""
+
+    name: str
+    results: TestResults
+    predictions: pd.DataFrame
+
+    @property
+    def right(self) -> pd.Series:
+        """(N,) bool by path: which pictures the model got right."""
+        return self.predictions["label"] == self.predictions["predicted"]
+
+
+def _row(model: Compared, epochs: int) -> dict[str, str | float | None]:
+    results, frame = model.results, model.predictions
+    fake = (frame["label"] == "fake").to_numpy()
+    scores = frame["p_fake"].to_numpy()
+    both = 0 < fake.sum() < len(fake)
+    low, high = share_interval(int(model.right.sum()), len(frame))
+    auc = float(roc_auc_score(fake, scores)) if both else None
+    auc_low, auc_high = (
+        (None, None) if auc is None else roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
+    )
+    classes = tuple(zip(CLASSES, results.classes.both(), strict=True))
+    return {
+        "model": model.name,
+        "from": "measured",
+        "pictures": len(frame),
+        "accuracy": float(model.right.mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "roc_auc": auc,
+        "auc_low": auc_low,
+        "auc_high": auc_high,
+        **{f"precision_{name}": of_class.precision for name, of_class in classes},
+        **{f"recall_{name}": of_class.recall for name, of_class in classes},
+        **{f"f1_{name}": of_class.f1 for name, of_class in classes},
+        "fake_taken_for_real": results.confusion_matrix[0][1],
+        "real_taken_for_fake": results.confusion_matrix[1][0],
+        "epochs": epochs or None,
+        "parameters": results.parameters,
+        "images_per_second": results.images_per_second,
+    }
+
+
+def build_table(tested: Sequence[Compared], epochs: Mapping[str, int]) -> pd.DataFrame:
+    rows = []
+    for model in tested:
+        rows.append(_row(model, epochs[model.name]))
+        if model.name in REFERENCE:
+            published = dict(zip(MEASURES, REFERENCE[model.name], strict=True))
+            rows.append({"model": model.name, "from": "reference", "pictures": 11_997, **published})
+    table = pd.DataFrame(rows)
+    whole = ["pictures", *LOWER_IS_BETTER, "epochs", "parameters"]
+    table[whole] = table[whole].astype("Float64").astype("Int64")
+    return table
+
+
+def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
+    """The (row, column) places of the best measured values, where there is something to compare."""
+    measured = table[table["from"] == "measured"]
+    best: set[tuple[int, str]] = set()
+    for column in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER):
+        values = measured[column].dropna().astype(float)
+        if len(values) > 1:
+            top = values.min() if column in LOWER_IS_BETTER else values.max()
+            best |= {(row, column) for row in values.index[values == top]}
+    return best
+
+
+def _cells(row: pd.Series) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Heading -> (text, the columns whose best makes it bold)."""
+
+    def number(column: str, form: str) -> str:
+        return "-" if pd.isna(row[column]) else format(row[column], form)
+
+    def interval(column: str, low: str, form: str, scale: float) -> str:
+        if pd.isna(row[low]):
+            return number(column, form) if scale == 1 else f"{scale * row[column]:{form}}"
+        high = row[low.replace("low", "high")]
+        return f"{scale * row[column]:{form}} ({scale * row[low]:{form}}-{scale * high:{form}})"
+
+    def pair(measure: str) -> tuple[str, tuple[str, ...]]:
+        names = (f"{measure}_fake", f"{measure}_real")
+        return "/".join(number(name, ".2f") for name in names), names
+
+    return {
+        "model": (row["model"] + (" (reference)" if row["from"] == "reference" else ""), ()),
+        "pictures": (number("pictures", ",d"), ()),
+        "accuracy % (95 %)": (interval("accuracy", "accuracy_low", ".2f", 100), ("accuracy",)),
+        "AUC (95 %)": (interval("roc_auc", "auc_low", ".3f", 1), ("roc_auc",)),
+        "precision": pair("precision"),
+        "recall": pair("recall"),
+        "F1": pair("f1"),
+        "fake>real": (number("fake_taken_for_real", "d"), ("fake_taken_for_real",)),
+        "real>fake": (number("real_taken_for_fake", "d"), ("real_taken_for_fake",)),
+        "epochs": (number("epochs", "d"), ()),
+        "parameters": (number("parameters", ",d"), ()),
+        "img/s": (number("images_per_second", ".1f"), ("images_per_second",)),
+    }
+
+
+def lay_out(table: pd.DataFrame, console: Console) -> tuple[str, str]:
+    """The table for the screen and as Markdown; a cell is bold when all of its values are the best."""
+    best = _best(table)
+    rows = [(index, _cells(row)) for index, row in table.iterrows()]
+    headings = list(rows[0][1])
+    widths = [max(len(h), *(len(cells[h][0]) for _, cells in rows)) for h in headings]
+    screen = ["  ".join(h.ljust(width) for h, width in zip(headings, widths, strict=True)).rstrip()]
+    markdown = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    for index, cells in rows:
+        shown, written = [], []
+        for heading, width in zip(headings, widths, strict=True):
+            text, columns = cells[heading]
+            bold = bool(columns) and all((index, column) in best for column in columns)
+            shown.append(console.bold(text.ljust(width)) if bold else text.ljust(width))
+            written.append(f"**{text}**" if bold else text)
+        screen.append("  ".join(shown).rstrip())
+        markdown.append(f"| {' | '.join(written)} |")
+    return "\n".join(screen), "\n".join(markdown)
