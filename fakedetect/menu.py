@@ -15,7 +15,7 @@ from fakedetect.core.errors import ProcessError, UserError
 from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
 from fakedetect.options import DEMO_STEPS, OPTIONS, Option, commands
-from fakedetect.overview import describe
+from fakedetect.overview import describe_state
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -93,7 +93,7 @@ def run_menu(file: Path, model: str | None, console: Console) -> int:
             console.fail(str(error))
             return 2
         console.title("\nfakedetect: real photograph or AI-generated?")
-        console.show(describe(settings))
+        console.show(describe_state(settings))
         key = console.choose("Main Menu", _choices(OPTIONS, "Exit"))
         if key in (None, BACK):
             console.show("Goodbye.")

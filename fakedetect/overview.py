@@ -26,7 +26,7 @@ def has_data(settings: Settings) -> bool:
     return any(folder.is_dir() for folder in folders)
 
 
-def describe(settings: Settings) -> str:
+def describe_state(settings: Settings) -> str:
     """The lines above the main menu."""
     lines = [f"Model: {settings.model} ({describe_model(settings, settings.model)})"]
     if not has_data(settings):

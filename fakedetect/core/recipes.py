@@ -30,7 +30,7 @@ class Recipe:
     std: tuple[float, float, float] = IMAGENET_STD
     weights: Path | None = None
     layer: str | None = None
-    recipe: str = REFERENCE
+    method: str = REFERENCE
 
 
 RECIPES = (

@@ -202,8 +202,9 @@ def _recipe(file: _File, table: Mapping[str, Any], section: str, base: Recipe) -
     """`base` with the recipe keys that the section sets."""
     changes: dict[str, Any] = {}
     for key in RECIPE_KEYS:
-        kind = type(getattr(base, key))
-        value = _take(file, table, section, key, kind, None)
+        # A model's recipe has many values; the one of that name is the method of training.
+        name = "method" if key == "recipe" else key
+        value = _take(file, table, section, key, type(getattr(base, name)), None)
         if value is None:
             continue
         if key == "recipe" and value not in METHODS:
@@ -214,7 +215,7 @@ def _recipe(file: _File, table: Mapping[str, Any], section: str, base: Recipe) -
             _above(file, section, key, value, 1)
         if key in ("learning_rate", "weight_decay"):
             _above(file, section, key, value, 0.0, strict=key == "learning_rate")
-        changes[key] = value
+        changes[name] = value
     return replace(base, **changes)
 
 

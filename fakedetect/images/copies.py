@@ -32,7 +32,7 @@ class Kind:
         return {mark for mark, wanted in zip(MARKS, (self.aligned, self.fast), strict=True) if wanted}
 
 
-PLAIN = Kind()
+PLAIN_COPIES = Kind()
 
 
 def present_marks(folder: Path) -> set[str]:

@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -88,44 +88,11 @@ def _caution(detector: Detector, console: Console) -> list[str]:
     return lines
 
 
-def _summarise(counts: Counter[str], unstable: int, seconds: float, checked: int) -> str:
-    judged = sum(counts[verdict] for verdict in (FAKE, REAL, UNSURE))
-    line = (
-        f"{plural(judged, 'picture')}: {counts[FAKE]:,} fake, {counts[REAL]:,} real, "
-        f"{counts[UNSURE]:,} unsure"
-        + (f" ({unstable:,} of them not stable)" if unstable else "")
-        + (f"; {counts['']:,} cannot be read" if counts[""] else "")
-    )
-    return f"{line}; {checked / max(seconds, 1e-9):.1f} img/s" if checked else line
+@dataclass(frozen=True)
+class Request:
+    """What is to be checked, and how.
 
-
-def _ask_what(settings: Settings, console: Console) -> tuple[list[str], str | None, bool, bool]:
-    """The paths, the CSV, and whether all models and heat maps are wanted, as the user types them."""
-    answer = console.ask("Picture or folder to check")
-    if not answer:
-        return [], None, False, False
-    paths = [answer.strip("'\"")]
-    csv = console.ask("Write the results to a CSV file as well (its name; Enter: no)")
-    count = len(_trained(settings))
-    all_models = count > 1 and console.confirm(f"Ask all {count} trained models?")
-    return paths, csv or None, all_models, console.confirm("Draw a heat map of each picture?")
-
-
-def check(
-    settings: Settings,
-    console: Console,
-    pictures: Sequence[str] = (),
-    csv: str | None = None,
-    as_json: bool = False,
-    all_models: bool = False,
-    no_stability: bool = False,
-    heat_map: bool = False,
-    shard: str | None = None,
-    ask: bool = False,
-) -> Outcome:
-    """Give a verdict on each picture: fake, real or unsure, as a line on the screen.
-
-    Args:
+    Attributes:
         pictures: files and folders; folders are read with all that lies below.
         csv: also write a row for each picture into this file; a stopped run goes on where it was.
         as_json: print JSON lines instead.
@@ -133,52 +100,119 @@ def check(
         no_stability: do not try whether the answer survives STABILITY; several times as fast.
         heat_map: draw a heat map of each picture.
         shard: 'k/n' to check a share only.
-        ask: ask for the paths.
     """
-    if ask:
-        pictures, csv, all_models, heat_map = _ask_what(settings, console)
-        if not pictures:
-            return Outcome("No picture named.")
-    share = parse_shard(shard)
+
+    pictures: Sequence[str] = ()
+    csv: str | None = None
+    as_json: bool = False
+    all_models: bool = False
+    no_stability: bool = False
+    heat_map: bool = False
+    shard: str | None = None
+
+
+@dataclass
+class _Tally:
+    """What a check has come to so far."""
+
+    verdicts: Counter[str]
+    unstable: int = 0
+    checked: int = 0
+    stopped: bool = False
+    start: float = field(default_factory=time.monotonic)
+
+
+def _summarise(tally: _Tally) -> str:
+    counts = tally.verdicts
+    judged = sum(counts[verdict] for verdict in (FAKE, REAL, UNSURE))
+    line = (
+        f"{plural(judged, 'picture')}: {counts[FAKE]:,} fake, {counts[REAL]:,} real, "
+        f"{counts[UNSURE]:,} unsure"
+        + (f" ({tally.unstable:,} of them not stable)" if tally.unstable else "")
+        + (f"; {counts['']:,} cannot be read" if counts[""] else "")
+    )
+    seconds = max(time.monotonic() - tally.start, 1e-9)
+    return f"{line}; {tally.checked / seconds:.1f} img/s" if tally.checked else line
+
+
+def _ask_what(settings: Settings, console: Console) -> Request:
+    """The request as the user types it; without pictures where nothing was named."""
+    answer = console.ask("Picture or folder to check")
+    if not answer:
+        return Request()
+    csv = console.ask("Write the results to a CSV file as well (its name; Enter: no)")
+    count = len(_trained(settings))
+    return Request(
+        pictures=[answer.strip("'\"")],
+        csv=csv or None,
+        all_models=count > 1 and console.confirm(f"Ask all {count} trained models?"),
+        heat_map=console.confirm("Draw a heat map of each picture?"),
+    )
+
+
+def check(settings: Settings, console: Console, ask: bool = False, **request: Any) -> Outcome:
+    """Give a verdict on each picture: fake, real or unsure, as a line on the screen.
+
+    Args:
+        ask: ask for what to check.
+        request: the fields of Request otherwise.
+    """
+    wanted = _ask_what(settings, console) if ask else Request(**request)
+    if ask and not wanted.pictures:
+        return Outcome("No picture named.")
+    parse_shard(wanted.shard)
     with join_group() as group:
-        detectors = _load_detectors(settings, all_models)
-        checker = Checker(detectors, not no_stability, heat_map)
-        passed_over: list[str] = []
-        found = stream_images([Path(path).expanduser() for path in pictures], passed_over.append)
-        shared = itertools.islice(found, share.number - 1, None, share.count)
-        several = len(detectors) > 1
-        extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
-        records = None
-        if csv:
-            facts = {**_facts(detectors, not no_stability), "shard": str(share)}
-            records = Records(Path(csv).expanduser(), [*COLUMNS, *extra], facts, group)
-            if records.resumed:
-                console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
-            if records.replaced:
-                console.warn(f"{records.partial} was made with another model or options: starting over")
-        for detector in detectors if not as_json else ():
+        detectors = _load_detectors(settings, wanted.all_models)
+        checker = Checker(detectors, not wanted.no_stability, wanted.heat_map)
+        records = _open_records(wanted, detectors, console, group) if wanted.csv else None
+        for detector in detectors if not wanted.as_json else ():
             if not detector.calibration.fitted:
                 console.note(tell_not_fitted(detector))
+        passed_over: list[str] = []
+        paths = _list(wanted, passed_over)
         try:
-            outcome = _run(console, checker, shared, records, group, as_json, settings)
+            tally = _run(settings, console, checker, paths, records, group, wanted.as_json)
         finally:
+            if records and group.first:
+                records.close()
             for line in passed_over:
                 console.warn(line)
-        return replace(outcome, status=1) if passed_over and not outcome.status else outcome
+    return _finish(console, checker, tally, records if group.first else None, wanted, bool(passed_over))
+
+
+def _list(wanted: Request, passed_over: list[str]) -> Iterator[Path]:
+    """The pictures of this share; folders that cannot be read are told in `passed_over`."""
+    share = parse_shard(wanted.shard)
+    found = stream_images([Path(path).expanduser() for path in wanted.pictures], passed_over.append)
+    return itertools.islice(found, share.number - 1, None, share.count)
+
+
+def _open_records(
+    wanted: Request, detectors: Sequence[Detector], console: Console, group: Group
+) -> Records:
+    """The CSV, with the rows of a stopped run of the same kind in it."""
+    several = len(detectors) > 1
+    extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
+    facts = {**_facts(detectors, not wanted.no_stability), "shard": str(parse_shard(wanted.shard))}
+    records = Records(Path(wanted.csv or "").expanduser(), [*COLUMNS, *extra], facts, group)
+    if records.resumed:
+        console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
+    if records.replaced:
+        console.warn(f"{records.partial} was made with another model or options: starting over")
+    return records
 
 
 def _run(
+    settings: Settings,
     console: Console,
     checker: Checker,
     paths: Iterator[Path],
     records: Records | None,
     group: Group,
     as_json: bool,
-    settings: Settings,
-) -> Outcome:
-    counts = Counter(records.verdicts) if records else Counter()
-    unstable = checked = status = 0
-    start = time.monotonic()
+) -> _Tally:
+    """Check the pictures, printing and keeping each row as it comes."""
+    tally = _Tally(Counter(records.verdicts) if records else Counter())
     to_do = (path for path in paths if not (records and records.is_done(path)))
     own = checker.check(itertools.islice(to_do, group.rank, None, group.size), settings.workers)
     try:
@@ -186,35 +220,46 @@ def _run(
         while rows := list(itertools.chain(*group.gather(list(itertools.islice(own, AT_A_TIME))))):
             for row in rows:
                 console.show(_as_json(row) if as_json else row.line)
-                counts[row.row["verdict"]] += 1
-                unstable += row.unstable
+                tally.verdicts[row.row["verdict"]] += 1
+                tally.unstable += row.unstable
             if records:
                 records.add([row.row for row in rows])
-            checked += len(rows)
+            tally.checked += len(rows)
     except KeyboardInterrupt:
-        status = 130
+        tally.stopped = True
     finally:
         own.close()
-        if records and group.first:
-            records.close()
-    if not counts:
-        if status:
-            return Outcome("Stopped before the first picture was checked.", status)
+    return tally
+
+
+def _finish(
+    console: Console,
+    checker: Checker,
+    tally: _Tally,
+    records: Records | None,
+    wanted: Request,
+    passed_over: bool,
+) -> Outcome:
+    """Put the CSV into place and word what came out."""
+    if not tally.verdicts:
+        if tally.stopped:
+            return Outcome("Stopped before the first picture was checked.", 130)
         raise UserError("No pictures there. Name a picture, or a folder that holds some.")
-    lines = [_summarise(counts, unstable, time.monotonic() - start, checked)]
-    if status:
+    lines = [_summarise(tally)]
+    if tally.stopped:
         lines.append(
             f"Stopped; the rows are in {records.partial}. Run the same command to continue."
             if records
             else "Stopped. With --csv FILE, a stopped run can continue."
         )
-    elif records and group.first:
+    elif records:
         records.finish()
         lines.append(f"Results: {records.file}")
     for detector in checker.detectors:
         lines += _caution(detector, console)
     text = "\n".join(lines)
-    if as_json:
+    if wanted.as_json:
         console.note(text)
         text = ""
-    return Outcome(text, status or (1 if counts[""] else 0))
+    partly = bool(tally.verdicts[""]) or passed_over
+    return Outcome(text, 130 if tally.stopped else 1 if partly else 0)

@@ -19,7 +19,7 @@ from fakedetect.images.listing import list_images
 from fakedetect.images.sheets import Tile, draw_sheet
 from fakedetect.images.views import Look, look_at
 from fakedetect.inference.figures import (
-    METHODS,
+    HEAT_MAPS,
     default_methods,
     describe_explanation,
     explain_image,
@@ -111,7 +111,7 @@ def _draw_contact_sheet(
         caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, taken for {verdict}"
         tiles.append(Tile(overlay(image, heat)[1], caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
-    title = f"{settings.model}: {METHODS[method]} of the predicted class (mistakes in red)"
+    title = f"{settings.model}: {HEAT_MAPS[method]} of the predicted class (mistakes in red)"
     draw_sheet(tiles, SHEET_COLUMNS, title, sheet)
     if console.interactive:
         open_picture(sheet)
@@ -143,7 +143,7 @@ def explain(
         images: paths of pictures.
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class to explain, 'fake' or 'real'; the predicted one otherwise.
-        method: a key of METHODS; Grad-CAM otherwise, and Attention Rollout too for a ViT.
+        method: a key of HEAT_MAPS; Grad-CAM otherwise, and Attention Rollout too for a ViT.
         sheet: draw a contact sheet of so many test pictures instead.
         ask: ask for a picture: 'real' or 'fake' and its number, or 'path'.
     """

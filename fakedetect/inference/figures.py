@@ -30,7 +30,7 @@ from fakedetect.inference.heatmaps import (
 from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
 
-METHODS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
+HEAT_MAPS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
 
 
 def to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
@@ -50,7 +50,7 @@ def layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked
 
 
 def default_methods(model: nn.Module) -> list[str]:
-    """Grad-CAM, and for a ViT Attention Rollout too: keys of METHODS."""
+    """Grad-CAM, and for a ViT Attention Rollout too: keys of HEAT_MAPS."""
     return ["grad-cam", *(["rollout"] if has_attention(model) else [])]
 
 
@@ -84,7 +84,7 @@ def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One map that was drawn: of METHODS, for a class, and how far to believe it (None: empty)."""
+    """One map that was drawn: of HEAT_MAPS, for a class, and how far to believe it (None: empty)."""
 
     method: str
     layer: str
@@ -127,7 +127,7 @@ def explain_image(
     Args:
         path: the picture's file, for names and titles.
         image: (224, 224, 3) uint8, the copy that `check` judges.
-        methods: keys of METHODS.
+        methods: keys of HEAT_MAPS.
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class to explain; the predicted one otherwise.
     """
@@ -164,7 +164,7 @@ def _write_facts(detector: Detector, explanation: Explanation, heat_map: HeatMap
             "image": str(explanation.path),
             "model": detector.name,
             "layer": heat_map.layer,
-            "method": METHODS[heat_map.method],
+            "method": HEAT_MAPS[heat_map.method],
             "class": heat_map.target,
             "predicted": explanation.predicted,
             "p_fake_calibrated": explanation.p_fake_calibrated,

@@ -18,7 +18,7 @@ from fakedetect.models.texture import add_vote, read_vote
 from fakedetect.models.weights import HEADS, read_state, save_tensors
 
 SECONDS_TO_CONNECT = 3.0
-REFERENCE = frozenset(recipe.name for recipe in RECIPES)
+BUILT_IN = frozenset(recipe.name for recipe in RECIPES)
 
 
 def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
@@ -41,7 +41,7 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
                 "another shape). Give the weights of that model."
             )
         model.load_state_dict({key: kept[key] for key in kept if key in own}, strict=False)
-    if pretrained and recipe.name not in REFERENCE:
+    if pretrained and recipe.name not in BUILT_IN:
         # timm's start of an EfficientNet's two-output head is so large that the first steps
         # undo the pretrained layers; torch's own start of a Linear layer does not.
         cast(Any, model).reset_classifier(len(CLASSES))

@@ -38,7 +38,7 @@ class Calibration:
         return REAL if p_fake < self.real_below else UNSURE
 
 
-PLAIN = Calibration()
+UNCALIBRATED = Calibration()
 
 
 def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
@@ -121,9 +121,9 @@ def rate_of_a_bad_fit(count: int, most: float) -> float:
 
 
 def calibration_for(saved: CalibrationRecord | None, checkpoint_hash: str) -> Calibration:
-    """The calibration in a training.json; PLAIN where there is none for this checkpoint."""
+    """The calibration in a training.json; UNCALIBRATED where there is none for this checkpoint."""
     if saved is None or saved.checkpoint != checkpoint_hash:
-        return PLAIN
+        return UNCALIBRATED
     return Calibration(
         temperature=saved.temperature,
         fake_from=saved.fake_from,

@@ -25,7 +25,7 @@ from fakedetect.core.records import Positive, Record, read_record, write_record
 EARLY = ("layer1", "stages.0", "blocks.0", "layers.0", "stages_0", "layers_0", "s1")
 """Names of the first stage in torchvision's and timm's models."""
 
-STRENGTH = 0.1
+TEXTURE_STRENGTH = 0.1
 
 
 class TextureVote(Record, frozen=True, kw_only=True):

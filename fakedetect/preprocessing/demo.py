@@ -18,10 +18,10 @@ from torch import nn
 
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.files import atomic_write, write_text
+from fakedetect.core.recipes import SIZE
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.images.listing import list_images
 
-SIZE = 224
 COUNTS = {"train": 200, "test": 60}
 """Pictures of each class."""
 STEPS = 150

@@ -17,7 +17,7 @@ from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.copies import (
     ALIGNED_QUALITY,
     MARKS,
-    PLAIN,
+    PLAIN_COPIES,
     Kind,
     encode,
     format_for_copy,
@@ -48,7 +48,7 @@ class Job:
 
     source: Path
     copy: Path
-    kind: Kind = PLAIN
+    kind: Kind = PLAIN_COPIES
 
 
 def output_folder(settings: Settings, name: str) -> Path:

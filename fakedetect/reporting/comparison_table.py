@@ -11,7 +11,7 @@ from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.test_record import TestResults
 
-REFERENCE = {
+PUBLISHED = {
     "resnet18": (0.9425, 0.94, 0.94, 0.94, 0.94, 0.94, 0.94, 339, 351, 6),
     "resnet50": (0.9556, 0.96, 0.95, 0.95, 0.96, 0.96, 0.96, 310, 223, 5),
     "vit_b_16": (0.9666, 0.98, 0.96, 0.96, 0.98, 0.97, 0.97, 259, 142, 5),
@@ -86,8 +86,8 @@ def build_table(tested: Sequence[Compared], epochs: Mapping[str, int]) -> pd.Dat
     rows = []
     for model in tested:
         rows.append(_row(model, epochs[model.name]))
-        if model.name in REFERENCE:
-            published = dict(zip(MEASURES, REFERENCE[model.name], strict=True))
+        if model.name in PUBLISHED:
+            published = dict(zip(MEASURES, PUBLISHED[model.name], strict=True))
             rows.append({"model": model.name, "from": "reference", "pictures": 11_997, **published})
     table = pd.DataFrame(rows)
     whole = ["pictures", *LOWER_IS_BETTER, "epochs", "parameters"]

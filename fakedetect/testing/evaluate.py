@@ -31,7 +31,7 @@ from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.images.listing import list_images
 from fakedetect.images.views import Look, View, view_batches
-from fakedetect.models.calibration import PLAIN, Calibration
+from fakedetect.models.calibration import UNCALIBRATED, Calibration
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.held_out import evaluate_without, tell_held_out
@@ -62,7 +62,7 @@ def measure_entry(calibration: Calibration, samples: Sequence[Sample], margins: 
         margins: (N,) logit of fake minus logit of real.
     """
     is_fake = np.array([sample.label == 0 for sample in samples], bool)
-    p_fake = PLAIN.probability(margins)
+    p_fake = UNCALIBRATED.probability(margins)
     curves = {"as the model says": reliability(p_fake, is_fake)}
     if calibration.fitted:
         curves["calibrated"] = reliability(calibration.probability(margins), is_fake)

@@ -37,6 +37,8 @@ def _without(settings: Settings, facts: TrainingRecord, source: str) -> Settings
             f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
             f"recipe {then.get('recipe')!r}, of which one is unknown here. Correct it, or train again."
         )
+    if "recipe" in then:
+        then["method"] = then.pop("recipe")
     options = _given(facts, ("seed", "max_epochs", "patience"))
     return replace(
         settings,

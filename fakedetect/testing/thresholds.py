@@ -1,5 +1,9 @@
 """Option 3.6: calibrate the model's probabilities and set the thresholds of its three verdicts."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
 import msgspec
 import numpy as np
 
@@ -17,14 +21,59 @@ from fakedetect.core.training_record import (
 )
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.models.calibration import (
-    PLAIN,
+    UNCALIBRATED,
     Calibration,
     fit_temperature,
     fit_thresholds,
     rate_of_a_bad_fit,
 )
-from fakedetect.models.detector import load_detector, predict_samples, validation_samples
+from fakedetect.models.detector import Detector, load_detector, predict_samples, validation_samples
 from fakedetect.testing.measures import calibration_error, measure_verdicts
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Temperature and thresholds, what they gave on the validation pictures, and the unreadable ones."""
+
+    calibration: Calibration
+    validation: ValidationRecord
+    max_false_alarms: float
+    max_missed: float
+    bad: Mapping[Path, str]
+
+
+def fit_on_validation(
+    detector: Detector, console: Console, max_false_alarms: float, max_missed: float
+) -> Fitted:
+    """Fit temperature and thresholds on the validation pictures.
+
+    Args:
+        max_false_alarms: of the real pictures, the share that may be called fake (0 to 0.5).
+        max_missed: of the fakes, the share that may be called real (0 to 0.5).
+
+    Raises:
+        UserError: the pictures are not known, too few, or of one class.
+    """
+    samples = validation_samples(detector.settings, detector.facts)
+    read, margins, bad = predict_samples(detector, console, samples, "validation")
+    is_fake = np.array([sample.label == 0 for sample in read], bool)
+    if not 0 < is_fake.sum() < len(is_fake):
+        raise UserError("The validation pictures are all of one class. Train with more pictures.")
+    temperature = fit_temperature(margins, is_fake)
+    p_fake = Calibration(temperature).probability(margins)
+    fake_from, real_below = fit_thresholds(p_fake, is_fake, max_false_alarms, max_missed)
+    fitted = Calibration(temperature, fake_from, real_below, fitted=True)
+    found = measure_verdicts(fitted, margins, is_fake)
+    validation = ValidationRecord(
+        fake=int(is_fake.sum()),
+        real=int((~is_fake).sum()),
+        real_called_fake=found.real_called_fake,
+        fake_called_real=found.fake_called_real,
+        unsure=found.unsure,
+        ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
+        ece_after=found.ece_calibrated,
+    )
+    return Fitted(fitted, validation, max_false_alarms, max_missed, bad)
 
 
 def set_thresholds(
@@ -41,63 +90,56 @@ def set_thresholds(
             raise UserError(f"{option} has to be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")
     with run_lock(settings.model_folder):
         detector = load_detector(settings)
-        samples = validation_samples(settings, detector.facts)
-        read, margins, bad = predict_samples(detector, console, samples, "validation")
-        is_fake = np.array([sample.label == 0 for sample in read], bool)
-        if not 0 < is_fake.sum() < len(is_fake):
-            raise UserError("The validation pictures are all of one class. Train with more pictures.")
-        temperature = fit_temperature(margins, is_fake)
-        p_fake = Calibration(temperature).probability(margins)
-        fitted = Calibration(
-            temperature, *fit_thresholds(p_fake, is_fake, max_false_alarms, max_missed), fitted=True
-        )
-        counts = {"fake": int(is_fake.sum()), "real": int((~is_fake).sum())}
-        found = measure_verdicts(fitted, margins, is_fake)
-        called_fake, called_real, unsure = found.real_called_fake, found.fake_called_real, found.unsure
-        before = calibration_error(PLAIN.probability(margins), is_fake)
-        after = found.ece_calibrated
-        saved = CalibrationRecord(
-            temperature=temperature,
-            fake_from=fitted.fake_from,
-            real_below=fitted.real_below,
-            checkpoint=detector.checkpoint_hash,
-            max_false_alarms=max_false_alarms,
-            max_missed=max_missed,
-            validation=ValidationRecord(
-                **counts,
-                real_called_fake=called_fake,
-                fake_called_real=called_real,
-                unsure=unsure,
-                ece_before=before,
-                ece_after=after,
-            ),
-        )
-        write_training(settings.model_folder, _with_calibration(settings, detector.facts, saved))
-    lines = [
-        f"{settings.model}, fitted on {counts['fake']:,} fake and {counts['real']:,} real validation "
-        "pictures:",
-        f"  temperature {temperature:.3f}: expected calibration error {before:.3f} before, {after:.3f} "
-        "after",
-        f"  fake from {100 * fitted.fake_from:.2f} %, real below {100 * fitted.real_below:.2f} %"
-        + (", unsure between them" if fitted.fake_from > fitted.real_below else ": no picture is unsure"),
-    ]
-    for what, share, count, most in (
-        ("real called fake", called_fake, counts["real"], max_false_alarms),
-        ("fake called real", called_real, counts["fake"], max_missed),
-    ):
-        lines.append(
-            f"  {what}: {share:.1%} of the validation pictures; promised: at most {most:.1%} on average "
-            f"over such fits (with {count:,} pictures to fit on, one in twenty fits gives more than "
-            f"{rate_of_a_bad_fit(count, most):.1%})"
-        )
-    lines.append(f"  unsure: {unsure:.1%} of the validation pictures")
-    lines.append(
-        "The promise holds for pictures like those of the data set; for others: "
-        + settings.command("evaluate", "--data", "FOLDER")
+        found = fit_on_validation(detector, console, max_false_alarms, max_missed)
+        _write(detector, found)
+    return Outcome("\n".join(_describe(settings, found)), 1 if found.bad else 0)
+
+
+def _write(detector: Detector, found: Fitted) -> None:
+    """Put the calibration of this checkpoint into training.json."""
+    saved = CalibrationRecord(
+        temperature=found.calibration.temperature,
+        fake_from=found.calibration.fake_from,
+        real_below=found.calibration.real_below,
+        checkpoint=detector.checkpoint_hash,
+        max_false_alarms=found.max_false_alarms,
+        max_missed=found.max_missed,
+        validation=found.validation,
     )
-    lines += describe_faults(bad)
-    lines.append(f"Stored in {settings.model_folder / TRAINING}")
-    return Outcome("\n".join(lines), 1 if bad else 0)
+    settings = detector.settings
+    write_training(settings.model_folder, _with_calibration(settings, detector.facts, saved))
+
+
+def _describe(settings: Settings, found: Fitted) -> list[str]:
+    calibration, validation = found.calibration, found.validation
+    sure = calibration.fake_from == calibration.real_below
+    return [
+        f"{settings.model}, fitted on {validation.fake:,} fake and {validation.real:,} real validation "
+        "pictures:",
+        f"  temperature {calibration.temperature:.3f}: expected calibration error "
+        f"{validation.ece_before:.3f} before, {validation.ece_after:.3f} after",
+        f"  fake from {100 * calibration.fake_from:.2f} %, real below {100 * calibration.real_below:.2f} %"
+        + (": no picture is unsure" if sure else ", unsure between them"),
+        _describe_promise(
+            "real called fake", validation.real_called_fake, validation.real, found.max_false_alarms
+        ),
+        _describe_promise(
+            "fake called real", validation.fake_called_real, validation.fake, found.max_missed
+        ),
+        f"  unsure: {validation.unsure:.1%} of the validation pictures",
+        "The promise holds for pictures like those of the data set; for others: "
+        + settings.command("evaluate", "--data", "FOLDER"),
+        *describe_faults(found.bad),
+        f"Stored in {settings.model_folder / TRAINING}",
+    ]
+
+
+def _describe_promise(what: str, rate: float, count: int, most: float) -> str:
+    return (
+        f"  {what}: {rate:.1%} of the validation pictures; promised: at most {most:.1%} on average "
+        f"over such fits (with {count:,} pictures to fit on, one in twenty fits gives more than "
+        f"{rate_of_a_bad_fit(count, most):.1%})"
+    )
 
 
 def _with_calibration(

@@ -9,13 +9,14 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import ROBUST, SIZE, Recipe
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.batches import cut_batches, load_batches
+from fakedetect.dataset.batches import Batch, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.devices import Normaliser, forward, predict_batches
@@ -71,65 +72,69 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, dict[Path, str
     """
     settings, group = run.settings, run.group
     device = next(run.model.parameters()).device
-    normalise = Normaliser(settings.recipe, device)
-    robust = settings.recipe.recipe == ROBUST
+    robust = settings.recipe.method == ROBUST
     seed = settings.training.seed * EPOCHS_A_SEED + epoch
     random = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(run.train_samples), generator=random).tolist()
     flips = torch.rand(len(order), generator=random) < 0.5
     chunks = cut_batches([run.train_samples[index] for index in order], settings.recipe.batch_size)
+    shares = [group.share(chunk) for chunk in chunks]
     batches = load_batches(
-        [group.share(chunk) for chunk in chunks],
+        shares,
         settings.workers,
         run.decoded,
         pin=device.type == "cuda",
         change=degrade_with(seed) if robust else None,
     )
+    schedule = _schedule(run, epoch, len(chunks)) if robust else None
     run.model.train()
     total = torch.zeros((), device=device)
     bad: dict[Path, str] = {}
-    count, steps = 0, 0
-    own = sum(len(group.share(chunk)) for chunk in chunks)
-    tracked = run.console.track(batches, own, label, len)
+    count = 0
+    tracked = run.console.track(batches, sum(map(len, shares)), label, len)
     flips_by_batch = flips.split(settings.recipe.batch_size)
     for number, (batch, flipped) in enumerate(zip(tracked, flips_by_batch, strict=True)):
-        if robust:
-            # The first epoch was the head's.
-            step = len(chunks) * (epoch - 2) + number
-            all_steps = len(chunks) * (settings.training.max_epochs - 1)
-            set_rate(run.optimizer, settings.recipe.learning_rate * rate_factor(step, all_steps))
         bad.update(faults_of(batch.bad))
-        if group.size == 1 and not batch.samples:
-            continue
-        size = group.reduce(torch.tensor(float(len(batch.samples)), device=device)).clamp_min(1)
-        run.optimizer.zero_grad(set_to_none=True)
-        if batch.samples:
-            images = batch.images.to(device, non_blocking=True)
-            mirror = flipped[group.rank :: group.size][list(batch.places)].to(device, non_blocking=True)
-            images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(3), images)
-            labels = batch.labels.to(device, non_blocking=True)
-            # A compiled model would be compiled again for the last, smaller batch.
-            whole = len(images) == len(group.share(chunks[0]))
-            network = run.whole_batches if whole else run.network
-            logits = forward(network, normalise(images), run.dtype)
-            loss = functional.cross_entropy(logits, labels, reduction="sum")
-            total += loss.detach()
-            steps += 1
-            # Asking a GPU for a figure makes it wait.
-            if (device.type == "cpu" or steps % STEPS_BETWEEN_LOOKS == 0) and not total.isfinite():
-                raise tell_divergence(settings, epoch)
-        else:
-            # All processes have to take part in a step; this one has no picture left to give.
-            empty = torch.zeros(1, 3, SIZE, SIZE, device=device)
-            loss = 0 * forward(run.network, empty, run.dtype).sum()
-        # The processes' gradients are averaged; the batch's mean is over its pictures.
-        (loss * group.size / size).backward()
-        run.optimizer.step()
-        if run.average is not None:
-            run.average.update_parameters(run.model)
-        count += len(batch.samples)
+        if batch.samples or group.size > 1:
+            total += _step(run, batch, flipped, whole=len(batch.samples) == len(shares[0]))
+            count += len(batch.samples)
+        if schedule:
+            schedule.step()
+        # Asking a GPU for a figure makes it wait.
+        if (device.type == "cpu" or number % STEPS_BETWEEN_LOOKS == 0) and not total.isfinite():
+            raise tell_divergence(settings, epoch)
     all_loss, all_count = group.total(total.item(), count)
     return all_loss / max(all_count, 1), dict(ChainMap(*group.gather(bad)))
+
+
+def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.Tensor:
+    """One step of the optimiser on this process's share of a batch; returns the sum of its losses.
+
+    Args:
+        flipped: (N,) bool for the whole batch of all processes: which pictures are mirrored.
+        whole: the share is of full size; a compiled model would be compiled again for a smaller one.
+    """
+    group, device = run.group, next(run.model.parameters()).device
+    size = group.reduce(torch.tensor(float(len(batch.samples)), device=device)).clamp_min(1)
+    run.optimizer.zero_grad(set_to_none=True)
+    if batch.samples:
+        images = batch.images.to(device, non_blocking=True)
+        mirror = flipped[group.rank :: group.size][list(batch.places)].to(device, non_blocking=True)
+        images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(3), images)
+        labels = batch.labels.to(device, non_blocking=True)
+        normalised = Normaliser(run.settings.recipe, device)(images)
+        logits = forward(run.whole_batches if whole else run.network, normalised, run.dtype)
+        loss = functional.cross_entropy(logits, labels, reduction="sum")
+    else:
+        # All processes have to take part in a step; this one has no picture left to give.
+        empty = torch.zeros(1, 3, SIZE, SIZE, device=device)
+        loss = 0 * forward(run.network, empty, run.dtype).sum()
+    # The processes' gradients are averaged; the batch's mean is over its pictures.
+    (loss * group.size / size).backward()
+    run.optimizer.step()
+    if run.average is not None:
+        run.average.update_parameters(run.model)
+    return loss.detach()
 
 
 def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
@@ -161,10 +166,13 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     )
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Use a learning rate from the next step on."""
-    for parameters in optimizer.param_groups:
-        parameters["lr"] = rate
+def _schedule(run: Run, epoch: int, steps_an_epoch: int) -> LambdaLR:
+    """The robust recipe's learning rate from an epoch's first step on; the first epoch is the head's."""
+    done = steps_an_epoch * (epoch - 2)
+    steps = steps_an_epoch * (run.settings.training.max_epochs - 1)
+    for parameters in run.optimizer.param_groups:
+        parameters["initial_lr"] = run.settings.recipe.learning_rate
+    return LambdaLR(run.optimizer, lambda step: rate_factor(step, steps), last_epoch=done - 1)
 
 
 def rate_factor(step: int, steps: int) -> float:

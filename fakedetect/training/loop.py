@@ -58,7 +58,7 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, facts: RunFacts) -> T
             std=recipe.std,
             weights=str(recipe.weights) if recipe.weights else None,
             layer=recipe.layer,
-            recipe=recipe.recipe,
+            recipe=recipe.method,
         ),
         pretrained=options.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
@@ -128,7 +128,7 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: RunF
             console.show(_describe_epoch(epoch, epoch is best_of(epochs)))
             if _is_over(epochs, options.patience):
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
-        if run.group.first and run.settings.recipe.recipe == ROBUST:
+        if run.group.first and run.settings.recipe.method == ROBUST:
             _save_vote(run)
     except KeyboardInterrupt:
         if not epochs:
@@ -157,7 +157,7 @@ def _run_epoch(run: Run, number: int) -> tuple[Epoch, dict[Path, str]]:
     """
     start = time.monotonic()
     label = f"epoch {number}/{run.settings.training.max_epochs}"
-    if run.settings.recipe.recipe == ROBUST and number == 1:
+    if run.settings.recipe.method == ROBUST and number == 1:
         train_loss, unread = fit_head(run, label)
     else:
         train_loss, unread = train_epoch(run, number, label)

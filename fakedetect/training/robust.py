@@ -28,12 +28,11 @@ from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.calibration import fit_temperature
 from fakedetect.models.devices import predict_batches
 from fakedetect.models.processes import Group
-from fakedetect.models.texture import STRENGTH as TEXTURE_STRENGTH
-from fakedetect.models.texture import TextureVote, early_layer, watch
+from fakedetect.models.texture import TEXTURE_STRENGTH, TextureVote, early_layer, watch
 from fakedetect.training.augmentation import degrade_with
 from fakedetect.training.epochs import EPOCHS_A_SEED, Run
 
-STRENGTH = 0.01
+HEAD_STRENGTH = 0.01
 """scikit-learn's C of the head's logistic regression."""
 
 MOST_FITTED = 10_000
@@ -102,7 +101,7 @@ def fit_head(run: Run, label: str) -> tuple[float, dict[Path, str]]:
     all_features, all_fake = np.concatenate(features), np.concatenate(fake)
     if not 0 < all_fake.sum() < len(all_fake):
         raise UserError("The training pictures are all of one class. Train with more pictures.")
-    weights, bias = run.group.gather(fit_line(all_features, all_fake, STRENGTH))[0]
+    weights, bias = run.group.gather(fit_line(all_features, all_fake, HEAD_STRENGTH))[0]
     set_head(head, weights, bias)
     if run.average is not None:
         run.average.update_parameters(run.model)

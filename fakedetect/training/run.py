@@ -86,7 +86,7 @@ def _train_once(
     if state and not recipe:
         recipe = state.facts.recipe
     if recipe:
-        settings = settings.with_recipe(recipe=recipe)
+        settings = settings.with_recipe(method=recipe)
     dataset = load_dataset(settings, "train", leave_out)
     options = settings.training
     samples = split_dataset(dataset, options.validation_share, options.seed)
@@ -121,7 +121,7 @@ def gather_facts(settings: Settings, dataset: Dataset) -> RunFacts:
         batch_size=recipe.batch_size,
         optimizer=recipe.optimizer,
         learning_rate=recipe.learning_rate,
-        recipe=recipe.recipe,
+        recipe=recipe.method,
         weight_decay=recipe.weight_decay,
         mean=recipe.mean,
         std=recipe.std,
@@ -152,7 +152,7 @@ def prepare_run(
     console.note(
         f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
         f"{len(val_samples):,}"
-        + ("; robust recipe" if recipe.recipe == ROBUST else "")
+        + ("; robust recipe" if recipe.method == ROBUST else "")
         + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
         + (f"; {group.size} processes" if group.size > 1 else "")
     )
@@ -164,7 +164,7 @@ def prepare_run(
     group.wait()
     optimizer = make_optimizer(recipe, model)
     steps = math.ceil(len(train_samples) / recipe.batch_size)
-    average = average_of(model, steps) if recipe.recipe == ROBUST else None
+    average = average_of(model, steps) if recipe.method == ROBUST else None
     if state:
         restore(state, model, optimizer, average)
     network = share_model(model, group)
