@@ -187,3 +187,11 @@ def test_names_that_are_not_utf_8_go_into_the_records_and_come_back(trained: Pat
     assert {source["source"] for source in entry["sources"]} >= {"gan\\udcff", "diffusion"}
     again = run("--paths", trained, "report")
     assert again.returncode == 0, again.stderr[-2000:]
+
+
+def test_a_perfect_average_precision_is_no_odd_one(trained: Path) -> None:
+    file = trained.parent / "model_folders/tiny/test_results.json"
+    spoil(file, "average_precision", text="1.0000000000000002")
+    assert run("--paths", trained, "compare").returncode == 0
+    spoil(file, "average_precision", text="1.001")
+    assert "average_precision" in refused(trained, file, "report")
