@@ -1,8 +1,14 @@
 """What `test` leaves of a data set: test_results.json and train_results.json."""
 
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from fakedetect.core.records import Count, NotNegative, Record, Share, read_record
+
+Rounded = Annotated[float, msgspec.Meta(ge=0, le=1 + 1e-9)]
+"""A share that earlier versions wrote as scikit-learn adds it up: 1.0000000000000002 for a perfect one."""
 
 Matrix = tuple[tuple[Count, Count], tuple[Count, Count]]
 """Rows: what the pictures are; columns: what they were taken for; fake first in both."""
@@ -45,7 +51,7 @@ class TestResults(Record, frozen=True, kw_only=True):
     classes: ClassResults
     confusion_matrix: Matrix
     roc_auc: Share | None = None
-    average_precision: Share | None = None
+    average_precision: Rounded | None = None
     parameters: Count | None = None
     images_per_second: NotNegative | None = None
 

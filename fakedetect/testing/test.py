@@ -118,7 +118,10 @@ def _summarise(settings: Settings, part: str, found: Predictions, answering: str
             (int(matrix[1, 0]), int(matrix[1, 1])),
         ),
         roc_auc=float(metrics.roc_auc_score(is_fake, found.p_fake)) if both else None,
-        average_precision=(float(metrics.average_precision_score(is_fake, found.p_fake)) if both else None),
+        # A perfect one may be added up to a little more than 1.
+        average_precision=(
+            min(1.0, float(metrics.average_precision_score(is_fake, found.p_fake))) if both else None
+        ),
         parameters=found.parameters,
         images_per_second=round(found.images_per_second, 2),
     )

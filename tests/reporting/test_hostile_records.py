@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,25 @@ def test_an_evaluation_of_another_checkpoint_is_left_out(evaluated: Path) -> Non
     spoil(file, "checkpoint", text='"another"')
     result = run("--paths", evaluated, "report")
     assert result.returncode == 0 and "lacks the evaluation of this checkpoint" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names that are not UTF-8")
+def test_names_that_are_not_utf_8_go_into_the_records_and_come_back(trained: Path) -> None:
+    folder = trained.parent / "else\udcff"
+    shutil.copytree(trained.parent / "dataset/test", folder)
+    (folder / "fake/gan").rename(folder / "fake/gan\udcff")
+    result = run("--paths", trained, "evaluate", "--data", folder)
+    assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr[-2000:]
+    file = trained.parent / "model_folders/tiny/evaluation.json"
+    entry = json.loads(file.read_text(encoding="utf-8"))["foreign"]["else\\udcff"]
+    assert {source["source"] for source in entry["sources"]} >= {"gan\\udcff", "diffusion"}
+    again = run("--paths", trained, "report")
+    assert again.returncode == 0, again.stderr[-2000:]
+
+
+def test_a_perfect_average_precision_is_no_odd_one(trained: Path) -> None:
+    file = trained.parent / "model_folders/tiny/test_results.json"
+    spoil(file, "average_precision", text="1.0000000000000002")
+    assert run("--paths", trained, "compare").returncode == 0
+    spoil(file, "average_precision", text="1.001")
+    assert "average_precision" in refused(trained, file, "report")
