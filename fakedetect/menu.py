@@ -144,10 +144,17 @@ def _hang_up(number: int, frame: Any) -> None:
     raise _Ended(128 + number)
 
 
+def _met_gloo() -> bool:
+    """Whether this process may have joined others by gloo, which PyTorch uses where there is no GPU."""
+    torch = sys.modules.get("torch")
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return several and torch is not None and not torch.cuda.is_available()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit code."""
     code = _run(arguments)
-    if "RANK" in os.environ:
+    if _met_gloo():
         # Threads of gloo can outlive its group and abort the interpreter's own ending, once in some
         # dozens of runs, after all is done (PyTorch's pull request 179291 describes it).
         sys.stdout.flush()

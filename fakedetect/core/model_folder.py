@@ -3,12 +3,32 @@
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file, read_json
+from fakedetect.core.files import hash_file
 from fakedetect.core.settings import Settings
+from fakedetect.core.test_record import read_results
 
 TEXTURE_VOTE = "texture_vote.json"
 TRAINING = "training.json"
 UNFINISHED = "unfinished_run.pth"
+EVALUATION = "evaluation.json"
+ROBUSTNESS_FIGURE = "robustness.png"
+RELIABILITY_FIGURE = "reliability.png"
+REPORT = "report.html"
+
+
+def results_file(folder: Path, on: str) -> Path:
+    """The results of a test on 'train' or 'test'."""
+    return folder / f"{on}_results.json"
+
+
+def predictions_file(folder: Path, on: str) -> Path:
+    """The answers of a test on 'train' or 'test', picture by picture."""
+    return folder / f"{on}_predictions.csv"
+
+
+def confusion_figure(folder: Path, on: str) -> Path:
+    """The confusion matrix of a test on 'train' or 'test'."""
+    return folder / f"confusion_matrix_{on}.png"
 
 
 def checkpoint_file(settings: Settings) -> Path:
@@ -52,15 +72,18 @@ def describe_model(settings: Settings, name: str) -> str:
     """'trained, tested: accuracy 92.00 %' for a model, by the files in its folder."""
     folder = settings.model_folders / name
     unfinished = "; a run was stopped" if (folder / UNFINISHED).is_file() else ""
-    return f"{_describe_checkpoint(checkpoint_file(settings.with_model(name)))}{unfinished}"
+    return f"{_describe_checkpoint(settings.with_model(name))}{unfinished}"
 
 
-def _describe_checkpoint(checkpoint: Path) -> str:
+def _describe_checkpoint(settings: Settings) -> str:
+    checkpoint = checkpoint_file(settings)
     if not checkpoint.is_file():
         return "not trained"
     if checkpoint.stat().st_size < 1000:
         return f"its {checkpoint.name} is not a model (a Git LFS pointer?)"
-    results = read_json(checkpoint.parent / "test_results.json")
-    if isinstance(results, dict) and isinstance(results.get("accuracy"), float):
-        return f"trained, tested: accuracy {100 * results['accuracy']:.2f} %"
-    return "trained"
+    file = results_file(checkpoint.parent, "test")
+    try:
+        results = read_results(file, settings.command("test"))
+    except UserError:
+        return f"trained; its {file.name} cannot be used"
+    return f"trained, tested: accuracy {100 * results.accuracy:.2f} %" if results else "trained"

@@ -4,11 +4,9 @@ import os
 import stat
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-if TYPE_CHECKING:
-    from PIL import Image
-
+from PIL import Image, ImageFile, ImageOps
 
 MAX_PIXELS = 500_000_000
 """Pictures that claim more are refused unread: decoding one could take all memory."""
@@ -16,20 +14,20 @@ MAX_PIXELS = 500_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
 """What a file may really hold: Pillow's other readers are never started on it."""
 
+# State of the whole process, so set once, not at every open: pictures are opened in threads too.
+# Our own limit stands in for Pillow's, which real photographs exceed.
+Image.MAX_IMAGE_PIXELS = None
+# What Pillow thinks of a file's tags says nothing to a user that its picture does not.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
-def open_image(path: Path) -> "Image.Image":
+
+def open_image(path: Path) -> Image.Image:
     """Open a picture without decoding it.
 
     Raises:
         ValueError: it claims too many pixels.
         Exception: whatever its decoder raises.
     """
-    from PIL import Image
-
-    # Our own limit stands in for Pillow's, which real photographs exceed.
-    Image.MAX_IMAGE_PIXELS = None
-    # What Pillow thinks of a file's tags says nothing to a user that its picture does not.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     state = os.stat(path)
     if not stat.S_ISREG(state.st_mode):
         # Opening a pipe would wait for a writer, for ever.
@@ -44,7 +42,7 @@ def open_image(path: Path) -> "Image.Image":
     return image
 
 
-def format_of(image: "Image.Image") -> str:
+def format_of(image: Image.Image) -> str:
     """The format of an opened picture's file, '' for none.
 
     A JPEG with more pictures behind it, which Pillow calls MPO and many cameras write, is a JPEG.
@@ -52,7 +50,7 @@ def format_of(image: "Image.Image") -> str:
     return "JPEG" if image.format == "MPO" else image.format or ""
 
 
-def _load_small(image: "Image.Image") -> None:
+def _load_small(image: Image.Image) -> None:
     # A JPEG decoded at an eighth of its size is still read and checked to its end.
     image.draft(None, (1, 1))
     image.load()
@@ -60,8 +58,6 @@ def _load_small(image: "Image.Image") -> None:
 
 def find_fault(path: Path) -> str | None:
     """Why a picture cannot be used, or None for a good one. Never raises for a file's content."""
-    from PIL import ImageFile
-
     try:
         # verify() sees a flipped byte in a PNG, a full decode a cut JPEG; neither sees both.
         with open_image(path) as image:
@@ -88,9 +84,7 @@ def explain_fault(error: Exception, path: Path) -> str:
     return text or type(error).__name__
 
 
-def _upright(image: "Image.Image") -> "Image.Image":
-    from PIL import ImageOps
-
+def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(0x0112, 1)
     except Exception:
@@ -98,7 +92,7 @@ def _upright(image: "Image.Image") -> "Image.Image":
     return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
 
 
-def _eight_bits(image: "Image.Image") -> "Image.Image":
+def _eight_bits(image: Image.Image) -> Image.Image:
     """A deeper grey picture scaled to 8 bits: from 16, or from its own range where none is said."""
     if image.mode.startswith("I;16"):
         image, top = image.convert("I"), 65535.0
@@ -110,14 +104,12 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     return image.convert("F").point(lambda value: value * (255 / top) + 0.5).convert("L")
 
 
-def to_rgb_or_grey(image: "Image.Image") -> "Image.Image":
+def to_rgb_or_grey(image: Image.Image) -> Image.Image:
     """An opened picture upright and in mode RGB or L.
 
     Transparent pictures are laid over white and deeper ones scaled to 8 bits; everything else
     is Pillow's own conversion.
     """
-    from PIL import Image
-
     image.load()
     image = _upright(image)
     if image.mode.startswith("I") or image.mode == "F":

@@ -141,6 +141,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     # Its reports of failures fill screens; the process that failed has said what is wrong.
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     config = LaunchConfig(
         run_id=uuid.uuid4().hex,
@@ -162,5 +163,5 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     except (KeyboardInterrupt, SignalException):
         return 130
     finally:
-        logging.disable(logging.NOTSET)
+        logging.disable(before)
     return 0

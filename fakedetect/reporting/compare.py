@@ -15,6 +15,7 @@ from fakedetect.core.files import write_text
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
+from fakedetect.core.test_record import TestResults
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
 from fakedetect.testing.results import find_mistakes, read_tested
@@ -49,11 +50,11 @@ LOWER_IS_BETTER = MEASURES[7:9]
 
 
 @dataclass(frozen=True)
-class Tested:
-    """A tested model: test_results.json and test_predictions.csv as a table by path."""
+class Compared:
+    """A tested model: its results and, by path, its predictions."""
 
     name: str
-    results: dict
+    results: TestResults
     predictions: pd.DataFrame
 
     @property
@@ -62,19 +63,20 @@ class Tested:
         return self.predictions["label"] == self.predictions["predicted"]
 
 
-def _read_tested(settings: Settings, console: Console) -> list[Tested]:
-    found = []
+def _read_models(settings: Settings, console: Console) -> list[Compared]:
+    found, unusable = [], 0
     for name in settings.recipes:
-        folder = settings.model_folders / name
-        if not (folder / "test_results.json").is_file():
-            continue
         try:
-            results, predictions = read_tested(folder)
-            found.append(Tested(name, results, predictions.set_index("path").sort_index()))
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            console.warn(
-                f"{name} left out: its results in {folder} cannot be used ({error}). Test it again."
-            )
+            tested = read_tested(settings.model_folders / name, settings.with_model(name).command("test"))
+        except UserError as error:
+            console.warn(f"{name} left out: {error}")
+            unusable += 1
+            continue
+        if tested:
+            by_path = tested.predictions.set_index("path").sort_index()
+            found.append(Compared(name, tested.results, by_path))
+    if not found and unusable:
+        raise UserError("No model has test results that can be used.")
     if not found:
         raise UserError(
             "No model has been tested yet. Train and test one: "
@@ -83,41 +85,39 @@ def _read_tested(settings: Settings, console: Console) -> list[Tested]:
     return found
 
 
-def _row(tested: Tested, epochs: int) -> dict:
-    results, frame = tested.results, tested.predictions
+def _row(model: Compared, epochs: int) -> dict[str, str | float | None]:
+    results, frame = model.results, model.predictions
     fake = (frame["label"] == "fake").to_numpy()
     scores = frame["p_fake"].to_numpy()
     both = 0 < fake.sum() < len(fake)
-    low, high = share_interval(int(tested.right.sum()), len(frame))
+    low, high = share_interval(int(model.right.sum()), len(frame))
     auc = float(roc_auc_score(fake, scores)) if both else None
     auc_low, auc_high = (
         (None, None) if auc is None else roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
     )
-    matrix = results["confusion_matrix"]
+    classes = tuple(zip(CLASSES, results.classes.both(), strict=True))
     return {
-        "model": tested.name,
+        "model": model.name,
         "from": "measured",
         "pictures": len(frame),
-        "accuracy": float(tested.right.mean()),
+        "accuracy": float(model.right.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
         "roc_auc": auc,
         "auc_low": auc_low,
         "auc_high": auc_high,
-        **{
-            f"{measure}_{name}": results["classes"][name][measure]
-            for measure in ("precision", "recall", "f1")
-            for name in CLASSES
-        },
-        "fake_taken_for_real": matrix[0][1],
-        "real_taken_for_fake": matrix[1][0],
+        **{f"precision_{name}": of_class.precision for name, of_class in classes},
+        **{f"recall_{name}": of_class.recall for name, of_class in classes},
+        **{f"f1_{name}": of_class.f1 for name, of_class in classes},
+        "fake_taken_for_real": results.confusion_matrix[0][1],
+        "real_taken_for_fake": results.confusion_matrix[1][0],
         "epochs": epochs or None,
-        "parameters": results.get("parameters"),
-        "images_per_second": results.get("images_per_second"),
+        "parameters": results.parameters,
+        "images_per_second": results.images_per_second,
     }
 
 
-def _build_table(tested: list[Tested], epochs: dict[str, int]) -> pd.DataFrame:
+def _build_table(tested: list[Compared], epochs: dict[str, int]) -> pd.DataFrame:
     rows = []
     for model in tested:
         rows.append(_row(model, epochs[model.name]))
@@ -204,7 +204,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def _compare_pairs(tested: list[Tested]) -> list[str]:
+def _compare_pairs(tested: list[Compared]) -> list[str]:
     """A sentence for each pair; p adjusted for the number of pairs (Holm 1979)."""
     tests, lines = [], []
     for a, b in itertools.combinations(tested, 2):
@@ -224,7 +224,7 @@ def _compare_pairs(tested: list[Tested]) -> list[str]:
     return said + lines
 
 
-def _draw_gallery(model: Tested, wrong: pd.DataFrame, folder: Path, workers: int) -> list[str]:
+def _draw_gallery(model: Compared, wrong: pd.DataFrame, folder: Path, workers: int) -> list[str]:
     write_text(folder / f"wrong_answers_{model.name}.csv", wrong.to_csv(index=False))
     figure = folder / f"wrong_answers_{model.name}.png"
     if wrong.empty:
@@ -250,7 +250,7 @@ def compare(settings: Settings, console: Console) -> Outcome:
     Writes into model_folders/: comparison.csv, comparison.md, comparison_roc.png,
     comparison_confusion.png, comparison_loss.png, and for each model its wrong answers.
     """
-    tested = _read_tested(settings, console)
+    tested = _read_models(settings, console)
     folder = settings.model_folders
     runs = {model.name: read_epochs(folder / model.name) for model in tested}
     table = _build_table(tested, {name: len(epochs) for name, epochs in runs.items()})
@@ -267,7 +267,7 @@ def compare(settings: Settings, console: Console) -> Outcome:
             false_rate, true_rate, _ = roc_curve(fake, model.predictions["p_fake"])
             curves[f"{model.name} (AUC {auc:.3f})"] = (false_rate, true_rate)
     draw_roc_curves(curves, "ROC curves on the test dataset", folder / "comparison_roc.png")
-    matrices = {model.name: model.results["confusion_matrix"] for model in tested}
+    matrices = {model.name: model.results.confusion_matrix for model in tested}
     draw_confusion_matrices(matrices, CLASSES, folder / "comparison_confusion.png")
     if logged := {name: epochs for name, epochs in runs.items() if epochs}:
         draw_loss_curves(logged, folder / "comparison_loss.png")

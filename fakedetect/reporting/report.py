@@ -12,6 +12,7 @@ import torch
 from fakedetect.core.console import Console, Outcome, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import read_json, run_lock, write_text
+from fakedetect.core.model_folder import EVALUATION, REPORT
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.images.sheets import read_thumbnail
@@ -33,7 +34,7 @@ from fakedetect.reporting.sections import (
     summarise,
     training_section,
 )
-from fakedetect.testing.results import find_mistakes, read_tested
+from fakedetect.testing.results import Tested, find_mistakes, read_tested
 from fakedetect.training.log import read_epochs
 
 MISTAKES = 12
@@ -41,19 +42,16 @@ HEAT_MAPS = 8
 SEED = 42
 
 
-def _read_results(settings: Settings) -> tuple[dict[str, Any], pd.DataFrame]:
-    """test_results.json and test_predictions.csv.
+def _read_results(settings: Settings) -> Tested:
+    """The chosen model's test.
 
     Raises:
         UserError: the model has not been tested, or the files cannot be used.
     """
-    folder = settings.model_folder
-    if not (folder / "test_results.json").is_file():
+    tested = read_tested(settings.model_folder, settings.command("test"))
+    if tested is None:
         raise UserError(f"{settings.model} has not been tested yet. Test it: {settings.command('test')}")
-    try:
-        return read_tested(folder)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"The test results in {folder} cannot be used ({error}). Test again.") from None
+    return tested
 
 
 def _read_summary(folder: Path) -> pd.DataFrame | None:
@@ -122,16 +120,17 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
 
 def report(settings: Settings, console: Console) -> Outcome:
     """Write the chosen model's report.html into its folder: one file, to open from the disk."""
-    results, predictions = _read_results(settings)
+    tested = _read_results(settings)
+    results, predictions = tested.results, tested.predictions
     folder = settings.model_folder
     with run_lock(folder):
         detector = load_detector(settings)
-        if results.get("checkpoint", detector.checkpoint_hash) != detector.checkpoint_hash:
+        if results.checkpoint not in (None, detector.checkpoint_hash):
             raise UserError(
                 f"The test results in {folder} are of another checkpoint. Test again: "
                 + settings.command("test")
             )
-        evaluation = read_json(folder / "evaluation.json")
+        evaluation = read_json(folder / EVALUATION)
         if not isinstance(evaluation, dict) or evaluation.get("checkpoint") != detector.checkpoint_hash:
             console.note(
                 f"The report lacks the evaluation of this checkpoint. Evaluate it: "
@@ -166,7 +165,7 @@ def report(settings: Settings, console: Console) -> Outcome:
             _section(training_section, facts, read_epochs(folder)),
             _section(repeat_section, facts, evaluation, settings.model, str(settings.file)),
         ]
-        file = folder / "report.html"
+        file = folder / REPORT
         write_text(file, page(f"{settings.model} - fakedetect", *parts))
     opened = console.interactive and open_picture(file)
     return Outcome(f"Report: {file}{'' if opened else ' (open it with a browser)'}")

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_curve
 from fakedetect.core.console import plural
 from fakedetect.core.recipes import CLASSES, REFERENCE
 from fakedetect.core.settings import Settings
+from fakedetect.core.test_record import TestResults
 from fakedetect.core.training_record import Epoch, KindRecord, RecipeRecord, TrainingRecord
 from fakedetect.dataset.shortcuts import Audit, Feature, describe_audit
 from fakedetect.reporting.charts import draw_chart
@@ -30,12 +31,12 @@ from fakedetect.testing.sources import auc_of, tell_gap
 from fakedetect.training.log import plot_accuracy, plot_losses
 
 
-def summarise(settings: Settings, results: Mapping[str, Any], evaluation: Mapping[str, Any]) -> str:
+def summarise(settings: Settings, results: TestResults, evaluation: Mapping[str, Any]) -> str:
     """The figures that matter most, and the warning that goes with them."""
-    shown = {"Right": (f"{results['accuracy']:.2%}", f"of {results['count']:,} test pictures")}
-    if results.get("roc_auc") is not None:
-        shown["ROC AUC"] = (f"{results['roc_auc']:.3f}", "own test dataset; 0.5 is chance")
-    matrix = results["confusion_matrix"]
+    shown = {"Right": (f"{results.accuracy:.2%}", f"of {results.count:,} test pictures")}
+    if results.roc_auc is not None:
+        shown["ROC AUC"] = (f"{results.roc_auc:.3f}", "own test dataset; 0.5 is chance")
+    matrix = results.confusion_matrix
     shown["Fakes taken for real"] = (f"{matrix[0][1]:,}", f"of {sum(matrix[0]):,}, the worse mistake")
     shown["Reals taken for fake"] = (f"{matrix[1][0]:,}", f"of {sum(matrix[1]):,}")
     own = auc_of(evaluation.get("test"))
@@ -137,32 +138,35 @@ def training_section(facts: TrainingRecord, epochs: Sequence[Epoch]) -> str:
 
 
 def results_section(
-    settings: Settings, results: Mapping[str, Any], predictions: pd.DataFrame, evaluation: Mapping[str, Any]
+    settings: Settings, results: TestResults, predictions: pd.DataFrame, evaluation: Mapping[str, Any]
 ) -> str:
     """Measures with intervals, confusion matrix, ROC curve."""
     parts = []
     test = evaluation.get("test")
     if test:
-        rows = [(said, with_interval(test["measures"][name])) for name, said in NAMES.items()]
-        parts.append(table(("measure", "value (95 % interval)"), rows))
+        measures = [(said, with_interval(test["measures"][name])) for name, said in NAMES.items()]
+        parts.append(table(("measure", "value (95 % interval)"), measures))
     else:
         advice = f"Not evaluated with intervals yet: {settings.command('evaluate')}"
         parts.append(paragraph(advice, "soft"))
-    matrix = results["confusion_matrix"]
+    matrix = results.confusion_matrix
     rows = [
         (
             f"is {name}",
             *row,
-            *(f"{results['classes'][name][key]:.3f}" for key in ("precision", "recall", "f1")),
+            f"{of_class.precision:.3f}",
+            f"{of_class.recall:.3f}",
+            f"{of_class.f1:.3f}",
         )
-        for name, row in zip(CLASSES, matrix, strict=True)
+        for name, row, of_class in zip(CLASSES, matrix, results.classes.both(), strict=True)
     ]
     headings = ["", *(f"taken for {name}" for name in CLASSES), "precision", "recall", "F1"]
     parts += [heading("Confusion matrix"), table(headings, rows)]
     fake = predictions["label"] == "fake"
     if 0 < fake.sum() < len(fake):
         false_rate, true_rate, _ = roc_curve(fake, predictions["p_fake"])
-        curves = {f"test (AUC {results['roc_auc']:.3f})": (false_rate, true_rate)}
+        label = "test" if results.roc_auc is None else f"test (AUC {results.roc_auc:.3f})"
+        curves = {label: (false_rate, true_rate)}
         chart = draw_chart("ROC curve", lambda axes: plot_roc(axes, curves, ""))
         parts.append(charts(chart))
     return section("Results on the test dataset", *parts)

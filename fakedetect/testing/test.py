@@ -1,7 +1,5 @@
 """Options 3.2 and 3.3: predictions on a whole data set, the report, the confusion matrix."""
 
-import csv
-import io
 import itertools
 import time
 from collections import ChainMap
@@ -13,18 +11,27 @@ import numpy as np
 import torch
 from sklearn import metrics
 
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import run_lock, write_json, write_text
-from fakedetect.core.model_folder import model_hash, require_checkpoint
+from fakedetect.core.files import run_lock
+from fakedetect.core.model_folder import (
+    confusion_figure,
+    model_hash,
+    predictions_file,
+    require_checkpoint,
+    results_file,
+)
 from fakedetect.core.recipes import CLASSES
+from fakedetect.core.records import write_record
 from fakedetect.core.settings import Settings
+from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults, faults_of, load_dataset
 from fakedetect.models.detector import load_detector, refuse_nan
 from fakedetect.models.devices import predict_batches, softmax_fake
 from fakedetect.models.processes import Group, is_first, join_group
 from fakedetect.testing.figures import draw_confusion_matrix
+from fakedetect.testing.results import write_predictions
 
 
 @dataclass(frozen=True)
@@ -67,60 +74,46 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     all_logits = torch.from_numpy(np.stack([logits for _, logits in everything]))
     refuse_nan(all_logits.numpy(), settings)
     return Predictions(
-        tuple(sample for sample, _ in everything),
-        softmax_fake(all_logits),
-        np.array([sample.label for sample, _ in everything]),
-        all_logits.argmax(1).numpy(),
-        dict(ChainMap(*group.gather(bad))),
-        dataset.left_out,
-        parameters,
-        len(everything) / (time.monotonic() - start),
+        samples=tuple(sample for sample, _ in everything),
+        p_fake=softmax_fake(all_logits),
+        labels=np.array([sample.label for sample, _ in everything]),
+        predicted=all_logits.argmax(1).numpy(),
+        bad=dict(ChainMap(*group.gather(bad))),
+        left_out=dataset.left_out,
+        parameters=parameters,
+        images_per_second=len(everything) / (time.monotonic() - start),
     )
 
 
-def _summarise(settings: Settings, part: str, found: Predictions, answering: str) -> dict:
+def _summarise(settings: Settings, part: str, found: Predictions, answering: str) -> TestResults:
     matrix = metrics.confusion_matrix(found.labels, found.predicted, labels=(0, 1))
-    precision, recall, f1, support = metrics.precision_recall_fscore_support(
+    scores = metrics.precision_recall_fscore_support(
         found.labels, found.predicted, labels=(0, 1), zero_division=0
+    )
+    fake, real = (
+        ClassResult(precision=float(p), recall=float(r), f1=float(f1), support=int(support))
+        for p, r, f1, support in zip(*scores, strict=True)
     )
     both = len(set(found.labels.tolist())) == 2
     is_fake = found.labels == 0
-    return {
-        "model": settings.model,
-        "checkpoint": answering,
-        "on": part,
-        "folder": str(settings.resized[part]),
-        "count": len(found.samples),
-        "left_out": found.left_out + len(found.bad),
-        "accuracy": float((found.labels == found.predicted).mean()),
-        "classes": {
-            name: {
-                "precision": float(precision[number]),
-                "recall": float(recall[number]),
-                "f1": float(f1[number]),
-                "support": int(support[number]),
-            }
-            for number, name in enumerate(CLASSES)
-        },
-        "confusion_matrix": matrix.tolist(),
-        "roc_auc": float(metrics.roc_auc_score(is_fake, found.p_fake)) if both else None,
-        "average_precision": (
-            float(metrics.average_precision_score(is_fake, found.p_fake)) if both else None
+    return TestResults(
+        model=settings.model,
+        checkpoint=answering,
+        on=part,
+        folder=printable(str(settings.resized[part])),
+        count=len(found.samples),
+        left_out=found.left_out + len(found.bad),
+        accuracy=float((found.labels == found.predicted).mean()),
+        classes=ClassResults(fake=fake, real=real),
+        confusion_matrix=(
+            (int(matrix[0, 0]), int(matrix[0, 1])),
+            (int(matrix[1, 0]), int(matrix[1, 1])),
         ),
-        "parameters": found.parameters,
-        "images_per_second": round(found.images_per_second, 2),
-    }
-
-
-def _write_predictions(settings: Settings, part: str, found: Predictions) -> None:
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(("path", "source", "label", "predicted", "p_fake"))
-    for sample, predicted, p_fake in zip(found.samples, found.predicted, found.p_fake, strict=True):
-        writer.writerow(
-            (sample.path, sample.source, CLASSES[sample.label], CLASSES[predicted], f"{p_fake:.8f}")
-        )
-    write_text(settings.model_folder / f"{part}_predictions.csv", table.getvalue())
+        roc_auc=float(metrics.roc_auc_score(is_fake, found.p_fake)) if both else None,
+        average_precision=(float(metrics.average_precision_score(is_fake, found.p_fake)) if both else None),
+        parameters=found.parameters,
+        images_per_second=round(found.images_per_second, 2),
+    )
 
 
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
@@ -137,25 +130,28 @@ def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
                 f"{checkpoint} was exchanged during the test, so the results are of neither "
                 "model. Test again."
             )
-        return _report(settings, on, found, answering)
+        results = _summarise(settings, on, found, answering)
+        _write(settings.model_folder, results, found)
+        return _word(settings.model_folder, results, found)
 
 
-def _report(settings: Settings, on: str, found: Predictions, answering: str) -> Outcome:
-    """Write the results of a test, and word them."""
-    summary = _summarise(settings, on, found, answering)
-    folder = settings.model_folder
-    _write_predictions(settings, on, found)
-    write_json(folder / f"{on}_results.json", summary)
-    figure = folder / f"confusion_matrix_{on}.png"
-    matrix = summary["confusion_matrix"]
-    draw_confusion_matrix(matrix, CLASSES, f"{settings.model} on the {on} dataset", figure)
+def _write(folder: Path, results: TestResults, found: Predictions) -> None:
+    write_predictions(predictions_file(folder, results.on), found.samples, found.predicted, found.p_fake)
+    write_record(results_file(folder, results.on), results)
+    title = f"{results.model} on the {results.on} dataset"
+    draw_confusion_matrix(results.confusion_matrix, CLASSES, title, confusion_figure(folder, results.on))
+
+
+def _word(folder: Path, results: TestResults, found: Predictions) -> Outcome:
+    """The results as the screen shows them, with the reference's report."""
+    matrix = results.confusion_matrix
     report = metrics.classification_report(
         found.labels, found.predicted, labels=(0, 1), target_names=CLASSES, zero_division=0
     )
     lines = [
-        f"{settings.model} on the {on} dataset: {plural(len(found.samples), 'image')}"
-        + (f", {summary['left_out']:,} bad left out" if summary["left_out"] else ""),
-        f"Accuracy: {100 * summary['accuracy']:.2f} %",
+        f"{results.model} on the {results.on} dataset: {plural(results.count, 'image')}"
+        + (f", {results.left_out:,} bad left out" if results.left_out else ""),
+        f"Accuracy: {100 * results.accuracy:.2f} %",
         "",
         "Classification report:",
         report,
@@ -165,5 +161,6 @@ def _report(settings: Settings, on: str, found: Predictions, answering: str) -> 
         f"{plural(matrix[0][1], 'fake')} taken for real, {matrix[1][0]:,} real taken for fake",
     ]
     lines += describe_faults(found.bad)
-    lines.append(f"Results: {folder / f'{on}_results.json'} and {figure.name}")
+    figure = confusion_figure(folder, results.on)
+    lines.append(f"Results: {results_file(folder, results.on)} and {figure.name}")
     return Outcome("\n".join(lines), 1 if found.bad else 0)

@@ -1,13 +1,18 @@
 """Several processes that train and test together, on the CPU."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from conftest import ROOT, run
+
+from fakedetect.models.processes import launch
 
 
 def run_two(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -92,3 +97,34 @@ def test_what_one_process_does_holds_up_no_other(trained: Path) -> None:
         "--paths", trained, "fit-thresholds", "--max-false-alarms", "0.3", "--max-missed", "0.3"
     )
     assert fitted.returncode == 0 and fitted.stdout.count("Stored in") == 1, fitted.stderr
+
+
+def test_what_logging_was_disabled_before_processes_start_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    def launches(config: object, program: str) -> Callable[..., None]:
+        return lambda *arguments: None
+
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", launches)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    logging.disable(logging.INFO)
+    try:
+        assert launch(2, ["scan"]) == 0
+        assert logging.root.manager.disable == logging.INFO
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("size", [{}, {"WORLD_SIZE": "1"}])
+def test_a_process_that_joined_no_group_ends_as_any_other(data: Path, size: dict[str, str]) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from fakedetect.menu import main;"
+        "status = main(sys.argv[2:]); print('ended with', status)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT), "--paths", str(data), "loss-graph"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "RANK": "0", **size},
+        timeout=120,
+        check=False,
+    )
+    assert result.stdout.endswith("ended with 2\n"), result.stderr

@@ -61,7 +61,7 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(trained: Path)
     folder = trained.parent / "model_folders/tiny"
     result = run("--paths", trained, "evaluate")
     assert result.returncode == 0, result.stderr
-    assert "How far that carries" in result.stdout
+    assert "Whether the model generalises" in result.stdout
     test = read(folder / "evaluation.json")["test"]
     assert set(test["measures"]) == set(NAMES) and test["count"] == 20
     for measure in test["measures"].values():
