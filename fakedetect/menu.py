@@ -5,6 +5,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
 from fakedetect.options import DEMO_STEPS, OPTIONS, Option, commands
 from fakedetect.overview import describe_state
+
+SECONDS_TO_LET_SPEAK = 2.0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -154,6 +157,9 @@ def _met_gloo() -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit code."""
     code = _run(arguments)
+    if code and os.environ.get("RANK", "0") != "0":
+        # torchrun ends all processes once one has failed; the first one may still have to say why.
+        time.sleep(SECONDS_TO_LET_SPEAK)
     if _met_gloo():
         # Threads of gloo can outlive its group and abort the interpreter's own ending, once in some
         # dozens of runs, after all is done (PyTorch's pull request 179291 describes it).
