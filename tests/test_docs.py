@@ -103,3 +103,13 @@ WORDED_OTHERWISE = (
 def test_texts_use_the_words_of_the_field(file: Path) -> None:
     found = re.search(WORDED_OTHERWISE, file.read_text(encoding="utf-8"))
     assert not found, f"{file.name}: {found}"
+
+
+def test_the_architecture_names_every_module() -> None:
+    tree = (ROOT / "docs/architecture.md").read_text(encoding="utf-8").split("```")[1]
+    for path in (ROOT / "fakedetect").rglob("*.py"):
+        if path.stem == "__init__":
+            continue
+        room = path.parent.name if path.parent.name != "fakedetect" else ""
+        block = tree.split(f"  {room}/")[1].split("/ ")[0] if room else tree
+        assert re.search(rf"\b{path.stem}\b", block), f"{room}/{path.stem} is not in the tree"

@@ -27,6 +27,7 @@ SAMPLES = 6
 MOST_SOURCES = 8
 """Sources that a figure shows; the tables have all."""
 
+DUPLICATES = "duplicates.csv"
 MOST_PAIRS = 20
 SEED = 42
 
@@ -194,25 +195,41 @@ def _where(good: pd.DataFrame, pair: Pair) -> str:
     return "both classes" if first["label"] != second["label"] else f"within {first['label']}"
 
 
-def _report_duplicates(good: pd.DataFrame, pairs: Sequence[Pair], folder: Path, workers: int) -> list[str]:
-    names = ["kind", "path_a", "path_b", "distance", "where"]
+def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+    """The pairs as a table: leaks between train and test first, then pictures with both labels."""
     table = pd.DataFrame(
         [
             (p.kind, good["path"].iloc[p.first], good["path"].iloc[p.second], p.distance, _where(good, p))
             for p in pairs
         ],
-        columns=names,
+        columns=["kind", "path_a", "path_b", "distance", "where"],
     )
-    # Leaks between train and test come first, then pictures with both labels.
     order = table["where"].map({"train and test": 0, "both classes": 1}).fillna(2)
     table = table.assign(order=order).sort_values(["order", "distance"], kind="stable")
-    table = table.drop(columns="order")
-    write_text(folder / "duplicates.csv", table.to_csv(index=False))
+    return table.drop(columns="order")
+
+
+def _write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
+    """duplicates.csv, and a sheet of the first pairs where there are any."""
+    write_text(folder / DUPLICATES, table.to_csv(index=False))
     sheet = folder / "duplicates.png"
     if table.empty:
         sheet.unlink(missing_ok=True)
+        return
+    shown = table.head(MOST_PAIRS)
+    paths, captions = [], []
+    for row in shown.itertuples():
+        paths += [row.path_a, row.path_b]
+        note = f"{row.kind}, distance {row.distance}, {row.where}"
+        captions += [f"{row.path_a.name}\n{note}", f"{row.path_b.name}\n"]
+    tiles = read_tiles(paths, captions, workers)
+    draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", sheet)
+
+
+def _describe_duplicates(table: pd.DataFrame, folder: Path) -> list[str]:
+    if table.empty:
         return ["Duplicates: none found (same file, or looking alike, mirrored or not)."]
-    lines = [f"Duplicates: {plural(len(table), 'pair')}, all in {folder / 'duplicates.csv'}"]
+    lines = [f"Duplicates: {plural(len(table), 'pair')}, all in {folder / DUPLICATES}"]
     for where, rows in table.groupby("where", sort=False):
         kinds = rows["kind"].value_counts()
         lines.append(f"  {where}: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}")
@@ -222,16 +239,7 @@ def _report_duplicates(good: pd.DataFrame, pairs: Sequence[Pair], folder: Path, 
         )
     if (table["where"] == "both classes").any():
         lines.append("  Warning: some pictures are labelled both fake and real. Remove the wrong ones.")
-    shown = table.head(MOST_PAIRS)
-    lines += [f"  {row.kind}: {row.path_a}  =  {row.path_b}" for row in shown.head(5).itertuples()]
-    paths, captions = [], []
-    for row in shown.itertuples():
-        paths += [row.path_a, row.path_b]
-        note = f"{row.kind}, distance {row.distance}, {row.where}"
-        captions += [f"{row.path_a.name}\n{note}", f"{row.path_b.name}\n"]
-    tiles = read_tiles(paths, captions, workers)
-    draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", sheet)
-    return lines
+    return lines + [f"  {row.kind}: {row.path_a}  =  {row.path_b}" for row in table.head(5).itertuples()]
 
 
 def explore(settings: Settings, console: Console, on: str = "original") -> Outcome:
@@ -258,7 +266,9 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
     write_audit(folder, audit)
     text, warning = describe_audit(audit, settings)
     (console.warn if warning else console.show)("\n" + text)
-    lines = ["", *_report_duplicates(good, _find_duplicates(settings, console, good), folder, workers)]
+    duplicates = _tabulate(good, _find_duplicates(settings, console, good))
+    _write_duplicates(duplicates, folder, workers)
+    lines = ["", *_describe_duplicates(duplicates, folder)]
     bad = frame[frame["reason"] != ""]
     if left_out:
         lines.append(f"{plural(left_out, 'listed bad picture')} left out")

@@ -64,10 +64,10 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
         epochs = len(read_log(settings.model_folder / "training_log.csv"))
         console.note(f"Trained without {source} before ({plural(epochs, 'epoch')})")
         return
-    outcome = train_in_memory(
+    trained = train_in_memory(
         settings, console, stopped and _can_go_on(settings, now), leave_out=source, alone=True
     )
-    if outcome.status == 130:
+    if trained.stopped:
         raise KeyboardInterrupt
 
 

@@ -2,19 +2,18 @@
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
 from fakedetect.core.model_folder import TEXTURE_VOTE, remove_stand_in
 from fakedetect.core.recipes import CLASSES, ROBUST
-from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import (
     DataRecord,
     Epoch,
@@ -26,7 +25,7 @@ from fakedetect.core.training_record import (
     write_training,
 )
 from fakedetect.dataset.folders import class_folders
-from fakedetect.dataset.samples import Dataset, describe_faults, hash_names
+from fakedetect.dataset.samples import Dataset, hash_names
 from fakedetect.images.copies import find_kind
 from fakedetect.models.building import load_checkpoint, save_checkpoint
 from fakedetect.models.devices import to_device
@@ -109,7 +108,19 @@ def _save_vote(run: Run) -> None:
     save_vote(vote, settings.model_folder)
 
 
-def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: RunFacts) -> Outcome:
+@dataclass(frozen=True)
+class Trained:
+    """What a run has come to: its epochs, the unreadable pictures' reasons, and whether it was stopped.
+
+    Without epochs it was stopped in the first one, and nothing was saved.
+    """
+
+    epochs: tuple[Epoch, ...]
+    faults: Mapping[Path, str]
+    stopped: bool
+
+
+def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: RunFacts) -> Trained:
     """The loop over the epochs, from the first or from where an unfinished run was stopped."""
     options, console = run.settings.training, run.console
     epochs = list(state.rows) if state else []
@@ -131,12 +142,10 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: RunF
         if run.group.first and run.settings.recipe.method == ROBUST:
             _save_vote(run)
     except KeyboardInterrupt:
-        if not epochs:
-            return Outcome("Stopped before the first epoch ended; nothing was saved.", 130)
         stopped = True
     if run.group.first and not stopped:
         unfinished_file(run.settings.model_folder).unlink(missing_ok=True)
-    return _describe_end(run.settings, epochs, faults, stopped)
+    return Trained(tuple(epochs), faults, stopped)
 
 
 def _forget_earlier(folder: Path) -> None:
@@ -192,19 +201,3 @@ def _describe_epoch(epoch: Epoch, is_best: bool) -> str:
         f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}, validation loss {epoch.val_loss:.4f}, "
         f"validation accuracy {epoch.val_accuracy:.2%}{' (best so far)' if is_best else ''}"
     )
-
-
-def _describe_end(
-    settings: Settings, epochs: Sequence[Epoch], faults: dict[Path, str], stopped: bool
-) -> Outcome:
-    best = best_of(epochs)
-    lines = describe_faults(faults)
-    if stopped:
-        to_go_on = settings.command("train", "--resume")
-        lines.insert(0, f"Stopped; the best epoch so far is kept. To continue: {to_go_on}")
-    lines.append(
-        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
-        f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"
-    )
-    lines.append(f"Loss graph: {settings.model_folder / 'loss_plot.jpg'}")
-    return Outcome("\n".join(lines), 130 if stopped else 1 if faults else 0)

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import ROBUST
 from fakedetect.core.settings import Settings
@@ -20,7 +20,7 @@ from fakedetect.models.building import build_model
 from fakedetect.models.devices import choose_precision, to_device
 from fakedetect.models.processes import Group, is_first, join_group, share_model
 from fakedetect.training.epochs import Run, make_optimizer
-from fakedetect.training.loop import refuse_too_many, run_epochs
+from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
 from fakedetect.training.robust import average_of
 from fakedetect.training.unfinished import Unfinished, read_unfinished, restore, tell_difference
@@ -35,7 +35,7 @@ def train_in_memory(
     recipe: str | None = None,
     leave_out: str = "",
     alone: bool = False,
-) -> Outcome:
+) -> Trained:
     """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
 
     Args:
@@ -81,7 +81,7 @@ def _train_once(
     recipe: str | None,
     leave_out: str,
     alone: bool,
-) -> Outcome:
+) -> Trained:
     state = read_unfinished(settings) if resume else None
     if state and not recipe:
         recipe = state.facts.recipe

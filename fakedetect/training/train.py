@@ -9,7 +9,10 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import Settings
+from fakedetect.dataset.samples import describe_faults
 from fakedetect.models.processes import in_group, is_first, launch
+from fakedetect.training.log import best_of
+from fakedetect.training.loop import Trained
 from fakedetect.training.run import train_in_memory
 from fakedetect.training.unfinished import unfinished_file
 
@@ -42,7 +45,24 @@ def train(
         command += ["--recipe", recipe] if recipe else []
         return Outcome("", launch(gpus, [*command, "--resume" if resume else "--overwrite"]))
     with run_lock(settings.model_folder) if is_first() else nullcontext():
-        return train_in_memory(settings, console, resume, recipe)
+        trained = train_in_memory(settings, console, resume, recipe)
+    return _describe(settings, trained)
+
+
+def _describe(settings: Settings, trained: Trained) -> Outcome:
+    if not trained.epochs:
+        return Outcome("Stopped before the first epoch ended; nothing was saved.", 130)
+    best = best_of(trained.epochs)
+    lines = describe_faults(trained.faults)
+    if trained.stopped:
+        to_go_on = settings.command("train", "--resume")
+        lines.insert(0, f"Stopped; the best epoch so far is kept. To continue: {to_go_on}")
+    lines.append(
+        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
+        f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"
+    )
+    lines.append(f"Loss graph: {settings.model_folder / 'loss_plot.jpg'}")
+    return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
 
 
 def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:
