@@ -1,6 +1,7 @@
 """The menu through lines, through a real terminal, and its table against the documentation."""
 
 import contextlib
+import itertools
 import io
 import os
 import random
@@ -92,8 +93,8 @@ def close_menu(child: Any) -> None:
 def test_numbers_arrows_and_ctrl_c_in_a_real_terminal(project: Path) -> None:
     child = open_menu(project)
     # Enter comes as a line feed where the keys were typed before the menu was there.
-    for enter in "\r\n":
-        child.send(f"x{enter}")
+    for enter, typed in itertools.product("\r\n", ("x", "77", "12", "3x")):
+        child.send(f"{typed}{enter}")
         child.expect("Please enter a valid choice.*Main Menu.*Exit")
     child.send("\x1b[B\r")
     child.expect("Resize Menu.*Back")

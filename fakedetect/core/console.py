@@ -189,35 +189,37 @@ class Console:
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
 
 
-def _add_keys(application: Any, digits: set[str]) -> None:
-    """Answer Esc and Ctrl-D with BACK, and Enter after a key that is no entry with INVALID.
+def _add_keys(application: Any, choices: set[str]) -> None:
+    """Answer Esc and Ctrl-D with BACK, and Enter after characters that are no entry with INVALID.
 
-    '7' and Enter must not run the highlighted entry where there is no 7: the Enter that follows an
-    unknown key is answered as the wrong number that it was meant for.
+    '7' and Enter must not run the highlighted entry where there is no 7, nor '77' or '12' the entry of
+    their last digit: what is typed before Enter is taken as a whole, as in a line.
     """
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
 
+    theirs = application.key_bindings or KeyBindings()
     ours = KeyBindings()
-    refused = {"now": False, "before": False}
+    typed = {"now": "", "before": ""}
 
     def next_key(_: Any) -> None:
-        refused["before"], refused["now"] = refused["now"], False
+        typed["before"], typed["now"] = typed["now"], ""
 
-    def remember(_: Any) -> None:
-        refused["now"] = True
+    def remember(event: Any) -> None:
+        key = event.key_sequence[0].key
+        typed["now"] = typed["before"] + key
+        for binding in theirs.get_bindings_for_keys((key,)):
+            binding.call(event)
 
     for character in "0123456789abcdefghijklmnopqrstuvwxyz":
-        if character not in digits:
-            ours.add(character, eager=True)(remember)
+        ours.add(character, eager=True)(remember)
+    refused = Condition(lambda: bool(typed["before"]) and typed["before"] not in choices)
     # Enter comes as a line feed where it was typed before the menu was there.
     for enter in ("c-m", "c-j"):
-        ours.add(enter, eager=True, filter=Condition(lambda: refused["before"]))(
-            lambda event: event.app.exit(result=INVALID)
-        )
+        ours.add(enter, eager=True, filter=refused)(lambda event: event.app.exit(result=INVALID))
     for key in ("escape", "c-d"):
         ours.add(key, eager=True)(lambda event: event.app.exit(result=BACK))
-    application.key_bindings = merge_key_bindings([application.key_bindings or KeyBindings(), ours])
+    application.key_bindings = merge_key_bindings([theirs, ours])
     application.key_processor.before_key_press += next_key
     application.ttimeoutlen = 0.05
 
