@@ -1,8 +1,8 @@
 """The menu through lines, through a real terminal, and its table against the documentation."""
 
 import contextlib
-import itertools
 import io
+import itertools
 import os
 import random
 import re
