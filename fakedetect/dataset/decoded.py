@@ -16,7 +16,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, file_lock
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import SIZE
-from fakedetect.images.reading import explain_fault, open_image, to_rgb_or_grey
+from fakedetect.images.reading import explain_fault, open_checked, to_rgb_or_grey
 
 BYTES_A_PICTURE = SIZE * SIZE * 3
 SHARE_OF_DISK = 0.25
@@ -32,7 +32,7 @@ def load_image(path: Path) -> np.ndarray:
     Raises:
         Exception: whatever its decoder raises.
     """
-    with open_image(path) as opened:
+    with open_checked(path) as opened:
         image = to_rgb_or_grey(opened).convert("RGB")
     if image.size != (SIZE, SIZE):
         image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from fakedetect.core.recipes import SIZE
-from fakedetect.images.reading import to_rgb_or_grey
+from fakedetect.images.reading import load_reduced, to_rgb_or_grey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,12 +56,16 @@ def format_for_copy(path: Path, file_format: str) -> str:
     return "JPEG" if named == "MPO" else named
 
 
-def open_for_copy(opened: "Image.Image", kind: Kind) -> "Image.Image":
-    """An opened picture decoded for its copy: upright, in mode RGB or L."""
+def open_for_copy(opened: "Image.Image", kind: Kind, srgb: bool = False) -> "Image.Image":
+    """An opened picture decoded for its copy: upright, in mode RGB or L.
+
+    Args:
+        srgb: convert colours to sRGB, as aligned copies always do; plain ones keep the file's values.
+    """
     if kind.fast:
         # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
-        opened.draft(None, (2 * SIZE, 2 * SIZE))
-    return to_rgb_or_grey(opened)
+        opened = load_reduced(opened, (2 * SIZE, 2 * SIZE))
+    return to_rgb_or_grey(opened, srgb or kind.aligned)
 
 
 def shrink(image: "Image.Image", kind: Kind) -> "Image.Image":

@@ -1,12 +1,16 @@
 """Opening and decoding a picture safely; what is wrong with one that cannot be used."""
 
+import io
 import os
 import stat
+import struct
 import warnings
+import zlib
 from pathlib import Path
 from typing import cast
 
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageCms, ImageFile, ImageOps
+from PIL.Image import DecompressionBombError
 
 MAX_PIXELS = 500_000_000
 """Pictures that claim more are refused unread: decoding one could take all memory."""
@@ -50,38 +54,80 @@ def format_of(image: Image.Image) -> str:
     return "JPEG" if image.format == "MPO" else image.format or ""
 
 
-def _load_small(image: Image.Image) -> None:
-    # A JPEG decoded at an eighth of its size is still read and checked to its end.
-    image.draft(None, (1, 1))
-    image.load()
+def open_checked(path: Path) -> Image.Image:
+    """open_image, of a file whose format has checks of its own and passes them.
+
+    They see a flipped byte in a PNG, which decoding does not; decoding sees a cut JPEG.
+    """
+    image = open_image(path)
+    if type(image).verify is ImageFile.ImageFile.verify:
+        return image
+    with image:
+        image.verify()
+    return open_image(path)
+
+
+def load_reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """An opened picture, loaded; a JPEG at the smallest of its own scales that covers `size`.
+
+    It is read and checked to its end at any scale. A lossless JPEG has none and is loaded in full.
+    """
+    if image.draft(None, size) is None:
+        image.load()
+        return image
+    try:
+        image.load()
+    except (OSError, ValueError, SyntaxError):
+        image = open_image(Path(os.fsdecode(cast(ImageFile.ImageFile, image).filename)))
+        image.load()
+    return image
 
 
 def find_fault(path: Path) -> str | None:
     """Why a picture cannot be used, or None for a good one. Never raises for a file's content."""
     try:
-        # verify() sees a flipped byte in a PNG, a full decode a cut JPEG; neither sees both.
-        with open_image(path) as image:
-            verifies = type(image).verify is not ImageFile.ImageFile.verify
-            if verifies:
-                image.verify()
-            else:
-                _load_small(image)
-        if verifies:
-            with open_image(path) as image:
-                image.load()
+        with open_checked(path) as image:
+            to_rgb_or_grey(load_reduced(image, (1, 1)))
     except Exception as error:
         return explain_fault(error, path)
     return None
 
 
+TECHNICAL = (
+    (MemoryError, "needs too much memory"),
+    (DecompressionBombError, "claims too many pixels"),
+    (EOFError, "the file ends too early"),
+    (
+        (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, TypeError),
+        "the file is damaged: its structure cannot be followed",
+    ),
+    ((struct.error, zlib.error), "the file is damaged: its data cannot be unpacked"),
+)
+"""Errors of decoders whose own words say nothing to a person, and what they come to."""
+
+WORDED = (
+    ("cannot identify image file", "not a picture (no known format)"),
+    ("unrecognized data stream contents", "the file is damaged: its data cannot be decoded"),
+    ("broken data stream", "the file is damaged: its data cannot be decoded"),
+    ("decoder error", "the file is damaged: its data cannot be decoded"),
+    ("encoder error", "the file is damaged: its data cannot be decoded"),
+    ("unpack requires", "the file is damaged: its data cannot be unpacked"),
+    ("not enough image data", "the file ends too early"),
+    ("truncated file read", "the file ends too early"),
+)
+"""How Pillow's messages begin that are about its inside, in lower case, and what they come to."""
+
+
 def explain_fault(error: Exception, path: Path) -> str:
-    """A decoder's error as one line without the path."""
-    if isinstance(error, MemoryError):
-        return "needs too much memory"
+    """A decoder's error as one line for a person, without the path."""
     text = " ".join(str(error).replace(repr(str(path)), "").replace(str(path), "").split())
-    if text.startswith("cannot identify image file"):
-        return "not a picture (no known format)"
-    return text or type(error).__name__
+    for kind, said in TECHNICAL:
+        if isinstance(error, kind):
+            return said
+    for start, said in WORDED:
+        if text.lower().startswith(start):
+            return said
+    return text or "the file is damaged"
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -104,14 +150,45 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.convert("F").point(lambda value: value * (255 / top) + 0.5).convert("L")
 
 
-def to_rgb_or_grey(image: Image.Image) -> Image.Image:
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """A picture in colour with another profile than sRGB, in sRGB; the same one for any other.
+
+    Phones and cameras write Display P3 and Adobe RGB, generators next to never: unconverted, their
+    paler colours alone could tell a real picture.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode not in ("RGB", "CMYK"):
+        return image
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(own).lower():
+            return image
+        converted = ImageCms.profileToProfile(image, own, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        # A profile that cannot be used, or of another colour space than its picture.
+        return image
+    if converted is None:
+        return image
+    converted.info.pop("icc_profile", None)
+    return converted
+
+
+def to_rgb_or_grey(image: Image.Image, srgb: bool = False) -> Image.Image:
     """An opened picture upright and in mode RGB or L.
 
     Transparent pictures are laid over white and deeper ones scaled to 8 bits; everything else
     is Pillow's own conversion.
+
+    Args:
+        srgb: convert colours from the picture's own profile to sRGB.
     """
     image.load()
     image = _upright(image)
+    if image.mode == "La":
+        # Pillow has no other way out of grey with premultiplied transparency.
+        image = image.convert("LA")
+    if srgb:
+        image = _to_srgb(image)
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bits(image).convert("RGB")
     if image.has_transparency_data:

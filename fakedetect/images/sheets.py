@@ -16,7 +16,7 @@ from PIL import Image
 
 from fakedetect.core.files import atomic_write
 from fakedetect.core.pool import map_images
-from fakedetect.images.reading import explain_fault, open_image, to_rgb_or_grey
+from fakedetect.images.reading import explain_fault, load_reduced, open_image, to_rgb_or_grey
 
 SIDE = 320
 
@@ -25,8 +25,7 @@ def read_thumbnail(path: Path) -> np.ndarray | str:
     """A picture (H, W, 3) uint8 of at most 320 pixels a side, or why it cannot be used."""
     try:
         with open_image(path) as opened:
-            opened.draft("RGB", (SIDE, SIDE))
-            image = to_rgb_or_grey(opened).convert("RGB")
+            image = to_rgb_or_grey(load_reduced(opened, (SIDE, SIDE)), srgb=True).convert("RGB")
         image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
     except Exception as error:
         return explain_fault(error, path)

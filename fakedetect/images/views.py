@@ -12,7 +12,7 @@ from fakedetect.core.pool import map_images
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
 from fakedetect.images.provenance import read_provenance
-from fakedetect.images.reading import explain_fault, format_of, open_image
+from fakedetect.images.reading import explain_fault, format_of, open_checked
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,11 @@ def look_at(look: Look) -> View | str:
     Never raises for a file's content.
     """
     try:
-        with open_image(look.path) as opened:
+        with open_checked(look.path) as opened:
             width, height = opened.size
             file_format = format_of(opened)
             provenance = read_provenance(opened, look.path) if look.facts else ()
-            image = open_for_copy(opened, Kind(fast=all(kind.fast for kind in look.kinds)))
+            image = open_for_copy(opened, Kind(fast=all(kind.fast for kind in look.kinds)), srgb=True)
         sha256 = hash_file(look.path) if look.facts else ""
     except Exception as error:
         return explain_fault(error, look.path)

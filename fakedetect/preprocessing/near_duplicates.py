@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.dataset.identical import Pair
-from fakedetect.images.reading import explain_fault, open_image, to_rgb_or_grey
+from fakedetect.images.reading import explain_fault, load_reduced, open_image, to_rgb_or_grey
 
 SIDE = 32
 KEPT = 16
@@ -47,8 +47,7 @@ def fingerprint(path: Path) -> Fingerprint | str:
     try:
         with open_image(path) as opened:
             # A JPEG decodes straight to a small size that still oversamples the thumbnail.
-            opened.draft("RGB", (4 * SIDE, 4 * SIDE))
-            grey = to_rgb_or_grey(opened).convert("L")
+            grey = to_rgb_or_grey(load_reduced(opened, (4 * SIDE, 4 * SIDE))).convert("L")
             thumbnail = np.asarray(grey.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
     except Exception as error:
         return explain_fault(error, path)

@@ -26,7 +26,7 @@ from fakedetect.images.copies import (
     shrink,
 )
 from fakedetect.images.listing import list_images
-from fakedetect.images.reading import explain_fault, open_image
+from fakedetect.images.reading import explain_fault, open_checked
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def resize_image(job: Job) -> str | None:
         UserError: the copy cannot be written.
     """
     try:
-        with open_image(job.source) as opened:
+        with open_checked(job.source) as opened:
             image = open_for_copy(opened, job.kind)
         source = job.source.stat()
     except Exception as error:

@@ -1,0 +1,173 @@
+"""One function decides whether a picture can be used: scan, resize, training and check say the same."""
+
+import csv
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import paint, run
+from PIL import Image
+
+from fakedetect.dataset.decoded import load_or_explain
+from fakedetect.images.copies import Kind
+from fakedetect.images.reading import explain_fault, find_fault
+from fakedetect.images.views import Look, look_at
+from fakedetect.preprocessing.resize import Job, resize_image
+
+NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+
+
+def odd_files(folder: Path) -> dict[str, bool]:
+    """Files that are odd but good, and broken ones; whether each can be used."""
+    folder.mkdir(parents=True)
+    picture = Image.fromarray(NOISE)
+    picture.save(folder / "good.png")
+    picture.save(folder / "good.jpg")
+    png, jpg = (folder / "good.png").read_bytes(), (folder / "good.jpg").read_bytes()
+    data = png.find(b"IDAT")
+    length = struct.unpack(">I", png[data - 4 : data])[0]
+    wrong_sum = bytearray(png)
+    wrong_sum[data + 4 + length] ^= 1
+    flipped = bytearray(png)
+    flipped[data + 40] ^= 0x10
+    grey = picture.convert("L")
+    Image.merge("LA", (grey, grey)).save(folder / "premultiplied.tif")
+    tiff = (folder / "premultiplied.tif").read_bytes()
+    # Tag 338, ExtraSamples: 1 is associated alpha, which Pillow opens as mode La.
+    place = tiff.find(struct.pack("<HHI", 338, 3, 1)) + 8
+    (folder / "premultiplied.tif").write_bytes(tiff[:place] + struct.pack("<H", 1) + tiff[place + 2 :])
+    assert Image.open(folder / "premultiplied.tif").mode == "La"
+    picture.save(folder / "phone.jpg", format="MPO", save_all=True, append_images=[picture])
+    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(NOISE[:, :, 0].astype(np.uint16) * 256).save(folder / "deep.png")
+    picture.convert("P").save(folder / "palette.gif", transparency=3)
+    broken = {
+        "wrong_sum.png": bytes(wrong_sum),
+        "flipped.png": bytes(flipped),
+        "no_end.png": png[: png.find(b"IEND") - 4],
+        "cut.png": png[: len(png) // 2],
+        "cut.jpg": jpg[: len(jpg) // 2],
+        "no_tables.jpg": jpg[:2] + jpg[-200:],
+        "empty.jpg": b"",
+        "text.jpg": b"no picture",
+        "riff.webp": b"RIFF\x10\0\0\0WEBPVP8 \0\0",
+        "header.bmp": b"BM" + bytes(20),
+        "header.tif": b"II*\0\x08\0\0\0\xff\xff",
+        "header.gif": b"GIF89a\x10\0",
+    }
+    for name, raw in broken.items():
+        (folder / name).write_bytes(raw)
+    return {path.name: path.name not in broken for path in sorted(folder.iterdir())}
+
+
+def test_every_way_to_read_a_file_says_the_same(tmp_path: Path) -> None:
+    expected = odd_files(tmp_path / "odd")
+    for name, good in expected.items():
+        path = tmp_path / "odd" / name
+        said = {
+            "scan": find_fault(path),
+            "check": look_at(Look(path, (Kind(),))),
+            "resize": resize_image(Job(path, tmp_path / "copies" / name)),
+            "resize --fast": resize_image(Job(path, tmp_path / "fast" / name, Kind(fast=True))),
+            "resize --align": resize_image(Job(path, tmp_path / "aligned.jpg", Kind(aligned=True))),
+            "train": load_or_explain(path),
+        }
+        usable = {way: not isinstance(found, str) for way, found in said.items()}
+        assert set(usable.values()) == {good}, (name, said)
+        reasons = {found for found in said.values() if isinstance(found, str)}
+        assert len(reasons) <= 1, (name, reasons)
+
+
+def test_scan_and_check_agree_through_their_commands(trained: Path) -> None:
+    folder = trained.parent / "dataset/train/real/odd"
+    expected = odd_files(folder)
+    assert run("--paths", trained, "scan", "train-real").returncode == 0
+    out = trained.parent / "out.csv"
+    assert run("--paths", trained, "check", folder, "--csv", out, "--no-stability").returncode == 1
+    with (trained.parent / "list_of_bad_images.csv").open(newline="", encoding="utf-8") as file:
+        scanned = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
+    with out.open(newline="", encoding="utf-8") as file:
+        checked = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
+    assert checked == {name: scanned.get(name, "") for name in expected}
+    assert {name: not reason for name, reason in checked.items()} == expected
+
+
+def test_reasons_are_for_people(tmp_path: Path) -> None:
+    folder = tmp_path / "odd"
+    for name, good in odd_files(folder).items():
+        reason = find_fault(folder / name)
+        assert (reason is None) == good
+        if reason:
+            assert " " in reason and str(folder) not in reason and reason[0] not in "'\"[("
+    for error in (IndexError("list index out of range"), KeyError(7), struct.error("unpack"), OSError()):
+        assert "damaged" in explain_fault(error, tmp_path)
+
+
+def adobe_rgb() -> bytes:
+    """A minimal ICC profile (version 2) with Adobe RGB's primaries, adapted to D50, and its gamma."""
+
+    def fixed(*values: float) -> bytes:
+        return b"".join(struct.pack(">i", round(value * 65536)) for value in values)
+
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, 0x0233) + bytes(2)
+    name = b"Wide\0"
+    description = b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(78)
+    tags = {
+        b"desc": description + bytes(-len(description) % 4),
+        b"wtpt": b"XYZ " + bytes(4) + fixed(0.9642, 1.0, 0.8249),
+        b"rXYZ": b"XYZ " + bytes(4) + fixed(0.60974, 0.31111, 0.01947),
+        b"gXYZ": b"XYZ " + bytes(4) + fixed(0.20528, 0.62567, 0.06087),
+        b"bXYZ": b"XYZ " + bytes(4) + fixed(0.14919, 0.06322, 0.74457),
+        b"rTRC": curve,
+        b"gTRC": curve,
+        b"bTRC": curve,
+    }
+    table, body, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for key, data in tags.items():
+        table += key + struct.pack(">II", start + len(body), len(data))
+        body += data
+    size = start + len(body)
+    header = struct.pack(">I", size) + bytes(4) + b"\x02\x10\0\0mntrRGB XYZ " + bytes(12) + b"acsp"
+    header = header + bytes(28) + fixed(0.9642, 1.0, 0.8249)
+    return header + bytes(128 - len(header)) + struct.pack(">I", len(tags)) + table + body
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "tif", "webp"])
+def test_colours_of_another_profile_are_converted_where_the_references_pixels_are_not_asked_for(
+    tmp_path: Path, ending: str
+) -> None:
+    flat = Image.new("RGB", (64, 64), (60, 200, 60))
+    wide, plain = tmp_path / f"wide.{ending}", tmp_path / f"plain.{ending}"
+    flat.save(wide, icc_profile=adobe_rgb())
+    flat.save(plain)
+    seen = {path: look_at(Look(path, (Kind(),))) for path in (wide, plain)}
+    colours = {path: view.images[0, 0].mean((0, 1)) for path, view in seen.items()}  # type: ignore[union-attr]
+    # Adobe RGB's green is wider: the same numbers are a stronger green, beyond sRGB's in red.
+    assert np.abs(colours[plain] - (60, 200, 60)).max() < 4
+    assert colours[wide][0] < 30 and colours[wide][1] > 195
+    assert resize_image(Job(wide, tmp_path / "aligned.jpg", Kind(aligned=True))) is None
+    aligned = Image.open(tmp_path / "aligned.jpg")
+    assert "icc_profile" not in aligned.info and np.asarray(aligned).mean((0, 1))[0] < 30
+    copy = tmp_path / f"copy.{ending}"
+    assert resize_image(Job(wide, copy)) is None
+    assert np.abs(np.asarray(Image.open(copy).convert("RGB")).mean((0, 1)) - (60, 200, 60)).max() < 4
+
+
+def test_a_profile_that_cannot_be_used_is_passed_over(tmp_path: Path) -> None:
+    for number, profile in enumerate((b"x", adobe_rgb()[:200], bytes(500))):
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(NOISE).save(path, icc_profile=profile)
+        assert not isinstance(look_at(Look(path, (Kind(),))), str)
+        assert find_fault(path) is None
+
+
+def test_srgb_and_no_profile_give_the_same_answer(tmp_path: Path) -> None:
+    from PIL import ImageCms
+
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    plain = paint(tmp_path / "plain.png", 3)
+    Image.open(plain).save(tmp_path / "srgb.png", icc_profile=srgb)
+    first, second = (look_at(Look(path, (Kind(),))) for path in (plain, tmp_path / "srgb.png"))
+    assert not isinstance(first, str) and not isinstance(second, str)
+    assert np.array_equal(first.images, second.images)
