@@ -1,23 +1,44 @@
 """What the menu shows above its entries: the chosen model, its state, and the data folders."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from fakedetect.core.console import plural
 from fakedetect.core.model_folder import describe_model
 from fakedetect.core.settings import FOLDERS, Settings
-from fakedetect.images.listing import is_image_name
+from fakedetect.images.listing import Skipped, is_image_name, is_junk
 
 
-def count_images(folder: Path) -> int | None:
-    """How many pictures a folder holds by their names, None where it is missing."""
+@dataclass(frozen=True)
+class Counted:
+    """The pictures in a folder by their names, and what else lies there."""
+
+    pictures: int
+    skipped: Skipped
+
+
+def count_images(folder: Path) -> Counted | None:
+    """What a folder holds, None where it is missing."""
     if not folder.is_dir():
         return None
-    return sum(is_image_name(name) for _, _, names in os.walk(folder) for name in names)
+    skipped = Skipped()
+    pictures = 0
+    for _, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        for name in names:
+            if is_image_name(name):
+                pictures += 1
+            else:
+                skipped.add(name)
+    return Counted(pictures, skipped)
 
 
-def _state(count: int | None, folder: Path) -> str:
-    return f"missing ({folder})" if count is None else plural(count, "picture")
+def _state(counted: Counted | None, folder: Path) -> str:
+    if counted is None:
+        return f"missing ({folder})"
+    skipped = str(counted.skipped)
+    return plural(counted.pictures, "picture") + (f"; {skipped}" if skipped else "")
 
 
 def has_data(settings: Settings) -> bool:

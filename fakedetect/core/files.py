@@ -9,8 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from filelock import FileLock, Timeout
-
 from fakedetect.core.errors import UserError
 
 
@@ -67,6 +65,9 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
     Raises:
         UserError: another run holds it, or it cannot be written.
     """
+    # Every worker imports this module, and few lock anything.
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path, timeout=seconds)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,25 +1,98 @@
-"""Pictures in folders: which files are pictures by their names, and every one of them in order."""
+"""Pictures in folders: which files are pictures by their names, what else lies there, all in order."""
 
+import importlib.util
 import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
 
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".avif")
-)
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif", ".tif",
+        ".tiff", ".avif", ".jp2", ".j2k", ".jpc", ".jpf", ".jpx", ".j2c", ".ppm", ".pgm", ".pbm", ".pnm",
+    )
+)  # fmt: skip
+HEIF_EXTENSIONS = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
+"""Pictures of phones, which Pillow reads once pillow-heif is installed."""
+
+JUNK = frozenset((".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db", ".localized"))
+JUNK_FOLDERS = frozenset(("__macosx", ".git", "@eadir", ".spotlight-v100", ".trashes", ".fseventsd"))
 
 AT_A_TIME = 10_000
 """Entries of a folder that are sorted together."""
 
+MOST_KINDS = 6
 
-def stream_images(paths: Sequence[Path], tell: Callable[[str], None]) -> Iterator[Path]:
+
+@cache
+def has_heif() -> bool:
+    """Whether HEIC and HEIF can be read: pillow-heif is installed."""
+    return importlib.util.find_spec("pillow_heif") is not None
+
+
+def suffix_of(name: str) -> str:
+    """What a name ends in from its last dot on, in lower case, '' without one; '..jpg' ends in '.jpg'."""
+    start, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if dot and start and ending else ""
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name claims to be a picture's that can be read here."""
+    if is_junk(name):
+        return False
+    suffix = suffix_of(name)
+    return suffix in EXTENSIONS or (suffix in HEIF_EXTENSIONS and has_heif())
+
+
+def is_junk(name: str) -> bool:
+    """Whether a system left this file or folder beside the user's: AppleDouble files, thumbnails, marks
+    of our own."""
+    lower = name.lower()
+    return lower.startswith("._") or lower in JUNK or lower in JUNK_FOLDERS
+
+
+class Skipped:
+    """Files that are no pictures by their names: `kinds` counts them by kind."""
+
+    # No dataclass, nor the console's words: every worker imports this module, and starts sooner without.
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+
+    def add(self, name: str) -> None:
+        """Count a file; hidden ones and what systems leave behind are none of the user's."""
+        if not name.startswith(".") and not is_junk(name):
+            self.kinds[suffix_of(name)[1:].upper() or "without an ending"] += 1
+
+    def __str__(self) -> str:
+        """One line, or '' where nothing was skipped."""
+        if not self.kinds:
+            return ""
+        common = self.kinds.most_common()
+        parts = [f"{count:,} {kind}" for kind, count in common[:MOST_KINDS]]
+        if rest := sum(count for _, count in common[MOST_KINDS:]):
+            parts.append(f"{rest:,} of other kinds")
+        total = self.kinds.total()
+        what = "1 file that is not a picture" if total == 1 else f"{total:,} files that are not pictures"
+        line = f"skipped {what}: {', '.join(parts)}"
+        heif = sum(self.kinds[suffix[1:].upper()] for suffix in HEIF_EXTENSIONS)
+        return line + ("; for HEIC: pip install pillow-heif" if heif else "")
+
+
+def stream_images(
+    paths: Sequence[Path], tell: Callable[[str], None], skipped: Skipped | None = None
+) -> Iterator[Path]:
     """Every named picture, and every picture below a named folder; unlike list_images, not all sorted.
 
     A file that is named itself is given whatever its name ends in. A folder that cannot be read is
     skipped with a message.
+
+    Args:
+        tell: gets such messages.
+        skipped: counts what is no picture.
 
     Raises:
         UserError: a path is not there.
@@ -29,12 +102,14 @@ def stream_images(paths: Sequence[Path], tell: Callable[[str], None]) -> Iterato
             raise UserError(f"There is no picture or folder {path}. Check the name.")
     for path in paths:
         if path.is_dir():
-            yield from _below(path, frozenset(), tell)
+            yield from _below(path, frozenset(), tell, skipped or Skipped())
         else:
             yield path
 
 
-def _below(folder: Path, above: frozenset[str], tell: Callable[[str], None]) -> Iterator[Path]:
+def _below(
+    folder: Path, above: frozenset[str], tell: Callable[[str], None], skipped: Skipped
+) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in above:
         # A link back to a folder that it lies in.
@@ -43,30 +118,33 @@ def _below(folder: Path, above: frozenset[str], tell: Callable[[str], None]) -> 
         with os.scandir(folder) as entries:
             while block := list(itertools.islice(entries, AT_A_TIME)):
                 for entry in sorted(block, key=lambda found: found.name):
-                    try:
-                        is_folder = entry.is_dir()
-                    except OSError:
-                        continue
-                    if is_folder:
-                        yield from _below(Path(entry.path), above | {real}, tell)
+                    if _is_folder(entry):
+                        if not is_junk(entry.name):
+                            yield from _below(Path(entry.path), above | {real}, tell, skipped)
                     elif is_image_name(entry.name):
                         yield Path(entry.path)
+                    else:
+                        skipped.add(entry.name)
     except OSError as error:
         tell(f"Skipped the folder {folder}: {error.strerror}.")
 
 
-def list_images(folder: Path) -> list[Path]:
+def list_images(folder: Path, skipped: Skipped | None = None) -> list[Path]:
     """Every file below `folder` that claims by its name to be a picture.
 
     Ordered as torchvision's ImageFolder orders them: folder by folder, then by name.
 
+    Args:
+        skipped: counts what is no picture.
+
     Raises:
         UserError: the folder cannot be read.
     """
-    return [path for _, paths in sorted(_walk(folder, set())) for path in sorted(paths)]
+    found = sorted(_walk(folder, set(), skipped or Skipped()))
+    return [path for _, paths in found for path in sorted(paths)]
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[str, list[Path]]]:
+def _walk(folder: Path, seen: set[str], skipped: Skipped) -> Iterator[tuple[str, list[Path]]]:
     real = os.path.realpath(folder)
     if real in seen:
         return
@@ -78,9 +156,12 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[tuple[str, list[Path]]]:
         raise UserError(f"Cannot read the folder {folder}: {error.strerror}.") from None
     for entry in entries:
         if _is_folder(entry):
-            yield from _walk(Path(entry.path), seen)
+            if not is_junk(entry.name):
+                yield from _walk(Path(entry.path), seen, skipped)
         elif is_image_name(entry.name):
             names.append(Path(entry.path))
+        else:
+            skipped.add(entry.name)
     yield str(folder), names
 
 
@@ -90,8 +171,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     except OSError:
         # A symbolic link that leads to itself.
         return False
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file name claims to be a picture's."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS

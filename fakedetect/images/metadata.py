@@ -57,7 +57,8 @@ class Metadata:
     broken: bool = False
 
 
-def _jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The segments of a JPEG before its pixels: marker (the byte behind FF) and content."""
     file.seek(2)
     while file.read(1) == b"\xff":
         # Any number of fill bytes FF may stand before a marker (ITU-T T.81, B.1.1.2).
@@ -111,8 +112,8 @@ def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 PARTS = {
-    "JPEG": _jpeg_parts,
-    "MPO": _jpeg_parts,
+    "JPEG": jpeg_parts,
+    "MPO": jpeg_parts,
     "PNG": _png_parts,
     "WEBP": _riff_parts,
     "AVIF": _iso_parts,

@@ -6,26 +6,47 @@ import stat
 import struct
 import warnings
 import zlib
+from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from PIL import Image, ImageCms, ImageFile, ImageOps
-from PIL.Image import DecompressionBombError
+from fakedetect.images.listing import has_heif
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
 
 MAX_PIXELS = 500_000_000
 """Pictures that claim more are refused unread: decoding one could take all memory."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF")
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM"),
+    *(("HEIF",) if has_heif() else ()),
+)
 """What a file may really hold: Pillow's other readers are never started on it."""
 
-# State of the whole process, so set once, not at every open: pictures are opened in threads too.
-# Our own limit stands in for Pillow's, which real photographs exceed.
-Image.MAX_IMAGE_PIXELS = None
-# What Pillow thinks of a file's tags says nothing to a user that its picture does not.
-warnings.filterwarnings("ignore", module=r"PIL\.")
+LOSSLESS_FRAMES = (b"\xc3", b"\xc7", b"\xcb", b"\xcf")
+"""Markers of a JPEG's frame without loss (ITU-T T.81, table B.1)."""
 
 
-def open_image(path: Path) -> Image.Image:
+@cache
+def _prepare_pillow() -> None:
+    """Set what Pillow keeps for the whole process: once, for pictures are opened in threads too.
+
+    Not when this module is imported, which processes do that open no picture and must start fast.
+    """
+    from PIL import Image
+
+    # Our own limit stands in for Pillow's, which real photographs exceed.
+    Image.MAX_IMAGE_PIXELS = None
+    # What Pillow thinks of a file's tags says nothing to a user that its picture does not.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    if has_heif():
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def open_image(path: Path) -> "Image.Image":
     """Open a picture without decoding it.
 
     Raises:
@@ -38,6 +59,9 @@ def open_image(path: Path) -> Image.Image:
         raise ValueError("not a regular file")
     if state.st_size == 0:
         raise ValueError("empty file")
+    from PIL import Image
+
+    _prepare_pillow()
     image = Image.open(path, formats=FORMATS)
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -46,7 +70,7 @@ def open_image(path: Path) -> Image.Image:
     return image
 
 
-def format_of(image: Image.Image) -> str:
+def format_of(image: "Image.Image") -> str:
     """The format of an opened picture's file, '' for none.
 
     A JPEG with more pictures behind it, which Pillow calls MPO and many cameras write, is a JPEG.
@@ -54,11 +78,13 @@ def format_of(image: Image.Image) -> str:
     return "JPEG" if image.format == "MPO" else image.format or ""
 
 
-def open_checked(path: Path) -> Image.Image:
+def open_checked(path: Path) -> "Image.Image":
     """open_image, of a file whose format has checks of its own and passes them.
 
     They see a flipped byte in a PNG, which decoding does not; decoding sees a cut JPEG.
     """
+    from PIL import ImageFile
+
     image = open_image(path)
     if type(image).verify is ImageFile.ImageFile.verify:
         return image
@@ -67,7 +93,7 @@ def open_checked(path: Path) -> Image.Image:
     return open_image(path)
 
 
-def load_reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def load_reduced(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
     """An opened picture, loaded; a JPEG at the smallest of its own scales that covers `size`.
 
     It is read and checked to its end at any scale. A lossless JPEG has none and is loaded in full.
@@ -78,16 +104,28 @@ def load_reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     try:
         image.load()
     except (OSError, ValueError, SyntaxError):
-        image = open_image(Path(os.fsdecode(cast(ImageFile.ImageFile, image).filename)))
+        path = Path(os.fsdecode(cast("ImageFile.ImageFile", image).filename))
+        if not _is_lossless_jpeg(path):
+            raise
+        image = open_image(path)
         image.load()
     return image
+
+
+def _is_lossless_jpeg(path: Path) -> bool:
+    from fakedetect.images.metadata import jpeg_parts
+
+    with path.open("rb") as file:
+        return any(marker in LOSSLESS_FRAMES for marker, _ in jpeg_parts(file))
 
 
 def find_fault(path: Path) -> str | None:
     """Why a picture cannot be used, or None for a good one. Never raises for a file's content."""
     try:
         with open_checked(path) as image:
-            to_rgb_or_grey(load_reduced(image, (1, 1)))
+            loaded = load_reduced(image, (1, 1))
+            if loaded.mode not in ("RGB", "L"):
+                to_rgb_or_grey(loaded)
     except Exception as error:
         return explain_fault(error, path)
     return None
@@ -95,7 +133,6 @@ def find_fault(path: Path) -> str | None:
 
 TECHNICAL = (
     (MemoryError, "needs too much memory"),
-    (DecompressionBombError, "claims too many pixels"),
     (EOFError, "the file ends too early"),
     (
         (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, TypeError),
@@ -106,7 +143,6 @@ TECHNICAL = (
 """Errors of decoders whose own words say nothing to a person, and what they come to."""
 
 WORDED = (
-    ("cannot identify image file", "not a picture (no known format)"),
     ("unrecognized data stream contents", "the file is damaged: its data cannot be decoded"),
     ("broken data stream", "the file is damaged: its data cannot be decoded"),
     ("decoder error", "the file is damaged: its data cannot be decoded"),
@@ -118,27 +154,67 @@ WORDED = (
 """How Pillow's messages begin that are about its inside, in lower case, and what they come to."""
 
 
+SIGNATURES = (
+    (0, b"%PDF", "a PDF document: save its pictures as files"),
+    (0, b"PK\x03\x04", "a ZIP archive: unpack it"),
+    (0, b"Rar!", "a RAR archive: unpack it"),
+    (0, b"7z\xbc\xaf", "a 7z archive: unpack it"),
+    (0, b"\x1f\x8b", "a gzip archive: unpack it"),
+    (4, b"ftyphei", "a HEIC picture: pip install pillow-heif to read it"),
+    (4, b"ftyphev", "a HEIC picture: pip install pillow-heif to read it"),
+    (4, b"ftypmif1", "a HEIF picture: pip install pillow-heif to read it"),
+    (4, b"ftypmsf1", "a HEIF picture: pip install pillow-heif to read it"),
+    (4, b"ftyp", "a video: save single pictures of it"),
+    (0, b"\x1a\x45\xdf\xa3", "a video: save single pictures of it"),
+    (8, b"AVI ", "a video: save single pictures of it"),
+    (0, b"8BPS", "a Photoshop document: export it as PNG or JPEG"),
+    (0, b"version https://git-lfs", "a Git LFS pointer, not the picture: run 'git lfs pull'"),
+    (0, b"<svg", "a vector drawing (SVG), not a photograph"),
+    (0, b"<!DOCTYPE", "a web page, not the picture: save the picture itself"),
+    (0, b"<html", "a web page, not the picture: save the picture itself"),
+    (0, b"\xff\x0a", "a JPEG XL picture: convert it to PNG or JPEG"),
+    (0, b"\0\0\0\x0cJXL ", "a JPEG XL picture: convert it to PNG or JPEG"),
+)
+"""What files are that are no pictures, by the bytes at a place; the first that fits."""
+
+
+def _what_it_is(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError:
+        start = b""
+    for place, signature, said in SIGNATURES:
+        if start[place:].lower().startswith(signature.lower()):
+            return said
+    return "not a picture (no known format)"
+
+
 def explain_fault(error: Exception, path: Path) -> str:
     """A decoder's error as one line for a person, without the path."""
     text = " ".join(str(error).replace(repr(str(path)), "").replace(str(path), "").split())
     for kind, said in TECHNICAL:
         if isinstance(error, kind):
             return said
+    if text.lower().startswith("cannot identify image file"):
+        return _what_it_is(path)
     for start, said in WORDED:
         if text.lower().startswith(start):
             return said
     return text or "the file is damaged"
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: "Image.Image") -> "Image.Image":
     try:
         orientation = image.getexif().get(0x0112, 1)
     except Exception:
         return image
+    from PIL import ImageOps
+
     return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: "Image.Image") -> "Image.Image":
     """A deeper grey picture scaled to 8 bits: from 16, or from its own range where none is said."""
     if image.mode.startswith("I;16"):
         image, top = image.convert("I"), 65535.0
@@ -150,7 +226,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return image.convert("F").point(lambda value: value * (255 / top) + 0.5).convert("L")
 
 
-def _to_srgb(image: Image.Image) -> Image.Image:
+def _to_srgb(image: "Image.Image") -> "Image.Image":
     """A picture in colour with another profile than sRGB, in sRGB; the same one for any other.
 
     Phones and cameras write Display P3 and Adobe RGB, generators next to never: unconverted, their
@@ -159,6 +235,9 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
     if not profile or image.mode not in ("RGB", "CMYK"):
         return image
+    # Few pictures have one, and every worker would wait for the library.
+    from PIL import ImageCms
+
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "srgb" in ImageCms.getProfileDescription(own).lower():
@@ -173,7 +252,7 @@ def _to_srgb(image: Image.Image) -> Image.Image:
     return converted
 
 
-def to_rgb_or_grey(image: Image.Image, srgb: bool = False) -> Image.Image:
+def to_rgb_or_grey(image: "Image.Image", srgb: bool = False) -> "Image.Image":
     """An opened picture upright and in mode RGB or L.
 
     Transparent pictures are laid over white and deeper ones scaled to 8 bits; everything else
@@ -194,6 +273,8 @@ def to_rgb_or_grey(image: Image.Image, srgb: bool = False) -> Image.Image:
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         if layer.getchannel("A").getextrema() != (255, 255):
+            from PIL import Image
+
             white = Image.new("RGBA", layer.size, "white")
             return Image.alpha_composite(white, layer).convert("RGB")
     return image if image.mode in ("RGB", "L") else image.convert("RGB")

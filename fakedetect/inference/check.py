@@ -16,7 +16,7 @@ from fakedetect.core.model_folder import EVALUATION, checkpoint_file
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.degradations import STABILITY
-from fakedetect.images.listing import stream_images
+from fakedetect.images.listing import Skipped, stream_images
 from fakedetect.inference.resumable_csv import Records
 from fakedetect.inference.rows import AT_A_TIME, COLUMNS, Checked, Checker
 from fakedetect.models.calibration import FAKE, REAL, UNSURE
@@ -169,7 +169,8 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
             if not detector.calibration.fitted:
                 console.note(tell_not_fitted(detector))
         passed_over: list[str] = []
-        paths = _list(wanted, passed_over)
+        skipped = Skipped()
+        paths = _list(wanted, passed_over, skipped)
         try:
             tally = _run(settings, console, checker, paths, records, group, wanted.as_json)
         finally:
@@ -177,13 +178,18 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
                 records.close()
             for line in passed_over:
                 console.warn(line)
+            if line := str(skipped):
+                console.note(line[:1].upper() + line[1:])
     return _finish(console, checker, tally, records if group.first else None, wanted, bool(passed_over))
 
 
-def _list(wanted: Request, passed_over: list[str]) -> Iterator[Path]:
-    """The pictures of this share; folders that cannot be read are told in `passed_over`."""
+def _list(wanted: Request, passed_over: list[str], skipped: Skipped) -> Iterator[Path]:
+    """The pictures of this share; folders that cannot be read are told in `passed_over`, what is
+    no picture is counted."""
     share = parse_shard(wanted.shard)
-    found = stream_images([Path(path).expanduser() for path in wanted.pictures], passed_over.append)
+    found = stream_images(
+        [Path(path).expanduser() for path in wanted.pictures], passed_over.append, skipped
+    )
     return itertools.islice(found, share.number - 1, None, share.count)
 
 

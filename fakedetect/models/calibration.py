@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
-from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
@@ -116,6 +115,9 @@ def rate_of_a_bad_fit(count: int, most: float) -> float:
 
     Over all draws of the scores the rate has the distribution Beta(count + 1 - rank, rank).
     """
+    # Half a second to import, which every check would wait for.
+    from scipy.stats import beta
+
     rank = rank_for(count, most) or count
     return float(beta.ppf(0.95, count + 1 - rank, rank))
 

@@ -15,7 +15,7 @@ from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.core.shards import Shard, parse_shard
 from fakedetect.dataset.bad_list import read_bad_images, replace_bad_images
 from fakedetect.dataset.folders import existing_folders
-from fakedetect.images.listing import list_images
+from fakedetect.images.listing import Skipped, list_images
 from fakedetect.images.reading import find_fault
 
 SECONDS_BETWEEN_SAVES = 2.0
@@ -31,11 +31,18 @@ class Found:
 
 @dataclass(frozen=True)
 class Scanned:
-    """What a scan of a folder has come to: the pictures checked, and the bad ones."""
+    """What a scan of a folder has come to: the pictures checked, the bad ones, and what is no picture."""
 
     name: str
     count: int
     bad: int
+    skipped: Skipped
+
+    def __str__(self) -> str:
+        skipped = str(self.skipped)
+        return f"{self.name}: {plural(self.count, 'picture')}, {self.bad} bad" + (
+            f"; {skipped}" if skipped else ""
+        )
 
 
 def find_bad_images(
@@ -64,7 +71,9 @@ def find_bad_images(
     return found
 
 
-def scan_folder(settings: Settings, console: Console, name: str, paths: Sequence[Path]) -> Scanned:
+def scan_folder(
+    settings: Settings, console: Console, name: str, paths: Sequence[Path], skipped: Skipped
+) -> Scanned:
     """Check an original folder's pictures; only their lines in the list are replaced."""
     folder, present = settings.original[name], set(paths)
 
@@ -75,7 +84,7 @@ def scan_folder(settings: Settings, console: Console, name: str, paths: Sequence
         replace_bad_images(settings, is_ours, found.bad)
 
     found = find_bad_images(settings, console, paths, name, save)
-    return Scanned(name, len(paths), len(found.bad))
+    return Scanned(name, len(paths), len(found.bad), skipped)
 
 
 def scan(
@@ -94,11 +103,14 @@ def scan(
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     status = 0 if len(existing) == len(set(folders)) else 1
-    pictures = {name: list_images(settings.original[name]) for name in existing}
+    skipped = {name: Skipped() for name in existing}
+    pictures = {name: list_images(settings.original[name], skipped[name]) for name in existing}
     if share.count > 1:
         return Outcome(_scan_share(settings, console, pictures, share), status)
-    scanned = [scan_folder(settings, console, name, paths) for name, paths in pictures.items()]
-    lines = [f"{each.name}: {plural(each.count, 'picture')}, {each.bad} bad" for each in scanned]
+    scanned = [
+        scan_folder(settings, console, name, paths, skipped[name]) for name, paths in pictures.items()
+    ]
+    lines = [str(each) for each in scanned]
     lines.append(
         f"{plural(sum(each.bad for each in scanned), 'bad picture')} found; "
         f"{len(read_bad_images(settings))} listed in {settings.bad_images}"

@@ -1,5 +1,6 @@
 """One function decides whether a picture can be used: scan, resize, training and check say the same."""
 
+import base64
 import csv
 import struct
 from pathlib import Path
@@ -16,6 +17,13 @@ from fakedetect.images.views import Look, look_at
 from fakedetect.preprocessing.resize import Job, resize_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+
+LOSSLESS_JPEG = base64.b64decode(
+    "/9j/7gAOQWRvYmUAZAAAAAAA/8MAEQgACAAIA1IRAEcRAEIRAP/EABcAAQEBAQAAAAAAAAAAAAAAAAIFBwj/2gAMA1IARwBC"
+    "AAEAAOf8AwFtttttttttt2LFhtttttttttt2LFhtttttttttt2LFhtttttttttt2LFhtttttttttt2LFhtttttttttt2LFht"
+    "ttttttttt2LFhtttttttttt//9k="
+)
+"""8 x 8 pixels in a frame without loss (SOF3), which has no reduced scales."""
 
 
 def odd_files(folder: Path) -> dict[str, bool]:
@@ -39,6 +47,7 @@ def odd_files(folder: Path) -> dict[str, bool]:
     (folder / "premultiplied.tif").write_bytes(tiff[:place] + struct.pack("<H", 1) + tiff[place + 2 :])
     assert Image.open(folder / "premultiplied.tif").mode == "La"
     picture.save(folder / "phone.jpg", format="MPO", save_all=True, append_images=[picture])
+    (folder / "lossless.jpg").write_bytes(LOSSLESS_JPEG)
     picture.convert("CMYK").save(folder / "cmyk.jpg")
     Image.fromarray(NOISE[:, :, 0].astype(np.uint16) * 256).save(folder / "deep.png")
     picture.convert("P").save(folder / "palette.gif", transparency=3)

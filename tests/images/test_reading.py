@@ -21,6 +21,8 @@ def test_opening_a_picture_changes_nothing_of_the_whole_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     picture = paint(tmp_path / "a.png", 1)
+    # The first of all sets what holds for the process.
+    open_image(picture).close()
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10**9)
     before = list(warnings.filters)
     with open_image(picture):
