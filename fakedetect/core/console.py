@@ -12,6 +12,9 @@ T = TypeVar("T")
 BACK = "0"
 INVALID = "Please enter a valid choice"
 
+# Noncharacters of Unicode, which no text holds.
+BOLD, PLAIN = "\ufdd0", "\ufdd1"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -51,29 +54,34 @@ class Console:
         return f"\x1b[{code}m{text}\x1b[0m"
 
     def show(self, text: str) -> None:
-        """A result, to stdout."""
-        if not self.quiet and text:
-            print(text, flush=True)
+        """A result, to stdout; whatever a file name in it holds, it cannot drive the terminal."""
+        if self.quiet or not text:
+            return
+        shown = printable(text, BOLD + PLAIN)
+        for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
+            shown = shown.replace(mark, code if self._paint("", "1", sys.stdout) else "")
+        print(shown, flush=True)
 
     def title(self, text: str) -> None:
         """A heading, to stdout."""
-        self.show(self._paint(text, "1", sys.stdout))
+        self.show(self.bold(text))
 
     def bold(self, text: str) -> str:
-        """Text that stands out in a result, where the terminal can show it."""
-        return self._paint(text, "1", sys.stdout)
+        """Text that show() makes stand out, where the terminal can."""
+        return f"{BOLD}{text}{PLAIN}"
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, code: str = "") -> None:
         """News of the work going on, to stderr, above a progress bar if there is one."""
         if self.quiet:
             return
         from tqdm import tqdm
 
-        tqdm.write(printable(text), file=sys.stderr)
+        said = printable(text)
+        tqdm.write(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr)
 
     def warn(self, text: str) -> None:
         """A warning, to stderr."""
-        self.note(self._paint(text, "33", sys.stderr))
+        self.note(text, "33")
 
     def fail(self, text: str, even_quiet: bool = False) -> None:
         """An error, to stderr."""
@@ -94,7 +102,12 @@ class Console:
         from tqdm import tqdm
 
         with tqdm(
-            total=total, desc=label, unit="img", disable=None, file=sys.stderr, dynamic_ncols=True
+            total=total,
+            desc=printable(label),
+            unit="img",
+            disable=None,
+            file=sys.stderr,
+            dynamic_ncols=True,
         ) as bar:
             for item in items:
                 yield item
@@ -106,7 +119,7 @@ class Console:
             return False
         self.forget_typed_keys()
         try:
-            return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+            return input(f"{printable(question)} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
 
@@ -224,9 +237,9 @@ def _add_keys(application: Any, choices: set[str]) -> None:
     application.ttimeoutlen = 0.05
 
 
-def printable(text: str) -> str:
-    """Text in which a file name cannot break the line or drive the terminal."""
-    return "".join(c if c.isprintable() or c in "\n\x1b" else ascii(c)[1:-1] for c in text)
+def printable(text: str, keep: str = "") -> str:
+    """Text in which a file name cannot drive the terminal; line ends and what is to `keep` stay."""
+    return "".join(c if c.isprintable() or c == "\n" or c in keep else ascii(c)[1:-1] for c in text)
 
 
 def open_picture(path: Any) -> bool:

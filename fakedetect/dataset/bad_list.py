@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from fakedetect.core.cells import from_cell, to_cell
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import file_lock, write_text
 from fakedetect.core.settings import Settings
@@ -36,7 +37,9 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
     reasons = reasons_file(settings)
     if reasons.is_file():
         with reasons.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = [(Path(row["path"]), row["reason"]) for row in csv.DictReader(file)]
+            rows = [
+                (Path(from_cell(row["path"])), from_cell(row["reason"])) for row in csv.DictReader(file)
+            ]
         known = {_as_line(path): (path, reason) for path, reason in rows}
     base = settings.bad_images.parent
     return dict(
@@ -70,6 +73,6 @@ def _save(settings: Settings, bad: Mapping[Path, str]) -> None:
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(("path", "reason"))
-    writer.writerows((str(path), reason) for path, reason in sorted(bad.items()))
+    writer.writerows((to_cell(str(path)), to_cell(reason)) for path, reason in sorted(bad.items()))
     write_text(reasons_file(settings), table.getvalue())
     write_text(settings.bad_images, "".join(f"{_as_line(path)}\n" for path in sorted(bad)))

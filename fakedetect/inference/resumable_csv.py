@@ -6,13 +6,14 @@ import io
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fakedetect.core.cells import from_cell, to_cell
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, file_lock, read_json, write_json
 from fakedetect.models.processes import Group
@@ -20,6 +21,10 @@ from fakedetect.models.processes import Group
 
 def _key(path: str) -> int:
     return int.from_bytes(hashlib.blake2b(path.encode("utf-8", "surrogateescape"), digest_size=8).digest())
+
+
+def _as_cells(row: Mapping[str, Any]) -> dict[str, str]:
+    return {key: to_cell(str(value)) for key, value in row.items()}
 
 
 class Records:
@@ -62,7 +67,7 @@ class Records:
             writer = csv.DictWriter(text, self.columns)
             writer.writeheader()
             for row in self._rows() if same else ():
-                writer.writerow(row)
+                writer.writerow(_as_cells(row))
                 self.verdicts[row["verdict"]] += 1
             text.flush()
             text.detach()
@@ -74,7 +79,7 @@ class Records:
                 for row in csv.DictReader(file):
                     # The last row of a run that was killed may lack its end.
                     if set(row) == set(self.columns) and None not in row.values():
-                        yield row
+                        yield {key: from_cell(value) for key, value in row.items()}
         except (OSError, csv.Error):
             return
 
@@ -97,7 +102,7 @@ class Records:
             return
         writer = csv.DictWriter(self.output, self.columns)
         try:
-            writer.writerows(rows)
+            writer.writerows(map(_as_cells, rows))
             self.output.flush()
         except OSError as error:
             raise self._cannot_write(error) from None

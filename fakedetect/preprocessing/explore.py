@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fakedetect.core.cells import frame_to_csv
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
@@ -211,7 +212,7 @@ def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
 
 def _write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
     """duplicates.csv, and a sheet of the first pairs where there are any."""
-    write_text(folder / DUPLICATES, table.to_csv(index=False))
+    write_text(folder / DUPLICATES, frame_to_csv(table))
     sheet = folder / "duplicates.png"
     if table.empty:
         sheet.unlink(missing_ok=True)
@@ -252,12 +253,12 @@ def explore(settings: Settings, console: Console, on: str = "original") -> Outco
         raise UserError(f"The {on} folders hold no pictures. Put them there, or see {settings.file}.")
     folder, workers = settings.explore / on, settings.workers
     frame = _read_all(settings, console, places)
-    write_text(folder / "pictures.csv", frame.to_csv(index=False))
+    write_text(folder / "pictures.csv", frame_to_csv(frame))
     good = frame[frame["reason"] == ""].reset_index(drop=True)
     if good.empty:
         raise UserError(f"None of the {on} pictures can be read; the reasons: {folder / 'pictures.csv'}")
     summary = _summarise(good)
-    write_text(folder / "summary.csv", summary.to_csv(index=False))
+    write_text(folder / "summary.csv", frame_to_csv(summary))
     console.show(_print_summary(summary))
     console.note("Drawing the figures …")
     _draw_figures(good, folder, workers)

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
+from fakedetect.core.cells import frame_to_csv
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
@@ -111,7 +112,7 @@ def _tell_pair(pair: Pair) -> str:
 
 
 def _draw_gallery(model: Compared, wrong: pd.DataFrame, folder: Path, workers: int) -> None:
-    write_text(folder / f"wrong_answers_{model.name}.csv", wrong.to_csv(index=False))
+    write_text(folder / f"wrong_answers_{model.name}.csv", frame_to_csv(wrong))
     figure = _gallery_file(folder, model)
     if wrong.empty:
         figure.unlink(missing_ok=True)
@@ -166,7 +167,7 @@ def _tell_pairs(found: Comparison) -> list[str]:
 
 def _write(folder: Path, found: Comparison, markdown: str, workers: int) -> None:
     """The tables and figures of a comparison."""
-    write_text(folder / "comparison.csv", found.table.to_csv(index=False))
+    write_text(folder / "comparison.csv", frame_to_csv(found.table))
     notes = _tell_pairs(found)
     write_text(folder / "comparison.md", "\n".join([markdown, "", *notes]).rstrip() + "\n")
     curves = {}

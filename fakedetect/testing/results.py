@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from fakedetect.core.cells import from_cell, to_cell
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.model_folder import predictions_file, results_file
@@ -57,6 +58,8 @@ def _read_predictions(file: Path, again: str) -> pd.DataFrame:
     try:
         table = pd.read_csv(file, keep_default_na=False, dtype=str)[list(COLUMNS)]
         table["p_fake"] = table["p_fake"].astype(float)
+        for column in ("path", "source"):
+            table[column] = table[column].map(from_cell)
     except KeyError as error:
         raise _refuse(file, again, f"a column is missing: {error}") from None
     except (OSError, ValueError) as error:
@@ -85,7 +88,15 @@ def write_predictions(
     writer = csv.writer(table)
     writer.writerow(COLUMNS)
     for sample, number, p in zip(samples, predicted, p_fake, strict=True):
-        writer.writerow((sample.path, sample.source, CLASSES[sample.label], CLASSES[number], f"{p:.8f}"))
+        writer.writerow(
+            (
+                to_cell(str(sample.path)),
+                to_cell(sample.source),
+                CLASSES[sample.label],
+                CLASSES[number],
+                f"{p:.8f}",
+            )
+        )
     write_text(file, table.getvalue())
 
 

@@ -1,0 +1,128 @@
+"""Names are data: through the screen, CSV files, JSON and HTML, no name does anything."""
+
+import csv
+import json
+import os
+import shutil
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import paint, run
+
+from fakedetect.core.cells import FORMULA, from_cell, to_cell
+
+NAMES = (
+    "\x1b[2J\x1b[Hwiped.jpg",
+    "\x1b]0;title\x07.jpg",
+    "\x9b31m.jpg",
+    "=HYPERLINK(\"http_\",\"x\").jpg",
+    "@SUM(1+1).jpg",
+    "+1.jpg",
+    "-1.jpg",
+    "\tx.jpg",
+    "'quoted.jpg",
+    "<script>alert(1)<.jpg",
+    "a&amp;<img src=x onerror=y>.jpg",
+    "line\nend.jpg",
+    "bell\a.jpg",
+    "\u202egpj.exe.jpg",
+    "$(touch x).jpg",
+)  # fmt: skip
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+
+
+def drives_a_terminal(text: str) -> bool:
+    """Whether a text holds a character that is neither shown nor a line end."""
+    return any(not c.isprintable() and c not in "\n\r" for c in text)
+
+
+@pytest.fixture
+def hostile(trained: Path) -> Path:
+    """The trained project with hostile names among its pictures, and as a source."""
+    for part in ("train", "test"):
+        for number, name in enumerate(NAMES):
+            paint(trained.parent / "plain.jpg", number + 50 * (part == "test"))
+            for folder in (
+                f"dataset/{part}/fake/=cmd()\x1b[31m",
+                f"dataset/resized_{part}/fake/=cmd()\x1b[31m",
+            ):
+                target = trained.parent / folder / name
+                target.parent.mkdir(exist_ok=True)
+                shutil.copy(trained.parent / "plain.jpg", target)
+    (trained.parent / "dataset/train/fake" / "\x1b[2Jbad.jpg").write_bytes(b"no picture")
+    return trained
+
+
+def test_no_name_drives_the_terminal(hostile: Path) -> None:
+    folder = hostile.parent / "dataset/test/fake/=cmd()\x1b[31m"
+    commands = (
+        ["scan"], ["bad-images"], ["resize"], ["test"], ["evaluate"],
+        ["evaluate", "--leave-out", "\x1b[1mx"],
+        ["compare"], ["report"], ["explore"], ["check", folder, "--no-stability"],
+        ["check", folder, "--no-stability", "--json"], ["explain", folder / NAMES[0]],
+        ["check", folder / "\x1b[2Jmissing.jpg"], ["evaluate", "--data", hostile.parent / "\x1b[2J"],
+    )  # fmt: skip
+    for command in commands:
+        result = run("--paths", hostile, *command)
+        assert result.returncode in (0, 1, 2), (command, result.stderr)
+        assert not drives_a_terminal(result.stdout + result.stderr), command
+        assert "Traceback" not in result.stderr
+
+
+def test_no_cell_is_a_formula_and_the_name_is_read_back(
+    hostile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = hostile.parent / "dataset/test/fake/=cmd()\x1b[31m"
+    monkeypatch.chdir(folder)
+    assert run("--paths", hostile, "scan").returncode == 0
+    assert run("--paths", hostile, "test").returncode == 0
+    assert run("--paths", hostile, "explore").returncode in (0, 1)
+    names = [f"./{name}" if name.startswith("-") else name for name in NAMES]
+    checked = run(
+        "--paths", hostile, "check", "--no-stability", "--csv", hostile.parent / "out.csv", *names
+    )
+    assert checked.returncode == 0, checked.stderr
+    files = [path for path in hostile.parent.rglob("*.csv") if ".venv" not in path.parts]
+    assert len(files) >= 6
+    for file in files:
+        with file.open(newline="", encoding="utf-8", errors="surrogateescape") as opened:
+            for row in csv.reader(opened):
+                assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row), file
+    with (hostile.parent / "out.csv").open(newline="", encoding="utf-8") as opened:
+        paths = {from_cell(row["path"]) for row in csv.DictReader(opened)}
+    assert {os.path.normpath(path) for path in paths} == set(NAMES)
+    results = json.loads((hostile.parent / "model_folders/tiny/test_results.json").read_text())
+    assert results["count"] == 20 + len(NAMES)
+
+
+class Tags(HTMLParser):
+    """The tags of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: set[str] = set()
+        self.handlers: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.add(tag)
+        self.handlers |= {name for name, _ in attrs if name.startswith("on")}
+
+
+def test_no_name_is_a_tag_of_the_report(hostile: Path) -> None:
+    for command in (["test"], ["evaluate"], ["report"]):
+        assert run("--paths", hostile, *command).returncode == 0
+    page = (hostile.parent / "model_folders/tiny/report.html").read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert "script" not in tags.found and not tags.handlers
+    assert not drives_a_terminal(page.replace("\t", ""))
+
+
+@pytest.mark.parametrize("text", [*NAMES, "'", "''", "'=1", "plain", "", "=", "1+1"])
+def test_a_cell_gives_its_text_back(text: str) -> None:
+    cell = to_cell(text)
+    assert from_cell(cell) == text
+    assert not cell.startswith(tuple(set(FORMULA) - {"'"}))
