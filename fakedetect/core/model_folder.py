@@ -5,7 +5,6 @@ from pathlib import Path
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
 from fakedetect.core.settings import Settings
-from fakedetect.core.test_record import read_results
 
 TEXTURE_VOTE = "texture_vote.json"
 TRAINING = "training.json"
@@ -81,6 +80,9 @@ def _describe_checkpoint(settings: Settings) -> str:
         return "not trained"
     if checkpoint.stat().st_size < 1000:
         return f"its {checkpoint.name} is not a model (a Git LFS pointer?)"
+    # The menu starts sooner without it where nothing has been trained yet, and so does every worker.
+    from fakedetect.core.test_record import read_results
+
     file = results_file(checkpoint.parent, "test")
     try:
         results = read_results(file, settings.command("test"))
