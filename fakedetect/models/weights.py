@@ -1,11 +1,15 @@
 """Files of weights: read without running anything in them, written whole or not at all."""
 
+import itertools
 import pickle
+import pickletools
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+import safetensors
 import safetensors.torch
 import torch
 
@@ -18,6 +22,32 @@ HEADS = ("fc.", "head.fc.", "head.", "classifier.")
 WRAPPERS = ("state_dict", "model", "model_state_dict")
 PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
 """What torch.compile and DistributedDataParallel, in either order, put before every key."""
+
+MOST_OPCODES = 150_000
+"""A pickle of a thousand tensors has about 25,000 instructions."""
+
+LEGACY_PICKLES = 5
+"""torch's format before 1.6: magic number, protocol, system, object and the storages' keys."""
+
+MOST_UNPACKED = 1_000_000
+"""Bytes by which the entries of an archive may outgrow the file: small ones may be compressed."""
+
+DTYPES = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.uint8,
+    torch.int8,
+    torch.int16,
+    torch.int32,
+    torch.int64,
+    torch.bool,
+)
+
+
+class DamagedFile(Exception):
+    """A file that torch cannot read to its end."""
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
@@ -40,19 +70,85 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"{path} is a Git LFS pointer, not the model. Run 'git lfs pull' where it came from."
         )
     try:
-        if start[8:9] == b"{":
-            return safetensors.torch.load_file(path)
-        with warnings.catch_warnings():
-            # torch warns of the pickle's protocol; the refusal below says what matters.
-            warnings.simplefilter("ignore")
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        state = safetensors.torch.load_file(path) if start[8:9] == b"{" else load_tensors(path)
     except pickle.UnpicklingError as error:
         if start.startswith((b"PK", b"\x80")) and "Unsupported" in str(error):
             raise UserError(f"{path} holds code, not only weights; it was not opened.") from None
         raise UserError(f"{path} is not a PyTorch checkpoint. Put a state_dict there.") from None
-    except Exception:
+    except (DamagedFile, safetensors.SafetensorError, ValueError, OSError):
         raise UserError(f"{path} is cut off or not a PyTorch checkpoint. Fetch it again.") from None
     return _unwrap(state, path)
+
+
+def load_tensors(path: Path) -> Any:
+    """What torch.save has written, with nothing in it run.
+
+    Raises:
+        pickle.UnpicklingError: it holds code, or more instructions than any model's file.
+        DamagedFile: it is cut off or something else.
+    """
+    try:
+        _refuse_endless(path)
+        with warnings.catch_warnings():
+            # torch warns of the pickle's protocol; a refusal says what matters.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise
+    except Exception as error:
+        # torch and zipfile raise whatever the bytes lead them to.
+        raise DamagedFile from error
+
+
+def _refuse_endless(path: Path) -> None:
+    """Refuse a file that would keep torch's reader busy for minutes, or fill the memory."""
+    with path.open("rb") as file:
+        # As torch tells the formats apart: a zip archive behind another start is read as a pickle.
+        if file.read(4) != b"PK\x03\x04":
+            file.seek(0)
+            _count_opcodes(file, pickles=LEGACY_PICKLES)
+            return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if sum(entry.file_size for entry in entries) > path.stat().st_size + MOST_UNPACKED:
+            raise pickle.UnpicklingError("it unpacks to more than the file's size: torch packs nothing")
+        for entry in entries:
+            if entry.filename.endswith("data.pkl"):
+                with archive.open(entry) as packed:
+                    _count_opcodes(cast(BinaryIO, packed), pickles=1)
+
+
+def _count_opcodes(file: BinaryIO, pickles: int) -> None:
+    numbers = itertools.count()
+    try:
+        for _ in range(pickles):
+            for _ in pickletools.genops(file):
+                if next(numbers) > MOST_OPCODES:
+                    raise pickle.UnpicklingError(f"more than {MOST_OPCODES:,} instructions")
+    except ValueError:
+        # Not, or no longer, a pickle: torch's reader stops there too, and says why.
+        return
+
+
+def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse tensors that no model of ours can hold: they would fail later, or lose a part in silence."""
+    for key, value in state.items():
+        kind = ""
+        if value.is_nested:
+            kind = "nested"
+        elif value.device.type != "cpu":
+            kind = f"without values ({value.device.type})"
+        elif value.is_quantized:
+            kind = "quantised"
+        elif value.layout != torch.strided:
+            kind = "sparse"
+        elif value.dtype not in DTYPES:
+            kind = f"of the type {str(value.dtype).removeprefix('torch.')}"
+        if kind:
+            raise UserError(
+                f"{path} holds a tensor {kind} ({key}); fakedetect reads plain ones of floating-point or "
+                "whole numbers. Save the model's plain weights there."
+            )
 
 
 def _unwrap(state: object, path: Path) -> dict[str, torch.Tensor]:
@@ -65,6 +161,7 @@ def _unwrap(state: object, path: Path) -> dict[str, torch.Tensor]:
         or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items())
     ):
         raise UserError(f"{path} is not a state_dict (a mapping of names to tensors).")
+    _refuse_odd(state, path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}

@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -133,3 +135,75 @@ def test_a_safetensors_checkpoint_is_a_trained_model_everywhere(trained: Path) -
     # A second checkpoint beside the new one would come to life again when that is removed.
     assert run("--paths", trained, "train", "--overwrite").returncode == 0
     assert path.is_file() and not stand_in.exists()
+
+
+def odd(value: torch.Tensor, kind: str) -> torch.Tensor:
+    """A tensor of another kind, in the place of a plain one."""
+    match kind:
+        case "sparse":
+            return value.to_sparse()
+        case "sparse_csr":
+            return value.reshape(value.shape[0], -1).to_sparse_csr()
+        case "quantised":
+            return torch.quantize_per_tensor(value, 0.1, 0, torch.qint8)
+        case "float8":
+            return value.to(torch.float8_e4m3fn)
+        case "meta":
+            return value.to("meta")
+        case "nested":
+            return torch.nested.nested_tensor([value.reshape(-1), value.reshape(-1)[:1]])
+        case "complex":
+            return value.to(torch.complex64)
+    return value.to(torch.uint16)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "kind", ["sparse", "sparse_csr", "quantised", "float8", "meta", "nested", "complex", "uint16"]
+)
+@pytest.mark.parametrize("every", [False, True])
+def test_tensors_of_odd_kinds_are_refused_in_one_line(
+    tmp_path: Path, state: dict[str, torch.Tensor], kind: str, every: bool
+) -> None:
+    path = tmp_path / "classifier_model.pth"
+    keys = [key for key, value in state.items() if value.is_floating_point() and value.ndim]
+    torch.save({**state, **{key: odd(state[key], kind) for key in (keys if every else keys[-1:])}}, path)
+    start = time.process_time()
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(RECIPE, path)
+    assert time.process_time() - start < 2
+    text = str(caught.value)
+    assert str(path) in text and "\n" not in text and "Traceback" not in text
+
+
+@pytest.mark.parametrize("opcode", [b"(", b"}", b"]", b"N", b"K\x01", b"(d"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pickle_without_end_is_refused_at_once(tmp_path: Path, opcode: bytes, packed: bool) -> None:
+    path = tmp_path / "classifier_model.pth"
+    program = b"\x80\x02" + opcode * (10_000_000 // len(opcode)) + b"."
+    if packed:
+        torch.save({"a": torch.zeros(1)}, path)
+        with zipfile.ZipFile(path) as old:
+            entries = {name: old.read(name) for name in old.namelist()}
+        with zipfile.ZipFile(path, "w") as new:
+            for name, content in entries.items():
+                new.writestr(name, program if name.endswith("data.pkl") else content)
+    else:
+        path.write_bytes(program)
+    start = time.process_time()
+    with pytest.raises(UserError, match="not a PyTorch checkpoint"):
+        load_checkpoint(RECIPE, path)
+    assert time.process_time() - start < 2
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "classifier_model.pth"
+    torch.save({"a": torch.zeros(40_000_000)}, path)
+    with zipfile.ZipFile(path) as old:
+        entries = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, content in entries.items():
+            new.writestr(name, content)
+    assert path.stat().st_size < 1_000_000
+    with pytest.raises(UserError, match="not a PyTorch checkpoint"):
+        load_checkpoint(RECIPE, path)
