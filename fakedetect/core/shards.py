@@ -18,7 +18,7 @@ class Shard:
     number: int = 1
     count: int = 1
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
+    def part_of(self, items: Sequence[T]) -> Sequence[T]:
         """Every `count`th item: the shares are disjoint and together whole."""
         return items[self.number - 1 :: self.count]
 

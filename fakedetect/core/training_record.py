@@ -36,7 +36,7 @@ class Epoch(Record, frozen=True, kw_only=True):
     images_per_second: NotNegative
 
 
-class RunFacts(Record, frozen=True, kw_only=True):
+class RunConditions(Record, frozen=True, kw_only=True):
     """What has to be the same for an unfinished run to go on as if it had not been stopped.
 
     Runs of version 0.4 lack what has a default here: they knew no other recipe and left nothing out.
@@ -148,7 +148,7 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     parameters: Count | None = None
     data: DataRecord | None = None
     best: Epoch | None = None
-    run: RunFacts | None = None
+    run: RunConditions | None = None
     finished: str | None = None
     versions: dict[str, str] | None = None
     calibration: CalibrationRecord | None = None

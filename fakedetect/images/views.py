@@ -1,4 +1,4 @@
-"""A picture as the models see it, as it is and after degradations, with the facts of its file."""
+"""A picture as the models see it, as it is and after degradations, with what its file says."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from fakedetect.images.reading import explain_fault, format_of, open_checked
 
 @dataclass(frozen=True)
 class Look:
-    """What is wanted of a picture: the kinds of its copies, degradations of it, its file's facts."""
+    """What is wanted of a picture: the kinds of its copies, degradations of it, what its file says."""
 
     path: Path
     kinds: tuple[Kind, ...]
     degradations: tuple[Degradation, ...] = ()
-    facts: bool = False
+    with_origin: bool = False
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class View:
     """What was seen: `images` (K, 1 + D, 224, 224, 3) uint8, for each kind of copy the picture itself
     and each degradation.
 
-    `width` and `height` are the file's own, in pixels. Without facts, the fields after them are empty.
+    `width` and `height` are the file's own, in pixels; the fields after them are empty unless the
+    origin was wanted.
     """
 
     images: np.ndarray
@@ -50,9 +51,9 @@ def look_at(look: Look) -> View | str:
         with open_checked(look.path) as opened:
             width, height = opened.size
             file_format = format_of(opened)
-            provenance = read_provenance(opened, look.path) if look.facts else ()
+            provenance = read_provenance(opened, look.path) if look.with_origin else ()
             image = open_for_copy(opened, Kind(fast=all(kind.fast for kind in look.kinds)), srgb=True)
-        sha256 = hash_file(look.path) if look.facts else ""
+        sha256 = hash_file(look.path) if look.with_origin else ""
     except Exception as error:
         return explain_fault(error, look.path)
     try:

@@ -39,7 +39,7 @@ def _load_detectors(settings: Settings, all_models: bool) -> list[Detector]:
     return [load_detector(each) for each in trained]
 
 
-def _facts(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]:
+def _made_with(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]:
     """What has to be the same for rows to stand in one CSV."""
     return {
         "stability": [str(how) for how in STABILITY] if stability else [],
@@ -186,11 +186,11 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
 def _list(wanted: Request, passed_over: list[str], skipped: Skipped) -> Iterator[Path]:
     """The pictures of this share; folders that cannot be read are told in `passed_over`, what is
     no picture is counted."""
-    share = parse_shard(wanted.shard)
+    shard = parse_shard(wanted.shard)
     found = stream_images(
         [Path(path).expanduser() for path in wanted.pictures], passed_over.append, skipped
     )
-    return itertools.islice(found, share.number - 1, None, share.count)
+    return itertools.islice(found, shard.number - 1, None, shard.count)
 
 
 def _open_records(
@@ -199,8 +199,8 @@ def _open_records(
     """The CSV, with the rows of a stopped run of the same kind in it."""
     several = len(detectors) > 1
     extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
-    facts = {**_facts(detectors, not wanted.no_stability), "shard": str(parse_shard(wanted.shard))}
-    records = Records(Path(wanted.csv or "").expanduser(), [*COLUMNS, *extra], facts, group)
+    made_with = {**_made_with(detectors, not wanted.no_stability), "shard": str(parse_shard(wanted.shard))}
+    records = Records(Path(wanted.csv or "").expanduser(), [*COLUMNS, *extra], made_with, group)
     if records.resumed:
         console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
     if records.replaced:

@@ -80,9 +80,9 @@ def _choose_samples(settings: Settings, count: int) -> list[Sample]:
     random = np.random.default_rng(SEED)
     samples = load_dataset(settings, "test").samples
     chosen: list[Sample] = []
-    for label, share in ((0, (count + 1) // 2), (1, count // 2)):
+    for label, wanted in ((0, (count + 1) // 2), (1, count // 2)):
         of_class = [sample for sample in samples if sample.label == label]
-        numbers = random.permutation(len(of_class))[:share]
+        numbers = random.permutation(len(of_class))[:wanted]
         chosen += [of_class[number] for number in sorted(numbers)]
     return chosen
 

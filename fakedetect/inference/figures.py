@@ -152,11 +152,11 @@ def explain_image(
         title = f"{settings.model}, {path.name}: {predicted} ({explanation.sureness})\n{heat_map}"
         tiles = [Tile(image, "picture"), Tile(coloured, "heat map"), Tile(mixed, "overlay")]
         draw_explanation(tiles, title, heat_map.figure)
-        _write_facts(detector, explanation, heat_map)
+        _write_record(detector, explanation, heat_map)
     return explanation
 
 
-def _write_facts(detector: Detector, explanation: Explanation, heat_map: HeatMap) -> None:
+def _write_record(detector: Detector, explanation: Explanation, heat_map: HeatMap) -> None:
     faithfulness = heat_map.faithfulness
     write_json(
         heat_map.figure.with_suffix(".json"),

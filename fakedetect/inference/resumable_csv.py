@@ -36,7 +36,7 @@ class Records:
     in memory.
     """
 
-    def __init__(self, file: Path, columns: Sequence[str], facts: dict[str, Any], group: Group):
+    def __init__(self, file: Path, columns: Sequence[str], made_with: dict[str, Any], group: Group):
         self.file, self.columns = file, list(columns)
         self.partial = file.with_name(f"{file.name}.partial")
         self.facts_file = file.with_name(f"{file.name}.partial.json")
@@ -46,7 +46,7 @@ class Records:
         if group.first:
             lock = file.with_name(f"{file.name}.partial.lock")
             self.lock.enter_context(file_lock(lock, str(self.partial)))
-            self._begin(json.loads(json.dumps(facts)))
+            self._begin(json.loads(json.dumps(made_with)))
         group.wait()
         keys = array("Q", (_key(row["path"]) for row in self._rows()))
         self.done = np.sort(np.frombuffer(keys, np.uint64)) if keys else np.empty(0, np.uint64)
@@ -58,9 +58,9 @@ class Records:
             except OSError as error:
                 raise self._cannot_write(error) from None
 
-    def _begin(self, facts: dict[str, Any]) -> None:
+    def _begin(self, made_with: dict[str, Any]) -> None:
         """Keep the whole rows of an earlier run of the same kind, or start over."""
-        same = read_json(self.facts_file) == facts
+        same = read_json(self.facts_file) == made_with
         self.replaced = self.partial.exists() and not same
         with atomic_write(self.partial) as target:
             text = io.TextIOWrapper(target, "utf-8", errors="surrogateescape", newline="")
@@ -71,7 +71,7 @@ class Records:
                 self.verdicts[row["verdict"]] += 1
             text.flush()
             text.detach()
-        write_json(self.facts_file, facts)
+        write_json(self.facts_file, made_with)
 
     def _rows(self) -> Iterator[dict[str, str]]:
         try:

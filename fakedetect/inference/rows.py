@@ -88,7 +88,7 @@ class Checker:
 
     def check(self, paths: Iterator[Path], workers: int) -> Generator[Checked]:
         """Every picture checked, in about their order."""
-        looks = (Look(path, self.kinds, self.tried, facts=True) for path in paths)
+        looks = (Look(path, self.kinds, self.tried, with_origin=True) for path in paths)
         for batch in view_batches(looks, workers, AT_A_TIME):
             seen = [(look, view) for look, view in batch if isinstance(view, View)]
             answers = self._answer([view for _, view in seen])

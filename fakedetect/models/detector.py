@@ -23,7 +23,7 @@ from fakedetect.models.devices import Normaliser, choose_precision, forward, pre
 
 @dataclass(frozen=True)
 class Detector:
-    """A model ready to answer; `settings` have it chosen, `facts` are its training.json."""
+    """A model ready to answer; `settings` have it chosen, `training` are its training.json."""
 
     settings: Settings
     model: nn.Module
@@ -32,7 +32,7 @@ class Detector:
     calibration: Calibration
     kind: Kind
     checkpoint_hash: str
-    facts: TrainingRecord
+    training: TrainingRecord
 
     @property
     def name(self) -> str:
@@ -72,17 +72,17 @@ def load_detector(settings: Settings) -> Detector:
         UserError: it has no usable checkpoint, or a file beside it does not fit.
     """
     model = to_device(load_checkpoint(settings.recipe, require_checkpoint(settings))).eval()
-    facts = read_training(settings.model_folder)
+    training = read_training(settings.model_folder)
     checkpoint_hash = model_hash(settings)
     return Detector(
         settings,
         model,
         Normaliser(settings.recipe, next(model.parameters()).device),
         choose_precision(settings.training.precision, model),
-        calibration_for(facts.calibration, checkpoint_hash),
-        _kind(settings, facts),
+        calibration_for(training.calibration, checkpoint_hash),
+        _kind(settings, training),
         checkpoint_hash,
-        facts,
+        training,
     )
 
 
@@ -94,9 +94,9 @@ def tell_not_fitted(detector: Detector) -> str:
     )
 
 
-def _kind(settings: Settings, facts: TrainingRecord) -> Kind:
+def _kind(settings: Settings, training: TrainingRecord) -> Kind:
     """The kind of copies that the model learned from: by its training.json, or those that are there."""
-    if facts.data and (saved := facts.data.kind):
+    if training.data and (saved := training.data.kind):
         return Kind(saved.aligned, saved.fast)
     folder = settings.resized["train"]
     classes = sorted(folder.iterdir()) if folder.is_dir() else []
@@ -104,7 +104,7 @@ def _kind(settings: Settings, facts: TrainingRecord) -> Kind:
     return find_kind(found) if found else Kind()
 
 
-def validation_samples(settings: Settings, facts: TrainingRecord) -> list[Sample]:
+def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sample]:
     """The pictures that the model was validated on, and not trained on.
 
     The run's own seed and share hold, by its training.json; for a checkpoint without one, those of
@@ -113,12 +113,12 @@ def validation_samples(settings: Settings, facts: TrainingRecord) -> list[Sample
     Raises:
         UserError: the training pictures have changed since, so that the two cannot be told apart.
     """
-    data, split = facts.data, facts.split
+    data, split = training.data, training.split
     dataset = load_dataset(settings, "train", (data.leave_out if data else None) or "")
     share, seed = settings.training.validation_share, settings.training.seed
     if data and split:
         share = share if split.validation_share is None else split.validation_share
-        seed = seed if facts.seed is None else facts.seed
+        seed = seed if training.seed is None else training.seed
         same = (
             data.count == len(dataset.samples)
             if data.pictures is None

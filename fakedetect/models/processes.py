@@ -37,7 +37,7 @@ class Group:
         """Whether this is the process that writes files and talks."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
+    def part_of(self, items: Sequence[T]) -> Sequence[T]:
         """This process's share: every `size`th item, none twice."""
         return items[self.rank :: self.size]
 
@@ -113,7 +113,7 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def share_model(model: nn.Module, group: Group) -> nn.Module:
+def distribute_model(model: nn.Module, group: Group) -> nn.Module:
     """The model whose gradients are averaged over the processes in every step; alone, itself.
 
     Batch normalisation on GPUs takes the statistics of the whole batch, as one process does, so the

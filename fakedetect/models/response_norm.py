@@ -17,8 +17,8 @@ class _LeanResponseNorm(GlobalResponseNorm):
         if not torch.is_autocast_enabled(x.device.type):
             return super().forward(x)
         size = x.norm(p=2, dim=self.spatial_dim, keepdim=True)
-        share = size / (size.mean(dim=self.channel_dim, keepdim=True) + self.eps)
-        scale = 1 + self.weight.view(self.wb_shape) * share
+        ratio = size / (size.mean(dim=self.channel_dim, keepdim=True) + self.eps)
+        scale = 1 + self.weight.view(self.wb_shape) * ratio
         return torch.addcmul(self.bias.view(self.wb_shape).to(x.dtype), x, scale.to(x.dtype))
 
 

@@ -103,7 +103,7 @@ def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
     """Cross-validate a classifier that sees only what is around the pictures.
 
     Args:
-        frame: a row a picture, with `label` ('fake' or 'real') and the facts of its header.
+        frame: a row a picture, with `label` ('fake' or 'real') and what its header says.
         on: 'original' or 'resized', which of the pictures these are.
     """
     if len(frame) > MOST:

@@ -21,7 +21,7 @@ from fakedetect.images.listing import list_images
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.audit import audit_shortcuts
 from fakedetect.preprocessing.figures import draw_counts, draw_histograms
-from fakedetect.preprocessing.headers import PictureFacts, read_facts
+from fakedetect.preprocessing.headers import Header, read_header
 from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
 
 SAMPLES = 6
@@ -76,18 +76,18 @@ def _list_resized(settings: Settings, console: Console) -> tuple[list[Place], in
 
 
 def _read_all(settings: Settings, console: Console, places: Sequence[Place]) -> pd.DataFrame:
-    """A row a picture: its place, its facts, and the reason where it cannot be read."""
+    """A row a picture: its place, its header, and the reason where it cannot be read."""
     workers = settings.workers
-    results = map_images(read_facts, [place.path for place in places], workers)
+    results = map_images(read_header, [place.path for place in places], workers)
     found = dict(console.track(results, len(places), "headers"))
-    empty = dict.fromkeys(PictureFacts.__dataclass_fields__)
+    empty = dict.fromkeys(Header.__dataclass_fields__)
     rows = []
     for place in places:
-        facts = found[place.path]
-        if isinstance(facts, PictureFacts):
-            rows.append({**asdict(place), **asdict(facts), "reason": ""})
+        header = found[place.path]
+        if isinstance(header, Header):
+            rows.append({**asdict(place), **asdict(header), "reason": ""})
         else:
-            rows.append({**asdict(place), **empty, "reason": facts})
+            rows.append({**asdict(place), **empty, "reason": header})
     frame = pd.DataFrame(rows)
     sizes = ["width", "height", "bytes", "jpeg_quality"]
     frame[sizes] = frame[sizes].astype("Float64").astype("Int64")

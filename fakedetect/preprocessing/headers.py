@@ -23,7 +23,7 @@ SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
 @dataclass(frozen=True)
-class PictureFacts:
+class Header:
     """A picture's header: sizes in pixels and bytes; the jpeg_ fields are None for other formats.
 
     `jpeg_quality` is an estimate (1 to 100), `jpeg_tables` a short hash of the quantisation
@@ -68,8 +68,8 @@ def _has_software(image: "Image.Image") -> bool:
     return "exif" in image.info and SOFTWARE_TAG in image.getexif()
 
 
-def read_facts(path: Path) -> PictureFacts | str:
-    """A picture's facts, or why it cannot be read. Never raises for a file's content."""
+def read_header(path: Path) -> Header | str:
+    """A picture's header, or why it cannot be read. Never raises for a file's content."""
     from PIL import JpegImagePlugin
 
     try:
@@ -86,7 +86,7 @@ def read_facts(path: Path) -> PictureFacts | str:
         quality = estimate_quality(image.quantization[0]) if 0 in image.quantization else None
         subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
         tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]
-    return PictureFacts(
+    return Header(
         format_of(image),
         path.suffix.lower(),
         image.mode,

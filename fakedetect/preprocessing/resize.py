@@ -36,7 +36,7 @@ class Resized:
     name: str
     target: Path
     kind: Kind
-    share: Shard
+    shard: Shard
     made: int
     done_before: int
     bad: int
@@ -138,13 +138,13 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
     return jobs
 
 
-def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, share: Shard) -> Resized:
+def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, shard: Shard) -> Resized:
     """Copy the pictures of one original folder; those already done are skipped.
 
     Args:
         name: one of FOLDERS.
         kind: how the copies are made.
-        share: the part of the pictures to copy.
+        shard: the part of the pictures to copy.
 
     Raises:
         UserError: originals and copies would mix, or the copies cannot be written.
@@ -158,7 +158,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
     listed = read_bad_images(settings)
     paths = list_images(source)
     good = [path for path in paths if path not in listed]
-    jobs = share.share(_plan(good, source, target, kind, share.count > 1))
+    jobs = shard.part_of(_plan(good, source, target, kind, shard.count > 1))
     to_do = [job for job in jobs if not is_done(job)]
     results = map_images(resize_image, to_do, settings.workers)
     failed = 0
@@ -170,7 +170,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
         name=name,
         target=target,
         kind=kind,
-        share=share,
+        shard=shard,
         made=len(to_do) - failed,
         done_before=len(jobs) - len(to_do),
         bad=len(paths) - len(good) + failed,
@@ -178,7 +178,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
 
 
 def _describe_resized(resized: Resized) -> str:
-    shard = f" (shard {resized.share})" if resized.share.count > 1 else ""
+    shard = f" (shard {resized.shard})" if resized.shard.count > 1 else ""
     return (
         f"{resized.name}{shard}: {plural(resized.made, 'picture')} resized into {resized.target}"
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
@@ -204,8 +204,8 @@ def resize(
         fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
         shard: 'k/n' to copy a share only.
     """
-    share, kind = parse_shard(shard), Kind(align, fast)
+    part, kind = parse_shard(shard), Kind(align, fast)
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
-    lines = [_describe_resized(resize_folder(settings, console, name, kind, share)) for name in existing]
+    lines = [_describe_resized(resize_folder(settings, console, name, kind, part)) for name in existing]
     return Outcome("\n".join(lines), 0 if len(existing) == len(set(folders)) else 1)

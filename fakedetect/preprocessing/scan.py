@@ -99,14 +99,14 @@ def scan(
         folders: any of FOLDERS.
         shard: 'k/n' to check a share only; the last share to end brings all lists together.
     """
-    share = parse_shard(shard)
+    part = parse_shard(shard)
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     status = 0 if len(existing) == len(set(folders)) else 1
     skipped = {name: Skipped() for name in existing}
     pictures = {name: list_images(settings.original[name], skipped[name]) for name in existing}
-    if share.count > 1:
-        return Outcome(_scan_share(settings, console, pictures, share), status)
+    if part.count > 1:
+        return Outcome(_scan_shard(settings, console, pictures, part), status)
     scanned = [
         scan_folder(settings, console, name, paths, skipped[name]) for name, paths in pictures.items()
     ]
@@ -118,31 +118,31 @@ def scan(
     return Outcome("\n".join(lines), status)
 
 
-def _share_file(settings: Settings, share: Shard) -> Path:
-    name = f"{settings.bad_images.stem}.shard-{share.number}-of-{share.count}.json"
+def _shard_file(settings: Settings, shard: Shard) -> Path:
+    name = f"{settings.bad_images.stem}.shard-{shard.number}-of-{shard.count}.json"
     return settings.bad_images.with_name(name)
 
 
-def _scan_share(settings: Settings, console: Console, found: dict[str, list[Path]], share: Shard) -> str:
+def _scan_shard(settings: Settings, console: Console, found: dict[str, list[Path]], shard: Shard) -> str:
     everything = [path for paths in found.values() for path in paths]
     names = b"\0".join(os.fsencode(path) for path in everything)
     digest = hashlib.sha256(names).hexdigest()
-    paths = share.share(everything)
+    paths = shard.part_of(everything)
 
     def save(known: Found, done: bool = False) -> None:
         bad = [[str(path), reason] for path, reason in sorted(known.bad.items())]
         value = {"folders": list(found), "pictures": digest, "done": done, "bad": bad}
-        write_json(_share_file(settings, share), value)
+        write_json(_shard_file(settings, shard), value)
 
-    checked = find_bad_images(settings, console, paths, f"shard {share}", save)
+    checked = find_bad_images(settings, console, paths, f"shard {shard}", save)
     save(checked, done=True)
-    line = f"shard {share}: {plural(len(paths), 'picture')} of {len(everything):,}, {len(checked.bad)} bad"
-    return f"{line}\n{_merge(settings, found, share.count, digest)}"
+    line = f"shard {shard}: {plural(len(paths), 'picture')} of {len(everything):,}, {len(checked.bad)} bad"
+    return f"{line}\n{_merge(settings, found, shard.count, digest)}"
 
 
 def _merge(settings: Settings, found: dict[str, list[Path]], count: int, digest: str) -> str:
     """Bring the shares together once all are done; each that ends tries, and the last one can."""
-    files = [_share_file(settings, Shard(number, count)) for number in range(1, count + 1)]
+    files = [_shard_file(settings, Shard(number, count)) for number in range(1, count + 1)]
     parts = [read_json(file) for file in files]
     missing = [
         number

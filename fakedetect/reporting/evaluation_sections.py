@@ -15,9 +15,9 @@ from fakedetect.testing.measures import named
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
 
 
-def verdicts_section(settings: Settings, facts: TrainingRecord, evaluation: Evaluation) -> str:
+def verdicts_section(settings: Settings, training: TrainingRecord, evaluation: Evaluation) -> str:
     """Calibration and thresholds, what they promised and what they gave."""
-    fitted = facts.calibration
+    fitted = training.calibration
     if not fitted:
         advice = "No thresholds are fitted, so every picture is called fake or real: " + settings.command(
             "fit-thresholds"

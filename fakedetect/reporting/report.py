@@ -170,7 +170,7 @@ def gather(settings: Settings, console: Console) -> Known:
 
 def build(known: Known, today: str) -> str:
     """The report as HTML; `today` is the date that it bears."""
-    settings, facts, evaluation = known.detector.settings, known.detector.facts, known.evaluation
+    settings, training, evaluation = known.detector.settings, known.detector.training, known.evaluation
     return page(
         f"{settings.model} - fakedetect",
         f"<h1>{settings.model}: real photograph or AI-generated?</h1>",
@@ -178,14 +178,14 @@ def build(known: Known, today: str) -> str:
         summarise(settings, known.results, evaluation),
         results_section(settings, known.results, known.predictions, evaluation),
         elsewhere_section(evaluation),
-        verdicts_section(settings, facts, evaluation),
+        verdicts_section(settings, training, evaluation),
         sources_section(evaluation),
         robustness_section(evaluation),
         _gallery(settings, known.predictions),
         _heat_maps(known.detector, known.predictions),
-        data_section(settings, facts, known.summary, known.audit),
-        training_section(facts, known.epochs),
-        repeat_section(facts, evaluation, settings.model, str(settings.file)),
+        data_section(settings, training, known.summary, known.audit),
+        training_section(training, known.epochs),
+        repeat_section(training, evaluation, settings.model, str(settings.file)),
     )
 
 

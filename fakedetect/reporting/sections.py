@@ -54,7 +54,7 @@ def summarise(settings: Settings, results: TestResults, evaluation: Evaluation) 
             f"not known: {settings.command('evaluate', '--data', 'FOLDER')} measures it."
         )
     fine = bool(gaps) and "Warning" not in text
-    return tiles(shown) + paragraph(text.replace("Warning: ", ""), "" if fine else "warning")
+    return tiles(shown) + paragraph(text.replace("Warning: the", "The"), "" if fine else "warning")
 
 
 def _shown(count: int | None) -> str:
@@ -62,10 +62,10 @@ def _shown(count: int | None) -> str:
 
 
 def data_section(
-    settings: Settings, facts: TrainingRecord, summary: pd.DataFrame | None, audit: Audit | None
+    settings: Settings, training: TrainingRecord, summary: pd.DataFrame | None, audit: Audit | None
 ) -> str:
     """The data set: how many pictures, from where, and whether the classes give themselves away."""
-    data, split = facts.data, facts.split
+    data, split = training.data, training.split
     parts = []
     if data:
         parts.append(
@@ -92,28 +92,28 @@ def data_section(
     return section("Data set", *parts)
 
 
-def training_section(facts: TrainingRecord, epochs: Sequence[Epoch]) -> str:
+def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves."""
-    recipe = facts.recipe or RecipeRecord()
+    recipe = training.recipe or RecipeRecord()
     rows = [
         (name.replace("_", " "), str(value))
         for name, value in {
             "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
             "recipe": recipe.recipe,
-            "parameters": None if facts.parameters is None else f"{facts.parameters:,}",
-            "pretrained": facts.pretrained,
+            "parameters": None if training.parameters is None else f"{training.parameters:,}",
+            "pretrained": training.pretrained,
             "optimizer": recipe.optimizer,
             "learning_rate": recipe.learning_rate,
             "weight_decay": recipe.weight_decay,
             "batch_size": recipe.batch_size,
-            "seed": facts.seed,
-            "precision": facts.precision,
-            "device": facts.device,
-            "finished": facts.finished,
+            "seed": training.seed,
+            "precision": training.precision,
+            "device": training.device,
+            "finished": training.finished,
         }.items()
         if value is not None
     ]
-    parts = [table(("recipe", "value"), rows) if facts.recipe else ""]
+    parts = [table(("recipe", "value"), rows) if training.recipe else ""]
     if epochs:
         parts.append(
             charts(
@@ -165,18 +165,18 @@ def results_section(
     return section("Results on the test dataset", *parts)
 
 
-def repeat_section(facts: TrainingRecord, evaluation: Evaluation, model: str, paths: str) -> str:
+def repeat_section(training: TrainingRecord, evaluation: Evaluation, model: str, paths: str) -> str:
     """Versions, and the commands that give this report again."""
     start = f"python menu.py --paths {shlex.quote(paths)} --model {shlex.quote(model)}"
-    kind = (facts.data and facts.data.kind) or KindRecord()
+    kind = (training.data and training.data.kind) or KindRecord()
     marks = "".join(
         f" {flag}" for flag, wanted in (("--align", kind.aligned), ("--fast", kind.fast)) if wanted
     )
-    recipe = facts.recipe.recipe if facts.recipe else REFERENCE
+    recipe = training.recipe.recipe if training.recipe else REFERENCE
     lines = [f"{start} scan", f"{start} resize{marks}"]
     lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}")
     lines.append(f"{start} test")
-    if fitted := facts.calibration:
+    if fitted := training.calibration:
         lines.append(
             f"{start} fit-thresholds"
             + (f" --max-false-alarms {fitted.max_false_alarms:g}" if fitted.max_false_alarms else "")
@@ -189,6 +189,6 @@ def repeat_section(facts: TrainingRecord, evaluation: Evaluation, model: str, pa
     ]
     lines += [f"{start} evaluate --leave-out {shlex.quote(s)}" for s in evaluation.left_out]
     lines.append(f"{start} report")
-    versions = facts.versions or {}
+    versions = training.versions or {}
     rows = [(name, f"version {version}") for name, version in versions.items()]
     return section("To repeat it", preformatted("\n".join(lines)), table(("made with", ""), rows))

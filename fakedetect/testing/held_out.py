@@ -16,22 +16,22 @@ from fakedetect.core.model_folder import TRAINING
 from fakedetect.core.recipes import CLASSES, METHODS, ROBUST
 from fakedetect.core.records import Record
 from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
-from fakedetect.core.training_record import RunFacts, TrainingRecord, read_training
+from fakedetect.core.training_record import RunConditions, TrainingRecord, read_training
 from fakedetect.dataset.samples import Sample, load_dataset
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
 from fakedetect.training.log import read_log
-from fakedetect.training.run import gather_facts, train_in_memory
+from fakedetect.training.run import gather_conditions, train_in_memory
 from fakedetect.training.unfinished import read_unfinished, tell_difference, unfinished_file
 
 
-def _without(settings: Settings, facts: TrainingRecord, source: str) -> Settings:
+def _without(settings: Settings, training: TrainingRecord, source: str) -> Settings:
     """Settings under which the model is trained as it was, by its training.json, without a source.
 
     Its folder lies inside the model's.
     """
     name = f"without_{re.sub(r'[^A-Za-z0-9_.-]', '_', source)}"
-    then = _given(facts.recipe, RECIPE_KEYS) if facts.recipe else {}
+    then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
     if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
         raise UserError(
             f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
@@ -39,7 +39,7 @@ def _without(settings: Settings, facts: TrainingRecord, source: str) -> Settings
         )
     if "recipe" in then:
         then["method"] = then.pop("recipe")
-    options = _given(facts, ("seed", "max_epochs", "patience"))
+    options = _given(training, ("seed", "max_epochs", "patience"))
     return replace(
         settings,
         model=name,
@@ -57,10 +57,10 @@ def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
 
 def _train_without(settings: Settings, console: Console, source: str) -> None:
     """Train without the source, unless that was done with the same data and recipe."""
-    facts = read_training(settings.model_folder)
-    now = gather_facts(settings, load_dataset(settings, "train", source))
+    training = read_training(settings.model_folder)
+    now = gather_conditions(settings, load_dataset(settings, "train", source))
     stopped = unfinished_file(settings.model_folder).is_file()
-    if not stopped and settings.checkpoint.is_file() and facts.run == now:
+    if not stopped and settings.checkpoint.is_file() and training.run == now:
         epochs = len(read_log(settings.model_folder / "training_log.csv"))
         console.note(f"Trained without {source} before ({plural(epochs, 'epoch')})")
         return
@@ -71,9 +71,9 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
         raise KeyboardInterrupt
 
 
-def _can_go_on(settings: Settings, now: RunFacts) -> bool:
+def _can_go_on(settings: Settings, now: RunConditions) -> bool:
     try:
-        return tell_difference(read_unfinished(settings).facts, now) is None
+        return tell_difference(read_unfinished(settings).conditions, now) is None
     except UserError:
         return False
 
@@ -87,7 +87,7 @@ def evaluate_without(detector: Detector, console: Console, source: str) -> tuple
     settings = detector.settings
     train, test = (load_dataset(settings, part).samples for part in ("train", "test"))
     label = _class_of(source, train, test)
-    reduced = _without(settings, detector.facts, source)
+    reduced = _without(settings, detector.training, source)
     with run_lock(reduced.model_folder):
         _train_without(reduced, console, source)
     pictures = sorted(

@@ -63,9 +63,9 @@ def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
     lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)         ROC AUC (95 %)"]
     for entry in entries:
         right = entry.right
-        share = f"{right.value:.1%} ({right.low:.1%}-{right.high:.1%})"
+        accuracy = f"{right.value:.1%} ({right.low:.1%}-{right.high:.1%})"
         name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
-        lines.append(f"  {name}  {share:<24}{entry.roc_auc}")
+        lines.append(f"  {name}  {accuracy:<24}{entry.roc_auc}")
     if len(entries) > 1:
         mean, worst = mean_and_worst(entries)
         lines.append(

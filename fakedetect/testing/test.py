@@ -69,7 +69,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     decoded = decode_all(dataset.folder, [sample.path for sample in dataset.samples], console, workers)
     group.wait()
     start = time.monotonic()
-    own = group.share(dataset.samples)
+    own = group.part_of(dataset.samples)
     found: list[tuple[Sample, np.ndarray]] = []
     bad: dict[Path, str] = {}
     for batch, logits in predict_batches(settings, console, model, detector.dtype, own, part, decoded):

@@ -54,7 +54,7 @@ def fit_on_validation(
     Raises:
         UserError: the pictures are not known, too few, or of one class.
     """
-    samples = validation_samples(detector.settings, detector.facts)
+    samples = validation_samples(detector.settings, detector.training)
     read, margins, bad = predict_samples(detector, console, samples, "validation")
     is_fake = np.array([sample.label == 0 for sample in read], bool)
     if not 0 < is_fake.sum() < len(is_fake):
@@ -107,7 +107,7 @@ def _write(detector: Detector, found: Fitted) -> None:
         validation=found.validation,
     )
     settings = detector.settings
-    write_training(settings.model_folder, _with_calibration(settings, detector.facts, saved))
+    write_training(settings.model_folder, _with_calibration(settings, detector.training, saved))
 
 
 def _describe(settings: Settings, found: Fitted) -> list[str]:
@@ -143,10 +143,10 @@ def _describe_promise(what: str, rate: float, count: int, most: float) -> str:
 
 
 def _with_calibration(
-    settings: Settings, facts: TrainingRecord, saved: CalibrationRecord
+    settings: Settings, training: TrainingRecord, saved: CalibrationRecord
 ) -> TrainingRecord:
     """The run's record with its calibration; one that names the model where there was none."""
-    if facts == TrainingRecord():
+    if training == TrainingRecord():
         classes = {str(number): name for number, name in enumerate(CLASSES)}
-        facts = TrainingRecord(model=settings.model, classes=classes)
-    return msgspec.structs.replace(facts, calibration=saved)
+        training = TrainingRecord(model=settings.model, classes=classes)
+    return msgspec.structs.replace(training, calibration=saved)

@@ -78,7 +78,7 @@ def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, dict[Path, str
     order = torch.randperm(len(run.train_samples), generator=random).tolist()
     flips = torch.rand(len(order), generator=random) < 0.5
     chunks = cut_batches([run.train_samples[index] for index in order], settings.recipe.batch_size)
-    shares = [group.share(chunk) for chunk in chunks]
+    shares = [group.part_of(chunk) for chunk in chunks]
     batches = load_batches(
         shares,
         settings.workers,
@@ -141,7 +141,7 @@ def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
     """Mean loss and accuracy on the validation samples, and the unreadable files with the reasons."""
     bad: dict[Path, str] = {}
     loss, right, count = 0.0, 0.0, 0.0
-    own = run.group.share(run.val_samples)
+    own = run.group.part_of(run.val_samples)
     for batch, logits in predict_batches(
         run.settings, run.console, run.judged, run.dtype, own, label, run.decoded
     ):

@@ -19,7 +19,7 @@ from fakedetect.core.training_record import (
     Epoch,
     KindRecord,
     RecipeRecord,
-    RunFacts,
+    RunConditions,
     SplitRecord,
     TrainingRecord,
     write_training,
@@ -39,7 +39,7 @@ MOST_BAD = 0.25
 """The share of unreadable pictures above which a run stops."""
 
 
-def _describe_run(run: Run, dataset: Dataset, best: Epoch, facts: RunFacts) -> TrainingRecord:
+def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunConditions) -> TrainingRecord:
     settings, recipe, options = run.settings, run.settings.recipe, run.settings.training
     kind = find_kind(class_folders(dataset.folder)[0][0])
     packages = ("torch", "torchvision", "timm", "numpy", "pillow")
@@ -85,7 +85,7 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, facts: RunFacts) -> T
             leave_out=dataset.without,
         ),
         best=best,
-        run=facts,
+        run=conditions,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
     )
@@ -120,7 +120,7 @@ class Trained:
     stopped: bool
 
 
-def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: RunFacts) -> Trained:
+def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions) -> Trained:
     """The loop over the epochs, from the first or from where an unfinished run was stopped."""
     options, console = run.settings.training, run.console
     epochs = list(state.rows) if state else []
@@ -135,7 +135,7 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, facts: RunF
             refuse_too_many(len(faults), dataset)
             epochs.append(epoch)
             if run.group.first:
-                _save(run, dataset, epochs, facts)
+                _save(run, dataset, epochs, conditions)
             console.show(_describe_epoch(epoch, epoch is best_of(epochs)))
             if _is_over(epochs, options.patience):
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
@@ -185,15 +185,15 @@ def _run_epoch(run: Run, number: int) -> tuple[Epoch, dict[Path, str]]:
     return epoch, unread | unread_too
 
 
-def _save(run: Run, dataset: Dataset, epochs: list[Epoch], facts: RunFacts) -> None:
+def _save(run: Run, dataset: Dataset, epochs: list[Epoch], conditions: RunConditions) -> None:
     """Write the checkpoint if the last epoch is the best, and what a stopped run needs to go on."""
     folder, best = run.settings.model_folder, best_of(epochs)
     if epochs[-1] is best:
         save_checkpoint(run.judged, run.settings.checkpoint)
         remove_stand_in(run.settings)
-        write_training(folder, _describe_run(run, dataset, best, facts))
+        write_training(folder, _describe_run(run, dataset, best, conditions))
     write_log(folder, epochs)
-    save_unfinished(folder, run.model, run.optimizer, epochs, facts, run.average)
+    save_unfinished(folder, run.model, run.optimizer, epochs, conditions, run.average)
 
 
 def _describe_epoch(epoch: Epoch, is_best: bool) -> str:

@@ -69,7 +69,7 @@ def _collect(
     found, margins, fake = [], [], []
     with watching() as seen:
         for batch, logits in predict_batches(
-            run.settings, run.console, model, run.dtype, group.share(samples), label, run.decoded, change
+            run.settings, run.console, model, run.dtype, group.part_of(samples), label, run.decoded, change
         ):
             bad.update(faults_of(batch.bad))
             if batch.samples:

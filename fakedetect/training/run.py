@@ -13,12 +13,12 @@ from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import ROBUST
 from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import RunFacts
+from fakedetect.core.training_record import RunConditions
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, hash_names, load_dataset, split_dataset
 from fakedetect.models.building import build_model
 from fakedetect.models.devices import choose_precision, to_device
-from fakedetect.models.processes import Group, is_first, join_group, share_model
+from fakedetect.models.processes import Group, distribute_model, is_first, join_group
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
@@ -84,14 +84,14 @@ def _train_once(
 ) -> Trained:
     state = read_unfinished(settings) if resume else None
     if state and not recipe:
-        recipe = state.facts.recipe
+        recipe = state.conditions.recipe
     if recipe:
         settings = settings.with_recipe(method=recipe)
     dataset = load_dataset(settings, "train", leave_out)
     options = settings.training
     samples = split_dataset(dataset, options.validation_share, options.seed)
-    facts = gather_facts(settings, dataset)
-    if state and (difference := tell_difference(state.facts, facts)):
+    conditions = gather_conditions(settings, dataset)
+    if state and (difference := tell_difference(state.conditions, conditions)):
         raise UserError(
             f"The unfinished run cannot continue: {difference}. Change it back, or start over: "
             f"{settings.command('train', '--overwrite')}"
@@ -101,7 +101,7 @@ def _train_once(
     with nullcontext(Group()) if alone else join_group() as group:
         # Bound to no name here: the shared model has to go before the group that it belongs to.
         return run_epochs(
-            prepare_run(settings, console, group, dataset, *samples, state), dataset, state, facts
+            prepare_run(settings, console, group, dataset, *samples, state), dataset, state, conditions
         )
 
 
@@ -113,10 +113,10 @@ def _seed(seed: int) -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def gather_facts(settings: Settings, dataset: Dataset) -> RunFacts:
+def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
     """What has to be the same for an unfinished run to go on as if it had not been stopped."""
     recipe, options = settings.recipe, settings.training
-    return RunFacts(
+    return RunConditions(
         architecture=recipe.architecture,
         batch_size=recipe.batch_size,
         optimizer=recipe.optimizer,
@@ -167,7 +167,7 @@ def prepare_run(
     average = average_of(model, steps) if recipe.method == ROBUST else None
     if state:
         restore(state, model, optimizer, average)
-    network = share_model(model, group)
+    network = distribute_model(model, group)
     return Run(
         settings=settings,
         console=console,

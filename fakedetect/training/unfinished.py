@@ -1,5 +1,6 @@
 """What a training run needs to go on after it was stopped: unfinished_run.pth in the model's folder."""
 
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ from torch import nn
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import UNFINISHED
 from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import Epoch, RunFacts
-from fakedetect.models.weights import save_tensors
+from fakedetect.core.training_record import Epoch, RunConditions
+from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The state after a finished epoch: `rows` of the log so far, `facts` that must be the same.
+    """The state after a finished epoch: `rows` of the log so far, `conditions` that must be the same.
 
     `average` is that of the weights, in the robust recipe.
     """
@@ -26,7 +27,7 @@ class Unfinished:
     optimizer: dict[str, Any]
     random: dict[str, Any]
     rows: list[Epoch]
-    facts: RunFacts
+    conditions: RunConditions
     average: dict[str, Any] | None = None
 
 
@@ -47,7 +48,7 @@ def save_unfinished(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     rows: list[Epoch],
-    facts: RunFacts,
+    conditions: RunConditions,
     average: nn.Module | None,
 ) -> None:
     """Write the state, whole or not at all."""
@@ -57,7 +58,7 @@ def save_unfinished(
         "random": _random_state(),
         # Plain values: torch opens no other in a file without running it.
         "rows": [msgspec.structs.asdict(row) for row in rows],
-        "facts": msgspec.structs.asdict(facts),
+        "facts": msgspec.structs.asdict(conditions),
         "average": average.state_dict() if average else None,
     }
     save_tensors(state, unfinished_file(folder))
@@ -75,16 +76,16 @@ def read_unfinished(settings: Settings) -> Unfinished:
             f"{settings.model_folder} holds no unfinished run. Start one: {settings.command('train')}"
         )
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_tensors(path)
         return Unfinished(
             model=_mapping(state["model"]),
             optimizer=_mapping(state["optimizer"]),
             random=_mapping(state["random"]),
             rows=msgspec.convert(state["rows"], list[Epoch]),
-            facts=msgspec.convert(state["facts"], RunFacts),
+            conditions=msgspec.convert(state["facts"], RunConditions),
             average=_mapping(average) if (average := state.get("average")) else None,
         )
-    except Exception:
+    except (pickle.UnpicklingError, DamagedFile, msgspec.ValidationError, LookupError, TypeError):
         over = settings.command("train", "--overwrite")
         raise UserError(f"{path} is damaged. Start over: {over}") from None
 
@@ -109,9 +110,9 @@ def restore(
         torch.cuda.set_rng_state_all(state.random["cuda"])
 
 
-def tell_difference(then: RunFacts, now: RunFacts) -> str | None:
-    """What differs between the facts of a run and today's, or None."""
-    for key in RunFacts.__struct_fields__:
+def tell_difference(then: RunConditions, now: RunConditions) -> str | None:
+    """What differs between the conditions of a run and today's, or None."""
+    for key in RunConditions.__struct_fields__:
         before, today = getattr(then, key), getattr(now, key)
         if before != today:
             if key == "pictures":

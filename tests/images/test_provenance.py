@@ -21,7 +21,7 @@ TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedi
 
 def origin(path: Path) -> tuple[str, ...]:
     """What is said of a file, which has to be read as a picture."""
-    view = look_at(Look(path, (Kind(),), facts=True))
+    view = look_at(Look(path, (Kind(),), with_origin=True))
     assert isinstance(view, View), view
     return view.provenance
 
@@ -183,7 +183,7 @@ def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) 
     path = tmp_path / "a.jpg"
     more = [Image.fromarray(NOISE[::-1].copy())]
     Image.fromarray(NOISE).save(path, format="MPO", save_all=True, append_images=more, exif=exif)
-    view = look_at(Look(path, (Kind(),), facts=True))
+    view = look_at(Look(path, (Kind(),), with_origin=True))
     assert isinstance(view, View) and view.format == "JPEG"
     assert view.provenance == ("EXIF camera: Apple iPhone 12",)
 

@@ -13,7 +13,7 @@ from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.reading import find_fault, open_image
 from fakedetect.images.views import Look, look_at
-from fakedetect.preprocessing.headers import read_facts
+from fakedetect.preprocessing.headers import read_header
 from fakedetect.preprocessing.resize import Job, resize_image
 
 
@@ -55,7 +55,7 @@ def broken(*arguments: object, **named: object) -> None:
     [
         ("fakedetect.images.views.degrade", lambda path: look_at(Look(path, (Kind(),), STABILITY))),
         ("fakedetect.images.views.make_copy", lambda path: look_at(Look(path, (Kind(),)))),
-        ("fakedetect.preprocessing.headers.estimate_quality", read_facts),
+        ("fakedetect.preprocessing.headers.estimate_quality", read_header),
         ("fakedetect.preprocessing.resize.shrink", lambda path: resize_image(Job(path, path))),
     ],
 )

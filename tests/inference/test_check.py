@@ -296,7 +296,7 @@ def test_broken_metadata_harms_nothing(tmp_path: Path) -> None:
             raw[place] = random.integers(256)
         file = tmp_path / f"broken{Path(name).suffix}"
         file.write_bytes(raw)
-        found = look_at(Look(file, (Kind(),), facts=True))
+        found = look_at(Look(file, (Kind(),), with_origin=True))
         assert isinstance(found, str) or all("\n" not in each for each in found.provenance)
         read += not isinstance(found, str)
     assert read > 25

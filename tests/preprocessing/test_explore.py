@@ -146,9 +146,9 @@ def test_without_pictures_one_line_says_what_to_do(project: Path) -> None:
 
 @pytest.mark.parametrize("quality", [30, 75, 95])
 def test_the_jpeg_quality_is_estimated(tmp_path: Path, quality: int) -> None:
-    from fakedetect.preprocessing.headers import PictureFacts, read_facts
+    from fakedetect.preprocessing.headers import Header, read_header
 
     path = tmp_path / "x.jpg"
     Image.new("RGB", (64, 64)).save(path, quality=quality)
-    facts = read_facts(path)
-    assert isinstance(facts, PictureFacts) and facts.jpeg_quality == quality
+    facts = read_header(path)
+    assert isinstance(facts, Header) and facts.jpeg_quality == quality
