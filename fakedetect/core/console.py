@@ -4,6 +4,7 @@ import locale
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -60,7 +61,8 @@ class Console:
         shown = printable(text, BOLD + PLAIN)
         for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
             shown = shown.replace(mark, code if self._paint("", "1", sys.stdout) else "")
-        print(shown, flush=True)
+        with _above_bars():
+            print(shown, flush=True)
 
     def title(self, text: str) -> None:
         """A heading, to stdout."""
@@ -113,28 +115,53 @@ class Console:
                 yield item
                 bar.update(pictures(item))
 
+    def loading(self) -> None:
+        """Say that the models' library is being loaded, which takes seconds, where it is not there yet."""
+        if "torch" not in sys.modules and sys.stderr.isatty() and not self.quiet:
+            print("Loading …", file=sys.stderr, flush=True)
+
     def confirm(self, question: str) -> bool:
-        """Ask yes or no; anything but yes, and no terminal at all, is no."""
+        """Ask yes or no; anything but yes, Esc and no terminal at all are no."""
         if not self.interactive:
             return False
         self.forget_typed_keys()
         try:
-            return input(f"{printable(question)} [y/N] ").strip().lower() in ("y", "yes")
+            return self._read_line(f"{printable(question)} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
 
-    def ask(self, question: str) -> str | None:
-        """Ask for a line of text; None for Ctrl-C and at the end of input."""
-        try:
-            if not self.fancy:
-                return input(f"{question}: ").strip()
-            # The menu may have read ahead; only prompt_toolkit sees keys that it holds back.
-            from prompt_toolkit import prompt
+    def ask(self, question: str, path: bool = False) -> str | None:
+        """Ask for a line of text; None for Esc, Ctrl-C and at the end of input.
 
-            return prompt(f"{question}: ").strip()
+        Args:
+            path: the tabulator key completes the names of files and folders.
+        """
+        try:
+            return self._read_line(f"{printable(question)}: ", path).strip()
         except (EOFError, KeyboardInterrupt):
             self.show("")
             return None
+
+    def _read_line(self, question: str, path: bool = False) -> str:
+        """A line as typed; Esc raises EOFError."""
+        if not self.fancy:
+            return input(question)
+        # The menu may have read ahead; only prompt_toolkit sees keys that it holds back.
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.key_binding import KeyBindings
+        from questionary.prompts.path import GreatUXPathCompleter
+
+        keys = KeyBindings()
+        keys.add("escape")(lambda event: event.app.exit(exception=EOFError()))
+        session: PromptSession[str] = PromptSession(
+            question,
+            completer=GreatUXPathCompleter(expanduser=True) if path else None,
+            complete_while_typing=False,
+            key_bindings=keys,
+        )
+        # How long Esc waits for a second key, as in Alt-B: long enough for a slow line.
+        session.app.timeoutlen = 0.2
+        return session.prompt()
 
     def choose(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
         """Let the user choose a numbered entry by number and Enter or by the arrow keys.
@@ -200,6 +227,18 @@ class Console:
         except ImportError:
             return
         termios.tcflush(sys.stdin, termios.TCIFLUSH)
+
+
+@contextmanager
+def _above_bars() -> Iterator[None]:
+    """Take progress bars off the screen while something else is written there."""
+    if "tqdm" not in sys.modules:
+        yield
+        return
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stdout):
+        yield
 
 
 def _add_keys(application: Any, choices: set[str]) -> None:

@@ -1,0 +1,154 @@
+"""Pictures and folders as people name them: typed, pasted, dropped onto the terminal."""
+
+import difflib
+import os
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+from urllib.parse import unquote, urlsplit
+
+from fakedetect.core.errors import UserError
+from fakedetect.images.reading import find_other_kind
+
+QUOTES = (
+    ("'", "'"),
+    ('"', '"'),
+    ("\u201c", "\u201d"),
+    ("\u2018", "\u2019"),
+    ("\u00ab", "\u00bb"),
+    ("`", "`"),
+)
+"""What word processors and chats turn a path's quotes into, beside the plain ones."""
+
+UNSEEN = "\ufeff\u200b\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\u00a0"
+"""Marks without a width that come along when a path is copied from a window's title or a web page."""
+
+WEB = re.compile(r"(https?|ftps?|sftp|s3|gs|blob|data|hf):|www\.", re.IGNORECASE)
+DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
+
+
+def read_named(texts: Sequence[str], windows: bool = os.name == "nt") -> list[Path]:
+    """The pictures and folders that texts name, each of which may name several.
+
+    A text that is a path as it stands is that path. Otherwise quotes, blanks around it, a blank behind a
+    backslash, `~`, `file://` and variables are read as a shell or a desktop means them.
+
+    Args:
+        windows: read backslashes as Windows does.
+
+    Raises:
+        UserError: a path is not there, or is no picture but something that has to be unpacked, saved or
+            converted first.
+    """
+    paths = [path for text in texts for path in _read_line(text, windows)]
+    for path in paths:
+        if not path.is_dir() and (said := find_other_kind(path)):
+            raise UserError(f"{path} is {said}.")
+    return paths
+
+
+def _read_line(text: str, windows: bool) -> list[Path]:
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+    if len(lines) > 1 and not os.path.exists(text):
+        return [path for line in lines for path in _read_line(line, windows)]
+    whole = text if os.path.exists(text) or not lines else lines[0]
+    if found := _first_that_exists(_readings(whole, windows)):
+        return [found]
+    words = list(_words(whole, windows))
+    found_words = [_first_that_exists(_readings(word, windows)) for word in words]
+    missing = [word for word, path in zip(words, found_words, strict=True) if path is None]
+    if not words or len(missing) == len(words):
+        raise _not_there(whole, windows)
+    if missing:
+        raise _not_there(missing[0], windows)
+    return [path for path in found_words if path]
+
+
+def _first_that_exists(readings: Iterator[str]) -> Path | None:
+    # Unlike Path.exists, it answers for names that are too long or hold what no path may.
+    return next((Path(reading) for reading in readings if os.path.exists(reading)), None)
+
+
+def _readings(text: str, windows: bool) -> Iterator[str]:
+    """What a text may mean as one path, the likeliest first; the last is the one to name in a message."""
+    yield text
+    bare = _unquoted(text)
+    yield bare
+    if not windows and not DRIVE.match(bare):
+        yield (bare := re.sub(r"\\(.)", r"\1", bare))
+    if bare.lower().startswith("file:"):
+        yield (bare := _from_uri(bare, windows))
+    elif "%" in bare:
+        yield unquote(bare)
+    if not windows and re.match("[A-Za-z]:", bare):
+        # Under Windows' Linux, where its drives are mounted.
+        yield f"/mnt/{bare[0].lower()}/{bare[2:].replace(chr(92), '/').lstrip('/')}"
+    yield os.path.expandvars(os.path.expanduser(bare))
+
+
+def _unquoted(text: str) -> str:
+    bare = text.strip().strip(UNSEEN).strip()
+    # PowerShell puts its call operator before what is dropped onto it.
+    bare = re.sub(r"^& (?=['\"])", "", bare)
+    for first, last in QUOTES:
+        if len(bare) > 1 and bare.startswith(first) and bare.endswith(last):
+            return bare[1:-1]
+    return bare
+
+
+def _from_uri(uri: str, windows: bool) -> str:
+    parts = urlsplit(uri)
+    path = unquote(parts.path)
+    if windows:
+        path = path.lstrip("/") if re.match("/[A-Za-z]:", path) else path
+    return f"//{parts.netloc}{path}" if parts.netloc not in ("", "localhost") else path
+
+
+def _words(text: str, windows: bool) -> Iterator[str]:
+    """The parts of a line as a shell would part it."""
+    for first, last in QUOTES:
+        text = text.replace(first, "'").replace(last, "'") if first not in "'\"" else text
+    words = shlex.shlex(text, posix=True)
+    words.whitespace_split, words.commenters = True, ""
+    if windows or DRIVE.search(text):
+        words.escape = ""
+    try:
+        yield from list(words)
+    except ValueError:
+        # A quote without its second, as in an apostrophe.
+        yield from text.split()
+
+
+def _not_there(text: str, windows: bool) -> UserError:
+    bare = _unquoted(text)
+    if WEB.match(bare):
+        return UserError(
+            f"{_shortened(bare)} is an address on the web, and nothing is fetched from there. Save the "
+            "picture first (right click, 'Save image as'), then name the file."
+        )
+    path = Path(list(_readings(text, windows))[-1])
+    if not windows and DRIVE.match(bare):
+        return UserError(f"{bare} is a path of Windows, which this computer does not have.")
+    return UserError(f"There is no picture or folder {path}. {_advice(path)}")
+
+
+def _shortened(address: str) -> str:
+    return address if len(address) <= 60 else f"{address[:57]}..."
+
+
+def _advice(path: PurePath) -> str:
+    """What may have been meant: a name of the same folder that is much like it."""
+    missing = Path(path)
+    while not os.path.isdir(missing.parent):
+        missing = missing.parent
+    try:
+        names = os.listdir(missing.parent)
+    except OSError:
+        return "Check the name."
+    close = difflib.get_close_matches(missing.name, names, n=1, cutoff=0.75)
+    if close:
+        return f"Did you mean {missing.with_name(close[0])}?"
+    if missing != Path(path):
+        return f"The folder {missing.parent} holds no {missing.name}."
+    return "Check the name."

@@ -1,0 +1,144 @@
+"""Pictures and folders as people name them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from conftest import paint
+
+from fakedetect.core.errors import UserError
+from fakedetect.images.named import read_named
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder with pictures under names that shells and desktops have to wrap."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "a.jpg",
+        "My Pictures/b c.jpg",
+        "it's.jpg",
+        "100%25.jpg",
+        "é (1).jpg",
+        "#1 & co.jpg",
+        "ü.jpg",
+    ):
+        paint(tmp_path / name, 1, (40, 40))
+    return tmp_path
+
+
+ONE = (
+    ("{}/a.jpg", "a.jpg"),
+    ("  {}/a.jpg \n", "a.jpg"),
+    ("'{}/a.jpg'", "a.jpg"),
+    ('"{}/My Pictures/b c.jpg"', "My Pictures/b c.jpg"),
+    ("\u201c{}/My Pictures/b c.jpg\u201d", "My Pictures/b c.jpg"),
+    ("\u202a{}/a.jpg", "a.jpg"),
+    ("{}/My Pictures/b c.jpg", "My Pictures/b c.jpg"),
+    ("{}/My\\ Pictures/b\\ c.jpg", "My Pictures/b c.jpg"),
+    ("{}/My\\ Pictures/", "My Pictures"),
+    ("file://{}/My%20Pictures/b%20c.jpg", "My Pictures/b c.jpg"),
+    ("file://localhost{}/%C3%BC.jpg", "ü.jpg"),
+    ("'file://{}/a.jpg'", "a.jpg"),
+    ("{}/My%20Pictures/b%20c.jpg", "My Pictures/b c.jpg"),
+    ("{}/100%25.jpg", "100%25.jpg"),
+    ("{}/é\\ \\(1\\).jpg", "é (1).jpg"),
+    ("{}/#1 & co.jpg", "#1 & co.jpg"),
+    ("'{}/#1 & co.jpg' ", "#1 & co.jpg"),
+    ("{}/it's.jpg", "it's.jpg"),
+    ("{}/it\\'s.jpg", "it's.jpg"),
+    ("'{}/it'\\''s.jpg'", "it's.jpg"),
+    ("~/a.jpg", "a.jpg"),
+    ("~/My\\ Pictures", "My Pictures"),
+    ("$HOME/a.jpg", "a.jpg"),
+    ("a.jpg", "a.jpg"),
+    ("./My Pictures", "My Pictures"),
+    ("& '{}/a.jpg'", "a.jpg"),
+)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the paths of POSIX")
+@pytest.mark.parametrize(("text", "meant"), ONE)
+def test_a_path_is_what_people_paste(pictures: Path, text: str, meant: str) -> None:
+    (found,) = read_named([text.format(pictures)], windows=False)
+    assert found.samefile(pictures / meant)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the paths of POSIX")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "'{0}/My Pictures/b c.jpg' '{0}/a.jpg'",
+        "{0}/My\\ Pictures/b\\ c.jpg {0}/a.jpg ",
+        "file://{0}/My%20Pictures/b%20c.jpg file://{0}/a.jpg",
+        "file://{0}/My%20Pictures/b%20c.jpg\r\nfile://{0}/a.jpg\r\n",
+        "{0}/My Pictures/b c.jpg\n{0}/a.jpg",
+        '"~/My Pictures/b c.jpg" ~/a.jpg',
+        "\u201c{0}/My Pictures/b c.jpg\u201d \u201c{0}/a.jpg\u201d",
+    ],
+)
+def test_several_that_are_dropped_at_once_are_several(pictures: Path, text: str) -> None:
+    found = read_named([text.format(pictures)], windows=False)
+    assert [path.name for path in found] == ["b c.jpg", "a.jpg"]
+    assert all(path.is_file() for path in found)
+
+
+def test_backslashes_of_windows_part_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paint(tmp_path / "ours.jpg", 1, (40, 40))
+    monkeypatch.chdir(tmp_path)
+    # What Windows would find there, POSIX finds as a name with backslashes in it.
+    for name in (r"C:\Users\Ann Lee\new.jpg", r"\\server\share\t.jpg"):
+        paint(Path(name), 1, (40, 40)) if os.name != "nt" else None
+    if os.name == "nt":
+        return
+    both = r'"C:\Users\Ann Lee\new.jpg" \\server\share\t.jpg'
+    for windows in (True, False):
+        found = read_named([both], windows=windows)
+        assert list(map(str, found)) == [r"C:\Users\Ann Lee\new.jpg", r"\\server\share\t.jpg"]
+        assert len(read_named([r"& 'C:\Users\Ann Lee\new.jpg'"], windows=windows)) == 1
+
+
+REFUSED = (
+    ("https://example.org/a.jpg?x=1", "address on the web"),
+    ("www.example.org/a.jpg", "address on the web"),
+    ("data:image/png;base64,iVBORw0KGgo" + "A" * 500, "address on the web"),
+    (r"D:\fotos\a.jpg", "path of Windows"),
+    ("a.jgp", "There is no picture or folder a.jgp. Did you mean a.jpg?"),
+    ("~/A.JPG.jpg", "There is no picture or folder"),
+    ("no/such/place/a.jpg", "There is no picture or folder no/such/place/a.jpg"),
+    ("a.jpg nothing.jpg", "There is no picture or folder nothing.jpg"),
+    ("x" * 5000, "There is no picture or folder"),
+    ("\0", "There is no picture or folder"),
+    ("'", "There is no picture or folder"),
+    ("file://", "There is no picture or folder"),
+)
+
+
+@pytest.mark.parametrize(("text", "said"), REFUSED)
+def test_what_is_not_there_is_one_line_that_says_what_to_do(pictures: Path, text: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_named([text], windows=False)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("start", "name", "said"),
+    [
+        (b"PK\x03\x04", "a.zip", "ZIP archive: unpack it"),
+        (b"%PDF-1.7", "a.pdf", "PDF document"),
+        (b"\0\0\0\x18ftypmp42", "a.mp4", "video"),
+        (b"\x1a\x45\xdf\xa3", "a.webm", "video"),
+        (b"Rar!\x1a\x07", "photo.jpg", "RAR archive"),
+        (b"II*\0", "a.nef", "raw file"),
+        (b"<html>", "photo.jpg", "web page"),
+    ],
+)
+def test_a_file_that_is_no_picture_says_what_to_do_with_it(
+    tmp_path: Path, start: bytes, name: str, said: str
+) -> None:
+    (tmp_path / name).write_bytes(start + bytes(500))
+    with pytest.raises(UserError, match=said) as caught:
+        read_named([str(tmp_path / name)])
+    assert str(tmp_path / name) in str(caught.value)
