@@ -23,8 +23,7 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
             f"{'  <- chosen' if name == settings.model else ''}"
             for name in names
         ]
-        # Shortcuts are single digits; any further model is chosen by the command.
-        choices = [(str(number), state) for number, state in enumerate(states[:9], start=1)]
+        choices = [(str(number), state) for number, state in enumerate(states, start=1)]
         key = console.choose("Choose the model", [*choices, (BACK, "Back")])
         if key in (None, BACK):
             return Outcome(f"The model is still {settings.model}.")

@@ -15,7 +15,8 @@ from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError
 from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
-from fakedetect.options import DEMO_STEPS, OPTIONS, Option, commands
+from fakedetect.core.version import VERSION
+from fakedetect.options import DEMO_STEPS, OPTIONS, SLOW_TO_LOAD, Option, commands
 from fakedetect.overview import describe_state
 
 SECONDS_TO_LET_SPEAK = 2.0
@@ -31,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
         parents=[common],
         description="Tell real photographs from AI-generated images. Without a command: the menu.",
     )
+    parser.add_argument("--version", action="version", version=f"fakedetect {VERSION}")
     rows = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for option in commands():
         row = rows.add_parser(option.command, parents=[common], help=option.help, description=option.help)
@@ -45,6 +47,8 @@ def run_option(option: Option, settings: Settings, console: Console, arguments: 
     """Run one row and show what it did; returns the exit code."""
     try:
         module, function = option.target.split(":")
+        if module in SLOW_TO_LOAD and module not in sys.modules:
+            console.loading()
         outcome: Outcome = getattr(importlib.import_module(module), function)(
             settings, console, **arguments
         )
@@ -76,7 +80,8 @@ def _run_demo(settings: Settings, console: Console) -> int:
         if step == "train" and (checkpoint := checkpoint_file(demo)).is_file():
             console.show(f"Trained already: {checkpoint}")
             continue
-        status = run_option(by_name[step], demo, console, dict(by_name[step].arguments))
+        arguments = {key: value for key, value in by_name[step].arguments.items() if key != "ask"}
+        status = run_option(by_name[step], demo, console, arguments)
         if status:
             return status
     console.title("\nThe demonstration is done. It says nothing about real detectors.")
@@ -127,6 +132,8 @@ def _run_submenu(parent: Option, settings: Settings, console: Console) -> bool:
 
 
 def _run_entry(option: Option, settings: Settings, console: Console) -> int:
+    if option.confirm and console.interactive and not console.confirm(option.confirm):
+        return 1
     status = run_option(option, settings, console, option.arguments)
     console.forget_typed_keys()
     return status

@@ -14,6 +14,16 @@ EXPLORE = "fakedetect.preprocessing.explore:explore"
 EXPLAIN = "fakedetect.inference.explain:explain"
 TEST = "fakedetect.testing.test:run_test"
 
+SLOW_TO_LOAD = frozenset(
+    f"fakedetect.{name}"
+    for name in (
+        *("preprocessing.explore", "preprocessing.demo", "training.train", "training.log", "testing.test"),
+        *("testing.evaluate", "testing.thresholds", "inference.explain"),
+        *("reporting.compare", "reporting.report"),
+    )
+)
+"""Modules of targets that load PyTorch or matplotlib, which takes seconds."""
+
 
 @dataclass(frozen=True)
 class Argument:
@@ -45,7 +55,8 @@ class Option:
     `key` and `label` put it into the menu, `command` and `help` onto the command line; `target`
     is 'module:function', called with (settings, console, **arguments). `entries` is a sub-menu.
     `several`: the command takes `--model all` too, as the argument all_models. `together`: processes
-    that torchrun started share its work; of the others' the first process does all.
+    that torchrun started share its work; of the others' the first process does all. `confirm`:
+    what the menu asks before it starts.
     """
 
     key: str
@@ -59,6 +70,7 @@ class Option:
     title: str = ""
     several: bool = False
     together: bool = False
+    confirm: str = ""
 
 
 def _by_folder(target: str, also: tuple[Option, ...] = ()) -> tuple[Option, ...]:
@@ -139,6 +151,7 @@ OPTIONS = (
                 "train",
                 "train the chosen model; the best epoch becomes classifier_model.pth",
                 TRAIN,
+                {"ask": True},
                 takes=(
                     Argument(
                         "--overwrite",
@@ -215,6 +228,7 @@ OPTIONS = (
                 "fit-thresholds",
                 "calibrate the probabilities and set the thresholds of fake, real and unsure",
                 "fakedetect.testing.thresholds:set_thresholds",
+                {"ask": True},
                 takes=(
                     Argument(
                         "--max-false-alarms",
@@ -358,6 +372,7 @@ OPTIONS = (
         "demo",
         "make pictures and run scan, resize, train, test and loss graph on them",
         "fakedetect.preprocessing.demo:make_demo",
+        confirm="Make 520 small pictures in demo/ and train on them? It takes a minute or two.",
     ),
 )
 DEMO_STEPS = ("scan", "resize", "train", "test", "loss-graph")

@@ -10,14 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pexpect
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, paint, run
 
-from fakedetect.options import OPTIONS, commands
+from fakedetect.core.version import VERSION
+from fakedetect.options import OPTIONS, SLOW_TO_LOAD, commands
 
 
 def test_numbers_from_a_pipe_reach_the_entries_and_nonsense_asks_again(data: Path) -> None:
@@ -134,6 +136,28 @@ def test_importing_the_menu_loads_nothing_heavy() -> None:
     assert found.stdout.strip() == "set()"
 
 
+def test_what_takes_seconds_to_load_is_known() -> None:
+    targets = {option.target for option in (*OPTIONS, *commands()) if option.target}
+    modules = sorted({target.partition(":")[0] for target in targets})
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]:\n"
+        "    importlib.import_module(name)\n"
+        "    if {'torch', 'matplotlib'} & set(sys.modules): print(name)\n"
+    )
+    # Those that load neither first: what one has loaded, all have.
+    ordered = sorted(modules, key=lambda name: name in SLOW_TO_LOAD)
+    found = subprocess.run(
+        [sys.executable, "-c", code, *ordered], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert set(found.stdout.split()) == SLOW_TO_LOAD
+
+
+def test_the_version_is_the_package_s() -> None:
+    assert run("--version").stdout.strip() == f"fakedetect {VERSION}"
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
 def test_every_command_is_in_the_readme_and_every_key_is_single_and_unique() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for option in commands():
@@ -188,8 +212,6 @@ def test_thousands_of_random_keys_do_not_crash_it(project: Path, terminal: str) 
         "é",
         "\x01",
     ]
-    # Not 9: the demo that it starts is tested on its own and takes minutes.
-    keys.remove("9")
     for _ in range(150):
         child.send("".join(chance.choice(keys) for _ in range(20)))
         with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
@@ -226,3 +248,74 @@ def test_a_narrow_terminal_without_colours_or_utf8_is_usable(
     child.send("0\r")
     child.expect("Main Menu.*Exit|Exit.*Main Menu")
     close_menu(child)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_escape_leaves_questions_and_tab_completes_paths(trained: Path) -> None:
+    picture = paint(trained.parent / "My Pictures" / "unusual name.jpg", 1)
+    child = open_menu(trained)
+    child.send("8\r")
+    child.expect("Pictures or folder to check")
+    child.send("\x1b")
+    child.expect("No picture named.*Main Menu.*Exit")
+    child.send("8\r")
+    child.expect("Pictures or folder to check")
+    # What is not there is asked for again, before anything is loaded.
+    child.send("nowhere.jpg\r")
+    child.expect("There is no picture or folder nowhere.jpg.*Pictures or folder to check")
+    child.send(f"{picture.parent}/unus\t")
+    child.expect("ual name.jpg")
+    child.send("\r")
+    child.expect("CSV file as well")
+    child.send("\r")
+    child.expect("Draw a heat map")
+    child.send("\x1b")
+    child.expect("Loading.*p\\(fake\\) .*unusual name.jpg.*1 picture: .*Main Menu.*Exit")
+    child.send("9\r")
+    child.expect("Make 520 small pictures.*y/N")
+    child.send("\r")
+    child.expect("Main Menu.*Exit")
+    assert not (trained.parent / "demo").exists()
+    close_menu(child)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_the_menu_offers_recipes_and_rates(trained: Path) -> None:
+    child = open_menu(trained)
+    child.send("3\r")
+    child.expect("Model Training Menu.*Back")
+    child.send("1\r")
+    child.expect("Train again and replace it.*y/N")
+    child.send("y\r")
+    child.expect("Recipe.*reference.*as paths.toml says.*robust.*Back")
+    child.send("0\r")
+    child.expect("Nothing was trained.*Model Training Menu.*Back")
+    child.send("6\r")
+    child.expect("Real pictures that may be called fake.*with 8 to go by, at least 11.2; Enter: 11.2")
+    child.send("none\r")
+    child.expect("Please enter a number above 0 and at most 50")
+    child.send("20 %\r")
+    child.expect("Fakes that may be called real.*Enter: 5.9")
+    child.send("12,5\r")
+    child.expect("at most 20.0%.*at most 12.5%.*Model Training Menu.*Back")
+    child.send("0\r")
+    child.expect("Main Menu.*Exit")
+    close_menu(child)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_any_number_of_models_can_be_chosen(project: Path) -> None:
+    with project.open("a", encoding="utf-8") as file:
+        for number in range(9):
+            file.write(
+                f'\n[models.own{number}]\ntimm = "test_resnet"\nbatch_size = 8\nlearning_rate = 1e-3\n'
+            )
+    child = open_menu(project)
+    child.send("4\r")
+    child.expect("Choose the model.*14\\) own7.*Back")
+    child.send("16\r")
+    child.expect("Please enter a valid choice.*Choose the model.*Back")
+    child.send("14\r")
+    child.expect("The model is now own7.*Main Menu.*Exit")
+    close_menu(child)
+    assert 'model = "own7"' in project.read_text(encoding="utf-8")

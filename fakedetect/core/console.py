@@ -116,8 +116,8 @@ class Console:
                 bar.update(pictures(item))
 
     def loading(self) -> None:
-        """Say that the models' library is being loaded, which takes seconds, where it is not there yet."""
-        if "torch" not in sys.modules and sys.stderr.isatty() and not self.quiet:
+        """Say on a terminal that a library is being loaded, which takes seconds."""
+        if sys.stderr.isatty() and not self.quiet:
             print("Loading …", file=sys.stderr, flush=True)
 
     def confirm(self, question: str) -> bool:
@@ -168,7 +168,7 @@ class Console:
 
         Args:
             title: what is asked.
-            choices: (key, label) pairs; keys are single digits.
+            choices: (key, label) pairs; keys are numbers.
 
         Returns:
             The key that was chosen, '0' for Ctrl-C, Ctrl-D and Esc, None at the end of input.
@@ -193,10 +193,16 @@ class Console:
     def _choose_fancy(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
         import questionary
 
+        single = all(len(key) == 1 for key, _ in choices)
         question = questionary.select(
             title,
-            choices=[questionary.Choice(label, value=key, shortcut_key=key) for key, label in choices],
-            use_shortcuts=True,
+            choices=[
+                questionary.Choice(label, value=key, shortcut_key=key)
+                if single
+                else questionary.Choice(f"{key:>2}) {label}", value=key)
+                for key, label in choices
+            ],
+            use_shortcuts=single,
             use_jk_keys=False,
             qmark="",
             instruction="(number or arrow keys, then Enter)",
@@ -265,10 +271,13 @@ def _add_keys(application: Any, choices: set[str]) -> None:
 
     for character in "0123456789abcdefghijklmnopqrstuvwxyz":
         ours.add(character, eager=True)(remember)
-    refused = Condition(lambda: bool(typed["before"]) and typed["before"] not in choices)
+
+    def answer(event: Any) -> None:
+        event.app.exit(result=typed["before"] if typed["before"] in choices else INVALID)
+
     # Enter comes as a line feed where it was typed before the menu was there.
     for enter in ("c-m", "c-j"):
-        ours.add(enter, eager=True, filter=refused)(lambda event: event.app.exit(result=INVALID))
+        ours.add(enter, eager=True, filter=Condition(lambda: bool(typed["before"])))(answer)
     for key in ("escape", "c-d"):
         ours.add(key, eager=True)(lambda event: event.app.exit(result=BACK))
     application.key_bindings = merge_key_bindings([theirs, ours])

@@ -45,6 +45,12 @@ def remove_stand_in(settings: Settings) -> None:
     _stand_in(settings).unlink(missing_ok=True)
 
 
+def trained_models(settings: Settings) -> list[Settings]:
+    """The settings of every model that has a checkpoint, each with its own chosen."""
+    found = [settings.with_model(name) for name in settings.recipes]
+    return [each for each in found if checkpoint_file(each).is_file()]
+
+
 def require_checkpoint(settings: Settings) -> Path:
     """checkpoint_file, which is there.
 

@@ -14,6 +14,11 @@ CLASSES = ("fake", "real")
 REFERENCE, ROBUST = METHODS = ("reference", "robust")
 """The ways of training: the course project's, and the one that robust.py describes."""
 
+METHODS_IN_WORDS = {
+    REFERENCE: "the pictures as they are, as the course project trains",
+    ROBUST: "degraded pictures among them, so that it holds up better on pictures from the web",
+}
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -28,24 +28,37 @@ WEB = re.compile(r"(https?|ftps?|sftp|s3|gs|blob|data|hf):|www\.", re.IGNORECASE
 DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
 
 
-def read_named(texts: Sequence[str], windows: bool = os.name == "nt") -> list[Path]:
+def read_named(
+    texts: Sequence[str], what: str = "picture or folder", windows: bool = os.name == "nt"
+) -> list[Path]:
     """The pictures and folders that texts name, each of which may name several.
 
     A text that is a path as it stands is that path. Otherwise quotes, blanks around it, a blank behind a
     backslash, `~`, `file://` and variables are read as a shell or a desktop means them.
 
     Args:
+        what: what is looked for, for the message that it is not there.
         windows: read backslashes as Windows does.
 
     Raises:
         UserError: a path is not there, or is no picture but something that has to be unpacked, saved or
             converted first.
     """
-    paths = [path for text in texts for path in _read_line(text, windows)]
+    try:
+        paths = [path for text in texts for path in _read_line(text, windows)]
+    except _NotThere as error:
+        raise _say_missing(error.text, what, windows) from None
     for path in paths:
         if not path.is_dir() and (said := find_other_kind(path)):
             raise UserError(f"{path} is {said}.")
     return paths
+
+
+class _NotThere(Exception):
+    """What a text names is not there."""
+
+    def __init__(self, text: str):
+        self.text = text
 
 
 def _read_line(text: str, windows: bool) -> list[Path]:
@@ -59,9 +72,9 @@ def _read_line(text: str, windows: bool) -> list[Path]:
     found_words = [_first_that_exists(_readings(word, windows)) for word in words]
     missing = [word for word, path in zip(words, found_words, strict=True) if path is None]
     if not words or len(missing) == len(words):
-        raise _not_there(whole, windows)
+        raise _NotThere(whole)
     if missing:
-        raise _not_there(missing[0], windows)
+        raise _NotThere(missing[0])
     return [path for path in found_words if path]
 
 
@@ -120,7 +133,7 @@ def _words(text: str, windows: bool) -> Iterator[str]:
         yield from text.split()
 
 
-def _not_there(text: str, windows: bool) -> UserError:
+def _say_missing(text: str, what: str, windows: bool) -> UserError:
     bare = _unquoted(text)
     if WEB.match(bare):
         return UserError(
@@ -130,7 +143,7 @@ def _not_there(text: str, windows: bool) -> UserError:
     path = Path(list(_readings(text, windows))[-1])
     if not windows and DRIVE.match(bare):
         return UserError(f"{bare} is a path of Windows, which this computer does not have.")
-    return UserError(f"There is no picture or folder {path}. {_advice(path)}")
+    return UserError(f"There is no {what} {path}. {_advice(path)}")
 
 
 def _shortened(address: str) -> str:
@@ -152,3 +165,9 @@ def _advice(path: PurePath) -> str:
     if missing != Path(path):
         return f"The folder {missing.parent} holds no {missing.name}."
     return "Check the name."
+
+
+def read_target(text: str, windows: bool = os.name == "nt") -> Path:
+    """The file to be written that a text names, in quotes or from `~` on, say."""
+    bare = _unquoted(text)
+    return Path(_from_uri(bare, windows) if bare.lower().startswith("file:") else bare).expanduser()

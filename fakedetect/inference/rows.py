@@ -1,5 +1,6 @@
 """Pictures checked one after the other: a row for the CSV and a line for the screen of each."""
 
+import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from fakedetect.core.console import printable
+from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
-from fakedetect.images.views import Look, View, view_batches
+from fakedetect.images.views import Look, View, look_at
 from fakedetect.inference.figures import default_methods, explain_image
+from fakedetect.inference.request import COLUMNS
+from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import Answer, agree, answer, disagreement
 
 AT_A_TIME = 16
 """Pictures that are judged together."""
 
-COLUMNS = (
-    "path", "verdict", "p_fake", "p_fake_calibrated", "stability", "sha256", "size", "format",
-    "provenance", "reason",
-)  # fmt: skip
+SECONDS_A_BATCH = 0.5
+"""How long the models may work before answers are given out: a slow model's come one by one."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,15 @@ def _name(path: Path) -> str:
 
 def _describe_answers(answers: Sequence[Answer], detectors: Sequence[Detector]) -> str:
     parts = [
-        f"{detector.name} {each.verdict} {100 * each.calibrated:.1f} %"
+        f"{detector.name} {each.verdict}, p(fake) {100 * each.calibrated:.1f} %"
         for detector, each in zip(detectors, answers, strict=True)
     ]
-    return f"{', '.join(parts)}; {100 * disagreement(answers):.0f} points apart"
+    return f"{'; '.join(parts)}; {100 * disagreement(answers):.0f} points apart"
 
 
-def _check(look: Look, view: View, answers: Sequence[Answer], detectors: Sequence[Detector]) -> Checked:
+def _check(
+    look: Look, view: View, answers: Sequence[Answer], detectors: Sequence[Detector], weak: bool
+) -> Checked:
     together = agree(answers)
     row = {
         "path": str(look.path),
@@ -68,36 +72,53 @@ def _check(look: Look, view: View, answers: Sequence[Answer], detectors: Sequenc
         said = f"{together.side}, but " if len(answers) == 1 else ""
         remarks.append(f"{said}{', '.join(together.flips)}")
     remarks += view.provenance
-    line = f"{together.verdict:<7}{100 * together.calibrated:6.1f} %  {_name(look.path)}"
+    mark = "?" if weak and together.verdict != UNSURE else ""
+    line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {_name(look.path)}"
     return Checked(row, line + (f"  [{'; '.join(remarks)}]" if remarks else ""), bool(together.flips))
 
 
 def _unreadable(look: Look, reason: str) -> Checked:
     row = {**dict.fromkeys(COLUMNS, ""), "path": str(look.path), "reason": reason}
-    return Checked(row, f"{'-':<7}{'-':>6}    {_name(look.path)}  [{reason}]", False)
+    return Checked(row, f"{'-':<8}{'-':>15}  {_name(look.path)}  [{reason}]", False)
 
 
 class Checker:
     """The detectors at work on streams of pictures."""
 
-    def __init__(self, detectors: Sequence[Detector], stability: bool, heat_map: bool):
+    def __init__(self, detectors: Sequence[Detector], stability: bool, heat_map: bool, weak: bool):
         self.detectors = detectors
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
         self.tried = STABILITY if stability else ()
         self.heat_map = heat_map
+        self.weak = weak
 
     def check(self, paths: Iterator[Path], workers: int) -> Generator[Checked]:
         """Every picture checked, in about their order."""
         looks = (Look(path, self.kinds, self.tried, with_origin=True) for path in paths)
-        for batch in view_batches(looks, workers, AT_A_TIME):
-            seen = [(look, view) for look, view in batch if isinstance(view, View)]
-            answers = self._answer([view for _, view in seen])
-            for (look, view), found in zip(seen, answers, strict=True):
-                checked = _check(look, view, found, self.detectors)
-                yield self._add_heat_map(checked, look, view) if self.heat_map else checked
-            for look, reason in batch:
-                if isinstance(reason, str):
-                    yield _unreadable(look, reason)
+        batch: list[tuple[Look, View | str]] = []
+        size = 1
+        for seen in map_images(look_at, looks, workers):
+            batch.append(seen)
+            if len(batch) >= size:
+                start = time.monotonic()
+                checked = self._check_batch(batch)
+                seconds = (time.monotonic() - start) / len(batch)
+                size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
+                batch = []
+                yield from checked
+        yield from self._check_batch(batch)
+
+    def _check_batch(self, batch: Sequence[tuple[Look, View | str]]) -> list[Checked]:
+        """The rows of a batch in its order."""
+        answers = iter(self._answer([view for _, view in batch if isinstance(view, View)]))
+        rows = []
+        for look, view in batch:
+            if isinstance(view, str):
+                rows.append(_unreadable(look, view))
+                continue
+            checked = _check(look, view, next(answers), self.detectors, self.weak)
+            rows.append(self._add_heat_map(checked, look, view) if self.heat_map else checked)
+        return rows
 
     def _answer(self, views: Sequence[View]) -> list[list[Answer]]:
         """For each view the answers of all detectors."""
@@ -116,5 +137,5 @@ class Checker:
         for detector in self.detectors:
             image = view.images[self.kinds.index(detector.kind), 0]
             explanation = explain_image(detector, look.path, image, default_methods(detector.model))
-            lines += [f"{'':<17}heat map: {each.figure}" for each in explanation.maps]
+            lines += [f"{'':<25}heat map: {each.figure}" for each in explanation.maps]
         return Checked(checked.row, "\n".join(lines), checked.unstable)

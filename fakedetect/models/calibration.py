@@ -101,13 +101,19 @@ def fit_thresholds(
         rank = rank_for(len(scores), most)
         if rank is None:
             needed = math.ceil(1 / most - 1e-9) - 1
+            smallest = smallest_rate(len(scores))
             raise UserError(
                 f"{len(scores)} {name} validation pictures are too few to promise {most:.1%}; it takes "
-                f"{needed}. Give a larger {option}, or train with a larger validation_share."
+                f"{needed}. Give {option} {smallest:g} or more, or train with a larger validation_share."
             )
         ranks.append(rank)
     above_real = float(np.nextafter(real[ranks[0] - 1], np.inf))
     return max(0.5, above_real), min(0.5, float(fake[len(fake) - ranks[1]]))
+
+
+def smallest_rate(count: int) -> float:
+    """The smallest share that `count` scores of a class can promise, in steps of 0.001."""
+    return math.ceil(1000 / (count + 1) - 1e-9) / 1000
 
 
 def rate_of_a_bad_fit(count: int, most: float) -> float:

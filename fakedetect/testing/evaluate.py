@@ -30,6 +30,7 @@ from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.images.listing import list_images
+from fakedetect.images.named import read_named
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.models.calibration import UNCALIBRATED, Calibration
 from fakedetect.models.detector import Detector, load_detector, predict_samples
@@ -96,9 +97,15 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     return Evaluated(msgspec.structs.replace(earlier, test=entry), "test", "", bad, tuple(sources))
 
 
+def _read_folder(text: str) -> Path:
+    """The one folder that a text names."""
+    paths = read_named([text], "folder")
+    if len(paths) != 1 or not paths[0].is_dir():
+        raise UserError(f"{paths[0]} is no folder. Name one that holds real/ and fake/.")
+    return paths[0]
+
+
 def _read_foreign(folder: Path) -> list[Sample]:
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Name one that holds real/ and fake/.")
     samples = [
         Sample(path, label, source_of(path, class_folder))
         for class_folder, label in class_folders(folder, "Put the pictures of that class there.")
@@ -263,11 +270,12 @@ def evaluate(
     """
     if data and leave_out:
         raise UserError("--data and --leave-out are two tests: give one of them at a time.")
-    found = evaluate_model(settings, console, Path(data).expanduser() if data else None, leave_out)
+    found = evaluate_model(settings, console, _read_folder(data) if data else None, leave_out)
     text = "\n".join(_tell(settings, found))
     status = 1 if found.bad else 0
     if ask and console.interactive:
         console.show(text)
-        folder = console.ask("Test on a folder of other pictures too, with real/ and fake/ (Enter: no)")
+        question = "Test on a folder of other pictures too, with real/ and fake/ (Enter: no)"
+        folder = console.ask(question, path=True)
         return evaluate(settings, console, data=folder) if folder else Outcome("", status)
     return Outcome(text, status)

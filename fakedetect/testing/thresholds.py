@@ -10,13 +10,14 @@ import numpy as np
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import TRAINING
+from fakedetect.core.model_folder import TRAINING, require_checkpoint
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import (
     CalibrationRecord,
     TrainingRecord,
     ValidationRecord,
+    read_training,
     write_training,
 )
 from fakedetect.dataset.samples import describe_faults
@@ -26,9 +27,12 @@ from fakedetect.models.calibration import (
     fit_temperature,
     fit_thresholds,
     rate_of_a_bad_fit,
+    smallest_rate,
 )
 from fakedetect.models.detector import Detector, load_detector, predict_samples, validation_samples
 from fakedetect.testing.measures import calibration_error, measure_verdicts
+
+USUAL_RATE = 0.05
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,56 @@ def fit_on_validation(
     return Fitted(fitted, validation, max_false_alarms, max_missed, bad)
 
 
+def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | None:
+    """The two shares that the user promises to keep to; None where they left."""
+    samples = validation_samples(settings, read_training(settings.model_folder))
+    rates = []
+    for label, what in ((1, "Real pictures that may be called fake"), (0, "Fakes that may be called real")):
+        count = sum(sample.label == label for sample in samples)
+        smallest = smallest_rate(count)
+        usual = min(0.5, max(USUAL_RATE, smallest))
+        least = f"with {count:,} to go by, at least {100 * smallest:g}; " if smallest > USUAL_RATE else ""
+        rate = None
+        while rate is None:
+            answer = console.ask(f"{what}, in % ({least}Enter: {100 * usual:g})")
+            if answer is None:
+                return None
+            rate = _read_percent(answer) if answer else usual
+            if rate is None:
+                console.fail("Please enter a number above 0 and at most 50")
+        rates.append(rate)
+    return rates[0], rates[1]
+
+
+def _read_percent(text: str) -> float | None:
+    """A share from '5', '5 %' or '2,5'; None where it is none that may be promised."""
+    try:
+        share = float(text.rstrip("% ").replace(",", ".")) / 100
+    except ValueError:
+        return None
+    return share if 0 < share <= 0.5 else None
+
+
 def set_thresholds(
-    settings: Settings, console: Console, max_false_alarms: float = 0.05, max_missed: float = 0.05
+    settings: Settings,
+    console: Console,
+    max_false_alarms: float = USUAL_RATE,
+    max_missed: float = USUAL_RATE,
+    ask: bool = False,
 ) -> Outcome:
     """Fit temperature and thresholds on the validation pictures; they go into training.json.
 
     Args:
         max_false_alarms: of the real pictures, the share that may be called fake (0 to 0.5).
         max_missed: of the fakes, the share that may be called real (0 to 0.5).
+        ask: on a terminal, ask for the two.
     """
+    if ask and console.interactive:
+        require_checkpoint(settings)
+        rates = _ask_rates(settings, console)
+        if rates is None:
+            return Outcome("The thresholds are as they were.")
+        max_false_alarms, max_missed = rates
     for option, value in (("--max-false-alarms", max_false_alarms), ("--max-missed", max_missed)):
         if not 0 < value <= 0.5:
             raise UserError(f"{option} has to be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")

@@ -4,10 +4,11 @@ from contextlib import nullcontext
 
 import torch
 
-from fakedetect.core.console import Console, Outcome
+from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.models.processes import in_group, is_first, launch
@@ -23,6 +24,7 @@ def train(
     overwrite: bool = False,
     resume: bool = False,
     recipe: str | None = None,
+    ask: bool = False,
 ) -> Outcome:
     """Train by the recipe until the validation loss stops falling; the best epoch is kept.
 
@@ -31,6 +33,7 @@ def train(
         resume: continue an unfinished run from its last finished epoch.
         recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
             as the settings say.
+        ask: on a terminal, ask for the recipe.
 
     Raises:
         UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
@@ -39,6 +42,10 @@ def train(
         raise UserError("--overwrite starts over and --resume continues: give one of them.")
     if not resume:
         resume = _may_start(settings, console, overwrite)
+    if ask and not resume and console.interactive:
+        recipe = _ask_recipe(settings, console)
+        if recipe is None:
+            return Outcome("Nothing was trained.")
     gpus = torch.cuda.device_count()
     if gpus > 1 and not in_group() and console.confirm(f"Train on all {gpus} GPUs?"):
         command = ["--paths", str(settings.file), "--model", settings.model, "train"]
@@ -47,6 +54,18 @@ def train(
     with run_lock(settings.model_folder) if is_first() else nullcontext():
         trained = train_in_memory(settings, console, resume, recipe)
     return _describe(settings, trained)
+
+
+def _ask_recipe(settings: Settings, console: Console) -> str | None:
+    """The way of training that the user chooses, None for none."""
+    usual = settings.recipe.method
+    names = sorted(METHODS, key=lambda name: name != usual)
+    choices = [
+        (str(number), f"{name}: {METHODS_IN_WORDS[name]}{' (as paths.toml says)' if name == usual else ''}")
+        for number, name in enumerate(names, start=1)
+    ]
+    key = console.choose("Recipe", [*choices, (BACK, "Back")])
+    return None if key in (None, BACK) else names[int(key) - 1]
 
 
 def _describe(settings: Settings, trained: Trained) -> Outcome:

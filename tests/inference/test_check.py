@@ -139,7 +139,7 @@ def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
     assert result.returncode == 0, result.stderr
     resumed = int(re.search(r"Continuing: (\d+) pictures", result.stderr)[1])
     assert 20 <= resumed <= before
-    assert len(result.stdout.splitlines()) < 405 - resumed
+    assert sum(str(folder) in line for line in result.stdout.splitlines()) == 400 - resumed
     rows = read_rows(out)
     assert sorted(Path(row["path"]).name for row in rows) == [f"{n:04}.png" for n in range(400)]
     assert "400 pictures: " in result.stdout and not partial.exists()
@@ -362,3 +362,103 @@ def test_the_menu_asks_what_to_check_and_draws_heat_maps(trained: Path) -> None:
     figure = Path(re.search(r"heat map: (.+\.png)", result.stdout)[1])
     with Image.open(figure) as drawn:
         assert min(drawn.size) > 300
+
+
+def test_without_a_model_it_says_what_is_needed_and_what_the_files_say(data: Path) -> None:
+    marked = data.parent / "marked.png"
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64")
+    Image.new("RGB", (64, 48), "red").save(marked, pnginfo=info)
+    (data.parent / "broken.jpg").write_bytes(b"")
+    result = run("--paths", data, "check", marked, data.parent / "broken.jpg")
+    assert result.returncode == 2
+    for way in ("menu.py --paths", "train", "demo", "classifier_model.pth"):
+        assert way in result.stderr
+    assert re.search(r"PNG +64x48 .*marked.png  \[generator: Stable Diffusion", result.stdout)
+    assert "broken.jpg  [empty file]" in result.stdout and "p(fake)" not in result.stdout
+    rows = [
+        json.loads(line) for line in run("--paths", data, "check", marked, "--json").stdout.splitlines()
+    ]
+    assert rows[0]["verdict"] is None and rows[0]["provenance"].startswith("generator")
+    # In the menu the need is told before the first question.
+    menu = run("--paths", data, keys=f"8\n{marked}\n0\n")
+    assert "has not been trained" in menu.stderr and "generator: Stable Diffusion" in menu.stdout
+
+
+def test_another_model_that_is_trained_is_offered(trained: Path) -> None:
+    result = run("--paths", trained, "--model", "resnet18", "check", trained.parent / "dataset/test/real")
+    assert result.returncode == 2 and "ask tiny, which is trained" in result.stderr
+    (offered,) = [line.strip() for line in result.stderr.splitlines() if "ask tiny" in line]
+    assert "check PATH" in offered and "resnet18" not in offered
+
+
+@pytest.mark.parametrize("name", ["nowhere.jpg", "https://example.org/a.jpg", "a.zip"])
+def test_what_is_not_there_is_told_before_anything_is_loaded(trained: Path, name: str) -> None:
+    (trained.parent / "a.zip").write_bytes(b"PK\x03\x04" + bytes(30))
+    code = (
+        "import sys; from fakedetect import menu;"
+        f"code = menu.main(['--paths', {str(trained)!r}, 'check', {name!r}]);"
+        "print(code, 'torch' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True, text=True, cwd=trained.parent, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert found.stdout.strip() == "2 False"
+    assert len(found.stderr.splitlines()) == 1 and name in found.stderr
+
+
+def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> None:
+    picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
+    before = run("--paths", trained, "check", picture, "--no-stability").stdout
+    assert "was not tested on pictures from elsewhere" in before and "fake?" not in before
+    # Every answer of the model is wrong there.
+    for label, other in (("real", "fake"), ("fake", "real")):
+        shutil.copytree(trained.parent / "dataset/test" / label, trained.parent / "elsewhere" / other)
+    assert run("--paths", trained, "evaluate", "--data", trained.parent / "elsewhere").returncode == 0
+    result = run("--paths", trained, "check", picture, "--no-stability", "--csv", trained.parent / "o.csv")
+    lines = result.stdout.splitlines()
+    (reminder,) = [n for n, line in enumerate(lines) if "on the pictures of elsewhere" in line]
+    (verdict,) = [n for n, line in enumerate(lines) if str(picture) in line]
+    assert reminder < verdict and lines[verdict].startswith("fake?   p(fake)")
+    assert "no proof" in result.stdout
+    assert read_rows(trained.parent / "o.csv")[0]["verdict"] == "fake"
+
+
+def test_answers_come_as_they_are_found(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fakedetect.core.settings import load_settings
+    from fakedetect.inference.rows import Checker
+    from fakedetect.models.detector import Detector, load_detector
+
+    asked: list[int] = []
+    margins = Detector.margins
+
+    def slow(detector: Detector, images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        time.sleep(0.3 * len(images))
+        return margins(detector, images)
+
+    monkeypatch.setattr(Detector, "margins", slow)
+    paths = sorted((trained.parent / "dataset/test/real").rglob("*.jpg"))[:4]
+    checker = Checker([load_detector(load_settings(trained))], False, False, False)
+    rows = list(checker.check(iter(paths), 2))
+    assert sorted(Path(row.row["path"]) for row in rows) == paths and asked == [1, 1, 1, 1]
+
+
+def test_a_csv_never_replaces_something_else(trained: Path) -> None:
+    picture = paint(trained.parent / "mine.jpg", 1)
+    before = picture.read_bytes()
+    result = run("--paths", trained, "check", picture, "--csv", picture)
+    assert result.returncode == 2 and "Name another file" in result.stderr
+    assert picture.read_bytes() == before
+    result = run("--paths", trained, "check", picture, "--csv", trained.parent)
+    assert result.returncode == 2 and "is a folder" in result.stderr
+
+
+def test_the_menu_takes_pasted_paths(trained: Path) -> None:
+    first = paint(trained.parent / "My Pictures" / "a b.jpg", 1)
+    second = paint(trained.parent / "it's.png", 2)
+    keys = f"8\n'{first}' {str(second).replace(chr(39), chr(92) + chr(39))} \n\n0\n"
+    assert "2 pictures: " in run("--paths", trained, keys=keys).stdout
+    result = run("--paths", trained, keys=f"8\n'file://{trained.parent}/My%20Pictures'\n\n0\n")
+    assert "1 picture: " in result.stdout

@@ -1,0 +1,72 @@
+"""What a user wants checked, and how; the pictures that this names."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.shards import parse_shard
+from fakedetect.images.listing import Skipped, stream_images
+
+COLUMNS = (
+    "path", "verdict", "p_fake", "p_fake_calibrated", "stability", "sha256", "size", "format",
+    "provenance", "reason",
+)  # fmt: skip
+"""Of the CSV; several models add their own behind them."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be checked, and how.
+
+    Attributes:
+        pictures: files and folders; folders are read with all that lies below.
+        csv: also write a row for each picture into this file; a stopped run goes on where it was.
+        as_json: print JSON lines instead.
+        all_models: ask every trained model; the chosen one otherwise.
+        no_stability: do not try whether the answer survives STABILITY; several times as fast.
+        heat_map: draw a heat map of each picture.
+        shard: 'k/n' to check a share only.
+    """
+
+    pictures: Sequence[Path] = ()
+    csv: Path | None = None
+    as_json: bool = False
+    all_models: bool = False
+    no_stability: bool = False
+    heat_map: bool = False
+    shard: str | None = None
+
+
+def list_pictures(request: Request, passed_over: list[str], skipped: Skipped) -> Iterator[Path]:
+    """The pictures of the request's share; folders that cannot be read are told in `passed_over`, what is
+    no picture is counted."""
+    shard = parse_shard(request.shard)
+    found = stream_images(request.pictures, passed_over.append, skipped)
+    return itertools.islice(found, shard.number - 1, None, shard.count)
+
+
+def count_pictures(request: Request) -> int:
+    """How many pictures the request's share has."""
+    return sum(1 for _ in list_pictures(request, [], Skipped()))
+
+
+def check_target(csv: Path) -> None:
+    """Refuse a CSV that would replace something else.
+
+    Raises:
+        UserError: it is a folder, or a file that holds no results of check.
+    """
+    if csv.is_dir():
+        raise UserError(f"{csv} is a folder. Name a file in it: {csv / 'results.csv'}")
+    try:
+        with csv.open("rb") as file:
+            start = file.read(100)
+    except (FileNotFoundError, NotADirectoryError):
+        # Its folder is made later, or that fails and says why.
+        return
+    except OSError as error:
+        raise UserError(f"Cannot write {csv}: {error.strerror}. Name another file.") from None
+    if start and not start.startswith(",".join(COLUMNS[:3]).encode()):
+        raise UserError(f"{csv} is there and holds no results of check. Name another file.")
