@@ -1,4 +1,6 @@
-"""The one exception that a user can cause."""
+"""The one exception that a user can cause, and the words for a name that is nearly right."""
+
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -7,3 +9,22 @@ class UserError(Exception):
 
 class ProcessError(UserError):
     """What one process of several has met, while the others may not know."""
+
+
+def find_nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant: another case, a hyphen, a slip of the finger."""
+    import difflib
+
+    folded = {_fold(other): other for other in known}
+    close = difflib.get_close_matches(_fold(name), list(folded), n=1)
+    return folded[close[0]] if close else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """' (did you mean 'resnet18'?)', or '' where no known name is near."""
+    near = find_nearest(name, known)
+    return f" (did you mean {near!r}?)" if near else ""
+
+
+def _fold(name: str) -> str:
+    return name.strip().casefold().replace("-", "_").replace(" ", "_")

@@ -22,7 +22,10 @@ METHODS_IN_WORDS = {
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model, the values and the way (of METHODS) it is trained with, and the layer of Grad-CAM."""
+    """A model, the values and the way (of METHODS) it is trained with, and the layer of Grad-CAM.
+
+    `place` is where paths.toml names the architecture, for messages.
+    """
 
     name: str
     library: str
@@ -36,6 +39,7 @@ class Recipe:
     weights: Path | None = None
     layer: str | None = None
     method: str = REFERENCE
+    place: str = ""
 
 
 RECIPES = (

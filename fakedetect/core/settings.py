@@ -1,22 +1,32 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
-import difflib
-import os
+import math
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fakedetect.core.calls import Call
-from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import METHODS, RECIPES, Recipe
+from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.recipes import IMAGENET_MEAN, IMAGENET_STD, METHODS, RECIPES, Recipe
 from fakedetect.core.shards import count_workers
+from fakedetect.core.toml_file import TomlFile
+from fakedetect.core.toml_section import Section
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
 PRECISIONS = ("auto", "fp32", "bf16")
+ORIGINAL = {name.replace("-", "_"): f"dataset/{name.replace('-', '/')}" for name in FOLDERS}
+RESIZED = {part: f"dataset/resized_{part}" for part in ("train", "test")}
+OUTPUTS = {
+    "model_folders": "model_folders",
+    "bad_images": "list_of_bad_images.txt",
+    "grad_cam": "grad-cam_images",
+    "explore": "explore",
+}
+"""Where things are unless paths.toml says otherwise."""
+
 RECIPE_KEYS = ("recipe", "batch_size", "optimizer", "learning_rate", "weight_decay")
 
 
@@ -32,6 +42,18 @@ class Training:
     max_epochs: int = 50
     patience: int = 3
     validation_share: float = 0.1
+
+
+OWN = "[models.NAME]"
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "[]": ("model", "original", "resized", "outputs", "training", "models"),
+    "[original]": tuple(ORIGINAL),
+    "[resized]": tuple(RESIZED),
+    "[outputs]": tuple(OUTPUTS),
+    "[training]": (*(field.name for field in fields(Training)), *RECIPE_KEYS),
+    OWN: ("timm", "weights", "mean", "std", *RECIPE_KEYS),
+}
+"""The keys of each section by its title; those of the file itself stand above the first section."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +103,7 @@ class Settings:
         """
         if name not in self.recipes:
             raise UserError(
-                f"Unknown model {name!r}{_nearest(name, self.recipes)}. "
+                f"Unknown model {name!r}{did_you_mean(name, self.recipes)}. "
                 f"The models are: {', '.join(self.recipes)}."
             )
         return replace(self, model=name, call=replace(self.call, model=name))
@@ -96,251 +118,147 @@ class Settings:
         return replace(self, recipes={**self.recipes, self.model: recipe})
 
 
-def _nearest(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-class _File:
-    """The text of paths.toml, to say where in it a mistake is."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        try:
-            self.text = path.read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            raise UserError(f"There is no settings file {path}. Give one with --paths FILE.") from None
-        except IsADirectoryError:
-            raise UserError(f"{path} is a folder. Give a settings file with --paths FILE.") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"Cannot read {path}: {error}. It has to be UTF-8 text.") from None
-
-    def wrong(self, what: str, section: str = "", key: str = "") -> UserError:
-        line = self._line(section, key)
-        return UserError(f"{self.path}{f', line {line}' if line else ''}: {what}")
-
-    def _line(self, section: str, key: str) -> int | None:
-        current = ""
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if header := re.match(r"\s*\[\s*([^\]]*?)\s*\]", line):
-                current = header[1]
-                if current == section and not key:
-                    return number
-            elif current == section and re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=", line):
-                return number
-        return None
-
-    def parse(self) -> dict[str, Any]:
-        try:
-            return tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
-            place = re.search(r"at line (\d+)", str(error))
-            line = self.text.splitlines()[int(place[1]) - 1] if place else ""
-            if place and re.search(r'"[^"]*\\[^"]*"', line):
-                raise UserError(
-                    f"{self.path}, line {place[1]}: a back-slash in double quotes starts an escape. "
-                    "Write the path in single quotes, or with forward slashes."
-                ) from None
-            raise UserError(f"{self.path}: {error}. Fix that line.") from None
-
-
-def _take(file: _File, table: Mapping[str, Any], section: str, key: str, kind: Any, default: Any) -> Any:
-    """table[key], checked to be of the kind, or the default."""
-    if key not in table:
-        return default
-    value = table[key]
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        names = {
-            str: "text in quotes",
-            int: "a whole number",
-            float: "a number",
-            bool: "true or false",
-        }
-        raise file.wrong(f"{key} has to be {names[kind]}, not {value!r}.", section, key)
-    return value
-
-
-def _check_keys(file: _File, table: Any, section: str, known: Any) -> None:
-    if not isinstance(table, dict):
-        raise file.wrong(f"{section} has to be a section, written [{section}].", "", section)
-    for key in table:
-        if key not in known:
-            raise file.wrong(
-                f"unknown key {key!r}{_nearest(key, known)}. Known here: {', '.join(known)}.",
-                section,
-                key,
-            )
-
-
-def _path(file: _File, text: str, section: str, key: str) -> Path:
-    try:
-        expanded = os.path.expandvars(Path(text).expanduser())
-    except RuntimeError:
-        raise file.wrong(f"{key}: there is no home folder for {text!r}.", section, key) from None
-    path = Path(os.path.abspath(file.path.parent / expanded))
-    unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
-    if unset and not path.exists():
-        raise file.wrong(
-            f"{key}: the environment variable {unset[1]} is not set, and there is no {path}.", section, key
-        )
-    return path
-
-
-def _above(file: _File, section: str, key: str, value: Any, least: Any, strict: bool = False) -> Any:
-    if value < least or (strict and value == least) or value != value:
-        raise file.wrong(
-            f"{key} has to be {'more than' if strict else 'at least'} {least}, not {value}.",
-            section,
-            key,
-        )
-    return value
-
-
-def _recipe(file: _File, table: Mapping[str, Any], section: str, base: Recipe) -> Recipe:
-    """`base` with the recipe keys that the section sets."""
-    changes: dict[str, Any] = {}
-    for key in RECIPE_KEYS:
-        # A model's recipe has many values; the one of that name is the method of training.
-        name = "method" if key == "recipe" else key
-        value = _take(file, table, section, key, type(getattr(base, name)), None)
-        if value is None:
-            continue
-        if key == "recipe" and value not in METHODS:
-            raise file.wrong(f"recipe has to be one of {', '.join(METHODS)}.", section, key)
-        if key == "optimizer" and value not in OPTIMIZERS:
-            raise file.wrong(f"optimizer has to be one of {', '.join(OPTIMIZERS)}.", section, key)
-        if key == "batch_size":
-            _above(file, section, key, value, 1)
-        if key in ("learning_rate", "weight_decay"):
-            _above(file, section, key, value, 0.0, strict=key == "learning_rate")
-        changes[name] = value
-    return replace(base, **changes)
-
-
-def _own_model(file: _File, name: str, table: Any) -> Recipe:
-    section = f"models.{name}"
-    _check_keys(file, table, section, ("timm", "weights", "mean", "std", *RECIPE_KEYS))
-    if name == "all":
-        raise file.wrong("'all' means every model; choose another name.", section)
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or name in (".", ".."):
-        raise file.wrong(
-            f"the model's name {name!r} may hold letters, digits, '_', '-' and '.' only.", section
-        )
-    architecture = _take(file, table, section, "timm", str, None)
-    if architecture is None:
-        raise file.wrong(f'[{section}] needs timm = "…", the name of a model of timm.', section)
-    changes: dict[str, Any] = {}
-    if weights := _take(file, table, section, "weights", str, None):
-        changes["weights"] = _path(file, weights, section, "weights")
-    for key in ("mean", "std"):
-        values = table.get(key)
-        if values is None:
-            continue
-        if not (
-            isinstance(values, list)
-            and len(values) == 3
-            and all(type(value) in (int, float) for value in values)
-            and (key == "mean" or min(values) > 0)
-        ):
-            raise file.wrong(f"{key} has to be three numbers, as in [0.5, 0.5, 0.5].", section, key)
-        changes[key] = tuple(float(value) for value in values)
-    base = Recipe(name, "timm", architecture, 32, "AdamW", 2e-5, **changes)
-    return _recipe(file, table, section, base)
-
-
-def _training(file: _File, table: Mapping[str, Any]) -> Training:
-    section = "training"
-    names = [field.name for field in fields(Training)]
-    _check_keys(file, table, section, (*names, *RECIPE_KEYS))
-    values: dict[str, Any] = {}
-    for field in fields(Training):
-        if field.name == "workers":
-            continue
-        values[field.name] = _take(file, table, section, field.name, type(field.default), field.default)
-    if values["precision"] not in PRECISIONS:
-        raise file.wrong(f"precision has to be one of {', '.join(PRECISIONS)}.", section, "precision")
-    if table.get("workers", "auto") != "auto":
-        values["workers"] = _take(file, table, section, "workers", int, None)
-        _above(file, section, "workers", values["workers"], 1)
-    _above(file, section, "max_epochs", values["max_epochs"], 1)
-    _above(file, section, "patience", values["patience"], 1)
-    _above(file, section, "seed", values["seed"], 0)
-    if not 0 < values["validation_share"] < 1:
-        raise file.wrong("validation_share has to lie between 0 and 1.", section, "validation_share")
-    return Training(**values)
-
-
 def load_settings(path: Path) -> Settings:
     """Read a paths.toml.
 
     Raises:
         UserError: the file is missing or says something that cannot be meant.
     """
-    file = _File(path.absolute())
-    table = file.parse()
-    _check_keys(file, table, "", ("model", "original", "resized", "outputs", "training", "models"))
-    training = _training(file, table.get("training", {}))
-    recipes = _recipes(file, table)
-    outputs = {
-        "model_folders": "model_folders",
-        "bad_images": "list_of_bad_images.txt",
-        "grad_cam": "grad-cam_images",
-        "explore": "explore",
-    }
-    original = {name.replace("-", "_"): f"dataset/{name.replace('-', '/')}" for name in FOLDERS}
-    places = _places(file, table, "original", original)
-    written = _places(file, table, "outputs", outputs)
-    model = _chosen(file, table, recipes)
+    file = TomlFile(path.absolute())
+    top = Section(file, file.parse())
+    top.check_keys(KEYS["[]"], KEYS)
+    training = _training(top.section("training"))
+    recipes = _recipes(top)
+    original = _places(top.section("original"), ORIGINAL)
+    outputs = _places(top.section("outputs"), OUTPUTS)
+    model = _chosen(top, recipes)
     return Settings(
         file=file.path,
         model=model,
-        original=dict(zip(FOLDERS, places.values(), strict=True)),
-        resized=_places(
-            file, table, "resized", {part: f"dataset/resized_{part}" for part in ("train", "test")}
-        ),
-        model_folders=written["model_folders"],
-        bad_images=written["bad_images"],
-        grad_cam=written["grad_cam"],
-        explore=written["explore"],
+        original=dict(zip(FOLDERS, original.values(), strict=True)),
+        resized=_places(top.section("resized"), RESIZED),
+        model_folders=outputs["model_folders"],
+        bad_images=outputs["bad_images"],
+        grad_cam=outputs["grad_cam"],
+        explore=outputs["explore"],
         training=training,
         recipes=recipes,
         call=Call(file.path, model, model),
     )
 
 
-def _recipes(file: _File, table: Mapping[str, Any]) -> dict[str, Recipe]:
+def _training(section: Section) -> Training:
+    section.check_keys(KEYS["[training]"], KEYS)
+    workers = section.values.get("workers", "auto")
+    if isinstance(workers, str) and workers != "auto":
+        near = workers.strip() if workers.strip().isdigit() else '"auto"'
+        raise section.wrong("workers", f'has to be "auto" or a whole number. Write workers = {near}')
+    share = section.take("validation_share", float, Training.validation_share)
+    if not 0 < share < 1:
+        raise section.wrong("validation_share", f"has to lie between 0 and 1, not {share:g}.")
+    return Training(
+        precision=section.take_word("precision", PRECISIONS, Training.precision),
+        workers=None if workers == "auto" else section.take_number("workers", int, 4, 1),
+        pretrained=section.take("pretrained", bool, Training.pretrained),
+        compile=section.take("compile", bool, Training.compile),
+        seed=section.take_number("seed", int, Training.seed, 0),
+        max_epochs=section.take_number("max_epochs", int, Training.max_epochs, 1),
+        patience=section.take_number("patience", int, Training.patience, 1),
+        validation_share=share,
+    )
+
+
+def _recipes(top: Section) -> dict[str, Recipe]:
     """The reference's models as [training] changes them, and the user's own of [models.*]."""
-    recipes = {base.name: _recipe(file, table.get("training", {}), "training", base) for base in RECIPES}
-    models = table.get("models", {})
-    if not isinstance(models, dict):
-        raise file.wrong("models has to be written as sections, [models.NAME].", "", "models")
-    for name, own in models.items():
-        if name in recipes:
-            raise file.wrong(f"{name} is a model already; choose another name.", f"models.{name}")
-        recipes[name] = _own_model(file, name, own)
+    training = top.section("training")
+    recipes = {base.name: _recipe(training, base) for base in RECIPES}
+    models = top.section("models")
+    for name, value in models.values.items():
+        if not isinstance(value, (dict, list)):
+            raise models.wrong(name, "belongs to one model. Write [models.my_model] above it.")
+        section = models.section(name)
+        _check_name(section, name, recipes)
+        recipes[name] = _own_model(section, name)
     return recipes
 
 
-def _places(
-    file: _File, table: Mapping[str, Any], section: str, defaults: Mapping[str, str]
-) -> dict[str, Path]:
+def _check_name(section: Section, name: str, others: Mapping[str, Recipe]) -> None:
+    """A model's name becomes that of its folder, on systems that tell no capitals apart too."""
+    if name == "all":
+        raise section.wrong_whole("'all' means every model; choose another name.")
+    if name.casefold() in {other.casefold() for other in others}:
+        raise section.wrong_whole(f"there is a model {name} already; choose another name.")
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or name in (".", ".."):
+        raise section.wrong_whole("a model's name may hold letters, digits, '_', '-' and '.' only.")
+    for key, value in section.values.items():
+        if isinstance(value, dict):
+            raise section.wrong_whole(f'a point needs quotes. Write [models."{name}.{key}"]')
+
+
+def _own_model(section: Section, name: str) -> Recipe:
+    section.check_keys(KEYS[OWN], KEYS)
+    architecture = section.take("timm", str, None)
+    if architecture is None:
+        raise section.wrong_whole('there is no timm = "…", which names a model of timm. Write that line.')
+    weights = section.take_path("weights", None)
+    if weights is not None and not weights.is_file():
+        what = "is a folder" if weights.is_dir() else "does not exist"
+        raise section.wrong(
+            "weights", f"names a file that {what}: {weights}. Name the file, or remove the line."
+        )
+    base = Recipe(
+        name=name,
+        library="timm",
+        architecture=architecture,
+        batch_size=32,
+        optimizer="AdamW",
+        learning_rate=2e-5,
+        mean=_three(section, "mean", IMAGENET_MEAN),
+        std=_three(section, "std", IMAGENET_STD),
+        weights=weights,
+        place=f"{section.file.path}, line {section.file.find_line((*section.place, 'timm'))}: "
+        f"timm in {section.title}",
+    )
+    return _recipe(section, base)
+
+
+def _three(section: Section, key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
+    """A number for red, green and blue each."""
+    values = section.values.get(key, default)
+    numbers = isinstance(values, (list, tuple)) and all(type(value) in (int, float) for value in values)
+    if not numbers or len(values) != 3 or not all(math.isfinite(value) for value in values):
+        raise section.wrong(key, f"has to be three numbers. Write {key} = [0.5, 0.5, 0.5]")
+    if key == "std" and min(values) <= 0:
+        raise section.wrong(key, f"has to be three numbers above 0. Write {key} = [0.5, 0.5, 0.5]")
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+def _recipe(section: Section, base: Recipe) -> Recipe:
+    """`base` with the recipe keys that the section sets."""
+    return replace(
+        base,
+        method=section.take_word("recipe", METHODS, base.method),
+        batch_size=section.take_number("batch_size", int, base.batch_size, 1),
+        optimizer=section.take_word("optimizer", OPTIMIZERS, base.optimizer),
+        learning_rate=section.take_number("learning_rate", float, base.learning_rate, 0, above=True),
+        weight_decay=section.take_number("weight_decay", float, base.weight_decay, 0),
+    )
+
+
+def _places(section: Section, defaults: Mapping[str, str]) -> dict[str, Path]:
     """The paths of a section, by key."""
-    values = table.get(section, {})
-    _check_keys(file, values, section, tuple(defaults))
-    return {
-        key: _path(file, _take(file, values, section, key, str, default), section, key)
-        for key, default in defaults.items()
-    }
+    section.check_keys(defaults, KEYS)
+    return {key: cast(Path, section.take_path(key, default)) for key, default in defaults.items()}
 
 
-def _chosen(file: _File, table: Mapping[str, Any], recipes: Mapping[str, Recipe]) -> str:
-    model: str = _take(file, table, "", "model", str, RECIPES[0].name)
+def _chosen(top: Section, recipes: Mapping[str, Recipe]) -> str:
+    if isinstance(top.values.get("model"), dict):
+        raise top.wrong("model", "is no section. Write [models.my_model] for a model of your own.")
+    model: str = top.take("model", str, RECIPES[0].name)
     if model not in recipes:
-        raise file.wrong(
-            f"unknown model {model!r}{_nearest(model, recipes)}. The models are: {', '.join(recipes)}.",
-            "",
+        raise top.file.wrong(
+            f"unknown model {model!r}{did_you_mean(model, recipes)}. The models are: {', '.join(recipes)}.",
             "model",
         )
     return model

@@ -1,41 +1,173 @@
-"""Mistakes in paths.toml, each told in one line with its place."""
+"""Mistakes in paths.toml, each told in one line with its place and what to write instead."""
 
 from pathlib import Path
 
 import pytest
 from conftest import run
 
+from fakedetect.core.settings import load_settings
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('model = "resnet19"', "line 1: unknown model 'resnet19' (did you mean 'resnet18'?)"),
-        ('modle = "resnet18"', "unknown key 'modle' (did you mean 'model'?)"),
-        ("[training]\nseed = 1\npatience = 'a'", "line 3: patience has to be a whole number"),
-        ("[training]\nprecision = 'fp8'", "line 2: precision has to be one of"),
-        ('[resized]\ntrain = "C:\\Users\\x"', "line 2: a back-slash"),
-        ("[models.mine]\nbatch_size = 3", "line 1: [models.mine] needs timm"),
-        ("model = [", "at end of document"),
-        ("[training]\nlearning_rate = 0", "line 2: learning_rate has to be more than"),
-        ("original = 3", "line 1: original has to be a section"),
-        ('model = "resnet18"\n[training\nseed = 1', "line 2"),
-        ("[training]\n\nepochs = 5", "line 3: unknown key 'epochs' (did you mean 'max_epochs'?)"),
-        (
-            '[outputs]\nexplore = "$NOT_SET/x"',
-            "line 2: explore: the environment variable NOT_SET",
-        ),
-        ('[resized]\ntest = "~nobody_of_this_name/x"', "line 2: test: there is no home folder"),
-        ("[training]\nvalidation_share = 1.0", "line 2: validation_share has to lie between"),
-        ("[training]\ncompile = 1", "line 2: compile has to be true or false"),
-    ],
-)
-def test_a_mistake_is_one_line_that_says_where(tmp_path: Path, text: str, said: str) -> None:
+SYNTAX = [
+    ("model = resnet18", 'line 1: model: text stands in quotes. Write model = "resnet18"'),
+    ("model = resnet18  # mine", 'Write model = "resnet18"'),
+    ("\n[training]\npretrained = True", "line 3: pretrained in [training]: it is true or false"),
+    ("[training]\ncompile = No", "Write compile = false"),
+    (
+        "[training]\nseed = 1\n# x\nseed = 2",
+        "line 4: seed in [training] is set a second time",
+    ),
+    ('model = "a"\nmodel = "b"', "line 2: model is set a second time, after line 1. Keep one"),
+    (
+        "[training]\nseed = 1\n[outputs]\n[training]",
+        "line 4: [training] is opened a second time",
+    ),
+    ("training.seed = 1\n[training]\npatience = 2", "line 2: [training] is opened a second time"),
+    ("[models.a]\ntimm = 'x'\n[models.a]", "line 3: [models.a] is opened a second time"),
+    ('model = "resnet18', "line 1: model: the closing quote is missing"),
+    ("model = “resnet18”", 'quotes have to be straight. Write model = "resnet18"'),
+    ("model = `resnet18`", 'quotes have to be straight. Write model = "resnet18"'),
+    ('model = """resnet18\n[training]', "line 1: model: the three closing quotes are missing"),
+    ('model: "resnet18"', 'the sign is =, not :. Write model = "resnet18"'),
+    ('model == "resnet18"', "the sign is =, not =="),
+    ("model resnet18", 'there is no = after model. Write model = "resnet18"'),
+    ("model = ", "line 1: model: there is no value; write one, or remove the line"),
+    ("model = None", "there is no value"),
+    ('model = "resnet18" // mine', 'only a # comment can follow the text. Write model = "resnet18"'),
+    ('model = "resnet18";', "only a # comment can follow"),
+    ("// mine", "a comment starts with #. Write # mine"),
+    ("; mine", "a comment starts with #"),
+    ("max epochs = 3", "a key is one word of letters, digits, _ and -. Write max_epochs = 3"),
+    (
+        "[training]\nlearning_rate = 2,5e-5",
+        "a point, not a comma. Write learning_rate = 2.5e-05",
+    ),
+    ("[training]\nlearning_rate = .5", "Write learning_rate = 0.5"),
+    ("[training]\nseed = 007", "Write seed = 7"),
+    ("[training]\nlearning_rate = 2e-5f", "can follow the number. Write learning_rate = 2e-5"),
+    ("[training]\nvalidation_share = 10 %", "Write validation_share = 0.1"),
+    ("[training]\nseed = " + 5000 * "9", "line 2: a number of thousands of digits"),
+    ("[models.a]\nmean = [0.5 0.5 0.5]", "commas between its values. Write mean = [0.5, 0.5, 0.5]"),
+    (
+        "[models.a]\nmean = [0.5, 0.5\nstd = [1, 1, 1]",
+        "line 2: mean in [models.a]: the list has no",
+    ),
+    ("[models.a]\nmean = (0.5, 0.5, 0.5)", "square brackets. Write mean = [0.5, 0.5, 0.5]"),
+    ("model = [", "line 1: model: not a value"),
+    ("model = " + 3000 * "[", "line 1: brackets nested too deeply"),
+    ("model = @", "line 1: model: not a value"),
+    ("training = {seed = 1,\n patience = 2}", "line 1: training: a {…} has to end in its line"),
+    ('model = "resnet18"\n[training\nseed = 1', "line 2: a section is a name without blanks"),
+    ("[models.my model]", "Write [models.my_model]"),
+    ("[training] seed = 1", "[training] has to stand alone in its line. Write seed = 1 below it"),
+    ("<<<<<<< HEAD", "neither key = value nor [section] nor # comment"),
+    ('model\u00a0= "resnet18"', "an invisible character (U+00A0)"),
+    ('model = "a\x01"', "line 1: a control character"),
+    ('[resized]\ntrain = "C:\\Users\\x"', "line 2: train in [resized]: a back-slash in double quotes"),
+    ('[resized]\ntrain = "C:\\Users\\x"', "Write train = 'C:\\Users\\x'"),
+    ('[resized]\ntrain = "C:\\x\\"', "Write train = 'C:\\x\\'"),
+    ("[resized]\ntrain = C:\\x", "Write train = 'C:\\x'"),
+    ("[resized]\ntrain = 'Jo's'", "ends at its first '. Write train = \"Jo's\""),
+]
+
+VALUES = [
+    ('model = "resnet19"', "line 1: unknown model 'resnet19' (did you mean 'resnet18'?)"),
+    ('model = "ResNet-18"', "unknown model 'ResNet-18' (did you mean 'resnet18'?)"),
+    ("model = 18", 'model has to be text in quotes, not 18. Write model = "18"'),
+    ('modle = "resnet18"', "line 1: unknown key 'modle' (did you mean 'model'?)"),
+    ('MODEL = "resnet18"', "did you mean 'model'?"),
+    ("\n[trainig]\nseed = 1", "line 2: unknown section [trainig] (did you mean [training]?)"),
+    ("\n\n[paths]\nx = 1", "line 3: unknown section [paths]. Known here: model, [original]"),
+    ("[training]\n\nepochs = 5", "line 3: unknown key 'epochs' (did you mean 'max_epochs'?) in [training]"),
+    ('[original]\ntrain-real = "x"', "line 2: unknown key 'train-real' (did you mean 'train_real'?)"),
+    ("seed = 1", "line 1: unknown key 'seed'. It belongs below [training]"),
+    ('[training]\nmodel = "resnet18"', "line 2: unknown key 'model' in [training]. It belongs above"),
+    ('[training]\ntimm = "x"', "It belongs below [models.NAME]"),
+    ('[models]\ntimm = "x"', "line 2: timm in [models] belongs to one model. Write [models.my_model]"),
+    ('[model.mine]\ntimm = "x"', "line 1: model is no section. Write [models.my_model]"),
+    ('[models.a1.b2]\ntimm = "x"', '[models.a1]: a point needs quotes. Write [models."a1.b2"]'),
+    ('[models.RESNET18]\ntimm = "x"', "there is a model RESNET18 already"),
+    ('[models.all]\ntimm = "x"', "'all' means every model"),
+    ('[models."a b"]\ntimm = "x"', "a model's name may hold letters"),
+    ("[models.mine]\nbatch_size = 3", '[models.mine]: there is no timm = "…"'),
+    ('[models.mine]\ntimm = "x"\nmean = [0.5]', "line 3: mean in [models.mine] has to be three numbers"),
+    ('[models.mine]\ntimm = "x"\nmean = [0.5, nan, 0.5]', "has to be three numbers"),
+    ('[models.mine]\ntimm = "x"\nstd = [0, 1, 1]', "has to be three numbers above 0"),
+    (
+        '[models.mine]\ntimm = "x"\nweights = "no.pth"',
+        "line 3: weights in [models.mine] names a file that does not exist: ",
+    ),
+    ('[models.mine]\ntimm = "x"\nweights = "."', "names a file that is a folder"),
+    ("original = 3", "line 1: original has to be a section. Write [original]"),
+    ("[[training]]\nseed = 1", "line 1: a section has single brackets. Write [training]"),
+    ("[training]\nseed = 1\npatience = 'a'", "line 3: patience in [training] has to be a whole number"),
+    ("[training]\npatience = '3'", 'not "3". Write patience = 3'),
+    ("[training]\nbatch_size = 32.0", "not 32.0. Write batch_size = 32"),
+    ("[training]\nlearning_rate = '1e-3'", "Write learning_rate = 0.001"),
+    ("[training]\npretrained = 'false'", "Write pretrained = false"),
+    ("[training]\ncompile = 1", "line 2: compile in [training] has to be true or false, not 1"),
+    ("[training]\nworkers = 'Auto'", 'has to be "auto" or a whole number. Write workers = "auto"'),
+    ("[training]\nworkers = '4'", "Write workers = 4"),
+    ("[training]\nprecision = 'fp8'", 'has to be "auto", "fp32" or "bf16", not "fp8"'),
+    ("[training]\nprecision = 'BF16'", 'Write precision = "bf16"'),
+    ("[training]\noptimizer = 'adamw'", 'optimizer in [training] has to be "Adam", "AdamW" or "SGD"'),
+    ("[training]\noptimizer = 'adamw'", 'not "adamw". Write optimizer = "AdamW"'),
+    ("[training]\nrecipe = 'Robust'", 'Write recipe = "robust"'),
+    ("[training]\nlearning_rate = 0", "line 2: learning_rate in [training] has to be more than 0"),
+    ("[training]\nlearning_rate = inf", "learning_rate in [training] is too large (inf)"),
+    ("[training]\nweight_decay = nan", "has to be at least 0, not nan"),
+    ("[training]\nseed = 99999999999999999999", "is too large"),
+    ("[training]\nvalidation_share = 1.0", "line 2: validation_share in [training] has to lie"),
+    ('[resized]\ntrain = ""', "line 2: train in [resized] is empty. Write a value between the quotes"),
+    ('[outputs]\nexplore = " "', "line 2: explore in [outputs] is empty"),
+    ('model = ""', "line 1: model is empty"),
+    ('[models.mine]\ntimm = ""', "line 2: timm in [models.mine] is empty"),
+    ('[models.mine]\ntimm = "x"\nweights = ""', "line 3: weights in [models.mine] is empty"),
+    ('[resized]\ntrain = "C:\\train"', "(\\t is a tab). Write train = 'C:\\train'"),
+    (
+        '[outputs]\nexplore = "$NOT_SET/x"',
+        "line 2: explore in [outputs] names the environment variable NOT_SET, which is not set",
+    ),
+    ('[resized]\ntest = "~nobody_of_this_name/x"', "line 2: test in [resized] names no home folder"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "said"), [*SYNTAX, *VALUES])
+def test_a_mistake_is_one_line_that_says_where_and_what_to_write(
+    tmp_path: Path, text: str, said: str
+) -> None:
     paths = tmp_path / "paths.toml"
     paths.write_text(text, encoding="utf-8")
     result = run("--paths", paths, "scan")
     assert result.returncode == 2
     assert said in result.stderr
+    assert result.stderr.startswith(f"{paths}, line ")
+    assert len(result.stderr.strip().splitlines()) == 1 and len(result.stderr) < 400 + len(str(paths))
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        ('model = "resnet18"'.encode("utf-16"), "is UTF-16 text; settings have to be UTF-8. Save it"),
+        ('model = "resnet18"'.encode("utf-16-be"), "is UTF-16 text"),
+        ('# 1\n[outputs]\nexplore = "Bücher"'.encode("cp1252"), ", line 3: a character that is not UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "is not text"),
+        (b"#" * 2_000_000, "is too large to be a settings file"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_no_utf8_text_says_what_it_is(tmp_path: Path, raw: bytes, said: str) -> None:
+    paths = tmp_path / "paths.toml"
+    paths.write_bytes(raw)
+    result = run("--paths", paths, "scan")
+    assert result.returncode == 2 and said in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_folder_or_a_missing_file_says_how_to_name_one(tmp_path: Path) -> None:
+    folder = run("--paths", tmp_path, "scan")
+    assert folder.returncode == 2
+    assert folder.stderr == f"{tmp_path} is a folder. Give a file: --paths {tmp_path / 'paths.toml'}.\n"
+    missing = run("--paths", tmp_path / "none.toml", "scan")
+    assert missing.returncode == 2 and "There is no settings file" in missing.stderr
 
 
 def test_a_byte_order_mark_is_no_mistake_and_stays(tmp_path: Path) -> None:
@@ -45,9 +177,29 @@ def test_a_byte_order_mark_is_no_mistake_and_stays(tmp_path: Path) -> None:
     assert paths.read_bytes() == b'\xef\xbb\xbfmodel = "resnet50"\r\n# end\r\n'
 
 
-def test_home_and_environment_are_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fakedetect.core.settings import load_settings
+def test_a_choice_is_written_above_the_sections_where_the_file_made_none(tmp_path: Path) -> None:
+    paths = tmp_path / "paths.toml"
+    paths.write_text("[training]\nseed = 1\n", encoding="utf-8")
+    assert run("--paths", paths, "choose", "resnet50").returncode == 0
+    assert load_settings(paths).model == "resnet50" and load_settings(paths).training.seed == 1
 
+
+def test_what_is_right_in_toml_is_no_mistake(tmp_path: Path) -> None:
+    paths = tmp_path / "paths.toml"
+    (tmp_path / "w.pth").touch()
+    paths.write_text(
+        '\'model\' = """a.b"""\ntraining.seed = 1_000\ntraining.\'patience\' = 5 # kept\nresized = '
+        "{train = 'C:\\x', test = \"y\"}\n[models.\"a.b\"]\ntimm = 'x'\nweights = 'w.pth'\n"
+        "mean = [\n  0.5, # red\n  1,\n  0.25,\n]\n",
+        encoding="utf-8",
+    )
+    settings = load_settings(paths)
+    assert settings.model == "a.b" and settings.training.seed == 1000 and settings.training.patience == 5
+    assert settings.recipe.mean == (0.5, 1.0, 0.25) and settings.recipe.weights == tmp_path / "w.pth"
+    assert settings.resized["test"] == tmp_path / "y"
+
+
+def test_home_and_environment_are_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
     monkeypatch.setenv("PICTURES", str(tmp_path / "pictures"))
