@@ -1,11 +1,11 @@
 """Building a model, and loading and saving its classifier_model.pth."""
 
-import socket
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlparse
 
+import safetensors
 import torch
 from torch import nn
 
@@ -14,10 +14,10 @@ from fakedetect.core.files import hash_file
 from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING
 from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
 from fakedetect.core.training_record import read_training
+from fakedetect.models.pretrained import check_architecture, fetch_weights
 from fakedetect.models.texture import add_vote, read_vote
 from fakedetect.models.weights import HEADS, read_state, save_tensors
 
-SECONDS_TO_CONNECT = 3.0
 BUILT_IN = frozenset(recipe.name for recipe in RECIPES)
 
 
@@ -30,17 +30,7 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
     download = pretrained and recipe.weights is None
     model = _build(recipe, download)
     if pretrained and recipe.weights is not None:
-        state = read_state(recipe.weights)
-        own = model.state_dict()
-        kept = {key: value for key, value in state.items() if not key.startswith(HEADS)}
-        wrong = [key for key in own if not key.startswith(HEADS) and key not in kept]
-        wrong += [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
-        if wrong:
-            raise UserError(
-                f"{recipe.weights} does not fit {recipe.architecture} ({wrong[0]} is missing or of "
-                "another shape). Give the weights of that model."
-            )
-        model.load_state_dict({key: kept[key] for key in kept if key in own}, strict=False)
+        _load_all_but_head(model, recipe.weights, recipe.architecture)
     if pretrained and recipe.name not in BUILT_IN:
         # timm's start of an EfficientNet's two-output head is so large that the first steps
         # undo the pretrained layers; torch's own start of a Linear layer does not.
@@ -49,72 +39,39 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
 
 
 def _build(recipe: Recipe, download: bool) -> nn.Module:
-    try:
-        if recipe.library == "torchvision":
-            import torchvision
+    if recipe.library == "torchvision":
+        import torchvision
 
-            weights = torchvision.models.get_model_weights(recipe.architecture).DEFAULT
-            if download:
-                _check_connection(weights.url, _torch_cache() / Path(urlparse(weights.url).path).name)
-            model = torchvision.models.get_model(recipe.architecture, weights=weights if download else None)
-            model.fc = nn.Linear(model.fc.in_features, len(CLASSES))
-            return model
-        import timm
-
-        from fakedetect.models.response_norm import use_lean_response_norm
-
-        if not timm.is_model(recipe.architecture.split(".")[0]):
-            raise UserError(f"timm has no model {recipe.architecture!r} (model {recipe.name}).")
+        model = torchvision.models.get_model(recipe.architecture, weights=None)
+        model.fc = nn.Linear(model.fc.in_features, len(CLASSES))
         if download:
-            _check_hub(recipe)
-        return use_lean_response_norm(
-            timm.create_model(recipe.architecture, pretrained=download, num_classes=len(CLASSES))
-        )
-    except UserError:
-        raise
-    except Exception as error:
-        if download:
-            raise _no_weights(recipe.name) from error
-        raise UserError(f"Cannot build {recipe.architecture} (model {recipe.name}): {error}") from error
-
-
-def _no_weights(name: str) -> UserError:
-    return UserError(
-        f"The pretrained weights of {name} cannot be downloaded (no internet?). Options: "
-        'a [models.*] section with weights = "FILE", pretrained = false under [training], '
-        "or another model."
-    )
-
-
-def _torch_cache() -> Path:
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-def _check_connection(url: str, cached: Path) -> None:
-    """Fail within seconds where the libraries would try for minutes."""
-    if cached.is_file():
-        return
-    place = urlparse(url)
-    port = place.port or (443 if place.scheme == "https" else 80)
-    socket.create_connection((place.hostname or "", port), SECONDS_TO_CONNECT).close()
-
-
-def _check_hub(recipe: Recipe) -> None:
-    import huggingface_hub
+            _load_all_but_head(model, fetch_weights(recipe), recipe.architecture)
+        return cast(nn.Module, model)
     import timm
 
-    config = timm.get_pretrained_cfg(recipe.architecture)
-    if config is None or not (config.hf_hub_id or config.url):
+    from fakedetect.models.response_norm import use_lean_response_norm
+
+    check_architecture(recipe)
+    file = fetch_weights(recipe) if download else None
+    try:
+        model = timm.create_model(recipe.architecture, pretrained=download, num_classes=len(CLASSES))
+    except (safetensors.SafetensorError, pickle.UnpicklingError, EOFError) as error:
+        raise UserError(f"{file} is cut off or no weights. Remove it and start again.") from error
+    return use_lean_response_norm(model)
+
+
+def _load_all_but_head(model: nn.Module, file: Path, architecture: str) -> None:
+    state = read_state(file)
+    own = model.state_dict()
+    kept = {key: value for key, value in state.items() if not key.startswith(HEADS)}
+    wrong = [key for key in own if not key.startswith(HEADS) and key not in kept]
+    wrong += [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
+    if wrong:
         raise UserError(
-            f"timm has no pretrained weights for {recipe.architecture}. "
-            "Set pretrained = false under [training] or give a weights file."
+            f"{file} does not fit {architecture} ({wrong[0]} is missing or of another shape). "
+            "Give the weights of that model."
         )
-    if config.hf_hub_id:
-        for name in ("model.safetensors", "pytorch_model.bin"):
-            if isinstance(huggingface_hub.try_to_load_from_cache(config.hf_hub_id, name), str):
-                return
-        if not huggingface_hub.constants.HF_HUB_OFFLINE:
-            _check_connection(huggingface_hub.constants.ENDPOINT, Path())
+    model.load_state_dict({key: kept[key] for key in kept if key in own}, strict=False)
 
 
 def _obey_class_order(state: dict[str, torch.Tensor], path: Path) -> None:

@@ -141,7 +141,7 @@ def test_without_internet_three_options_are_named(data: Path) -> None:
     data.write_text(text, encoding="utf-8")
     result = run("--paths", data, "train")
     assert result.returncode == 2
-    assert "Options: " in result.stderr and "Traceback" not in result.stderr
+    assert "Options:" in result.stderr and "Traceback" not in result.stderr
 
 
 def test_the_recipes_are_the_references() -> None:
