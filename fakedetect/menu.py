@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError
 from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.output import guard_output
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
+from fakedetect.core.signals import Ended, answer_signals, end_at_once
 from fakedetect.core.version import VERSION
 from fakedetect.options import DEMO_STEPS, OPTIONS, SLOW_TO_LOAD, Option, commands
 from fakedetect.overview import describe_state
 
 SECONDS_TO_LET_SPEAK = 2.0
+STOPPED = "Stopped. What was finished is kept."
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -43,15 +47,25 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run_option(option: Option, settings: Settings, console: Console, arguments: Mapping[str, Any]) -> int:
-    """Run one row and show what it did; returns the exit code."""
+def run_option(
+    option: Option,
+    settings: Settings,
+    console: Console,
+    arguments: Mapping[str, Any],
+    alone: bool = False,
+) -> int:
+    """Run one row and show what it did; returns the exit code.
+
+    Args:
+        alone: the process runs this row only, so that Ctrl-C need not wait for imports.
+    """
     try:
         module, function = option.target.split(":")
         if module in SLOW_TO_LOAD and module not in sys.modules:
             console.loading()
-        outcome: Outcome = getattr(importlib.import_module(module), function)(
-            settings, console, **arguments
-        )
+        with end_at_once(lambda: console.fail(STOPPED)) if alone else nullcontext():
+            target = getattr(importlib.import_module(module), function)
+        outcome: Outcome = target(settings, console, **arguments)
         console.show(outcome.text)
         if option.command == "demo" and outcome.status == 0:
             return _run_demo(settings, console)
@@ -60,7 +74,7 @@ def run_option(option: Option, settings: Settings, console: Console, arguments: 
         console.fail(str(error), even_quiet=isinstance(error, ProcessError))
         return 2
     except KeyboardInterrupt:
-        console.fail("Stopped. What was finished is kept.")
+        console.fail(STOPPED)
         return 130
     except ModuleNotFoundError as error:
         console.fail(f"The package {error.name} is not installed: pip install -r requirements.txt")
@@ -144,16 +158,6 @@ def _settings(file: Path, model: str | None) -> Settings:
     return settings.with_model(model) if model else settings
 
 
-class _Ended(SystemExit):
-    """The terminal was closed, or the program was told to end."""
-
-    code: int
-
-
-def _hang_up(number: int, frame: Any) -> None:
-    raise _Ended(128 + number)
-
-
 def _met_gloo() -> bool:
     """Whether this process may have joined others by gloo, which PyTorch uses where there is no GPU."""
     torch = sys.modules.get("torch")
@@ -162,8 +166,17 @@ def _met_gloo() -> bool:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit code."""
-    code = _run(arguments)
+    """The program; returns the exit code.
+
+    Raises:
+        SystemExit: the call was wrong or asked for help, or nobody reads the output any more.
+    """
+    try:
+        with answer_signals(), guard_output():
+            code = _run(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        code = 2
     if code and os.environ.get("RANK", "0") != "0":
         # torchrun ends all processes once one has failed; the first one may still have to say why.
         time.sleep(SECONDS_TO_LET_SPEAK)
@@ -177,34 +190,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    given = vars(build_parser().parse_args(arguments))
-    for name in ("SIGHUP", "SIGTERM"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _hang_up)
     # Of several processes that torchrun has started, the first one talks.
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
-    file = given.pop("paths", DEFAULT_PATHS)
-    model = given.pop("model", None)
-    command = given.pop("command")
     try:
-        if command is None:
-            return run_menu(file, model, console)
-        for name in given.get("folders", ()):
-            if name not in FOLDERS:
-                raise UserError(f"Unknown folder {name!r}. Name any of {', '.join(FOLDERS)}.")
-        option = next(option for option in commands() if option.command == command)
-        if os.environ.get("RANK", "0") != "0" and not option.together:
-            return 0
-        if option.several and model == "all":
-            given["all_models"], model = True, None
-        return run_option(option, _settings(file, model), console, given)
+        return _run_command(vars(build_parser().parse_args(arguments)), console)
     except UserError as error:
         console.fail(str(error))
         return 2
     except KeyboardInterrupt:
+        console.fail(STOPPED)
         return 130
-    except _Ended as end:
+    except Ended as end:
         if end.code == 128 + signal.SIGTERM:
             together = " (another process of this run may have ended)" if "RANK" in os.environ else ""
             console.fail(f"Stopped from outside{together}. What was finished is kept.")
         return end.code
+
+
+def _run_command(given: dict[str, Any], console: Console) -> int:
+    file = given.pop("paths", DEFAULT_PATHS)
+    model = given.pop("model", None)
+    command = given.pop("command")
+    if command is None:
+        return run_menu(file, model, console)
+    for name in given.get("folders", ()):
+        if name not in FOLDERS:
+            raise UserError(f"Unknown folder {name!r}. Name any of {', '.join(FOLDERS)}.")
+    option = next(option for option in commands() if option.command == command)
+    if os.environ.get("RANK", "0") != "0" and not option.together:
+        return 0
+    if option.several and model == "all":
+        given["all_models"], model = True, None
+    return run_option(option, _settings(file, model), console, given, alone=True)

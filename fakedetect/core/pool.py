@@ -2,12 +2,16 @@
 
 import itertools
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from fakedetect.core.signals import delay_interrupts
 
 SECONDS_A_PICTURE = 60.0
 MEMORY_A_PICTURE = 4 * 1024**3
@@ -36,7 +40,8 @@ def map_images(
     pool: list[_Worker] = []
     # Threads of torch and a fork do not mix, so processes start afresh.
     context = multiprocessing.get_context("spawn")
-    stop = context.Event()
+    # Closing its other end tells all processes to stop, as this process's own end does.
+    stop, stopped = context.Pipe(duplex=False)
     try:
         for _ in range(min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)):
             pool.append(_Worker(context, function, stop))
@@ -57,9 +62,10 @@ def map_images(
                     pool[pool.index(worker)] = _Worker(context, function, stop)
                 yield item, result
     finally:
-        stop.set()
+        stopped.close()
         for worker in pool:
             worker.end()
+        stop.close()
 
 
 class _Waiting:
@@ -82,10 +88,10 @@ class _Waiting:
 class _Worker:
     """A process and the items that it has been given, in their order."""
 
-    def __init__(self, context: Any, function: Callable[[Any], Any], stop: Any):
+    def __init__(self, context: Any, function: Callable[[Any], Any], stop: Connection):
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_work, args=(theirs, function, stop), daemon=True)
-        self.process.start()
+        _start(self.process)
         theirs.close()
         self.given: deque[Any] = deque()
         self.deadline = 0.0
@@ -129,6 +135,17 @@ class _Worker:
             self.process.join()
 
 
+def _start(process: Any) -> None:
+    """Start a process that no Ctrl-C reaches: while it imports, it would answer with a traceback."""
+    if os.name == "posix":
+        from multiprocessing import resource_tracker
+
+        # Starts with the first process otherwise, and lifts the mask that the child is to inherit.
+        resource_tracker.ensure_running()
+    with delay_interrupts():
+        process.start()
+
+
 def _limit_memory() -> None:
     try:
         import resource
@@ -141,14 +158,25 @@ def _limit_memory() -> None:
         return
 
 
-def _work(connection: Connection, function: Callable[[Any], Any], stop: Any) -> None:
+def _end_with_parent() -> None:
+    """End this process soon after a parent that was killed, also while a decoder hangs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        # The picture in work may still be finished; the pipe that ends says that there is no other.
+        time.sleep(SECONDS_TO_END)
+        os._exit(1)
+
+
+def _work(connection: Connection, function: Callable[[Any], Any], stop: Connection) -> None:
     # Ctrl-C reaches the whole process group; only the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory()
     try:
         while True:
             item = connection.recv()
-            if stop.is_set():
+            if stop.poll():
                 return
             try:
                 answer = False, function(item)

@@ -51,6 +51,7 @@ class Records:
         keys = array("Q", (_key(row["path"]) for row in self._rows()))
         self.done = np.sort(np.frombuffer(keys, np.uint64)) if keys else np.empty(0, np.uint64)
         self.resumed = len(self.done)
+        self.empty = not self.resumed
         self.output = None
         if group.first:
             try:
@@ -101,6 +102,7 @@ class Records:
         if self.output is None:
             return
         writer = csv.DictWriter(self.output, self.columns)
+        self.empty = self.empty and not rows
         try:
             writer.writerows(map(_as_cells, rows))
             self.output.flush()
@@ -108,9 +110,12 @@ class Records:
             raise self._cannot_write(error) from None
 
     def close(self) -> None:
-        """Leave the rows for a later run to go on with."""
+        """Leave the rows for a later run to go on with, and nothing where there are none."""
         if self.output is not None:
             self.output.close()
+            if self.empty:
+                self.partial.unlink(missing_ok=True)
+                self.facts_file.unlink(missing_ok=True)
         self.lock.close()
 
     def finish(self) -> None:

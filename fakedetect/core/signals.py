@@ -1,0 +1,119 @@
+"""Ctrl-C and the signals that end the program, raised where they do no harm and are not lost."""
+
+import _thread
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+SECONDS_TO_RETRY = 0.05
+
+
+class Ended(SystemExit):
+    """The terminal was closed, or the program was told to end."""
+
+    code: int
+
+
+@contextmanager
+def answer_signals() -> Iterator[None]:
+    """Raise KeyboardInterrupt on Ctrl-C and Ended on the others, unless they are ignored (nohup).
+
+    Neither is raised while a module is imported: it would stay half-imported, or some library's `except`
+    would take it for an import that failed. Nor does one get lost in a finaliser, which cannot raise.
+    """
+    previous = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            previous[number] = signal.signal(number, _raise)
+    hook = sys.unraisablehook
+
+    def retry_what_was_lost(unraisable: Any) -> None:
+        if isinstance(unraisable.exc_value, KeyboardInterrupt):
+            _retry(signal.SIGINT)
+        elif isinstance(unraisable.exc_value, Ended):
+            _retry(unraisable.exc_value.code - 128)
+        else:
+            hook(unraisable)
+
+    sys.unraisablehook = retry_what_was_lost
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _raise(number: int, frame: FrameType | None) -> None:
+    if _is_importing(frame):
+        _retry(number)
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise Ended(128 + number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _retry(number: int) -> None:
+    """Let the signal come once more, in a moment."""
+    timer = threading.Timer(SECONDS_TO_RETRY, _thread.interrupt_main, (number,))
+    timer.daemon = True
+    timer.start()
+
+
+@contextmanager
+def end_at_once(say: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C end the process on the spot, for imports that take seconds before anything is begun."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        say()
+        os._exit(128 + number)
+
+    with _handled(leave):
+        yield
+
+
+@contextmanager
+def delay_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait for the block's end; processes that are started in it never get one (POSIX)."""
+    came: list[int] = []
+    # The handler holds back what another thread has received; only the mask is inherited.
+    masks = hasattr(signal, "pthread_sigmask")
+    try:
+        with _handled(lambda number, frame: came.append(number)):
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
+            try:
+                yield
+            finally:
+                if masks:
+                    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Let another handler answer Ctrl-C, unless it is ignored, or this thread may not say so."""
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
