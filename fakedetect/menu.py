@@ -15,7 +15,7 @@ from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError
 from fakedetect.core.model_folder import checkpoint_file
-from fakedetect.core.output import guard_output
+from fakedetect.core.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
 from fakedetect.core.signals import Ended, answer_signals, end_at_once
 from fakedetect.core.version import VERSION
@@ -169,11 +169,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The program; returns the exit code.
 
     Raises:
-        SystemExit: the call was wrong or asked for help, or nobody reads the output any more.
+        SystemExit: the call was wrong, or asked for help.
     """
     try:
         with answer_signals(), guard_output():
             code = _run(arguments)
+    except OutputClosed:
+        code = BROKEN_PIPE
     except UserError as error:
         print(error, file=sys.stderr)
         code = 2
