@@ -13,7 +13,7 @@ from typing import Any
 
 from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
-from fakedetect.core.errors import ProcessError, UserError
+from fakedetect.core.errors import ProcessError, UserError, did_you_mean
 from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
@@ -217,7 +217,9 @@ def _run_command(given: dict[str, Any], console: Console) -> int:
         return run_menu(file, model, console)
     for name in given.get("folders", ()):
         if name not in FOLDERS:
-            raise UserError(f"Unknown folder {name!r}. Name any of {', '.join(FOLDERS)}.")
+            raise UserError(
+                f"Unknown folder {name!r}{did_you_mean(name, FOLDERS)}. Name any of {', '.join(FOLDERS)}."
+            )
     option = next(option for option in commands() if option.command == command)
     if os.environ.get("RANK", "0") != "0" and not option.together:
         return 0

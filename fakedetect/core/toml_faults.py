@@ -111,7 +111,7 @@ _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
         lambda found: f"{float(found[1].replace(',', '.')) / 100:.12g}",
     ),
     (
-        rf"([+-]?(?:\.\d+|\d+\.|\d+\.e|0\d+(?:\.\d+)?)(?:[eE][+-]?\d+)?){_END}",
+        rf"([+-]?(?:\.\d+|\d+\.|0\d+(?:\.\d+)?)(?:[eE][+-]?\d+)?){_END}",
         "a number has a digit on both sides of its point and does not begin with 0",
         _to_number,
     ),

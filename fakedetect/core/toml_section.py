@@ -121,7 +121,7 @@ class Section:
         """A key's number, at least `least`, or `above` it.
 
         Raises:
-            UserError: it is smaller, or no finite number, or more than 64 bits hold.
+            UserError: it is smaller, or no finite number, or a whole one beyond 64 bits.
         """
         value = self.take(key, kind, default)
         if value is None:
@@ -129,7 +129,7 @@ class Section:
         if not (value > least if above else value >= least):
             bound = f"{'more than' if above else 'at least'} {least:g}"
             raise self.wrong(key, f"has to be {bound}, not {_shorten(_show(value))}.")
-        if not math.isfinite(value) or value >= 2**63:
+        if not math.isfinite(value) or (kind is int and value >= 2**63):
             raise self.wrong(
                 key, f"is too large ({_shorten(_show(value))}). Write a number like {default}."
             )
