@@ -24,6 +24,28 @@ PHRASES = {
 
 
 @dataclass(frozen=True)
+class StrengthAxis:
+    """How a kind of degradation is drawn: its name, what its strength is called, and what the strength
+    is multiplied by to stand in that unit."""
+
+    name: str
+    unit: str
+    factor: float = 1
+
+
+AXES = {
+    "jpeg": StrengthAxis("JPEG compression", "JPEG quality (1 to 100)"),
+    "webp": StrengthAxis("WebP compression", "WebP quality (1 to 100)"),
+    "scale": StrengthAxis("Scaled down and back", "Size between (% of the side)", 100),
+    "blur": StrengthAxis("Gaussian blur", "Sigma (pixels)"),
+    "noise": StrengthAxis("Gaussian noise", "Sigma (grey levels of 255)"),
+    "crop": StrengthAxis("Cropped", "Cut off (% of the side)", 100),
+    "screenshot": StrengthAxis("Screenshot at another size", "Size (% of the side)", 100),
+}
+"""By the keys of PHRASES."""
+
+
+@dataclass(frozen=True)
 class Degradation:
     """A kind (a key of PHRASES) and its strength.
 

@@ -4,14 +4,17 @@ import io
 import math
 import textwrap
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from fakedetect.core.files import atomic_write
@@ -19,6 +22,14 @@ from fakedetect.core.pool import map_images
 from fakedetect.images.reading import explain_fault, load_reduced, open_image, to_rgb_or_grey
 
 SIDE = 320
+CAPTION = 30
+"""Characters in a line of a caption."""
+
+TITLE = 45
+"""Characters of a title in the width of a panel."""
+
+KEPT_END = 12
+"""Characters at the end of a shortened name, its ending among them."""
 
 
 def read_thumbnail(path: Path) -> np.ndarray | str:
@@ -53,41 +64,74 @@ def read_tiles(paths: Sequence[Path], captions: Sequence[str], workers: int) -> 
     ]
 
 
+@contextmanager
+def missing_glyphs_ignored() -> Iterator[None]:
+    """While a figure is drawn: a name in a script that the font lacks becomes boxes, without a warning."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
+
+
+def literal(text: str) -> str:
+    """A text as matplotlib has to be given it to show it as it is: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
+
+
+def set_round_ticks(axis: Axis, most: int = 8, integer: bool = False) -> None:
+    """Ticks at multiples of 1, 2 or 5 times a power of ten, at most `most` and one.
+
+    Args:
+        integer: whole numbers only, for what is counted.
+    """
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=integer, min_n_ticks=1))
+
+
 def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure, whole or not at all, in the format that the path's ending names."""
     FigureCanvasAgg(figure)
     picture = io.BytesIO()
-    with warnings.catch_warnings():
-        # A file name in a script that the font lacks is drawn as boxes; the rest stays readable.
-        warnings.filterwarnings("ignore", "Glyph .* missing from")
+    with missing_glyphs_ignored():
         figure.savefig(picture, format=path.suffix[1:], dpi=120)
     with atomic_write(path) as file:
         file.write(picture.getvalue())
 
 
-def panels(count: int) -> tuple[Figure, list[Any]]:
-    """A figure with `count` square panels, at most three in a row."""
+def panels(count: int, title: str) -> tuple[Figure, list[Any]]:
+    """A figure with `count` square panels under one title, at most three in a row."""
     columns = min(count, 3)
     rows = math.ceil(count / columns)
-    figure = Figure(figsize=(4.5 * columns, 4 * rows), layout="constrained")
+    figure = Figure(figsize=(4.5 * columns, 4 * rows + 0.3), layout="constrained")
+    figure.suptitle(literal(textwrap.fill(title, TITLE * columns)))
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
     for spare in axes[count:]:
         spare.set_axis_off()
     return figure, axes[:count]
 
 
+def shorten(name: str, most: int = CAPTION) -> str:
+    """A name of at most so many characters: the rest is left out of its midst, it keeps its ending."""
+    return name if len(name) <= most else f"{name[: most - KEPT_END - 1]}…{name[-KEPT_END:]}"
+
+
+def wrap_caption(caption: str) -> str:
+    """A caption in lines of at most CAPTION characters, broken between words only."""
+    lines = []
+    for line in caption.splitlines():
+        words = " ".join(map(shorten, line.split()))
+        lines += textwrap.wrap(words, CAPTION, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines)
+
+
 def draw_sheet(tiles: Sequence[Tile], columns: int, title: str, path: Path) -> None:
-    """Pictures in rows of `columns`, each under its caption; wrong ones in red."""
+    """Pictures in rows of `columns`, each under its caption; those of wrong ones are bold."""
     rows = math.ceil(len(tiles) / columns)
     figure = Figure(figsize=(2.3 * columns, 2.75 * rows + 0.5), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(literal(title))
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.set_axis_off()
     for axes, tile in zip(figure.axes, tiles, strict=False):
         if tile.image is not None:
             axes.imshow(tile.image)
-        lines = [part for line in tile.caption.splitlines() for part in textwrap.wrap(line, 30)]
-        # A dollar sign in a file name is no formula.
-        axes.set_title(
-            "\n".join(lines).replace("$", r"\$"), fontsize=8, color="tab:red" if tile.wrong else "black"
-        )
+        weight = "bold" if tile.wrong else "normal"
+        axes.set_title(literal(wrap_caption(tile.caption)), fontsize=8, fontweight=weight)
     save_figure(figure, path)

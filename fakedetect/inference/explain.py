@@ -14,6 +14,7 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample, load_dataset
 from fakedetect.images.listing import list_images
 from fakedetect.images.sheets import Tile, draw_sheet
@@ -25,6 +26,7 @@ from fakedetect.inference.figures import (
     explain_image,
     layer_name,
     probabilities,
+    read_in_shape,
     to_input,
 )
 from fakedetect.inference.heatmaps import attention_rollout, find_layer, grad_cam, overlay
@@ -96,6 +98,8 @@ def _draw_contact_sheet(
     workers = settings.workers
     images = dict(map_images(load_or_explain, [sample.path for sample in samples], workers))
     usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
+    originals = find_originals(settings, "test", [sample.path for sample in usable])
+    shown = dict(zip(usable, originals, strict=True))
     for sample in console.track(usable, len(usable), "heat maps"):
         image = images[sample.path]
         batch = to_input(detector.normalise, image[None])
@@ -109,9 +113,10 @@ def _draw_contact_sheet(
             heat = grad_cam(detector.model, find_layer(detector.model, name), batch, target)[0][0]
         verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
         caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, taken for {verdict}"
-        tiles.append(Tile(overlay(image, heat)[1], caption, predicted != sample.label))
+        mixed = overlay(read_in_shape(shown[sample], image), heat)[1]
+        tiles.append(Tile(mixed, caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
-    title = f"{settings.model}: {HEAT_MAPS[method]} of the predicted class (mistakes in red)"
+    title = f"{settings.model}: {HEAT_MAPS[method]} of the predicted class (mistakes in bold)"
     draw_sheet(tiles, SHEET_COLUMNS, title, sheet)
     if console.interactive:
         open_picture(sheet)

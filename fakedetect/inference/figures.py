@@ -1,7 +1,7 @@
 """A prediction explained: heat maps over the picture, a figure, and how far to believe them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,8 @@ from torch import nn
 from fakedetect.core.files import write_json
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.images.sheets import Tile, save_figure
+from fakedetect.dataset.originals import find_originals
+from fakedetect.images.sheets import literal, read_thumbnail, save_figure, shorten
 from fakedetect.inference.heatmaps import (
     Faithfulness,
     attention_rollout,
@@ -31,6 +32,19 @@ from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
 
 HEAT_MAPS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
+LONGEST_NAME = 40
+PANEL, LEAST_PANEL = 4.0, 2.2
+"""Inches of a panel's longer side, and of its shorter one at least."""
+
+
+def read_in_shape(path: Path, copy: np.ndarray) -> np.ndarray:
+    """A picture (H, W, 3) uint8 in its own shape, to draw a heat map over.
+
+    Args:
+        copy: (224, 224, 3) uint8, what the model saw; it stands in for a picture that is gone by now.
+    """
+    shown = read_thumbnail(path)
+    return copy if isinstance(shown, str) else shown
 
 
 def to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
@@ -137,6 +151,7 @@ def explain_image(
     predicted = CLASSES[int(answer.argmax())]
     asked = CLASSES.index(target or predicted)
     explanation = Explanation(path, predicted, float(answer[0]), ())
+    shown = read_in_shape(find_originals(settings, "test", [path])[0], image)
     for method in methods:
         if method == "grad-cam":
             name = layer_name(settings, model, batch, layer)
@@ -148,10 +163,11 @@ def explain_image(
         faithfulness = measure_faithfulness(partial(probabilities, detector), image, heat, asked)
         heat_map = HeatMap(method, name, CLASSES[asked], faithfulness, _next_figure(settings, path))
         explanation = replace(explanation, maps=(*explanation.maps, heat_map))
-        coloured, mixed = overlay(image, heat)
-        title = f"{settings.model}, {path.name}: {predicted} ({explanation.sureness})\n{heat_map}"
-        tiles = [Tile(image, "picture"), Tile(coloured, "heat map"), Tile(mixed, "overlay")]
-        draw_explanation(tiles, title, heat_map.figure)
+        coloured, mixed = overlay(shown, heat)
+        name = shorten(path.name, LONGEST_NAME)
+        title = f"{settings.model}, {name}: {predicted} ({explanation.sureness})\n{heat_map}"
+        images = {"Picture": shown, "Heat map": coloured, "Overlay": mixed}
+        draw_explanation(images, title, heat_map.figure)
         _write_record(detector, explanation, heat_map)
     return explanation
 
@@ -186,15 +202,17 @@ def describe_explanation(explanation: Explanation) -> str:
     return "\n".join(lines)
 
 
-def draw_explanation(tiles: Sequence[Tile], title: str, path: Path) -> None:
-    """Original, heat map and overlay side by side, with the heat map's scale."""
-    figure = Figure(figsize=(4 * len(tiles) + 0.8, 4.9), layout="constrained")
-    figure.suptitle(title.replace("$", r"\$"))
-    panels = figure.subplots(1, len(tiles))
-    for axes, tile in zip(panels, tiles, strict=True):
-        axes.imshow(tile.image)
-        axes.set_title(tile.caption)
+def draw_explanation(images: Mapping[str, np.ndarray], title: str, path: Path) -> None:
+    """Images (H, W, 3) uint8 of one shape side by side under their captions, with the heat map's scale."""
+    sides = next(iter(images.values())).shape[:2]
+    height, width = (max(LEAST_PANEL, side * PANEL / max(sides)) for side in sides)
+    figure = Figure(figsize=(width * len(images) + 0.8, height + 0.9), layout="constrained")
+    figure.suptitle(literal(title))
+    panels = figure.subplots(1, len(images))
+    for axes, (caption, image) in zip(panels, images.items(), strict=True):
+        axes.imshow(image)
+        axes.set_title(caption)
         axes.set_axis_off()
     scale = ScalarMappable(Normalize(0, 1), "jet")
-    figure.colorbar(scale, ax=panels, shrink=0.75, label="share of the strongest evidence")
+    figure.colorbar(scale, ax=panels, shrink=0.75, label="Share of the strongest evidence")
     save_figure(figure, path)

@@ -208,9 +208,16 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """The map in JET colours, and 0.4 of it mixed with 0.6 of the picture: a mean cannot overflow.
 
     Args:
-        image: (224, 224, 3) uint8.
+        image: (H, W, 3) uint8, the picture in any size and shape; the model saw it squeezed to 224 x 224,
+            and the map is stretched back.
         heat: (224, 224) in 0..1.
+
+    Returns:
+        Both (H, W, 3) uint8.
     """
+    height, width = image.shape[:2]
+    if heat.shape != (height, width):
+        heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
     coloured = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_JET)[:, :, ::-1]
     mixed = 0.4 * coloured.astype(np.float32) + 0.6 * image.astype(np.float32) + 0.5
     return coloured, mixed.astype(np.uint8)

@@ -146,7 +146,7 @@ def _draw_figures(good: pd.DataFrame, folder: Path, workers: int) -> None:
         counts.setdefault(f"{part} {label}", {})[source] = len(group)
     draw_counts(counts, folder / "counts.png")
     by_part = {
-        str(part): {str(label): rows for label, rows in group.groupby("label")}
+        f"{str(part).capitalize()} pictures": {str(label): rows for label, rows in group.groupby("label")}
         for part, group in good.groupby("part", sort=False)
     }
     draw_histograms(by_part, "Sizes and shapes by class", folder / "histograms.png")
@@ -196,14 +196,26 @@ def _where(good: pd.DataFrame, pair: Pair) -> str:
     return "both classes" if first["label"] != second["label"] else f"within {first['label']}"
 
 
+def _folder(good: pd.DataFrame, number: int) -> str:
+    """'train fake, gan': the folder and, if any, the source that a picture lies in."""
+    row = good.iloc[number]
+    return f"{row['part']} {row['label']}" + (f", {row['source']}" if row["source"] else "")
+
+
 def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
     """The pairs as a table: leaks between train and test first, then pictures with both labels."""
     table = pd.DataFrame(
         [
-            (p.kind, good["path"].iloc[p.first], good["path"].iloc[p.second], p.distance, _where(good, p))
-            for p in pairs
+            (
+                pair.kind,
+                *(good["path"].iloc[number] for number in (pair.first, pair.second)),
+                pair.distance,
+                _where(good, pair),
+                *(_folder(good, number) for number in (pair.first, pair.second)),
+            )
+            for pair in pairs
         ],
-        columns=["kind", "path_a", "path_b", "distance", "where"],
+        columns=["kind", "path_a", "path_b", "distance", "where", "folder_a", "folder_b"],
     )
     order = table["where"].map({"train and test": 0, "both classes": 1}).fillna(2)
     table = table.assign(order=order).sort_values(["order", "distance"], kind="stable")
@@ -222,7 +234,7 @@ def _write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
     for row in shown.itertuples():
         paths += [row.path_a, row.path_b]
         note = f"{row.kind}, distance {row.distance}, {row.where}"
-        captions += [f"{row.path_a.name}\n{note}", f"{row.path_b.name}\n"]
+        captions += [f"{row.path_a.name}\n{row.folder_a}\n{note}", f"{row.path_b.name}\n{row.folder_b}"]
     tiles = read_tiles(paths, captions, workers)
     draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", sheet)
 

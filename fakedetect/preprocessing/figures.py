@@ -5,70 +5,115 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from fakedetect.images.sheets import save_figure
+from fakedetect.images.palette import CLASS_COLOURS, series_colour, series_hatch
+from fakedetect.images.sheets import literal, save_figure, set_round_ticks
 
-COLOURS = {"fake": "tab:red", "real": "tab:blue"}
 RATIOS = {"9:16": 9 / 16, "2:3": 2 / 3, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9}
-BINS = 50
+WIDEST = 3
+BINS = 31
+COLUMNS = {
+    "width": ("width", "Width (pixels)"),
+    "height": ("height", "Height (pixels)"),
+    "aspect_ratio": ("shape", f"Width / height ({WIDEST}: and more)"),
+}
+"""The columns that are drawn: what a panel's title calls them, and its axis."""
+
+SHARE = "Share of the class (%)"
 
 
 def draw_counts(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
-    """Bars of picture counts by folder, stacked by source: {folder: {source: count}}."""
+    """Bars of picture counts by folder, stacked by source: {'train fake': {source: count}}.
+
+    Pictures without a source have the colour of their class.
+    """
     figure = Figure(figsize=(8, 0.6 * len(counts) + 1.8), layout="constrained")
     axes = figure.subplots()
+    classes = [folder.rpartition(" ")[2] for folder in counts]
     sources = dict.fromkeys(source for by_source in counts.values() for source in by_source)
+    named = [source for source in sources if source]
     left = np.zeros(len(counts))
+    handles = []
     for source in sources:
         values = np.array([by_source.get(source, 0) for by_source in counts.values()])
-        bars = axes.barh(list(counts), values, left=left, label=source or "no source")
+        if source:
+            number = named.index(source)
+            style: dict[str, Any] = {"color": series_colour(number), "hatch": series_hatch(number)}
+        else:
+            style = {"color": [CLASS_COLOURS[name] for name in classes]}
+        bars = axes.barh(list(counts), values, left=left, edgecolor="white", **style)
         left += values
+        if source:
+            handles.append(bars)
     axes.bar_label(bars, labels=[f"{int(total):,}" for total in left], padding=3)
     axes.invert_yaxis()
     axes.margins(x=0.1)
-    axes.set(xlabel="Pictures", title="Pictures by folder and source")
-    if len(sources) <= 20:
-        axes.legend(fontsize="small")
+    for label, name in zip(axes.get_yticklabels(), classes, strict=True):
+        label.set_color(CLASS_COLOURS[name])
+    set_round_ticks(axes.xaxis, integer=True)
+    axes.set(xlabel="Number of pictures", ylabel="Folder", title="Pictures by folder and source")
+    if 0 < len(named) <= 20:
+        axes.legend(handles, [literal(source) for source in named], title="Source", fontsize="small")
     save_figure(figure, path)
+
+
+def _draw_panel(panel: Axes, classes: Mapping[str, Any], column: str, top: float) -> None:
+    """One column of a group, the classes' bars side by side: where all pictures have one size, each
+    is still seen."""
+    values = [table[column].astype(float).clip(upper=top) for table in classes.values()]
+    # The first bin and the last are cut in half, so that 1:1 lies in the middle of one.
+    half = top / (BINS - 1) / 2
+    panel.hist(
+        values,
+        bins=BINS,
+        range=(-half, top + half),
+        weights=[np.full(len(each), 100 / len(each)) for each in values],
+        color=[CLASS_COLOURS[label] for label in classes],
+    )
+    panel.set_xlim(0, top + half)
+    for axis in (panel.xaxis, panel.yaxis):
+        set_round_ticks(axis)
+    if column == "aspect_ratio":
+        _mark_ratios(panel)
+
+
+def _mark_ratios(panel: Axes) -> None:
+    for text, ratio in RATIOS.items():
+        panel.axvline(ratio, color="black", linewidth=0.6, linestyle=":")
+        panel.annotate(
+            text,
+            (ratio, 0.98),
+            xycoords=("data", "axes fraction"),
+            rotation=90,
+            va="top",
+            ha="right",
+            fontsize=7,
+        )
 
 
 def draw_histograms(groups: Mapping[str, Any], title: str, path: Path) -> None:
     """Histograms of width, height and aspect ratio, a row of three for each group.
 
+    The panels of a column have one scale for the sizes, and all have one for the shares.
+
     Args:
         groups: for each row's name, {class: table with the columns width, height, aspect_ratio}.
     """
     figure = Figure(figsize=(14, 3.4 * len(groups) + 0.6), layout="constrained")
-    figure.suptitle(title)
-    rows = figure.subplots(len(groups), 3, squeeze=False)
-    for axes, (name, classes) in zip(rows, groups.items(), strict=True):
-        for panel, column in zip(axes, ("width", "height", "aspect_ratio"), strict=True):
-            top = max(table[column].max() for table in classes.values())
-            limits = (0, 3) if column == "aspect_ratio" else (0, max(1, top) * 1.02)
-            for label, table in classes.items():
-                values = table[column].clip(upper=limits[1])
-                panel.hist(
-                    values,
-                    bins=BINS,
-                    range=limits,
-                    weights=np.full(len(values), 100 / len(values)),
-                    label=label,
-                    color=COLOURS[label],
-                    alpha=0.5,
-                )
-            panel.set(title=f"{name}: {column.replace('_', ' ')}", ylabel="% of the class")
-            panel.set_xlabel("width / height (3: and more)" if column == "aspect_ratio" else "pixels")
-            panel.legend()
-        for text, ratio in RATIOS.items():
-            axes[2].axvline(ratio, color="black", linewidth=0.6, linestyle=":")
-            axes[2].annotate(
-                text,
-                (ratio, 0.98),
-                xycoords=("data", "axes fraction"),
-                rotation=90,
-                va="top",
-                ha="right",
-                fontsize=7,
-            )
+    figure.suptitle(literal(title))
+    tables = [table for classes in groups.values() for table in classes.values()]
+    rows = figure.subplots(len(groups), len(COLUMNS), squeeze=False, sharey=True)
+    for number, (column, (name, unit)) in enumerate(COLUMNS.items()):
+        largest = max(float(table[column].max()) for table in tables)
+        top = WIDEST if column == "aspect_ratio" else max(1, largest) * 1.02
+        for axes, (group, classes) in zip(rows[:, number], groups.items(), strict=True):
+            _draw_panel(axes, classes, column, top)
+            counts = ", ".join(f"{len(table):,} {label}" for label, table in classes.items())
+            axes.set(title=literal(f"{group} ({counts}): {name}"), xlabel=unit, ylabel=SHARE)
+    shown = {label: CLASS_COLOURS[label] for classes in groups.values() for label in classes}
+    handles = [Patch(color=colour, label=label) for label, colour in sorted(shown.items())]
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))
     save_figure(figure, path)

@@ -11,14 +11,18 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from fakedetect.images.palette import CLASS_COLOURS, SERIES_COLOURS, TEXT_COLOUR
+from fakedetect.images.sheets import missing_glyphs_ignored
+
 WIDTH, HEIGHT = 4.4, 3.3
 """Inches, which the page scales; they decide how large the text is beside the curves."""
 
 PAGE_COLOURS = {
-    "tab:purple": "--c0",
-    "tab:orange": "--c1",
-    "tab:blue": "--c2",
-    "grey": "--c3",
+    CLASS_COLOURS["fake"]: "--fake",
+    CLASS_COLOURS["real"]: "--real",
+    **{colour: f"--c{number}" for number, colour in enumerate(SERIES_COLOURS)},
+    TEXT_COLOUR: "--ink",
+    "grey": "--grey",
     "black": "--ink",
     "white": "--card",
     "#b0b0b0": "--line",
@@ -35,7 +39,10 @@ def draw_chart(title: str, plot: Callable[[Axes], None]) -> str:
     axes.set_title("")
     file = io.StringIO()
     # The salt makes a chart's inner names its own among the others of the page.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}):
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}),
+        missing_glyphs_ignored(),
+    ):
         FigureCanvasSVG(figure).print_svg(
             file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )

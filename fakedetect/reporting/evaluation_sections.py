@@ -10,7 +10,7 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import charts, heading, paragraph, percent, section, table, with_interval
-from fakedetect.testing.figures import kinds_of, plot_reliability, plot_robustness
+from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
 from fakedetect.testing.measures import named
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
 
@@ -116,7 +116,10 @@ def robustness_section(evaluation: Evaluation) -> str:
     if evaluation.test is None:
         return ""
     found = evaluation.test.robustness
-    drawn = [draw_chart(kind, partial(plot_robustness, kind=kind, found=found)) for kind in kinds_of(found)]
+    drawn = [
+        draw_chart(kind_name(kind), partial(plot_robustness, kind=kind, found=found))
+        for kind in kinds_of(found)
+    ]
     points: list[tuple[str, Point]] = [
         ("as they are", found.clean),
         *((point.says[:1].upper() + point.says[1:], point) for point in found.points),

@@ -13,10 +13,12 @@ from fakedetect.core.evaluation_record import Accuracy, Measure
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2024; --soft: #59636e; --line: #d5dae0;
   --card: #f6f8fa; --warn: #9a4b00; --warn-paper: #fff4e5;
-  --c0: #7b3fbf; --c1: #c15c00; --c2: #0a6cbd; --c3: #6e7781; }
+  --fake: #c62828; --real: #0a6cbd; --grey: #6e7781;
+  --c0: #7b3fbf; --c1: #c15c00; --c2: #1a7f37; --c3: #b0308a; --c4: #7a7a00; --c5: #00808f; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171b; --ink: #e6e9ed; --soft: #9aa4af;
   --line: #343b43; --card: #1d2228; --warn: #ffb86b; --warn-paper: #33250f;
-  --c0: #b78af0; --c1: #f39b4a; --c2: #62b0f5; --c3: #8b949e; } }
+  --fake: #ff7b72; --real: #62b0f5; --grey: #8b949e;
+  --c0: #b78af0; --c1: #f39b4a; --c2: #56d364; --c3: #f48fd0; --c4: #d4d04a; --c5: #4fd0de; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 1.2rem; max-width: 76rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }

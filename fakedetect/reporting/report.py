@@ -16,10 +16,11 @@ from fakedetect.core.model_folder import EVALUATION, REPORT
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
+from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, read_audit
 from fakedetect.images.sheets import read_thumbnail
 from fakedetect.images.views import Look, View, view_batches
-from fakedetect.inference.figures import layer_name, to_input
+from fakedetect.inference.figures import layer_name, read_in_shape, to_input
 from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.reporting.evaluation_sections import (
@@ -93,7 +94,7 @@ def _gallery(settings: Settings, predictions: pd.DataFrame) -> str:
     if wrong.empty:
         return section("Wrong answers", paragraph("None on the test dataset."))
     shown = pd.concat([rows.head(MISTAKES // 2) for _, rows in wrong.groupby("label")])
-    paths = [Path(path) for path in shown["path"]]
+    paths = find_originals(settings, "test", [Path(path) for path in shown["path"]])
     images = dict(map_images(read_thumbnail, paths, settings.workers))
     tiles = []
     for row, path in zip(shown.itertuples(), paths, strict=True):
@@ -114,6 +115,7 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
     for _, of_class in predictions.groupby("label"):
         chosen = sorted(random.permutation(len(of_class))[: HEAT_MAPS // 2])
         rows.update({Path(row.path): row for row in of_class.iloc[chosen].itertuples()})
+    originals = dict(zip(rows, find_originals(settings, "test", list(rows)), strict=True))
     looks = [Look(path, (detector.kind,)) for path in rows]
     tiles, name = [], ""
     for batch in view_batches(looks, 1, len(looks)):
@@ -127,7 +129,8 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
             maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
             row = rows[look.path]
             caption = f"{printable(look.path.name)}: {row.label}, taken for {row.predicted}"
-            tiles.append((overlay(image, maps[0])[1], caption))
+            shown = read_in_shape(originals[look.path], image)
+            tiles.append((overlay(shown, maps[0])[1], caption))
     text = (
         f"Grad-CAM of the predicted class at {name}; red is where the model finds most of its evidence. "
         "How far to believe such a map, picture by picture: " + settings.command("explain", "IMAGE")

@@ -1,43 +1,63 @@
 """The figures of a test: confusion matrices, ROC curves, robustness, reliability."""
 
-import textwrap
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from fakedetect.core.evaluation_record import Bin, Point, Robustness
-from fakedetect.images.sheets import panels, save_figure
+from fakedetect.images.degradations import AXES, StrengthAxis
+from fakedetect.images.palette import (
+    ACCURACY_COLOUR,
+    AUC_COLOUR,
+    CLASS_COLOURS,
+    SERIES_COLOURS,
+    TEXT_COLOUR,
+    series_colour,
+    series_line,
+)
+from fakedetect.images.sheets import literal, panels, save_figure, set_round_ticks
+
+DEEPEST = 0.5
+"""Opacity of a cell that holds all pictures of its row; its text stays readable."""
+
+P_FAKE_BINS = 20
 
 
-def _plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> None:
-    axes.imshow(matrix, cmap="Blues", vmin=0)
-    highest = max(max(row) for row in matrix)
+def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> None:
+    """A confusion matrix (rows: what the pictures are; columns: what they were taken for).
+
+    The deeper a cell, the larger its share of the row: models tested on other numbers of pictures have
+    one scale.
+    """
     for row, values in enumerate(matrix):
         for column, value in enumerate(values):
             share = value / (sum(values) or 1)
-            axes.text(
-                column,
-                row,
-                f"{value:,}\n{share:.1%}",
-                ha="center",
-                va="center",
-                color="white" if value > highest / 2 else "black",
-            )
-    ticks = range(len(names))
+            place = (column - 0.5, row - 0.5)
+            axes.add_patch(Rectangle(place, 1, 1, color=SERIES_COLOURS[0], alpha=DEEPEST * share, lw=0))
+            text = f"{value:,}\n{share:.1%}"
+            axes.text(column, row, text, ha="center", va="center", color=TEXT_COLOUR)
+    ticks, last = range(len(names)), len(names) - 0.5
     axes.set_xticks(ticks, names)
     axes.set_yticks(ticks, names)
-    axes.set(xlabel="Predicted", ylabel="True", title=title)
+    for label, name in zip(
+        (*axes.get_xticklabels(), *axes.get_yticklabels()), (*names, *names), strict=True
+    ):
+        label.set_color(CLASS_COLOURS[name])
+    axes.set(xlim=(-0.5, last), ylim=(last, -0.5), aspect="equal")
+    axes.set(xlabel="Predicted class", ylabel="True class", title=literal(title))
 
 
 def draw_confusion_matrix(
     matrix: Sequence[Sequence[int]], names: Sequence[str], title: str, path: Path
 ) -> None:
-    """A confusion matrix (rows: what the pictures are; columns: what they were taken for)."""
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
-    _plot_confusion(figure.subplots(), matrix, names, title)
+    """plot_confusion as a file."""
+    figure = Figure(figsize=(5, 4.8), layout="constrained")
+    plot_confusion(figure.subplots(), matrix, names, title)
     save_figure(figure, path)
 
 
@@ -45,18 +65,25 @@ def draw_confusion_matrices(
     matrices: Mapping[str, Sequence[Sequence[int]]], names: Sequence[str], path: Path
 ) -> None:
     """Confusion matrices side by side, one a model."""
-    figure, axes_list = panels(len(matrices))
+    figure, axes_list = panels(len(matrices), "Confusion matrices on the test dataset")
     for axes, (name, matrix) in zip(axes_list, matrices.items(), strict=True):
-        _plot_confusion(axes, matrix, names, name)
+        plot_confusion(axes, matrix, names, name)
     save_figure(figure, path)
 
 
 def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> None:
     """ROC curves together: for each label the false and the true positive rates."""
-    for label, (false_rate, true_rate) in curves.items():
-        axes.plot(false_rate, true_rate, label=label)
+    for number, (label, (false_rate, true_rate)) in enumerate(curves.items()):
+        colour, line = series_colour(number), series_line(number)
+        axes.plot(false_rate, true_rate, label=literal(label), color=colour, linestyle=line)
     axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="chance")
-    axes.set(xlabel="Real pictures called fake", ylabel="Fake pictures called fake", title=title)
+    axes.set(
+        xlabel="False positive rate: real pictures called fake",
+        ylabel="True positive rate: fakes called fake",
+        title=literal(title),
+    )
+    for axis in (axes.xaxis, axes.yaxis):
+        set_round_ticks(axis)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
 
@@ -70,20 +97,64 @@ def draw_roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: 
     save_figure(figure, path)
 
 
+def plot_p_fake(
+    axes: Axes, p_fake: np.ndarray, is_fake: np.ndarray, thresholds: Sequence[float], title: str
+) -> None:
+    """Histograms of p(fake) by class, with the thresholds that part the verdicts.
+
+    Args:
+        p_fake: (N,); is_fake: (N,) bool.
+        thresholds: one where fake and real part, or the two between which a picture is unsure.
+    """
+    classes = {"fake": p_fake[is_fake], "real": p_fake[~is_fake]}
+    shown = {name: values for name, values in classes.items() if len(values)}
+    axes.hist(
+        list(shown.values()),
+        bins=P_FAKE_BINS,
+        range=(0, 1),
+        weights=[np.full(len(values), 100 / len(values)) for values in shown.values()],
+        color=[CLASS_COLOURS[name] for name in shown],
+        label=[f"{name} ({len(values):,} pictures)" for name, values in shown.items()],
+    )
+    for threshold, line in zip(thresholds, ("--", ":"), strict=False):
+        axes.axvline(
+            threshold, color="black", linewidth=1, linestyle=line, label=f"threshold {threshold:.3g}"
+        )
+    axes.set(xlabel="p(fake)", ylabel="Share of the class (%)", xlim=(0, 1), title=literal(title))
+    for axis in (axes.xaxis, axes.yaxis):
+        set_round_ticks(axis)
+    axes.legend(loc="upper center", fontsize="small")
+
+
+def robustness_limits(found: Robustness) -> tuple[float, float]:
+    """The lower and upper end of the vertical axis that all kinds of degradations are drawn on."""
+    points: list[Point] = [found.clean, *found.points]
+    lowest = min(min(point.low, point.accuracy) for point in points)
+    return min(0.4, math.floor(10 * lowest) / 10), 1.01
+
+
+def kind_name(kind: str) -> str:
+    """A kind of degradation as the panels and the report call it."""
+    return AXES[kind].name if kind in AXES else kind
+
+
 def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
     """What a kind of degradation does, by its strength: ROC AUC with its interval, and accuracy."""
     degraded = [point for point in found.points if point.kind == kind]
     points: list[Point] = [found.clean, *degraded]
-    says = ["as it is", *(point.says for point in degraded)]
+    axis = AXES.get(kind, StrengthAxis(kind, "Strength"))
+    strengths = ["as it is", *(f"{point.strength * axis.factor:g}" for point in degraded)]
     places = range(len(points))
     low, high = [point.low for point in points], [point.high for point in points]
     auc, accuracy = [point.roc_auc for point in points], [point.accuracy for point in points]
-    axes.plot(places, auc, marker="o", color="tab:purple", label="ROC AUC (95 %)")
-    axes.fill_between(places, low, high, color="tab:purple", alpha=0.15)
-    axes.plot(places, accuracy, marker="s", color="tab:orange", label="accuracy")
-    axes.axhline(0.5, color="grey", linestyle=":")
-    axes.set_xticks(places, [textwrap.fill(each, 10) for each in says], fontsize=8)
-    axes.set(ylim=(min(0.4, *low), 1.01), title=kind)
+    axes.plot(places, auc, marker="o", color=AUC_COLOUR, label="ROC AUC, 95 % interval")
+    axes.fill_between(places, low, high, color=AUC_COLOUR, alpha=0.15)
+    axes.plot(places, accuracy, marker="s", color=ACCURACY_COLOUR, label="accuracy")
+    axes.axhline(0.5, color="grey", linestyle=":", label="chance")
+    axes.set_xticks(places, strengths)
+    axes.set(xlabel=literal(axis.unit), ylabel="ROC AUC and accuracy", title=literal(axis.name))
+    axes.set_ylim(robustness_limits(found))
+    set_round_ticks(axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small")
 
@@ -91,8 +162,7 @@ def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
 def draw_robustness(found: Robustness, title: str, path: Path) -> None:
     """plot_robustness as a file, a panel for each kind of degradation."""
     kinds = kinds_of(found)
-    figure, axes_list = panels(len(kinds))
-    figure.suptitle(f"{title}: both classes degraded alike")
+    figure, axes_list = panels(len(kinds), f"{title}: both classes degraded alike")
     for axes, kind in zip(axes_list, kinds, strict=True):
         plot_robustness(axes, kind, found)
     save_figure(figure, path)
@@ -112,20 +182,21 @@ def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
     said, found, counts = zip(*bins, strict=True)
     axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="perfect")
     area = [12 + 300 * count / sum(counts) for count in counts]
-    axes.plot(said, found, color="tab:purple")
-    axes.scatter(said, found, s=area, color="tab:purple", label="pictures (area: count)")
+    axes.plot(said, found, color=SERIES_COLOURS[0])
+    axes.scatter(said, found, s=area, color=SERIES_COLOURS[0], label="pictures (area: their number)")
     axes.set(
-        xlabel="predicted p(fake)", ylabel="Share of fakes", title=title,
+        xlabel="Predicted p(fake)", ylabel="Share of fakes", title=literal(title),
         xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
     )  # fmt: skip
+    for axis in (axes.xaxis, axes.yaxis):
+        set_round_ticks(axis)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", fontsize="small")
+    axes.legend(fontsize="small")
 
 
 def draw_reliability(curves: Mapping[str, Sequence[Bin]], title: str, path: Path) -> None:
     """plot_reliability as a file, a panel for each label."""
-    figure, axes_list = panels(len(curves))
-    figure.suptitle(f"{title}: does a probability mean what it says?")
+    figure, axes_list = panels(len(curves), f"{title}: does a probability mean what it says?")
     for axes, (label, bins) in zip(axes_list, curves.items(), strict=True):
         plot_reliability(axes, bins, label)
     save_figure(figure, path)

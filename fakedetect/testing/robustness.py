@@ -12,11 +12,9 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability
 from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
-from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
-from fakedetect.images.listing import EXTENSIONS
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
@@ -27,20 +25,6 @@ MOST = 1000
 
 SEED = 42
 AT_A_TIME = 8
-
-
-def _find_originals(settings: Settings, samples: Sequence[Sample]) -> list[Path]:
-    """For each test sample its original picture; the copy itself where that is gone."""
-    homes = dict(class_folders(settings.resized["test"], f"Resize first: {settings.command('resize')}"))
-    home_of = {label: folder for folder, label in homes.items()}
-    found = []
-    for sample in samples:
-        original = settings.original[f"test-{CLASSES[sample.label]}"]
-        inside = original / sample.path.relative_to(home_of[sample.label])
-        # An aligned copy is a .jpg whatever its original was, or keeps the whole name before it.
-        names = [inside, inside.with_suffix(""), *(inside.with_suffix(e) for e in sorted(EXTENSIONS))]
-        found.append(next((path for path in names if path.is_file()), sample.path))
-    return found
 
 
 def _choose(samples: Sequence[Sample]) -> list[int]:
@@ -75,7 +59,7 @@ def measure_robustness(
     """
     places = _choose(samples)
     chosen = [samples[place] for place in places]
-    originals = _find_originals(detector.settings, chosen)
+    originals = find_originals(detector.settings, "test", [sample.path for sample in chosen])
     by_path = {
         original: (sample, float(margin))
         for original, sample, margin in zip(originals, chosen, margins[places], strict=True)

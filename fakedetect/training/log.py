@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from fakedetect.core.console import Console, Outcome, open_picture
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import Epoch
-from fakedetect.images.sheets import panels, save_figure
+from fakedetect.images.palette import TRAINING_COLOUR, VALIDATION_COLOUR
+from fakedetect.images.sheets import literal, panels, save_figure, set_round_ticks
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch:
@@ -75,25 +75,39 @@ def write_log(folder: Path, epochs: list[Epoch]) -> None:
     draw_loss_plot(epochs, folder / "loss_plot.jpg")
 
 
-def plot_losses(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
-    """Training and validation loss over the epochs."""
-    numbers = [epoch.epoch for epoch in epochs]
-    axes.plot(numbers, [epoch.train_loss for epoch in epochs], marker="o", label="Training Loss")
-    axes.plot(numbers, [epoch.val_loss for epoch in epochs], marker="o", label="Validation Loss")
-    axes.set(xlabel="Epoch", ylabel="Loss", title=title)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.set_ylim(bottom=0)
+def _mark_best(axes: Axes, best: Epoch) -> None:
+    axes.axvline(best.epoch, color="grey", linestyle="--", label=f"best epoch: {best.epoch}")
+
+
+def _finish(axes: Axes, title: str, quantity: str) -> None:
+    axes.set(xlabel="Epoch", ylabel=quantity, title=literal(title))
+    set_round_ticks(axes.xaxis, integer=True)
+    set_round_ticks(axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend()
 
 
+def plot_losses(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
+    """Training and validation loss over the epochs, the best epoch marked."""
+    numbers = [epoch.epoch for epoch in epochs]
+    for label, colour, losses in (
+        ("Training Loss", TRAINING_COLOUR, [epoch.train_loss for epoch in epochs]),
+        ("Validation Loss", VALIDATION_COLOUR, [epoch.val_loss for epoch in epochs]),
+    ):
+        axes.plot(numbers, losses, marker="o", color=colour, label=label)
+    _mark_best(axes, best_of(epochs))
+    _finish(axes, title, "Loss (cross entropy)")
+    axes.set_ylim(bottom=0)
+
+
 def plot_accuracy(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
-    """Validation accuracy over the epochs."""
-    accuracy = [epoch.val_accuracy for epoch in epochs]
-    axes.plot([epoch.epoch for epoch in epochs], accuracy, marker="o", color="tab:orange")
-    axes.set(xlabel="Epoch", ylabel="Validation accuracy", title=title, ylim=(0, 1.02))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axes.grid(alpha=0.3)
+    """Validation accuracy over the epochs, the best epoch marked."""
+    accuracy = [100 * epoch.val_accuracy for epoch in epochs]
+    numbers = [epoch.epoch for epoch in epochs]
+    axes.plot(numbers, accuracy, marker="o", color=VALIDATION_COLOUR, label="Validation accuracy")
+    _mark_best(axes, best_of(epochs))
+    _finish(axes, title, "Validation accuracy (%)")
+    axes.set_ylim(0, 102)
 
 
 def draw_loss_plot(epochs: Sequence[Epoch], path: Path) -> None:
@@ -104,10 +118,14 @@ def draw_loss_plot(epochs: Sequence[Epoch], path: Path) -> None:
 
 
 def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
-    """Loss plots side by side, one a model."""
-    figure, axes_list = panels(len(runs))
+    """Loss plots side by side on one scale, one a model."""
+    figure, axes_list = panels(len(runs), "Training vs. Validation Loss")
     for axes, (name, epochs) in zip(axes_list, runs.items(), strict=True):
         plot_losses(axes, epochs, name)
+    right, top = (max(get(axes)[1] for axes in axes_list) for get in (Axes.get_xlim, Axes.get_ylim))
+    left = min(axes.get_xlim()[0] for axes in axes_list)
+    for axes in axes_list:
+        axes.set(xlim=(left, right), ylim=(0, top))
     save_figure(figure, path)
 
 
