@@ -24,6 +24,7 @@ from fakedetect.core.training_record import (
     TrainingRecord,
     write_training,
 )
+from fakedetect.core.version import describe_version
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Dataset, hash_names
 from fakedetect.images.copies import find_kind
@@ -87,7 +88,11 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunCondit
         best=best,
         run=conditions,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
+        versions={
+            "fakedetect": describe_version(),
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
     )
 
 
