@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records import Count, Record, Share, read_record, write_record
+from fakedetect.core.records import Count, Positive, Record, Share, read_record, write_record
 
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^(fake|real)\Z")]
 Strength = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
@@ -69,7 +69,10 @@ class SourceEntry(Record, frozen=True, kw_only=True):
 
 
 class VerdictRates(Record, frozen=True, kw_only=True):
-    """What the three verdicts come to on pictures whose class is known."""
+    """What the three verdicts come to on pictures whose class is known.
+
+    The last three fields are the calibration that gave them; versions before 0.6 did not write it.
+    """
 
     real_called_fake: Share
     fake_called_real: Share
@@ -77,6 +80,9 @@ class VerdictRates(Record, frozen=True, kw_only=True):
     accuracy: Share
     accuracy_of_sure: Share
     ece_calibrated: Share
+    temperature: Positive | None = None
+    fake_from: Share | None = None
+    real_below: Share | None = None
 
 
 class Entry(Record, frozen=True, kw_only=True):
@@ -141,9 +147,14 @@ class TestEntry(Entry, frozen=True, kw_only=True):
 
 
 class ForeignEntry(Entry, frozen=True, kw_only=True):
-    """A folder of pictures from elsewhere."""
+    """A folder of pictures from elsewhere.
+
+    `predictions` is the SHA-256 of the file of foreign_predictions_file() that holds the answers; versions
+    before 0.6 wrote none.
+    """
 
     folder: str
+    predictions: str | None = None
 
 
 class LeftOut(Record, frozen=True, kw_only=True):

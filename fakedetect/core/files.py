@@ -131,3 +131,8 @@ def hash_file(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_text(text: str) -> str:
+    """hash_file of what write_text makes of a text."""
+    return hashlib.sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest()

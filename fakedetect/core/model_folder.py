@@ -1,9 +1,10 @@
 """A model's folder: the names of its files, and what they say of its state."""
 
+import re
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file
+from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.settings import Settings
 
 TEXTURE_VOTE = "texture_vote.json"
@@ -23,6 +24,14 @@ def results_file(folder: Path, on: str) -> Path:
 def predictions_file(folder: Path, on: str) -> Path:
     """The answers of a test on 'train' or 'test', picture by picture."""
     return folder / f"{on}_predictions.csv"
+
+
+def foreign_predictions_file(folder: Path, name: str) -> Path:
+    """The answers to the pictures of a foreign folder, picture by picture; `name` is the evaluation's."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60]
+    # Two names may come to the same letters.
+    mark = "" if plain == name else f"_{hash_text(name)[:8]}"
+    return folder / f"foreign_{plain}{mark}_predictions.csv"
 
 
 def confusion_figure(folder: Path, on: str) -> Path:

@@ -153,6 +153,11 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     versions: dict[str, str] | None = None
     calibration: CalibrationRecord | None = None
 
+    @property
+    def known(self) -> bool:
+        """Whether it says how the checkpoint was trained; fit-thresholds alone leaves a record too."""
+        return self.recipe is not None or self.run is not None
+
 
 def read_training(folder: Path) -> TrainingRecord:
     """The training.json in a model's folder; a record without any part where there is none.

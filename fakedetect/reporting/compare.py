@@ -16,10 +16,11 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
+from fakedetect.dataset.originals import find_originals
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
-from fakedetect.testing.results import find_mistakes, read_tested
+from fakedetect.testing.results import find_mistakes, read_tested, tell_one_sided
 from fakedetect.training.log import Epoch, draw_loss_curves, read_epochs
 
 SIGNIFICANT = 0.05
@@ -111,7 +112,8 @@ def _tell_pair(pair: Pair) -> str:
     return f"{pair.first} and {pair.second}: no difference shown (p = {pair.p:.2g})"
 
 
-def _draw_gallery(model: Compared, wrong: pd.DataFrame, folder: Path, workers: int) -> None:
+def _draw_gallery(settings: Settings, model: Compared, wrong: pd.DataFrame) -> None:
+    folder = settings.model_folders
     write_text(folder / f"wrong_answers_{model.name}.csv", frame_to_csv(wrong))
     figure = _gallery_file(folder, model)
     if wrong.empty:
@@ -122,7 +124,8 @@ def _draw_gallery(model: Compared, wrong: pd.DataFrame, folder: Path, workers: i
         f"{Path(row.path).name}\nis {row.label}, taken for {row.predicted} {row.confidence:.1%}"
         for row in shown.itertuples()
     ]
-    tiles = read_tiles([Path(path) for path in shown["path"]], captions, workers)
+    originals = find_originals(settings, "test", [Path(path) for path in shown["path"]])
+    tiles = read_tiles(originals, captions, settings.workers)
     draw_sheet(tiles, 6, f"{model.name}: most confident mistakes, fake taken for real first", figure)
 
 
@@ -158,17 +161,25 @@ def compare_models(settings: Settings, console: Console) -> Comparison:
     )
 
 
-def _tell_pairs(found: Comparison) -> list[str]:
-    if not found.pairs:
-        return []
-    intro = "Pairs by McNemar's test, p adjusted for their number (Holm):"
-    return [intro, *(f"- {_tell_pair(pair)}" for pair in found.pairs)]
+def _tell_notes(found: Comparison) -> list[str]:
+    """What the table does not show: models with one answer for all pictures, and the tests of the pairs."""
+    lines = [
+        f"{model.name}: {line}"
+        for model in found.models
+        for line in tell_one_sided(model.results.confusion_matrix)
+    ]
+    if found.pairs:
+        lines += [""] if lines else []
+        lines.append("Pairs by McNemar's test, p adjusted for their number (Holm):")
+        lines += [f"- {_tell_pair(pair)}" for pair in found.pairs]
+    return lines
 
 
-def _write(folder: Path, found: Comparison, markdown: str, workers: int) -> None:
+def _write(settings: Settings, found: Comparison, markdown: str) -> None:
     """The tables and figures of a comparison."""
+    folder = settings.model_folders
     write_text(folder / "comparison.csv", frame_to_csv(found.table))
-    notes = _tell_pairs(found)
+    notes = _tell_notes(found)
     write_text(folder / "comparison.md", "\n".join([markdown, "", *notes]).rstrip() + "\n")
     curves = {}
     aucs = found.table.loc[found.table["from"] == "measured", "roc_auc"]
@@ -183,7 +194,7 @@ def _write(folder: Path, found: Comparison, markdown: str, workers: int) -> None
     if logged := {name: epochs for name, epochs in found.epochs.items() if epochs}:
         draw_loss_curves(logged, folder / "comparison_loss.png")
     for model in found.models:
-        _draw_gallery(model, found.mistakes[model.name], folder, workers)
+        _draw_gallery(settings, model, found.mistakes[model.name])
 
 
 def compare(settings: Settings, console: Console) -> Outcome:
@@ -195,8 +206,8 @@ def compare(settings: Settings, console: Console) -> Outcome:
     found = compare_models(settings, console)
     folder = settings.model_folders
     screen, markdown = lay_out(found.table, console)
-    _write(folder, found, markdown, settings.workers)
-    lines = [screen, "precision, recall and F1: fake/real", "", *_tell_pairs(found), ""]
+    _write(settings, found, markdown)
+    lines = [screen, "precision, recall and F1: fake/real", "", *_tell_notes(found), ""]
     for model in found.models:
         lines += _tell_mistakes(folder, model, found.mistakes[model.name])
     lines.append(f"Tables and figures: {folder}")

@@ -1,63 +1,105 @@
 """The sections of a report on what evaluate and fit-thresholds have found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 import msgspec
+import pandas as pd
 
-from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import TrainingRecord
+from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry, VerdictRates
+from fakedetect.core.training_record import CalibrationRecord
+from fakedetect.models.detector import Detector
+from fakedetect.reporting.answers import draw_answers, show_mistakes
 from fakedetect.reporting.charts import draw_chart
-from fakedetect.reporting.page import charts, heading, paragraph, percent, section, table, with_interval
+from fakedetect.reporting.page import (
+    beside,
+    charts,
+    heading,
+    paragraph,
+    percent,
+    section,
+    table,
+    with_interval,
+)
 from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
-from fakedetect.testing.measures import named
+from fakedetect.testing.measures import UNCALIBRATED_CURVE, is_of_calibration, named
+from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
 
+NO_THRESHOLDS = "No thresholds are fitted, so every picture is called fake or real: "
 
-def verdicts_section(settings: Settings, training: TrainingRecord, evaluation: Evaluation) -> str:
+
+def verdicts_section(detector: Detector, evaluation: Evaluation) -> str:
     """Calibration and thresholds, what they promised and what they gave."""
-    fitted = training.calibration
-    if not fitted:
-        advice = "No thresholds are fitted, so every picture is called fake or real: " + settings.command(
-            "fit-thresholds"
-        )
-        return section("Fake, real or unsure", paragraph(advice, "soft"))
+    settings, fitted = detector.settings, detector.training.calibration
+    title = "Fake, real or unsure"
+    if fitted is None or not detector.calibration.fitted:
+        why = "The thresholds in training.json are another checkpoint's: " if fitted else NO_THRESHOLDS
+        return section(title, paragraph(why + settings.command("fit-thresholds"), "soft"))
+    between = "and unsure between them" if fitted.fake_from > fitted.real_below else "and none is unsure"
     text = (
         f"Calibrated with the temperature {fitted.temperature:.3f}; a picture is called fake from "
-        f"{fitted.fake_from:.1%} on, real below {fitted.real_below:.1%}, and unsure between them."
+        f"{fitted.fake_from:.1%} on, real below {fitted.real_below:.1%}, {between}."
     )
-    validation = msgspec.to_builtins(fitted.validation) if fitted.validation else {}
-    test = evaluation.test
-    foreign = {name: _rates(entry) for name, entry in evaluation.foreign.items()}
-    columns = {"validation": validation, "test": _rates(test), **foreign}
-    rows = [
-        (said, percent(promise), *(percent(values.get(key)) for values in columns.values()))
-        for said, key, promise in (
-            ("real called fake", "real_called_fake", fitted.max_false_alarms),
-            ("fake called real", "fake_called_real", fitted.max_missed),
-            ("unsure", "unsure", None),
-            ("accuracy of all, threshold 0.5", "accuracy", None),
-            ("accuracy where not unsure", "accuracy_of_sure", None),
-        )
-    ]
-    parts = [paragraph(text), table(("share", "promised at most", *columns), rows)]
-    if test:
-        drawn = [
+    current, again = _measured_with(detector, evaluation)
+    told = [paragraph(text), _verdicts_table(fitted, current)]
+    if again:
+        names = " and ".join("the test dataset" if name == "test" else name for name in again)
+        asked = f"The thresholds were set after the evaluation of {names}, so what they give there is not "
+        told.append(paragraph(f"{asked}known. Evaluate again: {'; '.join(again.values())}", "warning"))
+    drawn = ""
+    if test := evaluation.test:
+        ece = f"Expected calibration error on the test dataset: {with_interval(test.measures.ece)}"
+        if "test" in current:
+            ece += f" as the model says, {current['test'].ece_calibrated:.3f} calibrated"
+        diagrams = [
             draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
             for name, bins in test.reliability.items()
+            if name == UNCALIBRATED_CURVE or "test" in current
         ]
-        parts += [heading("Reliability"), charts(*drawn)]
-        ece = with_interval(test.measures.ece)
-        text = f"Expected calibration error on the test dataset: {ece} as the model says"
-        after = f", {test.verdicts.ece_calibrated:.3f} calibrated." if test.verdicts else "."
-        parts.append(paragraph(text + after, "soft"))
-    return section("Fake, real or unsure", *parts)
+        drawn = charts(*diagrams) + paragraph(f"{ece}.", "soft")
+    return section(title, beside("".join(told), drawn))
 
 
-def _rates(entry: Entry | None) -> dict[str, float]:
-    """What the verdicts come to on a set of pictures, by name; nothing where that is not known."""
-    return msgspec.structs.asdict(entry.verdicts) if entry and entry.verdicts else {}
+def _measured_with(
+    detector: Detector, evaluation: Evaluation
+) -> tuple[dict[str, VerdictRates], dict[str, str]]:
+    """By the name of a set of pictures: what the present thresholds give there, and of the sets that were
+    evaluated before these were fitted, the command that evaluates again."""
+    command = detector.settings.command
+    entries: dict[str, tuple[Entry, str]] = {
+        name: (entry, command("evaluate", "--data", entry.folder))
+        for name, entry in evaluation.foreign.items()
+    }
+    if evaluation.test:
+        entries = {"test": (evaluation.test, command("evaluate")), **entries}
+    current = {
+        name: entry.verdicts
+        for name, (entry, _) in entries.items()
+        if entry.verdicts and is_of_calibration(entry.verdicts, detector.calibration)
+    }
+    return current, {name: again for name, (_, again) in entries.items() if name not in current}
+
+
+def _verdicts_table(fitted: CalibrationRecord, current: Mapping[str, VerdictRates]) -> str:
+    """What was promised, and what the thresholds give on each set of pictures."""
+    validation = msgspec.to_builtins(fitted.validation) if fitted.validation else {}
+    columns = {"validation": validation} if validation else {}
+    columns |= {name: msgspec.structs.asdict(rates) for name, rates in current.items()}
+    rows = []
+    for said, key, promise in (
+        ("real called fake", "real_called_fake", fitted.max_false_alarms),
+        ("fake called real", "fake_called_real", fitted.max_missed),
+        ("unsure", "unsure", None),
+        ("accuracy of all, threshold 0.5", "accuracy", None),
+        ("accuracy where not unsure", "accuracy_of_sure", None),
+    ):
+        values = [values.get(key) for values in columns.values()]
+        if any(value is not None for value in values):
+            shown = ("" if value is None else percent(value) for value in (promise, *values))
+            rows.append((said, *shown))
+    return table(("share", "promised at most", *columns), rows)
 
 
 def _source_rows(entries: Sequence[SourceEntry]) -> list[tuple[str, str, int, str, str]]:
@@ -92,13 +134,27 @@ def sources_section(evaluation: Evaluation) -> str:
     return section("By source", table(SOURCE_HEADINGS, _source_rows(entries)), paragraph(text, "soft"))
 
 
-def elsewhere_section(evaluation: Evaluation) -> str:
-    """Pictures from elsewhere, and sources that were left out of training."""
+def elsewhere_section(
+    detector: Detector, evaluation: Evaluation, answers: Mapping[str, pd.DataFrame]
+) -> str:
+    """Pictures from elsewhere, and sources that were left out of training.
+
+    Args:
+        answers: by the name of a foreign folder the table of its predictions, where there is one.
+    """
+    settings = detector.settings
     parts = []
     for name, entry in evaluation.foreign.items():
         parts += [heading(f"{name}: {entry.count:,} pictures"), paragraph(entry.folder, "soft")]
-        parts.append(measures_table(entry.measures))
-        parts.append(table(SOURCE_HEADINGS, _source_rows(entry.sources)))
+        parts += [paragraph(line, "warning") for line in tell_one_sided(confusion_of(entry))]
+        told = measures_table(entry.measures) + table(SOURCE_HEADINGS, _source_rows(entry.sources))
+        if (predictions := answers.get(name)) is None:
+            again = settings.command("evaluate", "--data", entry.folder)
+            parts += [told, paragraph(f"To see its answers, evaluate again: {again}", "soft")]
+            continue
+        parts.append(beside(told, draw_answers(name, predictions, detector.calibration)))
+        paths = [Path(path) for path in predictions["path"]]
+        parts.append(show_mistakes(predictions, paths, settings.workers))
     if evaluation.left_out:
         parts.append(heading("Trained without a source, tested on it"))
         parts += [paragraph(tell_left_out(source, left)) for source, left in evaluation.left_out.items()]
@@ -139,4 +195,4 @@ def robustness_section(evaluation: Evaluation) -> str:
         f"{found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})."
     )
     headings = ("degraded", "ROC AUC (95 % interval)", "accuracy", "fake recall", "real recall")
-    return section("Robustness", paragraph(text), charts(*drawn), table(headings, rows))
+    return section("Robustness", paragraph(text), beside(table(headings, rows), charts(*drawn)))

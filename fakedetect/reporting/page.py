@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -20,21 +21,26 @@ STYLE = """
   --fake: #ff7b72; --real: #62b0f5; --grey: #8b949e;
   --c0: #b78af0; --c1: #f39b4a; --c2: #56d364; --c3: #f48fd0; --c4: #d4d04a; --c5: #4fd0de; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.2rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 1.2rem; max-width: 104rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: .4rem 0; }
 h2 { font-size: 1.25rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; }
-p { max-width: 46rem; }
+p { max-width: 52rem; }
 .soft, figcaption { color: var(--soft); font-size: .875rem; }
 .warning { background: var(--warn-paper); color: var(--warn); border-left: .3rem solid;
   padding: .6rem .8rem; }
 .tiles, .charts, .pictures { display: grid; gap: .8rem; }
-.tiles { grid-template-columns: repeat(auto-fill, minmax(min(100%, 10rem), 1fr)); }
+.tiles { grid-template-columns: repeat(auto-fit, minmax(min(100%, 10rem), 1fr)); }
 .charts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }
 .pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); }
 .tile { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
   padding: .7rem .9rem; }
+.beside { display: flex; flex-wrap: wrap; gap: 0 1.6rem; align-items: flex-start; }
+.beside > * { min-width: 0; max-width: 100%; }
+.beside p { max-width: 34rem; }
+.beside > .drawn { flex: 1 1 34rem; }
+.whole { white-space: nowrap; }
 .tile b { display: block; font-size: 1.5rem; line-height: 1.3; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
@@ -61,6 +67,18 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: .5r
   pre { white-space: pre-wrap; } .table { overflow: visible; } }
 """
 
+ENDING = re.compile(r"[\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?")
+"""The end of a file's name, which no line break may cut."""
+
+
+def to_html(text: str) -> str:
+    """A text for the page: escaped, and the ends of file names kept in one line."""
+    found, end = [], 0
+    for match in ENDING.finditer(text):
+        found += [escape(text[end : match.start()]), f'<span class="whole">{escape(match[0])}</span>']
+        end = match.end()
+    return "".join((*found, escape(text[end:])))
+
 
 def percent(value: float | None) -> str:
     """A share as a percentage, '-' for none."""
@@ -80,7 +98,7 @@ def with_interval(measure: Measure | Accuracy, form: str = ".3f") -> str:
 def paragraph(text: str, kind: str = "") -> str:
     """Text as a paragraph; `kind` is '', 'soft' or 'warning'."""
     attribute = f' class="{kind}"' if kind else ""
-    return f"<p{attribute}>{escape(text)}</p>"
+    return f"<p{attribute}>{to_html(text)}</p>"
 
 
 def section(title: str, *parts: str) -> str:
@@ -91,14 +109,14 @@ def section(title: str, *parts: str) -> str:
 
 def heading(title: str) -> str:
     """A smaller heading inside a section."""
-    return f"<h3>{escape(title)}</h3>"
+    return f"<h3>{to_html(title)}</h3>"
 
 
 def tiles(values: Mapping[str, tuple[str, str]]) -> str:
     """Large figures side by side: {what: (figure, remark)}."""
     inside = "".join(
-        f'<div class="tile">{escape(what)}<b>{escape(figure)}</b>'
-        f'<span class="soft">{escape(remark)}</span></div>'
+        f'<div class="tile">{to_html(what)}<b>{escape(figure)}</b>'
+        f'<span class="soft">{to_html(remark)}</span></div>'
         for what, (figure, remark) in values.items()
     )
     return f'<div class="tiles">{inside}</div>'
@@ -110,7 +128,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return ""
 
     def is_number(value: object) -> bool:
-        return not isinstance(value, str) or value[:1].isdigit() or value == "-"
+        return not isinstance(value, str) or value[:1].isdigit() or value in ("-", "")
 
     right = [all(is_number(row[column]) for row in rows) for column in range(len(headings))]
 
@@ -120,7 +138,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
             text = f"{value:,}" if isinstance(value, int) else str(value)
             kind = "number" if at_right else "wrap" if tag == "td" and len(text) > 40 else ""
             found.append(
-                f"<{tag}{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{escape(text)}</{tag}>"
+                f"<{tag}{f' class={chr(34)}{kind}{chr(34)}' if kind else ''}>{to_html(text)}</{tag}>"
             )
         return f"<tr>{''.join(found)}</tr>"
 
@@ -131,7 +149,14 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def charts(*drawn: str) -> str:
     """Charts side by side, as many as the page is wide."""
-    return f'<div class="charts">{"".join(drawn)}</div>'
+    return f'<div class="charts">{"".join(drawn)}</div>' if drawn else ""
+
+
+def beside(told: str, drawn: str) -> str:
+    """Tables and the charts of the same thing: side by side where the page is wide enough."""
+    if not (told and drawn):
+        return told or drawn
+    return f'<div class="beside"><div>{told}</div><div class="drawn">{drawn}</div></div>'
 
 
 def pictures(images: Sequence[tuple[np.ndarray, str]]) -> str:
@@ -144,14 +169,14 @@ def pictures(images: Sequence[tuple[np.ndarray, str]]) -> str:
         height, width = image.shape[:2]
         found.append(
             f'<figure class="picture"><img width="{width}" height="{height}" alt="{escape(caption)}" '
-            f'src="data:image/jpeg;base64,{data}"><figcaption>{escape(caption)}</figcaption></figure>'
+            f'src="data:image/jpeg;base64,{data}"><figcaption>{to_html(caption)}</figcaption></figure>'
         )
     return f'<div class="pictures">{"".join(found)}</div>' if found else ""
 
 
 def preformatted(text: str) -> str:
     """Text as it would stand in a terminal."""
-    return f"<pre>{escape(text)}</pre>"
+    return f"<pre>{to_html(text)}</pre>"
 
 
 def page(title: str, *parts: str) -> str:

@@ -1,5 +1,6 @@
 """Option 3.7: all that is known of a model, on one page: report.html."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,18 +12,18 @@ import torch
 from fakedetect.core.console import Console, Outcome, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Evaluation, read_evaluation
-from fakedetect.core.files import run_lock, write_text
-from fakedetect.core.model_folder import EVALUATION, REPORT
-from fakedetect.core.pool import map_images
+from fakedetect.core.files import hash_file, run_lock, write_text
+from fakedetect.core.model_folder import EVALUATION, REPORT, foreign_predictions_file
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
+from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, read_audit
-from fakedetect.images.sheets import read_thumbnail
 from fakedetect.images.views import Look, View, view_batches
 from fakedetect.inference.figures import layer_name, read_in_shape, to_input
 from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.models.detector import Detector, load_detector
+from fakedetect.reporting.answers import show_mistakes
 from fakedetect.reporting.evaluation_sections import (
     elsewhere_section,
     robustness_section,
@@ -36,25 +37,28 @@ from fakedetect.reporting.sections import (
     data_section,
     repeat_section,
     results_section,
-    summarise,
     training_section,
 )
-from fakedetect.testing.results import Tested, find_mistakes, read_tested
+from fakedetect.reporting.summary import summarise
+from fakedetect.testing.results import Tested, read_predictions, read_tested
 from fakedetect.training.log import Epoch, read_epochs
 
-MISTAKES = 12
 HEAT_MAPS = 8
 SEED = 42
 
 
 @dataclass(frozen=True)
 class Known:
-    """All that is known of a model; summary and audit are None where the data set is unexplored."""
+    """All that is known of a model; summary and audit are None where the data set is unexplored.
+
+    `answers` has the predictions of foreign folders by the evaluation's names, where they are there.
+    """
 
     detector: Detector
     results: TestResults
     predictions: pd.DataFrame
     evaluation: Evaluation
+    answers: Mapping[str, pd.DataFrame]
     epochs: tuple[Epoch, ...]
     summary: pd.DataFrame | None
     audit: Audit | None
@@ -89,22 +93,24 @@ def _read_summary(settings: Settings, folder: Path) -> pd.DataFrame | None:
         raise UserError(f"{file} cannot be used: {why}. Explore again: {again}") from None
 
 
+def _read_answers(settings: Settings, evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+    """The predictions of foreign folders by name, those that belong to this evaluation.
+
+    Raises:
+        UserError: one cannot be used.
+    """
+    found = {}
+    for name, entry in evaluation.foreign.items():
+        file = foreign_predictions_file(settings.model_folder, name)
+        if entry.predictions and file.is_file() and hash_file(file) == entry.predictions:
+            again = settings.command("evaluate", "--data", entry.folder)
+            found[name] = read_predictions(file, again)
+    return found
+
+
 def _gallery(settings: Settings, predictions: pd.DataFrame) -> str:
-    wrong = find_mistakes(predictions)
-    if wrong.empty:
-        return section("Wrong answers", paragraph("None on the test dataset."))
-    shown = pd.concat([rows.head(MISTAKES // 2) for _, rows in wrong.groupby("label")])
-    paths = find_originals(settings, "test", [Path(path) for path in shown["path"]])
-    images = dict(map_images(read_thumbnail, paths, settings.workers))
-    tiles = []
-    for row, path in zip(shown.itertuples(), paths, strict=True):
-        caption = f"{printable(path.name)}: {row.label}, taken for {row.predicted} ({row.confidence:.1%})"
-        if isinstance(images[path], str):
-            tiles.append((np.full((2, 2, 3), 128, np.uint8), f"{caption}; gone or unreadable now"))
-        else:
-            tiles.append((images[path], caption))
-    text = f"{len(wrong):,} of {len(predictions):,}; the most confident of each class, fakes first."
-    return section("Wrong answers", paragraph(text), pictures(tiles))
+    originals = find_originals(settings, "test", [Path(path) for path in predictions["path"]])
+    return section("Wrong answers", show_mistakes(predictions, originals, settings.workers))
 
 
 def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
@@ -165,6 +171,7 @@ def gather(settings: Settings, console: Console) -> Known:
         results=tested.results,
         predictions=tested.predictions,
         evaluation=evaluation,
+        answers=_read_answers(settings, evaluation),
         epochs=tuple(read_epochs(folder)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),
@@ -173,22 +180,23 @@ def gather(settings: Settings, console: Console) -> Known:
 
 def build(known: Known, today: str) -> str:
     """The report as HTML; `today` is the date that it bears."""
-    settings, training, evaluation = known.detector.settings, known.detector.training, known.evaluation
+    detector, evaluation = known.detector, known.evaluation
+    settings, training = detector.settings, detector.training
     return page(
         f"{settings.model} - fakedetect",
         f"<h1>{settings.model}: real photograph or AI-generated?</h1>",
-        paragraph(f"Report of {today}, by fakedetect", "soft"),
-        summarise(settings, known.results, evaluation),
-        results_section(settings, known.results, known.predictions, evaluation),
-        elsewhere_section(evaluation),
-        verdicts_section(settings, training, evaluation),
+        paragraph(f"Report of {today}, by fakedetect {describe_version()}", "soft"),
+        summarise(settings, known.results, known.predictions, evaluation, training.known),
+        results_section(settings, known.results, known.predictions, evaluation, detector.calibration),
+        elsewhere_section(detector, evaluation, known.answers),
+        verdicts_section(detector, evaluation),
         sources_section(evaluation),
         robustness_section(evaluation),
         _gallery(settings, known.predictions),
-        _heat_maps(known.detector, known.predictions),
+        _heat_maps(detector, known.predictions),
         data_section(settings, training, known.summary, known.audit),
         training_section(training, known.epochs),
-        repeat_section(training, evaluation, settings.model, str(settings.file)),
+        repeat_section(detector, evaluation),
     )
 
 

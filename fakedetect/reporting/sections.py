@@ -4,57 +4,26 @@ import shlex
 from collections.abc import Sequence
 
 import pandas as pd
-from sklearn.metrics import roc_curve
 
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Evaluation
+from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.recipes import CLASSES, REFERENCE
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
-from fakedetect.core.training_record import Epoch, KindRecord, RecipeRecord, TrainingRecord
+from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord
 from fakedetect.dataset.shortcuts import Audit, describe_audit
+from fakedetect.models.calibration import Calibration
+from fakedetect.models.detector import Detector
+from fakedetect.reporting.answers import draw_answers
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.evaluation_sections import measures_table
-from fakedetect.reporting.page import (
-    charts,
-    heading,
-    paragraph,
-    preformatted,
-    section,
-    table,
-    tiles,
-)
-from fakedetect.testing.figures import plot_roc
-from fakedetect.testing.sources import auc_of, tell_gap
-from fakedetect.training.log import plot_accuracy, plot_losses
+from fakedetect.reporting.page import beside, charts, paragraph, preformatted, section, table
+from fakedetect.training.log import best_of, plot_accuracy, plot_losses
 
 SUMMARY_FILE = "summary.csv"
 SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
 """The columns of summary.csv that a report shows."""
-
-
-def summarise(settings: Settings, results: TestResults, evaluation: Evaluation) -> str:
-    """The figures that matter most, and the warning that goes with them."""
-    shown = {"Accuracy": (f"{results.accuracy:.2%}", f"of {results.count:,} test pictures")}
-    if results.roc_auc is not None:
-        shown["ROC AUC"] = (f"{results.roc_auc:.3f}", "on the test set; 0.5 is chance")
-    matrix = results.confusion_matrix
-    shown["Fakes taken for real"] = (f"{matrix[0][1]:,}", f"of {sum(matrix[0]):,}, the worse mistake")
-    shown["Reals taken for fake"] = (f"{matrix[1][0]:,}", f"of {sum(matrix[1]):,}")
-    own = auc_of(evaluation.test)
-    gaps = []
-    for name, entry in evaluation.foreign.items():
-        if (other := auc_of(entry)) is not None:
-            shown[f"ROC AUC on {name}"] = (f"{other:.3f}", "pictures from elsewhere")
-        gaps += tell_gap(own, other, f"on {name}")
-    text = " ".join(gaps)
-    if not gaps:
-        text = (
-            "All of this was measured on pictures like the training ones. Whether the model generalises is "
-            f"not known: {settings.command('evaluate', '--data', 'FOLDER')} measures it."
-        )
-    fine = bool(gaps) and "Warning" not in text
-    return tiles(shown) + paragraph(text.replace("Warning: the", "The"), "" if fine else "warning")
 
 
 def _shown(count: int | None) -> str:
@@ -75,25 +44,43 @@ def data_section(
                 f"validation; {data.left_out or 0:,} bad ones skipped. Folder: {data.folder or '?'}"
             )
         )
+    elif not training.known:
+        text = "The pictures of this project. Whether the model was trained on them is not known."
+        parts.append(paragraph(text, "soft"))
+    listed, audited = "", []
     if summary is not None:
         rows = [
             [f"{v:.0f}" if isinstance(v, float) else v for v in row]
             for row in summary[list(SUMMARY)].fillna("").itertuples(index=False)
         ]
         headings = ["folder", "class", "source", "pictures", "mean width", "mean height", "formats"]
-        parts.append(table(headings, rows))
+        listed = table(headings, rows)
     if audit:
         text, warning = describe_audit(audit, settings)
         title, *lines = text.splitlines()
-        parts.append(paragraph(title, "warning" if warning else ""))
-        parts.append(preformatted("\n".join(line.strip() for line in lines)) if lines else "")
+        audited.append(paragraph(title, "warning" if warning else ""))
+        audited.append(preformatted("\n".join(line.strip() for line in lines)) if lines else "")
     else:
-        parts.append(paragraph(f"Not audited for shortcuts yet: {settings.command('explore')}", "soft"))
-    return section("Data set", *parts)
+        audited.append(paragraph(f"Not audited for shortcuts yet: {settings.command('explore')}", "soft"))
+    return section("Data set", *parts, beside(listed, "".join(audited)))
+
+
+def _duration(seconds: float) -> str:
+    """'1 h 05 min', '3 min 20 s' or '12 s'."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
-    """The recipe and the learning curves."""
+    """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
+    title = "Recipe and learning curves"
+    if not training.known:
+        text = (
+            "This checkpoint was not trained here: there is no training.json that says how it was trained."
+        )
+        return section(title, paragraph(text))
     recipe = training.recipe or RecipeRecord()
     rows = [
         (name.replace("_", " "), str(value))
@@ -109,74 +96,70 @@ def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
             "seed": training.seed,
             "precision": training.precision,
             "device": training.device,
+            "training_time": _duration(sum(epoch.seconds for epoch in epochs)) if epochs else None,
             "finished": training.finished,
         }.items()
         if value is not None
     ]
-    parts = [table(("recipe", "value"), rows) if training.recipe else ""]
-    if epochs:
-        parts.append(
-            charts(
-                draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
-                draw_chart("Validation accuracy", lambda axes: plot_accuracy(axes, epochs, "")),
-            )
-        )
-        best = min(epochs, key=lambda epoch: epoch.val_loss)
-        parts.append(
-            paragraph(
-                f"{plural(len(epochs), 'epoch')}, {sum(epoch.seconds for epoch in epochs):,.0f} s; the "
-                f"best one is {best.epoch}, with a validation loss of {best.val_loss:.4f}.",
-                "soft",
-            )
-        )
-    return section("Recipe and learning curves", *parts)
+    if not epochs:
+        return section(title, table(("recipe", "value"), rows))
+    drawn = charts(
+        draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
+        draw_chart("Validation accuracy", lambda axes: plot_accuracy(axes, epochs, "")),
+    )
+    best = best_of(epochs)
+    text = f"{plural(len(epochs), 'epoch')}; the best one is {best.epoch}, with a validation loss of "
+    text += f"{best.val_loss:.4f}."
+    return section(title, beside(table(("recipe", "value"), rows), drawn + paragraph(text, "soft")))
 
 
 def results_section(
-    settings: Settings, results: TestResults, predictions: pd.DataFrame, evaluation: Evaluation
+    settings: Settings,
+    results: TestResults,
+    predictions: pd.DataFrame,
+    evaluation: Evaluation,
+    calibration: Calibration,
 ) -> str:
-    """Measures with intervals, confusion matrix, ROC curve."""
-    parts = []
-    if evaluation.test:
-        parts.append(measures_table(evaluation.test.measures))
+    """Measures with intervals, confusion matrix, ROC curve, p(fake) by class."""
+    told = []
+    again = settings.command("evaluate")
+    if evaluation.test is None:
+        told.append(paragraph(f"Not evaluated with intervals yet: {again}", "soft"))
+    elif (evaluation.test.fake, evaluation.test.real) != tuple(map(sum, results.confusion_matrix)):
+        text = f"The test dataset was another one when it was evaluated. Evaluate it again: {again}"
+        told.append(paragraph(text, "warning"))
     else:
-        advice = f"Not evaluated with intervals yet: {settings.command('evaluate')}"
-        parts.append(paragraph(advice, "soft"))
-    matrix = results.confusion_matrix
+        told.append(measures_table(evaluation.test.measures))
     rows = [
-        (
-            f"is {name}",
-            *row,
-            f"{of_class.precision:.3f}",
-            f"{of_class.recall:.3f}",
-            f"{of_class.f1:.3f}",
-        )
-        for name, row, of_class in zip(CLASSES, matrix, results.classes.both(), strict=True)
+        (name, f"{found.precision:.3f}", f"{found.recall:.3f}", f"{found.f1:.3f}", found.support)
+        for name, found in zip(CLASSES, results.classes.both(), strict=True)
     ]
-    headings = ["", *(f"taken for {name}" for name in CLASSES), "precision", "recall", "F1"]
-    parts += [heading("Confusion matrix"), table(headings, rows)]
-    fake = predictions["label"] == "fake"
-    if 0 < fake.sum() < len(fake):
-        false_rate, true_rate, _ = roc_curve(fake, predictions["p_fake"])
-        label = "test" if results.roc_auc is None else f"test (AUC {results.roc_auc:.3f})"
-        curves = {label: (false_rate, true_rate)}
-        chart = draw_chart("ROC curve", lambda axes: plot_roc(axes, curves, ""))
-        parts.append(charts(chart))
-    return section("Results on the test dataset", *parts)
+    told.append(table(("class", "precision", "recall", "F1", "pictures"), rows))
+    drawn = draw_answers("test dataset", predictions, calibration)
+    return section("Results on the test dataset", beside("".join(told), drawn))
 
 
-def repeat_section(training: TrainingRecord, evaluation: Evaluation, model: str, paths: str) -> str:
-    """Versions, and the commands that give this report again."""
-    start = f"python menu.py --paths {shlex.quote(paths)} --model {shlex.quote(model)}"
-    kind = (training.data and training.data.kind) or KindRecord()
+def repeat_section(detector: Detector, evaluation: Evaluation) -> str:
+    """Versions, and the commands that give this report again; of a checkpoint from elsewhere, without
+    training it."""
+    settings, training = detector.settings, detector.training
+    start = (
+        f"python menu.py --paths {shlex.quote(str(settings.file))} --model {shlex.quote(settings.model)}"
+    )
+    kind = detector.kind
     marks = "".join(
         f" {flag}" for flag, wanted in (("--align", kind.aligned), ("--fast", kind.fast)) if wanted
     )
-    recipe = training.recipe.recipe if training.recipe else REFERENCE
     lines = [f"{start} scan", f"{start} resize{marks}"]
-    lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}")
+    parts = []
+    if training.known:
+        recipe = training.recipe.recipe if training.recipe else REFERENCE
+        lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}")
+    else:
+        where = checkpoint_file(settings)
+        parts.append(paragraph(f"The checkpoint itself came from elsewhere and has to be kept: {where}"))
     lines.append(f"{start} test")
-    if fitted := training.calibration:
+    if (fitted := training.calibration) and detector.calibration.fitted:
         lines.append(
             f"{start} fit-thresholds"
             + (f" --max-false-alarms {fitted.max_false_alarms:g}" if fitted.max_false_alarms else "")
@@ -191,4 +174,6 @@ def repeat_section(training: TrainingRecord, evaluation: Evaluation, model: str,
     lines.append(f"{start} report")
     versions = training.versions or {}
     rows = [(name, f"version {version}") for name, version in versions.items()]
-    return section("To repeat it", preformatted("\n".join(lines)), table(("made with", ""), rows))
+    return section(
+        "To repeat it", *parts, preformatted("\n".join(lines)), table(("trained with", ""), rows)
+    )

@@ -19,11 +19,12 @@ from fakedetect.core.evaluation_record import (
     read_evaluation,
     write_evaluation,
 )
-from fakedetect.core.files import run_lock
+from fakedetect.core.files import hash_text, run_lock, write_text
 from fakedetect.core.model_folder import (
     EVALUATION,
     RELIABILITY_FIGURE,
     ROBUSTNESS_FIGURE,
+    foreign_predictions_file,
     require_checkpoint,
 )
 from fakedetect.core.settings import Settings
@@ -36,7 +37,15 @@ from fakedetect.models.calibration import UNCALIBRATED, Calibration
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.held_out import evaluate_without, tell_held_out
-from fakedetect.testing.measures import measure, measure_verdicts, named, reliability
+from fakedetect.testing.measures import (
+    CALIBRATED_CURVE,
+    UNCALIBRATED_CURVE,
+    measure,
+    measure_verdicts,
+    named,
+    reliability,
+)
+from fakedetect.testing.results import confusion_of, format_predictions, tell_one_sided
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
 from fakedetect.testing.sources import auc_of, measure_sources, tell_gap, tell_left_out, tell_sources
 
@@ -46,7 +55,8 @@ class Evaluated:
     """What is known of a model after an evaluation, and what that one has measured.
 
     `part` is 'test', 'foreign' or 'left_out', and `name` the folder's or the source's; `sources` could be
-    left out of training. `bad` has the reasons of the unreadable pictures.
+    left out of training. `bad` has the reasons of the unreadable pictures, and `predictions` the answers
+    to foreign ones as CSV.
     """
 
     evaluation: Evaluation
@@ -54,6 +64,7 @@ class Evaluated:
     name: str
     bad: Mapping[Path, str]
     sources: tuple[str, ...] = ()
+    predictions: str = ""
 
 
 def measure_entry(calibration: Calibration, samples: Sequence[Sample], margins: np.ndarray) -> Entry:
@@ -64,9 +75,9 @@ def measure_entry(calibration: Calibration, samples: Sequence[Sample], margins: 
     """
     is_fake = np.array([sample.label == 0 for sample in samples], bool)
     p_fake = UNCALIBRATED.probability(margins)
-    curves = {"as the model says": reliability(p_fake, is_fake)}
+    curves = {UNCALIBRATED_CURVE: reliability(p_fake, is_fake)}
     if calibration.fitted:
-        curves["calibrated"] = reliability(calibration.probability(margins), is_fake)
+        curves[CALIBRATED_CURVE] = reliability(calibration.probability(margins), is_fake)
     return Entry(
         count=len(samples),
         fake=int(is_fake.sum()),
@@ -139,12 +150,14 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
         raise UserError(f"{folder} holds no readable pictures of one class. Put some there.")
     margins = np.array([found[sample.path] for sample in samples])
     name = printable(folder.resolve().name)
+    table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
     entry = ForeignEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
         folder=printable(str(folder.resolve())),
+        predictions=hash_text(table),
     )
-    foreign = {**earlier.foreign, name: entry}
-    return Evaluated(msgspec.structs.replace(earlier, foreign=foreign), "foreign", name, bad)
+    evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
+    return Evaluated(evaluation, "foreign", name, bad, predictions=table)
 
 
 def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation, source: str) -> Evaluated:
@@ -156,8 +169,10 @@ def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation,
 
 
 def _write(folder: Path, found: Evaluated) -> None:
-    """evaluation.json, and the figures of the test dataset where that was measured."""
+    """evaluation.json, and what was measured: the answers to foreign pictures, the test's figures."""
     evaluation = found.evaluation
+    if found.predictions:
+        write_text(foreign_predictions_file(folder, found.name), found.predictions)
     write_evaluation(folder / EVALUATION, evaluation)
     if found.part == "test" and evaluation.test:
         draw_robustness(evaluation.test.robustness, evaluation.model, folder / ROBUSTNESS_FIGURE)
@@ -193,6 +208,7 @@ def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
         *(f"  {said:<34}{value}" for said, value in named(entry.measures)),
         *_tell_verdicts(settings, entry.verdicts),
         *tell_sources(entry.sources),
+        *tell_one_sided(confusion_of(entry)),
     ]
 
 

@@ -98,13 +98,13 @@ def draw_roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: 
 
 
 def plot_p_fake(
-    axes: Axes, p_fake: np.ndarray, is_fake: np.ndarray, thresholds: Sequence[float], title: str
+    axes: Axes, p_fake: np.ndarray, is_fake: np.ndarray, thresholds: Mapping[str, float], title: str
 ) -> None:
     """Histograms of p(fake) by class, with the thresholds that part the verdicts.
 
     Args:
         p_fake: (N,); is_fake: (N,) bool.
-        thresholds: one where fake and real part, or the two between which a picture is unsure.
+        thresholds: by what they are called, at most two.
     """
     classes = {"fake": p_fake[is_fake], "real": p_fake[~is_fake]}
     shown = {name: values for name, values in classes.items() if len(values)}
@@ -116,14 +116,13 @@ def plot_p_fake(
         color=[CLASS_COLOURS[name] for name in shown],
         label=[f"{name} ({len(values):,} pictures)" for name, values in shown.items()],
     )
-    for threshold, line in zip(thresholds, ("--", ":"), strict=False):
-        axes.axvline(
-            threshold, color="black", linewidth=1, linestyle=line, label=f"threshold {threshold:.3g}"
-        )
+    for (label, threshold), line in zip(thresholds.items(), ("--", ":"), strict=False):
+        axes.axvline(threshold, color="black", linewidth=1, linestyle=line, label=label)
     axes.set(xlabel="p(fake)", ylabel="Share of the class (%)", xlim=(0, 1), title=literal(title))
     for axis in (axes.xaxis, axes.yaxis):
         set_round_ticks(axis)
-    axes.legend(loc="upper center", fontsize="small")
+    # Inside, it would cover bars.
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize="small")
 
 
 def robustness_limits(found: Robustness) -> tuple[float, float]:

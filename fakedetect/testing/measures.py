@@ -14,6 +14,9 @@ from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration
 
 BINS = 15
 FALSE_ALARMS = (0.05, 0.01)
+UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"
+"""The keys of an entry's reliability diagrams."""
+
 NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
@@ -180,4 +183,13 @@ def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.
         accuracy=float(((margins >= 0) == is_fake).mean()),
         accuracy_of_sure=float(right[sure].mean()) if sure.any() else 0.0,
         ece_calibrated=calibration_error(p_fake, is_fake),
+        temperature=calibration.temperature,
+        fake_from=calibration.fake_from,
+        real_below=calibration.real_below,
     )
+
+
+def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:
+    """Whether verdicts were measured with this calibration; assumed where an older file does not say."""
+    then = (found.temperature, found.fake_from, found.real_below)
+    return None in then or then == (calibration.temperature, calibration.fake_from, calibration.real_below)

@@ -11,11 +11,14 @@ import pandas as pd
 
 from fakedetect.core.cells import from_cell, to_cell
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import write_text
+from fakedetect.core.evaluation_record import Entry
 from fakedetect.core.model_folder import predictions_file, results_file
 from fakedetect.core.recipes import CLASSES
-from fakedetect.core.test_record import TestResults, read_results
+from fakedetect.core.test_record import Matrix, TestResults, read_results
 from fakedetect.dataset.samples import Sample
+
+ONE_SIDED = 0.95
+"""The share of both classes that a model calls the same from which on it tells nothing apart."""
 
 COLUMNS = ("path", "source", "label", "predicted", "p_fake")
 
@@ -41,7 +44,7 @@ def read_tested(folder: Path, again: str) -> Tested | None:
     if results is None:
         return None
     file = predictions_file(folder, "test")
-    predictions = _read_predictions(file, again)
+    predictions = read_predictions(file, again)
     if not len(predictions) == results.count == sum(map(sum, results.confusion_matrix)):
         raise UserError(
             f"{results_file(folder, 'test')} and {file.name} are not of one test. Test again: {again}"
@@ -49,20 +52,27 @@ def read_tested(folder: Path, again: str) -> Tested | None:
     return Tested(results, predictions)
 
 
-def _read_predictions(file: Path, again: str) -> pd.DataFrame:
-    """The table of predictions, every column checked.
+def read_predictions(file: Path, again: str) -> pd.DataFrame:
+    """A table of predictions: a row a picture, with COLUMNS, every one checked.
+
+    Args:
+        again: the command that writes it again, for the message.
 
     Raises:
         UserError: it cannot be used.
     """
     try:
-        table = pd.read_csv(file, keep_default_na=False, dtype=str)[list(COLUMNS)]
+        # pandas' own reader takes no names that are not UTF-8.
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
+            reader = csv.DictReader(opened, restval="")
+            rows = list(reader)
+        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
+            raise _refuse(file, again, f"a column is missing: {', '.join(sorted(missing))}")
+        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
         table["p_fake"] = table["p_fake"].astype(float)
         for column in ("path", "source"):
             table[column] = table[column].map(from_cell)
-    except KeyError as error:
-        raise _refuse(file, again, f"a column is missing: {error}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise _refuse(file, again, " ".join(str(error).split())) from None
     if not table["p_fake"].between(0, 1).all():
         raise _refuse(file, again, "p_fake has to lie between 0 and 1")
@@ -76,10 +86,8 @@ def _refuse(file: Path, again: str, why: str) -> UserError:
     return UserError(f"{file} cannot be used: {why}. Test again: {again}")
 
 
-def write_predictions(
-    file: Path, samples: Sequence[Sample], predicted: np.ndarray, p_fake: np.ndarray
-) -> None:
-    """Write the table of predictions.
+def format_predictions(samples: Sequence[Sample], predicted: np.ndarray, p_fake: np.ndarray) -> str:
+    """The table of predictions as CSV.
 
     Args:
         predicted: (N,) of 0 fake, 1 real; p_fake: (N,).
@@ -97,7 +105,33 @@ def write_predictions(
                 f"{p:.8f}",
             )
         )
-    write_text(file, table.getvalue())
+    return table.getvalue()
+
+
+def tell_one_sided(matrix: Matrix) -> list[str]:
+    """A warning where a model has one answer for nearly all pictures of both classes; nothing otherwise."""
+    if not all(map(sum, matrix)):
+        return []
+    for column, name in enumerate(CLASSES):
+        shares = [row[column] / sum(row) for row in matrix]
+        if min(shares) >= ONE_SIDED:
+            every = "every picture" if min(shares) == 1 else "nearly every picture"
+            fakes, reals = (f"{share:.1%}" for share in shares)
+            return [
+                f"Warning: the model calls {every} {name} ({fakes} of the fakes, {reals} of the reals): it "
+                "does not tell the classes apart, whatever its accuracy."
+            ]
+    return []
+
+
+def confusion_of(entry: Entry) -> Matrix:
+    """The confusion matrix of an evaluated set of pictures, from its recalls."""
+    found = entry.measures
+    fakes, reals = (
+        round(count * (recall.value or 0.0))
+        for count, recall in ((entry.fake, found.recall_fake), (entry.real, found.recall_real))
+    )
+    return (fakes, entry.fake - fakes), (entry.real - reals, reals)
 
 
 def find_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from sklearn import metrics
 
 from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import run_lock
+from fakedetect.core.files import run_lock, write_text
 from fakedetect.core.model_folder import (
     confusion_figure,
     model_hash,
@@ -31,7 +31,7 @@ from fakedetect.models.detector import load_detector, refuse_nan
 from fakedetect.models.devices import predict_batches, softmax_fake
 from fakedetect.models.processes import Group, is_first, join_group
 from fakedetect.testing.figures import draw_confusion_matrix
-from fakedetect.testing.results import write_predictions
+from fakedetect.testing.results import format_predictions, tell_one_sided
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,8 @@ def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
 
 def _write(folder: Path, run: TestRun) -> None:
     results, found = run.results, run.predictions
-    write_predictions(predictions_file(folder, results.on), found.samples, found.predicted, found.p_fake)
+    table = format_predictions(found.samples, found.predicted, found.p_fake)
+    write_text(predictions_file(folder, results.on), table)
     write_record(results_file(folder, results.on), results)
     title = f"{results.model} on the {results.on} dataset"
     draw_confusion_matrix(results.confusion_matrix, CLASSES, title, confusion_figure(folder, results.on))
@@ -185,6 +186,7 @@ def _word(folder: Path, run: TestRun) -> Outcome:
         f"{'':>8}{CLASSES[0]:>8}{CLASSES[1]:>8}",
         *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
         f"{plural(matrix[0][1], 'fake')} taken for real, {matrix[1][0]:,} real taken for fake",
+        *tell_one_sided(matrix),
     ]
     lines += describe_faults(found.bad)
     figure = confusion_figure(folder, results.on)

@@ -102,7 +102,8 @@ def test_predictions_of_another_test_are_one_line(trained: Path) -> None:
         ([*lines[:-1], "x,,fake,odd,0.5"], "predicted has to be fake or real"),
         (["path,source,label,p_fake", *lines[1:]], "cannot be used"),
         ([], "cannot be used"),
-        (["[" * 200_000], "a column is missing"),
+        (["[" * 100_000], "a column is missing"),
+        (["[" * 200_000], "field larger than field limit"),
     ):
         file.write_text("\n".join(changed), encoding="utf-8")
         result = run("--paths", trained, "report")
@@ -180,6 +181,11 @@ def test_names_that_are_not_utf_8_go_into_the_records_and_come_back(trained: Pat
     folder = trained.parent / "else\udcff"
     shutil.copytree(trained.parent / "dataset/test", folder)
     (folder / "fake/gan").rename(folder / "fake/gan\udcff")
+    copies = trained.parent / "dataset/resized_test/fake/gan"
+    copies.rename(copies.with_name("gan\udcff"))
+    for command in ("test", "compare"):
+        told = run("--paths", trained, command)
+        assert told.returncode == 0, told.stderr[-2000:]
     result = run("--paths", trained, "evaluate", "--data", folder)
     assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr[-2000:]
     file = trained.parent / "model_folders/tiny/evaluation.json"

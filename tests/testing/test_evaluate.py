@@ -146,19 +146,24 @@ def check_report(trained: Path, folder: Path) -> None:
     ):  # fmt: skip
         assert f"<h2>{title}</h2>" in text, title
     assert "could not be made" not in text
-    # ROC, two of reliability, seven of robustness, loss, accuracy; eight heat maps.
-    assert links.tags.count("svg") == 12 and links.tags.count("img") >= 8
+    # Confusion, ROC and p(fake) of the test and of the foreign pictures, two of reliability, seven of
+    # robustness, loss, accuracy; eight heat maps.
+    assert links.tags.count("svg") == 17 and links.tags.count("img") >= 8
     assert "evaluate --leave-out gan" in text and "prefers-color-scheme" in text
     if CHROMIUM:
         check_in_a_browser(folder / "report.html")
 
 
 def check_in_a_browser(file: Path) -> None:
-    """No console error, every picture loaded, and nothing wider than the page at both widths."""
+    """No console error, every picture loaded, no file's ending broken, and nothing wider than the page."""
     probe = file.with_name("probe.html")
     script = (
         "<script>addEventListener('load', () => { document.title = JSON.stringify({"
         "images: [...document.images].every(i => i.complete && i.naturalWidth > 1),"
+        "broken: [...document.querySelectorAll('.whole')].filter("
+        "e => e.getClientRects().length > 1).length,"
+        "apart: [...document.querySelectorAll('.beside')].filter("
+        "e => e.children[0].offsetTop != e.children[1].offsetTop).length,"
         "wide: document.documentElement.scrollWidth - innerWidth}) })</script></body>"
     )
     probe.write_text(file.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
@@ -171,7 +176,9 @@ def check_in_a_browser(file: Path) -> None:
             capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         found = json.loads(re.search(r"<title>(\{.*?\})</title>", result.stdout)[1].replace("&quot;", '"'))
-        assert found["images"] and found["wide"] <= 0, (width, found)
+        assert found["images"] and found["wide"] <= 0 and not found["broken"], (width, found)
+        # Tables and charts stand side by side where there is room.
+        assert (found["apart"] == 0) == (width == 1600), (width, found)
         assert "CONSOLE" not in result.stderr, result.stderr
 
 

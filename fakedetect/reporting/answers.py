@@ -1,0 +1,90 @@
+"""What a model has answered on a set of pictures: charts of its answers, and the wrong ones."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit
+from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+
+from fakedetect.core.console import printable
+from fakedetect.core.pool import map_images
+from fakedetect.core.recipes import CLASSES
+from fakedetect.images.sheets import read_thumbnail
+from fakedetect.models.calibration import Calibration
+from fakedetect.reporting.charts import draw_chart
+from fakedetect.reporting.page import charts, paragraph, pictures
+from fakedetect.testing.figures import plot_confusion, plot_p_fake, plot_roc
+from fakedetect.testing.results import find_mistakes
+
+MISTAKES = 12
+
+
+def draw_answers(name: str, predictions: pd.DataFrame, calibration: Calibration) -> str:
+    """Confusion matrix, ROC curve and the histogram of p(fake) by class, with the thresholds.
+
+    Args:
+        name: of the set of pictures, for the titles.
+        predictions: a row a picture, with the columns label, predicted and p_fake.
+    """
+    is_fake = (predictions["label"] == "fake").to_numpy()
+    p_fake = predictions["p_fake"].to_numpy()
+    matrix = confusion_matrix(predictions["label"], predictions["predicted"], labels=CLASSES).tolist()
+    drawn = [
+        draw_chart(
+            f"Confusion matrix: {name}",
+            partial(plot_confusion, matrix=matrix, names=CLASSES, title=""),
+        )
+    ]
+    if 0 < is_fake.sum() < len(is_fake):
+        false_rate, true_rate, _ = roc_curve(is_fake, p_fake)
+        curves = {f"AUC {roc_auc_score(is_fake, p_fake):.3f}": (false_rate, true_rate)}
+        drawn.append(draw_chart(f"ROC curve: {name}", partial(plot_roc, curves=curves, title="")))
+    # The table's digits end before the largest margins do.
+    margins = logit(p_fake.clip(1e-9, 1 - 1e-9))
+    drawn.append(
+        draw_chart(
+            f"{'Calibrated p(fake)' if calibration.fitted else 'p(fake)'} by class: {name}",
+            partial(
+                plot_p_fake,
+                p_fake=calibration.probability(margins),
+                is_fake=is_fake,
+                thresholds=_name_thresholds(calibration),
+                title="",
+            ),
+        )
+    )
+    return charts(*drawn)
+
+
+def _name_thresholds(calibration: Calibration) -> dict[str, float]:
+    fake_from, real_below = calibration.fake_from, calibration.real_below
+    if fake_from == real_below:
+        return {f"fake from {fake_from:.1%} on, else real": fake_from}
+    return {f"real below {real_below:.1%}": real_below, f"fake from {fake_from:.1%} on": fake_from}
+
+
+def show_mistakes(predictions: pd.DataFrame, paths: Sequence[Path], workers: int) -> str:
+    """The most confident wrong answers of each class, as pictures.
+
+    Args:
+        predictions: a row a picture, with COLUMNS of testing/results.
+        paths: the files to show, in the order of the rows.
+    """
+    wrong = find_mistakes(predictions.assign(shown=list(map(str, paths))))
+    if wrong.empty:
+        return paragraph("No wrong answers.")
+    shown = pd.concat([rows.head(MISTAKES // 2) for _, rows in wrong.groupby("label")])
+    images = dict(map_images(read_thumbnail, [Path(path) for path in shown["shown"]], workers))
+    tiles = []
+    for row in shown.itertuples():
+        image = images[Path(row.shown)]
+        name = printable(Path(row.path).name)
+        caption = f"{name}: {row.label}, taken for {row.predicted} ({row.confidence:.1%})"
+        if isinstance(image, str):
+            image, caption = np.full((2, 2, 3), 128, np.uint8), f"{caption}; gone or unreadable now"
+        tiles.append((image, caption))
+    text = f"{len(wrong):,} of {len(predictions):,} answers are wrong; the most confident of each class:"
+    return paragraph(text) + pictures(tiles)

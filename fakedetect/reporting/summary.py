@@ -1,0 +1,190 @@
+"""The top of a report: the figures that matter most, and in plain words what the model is good for."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from fakedetect.core.console import printable
+from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness
+from fakedetect.core.intervals import roc_auc_interval, share_interval
+from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
+from fakedetect.core.test_record import TestResults
+from fakedetect.reporting.page import paragraph, tiles
+from fakedetect.testing.results import tell_one_sided
+from fakedetect.testing.sources import WORTH_A_WARNING, auc_of
+
+WEAK = 0.6
+"""Accuracy on one source's pictures up to which the model is not to be used for them."""
+
+NAMED = 4
+"""Sources of a class that the summary names."""
+
+INTERVAL = "95 % interval"
+
+
+def _share_tile(hits: int, count: int, of: str) -> tuple[str, str]:
+    low, high = share_interval(hits, count)
+    return f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {INTERVAL} {low:.1%} to {high:.1%}"
+
+
+def show_tiles(results: TestResults, evaluation: Evaluation) -> str:
+    """Accuracy, ROC AUC and both kinds of mistakes, each with its interval; then foreign pictures."""
+    (caught, missed), (alarms, cleared) = results.confusion_matrix
+    fakes, reals = caught + missed, alarms + cleared
+    shown = {"Accuracy": _share_tile(caught + cleared, fakes + reals, "test pictures")}
+    if results.roc_auc is not None and fakes and reals:
+        low, high = roc_auc_interval(results.roc_auc, fakes, reals)
+        remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {low:.3f} to {high:.3f}"
+        shown["ROC AUC"] = f"{results.roc_auc:.3f}", remark
+    if fakes:
+        shown["Fakes taken for real"] = _share_tile(missed, fakes, "fakes")
+    if reals:
+        shown["Reals taken for fake"] = _share_tile(alarms, reals, "real pictures")
+    for name, entry in evaluation.foreign.items():
+        auc, right = entry.measures.roc_auc, entry.measures.accuracy
+        if right.value is not None and right.low is not None and right.high is not None:
+            remark = f"pictures from elsewhere; {INTERVAL} {right.low:.1%} to {right.high:.1%}"
+            shown[f"Accuracy on {name}"] = f"{right.value:.1%}", remark
+        if auc.value is not None and auc.low is not None and auc.high is not None:
+            remark = f"pictures from elsewhere; {INTERVAL} {auc.low:.3f} to {auc.high:.3f}"
+            shown[f"ROC AUC on {name}"] = f"{auc.value:.3f}", remark
+    return tiles(shown)
+
+
+def _name_sources(predictions: pd.DataFrame) -> str:
+    """'fake: gan, diffusion; real: camera', as far as the pictures have sources."""
+    said = []
+    for label in CLASSES:
+        of_class = predictions.loc[predictions["label"] == label, "source"]
+        names = [printable(str(source)) for source in of_class.value_counts().index if source]
+        if names:
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            said.append(f"{label}: {', '.join(names[:NAMED])}{more}")
+    return "; ".join(said)
+
+
+def _is_weak(entry: ForeignEntry, own: float | None) -> bool:
+    """Whether a model is no clear help on foreign pictures, or clearly worse than on its own."""
+    low, auc = entry.measures.balanced_accuracy.low, auc_of(entry)
+    chance = low is None or low <= 0.5
+    return chance or (own is not None and auc is not None and auc < own - WORTH_A_WARNING)
+
+
+def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, trained_here: bool) -> list[str]:
+    low, high = share_interval(round(results.accuracy * results.count), results.count)
+    sources = _name_sources(predictions)
+    like = "On pictures like those that it was trained on" if trained_here else "On the test dataset"
+    lines = [
+        f"{like}{f' ({sources})' if sources else ''}, {model} is right {results.accuracy:.1%} of the time "
+        f"({low:.1%} to {high:.1%})."
+    ]
+    if not trained_here:
+        lines.append(
+            "There is no training.json that says how this checkpoint was trained; the test pictures may "
+            "have been among its training ones."
+        )
+    return lines
+
+
+def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
+    """How the model does on pictures that are unlike the training ones."""
+    own = auc_of(evaluation.test)
+    lines = []
+    for name, entry in evaluation.foreign.items():
+        right, low = entry.measures.accuracy, entry.measures.balanced_accuracy.low
+        auc = auc_of(entry)
+        compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
+        verdict = (
+            ", not clearly better than chance"
+            if low is None or low <= 0.5
+            else ": it does not generalise to them"
+            if _is_weak(entry, own)
+            else ": it generalises to them"
+            if own is not None
+            else ""
+        )
+        lines.append(
+            f"On other pictures, those of {name}, it is right {right.value or 0:.1%} of the time "
+            f"({right.low or 0:.1%} to {right.high or 0:.1%}{compared}){verdict}."
+        )
+    lines += [
+        f"Trained without {source}, it is right on {left.right.value:.1%} of that source's {left.label} "
+        "pictures."
+        for source, left in evaluation.left_out.items()
+    ]
+    if not lines:
+        command = settings.command("evaluate", "--data", "FOLDER")
+        lines.append(f"How it does on other pictures is not known; {command} measures it.")
+    return lines
+
+
+def _weak_degradations(found: Robustness) -> list[str]:
+    """The lightest degradation of each kind that costs too much of the ROC AUC."""
+    least = found.clean.roc_auc - WORTH_A_WARNING
+    first: dict[str, str] = {}
+    for point in found.points:
+        if point.roc_auc < least:
+            first.setdefault(point.kind, point.says)
+    return list(first.values())
+
+
+def _unfit_for(evaluation: Evaluation) -> list[str]:
+    """The pictures that the model is not to be used for, by what was measured."""
+    own = auc_of(evaluation.test)
+    found = []
+    weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
+    if weak:
+        found.append(f"pictures from elsewhere, such as those of {', '.join(weak)}")
+    elif not evaluation.foreign:
+        found.append("pictures from elsewhere, before that is measured")
+    found += [
+        f"{entry.label} pictures of sources that it was not trained on, such as {source}"
+        for source, entry in evaluation.left_out.items()
+        if entry.right.value <= WEAK
+    ]
+    if evaluation.test:
+        found += [
+            f"{entry.label} pictures of {entry.name}"
+            for entry in evaluation.test.sources
+            if entry.source and entry.right.value <= WEAK
+        ]
+        if changed := _weak_degradations(evaluation.test.robustness):
+            found.append(f"pictures that were changed as much as by {', '.join(changed)}")
+    return found
+
+
+def summarise(
+    settings: Settings,
+    results: TestResults,
+    predictions: pd.DataFrame,
+    evaluation: Evaluation,
+    trained_here: bool,
+) -> str:
+    """Tiles, what the model can do in plain words, and what it must not be used for.
+
+    Args:
+        predictions: a row a test picture, with the columns label and source.
+        trained_here: its training.json says how the checkpoint was trained.
+    """
+    plain = [
+        *_tell_own(results, predictions, settings.model, trained_here),
+        *_tell_others(settings, evaluation),
+    ]
+    if evaluation.test is None:
+        plain.append(
+            f"How it does on changed pictures is not known; {settings.command('evaluate')} measures it."
+        )
+    parts = [show_tiles(results, evaluation), paragraph(" ".join(plain))]
+    one_sided = tell_one_sided(results.confusion_matrix)
+    parts += [paragraph(line, "warning") for line in one_sided]
+    unfit = ["anything"] if one_sided else _unfit_for(evaluation)
+    parts.append(paragraph(_tell_unfit(unfit), "warning" if unfit else ""))
+    return "".join(parts)
+
+
+def _tell_unfit(unfit: Sequence[str]) -> str:
+    proof = "never take its answer as the only proof"
+    if not unfit:
+        return f"Whatever it is used for, {proof}."
+    return f"Do not use it for {'; nor for '.join(unfit)}; and {proof}."

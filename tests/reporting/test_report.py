@@ -1,0 +1,127 @@
+"""Option 3.7: what the report says of models that are known in part, and what it asks for."""
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import run
+
+from fakedetect.core.version import describe_version
+
+
+def read_report(paths: Path) -> str:
+    """The text of a fresh report, without its tags."""
+    result = run("--paths", paths, "report")
+    assert result.returncode == 0, result.stderr[-2000:]
+    page = (paths.parent / "model_folders/tiny/report.html").read_text(encoding="utf-8")
+    return html.unescape(re.sub(r"<[^>]+>", "", page.split("</style>")[1]))
+
+
+def foreign_folder(paths: Path) -> Path:
+    """The test pictures once more, as a folder from elsewhere."""
+    target = paths.parent / "elsewhere"
+    shutil.copytree(paths.parent / "dataset/test", target)
+    return target
+
+
+@pytest.mark.parametrize("always", ["fake", "real"])
+def test_a_model_with_one_answer_gets_a_remark_wherever_its_results_are_told(
+    trained: Path, always: str
+) -> None:
+    checkpoint = trained.parent / "model_folders/tiny/classifier_model.pth"
+    state = torch.load(checkpoint, weights_only=True)
+    margin = 1e4 if always == "fake" else -1e4
+    state["fc.bias"] = torch.tensor([margin, -margin])
+    torch.save(state, checkpoint)
+    remark = f"the model calls every picture {always} (100.0% of the fakes, 100.0% of the reals)"
+    for command in (["test"], ["compare"], ["evaluate", "--data", foreign_folder(trained)]):
+        result = run("--paths", trained, *command)
+        assert result.returncode == 0 and remark in " ".join(result.stdout.split()), (
+            command,
+            result.stderr,
+        )
+    assert remark in (trained.parent / "model_folders/comparison.md").read_text(encoding="utf-8")
+    report = read_report(trained)
+    assert report.count(remark) == 2, "once of the test pictures, once of the foreign ones"
+    assert "Do not use it for anything" in report
+
+
+def test_a_good_model_gets_no_such_remark(trained_once: Path) -> None:
+    compared = run("--paths", trained_once, "compare")
+    assert compared.returncode == 0 and "does not tell the classes apart" not in compared.stdout
+
+
+def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    known = read_report(trained)
+    assert "On pictures like those that it was trained on" in known and "--model tiny train" in known
+    assert "best epoch" in known and "training time" in known
+    # A dropped-in checkpoint has the log of the model that was there before, too.
+    (folder / "training.json").unlink()
+    unknown = read_report(trained)
+    assert "no training.json that says how this checkpoint was trained" in unknown
+    assert "that it was trained on" not in unknown and "training time" not in unknown
+    assert "training pictures" not in unknown and "best epoch" not in unknown
+    repeat = unknown.split("To repeat it")[1]
+    assert "--model tiny test" in repeat and "tiny train" not in repeat and "trained with" not in repeat
+    # Thresholds leave a training.json that knows no more of its training.
+    fitted = run("--paths", trained, "fit-thresholds", "--max-false-alarms", "0.4", "--max-missed", "0.4")
+    if fitted.returncode == 0:
+        assert "tiny train" not in read_report(trained)
+
+
+def test_thresholds_after_the_evaluation_ask_for_another_one(trained: Path) -> None:
+    other = foreign_folder(trained)
+    for command in (["evaluate"], ["evaluate", "--data", other]):
+        assert run("--paths", trained, *command).returncode == 0
+    measured = read_report(trained)
+    assert "thresholds were set after" not in measured and "calibrated." in measured
+    file = trained.parent / "model_folders/tiny/training.json"
+    record = json.loads(file.read_text())
+    # As another fit leaves it; one on these few pictures may come to the same thresholds.
+    record["calibration"]["temperature"] *= 1.5
+    file.write_text(json.dumps(record))
+    asked = read_report(trained)
+    assert "The thresholds were set after the evaluation of the test dataset and elsewhere" in asked
+    assert re.search(
+        r"Evaluate again: \S+ menu.py \S+ \S+ evaluate; .* evaluate --data \S+elsewhere", asked
+    )
+    table = asked.split("promised at most")[1].split("The thresholds were")[0]
+    assert "-" not in re.sub(r"\s", "", table), "no dashes"
+
+
+def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
+    before = read_report(trained)
+    assert f"by fakedetect {describe_version()}" in before
+    assert "How it does on other pictures is not known" in before
+    assert "Do not use it for pictures from elsewhere, before that is measured" in before
+    assert re.search(r"\d+ of 20 test pictures; 95 % interval [\d.]+% to [\d.]+%", before)
+    folder = foreign_folder(trained)
+    # All labels are wrong there: the model is worse than chance.
+    (folder / "real").rename(folder / "ai")
+    (folder / "fake").rename(folder / "real")
+    (folder / "ai").rename(folder / "fake")
+    assert run("--paths", trained, "evaluate", "--data", folder).returncode == 0
+    after = read_report(trained)
+    assert "On other pictures, those of elsewhere, it is right" in after
+    assert "not clearly better than chance" in after
+    assert "Do not use it for pictures from elsewhere, such as those of elsewhere" in after
+    for title in ("Confusion matrix", "ROC curve", "Calibrated p(fake) by class"):
+        assert f"{title}: elsewhere" in after and f"{title}: test dataset" in after
+    assert re.search(r"\d+ of 20 answers are wrong", after)
+
+
+def test_answers_of_another_evaluation_are_not_shown(trained: Path) -> None:
+    folder = foreign_folder(trained)
+    assert run("--paths", trained, "evaluate", "--data", folder).returncode == 0
+    answers = trained.parent / "model_folders/tiny/foreign_elsewhere_predictions.csv"
+    text = answers.read_text(encoding="utf-8")
+    assert text.startswith("path,source,label,predicted,p_fake") and text.count("\n") == 21
+    answers.write_text(text.replace("fake", "real"), encoding="utf-8")
+    report = read_report(trained)
+    assert "ROC curve: elsewhere" not in report
+    assert "To see its answers, evaluate again: python menu.py" in report
