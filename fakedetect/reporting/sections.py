@@ -77,9 +77,7 @@ def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
     title = "Recipe and learning curves"
     if not training.known:
-        text = (
-            "This checkpoint was not trained here: there is no training.json that says how it was trained."
-        )
+        text = "How this checkpoint was trained is not known: no training.json says it."
         return section(title, paragraph(text))
     recipe = training.recipe or RecipeRecord()
     rows = [
@@ -157,7 +155,7 @@ def repeat_section(detector: Detector, evaluation: Evaluation) -> str:
         lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}")
     else:
         where = checkpoint_file(settings)
-        parts.append(paragraph(f"The checkpoint itself came from elsewhere and has to be kept: {where}"))
+        parts.append(paragraph(f"These commands do not make the checkpoint again; keep it: {where}"))
     lines.append(f"{start} test")
     if (fitted := training.calibration) and detector.calibration.fitted:
         lines.append(

@@ -43,7 +43,6 @@ MOST_BAD = 0.25
 def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunConditions) -> TrainingRecord:
     settings, recipe, options = run.settings, run.settings.recipe, run.settings.training
     kind = find_kind(class_folders(dataset.folder)[0][0])
-    packages = ("torch", "torchvision", "timm", "numpy", "pillow")
     return TrainingRecord(
         model=settings.model,
         recipe=RecipeRecord(
@@ -88,12 +87,18 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunCondit
         best=best,
         run=conditions,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions={
-            "fakedetect": describe_version(),
-            "python": platform.python_version(),
-            **{name: version(name) for name in packages},
-        },
+        versions=_read_versions(),
     )
+
+
+def _read_versions() -> dict[str, str]:
+    """The versions that a run depends on, by name."""
+    packages = ("torch", "torchvision", "timm", "numpy", "pillow")
+    return {
+        "fakedetect": describe_version(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
 
 
 def refuse_too_many(bad: int, dataset: Dataset) -> None:
