@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fakedetect.core.progress import Pace, Progress
+
 T = TypeVar("T")
 
 BACK = "0"
@@ -38,6 +40,7 @@ class Console:
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
+        self._pace = Pace()
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.fancy = (
             self.interactive
@@ -98,22 +101,14 @@ class Console:
         Args:
             pictures: how many pictures an item stands for; one unless said.
         """
-        if self.quiet:
-            yield from items
-            return
-        from tqdm import tqdm
-
-        with tqdm(
-            total=total,
-            desc=printable(label),
-            unit="img",
-            disable=None,
-            file=sys.stderr,
-            dynamic_ncols=True,
-        ) as bar:
+        with self.progress(total, label) as progress:
             for item in items:
                 yield item
-                bar.update(pictures(item))
+                progress.advance(pictures(item))
+
+    def progress(self, total: int, label: str, done: int = 0) -> Progress:
+        """A job of so many pictures, `done` of them before, to be entered and advanced by its doer."""
+        return Progress(total, printable(label), self._pace, done, None if self.quiet else self.note)
 
     def loading(self) -> None:
         """Say on a terminal that a library is being loaded, which takes seconds."""

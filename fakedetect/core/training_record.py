@@ -26,7 +26,11 @@ Channels = tuple[float, float, float]
 
 
 class Epoch(Record, frozen=True, kw_only=True):
-    """A row of training_log.csv."""
+    """A row of training_log.csv.
+
+    `head_only` marks the robust recipe's first epoch: its train_loss is that of a fit on the very features
+    it was fitted on, so the later epochs' are higher without being worse.
+    """
 
     epoch: Count
     train_loss: NotNegative
@@ -34,6 +38,22 @@ class Epoch(Record, frozen=True, kw_only=True):
     val_accuracy: Share
     seconds: NotNegative
     images_per_second: NotNegative
+    head_only: bool = False
+
+
+class StartedEpoch(Record, frozen=True, kw_only=True):
+    """How far a process has come with an epoch that has not ended.
+
+    `steps` of its `of_steps` are done, on `count` pictures with this sum of their losses, in so many
+    `seconds`; `faults` has the unreadable pictures' reasons by path.
+    """
+
+    steps: Count
+    of_steps: Count
+    loss: NotNegative
+    count: Count
+    seconds: NotNegative
+    faults: dict[str, str]
 
 
 class RunConditions(Record, frozen=True, kw_only=True):

@@ -1,8 +1,9 @@
 """One pass over the training pictures, and one over the validation pictures."""
 
 import math
+import time
 from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from torch.optim.swa_utils import AveragedModel
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
+from fakedetect.core.progress import Progress, duration
 from fakedetect.core.recipes import ROBUST, SIZE, Recipe
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import StartedEpoch
 from fakedetect.dataset.batches import Batch, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
@@ -26,6 +29,9 @@ from fakedetect.training.augmentation import degrade_with
 WARM_UP = 0.1
 
 STEPS_BETWEEN_LOOKS = 50
+STEP_IN_PASSES = 3
+"""A training step takes about as long as so many passes forward."""
+
 EPOCHS_A_SEED = 100_003
 """Keeps the random numbers of one seed's epochs apart from those of the next seed's."""
 
@@ -64,47 +70,117 @@ def tell_divergence(settings: Settings, epoch: int) -> UserError:
     )
 
 
-def train_epoch(run: Run, epoch: int, label: str) -> tuple[float, dict[Path, str]]:
+class _Pass:
+    """A pass over the training pictures as far as this process has come with it."""
+
+    def __init__(self, started: StartedEpoch | None, of_steps: int, device: torch.device):
+        self.steps, self.of_steps = started.steps if started else 0, of_steps
+        self.loss = torch.tensor(started.loss if started else 0.0, device=device)
+        self.count = started.count if started else 0
+        self.faults = {Path(path): why for path, why in started.faults.items()} if started else {}
+        self.begun = time.monotonic() - (started.seconds if started else 0.0)
+
+    def mean_loss(self) -> float:
+        """The running loss of this process's pictures."""
+        return self.loss.item() / max(self.count, 1)
+
+    def record(self) -> StartedEpoch:
+        """What it takes to go on from here."""
+        return StartedEpoch(
+            steps=self.steps,
+            of_steps=self.of_steps,
+            loss=self.loss.item(),
+            count=self.count,
+            seconds=time.monotonic() - self.begun,
+            faults={str(path): why for path, why in self.faults.items()},
+        )
+
+
+class _SavesDue:
+    """Says when an epoch is to be saved, to all processes at the same step."""
+
+    def __init__(self, run: Run):
+        self.group, self.seconds = run.group, 60 * run.settings.training.save_minutes
+        self.last = time.monotonic()
+
+    def now(self) -> bool:
+        """Whether to save; every process has to ask."""
+        due = self.group.gather(time.monotonic() - self.last >= self.seconds)[0]
+        if due:
+            self.last = time.monotonic()
+        return due
+
+
+def train_epoch(
+    run: Run, epoch: int, label: str, started: StartedEpoch | None, save: Callable[[StartedEpoch], None]
+) -> tuple[float, dict[Path, str]]:
     """One pass over the samples in random order; returns the mean loss and the unreadable files' reasons.
 
     Order and flips depend on the seed and the epoch alone, so that several processes draw the same
-    and each takes its share of every batch.
+    and each takes its share of every batch, and a pass that was stopped goes on with the same.
+
+    Args:
+        started: where an earlier run has stopped in this epoch.
+        save: keeps the state after a step, in every process, once save_minutes have passed.
     """
     settings, group = run.settings, run.group
     device = next(run.model.parameters()).device
     robust = settings.recipe.method == ROBUST
     seed = settings.training.seed * EPOCHS_A_SEED + epoch
-    random = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(run.train_samples), generator=random).tolist()
-    flips = torch.rand(len(order), generator=random) < 0.5
-    chunks = cut_batches([run.train_samples[index] for index in order], settings.recipe.batch_size)
-    shares = [group.part_of(chunk) for chunk in chunks]
+    chunks, flips = _draw(run, seed)
+    done = _Pass(started, len(chunks), device)
+    whole = len(group.part_of(chunks[0]))
+    to_do = list(zip(chunks, flips, strict=True))[done.steps :]
     batches = load_batches(
-        shares,
+        [group.part_of(chunk) for chunk, _ in to_do],
         settings.workers,
         run.decoded,
         pin=device.type == "cuda",
         change=degrade_with(seed) if robust else None,
     )
-    schedule = _schedule(run, epoch, len(chunks)) if robust else None
+    schedule = _schedule(run, epoch, len(chunks), done.steps) if robust else None
     run.model.train()
-    total = torch.zeros((), device=device)
-    bad: dict[Path, str] = {}
-    count = 0
-    tracked = run.console.track(batches, sum(map(len, shares)), label, len)
-    flips_by_batch = flips.split(settings.recipe.batch_size)
-    for number, (batch, flipped) in enumerate(zip(tracked, flips_by_batch, strict=True)):
-        bad.update(faults_of(batch.bad))
-        if batch.samples or group.size > 1:
-            total += _step(run, batch, flipped, whole=len(batch.samples) == len(shares[0]))
-            count += len(batch.samples)
-        if schedule:
-            schedule.step()
-        # Asking a GPU for a figure makes it wait.
-        if (device.type == "cpu" or number % STEPS_BETWEEN_LOOKS == 0) and not total.isfinite():
-            raise tell_divergence(settings, epoch)
-    all_loss, all_count = group.total(total.item(), count)
-    return all_loss / max(all_count, 1), dict(ChainMap(*group.gather(bad)))
+    saves, before = _SavesDue(run), sum(map(len, chunks[: done.steps]))
+    with run.console.progress(len(run.train_samples), label, before) as progress:
+        for batch, (chunk, flipped) in zip(batches, to_do, strict=True):
+            done.faults.update(faults_of(batch.bad))
+            if batch.samples or group.size > 1:
+                done.loss += _step(run, batch, flipped, whole=len(batch.samples) == whole)
+                done.count += len(batch.samples)
+            if schedule:
+                schedule.step()
+            done.steps += 1
+            progress.advance(len(chunk))
+            # Asking a GPU for a figure makes it wait.
+            if device.type == "cpu" or done.steps % STEPS_BETWEEN_LOOKS == 1:
+                if not done.loss.isfinite():
+                    raise tell_divergence(settings, epoch)
+                progress.tell(_describe_pass(run, epoch, done, progress))
+                if saves.now():
+                    save(done.record())
+    all_loss, all_count = group.total(done.loss.item(), done.count)
+    return all_loss / max(all_count, 1), dict(ChainMap(*group.gather(done.faults)))
+
+
+def _draw(run: Run, seed: int) -> tuple[list[Sequence[Sample]], list[torch.Tensor]]:
+    """An epoch's batches of samples, in random order, and for each batch (B,) bool: which are mirrored."""
+    random = torch.Generator().manual_seed(seed)
+    order = torch.randperm(len(run.train_samples), generator=random).tolist()
+    flips = torch.rand(len(order), generator=random) < 0.5
+    size = run.settings.recipe.batch_size
+    return cut_batches([run.train_samples[index] for index in order], size), list(flips.split(size))
+
+
+def _describe_pass(run: Run, epoch: int, done: _Pass, progress: Progress) -> str:
+    """The running loss, and how long the whole run takes if nothing stops it early."""
+    loss = f"loss {done.mean_loss():.4f}"
+    if not progress.rate:
+        return loss
+    forward_only = len(run.val_samples) / progress.rate / STEP_IN_PASSES
+    an_epoch = len(run.train_samples) / progress.rate + forward_only
+    later = (run.settings.training.max_epochs - epoch) * an_epoch
+    left = (progress.seconds_left or 0.0) + forward_only + later
+    return f"{loss}, run: at most {duration(left)}"
 
 
 def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.Tensor:
@@ -166,13 +242,13 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     )
 
 
-def _schedule(run: Run, epoch: int, steps_an_epoch: int) -> LambdaLR:
-    """The robust recipe's learning rate from an epoch's first step on; the first epoch is the head's."""
-    done = steps_an_epoch * (epoch - 2)
-    steps = steps_an_epoch * (run.settings.training.max_epochs - 1)
+def _schedule(run: Run, epoch: int, steps_an_epoch: int, steps: int) -> LambdaLR:
+    """The robust recipe's learning rate after so many steps of an epoch; the first epoch is the head's."""
+    done = steps_an_epoch * (epoch - 2) + steps
+    all_steps = steps_an_epoch * (run.settings.training.max_epochs - 1)
     for parameters in run.optimizer.param_groups:
         parameters["initial_lr"] = run.settings.recipe.learning_rate
-    return LambdaLR(run.optimizer, lambda step: rate_factor(step, steps), last_epoch=done - 1)
+    return LambdaLR(run.optimizer, lambda step: rate_factor(step, all_steps), last_epoch=done - 1)
 
 
 def rate_factor(step: int, steps: int) -> float:

@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,6 +21,7 @@ from fakedetect.core.training_record import (
     RecipeRecord,
     RunConditions,
     SplitRecord,
+    StartedEpoch,
     TrainingRecord,
     write_training,
 )
@@ -34,7 +35,7 @@ from fakedetect.models.texture import save_vote
 from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
 from fakedetect.training.log import best_of, write_log
 from fakedetect.training.robust import fit_head, fit_vote
-from fakedetect.training.unfinished import Unfinished, save_unfinished, unfinished_file
+from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
 
 MOST_BAD = 0.25
 """The share of unreadable pictures above which a run stops."""
@@ -120,66 +121,130 @@ def _save_vote(run: Run) -> None:
 
 @dataclass(frozen=True)
 class Trained:
-    """What a run has come to: its epochs, the unreadable pictures' reasons, and whether it was stopped.
+    """What a run has come to: its epochs, the unreadable pictures' reasons, and how long it took.
 
-    Without epochs it was stopped in the first one, and nothing was saved.
+    `stopped`: by the user, who has lost the last `seconds_lost` of work; `started` is what was saved of the
+    epoch after `epochs`.
     """
 
     epochs: tuple[Epoch, ...]
     faults: Mapping[Path, str]
-    stopped: bool
+    seconds: float
+    stopped: bool = False
+    started: StartedEpoch | None = None
+    seconds_lost: float = 0.0
+
+
+class _Keeper:
+    """What a run has come to, in memory and in the model's folder."""
+
+    def __init__(self, run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions):
+        self.run, self.dataset, self.conditions = run, dataset, conditions
+        self.epochs = list(state.rows) if state else []
+        self.started = state.started_by(run.group) if state else None
+        self.faults: dict[Path, str] = {}
+        self.begun = self.saved = time.monotonic()
+        self.earlier = sum(epoch.seconds for epoch in self.epochs)
+        self.earlier += self.started.seconds if self.started else 0.0
+        if run.group.first and not state:
+            unfinished_file(run.settings.model_folder).unlink(missing_ok=True)
+
+    def add_epoch(self, epoch: Epoch, unread: Mapping[Path, str]) -> None:
+        """An epoch has ended; in every process.
+
+        Raises:
+            UserError: too many pictures cannot be read.
+        """
+        self.faults |= unread
+        refuse_too_many(len(self.faults), self.dataset)
+        self.epochs.append(epoch)
+        if self.run.group.first and epoch is best_of(self.epochs):
+            self._save_best(epoch)
+        self._save(None)
+
+    def add_steps(self, started: StartedEpoch) -> None:
+        """So many steps of the next epoch are done; in every process."""
+        self._save(started)
+
+    def _save_best(self, epoch: Epoch) -> None:
+        run, folder = self.run, self.run.settings.model_folder
+        # An earlier run's vote goes with its checkpoint, not before.
+        (folder / TEXTURE_VOTE).unlink(missing_ok=True)
+        save_checkpoint(run.judged, run.settings.checkpoint)
+        remove_stand_in(run.settings)
+        write_training(folder, _describe_run(run, self.dataset, epoch, self.conditions))
+
+    def _save(self, started: StartedEpoch | None) -> None:
+        """Write what a stopped run needs to go on, and after an epoch the log."""
+        run, folder = self.run, self.run.settings.model_folder
+        states = run.group.gather((random_state(), started))
+        if run.group.first:
+            if not started:
+                write_log(folder, self.epochs)
+            state = Unfinished(
+                model=run.model.state_dict(),
+                optimizer=run.optimizer.state_dict(),
+                random=[random for random, _ in states],
+                rows=self.epochs,
+                conditions=self.conditions,
+                average=run.average.state_dict() if run.average else None,
+                started=tuple(part for _, part in states if part),
+            )
+            save_unfinished(folder, state)
+        self.started, self.saved = started, time.monotonic()
+
+    def tell(self, stopped: bool) -> Trained:
+        """What the run has come to by now."""
+        now = time.monotonic()
+        return Trained(
+            epochs=tuple(self.epochs),
+            faults=self.faults,
+            seconds=self.earlier + now - self.begun,
+            stopped=stopped,
+            started=self.started,
+            seconds_lost=now - self.saved if stopped else 0.0,
+        )
 
 
 def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions) -> Trained:
     """The loop over the epochs, from the first or from where an unfinished run was stopped."""
     options, console = run.settings.training, run.console
-    epochs = list(state.rows) if state else []
-    faults: dict[Path, str] = {}
-    stopped = False
-    if run.group.first and not state:
-        _forget_earlier(run.settings.model_folder)
+    kept = _Keeper(run, dataset, state, conditions)
     try:
-        while len(epochs) < options.max_epochs and not _is_over(epochs, options.patience):
-            epoch, unread = _run_epoch(run, len(epochs) + 1)
-            faults |= unread
-            refuse_too_many(len(faults), dataset)
-            epochs.append(epoch)
-            if run.group.first:
-                _save(run, dataset, epochs, conditions)
-            console.show(_describe_epoch(epoch, epoch is best_of(epochs)))
-            if _is_over(epochs, options.patience):
+        while len(kept.epochs) < options.max_epochs and not _is_over(kept.epochs, options.patience):
+            epoch, unread = _run_epoch(run, len(kept.epochs) + 1, kept.started, kept.add_steps)
+            kept.add_epoch(epoch, unread)
+            console.show(_describe_epoch(epoch, epoch is best_of(kept.epochs)))
+            if _is_over(kept.epochs, options.patience):
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
         if run.group.first and run.settings.recipe.method == ROBUST:
             _save_vote(run)
     except KeyboardInterrupt:
-        stopped = True
-    if run.group.first and not stopped:
+        return kept.tell(stopped=True)
+    if run.group.first:
         unfinished_file(run.settings.model_folder).unlink(missing_ok=True)
-    return Trained(tuple(epochs), faults, stopped)
-
-
-def _forget_earlier(folder: Path) -> None:
-    """Remove what belongs to an earlier run and would mislead beside this one's checkpoint."""
-    unfinished_file(folder).unlink(missing_ok=True)
-    (folder / TEXTURE_VOTE).unlink(missing_ok=True)
+    return kept.tell(stopped=False)
 
 
 def _is_over(epochs: Sequence[Epoch], patience: int) -> bool:
     return bool(epochs) and epochs[-1].epoch - best_of(epochs).epoch >= patience
 
 
-def _run_epoch(run: Run, number: int) -> tuple[Epoch, dict[Path, str]]:
+def _run_epoch(
+    run: Run, number: int, started: StartedEpoch | None, save: Callable[[StartedEpoch], None]
+) -> tuple[Epoch, dict[Path, str]]:
     """Train and validate once; the unreadable files with the reasons.
 
     Raises:
         UserError: the loss has diverged, or nothing can be read.
     """
-    start = time.monotonic()
+    start = time.monotonic() - (started.seconds if started else 0.0)
     label = f"epoch {number}/{run.settings.training.max_epochs}"
-    if run.settings.recipe.method == ROBUST and number == 1:
+    head_only = run.settings.recipe.method == ROBUST and number == 1
+    if head_only:
         train_loss, unread = fit_head(run, label)
     else:
-        train_loss, unread = train_epoch(run, number, label)
+        train_loss, unread = train_epoch(run, number, label, started, save)
     seconds = time.monotonic() - start
     val_loss, accuracy, unread_too = validate(run, "validation")
     if not np.isfinite((train_loss, val_loss)).all():
@@ -191,23 +256,19 @@ def _run_epoch(run: Run, number: int) -> tuple[Epoch, dict[Path, str]]:
         val_accuracy=accuracy,
         seconds=round(time.monotonic() - start, 3),
         images_per_second=round(len(run.train_samples) / seconds, 2),
+        head_only=head_only,
     )
     return epoch, unread | unread_too
 
 
-def _save(run: Run, dataset: Dataset, epochs: list[Epoch], conditions: RunConditions) -> None:
-    """Write the checkpoint if the last epoch is the best, and what a stopped run needs to go on."""
-    folder, best = run.settings.model_folder, best_of(epochs)
-    if epochs[-1] is best:
-        save_checkpoint(run.judged, run.settings.checkpoint)
-        remove_stand_in(run.settings)
-        write_training(folder, _describe_run(run, dataset, best, conditions))
-    write_log(folder, epochs)
-    save_unfinished(folder, run.model, run.optimizer, epochs, conditions, run.average)
-
-
 def _describe_epoch(epoch: Epoch, is_best: bool) -> str:
+    """An epoch in a line; what the head alone was fitted to is no loss of training."""
+    if epoch.head_only:
+        what = f"Epoch {epoch.epoch}: head fitted on the pretrained features (loss of the fit "
+        what += f"{epoch.train_loss:.4f}; training starts in epoch 2)"
+    else:
+        what = f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}"
     return (
-        f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}, validation loss {epoch.val_loss:.4f}, "
+        f"{what}, validation loss {epoch.val_loss:.4f}, "
         f"validation accuracy {epoch.val_accuracy:.2%}{' (best so far)' if is_best else ''}"
     )

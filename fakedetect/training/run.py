@@ -155,6 +155,7 @@ def prepare_run(
         + ("; robust recipe" if recipe.method == ROBUST else "")
         + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
         + (f"; {group.size} processes" if group.size > 1 else "")
+        + f"; at most {plural(options.max_epochs, 'epoch')}"
     )
     model = to_device(build_model(recipe, options.pretrained and state is None))
     dtype = choose_precision(options.precision, model)
@@ -166,7 +167,7 @@ def prepare_run(
     steps = math.ceil(len(train_samples) / recipe.batch_size)
     average = average_of(model, steps) if recipe.method == ROBUST else None
     if state:
-        restore(state, model, optimizer, average)
+        restore(settings, state, model, optimizer, average, group)
     network = distribute_model(model, group)
     return Run(
         settings=settings,

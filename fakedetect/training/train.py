@@ -4,10 +4,11 @@ from contextlib import nullcontext
 
 import torch
 
-from fakedetect.core.console import BACK, Console, Outcome
+from fakedetect.core.console import BACK, Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.model_folder import TRAINING, checkpoint_file
+from fakedetect.core.progress import duration
 from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.samples import describe_faults
@@ -30,7 +31,7 @@ def train(
 
     Args:
         overwrite: replace a checkpoint, and forget an unfinished run.
-        resume: continue an unfinished run from its last finished epoch.
+        resume: continue an unfinished run from where it was saved last.
         recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
             as the settings say.
         ask: on a terminal, ask for the recipe.
@@ -69,19 +70,41 @@ def _ask_recipe(settings: Settings, console: Console) -> str | None:
 
 
 def _describe(settings: Settings, trained: Trained) -> Outcome:
-    if not trained.epochs:
-        return Outcome("Stopped before the first epoch ended; nothing was saved.", 130)
-    best = best_of(trained.epochs)
     lines = describe_faults(trained.faults)
     if trained.stopped:
-        to_go_on = settings.command("train", "--resume")
-        lines.insert(0, f"Stopped; the best epoch so far is kept. To continue: {to_go_on}")
-    lines.append(
-        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
-        f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}"
-    )
-    lines.append(f"Loss graph: {settings.model_folder / 'loss_plot.jpg'}")
+        lines = [*_describe_stop(settings, trained), *lines]
+    else:
+        epochs = plural(len(trained.epochs), "epoch")
+        lines.append(f"Trained {settings.model}: {epochs} in {duration(trained.seconds)}")
+    if trained.epochs:
+        best = best_of(trained.epochs)
+        lines += [
+            f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
+            f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}",
+            f"Loss graph: {settings.model_folder / 'loss_plot.jpg'}",
+            f"Log and settings of the run: training_log.csv and {TRAINING} in the same folder",
+        ]
+    if not trained.stopped:
+        lines.append(f"Next, test it: {settings.command('test')}")
     return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
+
+
+def _describe_stop(settings: Settings, trained: Trained) -> list[str]:
+    """What of a stopped run is saved, what is lost, and how to go on."""
+    epochs, started = len(trained.epochs), trained.started
+    lost = f"the last {duration(trained.seconds_lost)} of work"
+    if not epochs and not started:
+        lines = [f"Stopped in the first epoch: nothing is lost but this epoch ({lost})."]
+        if settings.checkpoint.is_file():
+            lines.append(f"{settings.checkpoint} is still the model of an earlier run.")
+        return lines
+    saved = [plural(epochs, "epoch")] if epochs else []
+    if started:
+        saved.append(f"{started.steps:,} of {started.of_steps:,} steps of epoch {epochs + 1}")
+    return [
+        f"Stopped. Saved: {' and '.join(saved)}; lost: {lost}.",
+        f"To continue: {settings.command('train', '--resume')}",
+    ]
 
 
 def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:

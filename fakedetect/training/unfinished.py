@@ -12,23 +12,47 @@ from torch import nn
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import UNFINISHED
 from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import Epoch, RunConditions
+from fakedetect.core.training_record import Epoch, RunConditions, StartedEpoch
+from fakedetect.models.processes import Group
 from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
 
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The state after a finished epoch: `rows` of the log so far, `conditions` that must be the same.
+    """The state after a finished epoch or a step of the next: `rows` of the log so far, `conditions` that
+    must be the same.
 
-    `average` is that of the weights, in the robust recipe.
+    `average` is that of the weights, in the robust recipe. `random` and, within an epoch, `started` have
+    one entry a process.
     """
 
     model: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
-    random: dict[str, Any]
+    random: list[dict[str, Any]]
     rows: list[Epoch]
     conditions: RunConditions
     average: dict[str, Any] | None = None
+    started: tuple[StartedEpoch, ...] = ()
+
+    def started_by(self, group: Group) -> StartedEpoch | None:
+        """This process's part of an epoch that was stopped; the first takes all where their number has
+        changed."""
+        if not self.started:
+            return None
+        if len(self.started) == group.size:
+            return self.started[group.rank]
+        if not group.first:
+            return msgspec.structs.replace(self.started[0], loss=0.0, count=0, faults={})
+        return msgspec.structs.replace(
+            self.started[0],
+            loss=sum(part.loss for part in self.started),
+            count=sum(part.count for part in self.started),
+            faults={path: why for part in self.started for path, why in part.faults.items()},
+        )
+
+    def random_of(self, group: Group) -> dict[str, Any]:
+        """The random numbers' state that this process goes on from."""
+        return self.random[group.rank if len(self.random) == group.size else 0]
 
 
 def unfinished_file(folder: Path) -> Path:
@@ -36,32 +60,27 @@ def unfinished_file(folder: Path) -> Path:
     return folder / UNFINISHED
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """Where this process's random numbers are."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     return state
 
 
-def save_unfinished(
-    folder: Path,
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    rows: list[Epoch],
-    conditions: RunConditions,
-    average: nn.Module | None,
-) -> None:
+def save_unfinished(folder: Path, state: Unfinished) -> None:
     """Write the state, whole or not at all."""
-    state = {
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "random": _random_state(),
+    content = {
+        "model": state.model,
+        "optimizer": state.optimizer,
+        "random": state.random,
         # Plain values: torch opens no other in a file without running it.
-        "rows": [msgspec.structs.asdict(row) for row in rows],
-        "facts": msgspec.structs.asdict(conditions),
-        "average": average.state_dict() if average else None,
+        "rows": [msgspec.structs.asdict(row) for row in state.rows],
+        "facts": msgspec.structs.asdict(state.conditions),
+        "average": state.average,
+        "started": [msgspec.structs.asdict(part) for part in state.started],
     }
-    save_tensors(state, unfinished_file(folder))
+    save_tensors(content, unfinished_file(folder))
 
 
 def read_unfinished(settings: Settings) -> Unfinished:
@@ -80,14 +99,27 @@ def read_unfinished(settings: Settings) -> Unfinished:
         return Unfinished(
             model=_mapping(state["model"]),
             optimizer=_mapping(state["optimizer"]),
-            random=_mapping(state["random"]),
+            random=_random_states(state["random"]),
             rows=msgspec.convert(state["rows"], list[Epoch]),
             conditions=msgspec.convert(state["facts"], RunConditions),
             average=_mapping(average) if (average := state.get("average")) else None,
+            started=msgspec.convert(state.get("started", ()), tuple[StartedEpoch, ...]),
         )
     except (pickle.UnpicklingError, DamagedFile, msgspec.ValidationError, LookupError, TypeError):
-        over = settings.command("train", "--overwrite")
-        raise UserError(f"{path} is damaged. Start over: {over}") from None
+        raise _tell_damaged(settings) from None
+
+
+def _tell_damaged(settings: Settings) -> UserError:
+    over = settings.command("train", "--overwrite")
+    return UserError(f"{unfinished_file(settings.model_folder)} is damaged. Start over: {over}")
+
+
+def _random_states(value: object) -> list[dict[str, Any]]:
+    """One a process; before version 0.6 the first process's alone."""
+    states = value if isinstance(value, list) else [value]
+    if not states:
+        raise TypeError("no random numbers")
+    return [_mapping(state) for state in states]
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -98,16 +130,31 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def restore(
-    state: Unfinished, model: nn.Module, optimizer: torch.optim.Optimizer, average: nn.Module | None
+    settings: Settings,
+    state: Unfinished,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: nn.Module | None,
+    group: Group,
 ) -> None:
-    """Put model, optimiser, average of the weights and random numbers where the run was stopped."""
-    if average is not None and state.average is not None:
-        average.load_state_dict(state.average)
-    model.load_state_dict(state.model)
-    optimizer.load_state_dict(state.optimizer)
-    torch.set_rng_state(state.random["cpu"])
-    if "cuda" in state.random and torch.cuda.device_count() == len(state.random["cuda"]):
-        torch.cuda.set_rng_state_all(state.random["cuda"])
+    """Put model, optimiser, average of the weights and random numbers where the run was stopped.
+
+    Raises:
+        UserError: the state does not fit the model.
+    """
+    random = state.random_of(group)
+    try:
+        if average is not None and state.average is not None:
+            average.load_state_dict(state.average)
+        model.load_state_dict(state.model)
+        optimizer.load_state_dict(state.optimizer)
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random and torch.cuda.device_count() == len(random["cuda"]):
+            torch.cuda.set_rng_state_all(random["cuda"])
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError):
+        raise _tell_damaged(settings) from None
 
 
 def tell_difference(then: RunConditions, now: RunConditions) -> str | None:

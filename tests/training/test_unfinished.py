@@ -24,8 +24,10 @@ KILLS = 6
 
 @pytest.fixture
 def long_run(data: Path) -> Path:
-    """The data resized, and a run of six epochs with dropout ahead; returns the paths.toml."""
-    text = data.read_text(encoding="utf-8").replace("max_epochs = 2", "max_epochs = 6\npatience = 6")
+    """The data resized, and a run of six epochs with dropout ahead, saved after every step; returns the
+    paths.toml."""
+    text = data.read_text(encoding="utf-8")
+    text = text.replace("max_epochs = 2", "max_epochs = 6\npatience = 6\nsave_minutes = 1e-6")
     data.write_text(text, encoding="utf-8")
     assert run("--paths", data, "resize").returncode == 0
     return data
@@ -96,6 +98,9 @@ def test_a_stopped_run_is_told_and_a_second_one_is_refused(long_run: Path) -> No
     os.killpg(process.pid, signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130 and "train --resume" in rest and "Traceback" not in rest
+    assert re.search(
+        r"Stopped\. Saved: \d+ epochs?( and \d of 5 steps of epoch \d+)?; lost: the last \d", rest
+    )
     assert "tiny (trained; a run was stopped)" in run("--paths", long_run, keys="0\n").stdout
     plain = run("--paths", long_run, "train")
     assert plain.returncode == 2 and "--resume" in plain.stderr and "--overwrite" in plain.stderr
