@@ -50,6 +50,29 @@ def run(*arguments: object, keys: str | None = None) -> subprocess.CompletedProc
     return subprocess.CompletedProcess(given, code, *texts)
 
 
+class Terminal:
+    """A terminal so many columns wide; `stream` writes to it."""
+
+    def __init__(self, columns: int):
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        self.leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.stream = os.fdopen(follower, "w", encoding="utf-8")
+
+    def read(self) -> str:
+        """What was written since the last time; waits for the first of it."""
+        self.stream.flush()
+        return os.read(self.leader, 65_536).decode()
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self.leader)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with a paths.toml for a tiny model; returns the paths.toml."""

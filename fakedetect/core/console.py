@@ -8,12 +8,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fakedetect.core.keys import add_keys
 from fakedetect.core.progress import Pace, Progress
+from fakedetect.core.wrapping import columns_of, wrap
 
 T = TypeVar("T")
 
 BACK = "0"
 INVALID = "Please enter a valid choice"
+
+FILE_COLUMNS = 100
+"""The width of tables where there is no terminal."""
 
 # Noncharacters of Unicode, which no text holds.
 BOLD, PLAIN = "\ufdd0", "\ufdd1"
@@ -57,11 +62,21 @@ class Console:
             return text
         return f"\x1b[{code}m{text}\x1b[0m"
 
-    def show(self, text: str) -> None:
-        """A result, to stdout; whatever a file name in it holds, it cannot drive the terminal."""
+    @property
+    def columns(self) -> int:
+        """How wide a result may be: the terminal, or FILE_COLUMNS where it goes into a file."""
+        return columns_of(sys.stdout) or FILE_COLUMNS
+
+    def show(self, text: str, whole: bool = False) -> None:
+        """A result, to stdout; whatever a file name in it holds, it cannot drive the terminal.
+
+        Args:
+            whole: data for a program, whose lines are not wrapped.
+        """
         if self.quiet or not text:
             return
         shown = printable(text, BOLD + PLAIN)
+        shown = shown if whole else wrap(shown, columns_of(sys.stdout))
         for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
             shown = shown.replace(mark, code if self._paint("", "1", sys.stdout) else "")
         with _above_bars():
@@ -81,7 +96,7 @@ class Console:
             return
         from tqdm import tqdm
 
-        said = printable(text)
+        said = wrap(printable(text), columns_of(sys.stderr))
         tqdm.write(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr)
 
     def warn(self, text: str) -> None:
@@ -91,7 +106,8 @@ class Console:
     def fail(self, text: str, even_quiet: bool = False) -> None:
         """An error, to stderr."""
         if not self.quiet or even_quiet:
-            print(self._paint(printable(text), "31", sys.stderr), file=sys.stderr, flush=True)
+            said = wrap(printable(text), columns_of(sys.stderr))
+            print(self._paint(said, "31", sys.stderr), file=sys.stderr, flush=True)
 
     def track(
         self, items: Iterable[T], total: int, label: str, pictures: Callable[[T], int] = lambda _: 1
@@ -121,7 +137,7 @@ class Console:
             return False
         self.forget_typed_keys()
         try:
-            return self._read_line(f"{printable(question)} [y/N] ").strip().lower() in ("y", "yes")
+            return self._read_line(f"{self._fitted(question)} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
 
@@ -132,10 +148,13 @@ class Console:
             path: the tabulator key completes the names of files and folders.
         """
         try:
-            return self._read_line(f"{printable(question)}: ", path).strip()
+            return self._read_line(f"{self._fitted(question)}: ", path).strip()
         except (EOFError, KeyboardInterrupt):
             self.show("")
             return None
+
+    def _fitted(self, question: str) -> str:
+        return wrap(printable(question), columns_of(sys.stdout))
 
     def _read_line(self, question: str, path: bool = False) -> str:
         """A line as typed; Esc raises EOFError."""
@@ -202,7 +221,7 @@ class Console:
             qmark="",
             instruction="(number or arrow keys, then Enter)",
         )
-        _add_keys(question.application, {key for key, _ in choices})
+        add_keys(question.application, {key for key, _ in choices}, BACK, INVALID)
         try:
             answer: str = question.unsafe_ask()
         except KeyboardInterrupt:
@@ -240,44 +259,6 @@ def _above_bars() -> Iterator[None]:
 
     with tqdm.external_write_mode(file=sys.stdout):
         yield
-
-
-def _add_keys(application: Any, choices: set[str]) -> None:
-    """Answer Esc and Ctrl-D with BACK, and Enter after characters that are no entry with INVALID.
-
-    '7' and Enter must not run the highlighted entry where there is no 7, nor '77' or '12' the entry of
-    their last digit: what is typed before Enter is taken as a whole, as in a line.
-    """
-    from prompt_toolkit.filters import Condition
-    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
-
-    theirs = application.key_bindings or KeyBindings()
-    ours = KeyBindings()
-    typed = {"now": "", "before": ""}
-
-    def next_key(_: Any) -> None:
-        typed["before"], typed["now"] = typed["now"], ""
-
-    def remember(event: Any) -> None:
-        key = event.key_sequence[0].key
-        typed["now"] = typed["before"] + key
-        for binding in theirs.get_bindings_for_keys((key,)):
-            binding.call(event)
-
-    for character in "0123456789abcdefghijklmnopqrstuvwxyz":
-        ours.add(character, eager=True)(remember)
-
-    def answer(event: Any) -> None:
-        event.app.exit(result=typed["before"] if typed["before"] in choices else INVALID)
-
-    # Enter comes as a line feed where it was typed before the menu was there.
-    for enter in ("c-m", "c-j"):
-        ours.add(enter, eager=True, filter=Condition(lambda: bool(typed["before"])))(answer)
-    for key in ("escape", "c-d"):
-        ours.add(key, eager=True)(lambda event: event.app.exit(result=BACK))
-    application.key_bindings = merge_key_bindings([theirs, ours])
-    application.key_processor.before_key_press += next_key
-    application.ttimeoutlen = 0.05
 
 
 def printable(text: str, keep: str = "") -> str:

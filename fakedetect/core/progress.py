@@ -1,12 +1,13 @@
 """How far a job has come: a bar on a terminal, and a line about once a minute elsewhere."""
 
-import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+
+from fakedetect.core.wrapping import columns_of
 
 SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_TICKS = 1.0
@@ -75,7 +76,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self.say is None:
             return self
-        if sys.stderr.isatty():
+        if columns := columns_of(sys.stderr):
             from tqdm import tqdm
 
             self.bar = tqdm(
@@ -85,7 +86,7 @@ class Progress:
                 unit=" img",
                 file=sys.stderr,
                 dynamic_ncols=True,
-                bar_format=NARROW_FORMAT if shutil.get_terminal_size().columns < NARROW else None,
+                bar_format=NARROW_FORMAT if columns < NARROW else None,
             )
         self._thread.start()
         return self

@@ -166,7 +166,7 @@ def _training(section: Section) -> Training:
         max_epochs=section.take_number("max_epochs", int, Training.max_epochs, 1),
         patience=section.take_number("patience", int, Training.patience, 1),
         validation_share=share,
-        save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0.0, strict=True),
+        save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
     )
 
 

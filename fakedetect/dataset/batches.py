@@ -18,6 +18,9 @@ from fakedetect.dataset.samples import Sample, Unreadable
 AHEAD = 3
 """Batches that are loaded in advance; bounds the memory."""
 
+FIRST = 8
+"""Pictures in the first of growing batches."""
+
 Change = Callable[[np.ndarray, Sample], np.ndarray]
 
 
@@ -42,6 +45,15 @@ class Batch:
 def cut_batches(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sample]]:
     """The samples in batches, in their order; the last one may be smaller."""
     return [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
+
+
+def cut_growing(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sample]]:
+    """The samples in batches that grow from FIRST up to batch_size, so that the first answers come soon."""
+    batches, start, size = [], 0, min(FIRST, batch_size)
+    while start < len(samples):
+        batches.append(samples[start : start + size])
+        start, size = start + size, min(2 * size, batch_size)
+    return batches
 
 
 class _Loading:

@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.core.files import hash_file
-from fakedetect.core.pool import map_images
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
 from fakedetect.images.provenance import read_provenance
@@ -73,10 +72,12 @@ def _make_views(look: Look, image: Image.Image, file_format: str) -> np.ndarray:
     return np.stack([np.stack(of_kind) for of_kind in copies])
 
 
-def view_batches(looks: Iterable[Look], workers: int, size: int) -> Iterator[list[tuple[Look, View | str]]]:
-    """Yield (look, view or the reason why there is none) in lists of `size`, as they are done."""
+def batch_views(
+    seen: Iterable[tuple[Look, View | str]], size: int
+) -> Iterator[list[tuple[Look, View | str]]]:
+    """Bring (look, view or the reason why there is none) together in lists of `size`, as they come."""
     batch: list[tuple[Look, View | str]] = []
-    for look, view in map_images(look_at, looks, workers):
+    for look, view in seen:
         batch.append((look, view))
         if len(batch) == size:
             yield batch

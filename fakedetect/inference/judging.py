@@ -207,7 +207,7 @@ def _run(
     try:
         for rows in console.track(rounds, total, "check", len) if total > 1 else rounds:
             for row in rows:
-                console.show(_as_json(row) if wanted.as_json else row.line)
+                console.show(_as_json(row) if wanted.as_json else row.line, whole=wanted.as_json)
                 tally.verdicts[row.row["verdict"]] += 1
                 tally.unstable += row.unstable
             if records:

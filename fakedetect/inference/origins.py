@@ -57,7 +57,8 @@ def tell_origins(wanted: Request, workers: int, console: Console) -> Outcome:
         if isinstance(row, str):
             row = {"path": str(path), "verdict": "", "reason": row}
         count += 1
-        console.show(json.dumps({**row, "verdict": None}) if wanted.as_json else _line(row))
+        shown = json.dumps({**row, "verdict": None}) if wanted.as_json else _line(row)
+        console.show(shown, whole=wanted.as_json)
     for line in (*passed_over, str(skipped)):
         if line:
             console.warn(line[:1].upper() + line[1:])

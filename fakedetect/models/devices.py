@@ -11,7 +11,7 @@ from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import SIZE, Recipe
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
+from fakedetect.dataset.batches import Batch, Change, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample
 
@@ -127,7 +127,7 @@ def predict_batches(
     normalise = Normaliser(settings.recipe, device)
     model.eval()
     batches = load_batches(
-        cut_batches(samples, settings.recipe.batch_size),
+        cut_growing(samples, settings.recipe.batch_size),
         settings.workers,
         decoded,
         pin=device.type == "cuda",

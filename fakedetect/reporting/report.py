@@ -19,7 +19,7 @@ from fakedetect.core.test_record import TestResults
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, read_audit
-from fakedetect.images.views import Look, View, view_batches
+from fakedetect.images.views import Look, View, look_at
 from fakedetect.inference.figures import layer_name, read_in_shape, to_input
 from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.models.detector import Detector, load_detector
@@ -124,19 +124,19 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
     originals = dict(zip(rows, find_originals(settings, "test", list(rows)), strict=True))
     looks = [Look(path, (detector.kind,)) for path in rows]
     tiles, name = [], ""
-    for batch in view_batches(looks, 1, len(looks)):
-        for look, view in sorted(batch, key=lambda pair: list(rows).index(pair[0].path)):
-            if not isinstance(view, View):
-                continue
-            image = view.images[0, 0]
-            tensor = to_input(detector.normalise, image[None])
-            name = name or layer_name(settings, detector.model, tensor, None)
-            target = torch.tensor([-1], device=tensor.device)
-            maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
-            row = rows[look.path]
-            caption = f"{printable(look.path.name)}: {row.label}, taken for {row.predicted}"
-            shown = read_in_shape(originals[look.path], image)
-            tiles.append((overlay(shown, maps[0])[1], caption))
+    seen = sorted(map_images(look_at, looks, 1), key=lambda pair: list(rows).index(pair[0].path))
+    for look, view in seen:
+        if not isinstance(view, View):
+            continue
+        image = view.images[0, 0]
+        tensor = to_input(detector.normalise, image[None])
+        name = name or layer_name(settings, detector.model, tensor, None)
+        target = torch.tensor([-1], device=tensor.device)
+        maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
+        row = rows[look.path]
+        caption = f"{printable(look.path.name)}: {row.label}, taken for {row.predicted}"
+        shown = read_in_shape(originals[look.path], image)
+        tiles.append((overlay(shown, maps[0])[1], caption))
     text = (
         f"Grad-CAM of the predicted class at {name}; red is where the model finds most of its evidence. "
         "How far to believe such a map, picture by picture: " + settings.command("explain", "IMAGE")

@@ -27,12 +27,13 @@ from fakedetect.core.model_folder import (
     foreign_predictions_file,
     require_checkpoint,
 )
+from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
-from fakedetect.images.views import Look, View, view_batches
+from fakedetect.images.views import Look, View, batch_views, look_at
 from fakedetect.models.calibration import UNCALIBRATED, Calibration
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.figures import draw_reliability, draw_robustness
@@ -135,11 +136,11 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     """
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     looks = (Look(path, (detector.kind,)) for path in by_path)
-    workers = detector.settings.workers
+    views = map_images(look_at, looks, detector.settings.workers)
     found: dict[Path, float] = {}
     bad: dict[Path, str] = {}
-    batches = view_batches(looks, workers, detector.settings.recipe.batch_size)
-    for batch in console.track(batches, len(by_path), folder.name, len):
+    tracked = console.track(views, len(by_path), folder.name)
+    for batch in batch_views(tracked, detector.settings.recipe.batch_size):
         seen = [(look, view) for look, view in batch if isinstance(view, View)]
         bad |= {look.path: view for look, view in batch if isinstance(view, str)}
         if seen:

@@ -11,11 +11,12 @@ from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability
 from fakedetect.core.intervals import roc_auc_interval
+from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
-from fakedetect.images.views import Look, View, view_batches
+from fakedetect.images.views import Look, View, batch_views, look_at
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import answer
@@ -86,8 +87,8 @@ def _degrade(
     """Run the model on every degradation of the pictures, each with its sample and margin."""
     looks = (Look(path, (detector.kind,), CURVES) for path in by_path)
     labels, clean, degraded = [], [], []
-    batches = view_batches(looks, detector.settings.workers, AT_A_TIME)
-    for batch in console.track(batches, len(by_path), "robustness", len):
+    seen = map_images(look_at, looks, detector.settings.workers)
+    for batch in batch_views(console.track(seen, len(by_path), "robustness"), AT_A_TIME):
         views = [(by_path[look.path], view) for look, view in batch if isinstance(view, View)]
         if not views:
             continue

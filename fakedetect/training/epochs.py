@@ -142,6 +142,7 @@ def train_epoch(
     run.model.train()
     saves, before = _SavesDue(run), sum(map(len, chunks[: done.steps]))
     with run.console.progress(len(run.train_samples), label, before) as progress:
+        progress.tell(f"step {min(done.steps + 1, len(chunks)):,} of {len(chunks):,}")
         for batch, (chunk, flipped) in zip(batches, to_do, strict=True):
             done.faults.update(faults_of(batch.bad))
             if batch.samples or group.size > 1:

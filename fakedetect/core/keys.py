@@ -1,0 +1,41 @@
+"""The keys of a menu on a terminal, beside those that questionary binds."""
+
+from typing import Any
+
+
+def add_keys(application: Any, choices: set[str], back: str, invalid: str) -> None:
+    """Answer Esc and Ctrl-D with `back`, and Enter after characters that are no entry with `invalid`.
+
+    '7' and Enter must not run the highlighted entry where there is no 7, nor '77' or '12' the entry of
+    their last digit: what is typed before Enter is taken as a whole, as in a line.
+    """
+    from prompt_toolkit.filters import Condition
+    from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
+
+    theirs = application.key_bindings or KeyBindings()
+    ours = KeyBindings()
+    typed = {"now": "", "before": ""}
+
+    def next_key(_: Any) -> None:
+        typed["before"], typed["now"] = typed["now"], ""
+
+    def remember(event: Any) -> None:
+        key = event.key_sequence[0].key
+        typed["now"] = typed["before"] + key
+        for binding in theirs.get_bindings_for_keys((key,)):
+            binding.call(event)
+
+    for character in "0123456789abcdefghijklmnopqrstuvwxyz":
+        ours.add(character, eager=True)(remember)
+
+    def answer(event: Any) -> None:
+        event.app.exit(result=typed["before"] if typed["before"] in choices else invalid)
+
+    # Enter comes as a line feed where it was typed before the menu was there.
+    for enter in ("c-m", "c-j"):
+        ours.add(enter, eager=True, filter=Condition(lambda: bool(typed["before"])))(answer)
+    for key in ("escape", "c-d"):
+        ours.add(key, eager=True)(lambda event: event.app.exit(result=back))
+    application.key_bindings = merge_key_bindings([theirs, ours])
+    application.key_processor.before_key_press += next_key
+    application.ttimeoutlen = 0.05
