@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from fakedetect.core.console import Console
+from fakedetect.core.console import BOLD, PLAIN, Console
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.test_record import TestResults
@@ -34,6 +34,9 @@ MEASURES = (
 )
 HIGHER_IS_BETTER = ("accuracy", "roc_auc", *MEASURES[1:7], "images_per_second")
 LOWER_IS_BETTER = MEASURES[7:9]
+
+GAP = 2
+"""Blanks between the columns on the screen."""
 
 
 @dataclass(frozen=True)
@@ -139,21 +142,83 @@ def _cells(row: pd.Series) -> dict[str, tuple[str, tuple[str, ...]]]:
     }
 
 
+@dataclass(frozen=True)
+class _Cell:
+    """A cell's text, and whether all of its values are the best."""
+
+    text: str
+    best: bool
+
+
+_Rows = list[dict[str, _Cell]]
+"""A row a model: heading -> cell."""
+
+
 def lay_out(table: pd.DataFrame, console: Console) -> tuple[str, str]:
-    """The table for the screen and as Markdown; a cell is bold when all of its values are the best."""
+    """The table for the screen and as Markdown; a cell is bold when all of its values are the best.
+
+    On the screen a model is a row where its columns fit, and a column otherwise: as many models side by
+    side as there is room for, and one block a model on a narrow terminal.
+    """
     best = _best(table)
-    rows = [(index, _cells(row)) for index, row in table.iterrows()]
-    headings = list(rows[0][1])
-    widths = [max(len(h), *(len(cells[h][0]) for _, cells in rows)) for h in headings]
-    screen = ["  ".join(h.ljust(width) for h, width in zip(headings, widths, strict=True)).rstrip()]
-    markdown = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
-    for index, cells in rows:
-        shown, written = [], []
-        for heading, width in zip(headings, widths, strict=True):
-            text, columns = cells[heading]
-            bold = bool(columns) and all((index, column) in best for column in columns)
-            shown.append(console.bold(text.ljust(width)) if bold else text.ljust(width))
-            written.append(f"**{text}**" if bold else text)
-        screen.append("  ".join(shown).rstrip())
-        markdown.append(f"| {' | '.join(written)} |")
-    return "\n".join(screen), "\n".join(markdown)
+    rows: _Rows = [
+        {
+            heading: _Cell(text, bool(columns) and all((index, column) in best for column in columns))
+            for heading, (text, columns) in _cells(row).items()
+        }
+        for index, row in table.iterrows()
+    ]
+    wide = _in_rows(rows, console)
+    fits = max(_width(line) for line in wide) <= console.columns
+    return "\n".join(wide if fits else _in_columns(rows, console)), _as_markdown(rows)
+
+
+def _as_markdown(rows: _Rows) -> str:
+    headings = list(rows[0])
+    lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
+    for row in rows:
+        cells = (f"**{cell.text}**" if cell.best else cell.text for cell in row.values())
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _in_rows(rows: _Rows, console: Console) -> list[str]:
+    headings = {heading: _Cell(heading, False) for heading in rows[0]}
+    all_rows = [headings, *rows]
+    widths = {heading: max(len(row[heading].text) for row in all_rows) for heading in headings}
+    return [
+        "  ".join(_shown(cell, widths[heading], console) for heading, cell in row.items()).rstrip()
+        for row in all_rows
+    ]
+
+
+def _in_columns(rows: _Rows, console: Console) -> list[str]:
+    """Blocks of lines, one line a heading; each block has as many models as fit beside the headings."""
+    headings = list(rows[0])
+    first = max(map(len, headings))
+    widths = [max(len(cell.text) for cell in row.values()) for row in rows]
+    lines: list[str] = []
+    start = 0
+    while start < len(rows):
+        end, room = start + 1, console.columns - first - GAP - widths[start]
+        while end < len(rows) and room >= GAP + widths[end]:
+            room -= GAP + widths[end]
+            end += 1
+        for heading in headings:
+            cells = [
+                _shown(row[heading], width, console)
+                for row, width in zip(rows[start:end], widths[start:end], strict=True)
+            ]
+            lines.append((" " * GAP).join([heading.ljust(first), *cells]).rstrip())
+        lines += [""] if end < len(rows) else []
+        start = end
+    return lines
+
+
+def _shown(cell: _Cell, width: int, console: Console) -> str:
+    text = cell.text.ljust(width)
+    return console.bold(text) if cell.best else text
+
+
+def _width(line: str) -> int:
+    return len(line.replace(BOLD, "").replace(PLAIN, "").rstrip())

@@ -3,11 +3,12 @@
 import csv
 import itertools
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import paint, run
+from conftest import Terminal, paint, run
 from PIL import Image
 
 
@@ -111,3 +112,42 @@ def test_results_that_cannot_be_used_are_not_called_untested(project: Path) -> N
     (project.parent / "model_folders/resnet18/test_results.json").write_text("{}")
     result = run("--paths", project, "compare")
     assert result.returncode == 2 and "No model has test results that can be used" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("columns", "blocks"), [(40, 5), (60, 3), (80, 3), (110, 2), (200, 1)])
+def test_the_table_fits_the_terminal(
+    project: Path, monkeypatch: pytest.MonkeyPatch, columns: int, blocks: int
+) -> None:
+    from fakedetect.core.console import Console
+    from fakedetect.core.settings import load_settings
+    from fakedetect.reporting.compare import compare_models
+    from fakedetect.reporting.comparison_table import lay_out
+
+    for name, wrong in (("resnet18", range(40)), ("resnet50", range(10)), ("tiny", ())):
+        plant(project, name, list(wrong))
+    terminal = Terminal(columns)
+    monkeypatch.setattr(sys, "stdout", terminal.stream)
+    found = compare_models(load_settings(project), Console(quiet=True))
+    console = Console()
+    shown, markdown = lay_out(found.table, console)
+    console.show(shown)
+    lines = [
+        line.rstrip() for line in terminal.read().replace("\x1b[1m", "").replace("\x1b[0m", "").split("\n")
+    ]
+    terminal.close()
+    assert all(len(line) <= columns for line in lines), lines
+    names = [line.split() for line in lines if line.startswith("model")]
+    assert len(names) == blocks
+    text = "\n".join(lines)
+    for cell in ("100.00 (96.30-100.00)", "resnet50 (reference)", "94.25"):
+        assert cell in text
+    assert "| tiny | 100 | **100.00 (96.30-100.00)** |" in markdown
+
+
+def test_in_a_file_the_table_has_a_fixed_width(project: Path) -> None:
+    for name in ("resnet18", "resnet50"):
+        plant(project, name, [1, 2])
+    table = run("--paths", project, "compare").stdout.split("precision, recall and F1:")[0]
+    assert "resnet50 (reference)" in table and "fake>real" in table
+    assert 80 < max(map(len, table.splitlines())) <= 100
