@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -64,9 +65,12 @@ class Terminal:
         self.stream = os.fdopen(follower, "w", encoding="utf-8")
 
     def read(self) -> str:
-        """What was written since the last time; waits for the first of it."""
+        """What was written since the last time."""
         self.stream.flush()
-        return os.read(self.leader, 65_536).decode()
+        parts = []
+        while select.select([self.leader], [], [], 0.05)[0]:
+            parts.append(os.read(self.leader, 65_536))
+        return b"".join(parts).decode()
 
     def close(self) -> None:
         self.stream.close()

@@ -92,8 +92,9 @@ def fit_head(run: Run, label: str) -> tuple[float, dict[Path, str]]:
     features, fake = [], []
     bad: dict[Path, str] = {}
     for degraded in (False, True):
+        of = f"{label}, head, {'degraded' if degraded else 'clean'}"
         these, _, is_fake, unread = _collect(
-            run, run.model, lambda: _watch_input(head), run.group, samples, label, degraded
+            run, run.model, lambda: _watch_input(head), run.group, samples, of, degraded
         )
         features.append(these)
         fake.append(is_fake)

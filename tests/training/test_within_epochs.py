@@ -60,9 +60,7 @@ def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
     for steps in (2, 6):
         with monkeypatch.context() as patch:
             stop_after(patch, steps)
-            stopped = run(
-                "--paths", data, "train", how, *(["--recipe", recipe] if how != "--resume" else [])
-            )
+            stopped = run("--paths", data, "train", *how)
         assert stopped.returncode == 130, stopped.stderr
         assert " of 5 steps of epoch" in stopped.stdout and "train --resume" in stopped.stdout
         how = ["--resume"]
