@@ -14,6 +14,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Evaluation, read_evaluation
 from fakedetect.core.files import hash_file, run_lock, write_text
 from fakedetect.core.model_folder import EVALUATION, REPORT, foreign_predictions_file
+from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.version import describe_version
