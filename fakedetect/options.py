@@ -18,7 +18,7 @@ SLOW_TO_LOAD = frozenset(
     f"fakedetect.{name}"
     for name in (
         *("preprocessing.explore", "preprocessing.demo", "training.train", "training.log", "testing.test"),
-        *("testing.evaluate", "testing.thresholds", "inference.explain"),
+        *("testing.evaluate", "testing.thresholds"),
         *("reporting.compare", "reporting.report"),
     )
 )

@@ -65,10 +65,11 @@ class Terminal:
         self.stream = os.fdopen(follower, "w", encoding="utf-8")
 
     def read(self) -> str:
-        """What was written since the last time."""
+        """What was written since the last time; waits for the first of it, but not long."""
         self.stream.flush()
         parts = []
-        while select.select([self.leader], [], [], 0.05)[0]:
+        # A bar that moves all the time is never silent for long.
+        while select.select([self.leader], [], [], 0.0 if parts else 1.0)[0]:
             parts.append(os.read(self.leader, 65_536))
         return b"".join(parts).decode()
 

@@ -1,0 +1,125 @@
+"""Heat maps drawn for pictures one after the other, and on a contact sheet."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fakedetect.core.console import Console, Outcome, open_picture
+from fakedetect.core.errors import UserError
+from fakedetect.core.pool import map_images
+from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.decoded import load_or_explain
+from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import Sample, load_dataset
+from fakedetect.images.sheets import Tile, draw_sheet
+from fakedetect.images.views import Look, look_at
+from fakedetect.inference.figures import (
+    HEAT_MAPS,
+    default_methods,
+    describe_explanation,
+    explain_image,
+    layer_name,
+    probabilities,
+    read_in_shape,
+    to_input,
+)
+from fakedetect.inference.heatmaps import attention_rollout, find_layer, grad_cam, overlay
+from fakedetect.models.detector import Detector, load_detector
+
+SHEET_COLUMNS = 6
+SEED = 42
+
+
+def _read(path: Path, detector: Detector) -> np.ndarray:
+    """The copy (224, 224, 3) uint8 of a picture that `check` judges."""
+    if path.is_dir():
+        raise UserError(f"{path} is a folder. Name pictures, or use --sheet for many test pictures.")
+    ((_, view),) = map_images(look_at, [Look(path, (detector.kind,))], 1)
+    if isinstance(view, str):
+        raise UserError(f"{path} cannot be used: {view}.")
+    return view.images[0, 0]
+
+
+def _choose_samples(settings: Settings, count: int) -> list[Sample]:
+    """The same `count` test pictures every time, half of them fake."""
+    random = np.random.default_rng(SEED)
+    samples = load_dataset(settings, "test").samples
+    chosen: list[Sample] = []
+    for label, wanted in ((0, (count + 1) // 2), (1, count // 2)):
+        of_class = [sample for sample in samples if sample.label == label]
+        numbers = random.permutation(len(of_class))[:wanted]
+        chosen += [of_class[number] for number in sorted(numbers)]
+    return chosen
+
+
+def draw_contact_sheet(
+    settings: Settings, console: Console, layer: str | None, method: str, count: int
+) -> Outcome:
+    """Draw heat maps of `count` test pictures onto one sheet.
+
+    Args:
+        layer: the layer for Grad-CAM by its name; the model's own otherwise.
+        method: a key of HEAT_MAPS.
+    """
+    detector = load_detector(settings)
+    tiles, name = [], ""
+    samples = _choose_samples(settings, count)
+    workers = settings.workers
+    images = dict(map_images(load_or_explain, [sample.path for sample in samples], workers))
+    usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
+    originals = find_originals(settings, "test", [sample.path for sample in usable])
+    shown = dict(zip(usable, originals, strict=True))
+    for sample in console.track(usable, len(usable), "heat maps"):
+        image = images[sample.path]
+        batch = to_input(detector.normalise, image[None])
+        answer = probabilities(detector, image[None])[0]
+        predicted = int(answer.argmax())
+        if method == "rollout":
+            heat = attention_rollout(detector.model, batch)[0]
+        else:
+            name = name or layer_name(settings, detector.model, batch, layer)
+            target = torch.tensor([predicted], device=batch.device)
+            heat = grad_cam(detector.model, find_layer(detector.model, name), batch, target)[0][0]
+        verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
+        caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, taken for {verdict}"
+        mixed = overlay(read_in_shape(shown[sample], image), heat)[1]
+        tiles.append(Tile(mixed, caption, predicted != sample.label))
+    sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
+    title = f"{settings.model}: {HEAT_MAPS[method]} of the predicted class (mistakes in bold)"
+    draw_sheet(tiles, SHEET_COLUMNS, title, sheet)
+    if console.interactive:
+        open_picture(sheet)
+    wrong = sum(tile.wrong for tile in tiles)
+    return Outcome(f"{len(tiles)} test pictures, {wrong} of them misclassified: {sheet}")
+
+
+def explain_all(
+    settings: Settings,
+    console: Console,
+    paths: Sequence[Path],
+    layer: str | None,
+    target: str | None,
+    method: str | None,
+) -> Outcome:
+    """Explain one picture after the other; of several, one that cannot be used is skipped."""
+    detector = load_detector(settings)
+    methods = [method] if method else default_methods(detector.model)
+    failed = 0
+    for path in console.track(paths, len(paths), "explained") if len(paths) > 1 else paths:
+        try:
+            explanation = explain_image(detector, path, _read(path, detector), methods, layer, target)
+        except UserError as error:
+            if len(paths) == 1:
+                raise
+            console.fail(str(error))
+            failed += 1
+            continue
+        console.show(describe_explanation(explanation))
+        for heat_map in explanation.maps if console.interactive else ():
+            open_picture(heat_map.figure)
+    if failed == len(paths):
+        raise UserError("None of the pictures could be explained.")
+    return Outcome("", 1 if failed else 0)
