@@ -103,4 +103,9 @@ def _describe_checkpoint(settings: Settings) -> str:
         results = read_results(file, settings.command("test"))
     except UserError:
         return f"trained; its {file.name} cannot be used"
-    return f"trained, tested: accuracy {100 * results.accuracy:.2f} %" if results else "trained"
+    if results is None:
+        return "trained"
+    if checkpoint.stat().st_mtime > file.stat().st_mtime and results.checkpoint != model_hash(settings):
+        # Only where it is newer: hashing a large one would hold up the menu.
+        return "trained; not tested since"
+    return f"trained, tested: accuracy {100 * results.accuracy:.2f} %"

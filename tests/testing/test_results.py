@@ -5,6 +5,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
+from conftest import run
 from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
@@ -59,3 +61,11 @@ def test_measures_fit_their_own_record(kind: int, monkeypatch: pytest.MonkeyPatc
         )[kind]
         found = Measures(**measures.measure(margins, expit(margins), is_fake))
         assert msgspec.json.decode(msgspec.json.encode(found), type=Measures) == found
+
+
+def test_the_menu_does_not_praise_a_model_for_the_results_of_another(trained: Path) -> None:
+    checkpoint = trained.parent / "model_folders/tiny/classifier_model.pth"
+    assert "trained, tested: accuracy" in run("--paths", trained, keys="0\n").stdout
+    state = torch.load(checkpoint, weights_only=True)
+    torch.save({key: value + 1 for key, value in state.items()}, checkpoint)
+    assert "(trained; not tested since)" in run("--paths", trained, keys="0\n").stdout
