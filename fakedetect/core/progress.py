@@ -88,7 +88,12 @@ class Progress:
                 dynamic_ncols=True,
                 bar_format=NARROW_FORMAT if columns < NARROW else None,
             )
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            # Ctrl-C while the thread starts: nothing would end it later.
+            self._ended.set()
+            raise
         return self
 
     def __exit__(

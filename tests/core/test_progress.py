@@ -86,7 +86,7 @@ def test_a_terminals_clock_goes_on_during_a_long_step(
 
 
 def test_what_is_quiet_says_nothing_and_no_thread_is_left(
-    often: None, capsys: pytest.CaptureFixture[str]
+    often: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = threading.active_count()
     list(Console(quiet=True).track(work(0.1, 1), 1, "test"))
@@ -94,6 +94,17 @@ def test_what_is_quiet_says_nothing_and_no_thread_is_left(
         break
     with pytest.raises(KeyboardInterrupt), Console().progress(3, "scan"):
         raise KeyboardInterrupt
+    with monkeypatch.context() as patch:
+        real = threading.Thread.start
+
+        def start(thread: threading.Thread) -> None:
+            real(thread)
+            raise KeyboardInterrupt
+
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(KeyboardInterrupt), Console().progress(3, "scan"):
+            pytest.fail("the job began")
+    time.sleep(0.2)
     assert threading.active_count() == before
     assert capsys.readouterr().err == ""
 
