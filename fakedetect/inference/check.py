@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
@@ -61,40 +62,30 @@ def _ask_how(settings: Settings, console: Console, named: Request) -> Request | 
     )
 
 
-def check(
-    settings: Settings,
-    console: Console,
-    pictures: Sequence[str] = (),
-    csv: str | None = None,
-    as_json: bool = False,
-    all_models: bool = False,
-    no_stability: bool = False,
-    heat_map: bool = False,
-    shard: str | None = None,
-    ask: bool = False,
-) -> Outcome:
+def _read_request(pictures: Sequence[str], csv: str | None = None, **how: Any) -> Request:
+    """A command's arguments as the request that they mean, whose pictures are there."""
+    target = read_target(csv) if csv else None
+    named = Request(read_named(pictures), target, **how)
+    if target:
+        check_target(target)
+    return named
+
+
+def check(settings: Settings, console: Console, ask: bool = False, **request: Any) -> Outcome:
     """Give a verdict on each picture: fake, real or unsure, as a line on the screen.
 
     Without a trained model, say what a verdict needs, and what the files say of themselves.
 
     Args:
-        pictures: files and folders, as typed or pasted.
-        csv: see Request for this and the next five.
-        ask: ask for what to check instead.
+        ask: ask for what to check.
+        request: the fields of Request otherwise, pictures and csv as typed or pasted.
     """
-    parse_shard(shard)
+    parse_shard(request.get("shard"))
     trained = trained_models(settings)
-    able = bool(trained) if all_models else checkpoint_file(settings).is_file()
+    able = bool(trained) if request.get("all_models") else checkpoint_file(settings).is_file()
     if not able:
         console.fail(_tell_missing(settings, trained))
-    if ask:
-        wanted: Request | None = _ask_pictures(settings, console)
-    else:
-        target = read_target(csv) if csv else None
-        paths = read_named(pictures)
-        wanted = Request(paths, target, as_json, all_models, no_stability, heat_map, shard)
-        if target:
-            check_target(target)
+    wanted: Request | None = _ask_pictures(settings, console) if ask else _read_request(**request)
     if wanted and wanted.pictures and able and ask:
         wanted = _ask_how(settings, console, wanted)
     if not wanted or not wanted.pictures:
