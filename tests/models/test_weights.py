@@ -124,7 +124,7 @@ def test_a_safetensors_checkpoint_is_a_trained_model_everywhere(trained: Path) -
     safetensors.torch.save_file(torch.load(path, weights_only=True), stand_in)
     path.unlink()
     assert "tiny (trained; not tested since)" in run("--paths", trained, keys="0\n").stdout
-    assert "(trained, tested" in run("--paths", trained, "choose", "tiny").stdout
+    assert "(trained; not tested since)" in run("--paths", trained, "choose", "tiny").stdout
     picture = next((trained.parent / "dataset/test/fake/gan").iterdir())
     for command in (["test"], ["explain", picture], ["check", picture, "--model", "all"], ["report"]):
         result = run("--paths", trained, *command)
