@@ -61,8 +61,8 @@ def run_option(
     """
     try:
         module, function = option.target.split(":")
-        if module in SLOW_TO_LOAD and module not in sys.modules:
-            console.loading()
+        if module in SLOW_TO_LOAD:
+            console.loading(module)
         with end_at_once(lambda: console.fail(STOPPED)) if alone else nullcontext():
             target = getattr(importlib.import_module(module), function)
         outcome: Outcome = target(settings, console, **arguments)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fakedetect.core.errors import UserError
 from fakedetect.core.keys import add_keys
 from fakedetect.core.progress import Pace, Progress
 from fakedetect.core.wrapping import columns_of, wrap
@@ -126,9 +127,9 @@ class Console:
         """A job of so many pictures, `done` of them before, to be entered and advanced by its doer."""
         return Progress(total, printable(label), self._pace, done, None if self.quiet else self.note)
 
-    def loading(self) -> None:
-        """Say on a terminal that a library is being loaded, which takes seconds."""
-        if sys.stderr.isatty() and not self.quiet:
+    def loading(self, module: str) -> None:
+        """Say on a terminal that a module is being loaded that takes seconds, where it is not there yet."""
+        if module not in sys.modules and sys.stderr.isatty() and not self.quiet:
             print("Loading …", file=sys.stderr, flush=True)
 
     def confirm(self, question: str) -> bool:
@@ -152,6 +153,21 @@ class Console:
         except (EOFError, KeyboardInterrupt):
             self.show("")
             return None
+
+    def ask_until(self, question: str, read: Callable[[str], T], path: bool = False) -> T | None:
+        """Ask until `read` takes the answer; None for an empty one, and where ask() gives None.
+
+        Raises:
+            UserError: `read` refuses the answer, and nobody is there to give another.
+        """
+        while answer := self.ask(question, path):
+            try:
+                return read(answer)
+            except UserError as error:
+                if not self.interactive:
+                    raise
+                self.fail(str(error))
+        return None
 
     def _fitted(self, question: str) -> str:
         return wrap(printable(question), columns_of(sys.stdout))

@@ -11,12 +11,16 @@ class ProcessError(UserError):
     """What one process of several has met, while the others may not know."""
 
 
-def find_nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that was probably meant: another case, a hyphen, a slip of the finger."""
+def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
+    """The known name that was probably meant: another case, a hyphen, a slip of the finger.
+
+    Args:
+        alike: the least likeness that counts, as difflib measures it, at most 1.
+    """
     import difflib
 
     folded = {_fold(other): other for other in known}
-    close = difflib.get_close_matches(_fold(name), list(folded), n=1)
+    close = difflib.get_close_matches(_fold(name), list(folded), n=1, cutoff=alike)
     return folded[close[0]] if close else None
 
 

@@ -1,14 +1,14 @@
 """Pictures and folders as people name them: typed, pasted, dropped onto the terminal."""
 
-import difflib
+import itertools
 import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from fakedetect.core.errors import UserError
+from fakedetect.core.errors import UserError, find_nearest
 from fakedetect.images.reading import find_other_kind
 
 QUOTES = (
@@ -23,6 +23,9 @@ QUOTES = (
 
 UNSEEN = "\ufeff\u200b\u200e\u200f\u202a\u202b\u202c\u2066\u2067\u2068\u2069\u00a0"
 """Marks without a width that come along when a path is copied from a window's title or a web page."""
+
+MOST_COMPARED = 10_000
+"""Names of a folder that a missing one is compared with; more would take seconds."""
 
 WEB = re.compile(r"(https?|ftps?|sftp|s3|gs|blob|data|hf):|www\.", re.IGNORECASE)
 DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
@@ -150,19 +153,20 @@ def _shortened(address: str) -> str:
     return address if len(address) <= 60 else f"{address[:57]}..."
 
 
-def _advice(path: PurePath) -> str:
+def _advice(path: Path) -> str:
     """What may have been meant: a name of the same folder that is much like it."""
-    missing = Path(path)
+    missing = path
     while not os.path.isdir(missing.parent):
         missing = missing.parent
     try:
-        names = os.listdir(missing.parent)
+        with os.scandir(missing.parent) as entries:
+            names = [entry.name for entry in itertools.islice(entries, MOST_COMPARED)]
     except OSError:
         return "Check the name."
-    close = difflib.get_close_matches(missing.name, names, n=1, cutoff=0.75)
-    if close:
-        return f"Did you mean {missing.with_name(close[0])}?"
-    if missing != Path(path):
+    near = find_nearest(missing.name, names, alike=0.75)
+    if near:
+        return f"Did you mean {missing.parent / near}?"
+    if missing != path:
         return f"The folder {missing.parent} holds no {missing.name}."
     return "Check the name."
 

@@ -8,10 +8,13 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.core.files import hash_file
+from fakedetect.core.recipes import SIZE
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
 from fakedetect.images.provenance import read_provenance
 from fakedetect.images.reading import explain_fault, format_of, open_checked
+
+NO_IMAGES = np.empty((0, 1, SIZE, SIZE, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Look:
 @dataclass(frozen=True)
 class View:
     """What was seen: `images` (K, 1 + D, 224, 224, 3) uint8, for each kind of copy the picture itself
-    and each degradation.
+    and each degradation; none where no kind was wanted.
 
     `width` and `height` are the file's own, in pixels; the fields after them are empty unless the
     origin was wanted.
@@ -56,7 +59,7 @@ def look_at(look: Look) -> View | str:
     except Exception as error:
         return explain_fault(error, look.path)
     try:
-        images = _make_views(look, image, file_format)
+        images = _make_views(look, image, file_format) if look.kinds else NO_IMAGES
     except (MemoryError, OSError) as error:
         # A picture that decodes may still be too large to work on; anything else would be a bug here.
         return explain_fault(error, look.path)

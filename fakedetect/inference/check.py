@@ -1,11 +1,9 @@
 """Option 8: is this picture real? A verdict on each of the user's own pictures."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome
-from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import checkpoint_file, trained_models
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
@@ -33,20 +31,16 @@ def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
     )
 
 
-def _ask_pictures(settings: Settings, console: Console) -> Request:
-    """The pictures as the user names them, asked for until they are there; none where they gave up."""
-    while answer := console.ask("Pictures or folder to check (TAB completes)", path=True):
-        try:
-            return Request(pictures=read_named([answer]))
-        except UserError as error:
-            if not console.interactive:
-                raise
-            console.fail(str(error))
-    return Request()
+def _ask_request(settings: Settings, console: Console, able: bool) -> Request | None:
+    """The request as the user answers; None where they left.
 
-
-def _ask_how(settings: Settings, console: Console, named: Request) -> Request | None:
-    """The rest of the request; None where the user left."""
+    Args:
+        able: a model is there, which leaves more to be asked than for which pictures.
+    """
+    question = "Pictures or folder to check (TAB completes)"
+    pictures = console.ask_until(question, lambda answer: read_named([answer]), path=True)
+    if not pictures or not able:
+        return Request(pictures) if pictures else None
     csv = console.ask("Write the results to a CSV file as well (its name; Enter: no)", path=True)
     if csv is None:
         return None
@@ -55,7 +49,7 @@ def _ask_how(settings: Settings, console: Console, named: Request) -> Request | 
         check_target(target)
     count = len(trained_models(settings))
     return Request(
-        pictures=named.pictures,
+        pictures=pictures,
         csv=target,
         all_models=count > 1 and console.confirm(f"Ask all {count} trained models?"),
         heat_map=console.confirm("Draw a heat map of each picture?"),
@@ -85,15 +79,12 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     able = bool(trained) if request.get("all_models") else checkpoint_file(settings).is_file()
     if not able:
         console.fail(_tell_missing(settings, trained))
-    wanted: Request | None = _ask_pictures(settings, console) if ask else _read_request(**request)
-    if wanted and wanted.pictures and able and ask:
-        wanted = _ask_how(settings, console, wanted)
-    if not wanted or not wanted.pictures:
+    wanted = _ask_request(settings, console, able) if ask else _read_request(**request)
+    if wanted is None:
         return Outcome("No picture named.")
     if not able:
         return tell_origins(wanted, settings.workers, console)
-    if "torch" not in sys.modules:
-        console.loading()
+    console.loading("fakedetect.inference.judging")
     from fakedetect.inference.judging import judge
 
     return judge(settings, console, wanted)

@@ -1,7 +1,6 @@
 """Option 6: why the model answers as it does, as heat maps over pictures."""
 
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,14 +46,11 @@ def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
     """The pictures that the user names, asked for until they are there; none where they gave up."""
     path = ask == "path"
     question = "Path of the picture (TAB completes)" if path else f"Image number ({ask})"
-    while answer := console.ask(question, path):
-        try:
-            return read_named([answer], "picture") if path else [find_by_number(settings, ask, answer)]
-        except UserError as error:
-            if not console.interactive:
-                raise
-            console.fail(str(error))
-    return []
+
+    def read(answer: str) -> list[Path]:
+        return read_named([answer], "picture") if path else [find_by_number(settings, ask, answer)]
+
+    return console.ask_until(question, read, path) or []
 
 
 def _find_all(console: Console, images: Sequence[str]) -> list[Path]:
@@ -100,8 +96,7 @@ def explain(
         raise UserError(
             f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."
         )
-    if "torch" not in sys.modules:
-        console.loading()
+    console.loading("fakedetect.inference.drawing")
     from fakedetect.inference.drawing import draw_contact_sheet, explain_all
 
     if sheet is not None:

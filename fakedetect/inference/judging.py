@@ -17,7 +17,7 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.listing import Skipped
-from fakedetect.inference.request import COLUMNS, Request, count_pictures, list_pictures
+from fakedetect.inference.request import COLUMNS, Request, count_pictures, list_pictures, tell_passed_over
 from fakedetect.inference.resumable_csv import Records
 from fakedetect.inference.rows import AT_A_TIME, Checked, Checker
 from fakedetect.models.calibration import FAKE, REAL, UNSURE
@@ -180,10 +180,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         finally:
             if records and group.first:
                 records.close()
-            for line in passed_over:
-                console.warn(line)
-            if line := str(skipped):
-                console.note(line[:1].upper() + line[1:])
+            tell_passed_over(console, passed_over, skipped)
     return _finish(console, tally, records if group.first else None, wanted, bool(passed_over))
 
 

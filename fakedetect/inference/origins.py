@@ -1,35 +1,27 @@
 """What picture files say of themselves, which needs no model."""
 
 import json
-from pathlib import Path
 
 from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file
 from fakedetect.core.pool import map_images
 from fakedetect.images.listing import Skipped
-from fakedetect.images.provenance import read_provenance
-from fakedetect.images.reading import explain_fault, format_of, open_checked
-from fakedetect.inference.request import Request, count_pictures, list_pictures
+from fakedetect.images.views import Look, View, look_at
+from fakedetect.inference.request import Request, count_pictures, list_pictures, tell_passed_over
 
 
-def read_origin(path: Path) -> dict[str, str]:
-    """The columns of a check's row that need no model; of an unreadable file, the reason.
-
-    Never raises for a file's content.
-    """
-    row = {"path": str(path), "verdict": ""}
-    try:
-        with open_checked(path) as image:
-            return {
-                **row,
-                "sha256": hash_file(path),
-                "size": f"{image.width}x{image.height}",
-                "format": format_of(image),
-                "provenance": "; ".join(read_provenance(image, path)),
-            }
-    except Exception as error:
-        return {**row, "reason": explain_fault(error, path)}
+def _row(look: Look, view: View | str) -> dict[str, str]:
+    """The columns of a check's row that need no model; of an unreadable file, the reason."""
+    row = {"path": str(look.path), "verdict": ""}
+    if isinstance(view, str):
+        return {**row, "reason": view}
+    return {
+        **row,
+        "sha256": view.sha256,
+        "size": f"{view.width}x{view.height}",
+        "format": view.format,
+        "provenance": "; ".join(view.provenance),
+    }
 
 
 def _line(row: dict[str, str]) -> str:
@@ -52,16 +44,14 @@ def tell_origins(wanted: Request, workers: int, console: Console) -> Outcome:
     skipped = Skipped()
     count = 0
     total = count_pictures(wanted)
-    found = map_images(read_origin, list_pictures(wanted, passed_over, skipped), workers)
-    for path, row in console.track(found, total, "origin") if total > 1 else found:
-        if isinstance(row, str):
-            row = {"path": str(path), "verdict": "", "reason": row}
+    looks = (Look(path, (), with_origin=True) for path in list_pictures(wanted, passed_over, skipped))
+    found = map_images(look_at, looks, workers)
+    for look, view in console.track(found, total, "origin") if total > 1 else found:
+        row = _row(look, view)
         count += 1
         shown = json.dumps({**row, "verdict": None}) if wanted.as_json else _line(row)
         console.show(shown, whole=wanted.as_json)
-    for line in (*passed_over, str(skipped)):
-        if line:
-            console.warn(line[:1].upper() + line[1:])
+    tell_passed_over(console, passed_over, skipped)
     if not count:
         raise UserError("No pictures there. Name a picture, or a folder that holds some.")
     text = f"{plural(count, 'picture')}: what the files say of themselves. Saying nothing proves nothing."

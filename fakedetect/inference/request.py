@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.listing import Skipped, stream_images
@@ -50,6 +51,14 @@ def list_pictures(request: Request, passed_over: list[str], skipped: Skipped) ->
 def count_pictures(request: Request) -> int:
     """How many pictures the request's share has."""
     return sum(1 for _ in list_pictures(request, [], Skipped()))
+
+
+def tell_passed_over(console: Console, passed_over: Sequence[str], skipped: Skipped) -> None:
+    """Say which folders could not be read, and how many files are no pictures."""
+    for line in passed_over:
+        console.warn(line)
+    if line := str(skipped):
+        console.note(line[:1].upper() + line[1:])
 
 
 def check_target(csv: Path) -> None:

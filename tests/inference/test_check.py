@@ -380,6 +380,11 @@ def test_without_a_model_it_says_what_is_needed_and_what_the_files_say(data: Pat
         json.loads(line) for line in run("--paths", data, "check", marked, "--json").stdout.splitlines()
     ]
     assert rows[0]["verdict"] is None and rows[0]["provenance"].startswith("generator")
+    # A file is judged as scan and check with a model judge it: decoded to its end.
+    cut = paint(data.parent / "cut.jpg", 1)
+    cut.write_bytes(cut.read_bytes()[:-3000])
+    found = run("--paths", data, "check", cut)
+    assert re.search(r"cut.jpg  \[.*truncated", found.stdout) and "of its origin" not in found.stdout
     # In the menu the need is told before the first question.
     menu = run("--paths", data, keys=f"8\n{marked}\n0\n")
     assert "has not been trained" in menu.stderr and "generator: Stable Diffusion" in menu.stdout
