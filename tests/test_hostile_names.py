@@ -5,8 +5,10 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 from conftest import paint, run
@@ -39,9 +41,26 @@ def drives_a_terminal(text: str) -> bool:
     return any(not c.isprintable() and c not in "\n\r" for c in text)
 
 
-@pytest.fixture
-def hostile(trained: Path) -> Path:
-    """The trained project with hostile names among its pictures, and as a source."""
+FAKES = "dataset/test/fake/=cmd()\x1b[31m"
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """A project with hostile names, and what each command said of it, by its words."""
+
+    paths: Path
+    said: dict[tuple[str, ...], CompletedProcess[str]]
+
+    @property
+    def parent(self) -> Path:
+        return self.paths.parent
+
+
+@pytest.fixture(scope="module")
+def hostile(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Hostile:
+    """The trained project with hostile names among its pictures, and as a source, after all commands."""
+    trained = tmp_path_factory.mktemp("hostile") / "trained" / "paths.toml"
+    shutil.copytree(trained_once.parent, trained.parent)
     for part in ("train", "test"):
         for number, name in enumerate(NAMES):
             paint(trained.parent / "plain.jpg", number + 50 * (part == "test"))
@@ -53,36 +72,36 @@ def hostile(trained: Path) -> Path:
                 target.parent.mkdir(exist_ok=True)
                 shutil.copy(trained.parent / "plain.jpg", target)
     (trained.parent / "dataset/train/fake" / "\x1b[2Jbad.jpg").write_bytes(b"no picture")
-    return trained
-
-
-def test_no_name_drives_the_terminal(hostile: Path) -> None:
-    folder = hostile.parent / "dataset/test/fake/=cmd()\x1b[31m"
+    folder = trained.parent / FAKES
     commands = (
         ["scan"], ["bad-images"], ["resize"], ["test"], ["evaluate"],
         ["evaluate", "--leave-out", "\x1b[1mx"],
         ["compare"], ["report"], ["explore"], ["check", folder, "--no-stability"],
         ["check", folder, "--no-stability", "--json"], ["explain", folder / NAMES[0]],
-        ["check", folder / "\x1b[2Jmissing.jpg"], ["evaluate", "--data", hostile.parent / "\x1b[2J"],
+        ["check", folder / "\x1b[2Jmissing.jpg"], ["evaluate", "--data", trained.parent / "\x1b[2J"],
     )  # fmt: skip
-    for command in commands:
-        result = run("--paths", hostile, *command)
+    return Hostile(
+        trained, {tuple(map(str, command)): run("--paths", trained, *command) for command in commands}
+    )
+
+
+def test_no_name_drives_the_terminal(hostile: Hostile) -> None:
+    for command, result in hostile.said.items():
         assert result.returncode in (0, 1, 2), (command, result.stderr)
         assert not drives_a_terminal(result.stdout + result.stderr), command
         assert "Traceback" not in result.stderr
 
 
 def test_no_cell_is_a_formula_and_the_name_is_read_back(
-    hostile: Path, monkeypatch: pytest.MonkeyPatch
+    hostile: Hostile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = hostile.parent / "dataset/test/fake/=cmd()\x1b[31m"
-    monkeypatch.chdir(folder)
-    assert run("--paths", hostile, "scan").returncode == 0
-    assert run("--paths", hostile, "test").returncode == 0
-    assert run("--paths", hostile, "explore").returncode in (0, 1)
+    monkeypatch.chdir(hostile.parent / FAKES)
+    assert hostile.said["scan",].returncode == 0
+    assert hostile.said["test",].returncode == 0
+    assert hostile.said["explore",].returncode in (0, 1)
     names = [f"./{name}" if name.startswith("-") else name for name in NAMES]
     checked = run(
-        "--paths", hostile, "check", "--no-stability", "--csv", hostile.parent / "out.csv", *names
+        "--paths", hostile.paths, "check", "--no-stability", "--csv", hostile.parent / "out.csv", *names
     )
     assert checked.returncode == 0, checked.stderr
     files = [path for path in hostile.parent.rglob("*.csv") if ".venv" not in path.parts]
@@ -111,9 +130,9 @@ class Tags(HTMLParser):
         self.handlers |= {name for name, _ in attrs if name.startswith("on")}
 
 
-def test_no_name_is_a_tag_of_the_report(hostile: Path) -> None:
-    for command in (["test"], ["evaluate"], ["report"]):
-        assert run("--paths", hostile, *command).returncode == 0
+def test_no_name_is_a_tag_of_the_report(hostile: Hostile) -> None:
+    for command in ("test", "evaluate", "report"):
+        assert hostile.said[command,].returncode == 0
     page = (hostile.parent / "model_folders/tiny/report.html").read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(page)

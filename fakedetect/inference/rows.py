@@ -12,7 +12,6 @@ from fakedetect.core.console import printable
 from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.views import Look, View, look_at
-from fakedetect.inference.figures import default_methods, explain_image
 from fakedetect.inference.request import COLUMNS
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
@@ -133,6 +132,9 @@ class Checker:
         return [list(answers) for answers in zip(*by_detector, strict=True)]
 
     def _add_heat_map(self, checked: Checked, look: Look, view: View) -> Checked:
+        # Without heat maps, check starts sooner than matplotlib does.
+        from fakedetect.inference.figures import default_methods, explain_image
+
         lines = [checked.line]
         for detector in self.detectors:
             image = view.images[self.kinds.index(detector.kind), 0]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import expit
-from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.training_record import CalibrationRecord
@@ -52,6 +51,9 @@ def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
         margins: (N,) logit of fake minus logit of real.
         is_fake: (N,) bool, both values present.
     """
+    # A second to import, which every command with a model would wait for.
+    from sklearn.linear_model import LogisticRegression
+
     fakes, reals = int(is_fake.sum()), int((~is_fake).sum())
     target = np.where(is_fake, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
     scale = float(np.abs(margins).mean()) or 1.0

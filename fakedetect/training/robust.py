@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -167,6 +165,10 @@ def some_of(samples: Sequence[Sample], seed: int) -> list[Sample]:
 
 def fit_line(features: np.ndarray, is_fake: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
     """Weights (D,) and bias of a logistic regression for fake, on features (N, D) as they are."""
+    # A second to import, which every training run by the reference's recipe would wait for.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
     scale = StandardScaler().fit(features)
     line = LogisticRegression(C=strength, max_iter=5000).fit(scale.transform(features), is_fake)
     weights = line.coef_[0] / scale.scale_

@@ -19,10 +19,15 @@ def fill(project: Path, fake: str, real: str, count: int = 30, **size: tuple[int
     return folder
 
 
-def audit(project: Path, on: str) -> dict:
+def explore(project: Path, on: str) -> tuple[dict, str]:
+    """What the audit found, and what was said on standard error."""
     result = run("--paths", project, "explore", "--on", on)
     assert result.returncode == 0, result.stderr
-    return json.loads((project.parent / "explore" / on / "audit.json").read_text())
+    return json.loads((project.parent / "explore" / on / "audit.json").read_text()), result.stderr
+
+
+def audit(project: Path, on: str) -> dict:
+    return explore(project, on)[0]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -43,9 +48,9 @@ def test_a_format_gap_is_told_and_aligned_copies_close_it(project: Path) -> None
     assert found["auc"] > 0.95 and found["auc_low"] <= found["auc"] <= found["auc_high"]
     assert {"format", "extension"} <= {feature["name"] for feature in found["features"][:4]}
     assert run("--paths", project, "resize").returncode == 1, "two folders of four are missing"
-    assert audit(project, "resized")["auc"] > 0.95
-    told = run("--paths", project, "explore", "--on", "resized")
-    assert "resize --align" in told.stderr and "Warning" in told.stderr
+    found, told = explore(project, "resized")
+    assert found["auc"] > 0.95
+    assert "resize --align" in told and "Warning" in told
     assert run("--paths", project, "resize", "--align").returncode == 1
     left = {feature["name"] for feature in audit(project, "resized")["features"]}
     assert left <= {"bytes_per_pixel"}, "only the content's own detail is left to tell"
