@@ -168,6 +168,41 @@ class LeftOut(Record, frozen=True, kw_only=True):
     roc_auc_with: Share | None
 
 
+class Family(Record, frozen=True, kw_only=True):
+    """A family of generators that was left out: its ROC AUC against all real pictures, and its size."""
+
+    auc: Measure
+    n: Few
+
+
+class RealSource(Record, frozen=True, kw_only=True):
+    """A source of real pictures that was left out: the share called fake where 5 % of all are."""
+
+    false_alarms_at_5: Measure
+    n: Few
+
+
+class UnseenSources(Record, frozen=True, kw_only=True):
+    """What a probe makes of the sources that were left out of it, with intervals over sources.
+
+    `fakes_by_source` and `reals_by_source`: whether whole sources of the class were left out, or pictures
+    only, since there is but one.
+    """
+
+    auc: Measure
+    fake_recall_at_5: Measure
+    families: Annotated[dict[str, Family], msgspec.Meta(min_length=1)]
+    real_sources: Annotated[dict[str, RealSource], msgspec.Meta(min_length=1)]
+    fakes_by_source: bool = True
+    reals_by_source: bool = True
+
+    @property
+    def mean_family_auc(self) -> float:
+        """The mean of the families' ROC AUC."""
+        values = [family.auc.value or 0.0 for family in self.families.values()]
+        return sum(values) / len(values)
+
+
 class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
     """All that evaluate knows of a checkpoint, named by its hash."""
 
@@ -176,6 +211,7 @@ class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
     test: TestEntry | None = None
     foreign: dict[str, ForeignEntry] = msgspec.field(default_factory=dict)
     left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
+    unseen_sources: UnseenSources | None = None
 
 
 def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | None:

@@ -8,7 +8,14 @@ from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.settings import Settings
 
 TEXTURE_VOTE = "texture_vote.json"
+PROBE_FILE = "probe.safetensors"
+OUT_OF_FOLD = "out_of_fold.json"
+BACKBONE_CHECK = "backbone_check.json"
+FEATURES = "features.bin"
+CURVE_FIGURE = "sources_curve.png"
 TRAINING = "training.json"
+LOG = "training_log.csv"
+LOSS_PLOT = "loss_plot.jpg"
 UNFINISHED = "unfinished_run.pth"
 EVALUATION = "evaluation.json"
 ROBUSTNESS_FIGURE = "robustness.png"
@@ -40,18 +47,25 @@ def confusion_figure(folder: Path, on: str) -> Path:
 
 
 def checkpoint_file(settings: Settings) -> Path:
-    """The chosen model's classifier_model.pth, or the .safetensors that stands in for it."""
+    """The chosen model's classifier_model.pth, or what stands in for it: a .safetensors, a probe."""
+    return next((path for path in _checkpoints(settings) if path.exists()), settings.checkpoint)
+
+
+def _checkpoints(settings: Settings) -> tuple[Path, ...]:
     path = settings.checkpoint
-    return path if path.exists() else _stand_in(settings)
+    return path, path.with_suffix(".safetensors"), path.with_name(PROBE_FILE)
 
 
-def _stand_in(settings: Settings) -> Path:
-    return settings.checkpoint.with_suffix(".safetensors")
+def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
+    """Remove the checkpoints that a new one has replaced."""
+    for path in _checkpoints(settings):
+        if path != kept:
+            path.unlink(missing_ok=True)
 
 
-def remove_stand_in(settings: Settings) -> None:
-    """Remove the .safetensors that a new classifier_model.pth has replaced."""
-    _stand_in(settings).unlink(missing_ok=True)
+def is_probe(checkpoint: Path) -> bool:
+    """Whether a checkpoint is a line on a backbone's features, and no whole model."""
+    return checkpoint.name == PROBE_FILE
 
 
 def trained_models(settings: Settings) -> list[Settings]:

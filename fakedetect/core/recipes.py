@@ -11,12 +11,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 CLASSES = ("fake", "real")
 """Names of the model's outputs: 0 is fake, 1 is real."""
 
-REFERENCE, ROBUST = METHODS = ("reference", "robust")
-"""The ways of training: the course project's, and the one that robust.py describes."""
+REFERENCE, ROBUST, PROBE = METHODS = ("reference", "robust", "probe")
+"""The ways of training: the course project's, the one that robust.py describes, and probe.py's."""
 
 METHODS_IN_WORDS = {
     REFERENCE: "the pictures as they are, as the course project trains",
     ROBUST: "degraded pictures among them, so that it holds up better on pictures from the web",
+    PROBE: "a line on a pretrained model's frozen features, for data of many sources; judged by sources "
+    "left out",
 }
 
 

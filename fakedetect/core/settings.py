@@ -27,6 +27,17 @@ OUTPUTS = {
 }
 """Where things are unless paths.toml says otherwise."""
 
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """What the probe recipe looks at: the backbone's blocks by number (none: all), degraded views of each
+    picture beside the clean one, and scikit-learn's C (None: the best of several)."""
+
+    layers: tuple[int, ...] = ()
+    degraded_views: int = 1
+    strength: float | None = None
+
+
 RECIPE_KEYS = ("recipe", "batch_size", "optimizer", "learning_rate", "weight_decay")
 
 
@@ -47,11 +58,12 @@ class Training:
 
 OWN = "[models.NAME]"
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "[]": ("model", "original", "resized", "outputs", "training", "models"),
+    "[]": ("model", "original", "resized", "outputs", "training", "probe", "models"),
     "[original]": tuple(ORIGINAL),
     "[resized]": tuple(RESIZED),
     "[outputs]": tuple(OUTPUTS),
     "[training]": (*(field.name for field in fields(Training)), *RECIPE_KEYS),
+    "[probe]": tuple(field.name for field in fields(ProbeOptions)),
     OWN: ("timm", "weights", "mean", "std", *RECIPE_KEYS),
 }
 """The keys of each section by its title; those of the file itself stand above the first section."""
@@ -73,6 +85,7 @@ class Settings:
     grad_cam: Path
     explore: Path
     training: Training
+    probe: ProbeOptions
     recipes: Mapping[str, Recipe]
     call: Call
 
@@ -129,6 +142,7 @@ def load_settings(path: Path) -> Settings:
     top = Section(file, file.parse())
     top.check_keys(KEYS["[]"], KEYS)
     training = _training(top.section("training"))
+    probe = _probe(top.section("probe"))
     recipes = _recipes(top)
     original = _places(top.section("original"), ORIGINAL)
     outputs = _places(top.section("outputs"), OUTPUTS)
@@ -143,6 +157,7 @@ def load_settings(path: Path) -> Settings:
         grad_cam=outputs["grad_cam"],
         explore=outputs["explore"],
         training=training,
+        probe=probe,
         recipes=recipes,
         call=Call(file.path, model, model),
     )
@@ -167,6 +182,24 @@ def _training(section: Section) -> Training:
         patience=section.take_number("patience", int, Training.patience, 1),
         validation_share=share,
         save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
+    )
+
+
+def _probe(section: Section) -> ProbeOptions:
+    section.check_keys(KEYS["[probe]"], KEYS)
+    layers = section.values.get("layers", "all")
+    numbers = isinstance(layers, list) and all(type(value) is int and 0 < value < 1000 for value in layers)
+    if layers != "all" and not (numbers and layers):
+        raise section.wrong("layers", 'has to be "all" or numbers of blocks from 1. Write layers = "all"')
+    strength = section.values.get("strength", "auto")
+    if isinstance(strength, str) and strength != "auto":
+        raise section.wrong("strength", 'has to be "auto" or a number above 0. Write strength = "auto"')
+    return ProbeOptions(
+        layers=() if layers == "all" else tuple(layers),
+        degraded_views=section.take_number("degraded_views", int, ProbeOptions.degraded_views, 0),
+        strength=None
+        if strength == "auto"
+        else section.take_number("strength", float, 0.001, 0, above=True),
     )
 
 

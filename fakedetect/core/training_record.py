@@ -107,6 +107,7 @@ class KindRecord(Record, frozen=True, kw_only=True):
 
     aligned: bool = False
     fast: bool = False
+    quality: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
 
 
 class DataRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -135,7 +136,11 @@ class ValidationRecord(Record, frozen=True, kw_only=True):
 
 
 class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What fit-thresholds found, for the model with the hash `checkpoint` and no other."""
+    """What fit-thresholds found, for the model with the hash `checkpoint` and no other.
+
+    `unseen_real_sources` and `unseen_families`: the promise about real pictures, or about fakes, holds for
+    those of sources that the model has not seen; its shares of `validation` are means over sources then.
+    """
 
     temperature: Positive
     fake_from: Share
@@ -144,10 +149,24 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     max_false_alarms: Share | None = None
     max_missed: Share | None = None
     validation: ValidationRecord | None = None
+    unseen_real_sources: bool = False
+    unseen_families: bool = False
 
     def __post_init__(self) -> None:
         if self.fake_from < self.real_below:
             raise ValueError("fake_from is below real_below")
+
+
+class ProbeRecord(Record, frozen=True, kw_only=True):
+    """How a probe was fitted: the backbone's blocks, the degraded views of each picture, scikit-learn's C,
+    the folds, and how many families and real sources there were."""
+
+    layers: tuple[Count, ...]
+    degraded_views: Count
+    strength: NotNegative
+    folds: Count
+    families: Count
+    real_sources: Count
 
 
 class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -169,6 +188,7 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     data: DataRecord | None = None
     best: Epoch | None = None
     run: RunConditions | None = None
+    probe: ProbeRecord | None = None
     finished: str | None = None
     versions: dict[str, str] | None = None
     calibration: CalibrationRecord | None = None

@@ -1,6 +1,7 @@
 """Resized folders -> labelled samples; the train/validation split."""
 
 import hashlib
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,13 +38,15 @@ class Unreadable:
 class Dataset:
     """The samples of a folder in ImageFolder's order, without the listed bad ones.
 
-    `left_out` counts these; `without` is a source whose pictures are not among the samples, '' for none.
+    `left_out` counts these; `without` is a source whose pictures are not among the samples, '' for none;
+    `resized`: the samples are copies.
     """
 
     folder: Path
     samples: tuple[Sample, ...]
     left_out: int
     without: str = ""
+    resized: bool = True
 
 
 def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
@@ -56,11 +59,39 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
         UserError: the folder, a class or its pictures are missing.
     """
     folder = settings.resized[part]
+    advice = f"Resize first: {settings.command('resize')}"
+    samples, left_out = _list_samples(settings, part, class_folders(folder, advice), leave_out, advice)
+    if len({sample.label for sample in samples}) < 2:
+        raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
+    return Dataset(folder, tuple(samples), left_out, leave_out)
+
+
+def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Dataset:
+    """The samples of the resized folder, or where there is none, the original pictures: a probe makes its
+    own copies.
+
+    Raises:
+        UserError: both folders, a class or its pictures are missing.
+    """
+    folders = [(settings.original[f"{part}-{name}"], label) for label, name in enumerate(("fake", "real"))]
+    if settings.resized[part].is_dir() or not all(folder.is_dir() for folder, _ in folders):
+        return load_dataset(settings, part, leave_out)
+    advice = "Put the pictures of that class there."
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
+    if len({sample.label for sample in samples}) < 2:
+        raise UserError(f"{folders[0][0]} and {folders[1][0]} hold no usable pictures of one class.")
+    common = Path(os.path.commonpath([folder for folder, _ in folders]))
+    return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
+
+
+def _list_samples(
+    settings: Settings, part: str, folders: Iterable[tuple[Path, int]], leave_out: str, advice: str
+) -> tuple[list[Sample], int]:
+    """The usable pictures of class folders with their labels, and how many are on the list of bad ones."""
     listed = set(read_bad_images(settings))
     samples: list[Sample] = []
     left_out = 0
-    advice = f"Resize first: {settings.command('resize')}"
-    for class_folder, label in class_folders(folder, advice):
+    for class_folder, label in folders:
         original = settings.original[f"{part}-{('fake', 'real')[label]}"]
         paths = list_images(class_folder)
         if not paths:
@@ -74,9 +105,7 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
                 left_out += 1
             else:
                 samples.append(Sample(path, label, source))
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
-    return Dataset(folder, tuple(samples), left_out, leave_out)
+    return samples, left_out
 
 
 def faults_of(unreadable: Iterable[Unreadable]) -> dict[Path, str]:

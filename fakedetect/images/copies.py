@@ -21,10 +21,11 @@ LOSSLESS = ("PNG", "BMP", "DIB", "TIFF")
 
 @dataclass(frozen=True)
 class Kind:
-    """How copies are made: `aligned` ones are RGB JPEG of one quality, `fast` ones nearly the plain."""
+    """How copies are made: `aligned` ones are RGB JPEG of one `quality`, `fast` ones nearly the plain."""
 
     aligned: bool = False
     fast: bool = False
+    quality: int = ALIGNED_QUALITY
 
     @property
     def marks(self) -> set[str]:
@@ -33,6 +34,9 @@ class Kind:
 
 
 PLAIN_COPIES = Kind()
+PROBE_COPIES = Kind(aligned=True, quality=75)
+"""What a probe sees of every picture: most generators write PNG and most cameras JPEG, and a line on
+features finds that before anything else."""
 
 
 def present_marks(folder: Path) -> set[str]:
@@ -82,8 +86,10 @@ def shrink(image: "Image.Image", kind: Kind) -> "Image.Image":
 
 def encode(image: "Image.Image", file: BinaryIO, file_format: str, kind: Kind) -> None:
     """Write a shrunk picture as the copies of its kind are written."""
-    # Metadata and colour profile stay behind with one encoder; 4:4:4 keeps the colours' detail.
-    aligned = {"quality": ALIGNED_QUALITY, "subsampling": 0, "exif": b"", "icc_profile": None}
+    # Metadata and colour profile stay behind with one encoder; 4:4:4 keeps the colours' detail, which is
+    # not worth having at a quality that loses it anyway.
+    subsampling = 0 if kind.quality >= ALIGNED_QUALITY else 2
+    aligned = {"quality": kind.quality, "subsampling": subsampling, "exif": b"", "icc_profile": None}
     image.save(file, format=file_format, **(aligned if kind.aligned else {}))
 
 

@@ -30,6 +30,7 @@ from fakedetect.inference.heatmaps import (
 )
 from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
+from fakedetect.models.probe import Probe
 
 HEAT_MAPS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
 LONGEST_NAME = 40
@@ -59,8 +60,16 @@ def probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
 
 
 def layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked: str | None) -> str:
-    """The layer for Grad-CAM: the asked-for one, the recipe's, or the model's last map."""
-    return asked or settings.recipe.layer or choose_layer(model, images)
+    """The layer for Grad-CAM: the asked-for one, the recipe's, or the model's last map.
+
+    Of a probe's blocks a middle one: it reads them all, and the last ones' tokens have left their places.
+    """
+    if asked:
+        return asked
+    if not isinstance(model, Probe):
+        return settings.recipe.layer or choose_layer(model, images)
+    middle = model.backbone.middle_layer
+    return f"backbone.{middle}" if middle else choose_layer(model, images)
 
 
 def default_methods(model: nn.Module) -> list[str]:

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import SIZE
+from fakedetect.models.probe import Probe
 
 SHARES = (0.1, 0.2, 0.3)
 RANDOM_REGIONS = 8
@@ -91,10 +92,15 @@ def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
     return seen[-1]
 
 
+def network_of(model: nn.Module) -> nn.Module:
+    """The network whose layers a model looks at: itself, or the backbone of a probe."""
+    return model.backbone.network if isinstance(model, Probe) else model
+
+
 def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
     """A layer's output as (B, C, h, w): tokens lose the class token, channels-last is turned."""
     if values.ndim == 3:
-        patches = values[:, getattr(model, "num_prefix_tokens", 1) :]
+        patches = values[:, getattr(network_of(model), "num_prefix_tokens", 1) :]
         side = math.isqrt(patches.shape[1])
         if side * side == patches.shape[1] and side > 1:
             return patches.transpose(1, 2).unflatten(2, (side, side))
@@ -152,7 +158,7 @@ def grad_cam(
 
 def has_attention(model: nn.Module) -> bool:
     """Whether Attention Rollout can look at the model: a timm transformer with one token sequence."""
-    blocks = getattr(model, "blocks", None)
+    blocks = getattr(network_of(model), "blocks", None)
     return isinstance(blocks, nn.Sequential) and all(
         hasattr(getattr(block, "attn", None), "attn_drop") for block in blocks
     )
@@ -175,7 +181,8 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     if not has_attention(model):
         raise UserError("Attention Rollout needs a ViT. Use --method grad-cam.")
     maps: list[torch.Tensor] = []
-    attentions: list[Any] = [block.attn for block in cast(nn.Sequential, model.blocks)]
+    network = network_of(model)
+    attentions: list[Any] = [block.attn for block in cast(nn.Sequential, network.blocks)]
     fused = [attention.fused_attn for attention in attentions]
     hooks = [
         attention.attn_drop.register_forward_hook(lambda _, __, output: maps.append(output.mean(1)))
@@ -197,7 +204,7 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     for attention in maps:
         mixed = (attention.float() + identity) / 2
         flow = mixed / mixed.sum(-1, keepdim=True) @ flow
-    prefix = getattr(model, "num_prefix_tokens", 1)
+    prefix = getattr(network, "num_prefix_tokens", 1)
     to_patches = flow[:, 0, prefix:] if prefix else flow.mean(1)
     side = math.isqrt(to_patches.shape[1])
     patches = to_patches.unflatten(1, (side, side))

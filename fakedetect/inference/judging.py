@@ -4,14 +4,14 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import ForeignEntry, read_evaluation
+from fakedetect.core.evaluation_record import Evaluation, read_evaluation
 from fakedetect.core.model_folder import EVALUATION, trained_models
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
@@ -23,6 +23,7 @@ from fakedetect.inference.rows import AT_A_TIME, Checked, Checker
 from fakedetect.models.calibration import FAKE, REAL, UNSURE
 from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
 from fakedetect.models.processes import Group, join_group
+from fakedetect.models.unseen_words import tell_in_a_line
 
 TOO_OFTEN_WRONG = 0.75
 """Balanced accuracy on pictures from elsewhere below which a verdict is marked as a mere hint."""
@@ -63,8 +64,8 @@ def _as_json(checked: Checked) -> str:
     return json.dumps(row)
 
 
-def _foreign(detector: Detector, console: Console) -> Mapping[str, ForeignEntry]:
-    """How the model did on pictures from elsewhere, where that was measured.
+def _read_evaluation(detector: Detector, console: Console) -> Evaluation:
+    """What is known of the model, of its answers to pictures from elsewhere above all.
 
     The verdicts do without it, so a file that cannot be used is a warning.
     """
@@ -75,27 +76,27 @@ def _foreign(detector: Detector, console: Console) -> Mapping[str, ForeignEntry]
         )
     except UserError as error:
         console.warn(str(error))
-        return {}
-    return found.foreign if found else {}
+        found = None
+    return found or Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
 
 
-def _is_weak(foreign: Mapping[str, ForeignEntry]) -> bool:
+def _is_weak(known: Evaluation) -> bool:
     """Whether a model was wrong too often on some folder from elsewhere."""
-    shares = [entry.measures.balanced_accuracy.value for entry in foreign.values()]
+    shares = [entry.measures.balanced_accuracy.value for entry in known.foreign.values()]
     return any(share is not None and share < TOO_OFTEN_WRONG for share in shares)
 
 
-def _remind(detector: Detector, foreign: Mapping[str, ForeignEntry]) -> list[str]:
+def _remind(detector: Detector, known: Evaluation) -> list[str]:
     """What to keep in mind of a model's verdicts, before they are read."""
-    lines = []
-    for name, entry in foreign.items():
+    lines = tell_in_a_line(detector.name, known.unseen_sources)
+    for name, entry in known.foreign.items():
         accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
         if accuracy is not None and auc is not None:
             lines.append(
                 f"Keep in mind: on the pictures of {name}, {detector.name} had an accuracy of "
                 f"{accuracy:.0%} (ROC AUC {auc:.2f}; 0.5 is chance)."
             )
-    if not foreign:
+    if not lines:
         evaluate = detector.settings.command("evaluate", "--data", "FOLDER")
         lines.append(
             f"Keep in mind: {detector.name} was not tested on pictures from elsewhere, where it may be "
@@ -162,12 +163,12 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     """
     with join_group() as group:
         detectors = _load_detectors(settings, wanted.all_models)
-        foreign = [_foreign(detector, console) for detector in detectors]
-        weak = all(map(_is_weak, foreign))
+        known = [_read_evaluation(detector, console) for detector in detectors]
+        weak = all(map(_is_weak, known))
         checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak)
         records = _open_records(wanted.csv, wanted, detectors, console, group) if wanted.csv else None
         if not wanted.as_json:
-            for detector, measured in zip(detectors, foreign, strict=True):
+            for detector, measured in zip(detectors, known, strict=True):
                 if not detector.calibration.fitted:
                     console.warn(tell_not_fitted(detector))
                 console.show("\n".join(_remind(detector, measured)))

@@ -27,10 +27,7 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
     Raises:
         UserError: timm has no such model, or its pretrained weights are not to be had.
     """
-    download = pretrained and recipe.weights is None
-    model = _build(recipe, download)
-    if pretrained and recipe.weights is not None:
-        _load_all_but_head(model, recipe.weights, recipe.architecture)
+    model = _build(recipe, pretrained, len(CLASSES))
     if pretrained and recipe.name not in BUILT_IN:
         # timm's start of an EfficientNet's two-output head is so large that the first steps
         # undo the pretrained layers; torch's own start of a Linear layer does not.
@@ -38,12 +35,29 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
     return model
 
 
-def _build(recipe: Recipe, download: bool) -> nn.Module:
+def build_network(recipe: Recipe, pretrained: bool) -> nn.Module:
+    """The recipe's model without its head, whose features a probe reads.
+
+    Raises:
+        UserError: timm has no such model, or its pretrained weights are not to be had.
+    """
+    return _build(recipe, pretrained, 0)
+
+
+def _build(recipe: Recipe, pretrained: bool, outputs: int) -> nn.Module:
+    model = _build_empty(recipe, pretrained and recipe.weights is None, outputs)
+    if pretrained and recipe.weights is not None:
+        _load_all_but_head(model, recipe.weights, recipe.architecture)
+    return model
+
+
+def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
+    """The model with published weights, or random ones."""
     if recipe.library == "torchvision":
         import torchvision
 
         model = torchvision.models.get_model(recipe.architecture, weights=None)
-        model.fc = nn.Linear(model.fc.in_features, len(CLASSES))
+        model.fc = nn.Linear(model.fc.in_features, outputs) if outputs else nn.Identity()
         if download:
             _load_all_but_head(model, fetch_weights(recipe), recipe.architecture)
         return cast(nn.Module, model)
@@ -54,7 +68,7 @@ def _build(recipe: Recipe, download: bool) -> nn.Module:
     check_architecture(recipe)
     file = fetch_weights(recipe) if download else None
     try:
-        model = timm.create_model(recipe.architecture, pretrained=download, num_classes=len(CLASSES))
+        model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs)
     except (safetensors.SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{file} is cut off or no weights. Remove it and start again.") from error
     return use_lean_response_norm(model)

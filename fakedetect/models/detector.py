@@ -10,15 +10,29 @@ from torch import nn
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import checkpoint_file, model_hash, require_checkpoint
+from fakedetect.core.model_folder import checkpoint_file, is_probe, model_hash, require_checkpoint
+from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
+from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.folders import CLASS_FOLDERS
-from fakedetect.dataset.samples import Sample, faults_of, hash_names, load_dataset, split_dataset
-from fakedetect.images.copies import Kind, find_kind
+from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import (
+    Dataset,
+    Sample,
+    faults_of,
+    hash_names,
+    load_dataset,
+    load_for_probe,
+    split_dataset,
+)
+from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
+from fakedetect.images.degradations import Degradation
+from fakedetect.images.views import Look, View, batch_views, look_at
 from fakedetect.models.building import load_checkpoint
 from fakedetect.models.calibration import Calibration, calibration_for
 from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
+from fakedetect.models.probe import Probe, load_probe
 
 
 @dataclass(frozen=True)
@@ -38,6 +52,11 @@ class Detector:
     def name(self) -> str:
         """The model's name."""
         return self.settings.model
+
+    @property
+    def is_probe(self) -> bool:
+        """Whether it is a line on a backbone's features, which makes the copies that it sees itself."""
+        return isinstance(self.model, Probe)
 
     def margins(self, images: np.ndarray) -> np.ndarray:
         """Logit of fake minus logit of real (N,) float64 of images (N, 224, 224, 3) uint8.
@@ -71,7 +90,9 @@ def load_detector(settings: Settings) -> Detector:
     Raises:
         UserError: it has no usable checkpoint, or a file beside it does not fit.
     """
-    model = to_device(load_checkpoint(settings.recipe, require_checkpoint(settings))).eval()
+    checkpoint = require_checkpoint(settings)
+    load = load_probe if is_probe(checkpoint) else load_checkpoint
+    model = to_device(load(settings.recipe, checkpoint)).eval()
     training = read_training(settings.model_folder)
     checkpoint_hash = model_hash(settings)
     return Detector(
@@ -80,10 +101,20 @@ def load_detector(settings: Settings) -> Detector:
         Normaliser(settings.recipe, next(model.parameters()).device),
         choose_precision(settings.training.precision, model),
         calibration_for(training.calibration, checkpoint_hash),
-        _kind(settings, training),
+        PROBE_COPIES if is_probe(checkpoint) else _kind(settings, training),
         checkpoint_hash,
         training,
     )
+
+
+def load_pictures(detector: Detector, part: str) -> Dataset:
+    """The samples of the resized folder 'train' or 'test'; a probe takes the originals where there is none.
+
+    Raises:
+        UserError: the folder, a class or its pictures are missing.
+    """
+    load = load_for_probe if detector.is_probe else load_dataset
+    return load(detector.settings, part)
 
 
 def tell_not_fitted(detector: Detector) -> str:
@@ -133,18 +164,61 @@ def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sam
 
 
 def predict_samples(
-    detector: Detector, console: Console, samples: Sequence[Sample], label: str
+    detector: Detector,
+    console: Console,
+    samples: Sequence[Sample],
+    label: str,
+    part: str = "test",
+    decoded: DecodedPictures | None = None,
 ) -> tuple[list[Sample], np.ndarray, dict[Path, str]]:
-    """The readable samples, their margins (N,), and the unreadable ones' reasons by path."""
-    read: list[Sample] = []
-    bad: dict[Path, str] = {}
-    margins: list[np.ndarray] = []
+    """The readable samples, their margins (N,), and the unreadable ones' reasons by path.
+
+    A probe sees all pictures through one encoder, so it makes copies of its own of the originals.
+
+    Args:
+        part: the resized folder that they lie in, 'train' or 'test'.
+        decoded: where their pixels are already.
+    """
+    if detector.is_probe:
+        originals = find_originals(detector.settings, part, [sample.path for sample in samples])
+        margins, unread = predict_pictures(detector, console, originals, label)
+        pairs = list(zip(samples, originals, strict=True))
+        read = [(sample, path) for sample, path in pairs if path in margins]
+        found = np.array([margins[path][0] for _, path in read])
+        bad = {sample.path: unread[path] for sample, path in pairs if path in unread}
+        return [sample for sample, _ in read], found, bad
+    read_samples: list[Sample] = []
+    bad = {}
+    of_batches: list[np.ndarray] = []
     for batch, logits in predict_batches(
-        detector.settings, console, detector.model, detector.dtype, samples, label
+        detector.settings, console, detector.model, detector.dtype, samples, label, decoded
     ):
-        read += batch.samples
+        read_samples += batch.samples
         bad |= faults_of(batch.bad)
-        margins.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
-    found = np.concatenate(margins) if margins else np.empty(0)
+        of_batches.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
+    found = np.concatenate(of_batches) if of_batches else np.empty(0)
     refuse_nan(found, detector.settings)
-    return read, found, bad
+    return read_samples, found, bad
+
+
+def predict_pictures(
+    detector: Detector,
+    console: Console,
+    paths: Sequence[Path],
+    label: str,
+    degradations: tuple[Degradation, ...] = (),
+) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
+    """For each readable picture its margins (1 + D,), as it is and after each degradation, from copies
+    made in memory; and the unreadable ones' reasons."""
+    looks = (Look(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
+    views = map_images(look_at, looks, detector.settings.workers)
+    found: dict[Path, np.ndarray] = {}
+    bad: dict[Path, str] = {}
+    size = max(1, detector.settings.recipe.batch_size // (1 + len(degradations)))
+    for batch in batch_views(console.track(views, len(set(paths)), label), size):
+        bad |= {look.path: view for look, view in batch if isinstance(view, str)}
+        seen = [(look.path, view) for look, view in batch if isinstance(view, View)]
+        if seen:
+            margins = detector.margins(np.concatenate([view.images[0] for _, view in seen]))
+            found.update(zip((path for path, _ in seen), margins.reshape(len(seen), -1), strict=True))
+    return found, bad

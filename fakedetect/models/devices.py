@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -140,8 +139,3 @@ def predict_batches(
                 continue
             logits = forward(model, normalise(batch.images), dtype).cpu()
         yield batch, logits
-
-
-def softmax_fake(logits: torch.Tensor) -> np.ndarray:
-    """p_fake (B,) float64 of logits (B, 2)."""
-    return torch.softmax(logits.double(), dim=1)[:, 0].numpy()

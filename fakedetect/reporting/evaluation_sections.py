@@ -7,9 +7,11 @@ from pathlib import Path
 import msgspec
 import pandas as pd
 
+from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry, VerdictRates
 from fakedetect.core.training_record import CalibrationRecord
 from fakedetect.models.detector import Detector
+from fakedetect.models.unseen_words import describe_left_out, in_percent, tell_what_helps
 from fakedetect.reporting.answers import draw_answers, show_mistakes
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import (
@@ -85,7 +87,8 @@ def _measured_with(
 def _verdicts_table(fitted: CalibrationRecord, current: Mapping[str, VerdictRates]) -> str:
     """What was promised, and what the thresholds give on each set of pictures."""
     validation = msgspec.to_builtins(fitted.validation) if fitted.validation else {}
-    columns = {"validation": validation} if validation else {}
+    by_source = fitted.unseen_real_sources or fitted.unseen_families
+    columns = {"sources left out" if by_source else "validation": validation} if validation else {}
     columns |= {name: msgspec.structs.asdict(rates) for name, rates in current.items()}
     rows = []
     for said, key, promise in (
@@ -159,6 +162,35 @@ def elsewhere_section(
         parts.append(heading("Trained without a source, tested on it"))
         parts += [paragraph(tell_left_out(source, left)) for source, left in evaluation.left_out.items()]
     return section("Pictures from elsewhere", *parts)
+
+
+def unseen_section(detector: Detector, evaluation: Evaluation) -> str:
+    """What a probe made of the sources left out of it: families, real sources, what would help."""
+    found, probe = evaluation.unseen_sources, detector.training.probe
+    if found is None:
+        return ""
+    folds = f" in {plural(probe.folds, 'fold')}" if probe else ""
+    figures = [
+        ("ROC AUC", with_interval(found.auc)),
+        ("fake recall at 5 % false alarms", with_interval(found.fake_recall_at_5)),
+    ]
+    told = [
+        paragraph(f"{describe_left_out(found)}{folds}; intervals over sources.", "soft"),
+        table(("measure", "value (95 % interval)"), figures),
+        *(paragraph(line) for line in tell_what_helps(found)),
+    ]
+    listed = []
+    if found.fakes_by_source:
+        families = sorted(found.families.items(), key=lambda item: item[1].auc.value or 0.0)
+        rows = [(name, family.n, with_interval(family.auc)) for name, family in families]
+        listed.append(table(("family of fakes", "pictures", "ROC AUC (95 % interval)"), rows))
+    if found.reals_by_source:
+        sources = sorted(
+            found.real_sources.items(), key=lambda item: -(item[1].false_alarms_at_5.value or 0)
+        )
+        rows = [(name, source.n, in_percent(source.false_alarms_at_5)) for name, source in sources]
+        listed.append(table(("real source", "pictures", "called fake where 5 % of all are"), rows))
+    return section("Sources that it had never seen", *told, beside(*listed) if listed else "")
 
 
 def measures_table(measures: Measures) -> str:

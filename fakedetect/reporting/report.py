@@ -29,6 +29,7 @@ from fakedetect.reporting.evaluation_sections import (
     elsewhere_section,
     robustness_section,
     sources_section,
+    unseen_section,
     verdicts_section,
 )
 from fakedetect.reporting.page import page, paragraph, pictures, section
@@ -189,6 +190,7 @@ def build(known: Known, today: str) -> str:
         paragraph(f"Report of {today}, by fakedetect {describe_version()}", "soft"),
         summarise(settings, known.results, known.predictions, evaluation, training.known),
         results_section(settings, known.results, known.predictions, evaluation, detector.calibration),
+        unseen_section(detector, evaluation),
         elsewhere_section(detector, evaluation, known.answers),
         verdicts_section(detector, evaluation),
         sources_section(evaluation),

@@ -10,6 +10,7 @@ from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
+from fakedetect.models.unseen_words import in_percent
 from fakedetect.reporting.page import paragraph, tiles
 from fakedetect.testing.results import tell_one_sided
 from fakedetect.testing.sources import WORTH_A_WARNING, auc_of
@@ -87,10 +88,22 @@ def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, train
     return lines
 
 
+def _tell_unseen(evaluation: Evaluation) -> list[str]:
+    """A probe's figures on the sources that were left out of it, in a sentence."""
+    found = evaluation.unseen_sources
+    if found is None or not (found.fakes_by_source and found.reals_by_source):
+        return []
+    recall = in_percent(found.fake_recall_at_5)
+    return [
+        f"Of fakes by generators that it had never seen it found {recall} at 5 % false alarms on real "
+        f"pictures of unseen sources; ROC AUC {found.auc}."
+    ]
+
+
 def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
     """How the model does on pictures that are unlike the training ones."""
     own = auc_of(evaluation.test)
-    lines = []
+    lines = _tell_unseen(evaluation)
     for name, entry in evaluation.foreign.items():
         right, low = entry.measures.accuracy, entry.measures.balanced_accuracy.low
         auc = auc_of(entry)
@@ -136,7 +149,7 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
     weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
     if weak:
         found.append(f"pictures from elsewhere, such as those of {', '.join(weak)}")
-    elif not evaluation.foreign:
+    elif not evaluation.foreign and not _tell_unseen(evaluation):
         found.append("pictures from elsewhere, before that is measured")
     found += [
         f"{entry.label} pictures of sources that it was not trained on, such as {source}"

@@ -27,22 +27,26 @@ from fakedetect.core.model_folder import (
     foreign_predictions_file,
     require_checkpoint,
 )
-from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
-from fakedetect.dataset.samples import Sample, describe_faults, load_dataset
+from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
-from fakedetect.images.views import Look, View, batch_views, look_at
 from fakedetect.models.calibration import UNCALIBRATED, Calibration
-from fakedetect.models.detector import Detector, load_detector, predict_samples
+from fakedetect.models.detector import (
+    Detector,
+    load_detector,
+    load_pictures,
+    predict_pictures,
+    predict_samples,
+)
+from fakedetect.models.rates import measure_verdicts
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.held_out import evaluate_without, tell_held_out
 from fakedetect.testing.measures import (
     CALIBRATED_CURVE,
     UNCALIBRATED_CURVE,
     measure,
-    measure_verdicts,
     named,
     reliability,
 )
@@ -96,7 +100,7 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     Raises:
         UserError: no picture of one of the classes can be read.
     """
-    dataset = load_dataset(detector.settings, "test")
+    dataset = load_pictures(detector, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{dataset.folder} holds no readable pictures of one class. Scan and resize again.")
@@ -135,21 +139,11 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
         UserError: it holds no readable pictures of both classes.
     """
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
-    looks = (Look(path, (detector.kind,)) for path in by_path)
-    views = map_images(look_at, looks, detector.settings.workers)
-    found: dict[Path, float] = {}
-    bad: dict[Path, str] = {}
-    tracked = console.track(views, len(by_path), folder.name)
-    for batch in batch_views(tracked, detector.settings.recipe.batch_size):
-        seen = [(look, view) for look, view in batch if isinstance(view, View)]
-        bad |= {look.path: view for look, view in batch if isinstance(view, str)}
-        if seen:
-            margins = detector.margins(np.concatenate([view.images[0] for _, view in seen]))
-            found.update(zip((look.path for look, _ in seen), margins, strict=True))
+    found, bad = predict_pictures(detector, console, list(by_path), folder.name)
     samples = [sample for path, sample in by_path.items() if path in found]
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{folder} holds no readable pictures of one class. Put some there.")
-    margins = np.array([found[sample.path] for sample in samples])
+    margins = np.array([found[sample.path][0] for sample in samples])
     name = printable(folder.resolve().name)
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
     entry = ForeignEntry(

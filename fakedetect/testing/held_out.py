@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from fakedetect.core.console import Console, plural, printable
+from fakedetect.core.console import Console, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import LeftOut, SourceEntry
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.recipes import CLASSES, METHODS, ROBUST
+from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file
+from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
 from fakedetect.core.records import Record
 from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
 from fakedetect.core.training_record import RunConditions, TrainingRecord, read_training
-from fakedetect.dataset.samples import Sample, load_dataset
+from fakedetect.dataset.samples import Sample, load_dataset, load_for_probe
 from fakedetect.models.detector import Detector, load_detector, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
-from fakedetect.training.log import read_log
+from fakedetect.training.probe import train_probe
 from fakedetect.training.run import gather_conditions, train_in_memory
 from fakedetect.training.unfinished import read_unfinished, tell_difference, unfinished_file
 
@@ -58,11 +58,15 @@ def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
 def _train_without(settings: Settings, console: Console, source: str) -> None:
     """Train without the source, unless that was done with the same data and recipe."""
     training = read_training(settings.model_folder)
-    now = gather_conditions(settings, load_dataset(settings, "train", source))
+    load = load_for_probe if settings.recipe.method == PROBE else load_dataset
+    now = gather_conditions(settings, load(settings, "train", source))
     stopped = unfinished_file(settings.model_folder).is_file()
-    if not stopped and settings.checkpoint.is_file() and training.run == now:
-        epochs = len(read_log(settings.model_folder / "training_log.csv"))
-        console.note(f"Trained without {source} before ({plural(epochs, 'epoch')})")
+    if not stopped and checkpoint_file(settings).is_file() and training.run == now:
+        console.note(f"Trained without {source} before")
+        return
+    if settings.recipe.method == PROBE:
+        # The features are those of the whole: only the line is fitted anew.
+        train_probe(settings, console, source, settings.model_folder.parent / FEATURES)
         return
     trained = train_in_memory(
         settings, console, stopped and _can_go_on(settings, now), leave_out=source, alone=True

@@ -10,9 +10,9 @@ from fakedetect.core.intervals import (
     roc_auc_interval,
     share_interval,
 )
-from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration
+from fakedetect.models.calibration import Calibration
+from fakedetect.models.rates import BINS, bins_of, weighted_calibration_error
 
-BINS = 15
 FALSE_ALARMS = (0.05, 0.01)
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"
 """The keys of an entry's reliability diagrams."""
@@ -36,33 +36,15 @@ def named(measures: Measures) -> list[tuple[str, Measure]]:
     return [(said, getattr(measures, key)) for key, said in NAMES.items()]
 
 
-def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
-    """Expected calibration error (Naeini et al. 2015) of p_fake (N,) over BINS bins of equal width."""
-    weights = np.ones(len(p_fake))
-    return float(_calibration_error(_bins(p_fake), p_fake, weights, weights * is_fake))
-
-
 def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:
     """For each bin that is not empty: mean p_fake, share of fakes, count."""
-    bins = _bins(p_fake)
+    bins = bins_of(p_fake)
     found = []
     for number in range(BINS):
         inside = bins == number
         if inside.any():
             found.append((float(p_fake[inside].mean()), float(is_fake[inside].mean()), int(inside.sum())))
     return tuple(found)
-
-
-def _bins(p_fake: np.ndarray) -> np.ndarray:
-    return np.minimum((p_fake * BINS).astype(int), BINS - 1)
-
-
-def _calibration_error(
-    bins: np.ndarray, p_fake: np.ndarray, weights: np.ndarray, fake_weights: np.ndarray
-) -> float:
-    said = np.bincount(bins, weights * p_fake, BINS)
-    found = np.bincount(bins, fake_weights, BINS)
-    return float(np.abs(said - found).sum() / weights.sum())
 
 
 class _Levels:
@@ -77,7 +59,7 @@ class _Levels:
         first[places] = np.arange(len(scores))
         self.p_fake = p_fake[first]
         self.called_fake = -order >= 0
-        self.bins = _bins(self.p_fake)
+        self.bins = bins_of(self.p_fake)
 
     def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Both classes resampled, each on its own."""
@@ -95,7 +77,7 @@ class _Levels:
         found["accuracy"] = (hits + rejections) / (fakes + reals)
         found["recall_fake"] = hits / fakes if fakes else None
         found["recall_real"] = rejections / reals if reals else None
-        found["ece"] = _calibration_error(self.bins, self.p_fake, fake + real, fake)
+        found["ece"] = weighted_calibration_error(self.bins, self.p_fake, fake + real, fake)
         if not (fakes and reals):
             return found
         found["balanced_accuracy"] = (hits / fakes + rejections / reals) / 2
@@ -163,30 +145,6 @@ def _closed_intervals(
         if (value := exact[name]) is not None:
             found[name] = share_interval(round(value * fakes), fakes)
     return found
-
-
-def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray) -> VerdictRates:
-    """What the three verdicts come to on pictures whose class is known.
-
-    Args:
-        margins: (N,) logit of fake minus logit of real.
-        is_fake: (N,) bool, both values present.
-    """
-    p_fake = calibration.probability(margins)
-    verdicts = np.array([calibration.verdict(p) for p in p_fake])
-    sure = verdicts != UNSURE
-    right = np.where(is_fake, verdicts == FAKE, verdicts == REAL)
-    return VerdictRates(
-        real_called_fake=float((verdicts[~is_fake] == FAKE).mean()),
-        fake_called_real=float((verdicts[is_fake] == REAL).mean()),
-        unsure=float((~sure).mean()),
-        accuracy=float(((margins >= 0) == is_fake).mean()),
-        accuracy_of_sure=float(right[sure].mean()) if sure.any() else 0.0,
-        ece_calibrated=calibration_error(p_fake, is_fake),
-        temperature=calibration.temperature,
-        fake_from=calibration.fake_from,
-        real_below=calibration.real_below,
-    )
 
 
 def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:

@@ -11,21 +11,18 @@ from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability
 from fakedetect.core.intervals import roc_auc_interval
-from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
-from fakedetect.images.views import Look, View, batch_views, look_at
 from fakedetect.models.calibration import UNSURE
-from fakedetect.models.detector import Detector
+from fakedetect.models.detector import Detector, predict_pictures
 from fakedetect.models.verdicts import answer
 
 MOST = 1000
 """Pictures that are degraded; a random draw of a larger test set says the same."""
 
 SEED = 42
-AT_A_TIME = 8
 
 
 def _choose(samples: Sequence[Sample]) -> list[int]:
@@ -85,20 +82,12 @@ def _degrade(
     detector: Detector, console: Console, by_path: Mapping[Path, tuple[Sample, float]]
 ) -> _Degraded:
     """Run the model on every degradation of the pictures, each with its sample and margin."""
-    looks = (Look(path, (detector.kind,), CURVES) for path in by_path)
-    labels, clean, degraded = [], [], []
-    seen = map_images(look_at, looks, detector.settings.workers)
-    for batch in batch_views(console.track(seen, len(by_path), "robustness"), AT_A_TIME):
-        views = [(by_path[look.path], view) for look, view in batch if isinstance(view, View)]
-        if not views:
-            continue
-        images = np.concatenate([view.images[0] for _, view in views])
-        degraded.append(detector.margins(images).reshape(len(views), -1))
-        labels += [sample.label for (sample, _), _ in views]
-        clean += [margin for (_, margin), _ in views]
-    if len(set(labels)) < 2:
+    found, _ = predict_pictures(detector, console, list(by_path), "robustness", CURVES)
+    read = [by_path[path] for path in found]
+    labels = np.array([sample.label for sample, _ in read])
+    if len(set(labels.tolist())) < 2:
         raise UserError("The test pictures of one class cannot be read for degrading. Scan them again.")
-    return _Degraded(np.array(labels), np.array(clean), np.concatenate(degraded))
+    return _Degraded(labels, np.array([margin for _, margin in read]), np.stack(list(found.values())))
 
 
 def _measure_stability(detector: Detector, found: _Degraded) -> Stability:

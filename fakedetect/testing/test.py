@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn import metrics
 
 from fakedetect.core.console import Console, Outcome, plural, printable
@@ -26,9 +25,9 @@ from fakedetect.core.records import write_record
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
 from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.samples import Sample, describe_faults, faults_of, load_dataset
-from fakedetect.models.detector import load_detector, refuse_nan
-from fakedetect.models.devices import predict_batches, softmax_fake
+from fakedetect.dataset.samples import Sample, describe_faults
+from fakedetect.models.calibration import UNCALIBRATED
+from fakedetect.models.detector import load_detector, load_pictures, predict_samples
 from fakedetect.models.processes import Group, is_first, join_group
 from fakedetect.testing.figures import draw_confusion_matrix
 from fakedetect.testing.results import format_predictions, tell_one_sided
@@ -61,31 +60,26 @@ class TestRun:
 
 def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
     """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
-    dataset = load_dataset(settings, part)
     detector = load_detector(settings)
-    model = detector.model
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    workers = settings.workers
-    decoded = decode_all(dataset.folder, [sample.path for sample in dataset.samples], console, workers)
+    dataset = load_pictures(detector, part)
+    parameters = sum(parameter.numel() for parameter in detector.model.parameters())
+    paths = [sample.path for sample in dataset.samples]
+    decoded = None if detector.is_probe else decode_all(dataset.folder, paths, console, settings.workers)
     group.wait()
     start = time.monotonic()
     own = group.part_of(dataset.samples)
-    found: list[tuple[Sample, np.ndarray]] = []
-    bad: dict[Path, str] = {}
-    for batch, logits in predict_batches(settings, console, model, detector.dtype, own, part, decoded):
-        found += zip(batch.samples, logits.numpy(), strict=True)
-        bad |= faults_of(batch.bad)
-    places = {sample.path: place for place, sample in enumerate(dataset.samples)}
+    read, own_margins, bad = predict_samples(detector, console, own, part, part, decoded)
+    found = list(zip(read, own_margins.tolist(), strict=True))
+    places = {path: place for place, path in enumerate(paths)}
     everything = sorted(itertools.chain(*group.gather(found)), key=lambda pair: places[pair[0].path])
     if not everything:
         raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
-    all_logits = torch.from_numpy(np.stack([logits for _, logits in everything]))
-    refuse_nan(all_logits.numpy(), settings)
+    margins = np.array([margin for _, margin in everything])
     return Predictions(
         samples=tuple(sample for sample, _ in everything),
-        p_fake=softmax_fake(all_logits),
+        p_fake=UNCALIBRATED.probability(margins),
         labels=np.array([sample.label for sample, _ in everything]),
-        predicted=all_logits.argmax(1).numpy(),
+        predicted=np.where(margins >= 0, 0, 1),
         bad=dict(ChainMap(*group.gather(bad))),
         left_out=dataset.left_out,
         parameters=parameters,

@@ -10,8 +10,9 @@ import numpy as np
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import TRAINING, require_checkpoint
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.model_folder import OUT_OF_FOLD, TRAINING, is_probe, model_hash, require_checkpoint
+from fakedetect.core.out_of_fold import OutOfFold, read_out_of_fold
+from fakedetect.core.recipes import CLASSES, PROBE
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import (
     CalibrationRecord,
@@ -30,9 +31,9 @@ from fakedetect.models.calibration import (
     smallest_rate,
 )
 from fakedetect.models.detector import Detector, load_detector, predict_samples, validation_samples
-from fakedetect.testing.measures import calibration_error, measure_verdicts
-
-USUAL_RATE = 0.05
+from fakedetect.models.rates import calibration_error, measure_verdicts
+from fakedetect.models.unseen import USUAL_RATE, calibrate_unseen, make_promise
+from fakedetect.models.unseen_words import tell_thresholds
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ def fit_on_validation(
 
 def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | None:
     """The two shares that the user promises to keep to; None where they left."""
-    samples = validation_samples(settings, read_training(settings.model_folder))
+    counts = _count_to_go_by(settings)
     rates = []
     for label, what in ((1, "Real pictures that may be called fake"), (0, "Fakes that may be called real")):
-        count = sum(sample.label == label for sample in samples)
+        count = counts[label]
         smallest = smallest_rate(count)
         usual = min(0.5, max(USUAL_RATE, smallest))
         least = f"with {count:,} to go by, at least {100 * smallest:g}; " if smallest > USUAL_RATE else ""
@@ -99,6 +100,33 @@ def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | No
                 console.fail("Please enter a number above 0 and at most 50")
         rates.append(rate)
     return rates[0], rates[1]
+
+
+def _count_to_go_by(settings: Settings) -> tuple[int, int]:
+    """How many fakes and reals a promise is counted by: validation pictures, or a probe's sources."""
+    if is_probe(require_checkpoint(settings)):
+        scores = _require_scores(settings, model_hash(settings))
+        fake, real = (make_promise(scores, name, USUAL_RATE) for name in CLASSES)
+        return len(fake.groups), len(real.groups)
+    samples = validation_samples(settings, read_training(settings.model_folder))
+    fakes = sum(sample.label == 0 for sample in samples)
+    return fakes, len(samples) - fakes
+
+
+def _require_scores(settings: Settings, checkpoint: str) -> OutOfFold:
+    """A probe's answers to the sources left out of it.
+
+    Raises:
+        UserError: there are none of this checkpoint.
+    """
+    again = settings.command("train", "--recipe", PROBE, "--overwrite")
+    scores = read_out_of_fold(settings.model_folder, checkpoint, again)
+    if scores is None:
+        raise UserError(
+            f"{settings.model_folder / OUT_OF_FOLD} holds no answers of this probe to sources left out, "
+            f"which thresholds are fitted on. Train again: {again}"
+        )
+    return scores
 
 
 def _read_percent(text: str) -> float | None:
@@ -134,6 +162,13 @@ def set_thresholds(
         if not 0 < value <= 0.5:
             raise UserError(f"{option} has to be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")
     with run_lock(settings.model_folder):
+        if is_probe(require_checkpoint(settings)):
+            scores = _require_scores(settings, model_hash(settings))
+            saved = calibrate_unseen(scores, max_false_alarms, max_missed)
+            training = read_training(settings.model_folder)
+            write_training(settings.model_folder, _with_calibration(settings, training, saved))
+            stored = f"Stored in {settings.model_folder / TRAINING}"
+            return Outcome("\n".join([*tell_thresholds(settings.model, saved), stored]))
         detector = load_detector(settings)
         found = fit_on_validation(detector, console, max_false_alarms, max_missed)
         _write(detector, found)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from fakedetect.core.console import Console, Outcome, open_picture
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
+from fakedetect.core.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import Epoch
 from fakedetect.images.palette import TRAINING_COLOUR, VALIDATION_COLOUR
@@ -62,7 +63,7 @@ def read_log(path: Path) -> list[Epoch]:
 def read_epochs(folder: Path) -> list[Epoch]:
     """The rows of a model folder's training_log.csv; none where there is no usable one."""
     try:
-        return read_log(folder / "training_log.csv")
+        return read_log(folder / LOG)
     except UserError:
         return []
 
@@ -74,8 +75,8 @@ def write_log(folder: Path, epochs: list[Epoch]) -> None:
     writer.writerows(
         {**msgspec.structs.asdict(epoch), "head_only": int(epoch.head_only)} for epoch in epochs
     )
-    write_text(folder / "training_log.csv", table.getvalue())
-    draw_loss_plot(epochs, folder / "loss_plot.jpg")
+    write_text(folder / LOG, table.getvalue())
+    draw_loss_plot(epochs, folder / LOSS_PLOT)
 
 
 def _mark_best(axes: Axes, best: Epoch) -> None:
@@ -141,11 +142,15 @@ def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
 
 def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     """Draw loss_plot.jpg from an earlier run's log, print its epochs and open the picture."""
-    log = settings.model_folder / "training_log.csv"
+    log = settings.model_folder / LOG
+    if is_probe(checkpoint_file(settings)):
+        curve = settings.model_folder / CURVE_FIGURE
+        advice = f" What more sources gain: {curve}" if curve.is_file() else ""
+        raise UserError(f"{settings.model} is a probe: it was fitted at once, not in epochs.{advice}")
     if not log.is_file():
         raise UserError(f"There is no {log}. Train the model first: {settings.command('train')}")
     epochs = read_log(log)
-    draw_loss_plot(epochs, settings.model_folder / "loss_plot.jpg")
+    draw_loss_plot(epochs, settings.model_folder / LOSS_PLOT)
     best = best_of(epochs)
     lines = ["epoch  train loss  val loss  val accuracy  seconds  img/s"]
     for epoch in epochs:
@@ -154,7 +159,7 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
             f"{epoch.val_accuracy:12.2%}  {epoch.seconds:7.1f}  {epoch.images_per_second:5.1f}"
             f"{'  best' if epoch is best else ''}{'  head only' if epoch.head_only else ''}"
         )
-    plot = settings.model_folder / "loss_plot.jpg"
+    plot = settings.model_folder / LOSS_PLOT
     opened = console.interactive and open_picture(plot)
     lines.append(f"Loss graph: {plot}{'' if opened else ' (open it with a picture viewer)'}")
     return Outcome("\n".join(lines))

@@ -1,33 +1,27 @@
 """The epochs of a run, one after the other, until the validation loss stops falling."""
 
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
-from fakedetect.core.model_folder import TEXTURE_VOTE, remove_stand_in
+from fakedetect.core.model_folder import TEXTURE_VOTE, remove_other_checkpoints
 from fakedetect.core.recipes import CLASSES, ROBUST
 from fakedetect.core.training_record import (
-    DataRecord,
     Epoch,
-    KindRecord,
-    RecipeRecord,
     RunConditions,
     SplitRecord,
     StartedEpoch,
     TrainingRecord,
     write_training,
 )
-from fakedetect.core.version import describe_version
 from fakedetect.dataset.folders import class_folders
-from fakedetect.dataset.samples import Dataset, hash_names
+from fakedetect.dataset.samples import Dataset
 from fakedetect.images.copies import find_kind
 from fakedetect.models.building import load_checkpoint, save_checkpoint
 from fakedetect.models.devices import to_device
@@ -35,6 +29,7 @@ from fakedetect.models.texture import save_vote
 from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
 from fakedetect.training.log import best_of, write_log
 from fakedetect.training.robust import fit_head, fit_vote
+from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
 from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
 
 MOST_BAD = 0.25
@@ -46,20 +41,7 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunCondit
     kind = find_kind(class_folders(dataset.folder)[0][0])
     return TrainingRecord(
         model=settings.model,
-        recipe=RecipeRecord(
-            name=recipe.name,
-            library=recipe.library,
-            architecture=recipe.architecture,
-            batch_size=recipe.batch_size,
-            optimizer=recipe.optimizer,
-            learning_rate=recipe.learning_rate,
-            weight_decay=recipe.weight_decay,
-            mean=recipe.mean,
-            std=recipe.std,
-            weights=str(recipe.weights) if recipe.weights else None,
-            layer=recipe.layer,
-            recipe=recipe.method,
-        ),
+        recipe=describe_recipe(recipe),
         pretrained=options.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
         split=SplitRecord(
@@ -75,31 +57,12 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunCondit
         processes=run.group.size,
         compiled=options.compile,
         parameters=sum(parameter.numel() for parameter in run.model.parameters()),
-        data=DataRecord(
-            folder=str(dataset.folder),
-            count=len(dataset.samples),
-            fake=sum(sample.label == 0 for sample in dataset.samples),
-            real=sum(sample.label == 1 for sample in dataset.samples),
-            left_out=dataset.left_out,
-            kind=KindRecord(aligned=kind.aligned, fast=kind.fast),
-            pictures=hash_names(dataset),
-            leave_out=dataset.without,
-        ),
+        data=describe_data(dataset, kind),
         best=best,
         run=conditions,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=_read_versions(),
+        versions=read_versions(),
     )
-
-
-def _read_versions() -> dict[str, str]:
-    """The versions that a run depends on, by name."""
-    packages = ("torch", "torchvision", "timm", "numpy", "pillow")
-    return {
-        "fakedetect": describe_version(),
-        "python": platform.python_version(),
-        **{name: version(name) for name in packages},
-    }
 
 
 def refuse_too_many(bad: int, dataset: Dataset) -> None:
@@ -171,7 +134,7 @@ class _Keeper:
         # An earlier run's vote goes with its checkpoint, not before.
         (folder / TEXTURE_VOTE).unlink(missing_ok=True)
         save_checkpoint(run.judged, run.settings.checkpoint)
-        remove_stand_in(run.settings)
+        remove_other_checkpoints(run.settings, run.settings.checkpoint)
         write_training(folder, _describe_run(run, self.dataset, epoch, self.conditions))
 
     def _save(self, started: StartedEpoch | None) -> None:

@@ -1,22 +1,37 @@
 """Option 3.1: train the chosen model."""
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import torch
 
 from fakedetect.core.console import BACK, Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import TRAINING, checkpoint_file
+from fakedetect.core.model_folder import (
+    CURVE_FIGURE,
+    EVALUATION,
+    FEATURES,
+    LOG,
+    LOSS_PLOT,
+    OUT_OF_FOLD,
+    PROBE_FILE,
+    TRAINING,
+    checkpoint_file,
+)
 from fakedetect.core.progress import duration
-from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS
+from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.models.processes import in_group, is_first, launch
+from fakedetect.models.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
 from fakedetect.training.log import best_of
 from fakedetect.training.loop import Trained
 from fakedetect.training.run import train_in_memory
 from fakedetect.training.unfinished import unfinished_file
+
+if TYPE_CHECKING:
+    from fakedetect.training.probe import Fitted
 
 
 def train(
@@ -53,8 +68,49 @@ def train(
         command += ["--recipe", recipe] if recipe else []
         return Outcome("", launch(gpus, [*command, "--resume" if resume else "--overwrite"]))
     with run_lock(settings.model_folder) if is_first() else nullcontext():
+        if (recipe or settings.recipe.method) == PROBE:
+            return _fit_probe(settings.with_recipe(method=PROBE), console)
         trained = train_in_memory(settings, console, resume, recipe)
     return _describe(settings, trained)
+
+
+def _fit_probe(settings: Settings, console: Console) -> Outcome:
+    from fakedetect.training.probe import train_probe
+
+    try:
+        fitted = train_probe(settings, console)
+    except KeyboardInterrupt:
+        lines = [
+            f"Stopped. The features that were worked out are kept in {settings.model_folder / FEATURES}.",
+            f"To continue: {settings.command('train', '--recipe', PROBE, '--overwrite')}",
+        ]
+        return Outcome("\n".join(lines), 130)
+    if fitted is None:
+        return Outcome("")
+    return Outcome("\n".join(_describe_probe(settings, fitted)), 1 if fitted.bad else 0)
+
+
+def _describe_probe(settings: Settings, fitted: "Fitted") -> list[str]:
+    probe, folder = fitted.probe, settings.model_folder
+    lines = describe_faults(fitted.bad)
+    if fitted.copies:
+        lines.append(
+            f"{plural(fitted.copies, 'original')} {'is' if fitted.copies == 1 else 'are'} gone: the copies "
+            "stood in, encoded once more, so that their formats do not give the classes away."
+        )
+    lines += [
+        f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in {duration(fitted.seconds)}: "
+        f"families of fakes {probe.families:,}, real sources {probe.real_sources:,}, features "
+        f"{fitted.features:,}, strength {probe.strength:g}",
+        *tell_unseen(fitted.unseen, probe.folds),
+        *tell_what_helps(fitted.unseen),
+        *tell_thresholds(settings.model, fitted.calibration),
+        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
+    ]
+    if fitted.curves:
+        lines.append(f"What more sources gain: {folder / CURVE_FIGURE}")
+    lines.append(f"Next, test it: {settings.command('test')}")
+    return lines
 
 
 def _ask_recipe(settings: Settings, console: Console) -> str | None:
@@ -81,8 +137,8 @@ def _describe(settings: Settings, trained: Trained) -> Outcome:
         lines += [
             f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
             f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}",
-            f"Loss graph: {settings.model_folder / 'loss_plot.jpg'}",
-            f"Log and settings of the run: training_log.csv and {TRAINING} in the same folder",
+            f"Loss graph: {settings.model_folder / LOSS_PLOT}",
+            f"Log and settings of the run: {LOG} and {TRAINING} in the same folder",
         ]
     if not trained.stopped:
         lines.append(f"Next, test it: {settings.command('test')}")

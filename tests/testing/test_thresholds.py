@@ -20,7 +20,8 @@ from fakedetect.models.calibration import (
     fit_temperature,
     fit_thresholds,
 )
-from fakedetect.testing.measures import calibration_error, measure
+from fakedetect.models.rates import calibration_error
+from fakedetect.testing.measures import measure
 
 
 def draw(count: int, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,120 @@
+"""A pretrained network as a source of features: what each of its blocks or stages makes of a picture.
+
+Of every block, not of the last alone: what tells a generator is low in the network, and the last blocks
+have forgotten it (Koutlis and Papadopoulos 2024, 'Leveraging Representations from
+Intermediate Encoder-blocks for Synthetic Image Detection'). The network stays frozen, and so knows more
+than one generator's traces (Ojha et al. 2023, 'Towards Universal Fake Image Detectors that Generalize
+Across Generative Models').
+"""
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.models.building import build_network
+
+
+class Backbone(nn.Module):
+    """images (B, 3, H, W) float, normalised -> features (B, D) float32: each part of length 1.
+
+    A part is a block's class token, the mean of its patch tokens, or the mean of a stage's map.
+
+    Args:
+        network: a model of timm, or torchvision's ResNet, without its head.
+        layers: the numbers of the blocks or stages, from 1; none for all.
+
+    Raises:
+        UserError: the network has no blocks that can be looked into, or fewer than that.
+    """
+
+    def __init__(self, network: nn.Module, layers: Sequence[int] = ()):
+        super().__init__()
+        self.network = network
+        self.count = len(self._look(torch.zeros(1, 3, SIZE, SIZE)))
+        if layers and max(layers) > self.count:
+            raise UserError(
+                f"layers under [probe] names block {max(layers)}, and the model has {self.count}. Name "
+                f'numbers from 1 to {self.count}, or write layers = "all".'
+            )
+        self.layers = tuple(sorted(set(layers))) or tuple(range(1, self.count + 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        found = self._look(images)
+        parts = [part for number in self.layers for part in found[number - 1]]
+        return torch.cat([functional.normalize(part.float(), dim=1) for part in parts], 1)
+
+    def _look(self, images: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
+        """The parts (B, D) of every block or stage."""
+        network = cast(Any, self.network)
+        if hasattr(network, "layer4"):
+            return [(stage.mean((2, 3)),) for stage in _stages_of_resnet(network, images)]
+        if not hasattr(network, "forward_intermediates"):
+            raise UserError(
+                'This model does not give its blocks away, which recipe = "probe" needs. Name another, or '
+                'use recipe = "reference".'
+            )
+        options = {"intermediates_only": True}
+        if "return_prefix_tokens" not in inspect.signature(network.forward_intermediates).parameters:
+            return [(stage.mean((2, 3)),) for stage in network.forward_intermediates(images, **options)]
+        blocks = network.forward_intermediates(
+            images, return_prefix_tokens=True, output_fmt="NLC", **options
+        )
+        if getattr(network, "cls_token", None) is None:
+            return [(patches.mean(1),) for patches, _ in blocks]
+        return [(prefix[:, 0], patches.mean(1)) for patches, prefix in blocks]
+
+    @property
+    def middle_layer(self) -> str | None:
+        """The name of a layer halfway up whose patch tokens a heat map can show; None for a network
+        without blocks of tokens."""
+        blocks = getattr(self.network, "blocks", None)
+        if not isinstance(blocks, nn.Sequential) or not hasattr(blocks[0], "norm1"):
+            return None
+        return f"network.blocks.{len(blocks) // 2}.norm1"
+
+
+def _stages_of_resnet(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
+    stages = []
+    for name, layer in network.named_children():
+        if name.startswith(("global_pool", "avgpool")):
+            break
+        images = layer(images)
+        if name.startswith("layer"):
+            stages.append(images)
+    return stages
+
+
+def build_backbone(recipe: Recipe, layers: Sequence[int], seed: int | None) -> Backbone:
+    """The recipe's network with its pretrained weights, ready to be asked.
+
+    Args:
+        layers: as Backbone takes them.
+        seed: build it with random weights, of this seed, instead.
+
+    Raises:
+        UserError: timm has no such model, its weights are not to be had, or it has no blocks.
+    """
+    if seed is None:
+        network = build_network(recipe, pretrained=True)
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = build_network(recipe, pretrained=False)
+    with torch.inference_mode():
+        return Backbone(network.eval(), layers).eval()
+
+
+def hash_weights(network: nn.Module) -> str:
+    """The SHA-256 of a network's weights on the CPU, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        digest.update(value.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,190 @@
+"""A probe: a line on a backbone's features that gives fake or real, and the file it is kept in."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import atomic_write, hash_file
+from fakedetect.core.model_folder import BACKBONE_CHECK
+from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.records import Count, NotNegative, Record, read_record, write_record
+from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
+
+PICTURES = 20
+SEED = 42
+MOST_APART = 1.0
+"""How far other weights may move the margin of a picture of the check, by root mean square. Rounding every
+channel of CLIP ViT-B/16 to 8 bits moves it by less than half of that; other weights by several times."""
+
+LARGEST = 64 * 1024**2
+"""Bytes; the line of a network with 500,000 features is 6 MB."""
+
+Layers = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=10_000)], ...], msgspec.Meta(min_length=1)]
+
+
+class ProbeFacts(Record, frozen=True, kw_only=True):
+    """What a probe was fitted on: the backbone, the hash of its weights, the blocks it reads.
+
+    `seed`: the backbone has random weights, of this seed. `strength` is scikit-learn's C, `views` the
+    degraded views of each picture beside the clean one.
+    """
+
+    architecture: str
+    weights: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    layers: Layers
+    seed: Count | None = None
+    strength: NotNegative
+    views: Count
+
+
+class BackboneCheck(Record, frozen=True, kw_only=True):
+    """Weights that gave nearly the margins of those that a probe was fitted on."""
+
+    probe: str
+    weights: str
+    apart: NotNegative
+
+
+class Probe(nn.Module):
+    """images (B, 3, 224, 224) float, normalised -> logits (B, 2), half the margin each.
+
+    The margin is a line over the backbone's standardised features.
+    """
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+    weights: torch.Tensor
+    bias: torch.Tensor
+
+    def __init__(self, backbone: Backbone, tensors: dict[str, torch.Tensor]):
+        super().__init__()
+        self.backbone = backbone
+        for name in ("mean", "scale", "weights", "bias"):
+            self.register_buffer(name, tensors[name])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        standard = (self.backbone(images) - self.mean) / self.scale
+        # A product and a sum, for autocast would do a matrix product in bfloat16.
+        half = ((standard * self.weights).sum(1) + self.bias) / 2
+        return torch.stack([half, -half], 1)
+
+
+def draw_test_pictures() -> np.ndarray:
+    """Made-up pictures (20, 224, 224, 3) uint8, the same everywhere: waves, coarse to fine, and noise."""
+    random = np.random.default_rng(SEED)
+    rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE
+    pictures = []
+    for number in range(PICTURES):
+        waves = np.zeros((SIZE, SIZE, 3))
+        for _ in range(12):
+            down, across = random.normal(0, 2 ** (number % 5), 2)
+            wave = np.sin(2 * np.pi * (down * rows + across * columns + random.random()))
+            waves += wave[:, :, None] * random.normal(0, 20, 3)
+        waves += random.normal(0, number, waves.shape)
+        pictures.append(np.clip(128 + waves, 0, 255).round().astype(np.uint8))
+    return np.stack(pictures)
+
+
+def margins_of_test_pictures(probe: nn.Module, recipe: Recipe) -> np.ndarray:
+    """A probe's margins (20,) for the made-up pictures, in float32 on the CPU."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (recipe.mean, recipe.std))
+    images = torch.from_numpy(draw_test_pictures()).permute(0, 3, 1, 2).float() / 255
+    with torch.inference_mode():
+        logits = probe((images - mean) / std)
+    return (logits[:, 0] - logits[:, 1]).numpy()
+
+
+def write_probe(path: Path, probe: Probe, facts: ProbeFacts, recipe: Recipe) -> None:
+    """Write probe.safetensors, whole or not at all; the same probe gives the same bytes."""
+    tensors = {
+        **{name: value.contiguous() for name, value in probe.named_buffers(recurse=False)},
+        "test_margins": torch.from_numpy(margins_of_test_pictures(probe, recipe)),
+    }
+    # One key: the library writes several in any order.
+    text = msgspec.json.encode(facts).decode("utf-8")
+    with atomic_write(path) as file:
+        file.write(safetensors.torch.save(tensors, {"probe": text}))
+
+
+def _read(path: Path) -> tuple[ProbeFacts, dict[str, torch.Tensor]]:
+    """The line in a probe.safetensors and what it was fitted on.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    refusal = UserError(f"{path} is cut off or no probe. Fetch it again, or train again.")
+    try:
+        if path.stat().st_size > LARGEST:
+            raise refusal
+        with safetensors.safe_open(path, framework="pt") as file:
+            facts = msgspec.json.decode((file.metadata() or {}).get("probe", ""), type=ProbeFacts)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (safetensors.SafetensorError, msgspec.MsgspecError, OSError, RecursionError, ValueError):
+        raise refusal from None
+    width = tensors["weights"].numel() if "weights" in tensors else 0
+    shapes = {
+        "mean": (width,),
+        "scale": (width,),
+        "weights": (width,),
+        "bias": (),
+        "test_margins": (PICTURES,),
+    }
+    for name, shape in shapes.items():
+        value = tensors.get(name)
+        if value is None or value.dtype != torch.float32 or tuple(value.shape) != shape:
+            raise refusal
+        if not torch.isfinite(value).all() or (name == "scale" and not (value > 0).all()):
+            raise UserError(f"{path} contains NaN or other values that no fit gives ({name}). Train again.")
+    return facts, tensors
+
+
+def load_probe(recipe: Recipe, path: Path) -> Probe:
+    """The recipe's backbone with the line of a probe.safetensors.
+
+    Raises:
+        UserError: the file does not fit, is another model's, or was fitted on other weights; or the
+            backbone's weights are not to be had.
+    """
+    facts, tensors = _read(path)
+    if facts.architecture != recipe.architecture:
+        raise UserError(
+            f"{path} is a probe on {facts.architecture}, and {recipe.name} is a {recipe.architecture}. "
+            "Choose that model, or train again."
+        )
+    backbone = build_backbone(recipe, facts.layers, facts.seed)
+    with torch.inference_mode():
+        width = backbone(torch.zeros(1, 3, SIZE, SIZE)).shape[1]
+    if width != tensors["weights"].numel():
+        count = tensors["weights"].numel()
+        raise UserError(f"{path} has {count:,} weights for {width:,} features. Train again.")
+    probe = Probe(backbone, tensors).eval()
+    if (found := hash_weights(backbone.network)) != facts.weights:
+        _check_other_weights(probe, recipe, path, found, tensors["test_margins"].numpy())
+    return probe
+
+
+def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, found: str, wanted: np.ndarray) -> None:
+    """Accept weights that differ from those of the fit in rounding only.
+
+    Raises:
+        UserError: they are others.
+    """
+    file, own = path.with_name(BACKBONE_CHECK), hash_file(path)
+    known = read_record(file, BackboneCheck, "Remove it.")
+    if known and known.weights == found and known.probe == own and known.apart <= MOST_APART:
+        return
+    apart = float(np.sqrt(np.mean((margins_of_test_pictures(probe, recipe) - wanted) ** 2)))
+    if not apart <= MOST_APART:
+        raise UserError(
+            f"{path} was fitted on other weights of {recipe.architecture} than those that are here: the "
+            f"answers to {PICTURES} test pictures differ by {apart:.2f} in the logit. Give the weights "
+            "that it was fitted on (weights = … in paths.toml), or train again."
+        )
+    write_record(file, BackboneCheck(probe=own, weights=found, apart=apart))

@@ -1,0 +1,234 @@
+"""What a model makes of sources that it has never seen: figures and thresholds, source by source.
+
+Pictures of one source resemble one another, so it is sources that are counted, not pictures: intervals draw
+whole sources, and a threshold's promise is made for a picture of a source like those, but none of them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import Family, Measure, RealSource, UnseenSources
+from fakedetect.core.intervals import REPEATS, interval, roc_auc_interval, share_interval
+from fakedetect.core.out_of_fold import OutOfFold
+from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
+from fakedetect.dataset.sources import group_of
+from fakedetect.models.calibration import UNCALIBRATED, Calibration, fit_temperature, smallest_rate
+from fakedetect.models.rates import calibration_error, measure_verdicts
+
+FALSE_ALARMS = 0.05
+USUAL_RATE = 0.05
+MOST_USUAL = 0.2
+"""With so few sources that a promise for others would be worth no more than this, it is made for pictures
+of the same sources."""
+
+
+def by_group(margins: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
+    """The margins of each group of sources, a family of generators say."""
+    found: dict[str, list[float]] = {}
+    for source, values in sorted(margins.items()):
+        found.setdefault(group_of(source), []).extend(values)
+    return {group: np.array(values) for group, values in found.items()}
+
+
+def measure_unseen(scores: OutOfFold, seed: int = 0) -> UnseenSources:
+    """The figures of sources left out, each with its 95 % interval.
+
+    Those of all sources together have a bootstrap over sources (Field and Welsh 2007, 'Bootstrapping
+    clustered data'), those of one source the usual one over its pictures.
+    """
+    fakes, reals = by_group(scores.fake), by_group(scores.real)
+    auc = _Areas(fakes, reals)
+    all_reals = np.concatenate(list(reals.values()))
+    least = _least_margin(all_reals, np.ones(len(all_reals)))
+    recall = float(np.mean(np.concatenate(list(fakes.values())) > least))
+    random = np.random.default_rng(seed)
+    drawn = [_draw(auc, fakes, reals, random) for _ in range(REPEATS)]
+    return UnseenSources(
+        auc=_measure(auc.area(np.ones(len(fakes)), np.ones(len(reals))), [area for area, _ in drawn]),
+        fake_recall_at_5=_measure(recall, [share for _, share in drawn]),
+        families={
+            name: Family(auc=_area_of(values, all_reals), n=len(values)) for name, values in fakes.items()
+        },
+        real_sources={
+            name: RealSource(false_alarms_at_5=_share_of(values > least), n=len(values))
+            for name, values in reals.items()
+        },
+        fakes_by_source=scores.fakes_by_source,
+        reals_by_source=scores.reals_by_source,
+    )
+
+
+class _Areas:
+    """Areas under the ROC curve for any numbers of copies of the groups."""
+
+    def __init__(self, fakes: Mapping[str, np.ndarray], reals: Mapping[str, np.ndarray]):
+        self.wins = np.array(
+            [[_count_wins(fake, real) for real in reals.values()] for fake in fakes.values()]
+        )
+        self.fakes = np.array([len(values) for values in fakes.values()])
+        self.reals = np.array([len(values) for values in reals.values()])
+
+    def area(self, of_fakes: np.ndarray, of_reals: np.ndarray) -> float:
+        """With so many copies of each group of fakes (F,) and of reals (R,)."""
+        pairs = (of_fakes @ self.fakes) * (of_reals @ self.reals)
+        return float(of_fakes @ self.wins @ of_reals / pairs)
+
+
+def _count_wins(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """The pairs of a fake and a real one whose margins are in the right order, ties as half."""
+    ordered = np.sort(reals)
+    below, up_to = (np.searchsorted(ordered, fakes, side=side).sum() for side in ("left", "right"))
+    return float(below + up_to) / 2
+
+
+def _least_margin(reals: np.ndarray, weights: np.ndarray) -> float:
+    """The margin above which lie at most FALSE_ALARMS of the real pictures, by weight."""
+    order = np.argsort(reals)
+    passed = np.cumsum(weights[order])
+    return float(reals[order[np.searchsorted(passed, (1 - FALSE_ALARMS) * passed[-1] - 1e-9)]])
+
+
+def _draw(
+    areas: _Areas,
+    fakes: Mapping[str, np.ndarray],
+    reals: Mapping[str, np.ndarray],
+    random: np.random.Generator,
+) -> tuple[float, float]:
+    """Area and recall where groups are drawn with replacement."""
+    copies = [
+        random.multinomial(len(groups), np.full(len(groups), 1 / len(groups))) for groups in (fakes, reals)
+    ]
+    weights = np.repeat(copies[1], areas.reals)
+    least = _least_margin(np.concatenate(list(reals.values())), weights)
+    caught = np.array([(values > least).sum() for values in fakes.values()])
+    return areas.area(*copies), float(copies[0] @ caught / (copies[0] @ areas.fakes))
+
+
+def _measure(value: float, drawn: Sequence[float]) -> Measure:
+    low, high = interval(np.array(drawn))
+    return Measure(value=value, low=min(low, value), high=max(high, value))
+
+
+def _area_of(fakes: np.ndarray, reals: np.ndarray) -> Measure:
+    area = _count_wins(fakes, reals) / (len(fakes) * len(reals))
+    low, high = roc_auc_interval(area, len(fakes), len(reals))
+    return Measure(value=area, low=low, high=high)
+
+
+def _share_of(called: np.ndarray) -> Measure:
+    low, high = share_interval(int(called.sum()), len(called))
+    return Measure(value=float(called.mean()), low=low, high=high)
+
+
+@dataclass(frozen=True)
+class Promise:
+    """At most the share `most` of a class's pictures gets the wrong verdict.
+
+    `groups` has the margins of the class by what the promise is counted by, with the wrong end up.
+    `unseen`: it holds for a source that is drawn as those were and is none of them; else for their own
+    pictures.
+    """
+
+    label: str
+    most: float
+    groups: tuple[np.ndarray, ...]
+    unseen: bool
+
+    def bound(self) -> float | None:
+        """The least margin that a further picture exceeds with a probability of at most `most`; None where
+        there are too few groups to say.
+
+        Conformal prediction for groups, averaged over them (Dunn, Wasserman and Ramdas 2022, 'Distribution-
+        Free Prediction Sets for Two-Layer Hierarchical Models'; Lee, Barber and Willett 2023,
+        'Distribution-Free Inference with Hierarchical Data').
+        """
+        values = np.concatenate(self.groups)
+        weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in self.groups])
+        order = np.argsort(values, kind="stable")
+        passed = np.cumsum(weights[order]) / (len(self.groups) + 1)
+        place = int(np.searchsorted(passed, 1 - self.most - 1e-9))
+        return None if place == len(values) else float(values[order[place]])
+
+    def shares_above(self, margin: float) -> np.ndarray:
+        """The share of each group's pictures above a margin (G,)."""
+        return np.array([(group > margin).mean() for group in self.groups])
+
+
+def make_promise(scores: OutOfFold, label: str, most: float | None) -> Promise:
+    """The promise for a class of CLASSES.
+
+    Args:
+        most: None for USUAL_RATE, or more where there are few groups.
+    """
+    sign = 1 if label == "real" else -1
+    groups = [sign * values for values in by_group(getattr(scores, label)).values()]
+    pictures = np.concatenate(groups)[:, None]
+    unseen = bool(getattr(scores, f"{label}s_by_source"))
+    # The smallest rate that can be promised takes the most extreme picture of all for its threshold.
+    usual = max(USUAL_RATE, 2 * smallest_rate(len(groups)))
+    if unseen and (most is not None or usual <= MOST_USUAL):
+        return Promise(label, most or usual, tuple(groups), True)
+    usual = min(0.5, max(USUAL_RATE, smallest_rate(len(pictures))))
+    return Promise(label, most or usual, tuple(pictures), False)
+
+
+def _bound(promise: Promise, option: str) -> float:
+    bound = promise.bound()
+    if bound is None:
+        count, needed = len(promise.groups), math.ceil(1 / promise.most - 1e-9) - 1
+        of_sources = "families of fakes" if promise.label == "fake" else "sources of real pictures"
+        what = of_sources if promise.unseen else f"{promise.label} pictures"
+        raise UserError(
+            f"{count} {what} are too few to promise {promise.most:.1%} for others; it takes {needed}. Give "
+            f"{option} {smallest_rate(count):g} or more, or train with more {what}."
+        )
+    return bound
+
+
+def calibrate_unseen(
+    scores: OutOfFold, max_false_alarms: float | None = None, max_missed: float | None = None
+) -> CalibrationRecord:
+    """Temperature and thresholds by the sources left out, and what they give on those.
+
+    Args:
+        max_false_alarms: the share of real pictures that may be called fake, of max_missed that of fakes
+            that may be called real; None for the usual ones of make_promise().
+
+    Raises:
+        UserError: too few sources to promise that much, or the scores are no better than chance.
+    """
+    alarms, missed = (
+        make_promise(scores, label, most)
+        for label, most in (("real", max_false_alarms), ("fake", max_missed))
+    )
+    margins = np.concatenate([*(-group for group in missed.groups), *alarms.groups])
+    is_fake = np.arange(len(margins)) < sum(map(len, missed.groups))
+    temperature = fit_temperature(margins, is_fake)
+    above_real = max(0.0, float(np.nextafter(_bound(alarms, "--max-false-alarms"), np.inf)))
+    below_fake = min(0.0, -_bound(missed, "--max-missed"))
+    fake_from, real_below = (float(p) for p in expit(np.array([above_real, below_fake]) / temperature))
+    rates = measure_verdicts(Calibration(temperature, fake_from, real_below, fitted=True), margins, is_fake)
+    return CalibrationRecord(
+        temperature=temperature,
+        fake_from=fake_from,
+        real_below=real_below,
+        checkpoint=scores.checkpoint,
+        max_false_alarms=alarms.most,
+        max_missed=missed.most,
+        validation=ValidationRecord(
+            fake=int(is_fake.sum()),
+            real=int((~is_fake).sum()),
+            real_called_fake=float(alarms.shares_above(above_real).mean()),
+            fake_called_real=float(missed.shares_above(-below_fake).mean()),
+            unsure=rates.unsure,
+            ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
+            ece_after=rates.ece_calibrated,
+        ),
+        unseen_real_sources=alarms.unseen,
+        unseen_families=missed.unseen,
+    )

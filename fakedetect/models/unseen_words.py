@@ -1,0 +1,125 @@
+"""What a probe makes of sources left out of it, in words."""
+
+from fakedetect.core.evaluation_record import Measure, UnseenSources
+from fakedetect.core.training_record import CalibrationRecord
+
+WORST = 3
+"""Sources that are named for what they lack."""
+
+ODD = 0.15
+"""False alarms of a real source from which on more sources like it would help."""
+
+
+def describe_left_out(found: UnseenSources) -> str:
+    """What was left out: sources, or where a class has but one, its pictures."""
+    return {
+        (True, True): "Sources left out",
+        (
+            True,
+            False,
+        ): "Families of fakes left out (real pictures are of one source: theirs were dealt out)",
+        (False, True): "Real sources left out (fakes are of one family: their pictures were dealt out)",
+        (False, False): "Pictures left out (each class has one source: nothing is known of other sources)",
+    }[found.fakes_by_source, found.reals_by_source]
+
+
+def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
+    """The figures of sources left out, as a table."""
+    lines = [
+        f"{describe_left_out(found)}, {folds} times (95 % intervals):",
+        f"  {'ROC AUC':<34}{found.auc}",
+        f"  {'fake recall at 5 % false alarms':<34}{found.fake_recall_at_5}",
+    ]
+    if found.fakes_by_source:
+        lines.append(f"  {'family of fakes':<34}{'pictures':>9}  ROC AUC")
+        families = sorted(found.families.items(), key=lambda item: item[1].auc.value or 0.0)
+        lines += [f"  {name:<34}{family.n:>9,}  {family.auc}" for name, family in families]
+        lines.append(f"  {'mean of the families':<34}{'':>9}  {found.mean_family_auc:.3f}")
+    if found.reals_by_source:
+        lines.append(f"  {'real source':<34}{'pictures':>9}  called fake where 5 % of all are")
+        sources = sorted(
+            found.real_sources.items(),
+            key=lambda item: item[1].false_alarms_at_5.value or 0.0,
+            reverse=True,
+        )
+        lines += [
+            f"  {name:<34}{source.n:>9,}  {in_percent(source.false_alarms_at_5)}"
+            for name, source in sources
+        ]
+    return lines
+
+
+def tell_in_a_line(model: str, found: UnseenSources | None) -> list[str]:
+    """How far a probe's verdicts carry, in a line; nothing where no sources were left out of it."""
+    if found is None or not (found.fakes_by_source and found.reals_by_source):
+        return []
+    auc, recall = found.auc.value or 0.0, found.fake_recall_at_5.value or 0.0
+    return [
+        f"Keep in mind: of fakes by generators that {model} had never seen it found {recall:.0%} at 5% "
+        f"false alarms on real pictures of unseen sources (ROC AUC {auc:.2f}; 0.5 is chance)."
+    ]
+
+
+def in_percent(share: Measure) -> str:
+    """A share with its interval: '5.0 % (3.1-8.0)'."""
+    if share.value is None or share.low is None or share.high is None:
+        return "-"
+    return f"{100 * share.value:.1f} % ({100 * share.low:.1f}-{100 * share.high:.1f})"
+
+
+def tell_what_helps(found: UnseenSources) -> list[str]:
+    """Which kinds of sources would help most: those that the others do not stand in for."""
+    lines = []
+    alarms = {name: source.false_alarms_at_5.value or 0.0 for name, source in found.real_sources.items()}
+    odd = [name for name in sorted(alarms, key=lambda name: -alarms[name]) if alarms[name] >= ODD][:WORST]
+    if found.reals_by_source and odd:
+        named = ", ".join(f"{name} ({alarms[name]:.0%} called fake)" for name in odd)
+        lines.append(f"More real sources like these would help most: {named}")
+    areas = {name: family.auc.value or 0.0 for name, family in found.families.items()}
+    if found.fakes_by_source:
+        hard = sorted(areas, key=lambda name: areas[name])[:WORST]
+        named = ", ".join(f"{name} (ROC AUC {areas[name]:.2f})" for name in hard)
+        lines.append(f"Hardest families when left out, and so worth more of their kind: {named}")
+    few = [
+        name
+        for name, whole in (
+            ("fakes of further generators", found.fakes_by_source),
+            ("real pictures of further sources", found.reals_by_source),
+        )
+        if not whole
+    ]
+    if few:
+        lines.append(f"What helps most is {' and '.join(few)}, each in a sub-folder of its class.")
+    return lines
+
+
+def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
+    """A probe's temperature and thresholds, and what they promise."""
+    found = saved.validation
+    lines = [
+        f"{model}: temperature {saved.temperature:.3f}; fake from {100 * saved.fake_from:.2f} %, real "
+        f"below {100 * saved.real_below:.2f} %, unsure between them",
+    ]
+    if found is None or saved.max_false_alarms is None or saved.max_missed is None:
+        return lines
+    lines += [
+        _tell_promise(
+            "Real pictures called fake",
+            "a real source that it has never seen" if saved.unseen_real_sources else "",
+            saved.max_false_alarms,
+            found.real_called_fake,
+        ),
+        _tell_promise(
+            "Fakes called real",
+            "a family of generators that it has never seen" if saved.unseen_families else "",
+            saved.max_missed,
+            found.fake_called_real,
+        ),
+        f"  unsure: {found.unsure:.1%} of the pictures left out",
+    ]
+    return lines
+
+
+def _tell_promise(what: str, of: str, most: float, rate: float) -> str:
+    whose = f"{of}, on average over such" if of else "pictures of these sources; for others nothing"
+    return f"  {what}: {rate:.1%} of those left out; promised: at most {most:.1%} for {whose}"

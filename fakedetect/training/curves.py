@@ -1,0 +1,119 @@
+"""How far more sources help: what a probe makes of unseen sources, by how many it was fitted on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score
+
+from fakedetect.core.console import Console
+from fakedetect.core.evaluation_record import Measure
+from fakedetect.core.intervals import roc_auc_interval
+from fakedetect.core.model_folder import CURVE_FIGURE
+from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.sources import group_of
+from fakedetect.images.palette import CLASS_COLOURS
+from fakedetect.images.sheets import literal, save_figure
+from fakedetect.training.lines import Folds, fit, standardise, weigh
+
+FEWEST = 3
+"""Groups of a class from which on there is something to draw."""
+
+NAMES = ("families of fakes", "sources of real pictures")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The ROC AUC of sources left out, where the lines were fitted on so many groups of a class at most.
+
+    `label` is that class, 0 fake and 1 real; all groups of the other were there.
+    """
+
+    label: int
+    counts: tuple[int, ...]
+    areas: tuple[Measure, ...]
+
+
+def _choose_counts(most: int) -> list[int]:
+    """1, 2, 4 … groups up to half of them, and all."""
+    return [*(2**n for n in range(20) if 2 ** (n + 1) <= most), most]
+
+
+def measure_curves(
+    settings: Settings,
+    console: Console,
+    samples: Sequence[Sample],
+    views: np.ndarray,
+    strength: float,
+    folds: Folds,
+) -> tuple[Curve, ...]:
+    """Fit lines on fewer groups of one class, all of the other, and judge them on the sources left out.
+
+    Args:
+        views: (N, D), the clean view of each picture.
+    """
+    is_fake = np.array([sample.label == 0 for sample in samples])
+    groups = np.array([group_of(sample.source) for sample in samples])
+    (standard,), _, _ = standardise([views])
+    weights = weigh(samples)
+    plans = []
+    for label in (0, 1):
+        of_class = is_fake == (label == 0)
+        # As many as the lines on all groups have had.
+        most = min(len(set(groups[of_class & (folds.numbers != fold)])) for fold in range(folds.count))
+        if folds.by_source[label] and most >= FEWEST:
+            plans.append((label, of_class, most))
+    jobs = sum(len(_choose_counts(most)) for _, _, most in plans) * folds.count
+    curves = []
+    with console.progress(jobs, "fewer sources") as progress:
+        for label, of_class, most in plans:
+            areas = []
+            for count in _choose_counts(most):
+                left = np.zeros(len(samples))
+                for fold in range(folds.count):
+                    out = folds.numbers == fold
+                    random = np.random.default_rng((settings.training.seed, fold, count))
+                    there = sorted(set(groups[of_class & ~out]))
+                    some = random.choice(there, count, replace=False)
+                    used = ~out & (~of_class | np.isin(groups, some))
+                    ((line, bias),) = fit([standard[used]], is_fake[used], weights[used], [strength])
+                    left[out] = standard[out] @ line + bias
+                    progress.advance()
+                areas.append(_area(is_fake, left))
+            curves.append(Curve(label, tuple(_choose_counts(most)), tuple(areas)))
+    return tuple(curves)
+
+
+def _area(is_fake: np.ndarray, margins: np.ndarray) -> Measure:
+    area = float(roc_auc_score(is_fake, margins))
+    low, high = roc_auc_interval(area, int(is_fake.sum()), int((~is_fake).sum()))
+    return Measure(value=area, low=low, high=high)
+
+
+def draw_curves(settings: Settings, curves: Sequence[Curve]) -> None:
+    """Draw sources_curve.png into the model's folder; with nothing to draw, an earlier one goes."""
+    file = settings.model_folder / CURVE_FIGURE
+    if not curves:
+        file.unlink(missing_ok=True)
+        return
+    figure = Figure(figsize=(5.2 * len(curves), 4.2), layout="constrained")
+    figure.suptitle(literal(f"{settings.model}: what more sources gain on sources never seen"))
+    panels = np.atleast_1d(figure.subplots(1, len(curves), sharey=True))
+    for axes, curve in zip(panels, curves, strict=True):
+        colour = CLASS_COLOURS[CLASSES[curve.label]]
+        values = [area.value or 0.0 for area in curve.areas]
+        reach = [
+            [value - (area.low or 0.0) for value, area in zip(values, curve.areas, strict=True)],
+            [(area.high or 0.0) - value for value, area in zip(values, curve.areas, strict=True)],
+        ]
+        axes.errorbar(curve.counts, values, reach, color=colour, marker="o", capsize=3)
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(curve.counts, map(str, curve.counts))
+        axes.minorticks_off()
+        axes.set_xlabel(f"{NAMES[curve.label][0].upper()}{NAMES[curve.label][1:]} trained on")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("ROC AUC on sources left out (95 % interval)")
+    save_figure(figure, file)

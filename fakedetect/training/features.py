@@ -1,0 +1,185 @@
+"""The features that a probe is fitted on: views of the pictures, looked at by the backbone once for all."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fakedetect.core.console import Console
+from fakedetect.core.files import hash_file
+from fakedetect.core.pool import map_images
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.feature_cache import FeatureCache, key_of
+from fakedetect.images.copies import PROBE_COPIES, make_copy, open_for_copy
+from fakedetect.images.degradations import to_shared_size
+from fakedetect.images.reading import explain_fault, open_checked
+from fakedetect.models.backbone import Backbone
+from fakedetect.models.devices import Normaliser
+from fakedetect.models.processes import Group
+from fakedetect.training.augmentation import degrade_at_random, random_for
+
+AT_A_TIME = 32
+"""Pictures in a forward pass, of each process."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A picture and the views of it that are wanted: 0 is the clean one, others are seeds."""
+
+    path: Path
+    views: tuple[int, ...]
+    seed: int
+
+
+def _hash(path: Path) -> str | None:
+    try:
+        return hash_file(path)
+    except OSError:
+        return None
+
+
+def _look(job: _Job) -> np.ndarray | str:
+    """The views (V, 224, 224, 3) uint8 of a picture, all through one encoder; why there are none.
+
+    Degraded ones are made of the picture at its own size, at most 1,024 pixels.
+    """
+    try:
+        with open_checked(job.path) as opened:
+            image = open_for_copy(opened, PROBE_COPIES, srgb=True)
+    except Exception as error:
+        return explain_fault(error, job.path)
+    from PIL import Image
+
+    found = []
+    for view in job.views:
+        version = image
+        if view:
+            pixels = np.asarray(to_shared_size(image))
+            version = Image.fromarray(degrade_at_random(pixels, random_for(job.seed + view, job.path.name)))
+        found.append(make_copy(version, "JPEG", PROBE_COPIES))
+    return np.stack(found)
+
+
+@dataclass(frozen=True)
+class Features:
+    """For each view the features (N, D) float16 of the readable pictures, at these `places` among all.
+
+    `bad` has the reasons of the others; `new` of the views were worked out, and not found.
+    """
+
+    views: tuple[np.ndarray, ...]
+    places: tuple[int, ...]
+    bad: dict[Path, str]
+    new: int
+
+
+def gather_features(
+    settings: Settings,
+    console: Console,
+    group: Group,
+    backbone: Backbone,
+    dtype: torch.dtype,
+    cache: FeatureCache,
+    paths: Sequence[Path],
+) -> Features:
+    """The features of the clean view and of degraded ones of every picture, in every process.
+
+    What an earlier run has left is read; the rest is worked out by all processes together, and kept as it
+    comes, so that a stopped run goes on where it was.
+
+    Raises:
+        UserError: the cache cannot be written.
+    """
+    views = range(1 + settings.probe.degraded_views)
+    seed = settings.training.seed
+    bad: dict[Path, str] = {}
+    keys: dict[Path, list[bytes]] = {}
+    for path in paths:
+        content = _hash(path)
+        if content is None:
+            bad[path] = "cannot be opened"
+            continue
+        # What degrades a picture depends on its name and the seed; the clean view does on neither.
+        words = ["clean", *(f"degraded {seed + view} {path.name}" for view in views[1:])]
+        keys[path] = [key_of(content, f"{word}; {dtype}") for word in words]
+    cache.open([key for of_path in keys.values() for key in of_path], console)
+    group.wait()
+    jobs = [
+        _Job(path, missing, seed)
+        for path, of_path in keys.items()
+        if (missing := tuple(view for view in views if of_path[view] not in cache))
+    ]
+    for path, reason in _work_out(settings, console, group, backbone, dtype, cache, jobs, keys):
+        bad[path] = reason
+    readable = [place for place, path in enumerate(paths) if path not in bad]
+    found = tuple(cache.read([keys[paths[place]][view] for place in readable]) for view in views)
+    return Features(found, tuple(readable), bad, sum(len(job.views) for job in jobs))
+
+
+def _work_out(
+    settings: Settings,
+    console: Console,
+    group: Group,
+    backbone: Backbone,
+    dtype: torch.dtype,
+    cache: FeatureCache,
+    jobs: Sequence[_Job],
+    keys: dict[Path, list[bytes]],
+) -> Iterator[tuple[Path, str]]:
+    """Fill the cache; yields the pictures that cannot be read, with the reasons."""
+    normalise = Normaliser(settings.recipe, next(backbone.parameters()).device)
+    part = group.part_of(jobs)
+    own = _batch(_in_order(part, map_images(_look, part, settings.workers)))
+    total = sum(len(job.views) for job in jobs)
+    with console.progress(total, "features") as progress:
+        while True:
+            batch = next(own, [])
+            seen = [(job, views) for job, views in batch if not isinstance(views, str)]
+            found = _see(backbone, normalise, dtype, np.concatenate([v for _, v in seen])) if seen else None
+            these = [keys[job.path][view] for job, _ in seen for view in job.views]
+            faults = [(job.path, views) for job, views in batch if isinstance(views, str)]
+            rounds = group.gather((these, found, faults))
+            for of_process, features, unread in rounds:
+                if features is not None:
+                    (cache.add if group.first else cache.remember)(of_process, features)
+                    progress.advance(len(of_process))
+                yield from unread
+            if not any(of_process or unread for of_process, _, unread in rounds):
+                return
+
+
+def _in_order(
+    jobs: Sequence[_Job], seen: Iterable[tuple[_Job, np.ndarray | str]]
+) -> Iterator[tuple[_Job, np.ndarray | str]]:
+    """What was seen in the order of the jobs: batches of the same pictures give the same features."""
+    early: dict[_Job, np.ndarray | str] = {}
+    found = iter(seen)
+    for job in jobs:
+        while job not in early:
+            other, views = next(found)
+            early[other] = views
+        yield job, early.pop(job)
+
+
+def _batch(seen: Iterable[tuple[_Job, np.ndarray | str]]) -> Iterator[list[tuple[_Job, np.ndarray | str]]]:
+    """Pictures together until they have AT_A_TIME views."""
+    batch: list[tuple[_Job, np.ndarray | str]] = []
+    for job, views in seen:
+        batch.append((job, views))
+        if sum(len(job.views) for job, _ in batch) >= AT_A_TIME:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _see(backbone: Backbone, normalise: Normaliser, dtype: torch.dtype, images: np.ndarray) -> np.ndarray:
+    """Features (N, D) float16 of images (N, 224, 224, 3) uint8."""
+    batch = normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with (
+        torch.inference_mode(),
+        torch.autocast(batch.device.type, dtype=dtype, enabled=dtype != torch.float32),
+    ):
+        return backbone(batch).half().cpu().numpy()

@@ -1,0 +1,137 @@
+"""A line on features: the weights of its pictures, what is left out to judge it, and the fit."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.sources import group_of
+
+MOST_FOLDS = 8
+FOLDS_OF_PICTURES = 5
+"""Folds where a class has one source, so that its pictures are left out and not its sources."""
+
+MOST_ITERATIONS = 500
+LEAST_SCALE = 1e-6
+CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class Line:
+    """A margin: ((features - mean) / scale) @ weights + bias, features (N, D)."""
+
+    mean: np.ndarray
+    scale: np.ndarray
+    weights: np.ndarray
+    bias: float
+
+
+def count_groups(samples: Sequence[Sample], label: int) -> int:
+    """The groups of sources of a class: families of generators, or sources of real pictures."""
+    return len({group_of(sample.source) for sample in samples if sample.label == label})
+
+
+@dataclass(frozen=True)
+class Folds:
+    """For each picture the fold (N,) whose line is fitted without it.
+
+    `by_source` says for each class, fake first, whether whole groups of sources are left out; where a class
+    has one group, its pictures are dealt out, and nothing is known of others.
+    """
+
+    numbers: np.ndarray
+    count: int
+    by_source: tuple[bool, bool]
+
+
+def deal_folds(samples: Sequence[Sample], seed: int) -> Folds:
+    """Leave groups of sources out together, groups of about the same number of pictures in each fold."""
+    groups = [
+        [group_of(sample.source) if sample.label == label else None for sample in samples]
+        for label in (0, 1)
+    ]
+    names = [sorted({name for name in of_class if name is not None}) for of_class in groups]
+    several = [len(of_class) for of_class in names if len(of_class) > 1]
+    count = min([MOST_FOLDS, *several]) if several else FOLDS_OF_PICTURES
+    numbers = np.zeros(len(samples), int)
+    random = np.random.default_rng(seed)
+    for of_class, known in zip(groups, names, strict=True):
+        places = {name: [n for n, own in enumerate(of_class) if own == name] for name in known}
+        if len(known) > 1:
+            _deal_groups(places, numbers, count)
+        else:
+            alone = random.permutation(places[known[0]])
+            numbers[alone] = np.arange(len(alone)) % count
+    return Folds(numbers, count, (len(names[0]) > 1, len(names[1]) > 1))
+
+
+def _deal_groups(places: Mapping[str, Sequence[int]], numbers: np.ndarray, count: int) -> None:
+    """Give every group, the largest first, to the fold with the fewest pictures."""
+    sizes = [0] * count
+    for name in sorted(places, key=lambda name: (-len(places[name]), name)):
+        fold = sizes.index(min(sizes))
+        numbers[places[name]] = fold
+        sizes[fold] += len(places[name])
+
+
+def weigh(samples: Sequence[Sample]) -> np.ndarray:
+    """A weight (N,) for each picture, 1 on average: both classes count the same, and within a class each
+    source by the square root of its size, so that neither a large source nor many small ones decide."""
+    labels = np.array([sample.label for sample in samples])
+    sources = [(sample.label, sample.source) for sample in samples]
+    sizes = {source: sources.count(source) for source in set(sources)}
+    weights = np.array([sizes[source] ** -0.5 for source in sources])
+    for label in (0, 1):
+        of_class = labels == label
+        weights[of_class] *= len(samples) / 2 / weights[of_class].sum()
+    return weights
+
+
+def standardise(views: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Views (N, D) of the pictures with mean 0 and deviation 1 over all of them, float32.
+
+    Returns:
+        The views, the mean (D,) and the scale (D,).
+    """
+    rows = sum(len(view) for view in views)
+    total = squares = 0.0
+    for view in views:
+        for start in range(0, len(view), CHUNK):
+            chunk = view[start : start + CHUNK].astype(np.float64)
+            total, squares = total + chunk.sum(0), squares + (chunk**2).sum(0)
+    mean = np.asarray(total) / rows
+    scale = np.sqrt(np.maximum(np.asarray(squares) / rows - mean**2, 0))
+    # A feature that never changes says nothing, and stays 0.
+    scale = np.where(scale > LEAST_SCALE, scale, 1.0)
+    return (
+        [((view - mean) / scale).astype(np.float32) for view in views],
+        mean.astype(np.float32),
+        scale.astype(np.float32),
+    )
+
+
+def fit(
+    views: Sequence[np.ndarray], is_fake: np.ndarray, weights: np.ndarray, strengths: Sequence[float]
+) -> list[tuple[np.ndarray, float]]:
+    """Logistic regressions for fake on standardised views, one for each strength.
+
+    Args:
+        views: of the same pictures, each (N, D) float32.
+        is_fake: (N,) bool.
+        weights: (N,).
+        strengths: scikit-learn's C, rising, so that each fit starts from the one before.
+
+    Returns:
+        Coefficients (D,) and intercept of each.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    line = LogisticRegression(max_iter=MOST_ITERATIONS, warm_start=True)
+    rows = views[0] if len(views) == 1 else np.concatenate(views)
+    target, shares = np.tile(is_fake, len(views)), np.tile(weights, len(views)) / len(views)
+    found = []
+    for strength in strengths:
+        line.set_params(C=strength).fit(rows, target, shares)
+        found.append((line.coef_[0].astype(np.float32), float(line.intercept_[0])))
+    return found

@@ -1,0 +1,261 @@
+"""The probe recipe: a line on a pretrained network's frozen features, judged by sources left out of it.
+
+Fine-tuning on few generators learns their traces and forgets what the network knew; a line on frozen
+features of many sources carries further (Ojha et al. 2023). Every view of a picture, clean or degraded,
+goes through one encoder, whatever format the file has, and every picture's score for strength, thresholds
+and figures comes from a line that was fitted without the picture's source.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+
+from fakedetect.core.console import Console, plural, printable
+from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import Evaluation, UnseenSources, write_evaluation
+from fakedetect.core.files import hash_file
+from fakedetect.core.model_folder import (
+    EVALUATION,
+    FEATURES,
+    LOG,
+    LOSS_PLOT,
+    PROBE_FILE,
+    TEXTURE_VOTE,
+    UNFINISHED,
+    remove_other_checkpoints,
+)
+from fakedetect.core.out_of_fold import OutOfFold, write_out_of_fold
+from fakedetect.core.recipes import CLASSES, SIZE
+from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import (
+    CalibrationRecord,
+    ProbeRecord,
+    TrainingRecord,
+    write_training,
+)
+from fakedetect.dataset.feature_cache import FeatureCache
+from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
+from fakedetect.images.copies import PROBE_COPIES
+from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
+from fakedetect.models.devices import choose_device, choose_precision, to_device
+from fakedetect.models.probe import Probe, ProbeFacts, write_probe
+from fakedetect.models.processes import join_group
+from fakedetect.models.unseen import calibrate_unseen, measure_unseen
+from fakedetect.training.curves import Curve, draw_curves, measure_curves
+from fakedetect.training.features import gather_features
+from fakedetect.training.lines import Folds, Line, count_groups, deal_folds, fit, standardise, weigh
+from fakedetect.training.run import gather_conditions
+from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
+
+STRENGTHS = (0.0003, 0.001, 0.003)
+"""scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
+
+
+MOST_BAD = 0.25
+"""The share of unreadable pictures above which nothing is fitted."""
+
+OF_EPOCHS = (TEXTURE_VOTE, UNFINISHED, LOG, LOSS_PLOT)
+"""What an earlier run of epochs has left, and a probe has not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A probe that was fitted, judged and saved.
+
+    `new_views` of its pictures were looked at, and not found in the cache; `copies` are the pictures whose
+    original is gone; `bad` has the reasons of the unreadable ones.
+    """
+
+    probe: ProbeRecord
+    unseen: UnseenSources
+    calibration: CalibrationRecord
+    curves: tuple[Curve, ...]
+    pictures: int
+    features: int
+    new_views: int
+    copies: int
+    bad: Mapping[Path, str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A line, the strength that was chosen for it, and the margins (N,) of the pictures left out of it."""
+
+    line: Line
+    strength: float
+    folds: Folds
+    margins: np.ndarray
+
+
+def train_probe(
+    settings: Settings, console: Console, leave_out: str = "", cache: Path | None = None
+) -> Fitted | None:
+    """Fit the chosen model's probe, judge it by sources left out, and save both in its folder.
+
+    Args:
+        leave_out: a source whose pictures have no part in it, '' for none.
+        cache: the file of features; that of the model's folder otherwise.
+
+    Returns:
+        None in all but the first of several processes.
+
+    Raises:
+        UserError: the pictures, the backbone or its weights cannot be used.
+    """
+    start = time.monotonic()
+    dataset = load_for_probe(settings, "train", leave_out)
+    own = [sample.path for sample in dataset.samples]
+    paths = find_originals(settings, "train", own)
+    seed = None if settings.training.pretrained else settings.training.seed
+    if seed is not None:
+        console.warn(
+            "pretrained = false: the features are those of random weights, which know nothing yet."
+        )
+    backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
+    weights = hash_weights(backbone.network)
+    to_device(backbone)
+    dtype = choose_precision(settings.training.precision, backbone)
+    with torch.inference_mode():
+        width = backbone(torch.zeros(1, 3, SIZE, SIZE, device=next(backbone.parameters()).device)).shape[1]
+    with join_group() as group:
+        if group.first:
+            console.note(
+                f"Fitting a probe to {plural(len(paths), 'picture')}, {width:,} features of each; every "
+                f"view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its format"
+            )
+        kept = FeatureCache(
+            cache or settings.model_folder / FEATURES,
+            f"{weights} {backbone.layers} {settings.recipe.mean} {settings.recipe.std}",
+            width,
+        )
+        found = gather_features(settings, console, group, backbone, dtype, kept, paths)
+        if not group.first:
+            return None
+    samples = [dataset.samples[place] for place in found.places]
+    if len({sample.label for sample in samples}) < 2 or len(found.bad) > MOST_BAD * len(paths):
+        raise UserError(
+            f"{len(found.bad):,} of the {len(paths):,} pictures in {dataset.folder} cannot be read: too "
+            "few are left to learn from. Scan them."
+        )
+    judged = _judge(settings, console, samples, found.views)
+    record = ProbeRecord(
+        layers=backbone.layers,
+        degraded_views=len(found.views) - 1,
+        strength=judged.strength,
+        folds=judged.folds.count,
+        families=count_groups(samples, 0),
+        real_sources=count_groups(samples, 1),
+    )
+    facts = ProbeFacts(
+        architecture=settings.recipe.architecture,
+        weights=weights,
+        layers=backbone.layers,
+        seed=seed,
+        strength=judged.strength,
+        views=len(found.views) - 1,
+    )
+    checkpoint = _save_line(settings, backbone, facts, judged.line)
+    scores = _collect(checkpoint, samples, judged)
+    unseen, calibration = measure_unseen(scores), calibrate_unseen(scores)
+    curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
+    draw_curves(settings, curves)
+    folder = settings.model_folder
+    write_out_of_fold(folder, scores)
+    training = _describe_run(settings, dataset, backbone, str(dtype), record)
+    write_training(folder, msgspec.structs.replace(training, calibration=calibration))
+    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, unseen_sources=unseen)
+    write_evaluation(folder / EVALUATION, evaluation)
+    return Fitted(
+        probe=record,
+        unseen=unseen,
+        calibration=calibration,
+        curves=curves,
+        pictures=len(samples),
+        features=width,
+        new_views=found.new,
+        copies=sum(path == copy for path, copy in zip(paths, own, strict=True)) if dataset.resized else 0,
+        bad=found.bad,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _judge(
+    settings: Settings, console: Console, samples: Sequence[Sample], views: Sequence[np.ndarray]
+) -> _Judged:
+    """Choose the strength by the sources left out, and fit the line on all pictures."""
+    is_fake = np.array([sample.label == 0 for sample in samples])
+    weights = weigh(samples)
+    folds = deal_folds(samples, settings.training.seed)
+    strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
+    standard, mean, scale = standardise(views)
+    margins = np.zeros((len(strengths), len(samples)))
+    for fold in console.track(range(folds.count), folds.count, "lines, sources left out"):
+        out = folds.numbers == fold
+        lines = fit([view[~out] for view in standard], is_fake[~out], weights[~out], strengths)
+        for number, (line, bias) in enumerate(lines):
+            margins[number, out] = standard[0][out] @ line + bias
+    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
+    line, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
+    return _Judged(Line(mean, scale, line, bias), strengths[best], folds, margins[best])
+
+
+def _collect(checkpoint: str, samples: Sequence[Sample], judged: _Judged) -> OutOfFold:
+    """The margins of the sources left out, by class and source."""
+    by_class: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
+    for sample, margin in zip(samples, judged.margins, strict=True):
+        source = printable(sample.source) or CLASSES[sample.label]
+        by_class[sample.label].setdefault(source, []).append(round(float(margin), 4))
+    fake, real = ({source: tuple(values) for source, values in found.items()} for found in by_class)
+    return OutOfFold(
+        checkpoint=checkpoint,
+        fakes_by_source=judged.folds.by_source[0],
+        reals_by_source=judged.folds.by_source[1],
+        fake=fake,
+        real=real,
+    )
+
+
+def _save_line(settings: Settings, backbone: Backbone, facts: ProbeFacts, line: Line) -> str:
+    """Write probe.safetensors in place of any other checkpoint; returns its hash."""
+    tensors = {
+        "mean": torch.from_numpy(line.mean),
+        "scale": torch.from_numpy(line.scale),
+        "weights": torch.from_numpy(line.weights),
+        "bias": torch.tensor(line.bias, dtype=torch.float32),
+    }
+    file = settings.model_folder / PROBE_FILE
+    write_probe(file, Probe(backbone.cpu(), tensors), facts, settings.recipe)
+    remove_other_checkpoints(settings, file)
+    for name in OF_EPOCHS:
+        (settings.model_folder / name).unlink(missing_ok=True)
+    return hash_file(file)
+
+
+def _describe_run(
+    settings: Settings, dataset: Dataset, backbone: Backbone, dtype: str, probe: ProbeRecord
+) -> TrainingRecord:
+    recipe = settings.recipe
+    return TrainingRecord(
+        model=settings.model,
+        recipe=describe_recipe(recipe),
+        pretrained=settings.training.pretrained,
+        classes={str(number): name for number, name in enumerate(CLASSES)},
+        seed=settings.training.seed,
+        precision=dtype.split(".")[-1],
+        device=str(choose_device()),
+        parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+        data=describe_data(dataset, PROBE_COPIES),
+        run=gather_conditions(settings, dataset),
+        probe=probe,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=read_versions(),
+    )

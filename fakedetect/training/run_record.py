@@ -1,0 +1,53 @@
+"""What a run writes into its training.json, in whichever way it trained."""
+
+import platform
+from importlib.metadata import version
+
+from fakedetect.core.recipes import Recipe
+from fakedetect.core.training_record import DataRecord, KindRecord, RecipeRecord
+from fakedetect.core.version import describe_version
+from fakedetect.dataset.samples import Dataset, hash_names
+from fakedetect.images.copies import ALIGNED_QUALITY, Kind
+
+
+def describe_recipe(recipe: Recipe) -> RecipeRecord:
+    """The recipe that a run followed."""
+    return RecipeRecord(
+        name=recipe.name,
+        library=recipe.library,
+        architecture=recipe.architecture,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        mean=recipe.mean,
+        std=recipe.std,
+        weights=str(recipe.weights) if recipe.weights else None,
+        layer=recipe.layer,
+        recipe=recipe.method,
+    )
+
+
+def describe_data(dataset: Dataset, kind: Kind) -> DataRecord:
+    """The pictures of a run and the kind of their copies."""
+    quality = None if kind.quality == ALIGNED_QUALITY else kind.quality
+    return DataRecord(
+        folder=str(dataset.folder),
+        count=len(dataset.samples),
+        fake=sum(sample.label == 0 for sample in dataset.samples),
+        real=sum(sample.label == 1 for sample in dataset.samples),
+        left_out=dataset.left_out,
+        kind=KindRecord(aligned=kind.aligned, fast=kind.fast, quality=quality),
+        pictures=hash_names(dataset),
+        leave_out=dataset.without,
+    )
+
+
+def read_versions() -> dict[str, str]:
+    """The versions that a run depends on, by name."""
+    packages = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
+    return {
+        "fakedetect": describe_version(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
