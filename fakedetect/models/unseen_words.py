@@ -12,15 +12,13 @@ ODD = 0.15
 
 def describe_left_out(found: UnseenSources) -> str:
     """What was left out: sources, or where a class has but one, its pictures."""
-    return {
-        (True, True): "Sources left out",
-        (
-            True,
-            False,
-        ): "Families of fakes left out (real pictures are of one source: theirs were dealt out)",
-        (False, True): "Real sources left out (fakes are of one family: their pictures were dealt out)",
-        (False, False): "Pictures left out (each class has one source: nothing is known of other sources)",
-    }[found.fakes_by_source, found.reals_by_source]
+    if found.fakes_by_source and found.reals_by_source:
+        return "Sources left out"
+    if found.fakes_by_source:
+        return "Families of fakes left out (one source of real pictures: nothing is known of others)"
+    if found.reals_by_source:
+        return "Real sources left out (one family of fakes: nothing is known of others)"
+    return "Pictures left out (one source of each class: nothing is known of others)"
 
 
 def tell_unseen(found: UnseenSources, folds: int) -> list[str]:

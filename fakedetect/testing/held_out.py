@@ -18,7 +18,7 @@ from fakedetect.core.records import Record
 from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
 from fakedetect.core.training_record import RunConditions, TrainingRecord, read_training
 from fakedetect.dataset.samples import Sample, load_dataset, load_for_probe
-from fakedetect.models.detector import Detector, load_detector, predict_samples
+from fakedetect.models.detector import Detector, load_detector, load_pictures, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
 from fakedetect.training.probe import train_probe
 from fakedetect.training.run import gather_conditions, train_in_memory
@@ -89,7 +89,7 @@ def evaluate_without(detector: Detector, console: Console, source: str) -> tuple
         UserError: there is no such source, or nothing to learn from without it.
     """
     settings = detector.settings
-    train, test = (load_dataset(settings, part).samples for part in ("train", "test"))
+    train, test = (load_pictures(detector, part).samples for part in ("train", "test"))
     label = _class_of(source, train, test)
     reduced = _without(settings, detector.training, source)
     with run_lock(reduced.model_folder):

@@ -70,13 +70,14 @@ OF_EPOCHS = (TEXTURE_VOTE, UNFINISHED, LOG, LOSS_PLOT)
 class Fitted:
     """A probe that was fitted, judged and saved.
 
-    `new_views` of its pictures were looked at, and not found in the cache; `copies` are the pictures whose
-    original is gone; `bad` has the reasons of the unreadable ones.
+    `calibration` is None where it knows nothing of sources left out. `new_views` of its pictures were
+    looked at, and not found in the cache; `copies` are the pictures whose original is gone; `bad` has the
+    reasons of the unreadable ones.
     """
 
     probe: ProbeRecord
     unseen: UnseenSources
-    calibration: CalibrationRecord
+    calibration: CalibrationRecord | None
     curves: tuple[Curve, ...]
     pictures: int
     features: int
@@ -165,7 +166,7 @@ def train_probe(
     )
     checkpoint = _save_line(settings, backbone, facts, judged.line)
     scores = _collect(checkpoint, samples, judged)
-    unseen, calibration = measure_unseen(scores), calibrate_unseen(scores)
+    unseen, calibration = measure_unseen(scores), _calibrate(scores)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
     draw_curves(settings, curves)
     folder = settings.model_folder
@@ -222,6 +223,14 @@ def _collect(checkpoint: str, samples: Sequence[Sample], judged: _Judged) -> Out
         fake=fake,
         real=real,
     )
+
+
+def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
+    """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
+    try:
+        return calibrate_unseen(scores)
+    except UserError:
+        return None
 
 
 def _save_line(settings: Settings, backbone: Backbone, facts: ProbeFacts, line: Line) -> str:

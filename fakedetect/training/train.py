@@ -104,7 +104,11 @@ def _describe_probe(settings: Settings, fitted: "Fitted") -> list[str]:
         f"{fitted.features:,}, strength {probe.strength:g}",
         *tell_unseen(fitted.unseen, probe.folds),
         *tell_what_helps(fitted.unseen),
-        *tell_thresholds(settings.model, fitted.calibration),
+        *(
+            tell_thresholds(settings.model, fitted.calibration)
+            if fitted.calibration
+            else ["It tells sources left out apart no better than by chance: no thresholds are set."]
+        ),
         f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
     ]
     if fitted.curves:

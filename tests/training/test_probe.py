@@ -1,0 +1,368 @@
+"""The probe recipe: fitted, judged by sources left out, kept, and used like any model."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import timm
+import torch
+from conftest import run
+from PIL import Image
+
+SOURCES = {
+    "fake": ("gan/one", "gan/two", "diffusion", "flow", "mixed"),
+    "real": ("phone", "camera", "scan", "film", "press"),
+}
+SIDE = 64
+
+
+def draw(random: np.random.Generator, label: str, tint: np.ndarray) -> Image.Image:
+    """A picture of a source: its tint, under coarse noise where it is fake, and fine where it is real."""
+    cells = 8 if label == "fake" else SIDE
+    noise = random.normal(0, 40, (cells, cells, 3))
+    noise = np.kron(noise, np.ones((SIDE // cells, SIDE // cells, 1)))
+    return Image.fromarray(np.clip(tint + noise, 0, 255).astype(np.uint8))
+
+
+def make_sources(folder: Path, each: int = 6, endings: tuple[str, str] = ("png", "png")) -> None:
+    """Pictures of SOURCES for training and test, every source in its own tint."""
+    random = np.random.default_rng(5)
+    for (label, sources), ending in zip(SOURCES.items(), endings, strict=True):
+        for source in sources:
+            tint = random.uniform(90, 160, 3)
+            for number in range(each + 2):
+                part = "train" if number < each else "test"
+                file = folder / "dataset" / part / label / source / f"{number:02}.{ending}"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                draw(random, label, tint).save(file)
+
+
+def write_settings(paths: Path, architecture: str = "test_vit", more: str = "") -> Path:
+    paths.write_text(
+        'model = "tiny"\n\n[training]\npretrained = false\nprecision = "fp32"\nworkers = 1\n\n'
+        f'[models.tiny]\ntimm = "{architecture}"\nbatch_size = 8\n{more}',
+        encoding="utf-8",
+    )
+    return paths
+
+
+@pytest.fixture(scope="module")
+def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("probe")
+    make_sources(folder)
+    paths = write_settings(folder / "paths.toml")
+    result = run("--paths", paths, "train", "--recipe", "probe")
+    assert result.returncode == 0, result.stderr
+    (folder / "told.txt").write_text(result.stdout, encoding="utf-8")
+    return paths
+
+
+@pytest.fixture
+def fitted(fitted_once: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "probe"
+    shutil.copytree(fitted_once.parent, folder)
+    return folder / "paths.toml"
+
+
+def folder_of(paths: Path) -> Path:
+    return paths.parent / "model_folders/tiny"
+
+
+def read(paths: Path, name: str) -> dict:
+    return json.loads((folder_of(paths) / name).read_text(encoding="utf-8"))
+
+
+def test_a_probe_is_fitted_to_original_pictures_and_judged_by_the_sources_left_out(fitted: Path) -> None:
+    files = {path.name for path in folder_of(fitted).iterdir()}
+    assert {"probe.safetensors", "training.json", "evaluation.json", "out_of_fold.json"} <= files
+    assert "classifier_model.pth" not in files and not (fitted.parent / "dataset/resized_train").exists()
+    assert (folder_of(fitted) / "probe.safetensors").stat().st_size < 1_000_000
+    unseen = read(fitted, "evaluation.json")["unseen_sources"]
+    # Two generators of one family count as one.
+    assert {name: family["n"] for name, family in unseen["families"].items()} == {
+        "gan": 12,
+        "diffusion": 6,
+        "flow": 6,
+        "mixed": 6,
+    }
+    assert set(unseen["real_sources"]) == set(SOURCES["real"])
+    for figure in (
+        unseen["auc"],
+        unseen["fake_recall_at_5"],
+        *(family["auc"] for family in unseen["families"].values()),
+        *(source["false_alarms_at_5"] for source in unseen["real_sources"].values()),
+    ):
+        assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
+        assert figure["low"] < figure["high"]
+    # Coarse and fine noise are told apart in any tint.
+    assert unseen["auc"]["value"] > 0.7
+    scores = read(fitted, "out_of_fold.json")
+    assert {source: len(scores["fake"][source]) for source in SOURCES["fake"]} == dict.fromkeys(
+        SOURCES["fake"], 6
+    )
+    told = (fitted.parent / "told.txt").read_text(encoding="utf-8")
+    assert "Sources left out, 4 times" in told and re.search(r"gan +12 +[01]\.\d+ \(", told)
+    probe = read(fitted, "training.json")["probe"]
+    assert (probe["families"], probe["real_sources"], probe["folds"]) == (4, 5, 4)
+
+
+def test_what_marks_a_single_source_does_not_count_as_known_of_others(tmp_path: Path) -> None:
+    # No trace but a tint of each source's own: a line learns every one by heart, and none of the next.
+    random = np.random.default_rng(9)
+    for label, sources in SOURCES.items():
+        for source in sources:
+            tint = random.uniform(0, 255, 3)
+            for number in range(10):
+                folder = tmp_path / "dataset" / ("train" if number < 8 else "test") / label / source
+                folder.mkdir(parents=True, exist_ok=True)
+                draw(random, "real", tint).save(folder / f"{number}.png")
+    paths = write_settings(tmp_path / "paths.toml", more="\n[probe]\nstrength = 1\n")
+    assert run("--paths", paths, "train", "--recipe", "probe").returncode == 0
+    assert run("--paths", paths, "test").returncode == 0
+    assert read(paths, "test_results.json")["accuracy"] > 0.85
+    assert read(paths, "evaluation.json")["unseen_sources"]["auc"]["value"] < 0.75
+
+
+def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fitted: Path) -> None:
+    probe, features = folder_of(fitted) / "probe.safetensors", folder_of(fitted) / "features.bin"
+    first, kept = probe.read_bytes(), features.read_bytes()
+    again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
+    assert run(*again).returncode == 0
+    assert probe.read_bytes() == first and features.read_bytes() == kept
+    # As a run leaves them that was killed while it wrote.
+    features.write_bytes(kept[: len(kept) * 2 // 3])
+    assert run(*again).returncode == 0
+    assert probe.read_bytes() == first and len(features.read_bytes()) == len(kept)
+    features.write_bytes(b"something else")
+    assert run(*again).returncode == 0
+    assert probe.read_bytes() == first
+
+
+def test_changed_and_renamed_pictures_are_looked_at_anew(fitted: Path) -> None:
+    features = folder_of(fitted) / "features.bin"
+    before = features.stat().st_size
+    picture = fitted.parent / "dataset/train/real/phone/00.png"
+    draw(np.random.default_rng(77), "real", np.full(3, 200.0)).save(picture)
+    assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0
+    assert before < features.stat().st_size < 1.1 * before
+
+
+def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Path) -> None:
+    tested = run("--paths", fitted, "test")
+    assert tested.returncode == 0, tested.stderr
+    table = (folder_of(fitted) / "test_predictions.csv").read_text(encoding="utf-8").splitlines()[1:]
+    by_path = {row.split(",")[0]: float(row.split(",")[-1]) for row in table}
+    assert len(by_path) == 20
+    pictures = sorted(by_path)[:6]
+    checked = run("--paths", fitted, "check", "--json", "--no-stability", *pictures)
+    assert checked.returncode == 0, checked.stderr
+    rows = [json.loads(line) for line in checked.stdout.splitlines()]
+    for row in rows:
+        assert row["p_fake"] == pytest.approx(by_path[row["path"]], abs=1e-4)
+    shown = run("--paths", fitted, "check", "--no-stability", pictures[0]).stdout
+    assert "Keep in mind: of fakes by generators that tiny had never seen it found" in shown
+    explained = run("--paths", fitted, "explain", pictures[0])
+    assert explained.returncode == 0 and "Attention Rollout" in explained.stdout, explained.stderr
+    assert "Grad-CAM at backbone.network.blocks.3.norm1" in explained.stdout
+    assert run("--paths", fitted, "evaluate").returncode == 0
+    evaluation = read(fitted, "evaluation.json")
+    assert evaluation["test"]["count"] == 20 and "unseen_sources" in evaluation
+    assert run("--paths", fitted, "compare").returncode == 0
+    assert run("--paths", fitted, "report").returncode == 0
+    page = (folder_of(fitted) / "report.html").read_text(encoding="utf-8")
+    assert "Sources that it had never seen" in page and "family of fakes" in page
+    graph = run("--paths", fitted, "loss-graph")
+    assert graph.returncode == 2 and "sources_curve.png" in graph.stderr
+    left = run("--paths", fitted, "evaluate", "--leave-out", "diffusion")
+    assert left.returncode == 0 and "diffusion (fake, 2 pictures)" in left.stdout, left.stderr
+    reduced = read(fitted, "without_diffusion/training.json")
+    assert reduced["data"]["leave_out"] == "diffusion" and reduced["probe"]["families"] == 3
+    assert not (folder_of(fitted) / "without_diffusion/features.bin").exists()
+
+
+def test_the_format_of_a_file_says_nothing_to_a_probe(fitted: Path) -> None:
+    picture = Image.open(fitted.parent / "dataset/test/real/phone/06.png")
+    for ending, options in (("bmp", {}), ("webp", {"lossless": True}), ("tiff", {}), ("png", {})):
+        picture.save(fitted.parent / f"same.{ending}", **options)
+    checked = run("--paths", fitted, "check", "--json", "--no-stability", *fitted.parent.glob("same.*"))
+    said = {json.loads(line)["p_fake"] for line in checked.stdout.splitlines()}
+    assert len(checked.stdout.splitlines()) == 4 and len(said) == 1
+
+
+def test_fakes_in_png_and_reals_in_jpeg_are_not_told_apart_by_that(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    for label, sources in SOURCES.items():
+        for source in sources:
+            for number in range(12):
+                folder = tmp_path / "dataset/train" / label / source
+                folder.mkdir(parents=True, exist_ok=True)
+                smooth = np.asarray(draw(random, "fake", random.uniform(90, 160, 3)).resize((300, 300)))
+                ending = "png" if label == "fake" else "jpg"
+                Image.fromarray(smooth).save(folder / f"{number}.{ending}")
+    paths = write_settings(tmp_path / "paths.toml", more="\n[probe]\nstrength = 0.1\n")
+    assert run("--paths", paths, "train", "--recipe", "probe").returncode == 0
+    assert 0.3 < read(paths, "evaluation.json")["unseen_sources"]["auc"]["value"] < 0.7
+
+
+def test_copies_stand_in_for_originals_that_are_gone_and_it_is_said(fitted: Path) -> None:
+    assert run("--paths", fitted, "resize").returncode == 0
+    again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
+    of_originals = run(*again)
+    assert of_originals.returncode == 0 and "gone" not in of_originals.stdout
+    shutil.rmtree(fitted.parent / "dataset/train/fake/gan")
+    result = run(*again)
+    assert result.returncode == 0
+    assert "12 originals are gone: the copies stood in, encoded once more" in result.stdout
+
+
+def test_one_source_a_class_leaves_pictures_out_and_says_what_is_not_known(tmp_path: Path) -> None:
+    make_sources(tmp_path, 6)
+    for label, names in SOURCES.items():
+        for name in names[1:]:
+            shutil.rmtree(tmp_path / "dataset/train" / label / name)
+    paths = write_settings(tmp_path / "paths.toml")
+    result = run("--paths", paths, "train", "--recipe", "probe")
+    assert result.returncode == 0, result.stderr
+    assert "one source of each class: nothing is known of others" in result.stdout
+    assert "for others nothing" in result.stdout
+    unseen = read(paths, "evaluation.json")["unseen_sources"]
+    assert not unseen["fakes_by_source"] and not unseen["reals_by_source"]
+    checked = run("--paths", paths, "check", "--no-stability", tmp_path / "dataset/test/real")
+    assert (
+        "had never seen" not in checked.stdout
+        and "was not tested on pictures from elsewhere" in checked.stdout
+    )
+
+
+def test_thresholds_are_fitted_to_sources_and_too_few_of_them_are_refused(fitted: Path) -> None:
+    refused = run("--paths", fitted, "fit-thresholds")
+    assert refused.returncode == 2
+    assert (
+        "5 sources of real pictures are too few to promise 5.0% for others; it takes 19" in refused.stderr
+    )
+    rate = re.search(r"Give --max-false-alarms ([\d.]+)", refused.stderr)
+    assert rate
+    fitting = run("--paths", fitted, "fit-thresholds", "--max-false-alarms", rate[1], "--max-missed", "0.3")
+    assert fitting.returncode == 0, fitting.stderr
+    assert "for a real source that it has never seen" in fitting.stdout
+    saved = read(fitted, "training.json")["calibration"]
+    assert saved["unseen_real_sources"] and saved["unseen_families"]
+    (folder_of(fitted) / "out_of_fold.json").unlink()
+    gone = run("--paths", fitted, "fit-thresholds", "--max-false-alarms", "0.3")
+    assert gone.returncode == 2 and "holds no answers of this probe to sources left out" in gone.stderr
+
+
+def pretrained_project(folder: Path, architecture: str = "test_vit") -> Path:
+    """A project whose backbone's weights are in a file."""
+    torch.manual_seed(3)
+    torch.save(timm.create_model(architecture, num_classes=5).state_dict(), folder / "weights.pth")
+    make_sources(folder, 3)
+    paths = write_settings(folder / "paths.toml", architecture, 'weights = "weights.pth"\n')
+    paths.write_text(paths.read_text(encoding="utf-8").replace("pretrained = false", "pretrained = true"))
+    assert run("--paths", paths, "train", "--recipe", "probe").returncode == 0
+    return paths
+
+
+def test_other_weights_of_the_backbone_are_refused_and_rounded_ones_taken(tmp_path: Path) -> None:
+    paths = pretrained_project(tmp_path)
+    picture = tmp_path / "dataset/test/real/phone/03.png"
+    check = ("--paths", paths, "check", "--no-stability", picture)
+    assert run(*check).returncode == 0
+    assert not (folder_of(paths) / "backbone_check.json").exists()
+    state = torch.load(tmp_path / "weights.pth", weights_only=True)
+    torch.save({key: value.half().float() for key, value in state.items()}, tmp_path / "weights.pth")
+    assert run(*check).returncode == 0
+    assert 0 < read(paths, "backbone_check.json")["apart"] < 0.1
+    torch.manual_seed(4)
+    torch.save(timm.create_model("test_vit", num_classes=5).state_dict(), tmp_path / "weights.pth")
+    refused = run(*check)
+    assert refused.returncode == 2
+    assert "was fitted on other weights of test_vit" in refused.stderr
+    (tmp_path / "weights.pth").unlink()
+    assert run(*check).returncode == 2
+
+
+def test_a_damaged_probe_is_one_line(fitted: Path) -> None:
+    file = folder_of(fitted) / "probe.safetensors"
+    whole = file.read_bytes()
+    tensors = safetensors.torch.load(whole)
+    with safetensors.safe_open(file, framework="pt") as opened:
+        facts = opened.metadata()["probe"]
+    picture = fitted.parent / "dataset/test/real/phone/06.png"
+
+    def save(changes: dict[str, torch.Tensor], text: str = facts) -> bytes:
+        return safetensors.torch.save({**tensors, **changes}, {"probe": text})
+
+    width = len(tensors["weights"])
+    for content, words in (
+        (b"", "cut off or no probe"),
+        (whole[:100], "cut off or no probe"),
+        (b"\xff" * 64, "cut off or no probe"),
+        (save({"weights": tensors["weights"][:-1].clone()}), "cut off or no probe"),
+        (save({"scale": torch.zeros(width)}), "values that no fit gives (scale)"),
+        (save({"weights": torch.full((width,), float("nan"))}), "values that no fit gives (weights)"),
+        (save({"bias": tensors["bias"].double()}), "cut off or no probe"),
+        (save({}, "{}"), "cut off or no probe"),
+        (save({}, "[" * 100_000), "cut off or no probe"),
+        (save({}, facts.replace("[1,", "[99,")), "names block 99"),
+        (save({}, facts.replace("test_vit", "test_resnet")), "is a probe on test_resnet"),
+    ):
+        file.write_bytes(content)
+        result = run("--paths", fitted, "check", "--no-stability", picture)
+        assert result.returncode == 2, words
+        assert words in result.stderr and "Traceback" not in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+
+
+def test_a_probe_and_a_fine_tuned_model_replace_one_another(fitted: Path) -> None:
+    refused = run("--paths", fitted, "train", "--recipe", "reference")
+    assert refused.returncode == 2 and "probe.safetensors was left as it is" in refused.stderr
+    assert run("--paths", fitted, "resize").returncode == 0
+    text = fitted.read_text(encoding="utf-8").replace("[training]", "[training]\nmax_epochs = 1")
+    fitted.write_text(text, encoding="utf-8")
+    assert run("--paths", fitted, "train", "--overwrite").returncode == 0
+    names = {path.name for path in folder_of(fitted).iterdir()}
+    assert "classifier_model.pth" in names and "probe.safetensors" not in names
+    assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0
+    names = {path.name for path in folder_of(fitted).iterdir()}
+    assert "probe.safetensors" in names and not {"classifier_model.pth", "training_log.csv"} & names
+
+
+@pytest.mark.parametrize("architecture", ["test_resnet", "test_efficientnet"])
+def test_a_convolutional_backbone_gives_the_mean_of_every_stage(tmp_path: Path, architecture: str) -> None:
+    make_sources(tmp_path, 3)
+    paths = write_settings(tmp_path / "paths.toml", architecture)
+    result = run("--paths", paths, "train", "--recipe", "probe")
+    assert result.returncode == 0, result.stderr
+    picture = tmp_path / "dataset/test/real/phone/03.png"
+    assert run("--paths", paths, "explain", picture).returncode == 0
+
+
+def test_blocks_views_and_strength_are_chosen_in_the_settings(tmp_path: Path) -> None:
+    make_sources(tmp_path, 3)
+    more = "\n[probe]\nlayers = [2, 4]\ndegraded_views = 0\nstrength = 0.01\n"
+    paths = write_settings(tmp_path / "paths.toml", more=more)
+    assert run("--paths", paths, "train", "--recipe", "probe").returncode == 0
+    probe = read(paths, "training.json")["probe"]
+    assert (probe["layers"], probe["degraded_views"], probe["strength"]) == ([2, 4], 0, 0.01)
+    for wrong, words in (
+        ("layers = [0]", 'has to be "all" or numbers of blocks from 1'),
+        ("layers = [99]", "names block 99, and the model has 6"),
+        ('strength = "high"', 'has to be "auto" or a number above 0'),
+        ("strength = 0", "has to be more than 0"),
+        ("degraded_views = -1", "has to be at least 0"),
+        ("views = 2", "degraded_views"),
+    ):
+        write_settings(paths, more=f"\n[probe]\n{wrong}\n")
+        result = run("--paths", paths, "train", "--recipe", "probe", "--overwrite")
+        assert result.returncode == 2 and words in result.stderr, result.stderr
+
+
+def test_unreadable_pictures_are_skipped_and_named(fitted: Path) -> None:
+    (fitted.parent / "dataset/train/real/phone/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    result = run("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
+    assert result.returncode == 1 and "broken.png" in result.stdout
