@@ -8,6 +8,9 @@ from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.settings import Settings
 
 TEXTURE_VOTE = "texture_vote.json"
+STARTER = "starter"
+"""The model that comes with the program, for who has trained none."""
+
 PROBE_FILE = "probe.safetensors"
 OUT_OF_FOLD = "out_of_fold.json"
 BACKBONE_CHECK = "backbone_check.json"
@@ -69,9 +72,17 @@ def is_probe(checkpoint: Path) -> bool:
 
 
 def trained_models(settings: Settings) -> list[Settings]:
-    """The settings of every model that has a checkpoint, each with its own chosen."""
-    found = [settings.with_model(name) for name in settings.recipes]
+    """The settings of every model of the user's that has a checkpoint, each with its own chosen."""
+    found = [settings.with_model(name) for name in settings.recipes if name != STARTER]
     return [each for each in found if checkpoint_file(each).is_file()]
+
+
+def find_starter(settings: Settings) -> Settings | None:
+    """The settings with the starter chosen; None where paths.toml lacks it, or its files are gone."""
+    if STARTER not in settings.recipes:
+        return None
+    found = settings.with_model(STARTER)
+    return found if checkpoint_file(found).is_file() else None
 
 
 def require_checkpoint(settings: Settings) -> Path:
@@ -103,6 +114,20 @@ def describe_model(settings: Settings, name: str) -> str:
     return f"{_describe_checkpoint(settings.with_model(name))}{unfinished}"
 
 
+def _describe_unseen(settings: Settings) -> str:
+    """What a probe makes of sources that it has never seen; '' where its evaluation does not say."""
+    from fakedetect.core.evaluation_record import read_evaluation
+
+    file = settings.model_folder / EVALUATION
+    try:
+        found = read_evaluation(file, model_hash(settings), settings.command("evaluate"))
+    except UserError:
+        return f"; its {file.name} cannot be used"
+    if found is None or found.unseen_sources is None or found.unseen_sources.auc.value is None:
+        return ""
+    return f"; ROC AUC {found.unseen_sources.auc.value:.2f} on unseen sources"
+
+
 def _describe_checkpoint(settings: Settings) -> str:
     checkpoint = checkpoint_file(settings)
     if not checkpoint.is_file():
@@ -118,7 +143,7 @@ def _describe_checkpoint(settings: Settings) -> str:
     except UserError:
         return f"trained; its {file.name} cannot be used"
     if results is None:
-        return "trained"
+        return f"trained{_describe_unseen(settings) if is_probe(checkpoint) else ''}"
     if checkpoint.stat().st_mtime > file.stat().st_mtime and results.checkpoint != model_hash(settings):
         # Only where it is newer: hashing a large one would hold up the menu.
         return "trained; not tested since"

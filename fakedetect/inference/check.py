@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome
-from fakedetect.core.model_folder import checkpoint_file, trained_models
+from fakedetect.core.model_folder import STARTER, checkpoint_file, find_starter, trained_models
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.named import read_named, read_target
@@ -18,6 +18,8 @@ def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
         (settings.command("train"), "train it on your own real and fake pictures"),
         (settings.command("demo"), "see the whole job on made-up pictures, in about a minute"),
     ]
+    if starter := find_starter(settings):
+        ways.insert(0, (starter.command("check", "PATH"), "ask the starter, which came with the program"))
     if trained:
         other = trained[0].command("check", "PATH")
         ways.insert(0, (other, f"ask {trained[0].model}, which is trained"))
@@ -77,6 +79,13 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     parse_shard(request.get("shard"))
     trained = trained_models(settings)
     able = bool(trained) if request.get("all_models") else checkpoint_file(settings).is_file()
+    starter = None if able or trained else find_starter(settings)
+    if starter:
+        console.note(
+            f"{settings.model} has not been trained, so {STARTER} answers, the model that came with the "
+            "program."
+        )
+        settings, able, request = starter, True, {**request, "all_models": False}
     if not able:
         console.fail(_tell_missing(settings, trained))
     wanted = _ask_request(settings, console, able) if ask else _read_request(**request)
@@ -86,5 +95,10 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         return tell_origins(wanted, settings.workers, console)
     console.loading("fakedetect.inference.judging")
     from fakedetect.inference.judging import judge
+    from fakedetect.models.pretrained import MissingWeightsError
 
-    return judge(settings, console, wanted)
+    try:
+        return judge(settings, console, wanted)
+    except MissingWeightsError as error:
+        console.fail(str(error))
+        return tell_origins(wanted, settings.workers, console)

@@ -11,9 +11,13 @@ from urllib.parse import urlparse
 import torch
 
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.recipes import PROBE, SIZE, Recipe
 
 SECONDS_TO_CONNECT = 3.0
+
+
+class MissingWeightsError(UserError):
+    """Pretrained weights are not here and cannot be downloaded."""
 
 
 @dataclass(frozen=True)
@@ -137,12 +141,12 @@ def fetch_weights(recipe: Recipe) -> Path:
     try:
         return _fetch_from_hub(published) if published.repository else _fetch_from_address(published)
     except (OSError, http.client.HTTPException) as error:
-        raise UserError(_advise(recipe, published, error)) from error
+        raise MissingWeightsError(_advise(recipe, published, error)) from error
     except RuntimeError as error:
         # torch's word for a download that was cut off or changed on the way.
         if "invalid hash" not in str(error):
             raise
-        raise UserError(_advise(recipe, published, error)) from error
+        raise MissingWeightsError(_advise(recipe, published, error)) from error
 
 
 def _fetch_from_address(published: Published) -> Path:
@@ -210,6 +214,7 @@ def _advise(recipe: Recipe, published: Published, error: Exception) -> str:
             ]
     else:
         lines += ["  and put it into this folder:", f"    {torch_cache()}"]
-    lines.append("- Start from random weights: pretrained = false below [training] in paths.toml.")
+    if recipe.method != PROBE:
+        lines.append("- Start from random weights: pretrained = false below [training] in paths.toml.")
     lines.append("- Choose another model.")
     return "\n".join(lines)

@@ -20,8 +20,7 @@ from fakedetect.core.training_record import RunConditions, TrainingRecord, read_
 from fakedetect.dataset.samples import Sample, load_dataset, load_for_probe
 from fakedetect.models.detector import Detector, load_detector, load_pictures, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
-from fakedetect.training.probe import train_probe
-from fakedetect.training.run import gather_conditions, train_in_memory
+from fakedetect.training.run import gather_conditions, train_without
 from fakedetect.training.unfinished import read_unfinished, tell_difference, unfinished_file
 
 
@@ -64,15 +63,8 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
     if not stopped and checkpoint_file(settings).is_file() and training.run == now:
         console.note(f"Trained without {source} before")
         return
-    if settings.recipe.method == PROBE:
-        # The features are those of the whole: only the line is fitted anew.
-        train_probe(settings, console, source, settings.model_folder.parent / FEATURES)
-        return
-    trained = train_in_memory(
-        settings, console, stopped and _can_go_on(settings, now), leave_out=source, alone=True
-    )
-    if trained.stopped:
-        raise KeyboardInterrupt
+    features = settings.model_folder.parent / FEATURES
+    train_without(settings, console, source, stopped and _can_go_on(settings, now), features)
 
 
 def _can_go_on(settings: Settings, now: RunConditions) -> bool:

@@ -8,6 +8,7 @@ and figures comes from a line that was fitted without the picture's source.
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,13 +48,17 @@ from fakedetect.images.copies import PROBE_COPIES
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
 from fakedetect.models.devices import choose_device, choose_precision, to_device
 from fakedetect.models.probe import Probe, ProbeFacts, write_probe
-from fakedetect.models.processes import join_group
+from fakedetect.models.processes import Group, join_group
 from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
 from fakedetect.training.features import gather_features
 from fakedetect.training.lines import Folds, Line, count_groups, deal_folds, fit, standardise, weigh
-from fakedetect.training.run import gather_conditions
-from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
+from fakedetect.training.run_record import (
+    describe_data,
+    describe_recipe,
+    gather_conditions,
+    read_versions,
+)
 
 STRENGTHS = (0.0003, 0.001, 0.003)
 """scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
@@ -98,13 +103,18 @@ class _Judged:
 
 
 def train_probe(
-    settings: Settings, console: Console, leave_out: str = "", cache: Path | None = None
+    settings: Settings,
+    console: Console,
+    leave_out: str = "",
+    cache: Path | None = None,
+    alone: bool = False,
 ) -> Fitted | None:
     """Fit the chosen model's probe, judge it by sources left out, and save both in its folder.
 
     Args:
         leave_out: a source whose pictures have no part in it, '' for none.
         cache: the file of features; that of the model's folder otherwise.
+        alone: in this process only, even where torchrun has started others, which may have ended.
 
     Returns:
         None in all but the first of several processes.
@@ -127,7 +137,7 @@ def train_probe(
     dtype = choose_precision(settings.training.precision, backbone)
     with torch.inference_mode():
         width = backbone(torch.zeros(1, 3, SIZE, SIZE, device=next(backbone.parameters()).device)).shape[1]
-    with join_group() as group:
+    with nullcontext(Group()) if alone else join_group() as group:
         if group.first:
             console.note(
                 f"Fitting a probe to {plural(len(paths), 'picture')}, {width:,} features of each; every "

@@ -5,24 +5,26 @@ import math
 import random
 import shutil
 from contextlib import nullcontext
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import ROBUST
+from fakedetect.core.recipes import PROBE, ROBUST
 from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import RunConditions
 from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.samples import Dataset, Sample, hash_names, load_dataset, split_dataset
+from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
 from fakedetect.models.building import build_model
 from fakedetect.models.devices import choose_precision, to_device
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
+from fakedetect.training.probe import train_probe
 from fakedetect.training.robust import average_of
+from fakedetect.training.run_record import gather_conditions
 from fakedetect.training.unfinished import Unfinished, read_unfinished, restore, tell_difference
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
@@ -54,6 +56,25 @@ def train_in_memory(
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
         settings = _with_smaller_batch(settings, console)
+
+
+def train_without(settings: Settings, console: Console, source: str, resume: bool, features: Path) -> None:
+    """Train the chosen model on all but a source, in this process only.
+
+    Args:
+        resume: go on with the unfinished run in the model's folder.
+        features: the file of a probe's features, which those of the whole model are read from.
+
+    Raises:
+        KeyboardInterrupt: the user has stopped it.
+        UserError: the data, the settings or the memory do not allow it.
+    """
+    if settings.recipe.method == PROBE:
+        train_probe(settings, console, source, features, alone=True)
+        return
+    trained = train_in_memory(settings, console, resume, leave_out=source, alone=True)
+    if trained.stopped:
+        raise KeyboardInterrupt
 
 
 def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
@@ -111,26 +132,6 @@ def _seed(seed: int) -> None:
     torch.manual_seed(seed)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-
-
-def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
-    """What has to be the same for an unfinished run to go on as if it had not been stopped."""
-    recipe, options = settings.recipe, settings.training
-    return RunConditions(
-        architecture=recipe.architecture,
-        batch_size=recipe.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        recipe=recipe.method,
-        weight_decay=recipe.weight_decay,
-        mean=recipe.mean,
-        std=recipe.std,
-        seed=options.seed,
-        precision=options.precision,
-        validation_share=options.validation_share,
-        pictures=hash_names(dataset),
-        leave_out=dataset.without,
-    )
 
 
 def prepare_run(

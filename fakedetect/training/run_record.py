@@ -4,7 +4,8 @@ import platform
 from importlib.metadata import version
 
 from fakedetect.core.recipes import Recipe
-from fakedetect.core.training_record import DataRecord, KindRecord, RecipeRecord
+from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import DataRecord, KindRecord, RecipeRecord, RunConditions
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.samples import Dataset, hash_names
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind
@@ -51,3 +52,23 @@ def read_versions() -> dict[str, str]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
+
+
+def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
+    """What has to be the same for an unfinished run to go on as if it had not been stopped."""
+    recipe, options = settings.recipe, settings.training
+    return RunConditions(
+        architecture=recipe.architecture,
+        batch_size=recipe.batch_size,
+        optimizer=recipe.optimizer,
+        learning_rate=recipe.learning_rate,
+        recipe=recipe.method,
+        weight_decay=recipe.weight_decay,
+        mean=recipe.mean,
+        std=recipe.std,
+        seed=options.seed,
+        precision=options.precision,
+        validation_share=options.validation_share,
+        pictures=hash_names(dataset),
+        leave_out=dataset.without,
+    )
