@@ -67,6 +67,11 @@ def measure(job: str, quick: bool, model: str) -> dict:
         }
 
 
+def _find(job: str) -> list[str]:
+    """The jobs of a name: 'probe' means both of the probe's."""
+    return [name for name in JOBS if name == job or (name.startswith(f"{job}-") and job not in JOBS)]
+
+
 def main() -> int:
     """Measure the asked-for jobs and print their table; 1 where results were not equal."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -75,12 +80,12 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--model", default="resnet18", metavar="NAME", help="for train, test and epoch2")
     given = parser.parse_args()
-    if unknown := [job for job in given.jobs if job not in JOBS]:
+    if unknown := [job for job in given.jobs if not _find(job)]:
         parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
     print(describe_machine())
     print("\n| job | ratio (lowest to highest) | reference | ours | equal | |\n|---|---|---|---|---|---|")
     results = {}
-    for job in given.jobs or JOBS:
+    for job in [name for asked in given.jobs for name in _find(asked)] or JOBS:
         found = results[job] = measure(job, given.quick, given.model)
         print(
             f"| {job} | **{found['ratio']:.2f}** ({found['lowest']:.2f} to {found['highest']:.2f}) "

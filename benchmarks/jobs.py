@@ -4,16 +4,17 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks import reference
+from benchmarks import probe, reference
 from benchmarks.corpus import make_large, make_small
+from benchmarks.pairs import Pair
 from fakedetect.core.console import Console
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings, load_settings
@@ -33,21 +34,6 @@ SMALL_DIFFERENCE = 3.0
 """Grey levels of 255 that a fast copy may differ from a plain one on average."""
 
 MENU_SECONDS = 0.4
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A job's two ways: `reference()` and `ours()` do `count` pieces of work, then `equal()` compares.
-
-    `unit` names a piece; `note` says what else there is to know.
-    """
-
-    count: int
-    unit: str
-    reference: Callable[[], object]
-    ours: Callable[[], object]
-    equal: Callable[[], bool]
-    note: Callable[[], str] = lambda: ""
 
 
 def _corpus(folder: Path, quick: bool) -> list[Path]:
@@ -319,4 +305,6 @@ JOBS = {
     "epoch2": epoch2,
     "feed": feed,
     "start": start,
+    "probe-features": probe.features,
+    "probe-lines": probe.lines,
 }

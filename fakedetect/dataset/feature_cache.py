@@ -36,6 +36,7 @@ class FeatureCache:
         self.file, self.width = file, width
         self.head = (MAGIC + hashlib.sha256(f"{backbone}\n{width}".encode()).digest()).ljust(HEAD, b"\0")
         self.kind = np.dtype([("key", f"V{KEY}"), ("values", "<f2", (width,))])
+        self.rows = 0
         self.places: dict[bytes, int] = {}
         self.kept: dict[bytes, np.ndarray] = {}
         self.writes = True
@@ -77,12 +78,12 @@ class FeatureCache:
             # The last one was being written when that run was killed.
             with self.file.open("r+b") as opened:
                 opened.truncate(HEAD + count * self.kind.itemsize)
+        self.rows = count
         if count:
-            mapped = self._map(count)
-            self.places = {key.tobytes(): place for place, key in enumerate(mapped["key"])}
+            self.places = {key.tobytes(): place for place, key in enumerate(self._map()["key"])}
 
-    def _map(self, count: int) -> np.ndarray:
-        return np.memmap(self.file, self.kind, "r", HEAD, (count,))
+    def _map(self) -> np.ndarray:
+        return np.memmap(self.file, self.kind, "r", HEAD, (self.rows,))
 
     def __contains__(self, key: bytes) -> bool:
         return key in self.places or key in self.kept
@@ -105,11 +106,11 @@ class FeatureCache:
             with self.file.open("ab") as opened:
                 if opened.tell() == 0:
                     opened.write(self.head)
-                first = (opened.tell() - HEAD) // self.kind.itemsize
                 opened.write(rows.tobytes())
         except OSError as error:
             raise UserError(f"Cannot write {self.file}: {error.strerror}. Check the disk.") from None
-        self.places.update({key: first + number for number, key in enumerate(keys)})
+        self.places.update({key: self.rows + number for number, key in enumerate(keys)})
+        self.rows += len(keys)
 
     def remember(self, keys: Sequence[bytes], features: np.ndarray) -> None:
         """Keep features (N, D) in memory only: another process writes them."""
@@ -117,7 +118,7 @@ class FeatureCache:
 
     def read(self, keys: Sequence[bytes]) -> np.ndarray:
         """The features (N, D) float16 of keys that are all there."""
-        mapped = self._map(len(self.places))["values"] if self.places else None
+        mapped = self._map()["values"] if self.rows else None
         found = np.empty((len(keys), self.width), np.float16)
         for row, key in enumerate(keys):
             if key in self.kept:

@@ -1,6 +1,6 @@
 """The features that a probe is fitted on: views of the pictures, looked at by the backbone once for all."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,25 +12,16 @@ from fakedetect.core.files import hash_file
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
-from fakedetect.images.copies import PROBE_COPIES, make_copy, open_for_copy
-from fakedetect.images.degradations import to_shared_size
-from fakedetect.images.reading import explain_fault, open_checked
+from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.models.backbone import Backbone
 from fakedetect.models.devices import Normaliser
 from fakedetect.models.processes import Group
-from fakedetect.training.augmentation import degrade_at_random, random_for
+
+Seen = tuple[ProbeLook, np.ndarray | str]
+"""A picture with its views, or why there are none."""
 
 AT_A_TIME = 32
 """Pictures in a forward pass, of each process."""
-
-
-@dataclass(frozen=True)
-class _Job:
-    """A picture and the views of it that are wanted: 0 is the clean one, others are seeds."""
-
-    path: Path
-    views: tuple[int, ...]
-    seed: int
 
 
 def _hash(path: Path) -> str | None:
@@ -38,28 +29,6 @@ def _hash(path: Path) -> str | None:
         return hash_file(path)
     except OSError:
         return None
-
-
-def _look(job: _Job) -> np.ndarray | str:
-    """The views (V, 224, 224, 3) uint8 of a picture, all through one encoder; why there are none.
-
-    Degraded ones are made of the picture at its own size, at most 1,024 pixels.
-    """
-    try:
-        with open_checked(job.path) as opened:
-            image = open_for_copy(opened, PROBE_COPIES, srgb=True)
-    except Exception as error:
-        return explain_fault(error, job.path)
-    from PIL import Image
-
-    found = []
-    for view in job.views:
-        version = image
-        if view:
-            pixels = np.asarray(to_shared_size(image))
-            version = Image.fromarray(degrade_at_random(pixels, random_for(job.seed + view, job.path.name)))
-        found.append(make_copy(version, "JPEG", PROBE_COPIES))
-    return np.stack(found)
 
 
 @dataclass(frozen=True)
@@ -106,16 +75,26 @@ def gather_features(
         keys[path] = [key_of(content, f"{word}; {dtype}") for word in words]
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
-    jobs = [
-        _Job(path, missing, seed)
-        for path, of_path in keys.items()
-        if (missing := tuple(view for view in views if of_path[view] not in cache))
-    ]
+    jobs = _list_jobs(keys, cache, seed)
+    reasons: dict[bytes, str] = {}
     for path, reason in _work_out(settings, console, group, backbone, dtype, cache, jobs, keys):
-        bad[path] = reason
+        reasons[keys[path][0]] = reason
+    bad |= {path: reasons[of_path[0]] for path, of_path in keys.items() if of_path[0] in reasons}
     readable = [place for place, path in enumerate(paths) if path not in bad]
     found = tuple(cache.read([keys[paths[place]][view] for place in readable]) for view in views)
     return Features(found, tuple(readable), bad, sum(len(job.views) for job in jobs))
+
+
+def _list_jobs(keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int) -> list[ProbeLook]:
+    """The views that are not in the cache; of pictures that are the same, once."""
+    claimed: set[bytes] = set()
+    jobs = []
+    for path, of_path in keys.items():
+        missing = tuple(v for v, key in enumerate(of_path) if key not in cache and key not in claimed)
+        claimed.update(of_path)
+        if missing:
+            jobs.append(ProbeLook(path, missing, seed))
+    return jobs
 
 
 def _work_out(
@@ -125,13 +104,13 @@ def _work_out(
     backbone: Backbone,
     dtype: torch.dtype,
     cache: FeatureCache,
-    jobs: Sequence[_Job],
+    jobs: Sequence[ProbeLook],
     keys: dict[Path, list[bytes]],
 ) -> Iterator[tuple[Path, str]]:
     """Fill the cache; yields the pictures that cannot be read, with the reasons."""
     normalise = Normaliser(settings.recipe, next(backbone.parameters()).device)
     part = group.part_of(jobs)
-    own = _batch(_in_order(part, map_images(_look, part, settings.workers)))
+    own = _batch(_in_order(part, map_images(look_for_probe, part, settings.workers)))
     total = sum(len(job.views) for job in jobs)
     with console.progress(total, "features") as progress:
         while True:
@@ -150,11 +129,9 @@ def _work_out(
                 return
 
 
-def _in_order(
-    jobs: Sequence[_Job], seen: Iterable[tuple[_Job, np.ndarray | str]]
-) -> Iterator[tuple[_Job, np.ndarray | str]]:
+def _in_order(jobs: Sequence[ProbeLook], seen: Iterable[Seen]) -> Iterator[Seen]:
     """What was seen in the order of the jobs: batches of the same pictures give the same features."""
-    early: dict[_Job, np.ndarray | str] = {}
+    early: dict[ProbeLook, np.ndarray | str] = {}
     found = iter(seen)
     for job in jobs:
         while job not in early:
@@ -163,9 +140,11 @@ def _in_order(
         yield job, early.pop(job)
 
 
-def _batch(seen: Iterable[tuple[_Job, np.ndarray | str]]) -> Iterator[list[tuple[_Job, np.ndarray | str]]]:
+def _batch(
+    seen: Iterable[tuple[ProbeLook, np.ndarray | str]],
+) -> Iterator[list[tuple[ProbeLook, np.ndarray | str]]]:
     """Pictures together until they have AT_A_TIME views."""
-    batch: list[tuple[_Job, np.ndarray | str]] = []
+    batch: list[Seen] = []
     for job, views in seen:
         batch.append((job, views))
         if sum(len(job.views) for job, _ in batch) >= AT_A_TIME:

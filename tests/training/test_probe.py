@@ -151,6 +151,17 @@ def test_changed_and_renamed_pictures_are_looked_at_anew(fitted: Path) -> None:
     assert before < features.stat().st_size < 1.1 * before
 
 
+def test_a_picture_that_is_there_twice_is_looked_at_once(fitted: Path) -> None:
+    features = folder_of(fitted) / "features.bin"
+    before = features.stat().st_size
+    folder = fitted.parent / "dataset/train/real"
+    shutil.copy(folder / "phone/00.png", folder / "press/00_again.png")
+    result = run("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
+    assert result.returncode == 0 and "61 pictures" in result.stdout
+    # Its degraded view depends on the name, its clean one does not.
+    assert before < features.stat().st_size < before + 2 * before / 110
+
+
 def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Path) -> None:
     tested = run("--paths", fitted, "test")
     assert tested.returncode == 0, tested.stderr

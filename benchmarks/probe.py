@@ -1,0 +1,122 @@
+"""The probe's two jobs: features of pictures, and the lines with sources left out."""
+
+import io
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from benchmarks.corpus import make_small
+from benchmarks.pairs import Pair
+from fakedetect.core.console import Console
+from fakedetect.core.recipes import Recipe
+from fakedetect.core.settings import load_settings
+from fakedetect.dataset.feature_cache import FeatureCache
+from fakedetect.images.listing import list_images
+from fakedetect.models.backbone import build_backbone
+from fakedetect.models.devices import Normaliser, choose_precision, to_device
+from fakedetect.models.processes import Group
+from fakedetect.training.features import gather_features
+from fakedetect.training.lines import fit, standardise
+from fakedetect.training.probe import STRENGTHS
+
+WIDTH, FOLDS = 9216, 8
+SIMILAR = 0.99
+"""Least correlation of margins between two ways of fitting."""
+
+PATHS = """\
+model = "probe"
+[training]
+pretrained = false
+[probe]
+degraded_views = 0
+[models.probe]
+timm = "vit_base_patch16_224"
+"""
+
+
+def features(folder: Path, quick: bool, _: str) -> Pair:
+    """Features of ViT-B/16 from files: one picture after the other in float32, and ours."""
+    make_small(folder / "small", 16 if quick else 64)
+    (folder / "paths.toml").write_text(PATHS, encoding="utf-8")
+    settings = load_settings(folder / "paths.toml")
+    recipe: Recipe = settings.recipe
+    paths = list_images(folder / "small")
+    backbone = build_backbone(recipe, (), 0)
+    to_device(backbone)
+    dtype = choose_precision("auto", backbone)
+    found: dict[str, np.ndarray] = {}
+    width = 0
+
+    def theirs() -> None:
+        normalise = Normaliser(recipe, next(backbone.parameters()).device)
+        rows = []
+        with torch.inference_mode():
+            for path in paths:
+                image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.LANCZOS)
+                data = io.BytesIO()
+                image.save(data, "JPEG", quality=75)
+                pixels = np.asarray(Image.open(data).convert("RGB"))
+                batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+                rows.append(backbone(normalise(batch)).cpu().numpy())
+        found["reference"] = np.concatenate(rows)
+
+    def ours() -> None:
+        nonlocal width
+        width = width or found["reference"].shape[1]
+        kept = FeatureCache(folder / "features.bin", "benchmark", width)
+        kept.file.unlink(missing_ok=True)
+        seen = gather_features(settings, Console(quiet=True), Group(), backbone, dtype, kept, paths)
+        found["ours"] = seen.views[0]
+
+    def equal() -> bool:
+        a, b = (np.asarray(found[name], np.float32).ravel() for name in ("reference", "ours"))
+        return float(np.corrcoef(a, b)[0, 1]) > SIMILAR
+
+    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: str(dtype).split(".")[-1])
+
+
+def lines(folder: Path, quick: bool, _: str) -> Pair:
+    """Lines for every fold and strength: scikit-learn's pipeline for each in float64, and ours."""
+    count = 500 if quick else 1000
+    random = np.random.default_rng(1)
+    rows = random.normal(size=(5000, WIDTH)).astype(np.float16)
+    is_fake = rows[:, :50].astype(np.float32).sum(1) + random.normal(0, 8, 5000) > 0
+    folds = np.arange(5000) % FOLDS
+    margins = {"reference": np.zeros(count), "ours": np.zeros(count)}
+
+    def theirs() -> None:
+        for fold in range(FOLDS):
+            out = folds[:count] == fold
+            scale = StandardScaler().fit(rows[:count][~out].astype(np.float64))
+            for strength in STRENGTHS:
+                line = LogisticRegression(C=strength, max_iter=500)
+                line.fit(scale.transform(rows[:count][~out]), is_fake[:count][~out])
+                margins["reference"][out] = line.decision_function(scale.transform(rows[:count][out]))
+
+    def leave_out(size: int) -> np.ndarray:
+        (standard,), _, _ = standardise([rows[:size]])
+        found = np.zeros(size)
+        for fold in range(FOLDS):
+            out = folds[:size] == fold
+            weights = np.ones(int((~out).sum()))
+            line, bias = fit([standard[~out]], is_fake[:size][~out], weights, STRENGTHS)[-1]
+            found[out] = standard[out] @ line + bias
+        return found
+
+    def ours() -> None:
+        margins["ours"] = leave_out(count)
+
+    def note() -> str:
+        begun = time.perf_counter()
+        leave_out(5000)
+        return f"5,000 pictures: {time.perf_counter() - begun:.0f} s"
+
+    def equal() -> bool:
+        return float(np.corrcoef(margins["reference"], margins["ours"])[0, 1]) > SIMILAR
+
+    return Pair(FOLDS * len(STRENGTHS), "lines", theirs, ours, equal, note)

@@ -1,0 +1,115 @@
+"""The model that comes with the program: it answers where none of the user's is trained."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from conftest import ROOT, paint, run
+
+from fakedetect.core.settings import load_settings
+
+SETTINGS = """\
+model = "tiny"
+
+[training]
+precision = "fp32"
+workers = 1
+
+[models.tiny]
+timm = "test_resnet"
+weights = "tiny.pth"
+batch_size = 8
+
+[models.starter]
+timm = "test_vit"
+weights = "starter.pth"
+recipe = "probe"
+"""
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project whose starter is fitted, with its backbone in a file, and nothing else."""
+    folder = tmp_path_factory.mktemp("starter")
+    for seed, name, file in ((1, "test_resnet", "tiny.pth"), (2, "test_vit", "starter.pth")):
+        torch.manual_seed(seed)
+        torch.save(timm.create_model(name, num_classes=5).state_dict(), folder / file)
+    paths = folder / "paths.toml"
+    paths.write_text(SETTINGS, encoding="utf-8")
+    for label in ("fake", "real"):
+        for number in range(24):
+            source = f"{label}{number % 3}"
+            paint(folder / "dataset/train" / label / source / f"{number}.png", number, mode="RGB")
+    result = run("--paths", paths, "--model", "starter", "train")
+    assert result.returncode == 0, result.stderr
+    return paths
+
+
+@pytest.fixture
+def project(once: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "mine"
+    shutil.copytree(once.parent, folder)
+    return folder / "paths.toml"
+
+
+def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:
+    picture = paint(project.parent / "mine.jpg", 99)
+    result = run("--paths", project, "check", "--no-stability", picture)
+    assert result.returncode == 0, result.stderr
+    assert "tiny has not been trained, so starter answers" in result.stderr
+    assert "Keep in mind: of fakes by generators that starter had never seen" in result.stdout
+    assert re.search(r"^(fake|real|unsure)\?? +p\(fake\)", result.stdout, re.MULTILINE)
+    menu = run("--paths", project, keys=f"8\n{picture}\n\n0\n")
+    assert "starter answers" in menu.stderr and "p(fake)" in menu.stdout
+    chosen = run("--paths", project, keys="4\n0\n0\n").stdout
+    assert re.search(r"starter +trained; ROC AUC 0\.\d\d on unseen sources", chosen)
+
+
+def test_a_model_of_ones_own_goes_first_and_the_starter_stays_at_hand(project: Path) -> None:
+    picture = paint(project.parent / "mine.jpg", 99)
+    text = project.read_text(encoding="utf-8").replace("[training]", "[training]\nmax_epochs = 1")
+    project.write_text(text, encoding="utf-8")
+    for label in ("fake", "real"):
+        shutil.copytree(project.parent / "dataset/train" / label, project.parent / "dataset/test" / label)
+    assert run("--paths", project, "resize").returncode == 0
+    # Another of the user's models is offered, as it always was.
+    own = run("--paths", project, "--model", "tiny", "train")
+    assert own.returncode == 0, own.stderr
+    result = run("--paths", project, "check", "--no-stability", picture)
+    assert "starter answers" not in result.stderr and "for tiny" in result.stderr
+    other = run("--paths", project, "--model", "resnet18", "check", picture)
+    assert other.returncode == 2 and "--model tiny check PATH" in other.stderr
+    assert "--model starter check PATH" in other.stderr
+    asked = run("--paths", project, "--model", "starter", "check", "--no-stability", picture)
+    assert asked.returncode == 0 and "starter" in asked.stdout
+    both = run("--paths", project, "--model", "all", "check", "--no-stability", "--json", picture)
+    assert "p_fake_starter" not in json.loads(both.stdout.splitlines()[0])
+
+
+def test_without_its_backbone_and_internet_it_says_what_is_missing_and_what_the_files_say(
+    project: Path,
+) -> None:
+    text = project.read_text(encoding="utf-8")
+    text = text.replace('timm = "test_vit"\nweights = "starter.pth"', 'timm = "vit_tiny_patch16_224"')
+    project.write_text(text, encoding="utf-8")
+    probe = project.parent / "model_folders/starter/probe.safetensors"
+    with safetensors.safe_open(probe, framework="pt") as opened:
+        facts = opened.metadata()["probe"].replace("test_vit", "vit_tiny_patch16_224")
+    probe.write_bytes(safetensors.torch.save(safetensors.torch.load_file(probe), {"probe": facts}))
+    picture = paint(project.parent / "mine.jpg", 99)
+    result = run("--paths", project, "check", picture)
+    assert result.returncode == 2
+    assert "The pretrained weights of starter cannot be downloaded" in result.stderr
+    assert 'weights = "FILE"' in result.stderr and "random weights" not in result.stderr
+    assert "says nothing of its origin" in result.stdout
+
+
+def test_the_programs_own_settings_have_it() -> None:
+    settings = load_settings(ROOT / "paths.toml").with_model("starter")
+    assert settings.recipe.method == "probe"
+    assert settings.recipe.architecture == "vit_base_patch16_clip_quickgelu_224.openai"
