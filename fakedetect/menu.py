@@ -14,7 +14,7 @@ from typing import Any
 from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError, did_you_mean
-from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.model_folder import checkpoint_file, find_starter
 from fakedetect.core.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
 from fakedetect.core.signals import Ended, answer_signals, end_at_once
@@ -103,6 +103,11 @@ def _run_demo(settings: Settings, console: Console) -> int:
         f"Next: {demo.command()}   (the menu on the demo pictures)\n"
         f"      {settings.command()}   (your own pictures, named in {settings.file.name})"
     )
+    if starter := find_starter(settings):
+        console.show(
+            f"      {starter.command('check', 'PATH')}   (a verdict without any training: the starter, "
+            "whose backbone is downloaded once, 350 MB)"
+        )
     return 0
 
 
