@@ -31,11 +31,12 @@ OUTPUTS = {
 @dataclass(frozen=True)
 class ProbeOptions:
     """What the probe recipe looks at: the backbone's blocks by number (none: all), degraded views of each
-    picture beside the clean one, and scikit-learn's C (None: the best of several)."""
+    picture beside the clean one, scikit-learn's C (None: the best of several), and pictures at most."""
 
     layers: tuple[int, ...] = ()
     degraded_views: int = 1
     strength: float | None = None
+    max_pictures: int = 12_000
 
 
 RECIPE_KEYS = ("recipe", "batch_size", "optimizer", "learning_rate", "weight_decay")
@@ -200,6 +201,7 @@ def _probe(section: Section) -> ProbeOptions:
         strength=None
         if strength == "auto"
         else section.take_number("strength", float, 0.001, 0, above=True),
+        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 2),
     )
 
 

@@ -27,6 +27,39 @@ class Line:
     bias: float
 
 
+def choose_pictures(samples: Sequence[Sample], most: int, seed: int) -> list[int]:
+    """The places of `most` samples at most: half of each class, more where the other has fewer, and of every
+    source what it has, up to a number that is the same for all of its class.
+
+    Beyond some hundreds, more pictures of one source gain little.
+    """
+    if len(samples) <= most:
+        return list(range(len(samples)))
+    random = np.random.default_rng(seed)
+    by_class: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
+    for place, sample in enumerate(samples):
+        by_class[sample.label].setdefault(sample.source, []).append(place)
+    counts = [sum(map(len, sources.values())) for sources in by_class]
+    places: list[int] = []
+    for label, sources in enumerate(by_class):
+        room = max(most // 2, most - counts[1 - label])
+        cap = _largest_cap([len(of_source) for of_source in sources.values()], room)
+        for of_source in sources.values():
+            places += random.permutation(of_source)[:cap].tolist()
+    return sorted(places)
+
+
+def _largest_cap(sizes: Sequence[int], room: int) -> int:
+    """The largest number to which sizes can be cut so that their sum is at most `room`; at least 1."""
+    cap, left = max(sizes), room
+    for done, size in enumerate(sorted(sizes)):
+        share = left // (len(sizes) - done)
+        if size > share:
+            return max(1, share)
+        left -= size
+    return cap
+
+
 def count_groups(samples: Sequence[Sample], label: int) -> int:
     """The groups of sources of a class: families of generators, or sources of real pictures."""
     return len({group_of(sample.source) for sample in samples if sample.label == label})

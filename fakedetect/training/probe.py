@@ -9,7 +9,7 @@ and figures comes from a line that was fitted without the picture's source.
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,7 +52,16 @@ from fakedetect.models.processes import Group, join_group
 from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
 from fakedetect.training.features import gather_features
-from fakedetect.training.lines import Folds, Line, count_groups, deal_folds, fit, standardise, weigh
+from fakedetect.training.lines import (
+    Folds,
+    Line,
+    choose_pictures,
+    count_groups,
+    deal_folds,
+    fit,
+    standardise,
+    weigh,
+)
 from fakedetect.training.run_record import (
     describe_data,
     describe_recipe,
@@ -124,6 +133,13 @@ def train_probe(
     """
     start = time.monotonic()
     dataset = load_for_probe(settings, "train", leave_out)
+    chosen = choose_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
+    if len(chosen) < len(dataset.samples):
+        console.note(
+            f"Using {len(chosen):,} of {len(dataset.samples):,} pictures: the largest sources are cut "
+            "(max_pictures under [probe])"
+        )
+    dataset = replace(dataset, samples=tuple(dataset.samples[place] for place in chosen))
     own = [sample.path for sample in dataset.samples]
     paths = find_originals(settings, "train", own)
     seed = None if settings.training.pretrained else settings.training.seed

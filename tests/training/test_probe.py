@@ -373,6 +373,21 @@ def test_blocks_views_and_strength_are_chosen_in_the_settings(tmp_path: Path) ->
         assert result.returncode == 2 and words in result.stderr, result.stderr
 
 
+def test_of_a_large_data_set_the_largest_sources_are_cut(tmp_path: Path) -> None:
+    make_sources(tmp_path, 3)
+    random = np.random.default_rng(1)
+    for number in range(3, 30):
+        draw(random, "real", np.full(3, 120.0)).save(tmp_path / f"dataset/train/real/press/{number:02}.png")
+    paths = write_settings(tmp_path / "paths.toml", more="\n[probe]\nmax_pictures = 34\n")
+    result = run("--paths", paths, "train", "--recipe", "probe")
+    assert result.returncode == 0, result.stderr
+    # 15 fakes leave room for 19 reals: 3 of each source and 7 of the largest.
+    assert "Using 34 of 57 pictures" in result.stderr
+    scores = read(paths, "out_of_fold.json")
+    assert {name: len(of) for name, of in scores["fake"].items()} == dict.fromkeys(SOURCES["fake"], 3)
+    assert [len(scores["real"][name]) for name in SOURCES["real"]] == [3, 3, 3, 3, 7]
+
+
 def test_unreadable_pictures_are_skipped_and_named(fitted: Path) -> None:
     (fitted.parent / "dataset/train/real/phone/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     result = run("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
