@@ -66,9 +66,9 @@ def measure_curves(
         most = min(len(set(groups[of_class & (folds.numbers != fold)])) for fold in range(folds.count))
         if folds.by_source[label] and most >= FEWEST:
             plans.append((label, of_class, most))
-    jobs = sum(len(_choose_counts(most)) for _, _, most in plans) * folds.count
+    lines = sum(len(_choose_counts(most)) for _, _, most in plans)
     curves = []
-    with console.progress(jobs, "fewer sources") as progress:
+    with console.progress(lines * len(samples), "fewer sources") as progress:
         for label, of_class, most in plans:
             areas = []
             for count in _choose_counts(most):
@@ -81,7 +81,7 @@ def measure_curves(
                     used = ~out & (~of_class | np.isin(groups, some))
                     ((line, bias),) = fit([standard[used]], is_fake[used], weights[used], [strength])
                     left[out] = standard[out] @ line + bias
-                    progress.advance()
+                    progress.advance(int(out.sum()))
                 areas.append(_area(is_fake, left))
             curves.append(Curve(label, tuple(_choose_counts(most)), tuple(areas)))
     return tuple(curves)

@@ -28,7 +28,7 @@ class Line:
 
 
 def choose_pictures(samples: Sequence[Sample], most: int, seed: int) -> list[int]:
-    """The places of `most` samples at most: half of each class, more where the other has fewer, and of every
+    """The places of `most` samples at most: half of each class, more where the other has fewer; of every
     source what it has, up to a number that is the same for all of its class.
 
     Beyond some hundreds, more pictures of one source gain little.

@@ -225,7 +225,10 @@ def _judge(
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
     standard, mean, scale = standardise(views)
     margins = np.zeros((len(strengths), len(samples)))
-    for fold in console.track(range(folds.count), folds.count, "lines, sources left out"):
+    sizes = np.bincount(folds.numbers, minlength=folds.count)
+    for fold in console.track(
+        range(folds.count), len(samples), "sources left out", lambda n: int(sizes[n])
+    ):
         out = folds.numbers == fold
         lines = fit([view[~out] for view in standard], is_fake[~out], weights[~out], strengths)
         for number, (line, bias) in enumerate(lines):
