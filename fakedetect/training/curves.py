@@ -38,8 +38,8 @@ class Curve:
 
 
 def _choose_counts(most: int) -> list[int]:
-    """1, 2, 4 … groups up to half of them, and all."""
-    return [*(2**n for n in range(20) if 2 ** (n + 1) <= most), most]
+    """1, 3, 9 … groups up to half of them, and all."""
+    return [*(3**n for n in range(20) if 2 * 3**n <= most), most]
 
 
 def measure_curves(
@@ -110,7 +110,7 @@ def draw_curves(settings: Settings, curves: Sequence[Curve]) -> None:
             [(area.high or 0.0) - value for value, area in zip(values, curve.areas, strict=True)],
         ]
         axes.errorbar(curve.counts, values, reach, color=colour, marker="o", capsize=3)
-        axes.set_xscale("log", base=2)
+        axes.set_xscale("log")
         axes.set_xticks(curve.counts, map(str, curve.counts))
         axes.minorticks_off()
         axes.set_xlabel(f"{NAMES[curve.label][0].upper()}{NAMES[curve.label][1:]} trained on")
