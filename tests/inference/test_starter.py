@@ -11,7 +11,11 @@ import timm
 import torch
 from conftest import ROOT, paint, run
 
+from fakedetect.core.evaluation_record import read_evaluation
+from fakedetect.core.model_folder import model_hash
+from fakedetect.core.out_of_fold import read_out_of_fold
 from fakedetect.core.settings import load_settings
+from fakedetect.core.training_record import read_training
 
 SETTINGS = """\
 model = "tiny"
@@ -83,7 +87,7 @@ def test_a_model_of_ones_own_goes_first_and_the_starter_stays_at_hand(project: P
     result = run("--paths", project, "check", "--no-stability", picture)
     assert "starter answers" not in result.stderr and "for tiny" in result.stderr
     other = run("--paths", project, "--model", "resnet18", "check", picture)
-    assert other.returncode == 2 and "--model tiny check PATH" in other.stderr
+    assert other.returncode == 2 and "ask tiny, which is trained" in other.stderr
     assert "--model starter check PATH" in other.stderr
     asked = run("--paths", project, "--model", "starter", "check", "--no-stability", picture)
     assert asked.returncode == 0 and "starter" in asked.stdout
@@ -113,3 +117,27 @@ def test_the_programs_own_settings_have_it() -> None:
     settings = load_settings(ROOT / "paths.toml").with_model("starter")
     assert settings.recipe.method == "probe"
     assert settings.recipe.architecture == "vit_base_patch16_clip_quickgelu_224.openai"
+
+
+def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say() -> None:
+    settings = load_settings(ROOT / "paths.toml").with_model("starter")
+    folder = settings.model_folder
+    assert (folder / "probe.safetensors").stat().st_size < 1_000_000
+    probe = model_hash(settings)
+    training = read_training(folder)
+    assert training.calibration and training.calibration.checkpoint == probe and training.probe
+    assert training.calibration.unseen_real_sources and training.calibration.unseen_families
+    assert read_out_of_fold(folder, probe, "")
+    evaluation = read_evaluation(folder / "evaluation.json", probe, "")
+    assert evaluation and (unseen := evaluation.unseen_sources)
+    card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
+    rows = {"ROC AUC": unseen.auc, "fake recall at 5 % false alarms": unseen.fake_recall_at_5}
+    rows |= {name: family.auc for name, family in unseen.families.items()}
+    for name, figure in rows.items():
+        said = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+        assert re.search(rf"^\| {re.escape(name)} \|.*{re.escape(said)}", card, re.MULTILINE), name
+    for name, source in unseen.real_sources.items():
+        share = f"{100 * source.false_alarms_at_5.value:.1f} %"
+        assert re.search(rf"^\| {name} \|.*\| {source.n} \| {re.escape(share)}", card, re.MULTILINE), name
+    for file in folder.glob("*.json"):
+        assert not re.search(r'"/|[A-Z]:\\\\', file.read_text(encoding="utf-8")), file.name
