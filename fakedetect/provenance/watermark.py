@@ -3,8 +3,8 @@
 The mark 'dwtDct' is that of the package invisible-watermark (ShieldMnt, MIT licence) as Stable Diffusion,
 SDXL and the reference code of FLUX set it: of the channel U of YUV the Haar wavelet's approximation is cut
 into blocks of 4 x 4, and the largest number in each (its first left out) says one bit by the half of the
-step of 36 in which it lies. It survives PNG and JPEG 4:4:4 of quality 90 and more; no other JPEG, no
-resizing. NovelAI writes its parameters into the lowest bit of the alpha channel, column by column.
+step of 36 in which it lies. It survives PNG and JPEG 4:4:4 of a high quality; hardly any other JPEG, and
+no resizing. NovelAI writes its parameters into the lowest bit of the alpha channel, column by column.
 """
 
 import json
