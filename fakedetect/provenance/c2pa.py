@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fakedetect.provenance.finding import Certainty, Finding, shorten
 from fakedetect.provenance.history import find_ingredients, tell_actions
 from fakedetect.provenance.source_types import find_source_type
-from fakedetect.provenance.trust_list import TRUST_FOLDER, find_list
+from fakedetect.provenance.trust_list import TRUST_FOLDER, TrustList, find_list
 from fakedetect.provenance.verification import Manifest, Verification, read_verification
 
 if TYPE_CHECKING:
@@ -43,17 +43,24 @@ BINDINGS = (
 )
 """Codes of the assertions that bind a manifest to its file (C2PA 2.2, section 'Hard bindings')."""
 
-SIGNATURE = ("claimSignature.", "claim.malformed", "claim.missing")
+SIGNATURE = ("claimSignature.mismatch", "claimSignature.missing", "claim.malformed", "claim.missing")
 ALTERED = ("assertion.hashedURI.", "assertion.missing", "assertion.inaccessible")
 """Codes of a manifest that is not as its signer signed it: as a whole, and in a part."""
 
-SIGNER = ("signingCredential.", "timeStamp.")
+SIGNER = ("signingCredential.", "timeStamp.", "claimSignature.outsideValidity")
 """Codes that concern the signer, not the content."""
 
+CERTIFICATE = {
+    "signingCredential.expired": "certificate expired",
+    "claimSignature.outsideValidity": "certificate expired",
+    "signingCredential.ocsp.revoked": "certificate revoked",
+    "signingCredential.invalid": "certificate invalid",
+}
+"""What can be wrong with a certificate, on a list or not."""
 
-def _settings(folder: Path) -> dict[str, Any]:
+
+def _settings(signers: TrustList | None, time_stamps: TrustList | None) -> dict[str, Any]:
     """What the library is told: nothing goes out, and the lists count for what they are lists of."""
-    signers, time_stamps = find_list("signers", folder), find_list("time-stamps", folder)
     # The library takes a certificate from either list for a signer's: the name says on which it was.
     anchors = [
         {"trust_anchors": found.certificates, "trust_kind": kind, "trust_uri": name}
@@ -75,10 +82,12 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 @cache
-def _prepare(folder: Path) -> "c2pa.Context":
+def _prepare(folder: Path) -> tuple["c2pa.Context", TrustList | None]:
+    """The library with the lists of a folder, and its list of signers; read once in a process."""
     import c2pa
 
-    return c2pa.Context.from_dict(_settings(folder))
+    signers = find_list("signers", folder)
+    return c2pa.Context.from_dict(_settings(signers, find_list("time-stamps", folder))), signers
 
 
 def verify_manifest(path: Path, file_format: str, trust_folder: Path = TRUST_FOLDER) -> list[Finding]:
@@ -92,7 +101,7 @@ def verify_manifest(path: Path, file_format: str, trust_folder: Path = TRUST_FOL
         import c2pa
     except (ImportError, OSError, RuntimeError):
         return [Finding("manifest", NOT_INSTALLED)]
-    context = _prepare(trust_folder)
+    context, signers = _prepare(trust_folder)
     try:
         with path.open("rb") as file, c2pa.Reader(MIME[file_format], file, context=context) as reader:
             found = read_verification(reader.json())
@@ -100,19 +109,20 @@ def verify_manifest(path: Path, file_format: str, trust_folder: Path = TRUST_FOL
         found = None
     if found is None:
         return [Finding("manifest", UNREADABLE)]
-    return _describe(found, trust_folder)
+    return _describe(found, signers)
 
 
-def _describe(found: Verification, trust_folder: Path) -> list[Finding]:
+def _describe(found: Verification, signers: TrustList | None) -> list[Finding]:
     results = found.validation_results.active_manifest
     failures = [status.code for status in results.failure]
     successes = [status.code for status in results.success]
     signed = "claimSignature.validated" in successes and not _first(failures, SIGNATURE + ALTERED)
     fits = bool(_first(successes, BINDINGS)) and not _first(failures, BINDINGS)
     content = _find_content(signed, failures, fits)
-    signer = _find_signer(found, signed, successes, failures, trust_folder)
+    signer = _find_signer(found, signed, successes, failures, signers)
     sure: Certainty = "verified" if fits and signer.sure == "verified" else "stated"
-    return [content, signer, *_find_history(found.active, fits and signed, sure), *find_ingredients(found)]
+    own = fits and signed
+    return [content, signer, *_find_history(found.active, own, sure), *find_ingredients(found, own)]
 
 
 def _first(codes: list[str], starts: tuple[str, ...]) -> str | None:
@@ -138,7 +148,7 @@ def _find_content(signed: bool, failures: list[str], fits: bool) -> Finding:
 
 
 def _find_signer(
-    found: Verification, signed: bool, successes: list[str], failures: list[str], trust_folder: Path
+    found: Verification, signed: bool, successes: list[str], failures: list[str], signers: TrustList | None
 ) -> Finding:
     """Who signed, with what, when, and whether that certificate is on the trust list."""
     signature = found.active.signature_info
@@ -150,18 +160,15 @@ def _find_signer(
         said += f", {dated} {shorten(signature.time)[:10]}"
     if not signed:
         return Finding("signer", f"{said}; named, not proven: the signature does not hold")
-    known = find_list("signers", trust_folder)
+    if fault := next((CERTIFICATE[code] for code in failures if code in CERTIFICATE), None):
+        return Finding("signer", f"{said}; {fault}")
+    if signers is None:
+        return Finding("signer", f"{said}; no trust list is here")
     trusted = (
         found.validation_results.trust_list_uri == SIGNERS and "signingCredential.trusted" in successes
     )
-    if "signingCredential.expired" in failures:
-        return Finding("signer", f"{said}; certificate expired")
-    if "signingCredential.ocsp.revoked" in failures:
-        return Finding("signer", f"{said}; certificate revoked")
-    if known is None:
-        return Finding("signer", f"{said}; no trust list is here")
     answer = "yes" if trusted else "no"
-    return Finding("signer", f"{said}; on the {known}: {answer}", "verified" if trusted else "stated")
+    return Finding("signer", f"{said}; on the {signers}: {answer}", "verified" if trusted else "stated")
 
 
 def _tell_program(manifest: Manifest) -> str:

@@ -16,8 +16,8 @@ RELATIONSHIPS = {
     "inputTo": "an input",
 }
 
-NO_FAULTS = ("signingCredential.", "timeStamp.", "ingredient.unknownProvenance", "ingredient.manifest.")
-"""Codes that do not say what is wrong with an ingredient's content: the signer's, and the sum of others."""
+NO_FAULTS = ("signingCredential.", "timeStamp.", "claimSignature.outside", "ingredient.unknownProvenance")
+"""Codes that are no fault of an ingredient's content: those of its signer, and that it has no manifest."""
 
 
 def _tell_action(action: Action) -> str:
@@ -39,10 +39,12 @@ def tell_actions(manifest: Manifest) -> str:
 def _explain_fault(codes: Iterable[str]) -> str:
     """What is wrong with an ingredient, '' for nothing."""
     faults = [code for code in codes if not code.startswith(NO_FAULTS)]
-    if any(code.startswith(("claimSignature.", "ingredient.claimSignature.")) for code in faults):
+    if any("claimSignature.mi" in code for code in faults):
         return "its own signature does not hold"
     if any("Hash.mismatch" in code or "hashedURI" in code for code in faults):
         return "it was changed after it was signed"
+    if any(code.startswith("ingredient.manifest.") for code in faults):
+        return "its manifest is missing or another one"
     return f"its manifest breaks a rule: {shorten(faults[0])}" if faults else ""
 
 
@@ -66,8 +68,12 @@ def _tell_ingredient(ingredient: Ingredient, holder: str, found: Verification) -
     return text + (f" ({fault})" if fault else "")
 
 
-def find_ingredients(found: Verification) -> list[Finding]:
-    """The pictures that went into a file, and those that went into them, as whoever took them in states."""
+def find_ingredients(found: Verification, of_this_file: bool) -> list[Finding]:
+    """The pictures that went into a file, and those that went into them, as whoever took them in states.
+
+    Args:
+        of_this_file: the manifest is this file's own.
+    """
     told: list[str] = []
     waiting, seen = [found.active_manifest], set()
     while waiting:
@@ -81,4 +87,5 @@ def find_ingredients(found: Verification) -> list[Finding]:
             waiting.append(ingredient.active_manifest or "")
     left = len(told) - MOST_INGREDIENTS
     more = [f"{left} more"] if left > 0 else []
-    return [Finding("ingredient", f"C2PA ingredient {text}") for text in told[:MOST_INGREDIENTS] + more]
+    whose = "C2PA ingredient" if of_this_file else "C2PA ingredient of the picture that was signed"
+    return [Finding("ingredient", f"{whose} {text}") for text in told[:MOST_INGREDIENTS] + more]
