@@ -61,21 +61,23 @@ def look_at(look: Look) -> View | str:
 
     Never raises for a file's content.
     """
-    metadata, hidden = Metadata(()), list[Finding]()
+    metadata, own = Metadata(()), None
     try:
         with open_checked(look.path) as opened:
             width, height = opened.size
             file_format = format_of(opened)
-            marked = look.with_origin and may_hide_marks(opened)
+            may_hide = look.with_origin and may_hide_marks(opened)
             if look.with_origin:
                 metadata = read_metadata(opened, look.path)
             kind = Kind(fast=all(kind.fast for kind in look.kinds))
             image = open_for_copy(opened, kind, srgb=True)
-            if marked:
-                hidden = find_hidden(_own_pixels(opened, look.path, kind))
+            if may_hide:
+                own = _own_pixels(opened, look.path, kind)
         sha256 = hash_file(look.path) if look.with_origin else ""
     except Exception as error:
         return explain_fault(error, look.path)
+    # Beside the decoder, so that a bug in it is a traceback.
+    hidden = find_hidden(own) if own else []
     origin = tell_origin(metadata, look.path, file_format, hidden, look.verify) if look.with_origin else ()
     try:
         images = _make_views(look, image, file_format) if look.kinds else NO_IMAGES

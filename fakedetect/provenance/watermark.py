@@ -24,6 +24,9 @@ BLOCK = 4
 OFFSETS = (128.0, 0.5)
 """What stands for no colour in U: of whole numbers from 0 to 255, and of floating-point ones."""
 
+LEAST_SIDE = 2 * BLOCK
+"""Pixels of a block."""
+
 LEAST_PIXELS, MOST_PIXELS = 256 * 256, 2048 * 2048
 """The encoder refuses smaller pictures; larger ones were scaled up, which the mark does not survive."""
 
@@ -59,13 +62,18 @@ PAYLOADS = (
 STEALTH = {b"stealth_pngcomp": True, b"stealth_pnginfo": False}
 """How a text in the alpha channel begins, and whether it is compressed."""
 
+HEAD = 19
+"""Bytes before the text: how it begins, and its length in bits."""
+
 MOST_TEXT = 64 * 1024
 
 
 def may_hide_marks(image: "Image.Image") -> bool:
     """Whether an opened picture is of a kind in which a mark can have survived; nothing is decoded."""
     width, height = image.size
-    if image.mode not in ("RGB", "RGBA") or not LEAST_PIXELS <= width * height <= MOST_PIXELS:
+    if image.mode not in ("RGB", "RGBA") or min(width, height) < LEAST_SIDE:
+        return False
+    if not LEAST_PIXELS <= width * height <= MOST_PIXELS:
         return False
     if image.format not in ("JPEG", "MPO"):
         return True
@@ -143,11 +151,11 @@ def _unpack(alpha: np.ndarray, start: int, count: int) -> bytes:
 def _find_alpha_text(alpha: "Image.Image") -> Finding | None:
     """Parameters in the lowest bits of an alpha channel."""
     columns = np.asarray(alpha).T
-    head = _unpack(columns, 0, 19)
+    head = _unpack(columns[: -(-HEAD * 8 // alpha.height)], 0, HEAD)
     if head[:15] not in STEALTH:
         return None
-    count = min(int.from_bytes(head[15:19], "big") // 8, columns.size // 8)
-    text = _unpack(columns, 19, min(count, 16 * MOST_TEXT))
+    count = min(int.from_bytes(head[15:], "big") // 8, 16 * MOST_TEXT)
+    text = _unpack(columns, HEAD, count)
     if STEALTH[head[:15]]:
         try:
             text = zlib.decompressobj(wbits=31).decompress(text, MOST_TEXT)

@@ -145,3 +145,9 @@ def test_a_broken_text_in_the_alpha_channel_harms_nothing(tmp_path: Path, text: 
     path = tmp_path / "a.png"
     path.write_bytes(file.getvalue())
     assert len(origin(path)) <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 70_000), (7, 10_000), (8, 9_000), (70_000, 8), (257, 259)])
+def test_odd_shapes_harm_nothing(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGBA", size, (1, 2, 3, 4)).save(tmp_path / "a.png")
+    assert origin(tmp_path / "a.png") == ()
