@@ -73,7 +73,7 @@ def _settings(signers: TrustList | None, time_stamps: TrustList | None) -> dict[
             "remote_manifest_fetch": False,
             "ocsp_fetch": False,
             "verify_trust": bool(signers),
-            "verify_timestamp_trust": bool(time_stamps),
+            "verify_timestamp_trust": True,
         },
         # Identities of other kinds are looked up on the web.
         "core": {"allowed_network_hosts": [], "decode_identity_assertions": False},
@@ -156,8 +156,8 @@ def _find_signer(
     who = " of ".join(dict.fromkeys(shorten(name) for name in names if name)) or "somebody without a name"
     said = f"C2PA signer: {who}{_tell_program(found.active)}"
     if signature and signature.time:
-        dated = "on" if "timeStamp.trusted" in successes else "by its own word on"
-        said += f", {dated} {shorten(signature.time)[:10]}"
+        unlisted = "" if "timeStamp.trusted" in successes else " by an unlisted time stamp"
+        said += f", on {shorten(signature.time)[:10]}{unlisted}"
     if not signed:
         return Finding("signer", f"{said}; named, not proven: the signature does not hold")
     if fault := next((CERTIFICATE[code] for code in failures if code in CERTIFICATE), None):

@@ -277,6 +277,28 @@ def test_an_expired_certificate_is_told(tmp_path: Path) -> None:
     assert found_in(raw, folder)[:2] == [(UNCHANGED, "verified"), (f"{BY}; certificate expired", "stated")]
 
 
+STAMPED = Path(__file__).with_name("stamped")
+"""A picture that was signed and time-stamped seconds before its signer's certificate expired, with lists that
+have both authorities on them."""
+
+
+def test_a_time_stamp_counts_if_its_authority_is_on_the_list(tmp_path: Path) -> None:
+    raw = (STAMPED / "stamped.jpg").read_bytes()
+    on_lists = verify_manifest(STAMPED / "stamped.jpg", "JPEG", STAMPED)
+    assert on_lists[0] == Finding("manifest", UNCHANGED, "verified")
+    assert re.fullmatch(rf"{BY}, on 2026-11-25; on the C2PA trust list of .*: yes", on_lists[1].says)
+    for time_stamps in ({}, {"time-stamps-2026-11-25.pem": Authority().root}):
+        folder = tmp_path / f"{len(time_stamps)}" / "trust"
+        folder.mkdir(parents=True)
+        lists = {"signers-2026-11-25.pem": (STAMPED / "signers-2026-11-25.pem").read_text(), **time_stamps}
+        for name, text in lists.items():
+            (folder / name).write_text(text)
+        assert found_in(raw, folder)[:2] == [
+            (UNCHANGED, "verified"),
+            (f"{BY}, on 2026-11-25 by an unlisted time stamp; certificate expired", "stated"),
+        ]
+
+
 def test_the_picture_before_its_editing_is_told_with_its_faults(
     authority: Authority, signed: bytes, trust: Path
 ) -> None:
