@@ -278,8 +278,8 @@ def test_an_expired_certificate_is_told(tmp_path: Path) -> None:
 
 
 STAMPED = Path(__file__).with_name("stamped")
-"""A picture that was signed and time-stamped seconds before its signer's certificate expired, with lists that
-have both authorities on them."""
+"""A picture signed and time-stamped seconds before its signer's certificate expired, and lists that have
+both authorities on them."""
 
 
 def test_a_time_stamp_counts_if_its_authority_is_on_the_list(tmp_path: Path) -> None:
@@ -336,6 +336,14 @@ def test_a_manifest_of_many_segments_is_verified(authority: Authority, signed: b
     raw = authority.sign(large.getvalue(), parent=signed)
     assert len(segments(raw)) > 2 * 65_536
     assert found_in(raw, trust)[0] == (UNCHANGED, "verified")
+
+
+def test_fill_bytes_before_a_segment_are_no_change_when_they_were_signed(
+    authority: Authority, trust: Path
+) -> None:
+    plain = picture(0)
+    filled = plain[:2] + b"\xff\xff" + plain[2:]
+    assert found_in(authority.sign(filled), trust)[0] == (UNCHANGED, "verified")
 
 
 @pytest.fixture
