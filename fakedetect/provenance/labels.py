@@ -44,7 +44,7 @@ def find_label(field: Field) -> Finding | None:
 
 
 def _find_aigc(field: Field) -> Finding | None:
-    label = _read_aigc(field.text)
+    label = _read_aigc(field.text, bare=field.where.lower().endswith("aigc"))
     meaning = AIGC.get(str(label.label)) if label else None
     if not (label and meaning):
         return None
@@ -52,13 +52,13 @@ def _find_aigc(field: Field) -> Finding | None:
     return Finding("label", f"label: {meaning}{producer} (China's AIGC label in {field.where})")
 
 
-def _read_aigc(text: str) -> _Label | None:
-    """The label in a text, which stands by itself or under its name."""
+def _read_aigc(text: str, bare: bool) -> _Label | None:
+    """The label in a text: under its name, or `bare` where the field itself has the name."""
     text = text.strip("\0 \r\n\t")
     try:
         with suppress(msgspec.ValidationError):
             return msgspec.json.decode(text, type=_Labelled).aigc
-        return msgspec.json.decode(text, type=_Label)
+        return msgspec.json.decode(text, type=_Label) if bare else None
     except (msgspec.MsgspecError, RecursionError):
         return None
 

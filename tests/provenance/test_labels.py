@@ -55,6 +55,10 @@ def test_chinas_label_is_told_wherever_it_stands(tmp_path: Path) -> None:
     assert says(save(tmp_path / "a.jpg", named)) == (f"{said}EXIF UserComment)",)
 
 
+def test_a_label_of_another_kind_is_not_chinas(tmp_path: Path) -> None:
+    assert says(save(tmp_path / "a.jpg", comment(LABEL))) == ()
+
+
 @pytest.mark.parametrize(
     ("label", "said"),
     [
