@@ -7,8 +7,10 @@ import re
 import socket
 import struct
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from conftest import run
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
 from fakedetect.core import pool
@@ -62,12 +64,12 @@ EDITED = {
 class Authority:
     """A certificate authority of its own, with one signer."""
 
-    def __init__(self, valid: timedelta = timedelta(days=30)):
+    def __init__(self, valid: timedelta = timedelta(days=30), ocsp: str = ""):
         now = datetime.now(UTC)
         key, self.key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
         start = now - timedelta(days=90)
         root = _certify("Test Root", key, "Test Root", key, start, now + timedelta(days=90))
-        leaf = _certify("Ada Signer", self.key, "Test Root", key, start, now + valid)
+        leaf = _certify("Ada Signer", self.key, "Test Root", key, start, now + valid, ocsp)
         self.root, self.chain = _pem(root), _pem(leaf) + _pem(root)
 
     def sign(
@@ -91,7 +93,9 @@ class Authority:
         return signed.getvalue()
 
 
-def _certify(name: str, key, issuer: str, issuer_key, start: datetime, end: datetime) -> x509.Certificate:
+def _certify(
+    name: str, key, issuer: str, issuer_key, start: datetime, end: datetime, ocsp: str = ""
+) -> x509.Certificate:
     ca = name == issuer
     names = [
         x509.Name(
@@ -122,6 +126,11 @@ def _certify(name: str, key, issuer: str, issuer_key, start: datetime, end: date
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
         )
     )
+    if ocsp:
+        state = x509.AccessDescription(
+            AuthorityInformationAccessOID.OCSP, x509.UniformResourceIdentifier(ocsp)
+        )
+        builder = builder.add_extension(x509.AuthorityInformationAccess([state]), critical=False)
     if not ca:
         mail = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.EMAIL_PROTECTION])
         builder = builder.add_extension(mail, critical=False)
@@ -367,13 +376,43 @@ def test_a_manifest_elsewhere_is_named_and_not_fetched(
         server.accept()
 
 
-def test_a_manifest_that_is_not_embedded_is_not_looked_for(
-    authority: Authority, trust: Path, server: socket.socket
-) -> None:
-    address = f"http://127.0.0.1:{server.getsockname()[1]}/manifest.c2pa"
-    assert found_in(authority.sign(picture(0), address=address), trust) == [(UNREADABLE, "stated")]
-    with pytest.raises(TimeoutError):
-        server.accept()
+def is_called(server: socket.socket, read: Callable[[], object]) -> bool:
+    """Whether anybody connects to a server while a function runs; who does is sent away."""
+    callers = []
+
+    def answer() -> None:
+        with suppress(TimeoutError):
+            while True:
+                connection, address = server.accept()
+                callers.append(address)
+                connection.close()
+
+    thread = threading.Thread(target=answer)
+    server.settimeout(1)
+    thread.start()
+    read()
+    thread.join()
+    return bool(callers)
+
+
+def test_nothing_goes_out_though_the_library_would(trust: Path, server: socket.socket) -> None:
+    address = f"http://127.0.0.1:{server.getsockname()[1]}"
+    authority = Authority(ocsp=f"{address}/ocsp")
+    (trust / "signers-2026-01-03.pem").write_text(authority.root)
+    elsewhere = authority.sign(picture(0), address=f"{address}/manifest.c2pa")
+    asked_for = authority.sign(picture(0))
+
+    def read_with_defaults(raw: bytes, settings: dict[str, object]) -> None:
+        with suppress(c2pa.C2paError):
+            c2pa.Reader("image/jpeg", io.BytesIO(raw), context=c2pa.Context.from_dict(settings)).json()
+
+    assert is_called(server, lambda: read_with_defaults(elsewhere, {"version": 1}))
+    fetch = {"version": 1, "verify": {"ocsp_fetch": True}, "trust": {"trust_anchors": authority.root}}
+    assert is_called(server, lambda: read_with_defaults(asked_for, fetch))
+    assert not is_called(server, lambda: found_in(elsewhere, trust))
+    assert not is_called(server, lambda: found_in(asked_for, trust))
+    assert found_in(elsewhere, trust) == [(UNREADABLE, "stated")]
+    assert found_in(asked_for, trust)[1][0].endswith(": yes")
 
 
 def test_without_the_library_a_manifest_is_not_verified(
