@@ -9,15 +9,16 @@ from conftest import ROOT
 from fakedetect.options import OPTIONS, Option, commands
 
 CORE = {"core"}
-SHARED = {"core", "images", "dataset", "models"}
+SHARED = {"core", "provenance", "images", "dataset", "models"}
 STAGES = {"preprocessing", "training", "testing", "inference", "reporting"}
 
 MAY_IMPORT = {
     "core": set(),
-    "images": CORE,
-    "dataset": {"core", "images"},
-    "models": {"core", "images", "dataset"},
-    "preprocessing": {"core", "images", "dataset"},
+    "provenance": CORE,
+    "images": {"core", "provenance"},
+    "dataset": {"core", "provenance", "images"},
+    "models": {"core", "provenance", "images", "dataset"},
+    "preprocessing": {"core", "provenance", "images", "dataset"},
     "training": SHARED,
     "testing": SHARED | {"training"},
     "inference": SHARED,

@@ -27,7 +27,10 @@ SECONDS_TO_END = 5.0
 
 
 def map_images(
-    function: Callable[[Any], Any], items: Iterable[Any], workers: int
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    workers: int,
+    second_try: Callable[[Any], Any] = lambda _: None,
 ) -> Iterator[tuple[Any, Any]]:
     """Yield (item, function(item)) as they are done, over up to `workers` processes.
 
@@ -35,6 +38,9 @@ def map_images(
     process is replaced, and its result is the reason as a str. `function` and the items must be
     importable and picklable; what `function` raises is raised here. The items are taken as they
     are needed, so there may be more of them than the memory holds.
+
+    Args:
+        second_try: of an item that a process was lost on, another one to try in its place; None for no.
     """
     waiting = _Waiting(items)
     pool: list[_Worker] = []
@@ -57,10 +63,15 @@ def map_images(
             late = [worker for worker in busy.values() if worker.deadline < now and worker not in ready]
             for worker in (*ready, *late):
                 item, result = worker.take(late=worker in late)
+                instead = None
                 if not worker.process.is_alive():
+                    instead = second_try(item) if isinstance(result, str) else None
                     waiting.put_back(worker.given)
                     pool[pool.index(worker)] = _Worker(context, function, stop)
-                yield item, result
+                if instead is None:
+                    yield item, result
+                else:
+                    waiting.put_back([instead])
     finally:
         stopped.close()
         for worker in pool:

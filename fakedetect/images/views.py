@@ -1,7 +1,7 @@
 """A picture as the models see it, as it is and after degradations, with what its file says."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,20 +11,27 @@ from fakedetect.core.files import hash_file
 from fakedetect.core.recipes import SIZE
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
-from fakedetect.images.provenance import read_provenance
-from fakedetect.images.reading import explain_fault, format_of, open_checked
+from fakedetect.images.reading import explain_fault, format_of, open_checked, open_image
+from fakedetect.provenance.finding import Finding, in_words
+from fakedetect.provenance.metadata import Metadata, read_metadata
+from fakedetect.provenance.origin import may_hold_manifest, tell_origin
+from fakedetect.provenance.watermark import find_hidden, may_hide_marks
 
 NO_IMAGES = np.empty((0, 1, SIZE, SIZE, 3), np.uint8)
 
 
 @dataclass(frozen=True)
 class Look:
-    """What is wanted of a picture: the kinds of its copies, degradations of it, what its file says."""
+    """What is wanted of a picture: the kinds of its copies, degradations of it, what its file says.
+
+    `verify`: hand a manifest in the file to the verifier, which may crash or hang.
+    """
 
     path: Path
     kinds: tuple[Kind, ...]
     degradations: tuple[Degradation, ...] = ()
     with_origin: bool = False
+    verify: bool = True
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,12 @@ class View:
     height: int
     format: str
     sha256: str = ""
-    provenance: tuple[str, ...] = ()
+    origin: tuple[Finding, ...] = ()
+
+    @property
+    def provenance(self) -> tuple[str, ...]:
+        """The origin in words."""
+        return in_words(self.origin)
 
 
 def look_at(look: Look) -> View | str:
@@ -49,21 +61,46 @@ def look_at(look: Look) -> View | str:
 
     Never raises for a file's content.
     """
+    metadata, own = Metadata(()), None
     try:
         with open_checked(look.path) as opened:
             width, height = opened.size
             file_format = format_of(opened)
-            provenance = read_provenance(opened, look.path) if look.with_origin else ()
-            image = open_for_copy(opened, Kind(fast=all(kind.fast for kind in look.kinds)), srgb=True)
+            may_hide = look.with_origin and may_hide_marks(opened)
+            if look.with_origin:
+                metadata = read_metadata(opened, look.path)
+            kind = Kind(fast=all(kind.fast for kind in look.kinds))
+            image = open_for_copy(opened, kind, srgb=True)
+            if may_hide:
+                own = _own_pixels(opened, look.path, kind)
         sha256 = hash_file(look.path) if look.with_origin else ""
     except Exception as error:
         return explain_fault(error, look.path)
+    # Beside the decoder, so that a bug in it is a traceback.
+    hidden = find_hidden(own) if own else []
+    origin = tell_origin(metadata, look.path, file_format, hidden, look.verify) if look.with_origin else ()
     try:
         images = _make_views(look, image, file_format) if look.kinds else NO_IMAGES
     except (MemoryError, OSError) as error:
         # A picture that decodes may still be too large to work on; anything else would be a bug here.
         return explain_fault(error, look.path)
-    return View(images, width, height, file_format, sha256, provenance)
+    return View(images, width, height, file_format, sha256, origin)
+
+
+def _own_pixels(opened: Image.Image, path: Path, kind: Kind) -> Image.Image:
+    """A picture loaded as it is: JPEG decoders may have scaled the one that was opened."""
+    if not kind.fast or format_of(opened) != "JPEG":
+        return opened
+    with open_image(path) as again:
+        again.load()
+    return again
+
+
+def look_without_verifier(look: Look) -> Look | None:
+    """What to try once more where a look has crashed or hung on a file with a manifest; None for no."""
+    if not (look.with_origin and look.verify and may_hold_manifest(look.path)):
+        return None
+    return replace(look, verify=False)
 
 
 def _make_views(look: Look, image: Image.Image, file_format: str) -> np.ndarray:

@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,7 @@ def _as_json(checked: Checked) -> str:
         if key.startswith("p_fake") or key == "disagreement":
             row[key] = float(value) if value else None
     row["verdict"] = row["verdict"] or None
+    row["origin"] = [asdict(finding) for finding in checked.origin]
     return json.dumps(row)
 
 

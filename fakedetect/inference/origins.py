@@ -1,12 +1,13 @@
 """What picture files say of themselves, which needs no model."""
 
 import json
+from dataclasses import asdict
 
 from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.pool import map_images
 from fakedetect.images.listing import Skipped
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.request import Request, count_pictures, list_pictures, tell_passed_over
 
 
@@ -32,6 +33,11 @@ def _line(row: dict[str, str]) -> str:
     return f"{row['format']:<6}{row['size']:>11}  {name}  [{said}]"
 
 
+def _as_json(row: dict[str, str], view: View | str) -> str:
+    origin = [] if isinstance(view, str) else [asdict(finding) for finding in view.origin]
+    return json.dumps({**row, "verdict": None, "origin": origin})
+
+
 def tell_origins(wanted: Request, workers: int, console: Console) -> Outcome:
     """Show a line, or a JSON line, of each picture of the request; the status is 2: no verdict was given.
 
@@ -45,11 +51,11 @@ def tell_origins(wanted: Request, workers: int, console: Console) -> Outcome:
     count = 0
     total = count_pictures(wanted)
     looks = (Look(path, (), with_origin=True) for path in list_pictures(wanted, passed_over, skipped))
-    found = map_images(look_at, looks, workers)
+    found = map_images(look_at, looks, workers, look_without_verifier)
     for look, view in console.track(found, total, "origin") if total > 1 else found:
         row = _row(look, view)
         count += 1
-        shown = json.dumps({**row, "verdict": None}) if wanted.as_json else _line(row)
+        shown = _as_json(row, view) if wanted.as_json else _line(row)
         console.show(shown, whole=wanted.as_json)
     tell_passed_over(console, passed_over, skipped)
     if not count:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ import numpy as np
 from fakedetect.core.console import printable
 from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.request import COLUMNS
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import Answer, agree, answer, disagreement
+from fakedetect.provenance.finding import Finding
 
 AT_A_TIME = 16
 """Pictures that are judged together."""
@@ -26,11 +27,12 @@ SECONDS_A_BATCH = 0.5
 
 @dataclass(frozen=True)
 class Checked:
-    """A row of the CSV, with its line for the screen."""
+    """A row of the CSV, with its line for the screen and the findings about the picture's origin."""
 
     row: dict[str, Any]
     line: str
     unstable: bool
+    origin: tuple[Finding, ...] = ()
 
 
 def _name(path: Path) -> str:
@@ -73,7 +75,8 @@ def _check(
     remarks += view.provenance
     mark = "?" if weak and together.verdict != UNSURE else ""
     line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {_name(look.path)}"
-    return Checked(row, line + (f"  [{'; '.join(remarks)}]" if remarks else ""), bool(together.flips))
+    line += f"  [{'; '.join(remarks)}]" if remarks else ""
+    return Checked(row, line, bool(together.flips), view.origin)
 
 
 def _unreadable(look: Look, reason: str) -> Checked:
@@ -96,7 +99,7 @@ class Checker:
         looks = (Look(path, self.kinds, self.tried, with_origin=True) for path in paths)
         batch: list[tuple[Look, View | str]] = []
         size = 1
-        for seen in map_images(look_at, looks, workers):
+        for seen in map_images(look_at, looks, workers, look_without_verifier):
             batch.append(seen)
             if len(batch) >= size:
                 start = time.monotonic()
@@ -140,4 +143,4 @@ class Checker:
             image = view.images[self.kinds.index(detector.kind), 0]
             explanation = explain_image(detector, look.path, image, default_methods(detector.model))
             lines += [f"{'':<25}heat map: {each.figure}" for each in explanation.maps]
-        return Checked(checked.row, "\n".join(lines), checked.unstable)
+        return replace(checked, line="\n".join(lines))

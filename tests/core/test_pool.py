@@ -38,6 +38,15 @@ def test_a_crash_or_a_hang_costs_its_own_picture_only(monkeypatch: pytest.Monkey
         assert result == expected.get(item, item.upper())
 
 
+def test_a_second_try_stands_in_for_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SECONDS_A_PICTURE", 3.0)
+    instead = {"crash": "crashed", "hang": "crash", "grow": "never asked for"}
+    results = list(map_images(work, ["a", "crash", "b", "hang", "c", "grow"], 1, instead.get))
+    # What takes the place of one is lost in its turn, and has another in its place.
+    assert sorted(item for item, _ in results) == ["a", "b", "c", "crashed", "crashed", "grow"]
+    assert ("crashed", "CRASHED") in results
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits")
 def test_memory_is_limited() -> None:
     assert list(map_images(work, ["grow", "a"], 1)) == [("grow", "too much"), ("a", "A")]

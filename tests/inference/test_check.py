@@ -260,7 +260,7 @@ def plant_provenance(folder: Path) -> dict[str, str]:
     raw = (folder / "c2pa.webp").read_bytes() + b"C2PA" + struct.pack("<I", 4) + b"jumb"
     (folder / "c2pa.webp").write_bytes(raw[:4] + struct.pack("<I", len(raw) - 8) + raw[8:])
     image.save(folder / "plain.jpg")
-    manifest = "C2PA manifest (its signature was not checked)"
+    manifest = "C2PA manifest (not verified: it cannot be read)"
     return {
         "webui.png": "generator: Stable Diffusion (parameters in PNG parameters)",
         "comfy.png": "generator: ComfyUI (parameters in PNG prompt)",

@@ -1,4 +1,4 @@
-"""What a picture's file says about its own origin. All of it can be forged, removed or copied.
+"""What the marks in a file's metadata say of its origin. All of them can be forged, removed or copied.
 
 A table of rules says what a field means. A key alone is no proof: its value has to look like what a
 generator writes. Texts are searched for plain words, so that the time grows with their length only.
@@ -7,46 +7,11 @@ generator writes. Texts are searched for plain words, so that the time grows wit
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fakedetect.images.metadata import Field, Metadata, read_metadata
-
-if TYPE_CHECKING:
-    from PIL import Image
-
-LONGEST = 60
-"""Characters of a file's own words that are repeated."""
-
-MANIFEST = "C2PA manifest (its signature was not checked)"
-
-SOURCE_TYPES = {
-    name.lower(): name
-    for name in (
-        "trainedAlgorithmicMedia",
-        "compositeWithTrainedAlgorithmicMedia",
-        "compositeSynthetic",
-        "algorithmicMedia",
-        "algorithmicallyEnhanced",
-        "compositeCapture",
-        "composite",
-        "dataDrivenMedia",
-        "digitalArt",
-        "digitalCapture",
-        "computationalCapture",
-        "digitalCreation",
-        "humanEdits",
-        "minorHumanEdits",
-        "multiFrameComputationalCapture",
-        "negativeFilm",
-        "positiveFilm",
-        "print",
-        "screenCapture",
-        "softwareImage",
-        "virtualRecording",
-    )
-}
-"""IPTC's vocabulary 'Digital Source Type', by lower case."""
+from fakedetect.provenance.finding import Finding, shorten
+from fakedetect.provenance.labels import find_grok, find_label
+from fakedetect.provenance.metadata import Field, Metadata
+from fakedetect.provenance.source_types import find_source_type
 
 
 @dataclass(frozen=True)
@@ -130,28 +95,25 @@ GENERATORS = {
 }
 """Names by which generators sign, in lower case, and their own spelling."""
 
-CREDIT_WORDS = ("made with google ai", "edited with google ai", "ai generated", "ai-generated")
+CREDIT_WORDS = (
+    *("made with google ai", "edited with google ai", "apple photos clean up"),
+    *("ai generated", "ai-generated"),
+)
 """How credits begin that say a picture was made or edited by an AI, in lower case."""
 
 STEPS = re.compile(r"\bsteps: \d")
 
 
-def _clean(text: str) -> str:
-    # A name is short; the rest of a long text says no more of the origin.
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * LONGEST]).split())
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
-
-
-def _generator(field: Field) -> str | None:
-    """The generator that a field's text speaks of, in words."""
+def _find_generator(field: Field) -> Finding | None:
+    """The generator that a field's text speaks of."""
     where, text = field.where.lower(), field.text.lower()
     for rule in PARAMETER_RULES:
         if rule.fits(where, text) and ("steps: " not in rule.words or STEPS.search(text)):
-            return f"generator: {rule.says} (parameters in {field.where})"
+            return Finding("generator", f"generator: {rule.says} (parameters in {field.where})")
     if JOB.fits(where, text):
-        return f"generator: {JOB.says} (said in {field.where})"
+        return Finding("generator", f"generator: {JOB.says} (said in {field.where})")
     if where.endswith(TEXTS) and (name := _signed(text)):
-        return f"generator: {name} (said in {field.where})"
+        return Finding("generator", f"generator: {name} (said in {field.where})")
     return None
 
 
@@ -173,74 +135,57 @@ def _is_generator(where: str, text: str) -> bool:
     return where.endswith(PEOPLE) and lower in GENERATORS
 
 
-def _program(field: Field) -> str | None:
+def _find_program(field: Field) -> Finding | None:
     """The program that wrote the file, by its own word."""
-    where, text = field.where.lower(), _clean(field.text)
+    where, text = field.where.lower(), shorten(field.text)
     if not text:
         return None
     if _is_generator(where, text):
-        return f"software: {text} ({field.where}), a generator"
+        return Finding("generator", f"software: {text} ({field.where}), a generator")
     if where == "exif software":
-        return f"EXIF software: {text}"
-    return f"software: {text}" if where.endswith(" software") else None
+        return Finding("software", f"EXIF software: {text}")
+    return Finding("software", f"software: {text}") if where.endswith(" software") else None
 
 
-def _credit(field: Field) -> str | None:
+def _find_credit(field: Field) -> Finding | None:
     where, text = field.where.lower(), field.text.strip().lower()
     if where.endswith(CREDITS) and text.startswith(CREDIT_WORDS):
-        return f"credit: {_clean(field.text)}"
+        return Finding("credit", f"credit: {shorten(field.text)}")
     return None
 
 
-def _source_type(value: str) -> str | None:
-    """A value of IPTC's vocabulary, as an address or a bare name, in its own spelling."""
-    name = value.strip().rpartition("/")[2].lower()
-    return f"IPTC source type: {SOURCE_TYPES[name]}" if name in SOURCE_TYPES else None
-
-
-def _source_types_in(manifest: bytes) -> list[str]:
-    """The source types that a manifest's assertions name."""
-    found = re.findall(rb"digitalsourcetype/([A-Za-z]{1,60})", manifest)
-    return [said for name in dict.fromkeys(found) if (said := _source_type(name.decode("ascii")))]
-
-
-def _camera(fields: Sequence[Field]) -> str | None:
-    names = {field.where: _clean(field.text) for field in fields}
+def _find_camera(fields: Sequence[Field]) -> Finding | None:
+    names = {field.where: shorten(field.text) for field in fields}
     make, model = names.get("EXIF Make", ""), names.get("EXIF Model", "")
     if not (make or model):
         return None
-    return f"EXIF camera: {model if model.lower().startswith(make.lower()) else f'{make} {model}'}"
+    return Finding(
+        "camera", f"EXIF camera: {model if model.lower().startswith(make.lower()) else f'{make} {model}'}"
+    )
 
 
-def describe_metadata(metadata: Metadata) -> tuple[str, ...]:
-    """What a file's metadata says of its origin, in short phrases; () for nothing."""
-    found: list[str] = []
-    if metadata.manifest is not None:
-        found += [MANIFEST, *_source_types_in(metadata.manifest)]
+def find_marks(metadata: Metadata) -> list[Finding]:
+    """What a file's fields say of its origin."""
+    found: list[Finding] = []
     spoken_for: set[Field] = set()
     named: set[str] = set()
     for field in metadata.fields:
-        if field.where.lower() == "xmp digitalsourcetype" and (said := _source_type(field.text)):
-            found.append(said)
-        elif said := _generator(field) or _credit(field):
+        if field.where.lower() == "xmp digitalsourcetype" and (finding := find_source_type(field.text)):
+            found.append(finding)
+        elif finding := find_label(field) or _find_generator(field) or _find_credit(field):
             spoken_for.add(field)
             # Many generators write the same into several fields.
-            if (name := said.partition(" (")[0]) not in named:
-                found.append(said)
+            if (name := finding.says.partition(" (")[0]) not in named:
+                found.append(finding)
             named.add(name)
+    found += find_grok(metadata.fields)
     left = [field for field in metadata.fields if field not in spoken_for]
-    programs = {field: said for field in left if (said := _program(field))}
-    if camera := _camera([field for field in left if not programs.get(field, "").endswith("a generator")]):
+    programs = {field: finding for field in left if (finding := _find_program(field))}
+    # A generator that signs as a camera's maker is none.
+    cameras = [field for field in left if field not in programs or programs[field].kind != "generator"]
+    if camera := _find_camera(cameras):
         found.append(camera)
     found += programs.values()
     if metadata.broken:
-        found.append("metadata cannot be read")
-    return tuple(dict.fromkeys(found))
-
-
-def read_provenance(image: "Image.Image", path: Path) -> tuple[str, ...]:
-    """What an opened picture's file says of its origin, in short phrases; () for nothing.
-
-    Never raises: metadata that cannot be read says nothing.
-    """
-    return describe_metadata(read_metadata(image, path))
+        found.append(Finding("fault", "metadata cannot be read"))
+    return found

@@ -2,7 +2,7 @@
 
 By: C2PA 2.1, section 'Embedding manifests' and its appendix on formats (JPEG APP11 with JUMBF, PNG caBX,
 RIFF C2PA, TIFF tag 0xCD41, GIF application extension, ISO box uuid); EXIF 2.32; XMP part 1; the IPTC
-Photo Metadata Standard and IPTC-IIM 4.2.
+Photo Metadata Standard and IPTC-IIM 4.2; for Samsung's trailer, ExifTool's list of its fields.
 """
 
 import struct
@@ -29,9 +29,15 @@ EXIF_FOLDER, USER_COMMENT = 0x8769, 0x9286
 IIM_FIELDS = {(2, 65): "Program", (2, 80): "Byline", (2, 110): "Credit", (2, 115): "Source"}
 C2PA_TIFF = 0xCD41
 C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+C2PA_GIF = b"\x21\xff\x0bC2PA_GIF"
+SAMSUNG_EDIT = "Samsung PhotoEditor_Re_Edit_Data"
+"""Where it says that a picture was edited on the phone."""
 
 MOST_METADATA = 16 * 1024 * 1024
 """Bytes of a file's metadata that are looked through for a manifest."""
+
+MOST_ENTRIES = 100
+"""Entries of a trailer that are looked at."""
 
 MOST_TEXT = 64 * 1024
 """Characters of a text that are looked at: what follows them says nothing of a file's origin."""
@@ -143,9 +149,11 @@ def _read_manifest(image: "Image.Image", path: Path) -> bytes | None:
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
     if C2PA_TIFF in tags:
         found.append(bytes(tags[C2PA_TIFF]))
-    extension = image.info.get("extension")
-    if isinstance(extension, tuple) and extension[0][:8] == b"C2PA_GIF":
-        found.append(bytes(extension[0]))
+    if image.format == "GIF":
+        with path.open("rb") as file:
+            start = file.read(MOST_METADATA)
+        if (place := start.find(C2PA_GIF)) >= 0:
+            found.append(start[place:])
     return b"".join(found)[:MOST_METADATA] if found else None
 
 
@@ -199,6 +207,29 @@ def _iim_fields(image: "Image.Image") -> Iterator[Field]:
         if number in IIM_FIELDS:
             for each in value if isinstance(value, list) else [value]:
                 yield Field(f"IPTC {IIM_FIELDS[number]}", decode(each))
+
+
+def _samsung_fields(path: Path) -> Iterator[Field]:
+    """The texts in the trailer that Samsung's phones put behind a JPEG: a directory at its very end, whose
+    entries lie before it."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - MOST_TEXT))
+        end = file.read()
+        if end[-4:] != b"SEFT":
+            return
+        length = int.from_bytes(end[-8:-4], "little")
+        directory = end[-8 - length : -8]
+        if directory[:4] != b"SEFH":
+            return
+        start = size - 8 - length
+        for place in range(12, min(len(directory), 12 + 12 * MOST_ENTRIES) - 11, 12):
+            back, amount = struct.unpack("<II", directory[place + 4 : place + 12])
+            file.seek(max(0, start - back))
+            entry = file.read(min(amount, MOST_TEXT))
+            name_end = 8 + int.from_bytes(entry[4:8], "little")
+            if entry[8:name_end] == b"PhotoEditor_Re_Edit_Data":
+                yield Field(SAMSUNG_EDIT, decode(entry[name_end:]))
 
 
 def _xmp_fields(image: "Image.Image") -> Iterator[Field]:
@@ -262,5 +293,10 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
         try:
             fields += read(image)
         except Exception:
+            broken = True
+    if image.format in ("JPEG", "MPO"):
+        try:
+            fields += _samsung_fields(path)
+        except OSError:
             broken = True
     return Metadata(tuple(fields), manifest, broken)

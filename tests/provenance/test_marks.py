@@ -10,9 +10,10 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from fakedetect.images.copies import Kind
-from fakedetect.images.metadata import Field, Metadata, read_xmp
-from fakedetect.images.provenance import MANIFEST, describe_metadata
 from fakedetect.images.views import Look, View, look_at
+from fakedetect.provenance.c2pa import UNREADABLE
+from fakedetect.provenance.marks import find_marks
+from fakedetect.provenance.metadata import Field, Metadata, read_xmp
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 PARAMETERS = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
@@ -173,8 +174,8 @@ def test_a_manifest_is_found_behind_fill_bytes_and_in_several_segments(tmp_path:
     box = b"JP\0\1\0\0\0\1" + b"\0\0\0\x40jumb\0\0\0\x20jumdc2pa\0" + TRAINED.encode()
     segment = b"\xff\xeb" + struct.pack(">H", len(box) + 2) + box
     path = insert(jpeg(tmp_path / "a.jpg"), b"\xff\xff\xff" + segment)
-    assert origin(path) == (MANIFEST, "IPTC source type: trainedAlgorithmicMedia")
-    assert MANIFEST in origin(insert(path, segment))
+    assert origin(path) == (UNREADABLE, "IPTC source type: trainedAlgorithmicMedia")
+    assert UNREADABLE in origin(insert(path, segment))
 
 
 def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) -> None:
@@ -193,10 +194,10 @@ def test_a_chunk_of_a_png_that_claims_too_much_harms_nothing(tmp_path: Path) -> 
     raw = path.read_bytes()
     chunk = struct.pack(">I", 3) + b"caBX" + b"abc" + struct.pack(">I", zlib.crc32(b"caBXabc"))
     path.write_bytes(raw[:33] + chunk + raw[33:])
-    assert origin(path) == (MANIFEST,)
+    assert origin(path) == (UNREADABLE,)
 
 
 def test_what_is_repeated_of_a_file_is_short_and_printable() -> None:
     field = Field("EXIF Software", "\x1b[2J" + "x" * 100_000 + "\n")
-    (said,) = describe_metadata(Metadata((field,)))
-    assert said.isprintable() and len(said) < 100
+    (finding,) = find_marks(Metadata((field,)))
+    assert finding.says.isprintable() and len(finding.says) < 100

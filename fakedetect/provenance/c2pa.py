@@ -1,0 +1,196 @@
+"""C2PA manifests verified, offline, by the reference implementation (c2pa-python).
+
+Two statements that must not be mixed up: whether the file is what was signed, and who signed it. The
+library fetches neither manifests from elsewhere nor the state of certificates. It is loaded when the first
+manifest is met, in a process that may crash or hang (images/views.py).
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fakedetect.provenance.finding import Certainty, Finding, shorten
+from fakedetect.provenance.history import find_ingredients, tell_actions
+from fakedetect.provenance.source_types import find_source_type
+from fakedetect.provenance.trust_list import TRUST_FOLDER, TrustList, find_list
+from fakedetect.provenance.verification import Manifest, Verification, read_verification
+
+if TYPE_CHECKING:
+    import c2pa
+
+NOT_INSTALLED = "C2PA manifest (not verified: c2pa-python is not installed or cannot be loaded)"
+UNREADABLE = "C2PA manifest (not verified: it cannot be read)"
+CRASHED = "C2PA manifest (not verified: the verifier crashed or hung on it)"
+
+MIME = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
+    "TIFF": "image/tiff",
+    "GIF": "image/gif",
+}
+
+SIGNERS, TIME_STAMPS = "urn:fakedetect:signers", "urn:fakedetect:time-stamps"
+
+BINDINGS = (
+    "assertion.dataHash.",
+    "assertion.bmffHash.",
+    "assertion.boxesHash.",
+    "assertion.collectionHash.",
+)
+"""Codes of the assertions that bind a manifest to its file (C2PA 2.2, section 'Hard bindings')."""
+
+SIGNATURE = ("claimSignature.mismatch", "claimSignature.missing", "claim.malformed", "claim.missing")
+ALTERED = ("assertion.hashedURI.", "assertion.missing", "assertion.inaccessible")
+"""Codes of a manifest that is not as its signer signed it: as a whole, and in a part."""
+
+SIGNER = ("signingCredential.", "timeStamp.", "claimSignature.outsideValidity")
+"""Codes that concern the signer, not the content."""
+
+CERTIFICATE = {
+    "signingCredential.expired": "certificate expired",
+    "claimSignature.outsideValidity": "certificate expired",
+    "signingCredential.ocsp.revoked": "certificate revoked",
+    "signingCredential.invalid": "certificate invalid",
+}
+"""What can be wrong with a certificate, on a list or not."""
+
+
+def _settings(signers: TrustList | None, time_stamps: TrustList | None) -> dict[str, Any]:
+    """What the library is told: nothing goes out, and the lists count for what they are lists of."""
+    # The library takes a certificate from either list for a signer's: the name says on which it was.
+    anchors = [
+        {"trust_anchors": found.certificates, "trust_kind": kind, "trust_uri": name}
+        for found, kind, name in ((signers, "manifest", SIGNERS), (time_stamps, "tsa", TIME_STAMPS))
+        if found
+    ]
+    return {
+        "version": 1,
+        "verify": {
+            "remote_manifest_fetch": False,
+            "ocsp_fetch": False,
+            "verify_trust": bool(signers),
+            "verify_timestamp_trust": True,
+        },
+        # Identities of other kinds are looked up on the web.
+        "core": {"allowed_network_hosts": [], "decode_identity_assertions": False},
+        "trust": {"anchors": anchors},
+    }
+
+
+@cache
+def _prepare(folder: Path) -> tuple["c2pa.Context", TrustList | None]:
+    """The library with the lists of a folder, and its list of signers; read once in a process."""
+    import c2pa
+
+    signers = find_list("signers", folder)
+    return c2pa.Context.from_dict(_settings(signers, find_list("time-stamps", folder))), signers
+
+
+def verify_manifest(path: Path, file_format: str, trust_folder: Path = TRUST_FOLDER) -> list[Finding]:
+    """What the manifest in a file proves, and what it says. Never raises for a file's content.
+
+    Args:
+        file_format: Pillow's name of the format.
+        trust_folder: where the trust lists are.
+    """
+    try:
+        import c2pa
+    except (ImportError, OSError, RuntimeError):
+        return [Finding("manifest", NOT_INSTALLED)]
+    context, signers = _prepare(trust_folder)
+    try:
+        with path.open("rb") as file, c2pa.Reader(MIME[file_format], file, context=context) as reader:
+            found = read_verification(reader.json())
+    except (c2pa.C2paError, OSError):
+        found = None
+    if found is None:
+        return [Finding("manifest", UNREADABLE)]
+    return _describe(found, signers)
+
+
+def _describe(found: Verification, signers: TrustList | None) -> list[Finding]:
+    results = found.validation_results.active_manifest
+    failures = [status.code for status in results.failure]
+    successes = [status.code for status in results.success]
+    signed = "claimSignature.validated" in successes and not _first(failures, SIGNATURE + ALTERED)
+    fits = bool(_first(successes, BINDINGS)) and not _first(failures, BINDINGS)
+    content = _find_content(signed, failures, fits)
+    signer = _find_signer(found, signed, successes, failures, signers)
+    sure: Certainty = "verified" if fits and signer.sure == "verified" else "stated"
+    own = fits and signed
+    return [content, signer, *_find_history(found.active, own, sure), *find_ingredients(found, own)]
+
+
+def _first(codes: list[str], starts: tuple[str, ...]) -> str | None:
+    return next((code for code in codes if code.startswith(starts)), None)
+
+
+def _find_content(signed: bool, failures: list[str], fits: bool) -> Finding:
+    """Whether the file is what was signed."""
+    said = "C2PA manifest: "
+    if not signed and _first(failures, ALTERED):
+        said += "altered after it was signed, so it proves nothing"
+    elif not signed:
+        said += "its own signature does not hold, so it proves nothing"
+    elif fits:
+        said += "the file is unchanged since it was signed"
+        if broken := next((code for code in failures if not code.startswith(SIGNER)), None):
+            said += f" (but the manifest breaks a rule: {shorten(broken)})"
+    elif _first(failures, BINDINGS):
+        said += "does not match this file: changed after it was signed, or another picture's manifest"
+    else:
+        return Finding("manifest", said + "tied to no file, so it may be another picture's")
+    return Finding("manifest", said, "verified")
+
+
+def _find_signer(
+    found: Verification, signed: bool, successes: list[str], failures: list[str], signers: TrustList | None
+) -> Finding:
+    """Who signed, with what, when, and whether that certificate is on the trust list."""
+    signature = found.active.signature_info
+    names = [signature.common_name, signature.issuer] if signature else []
+    who = " of ".join(dict.fromkeys(shorten(name) for name in names if name)) or "somebody without a name"
+    said = f"C2PA signer: {who}{_tell_program(found.active)}"
+    if signature and signature.time:
+        unlisted = "" if "timeStamp.trusted" in successes else " by an unlisted time stamp"
+        said += f", on {shorten(signature.time)[:10]}{unlisted}"
+    if not signed:
+        return Finding("signer", f"{said}; named, not proven: the signature does not hold")
+    if fault := next((CERTIFICATE[code] for code in failures if code in CERTIFICATE), None):
+        return Finding("signer", f"{said}; {fault}")
+    if signers is None:
+        return Finding("signer", f"{said}; no trust list is here")
+    trusted = (
+        found.validation_results.trust_list_uri == SIGNERS and "signingCredential.trusted" in successes
+    )
+    answer = "yes" if trusted else "no"
+    return Finding("signer", f"{said}; on the {signers}: {answer}", "verified" if trusted else "stated")
+
+
+def _tell_program(manifest: Manifest) -> str:
+    programs = manifest.claim_generator_info
+    if programs and programs[0].name:
+        return f", with {shorten(' '.join(filter(None, (programs[0].name, programs[0].version))))}"
+    return f", with {shorten(manifest.claim_generator)}" if manifest.claim_generator else ""
+
+
+def _find_history(manifest: Manifest, of_this_file: bool, sure: Certainty) -> list[Finding]:
+    """What was done to the picture; the history of another one is told as that."""
+    actions = tell_actions(manifest)
+    if not actions:
+        return []
+    if not of_this_file:
+        return [Finding("history", f"C2PA actions, on the picture that was signed: {actions}")]
+    types = (find_source_type(action.source_type or "", sure) for action in manifest.actions())
+    return [Finding("history", f"C2PA actions: {actions}", sure), *filter(None, types)]
+
+
+def find_remote(address: str) -> Finding:
+    """A manifest that lies elsewhere."""
+    # What an address has before its end is all that helps to find it, and it is data of a file.
+    shown = address if address.isprintable() and len(address) <= 200 else shorten(address)
+    return Finding("manifest", f"C2PA manifest: it lies at {shown} and was not fetched")
