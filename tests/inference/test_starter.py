@@ -129,7 +129,8 @@ def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say() -> No
     assert training.calibration.unseen_real_sources and training.calibration.unseen_families
     assert read_out_of_fold(folder, probe, "")
     evaluation = read_evaluation(folder / "evaluation.json", probe, "")
-    assert evaluation and (unseen := evaluation.unseen_sources)
+    assert evaluation and evaluation.unseen_sources
+    unseen = evaluation.unseen_sources
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     rows = {"ROC AUC": unseen.auc, "fake recall at 5 % false alarms": unseen.fake_recall_at_5}
     rows |= {name: family.auc for name, family in unseen.families.items()}
