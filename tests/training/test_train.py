@@ -147,7 +147,9 @@ def test_without_internet_three_options_are_named(data: Path) -> None:
 def test_the_recipes_are_the_references() -> None:
     recipes = load_settings(ROOT / "paths.toml").recipes
     facts = {
-        name: (r.batch_size, r.optimizer, r.learning_rate, r.weight_decay) for name, r in recipes.items()
+        name: (r.batch_size, r.optimizer, r.learning_rate, r.weight_decay)
+        for name, r in recipes.items()
+        if name != "starter"
     }
     assert facts == {
         "resnet18": (256, "Adam", 5e-5, 1e-5),
