@@ -8,10 +8,12 @@ from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.settings import Settings
 
 TEXTURE_VOTE = "texture_vote.json"
-STARTER = "starter"
-"""The model that comes with the program, for who has trained none."""
+STARTER, SMALL_STARTER = STARTERS = ("starter", "starter_small")
+"""The models that come with the program, for who has trained none: the small one needs no download."""
 
 PROBE_FILE = "probe.safetensors"
+BACKBONE_FILE = "backbone.safetensors"
+"""Weights of a probe's backbone that came along with it."""
 OUT_OF_FOLD = "out_of_fold.json"
 BACKBONE_CHECK = "backbone_check.json"
 FEATURES = "features.bin"
@@ -73,15 +75,15 @@ def is_probe(checkpoint: Path) -> bool:
 
 def trained_models(settings: Settings) -> list[Settings]:
     """The settings of every model of the user's that has a checkpoint, each with its own chosen."""
-    found = [settings.with_model(name) for name in settings.recipes if name != STARTER]
+    found = [settings.with_model(name) for name in settings.recipes if name not in STARTERS]
     return [each for each in found if checkpoint_file(each).is_file()]
 
 
-def find_starter(settings: Settings) -> Settings | None:
-    """The settings with the starter chosen; None where paths.toml lacks it, or its files are gone."""
-    if STARTER not in settings.recipes:
+def find_starter(settings: Settings, name: str = STARTER) -> Settings | None:
+    """The settings with one of STARTERS chosen; None where paths.toml lacks it, or its files are gone."""
+    if name not in settings.recipes:
         return None
-    found = settings.with_model(STARTER)
+    found = settings.with_model(name)
     return found if checkpoint_file(found).is_file() else None
 
 

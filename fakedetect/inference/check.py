@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome
-from fakedetect.core.model_folder import STARTER, checkpoint_file, find_starter, trained_models
+from fakedetect.core.model_folder import (
+    SMALL_STARTER,
+    STARTER,
+    checkpoint_file,
+    find_starter,
+    trained_models,
+)
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.named import read_named, read_target
@@ -101,4 +107,8 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         return judge(settings, console, wanted)
     except MissingWeightsError as error:
         console.fail(str(error))
+        small = find_starter(settings, SMALL_STARTER)
+        if starter and small:
+            console.warn(f"Meanwhile {SMALL_STARTER} answers: it needs no download, and knows less.")
+            return judge(small, console, wanted)
         return tell_origins(wanted, settings.workers, console)

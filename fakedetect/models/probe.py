@@ -1,5 +1,6 @@
 """A probe: a line on a backbone's features that gives fake or real, and the file it is kept in."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, hash_file
-from fakedetect.core.model_folder import BACKBONE_CHECK
+from fakedetect.core.model_folder import BACKBONE_CHECK, BACKBONE_FILE
 from fakedetect.core.recipes import SIZE, Recipe
 from fakedetect.core.records import Count, NotNegative, Record, read_record, write_record
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
@@ -148,6 +149,8 @@ def _read(path: Path) -> tuple[ProbeFacts, dict[str, torch.Tensor]]:
 def load_probe(recipe: Recipe, path: Path) -> Probe:
     """The recipe's backbone with the line of a probe.safetensors.
 
+    Its weights are those of a backbone.safetensors beside it, if there is one, and else the recipe's.
+
     Raises:
         UserError: the file does not fit, is another model's, or was fitted on other weights; or the
             backbone's weights are not to be had.
@@ -158,6 +161,8 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
             f"{path} is a probe on {facts.architecture}, and {recipe.name} is a {recipe.architecture}. "
             "Choose that model, or train again."
         )
+    if (own := path.with_name(BACKBONE_FILE)).is_file():
+        recipe = replace(recipe, weights=own)
     backbone = build_backbone(recipe, facts.layers, facts.seed)
     with torch.inference_mode():
         width = backbone(torch.zeros(1, 3, SIZE, SIZE)).shape[1]

@@ -113,14 +113,47 @@ def test_without_its_backbone_and_internet_it_says_what_is_missing_and_what_the_
     assert "says nothing of its origin" in result.stdout
 
 
+def test_offline_a_small_one_answers_whose_backbone_came_along(project: Path) -> None:
+    text = project.read_text(encoding="utf-8")
+    text = text.replace('timm = "test_vit"\nweights = "starter.pth"', 'timm = "vit_tiny_patch16_224"')
+    text += '\n[models.starter_small]\ntimm = "test_vit"\nrecipe = "probe"\n'
+    project.write_text(text, encoding="utf-8")
+    folder = project.parent / "model_folders"
+    shutil.copytree(folder / "starter", folder / "starter_small")
+    probe = folder / "starter/probe.safetensors"
+    with safetensors.safe_open(probe, framework="pt") as opened:
+        facts = opened.metadata()["probe"].replace("test_vit", "vit_tiny_patch16_224")
+    probe.write_bytes(safetensors.torch.save(safetensors.torch.load_file(probe), {"probe": facts}))
+    state = torch.load(project.parent / "starter.pth", weights_only=True)
+    safetensors.torch.save_file(state, folder / "starter_small/backbone.safetensors")
+    picture = paint(project.parent / "mine.jpg", 99)
+    result = run("--paths", project, "check", "--no-stability", picture)
+    assert result.returncode == 0, result.stderr
+    assert "The pretrained weights of starter cannot be downloaded" in result.stderr
+    assert "Meanwhile starter_small answers" in result.stderr
+    assert "starter_small's" in result.stdout and "p(fake)" in result.stdout
+
+
+def test_a_fresh_clone_answers_without_internet(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "paths.toml", tmp_path)
+    for name in ("starter", "starter_small"):
+        shutil.copytree(ROOT / "model_folders" / name, tmp_path / "model_folders" / name)
+    picture = paint(tmp_path / "mine.jpg", 99)
+    result = run("--paths", tmp_path / "paths.toml", "check", "--no-stability", picture)
+    assert result.returncode == 0, result.stderr
+    assert "resnet18 has not been trained, so starter answers" in result.stderr
+    assert re.search(r"^(fake|real|unsure)\?? +p\(fake\)", result.stdout, re.MULTILINE)
+
+
 def test_the_programs_own_settings_have_it() -> None:
     settings = load_settings(ROOT / "paths.toml").with_model("starter")
     assert settings.recipe.method == "probe"
     assert settings.recipe.architecture == "vit_base_patch16_clip_quickgelu_224.openai"
 
 
-def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say() -> None:
-    settings = load_settings(ROOT / "paths.toml").with_model("starter")
+@pytest.mark.parametrize("name", ["starter", "starter_small"])
+def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say(name: str) -> None:
+    settings = load_settings(ROOT / "paths.toml").with_model(name)
     folder = settings.model_folder
     assert (folder / "probe.safetensors").stat().st_size < 1_000_000
     probe = model_hash(settings)
@@ -134,11 +167,11 @@ def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say() -> No
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     rows = {"ROC AUC": unseen.auc, "fake recall at 5 % false alarms": unseen.fake_recall_at_5}
     rows |= {name: family.auc for name, family in unseen.families.items()}
-    for name, figure in rows.items():
+    for what, figure in rows.items():
         said = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
-        assert re.search(rf"^\| {re.escape(name)} \|.*{re.escape(said)}", card, re.MULTILINE), name
-    for name, source in unseen.real_sources.items():
+        assert re.search(rf"^\| {re.escape(what)} \|.*{re.escape(said)}", card, re.MULTILINE), what
+    for what, source in unseen.real_sources.items():
         share = f"{100 * source.false_alarms_at_5.value:.1f} %"
-        assert re.search(rf"^\| {name} \|.*\| {source.n} \| {re.escape(share)}", card, re.MULTILINE), name
+        assert re.search(rf"^\| {what} \|.*\| {source.n} \| {re.escape(share)}", card, re.MULTILINE), what
     for file in folder.glob("*.json"):
         assert not re.search(r'"/|[A-Z]:\\\\', file.read_text(encoding="utf-8")), file.name
