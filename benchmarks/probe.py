@@ -60,7 +60,7 @@ def features(folder: Path, quick: bool, _: str) -> Pair:
                 image = Image.open(path).convert("RGB").resize((224, 224), Image.Resampling.LANCZOS)
                 data = io.BytesIO()
                 image.save(data, "JPEG", quality=75)
-                pixels = np.asarray(Image.open(data).convert("RGB"))
+                pixels = np.array(Image.open(data).convert("RGB"))
                 batch = torch.from_numpy(pixels).permute(2, 0, 1)[None]
                 rows.append(backbone(normalise(batch)).cpu().numpy())
         found["reference"] = np.concatenate(rows)
