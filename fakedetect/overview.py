@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fakedetect.core.console import plural
-from fakedetect.core.model_folder import describe_model
+from fakedetect.core.model_folder import describe_model, find_starter
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.images.listing import Skipped, is_image_name, is_junk
 
@@ -53,6 +53,8 @@ def describe_state(settings: Settings) -> str:
     if not has_data(settings):
         lines.append(f"No pictures yet: none of the data folders named in {settings.file} exists.")
         lines.append("Put your data set there, or press 9 for a demonstration with made-up pictures.")
+        if find_starter(settings):
+            lines.append("To ask about a picture of yours, press 8: it needs no data set.")
         return "\n".join(lines)
     for name in FOLDERS:
         folder = settings.original[name]
