@@ -170,9 +170,13 @@ class ProbeRecord(Record, frozen=True, kw_only=True):
 
 
 class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A training run. Who brings a checkpoint from elsewhere may tell any part of it, or none."""
+    """A training run, of the file with the hash `checkpoint`; versions before 0.6 did not write that.
+
+    Who brings a checkpoint from elsewhere may tell any part of it, or none.
+    """
 
     model: str | None = None
+    checkpoint: str | None = None
     recipe: RecipeRecord | None = None
     pretrained: bool | None = None
     classes: dict[str, str] | None = None

@@ -93,8 +93,8 @@ def load_detector(settings: Settings) -> Detector:
     checkpoint = require_checkpoint(settings)
     load = load_probe if is_probe(checkpoint) else load_checkpoint
     model = to_device(load(settings.recipe, checkpoint)).eval()
-    training = read_training(settings.model_folder)
     checkpoint_hash = model_hash(settings)
+    training = _training_of(settings, checkpoint_hash)
     return Detector(
         settings,
         model,
@@ -105,6 +105,14 @@ def load_detector(settings: Settings) -> Detector:
         checkpoint_hash,
         training,
     )
+
+
+def _training_of(settings: Settings, checkpoint_hash: str) -> TrainingRecord:
+    """The training.json of this checkpoint; of one that was put in another's place, nothing is known."""
+    found = read_training(settings.model_folder)
+    if found.checkpoint is None or found.checkpoint == checkpoint_hash.split("-")[0]:
+        return found
+    return TrainingRecord()
 
 
 def load_pictures(detector: Detector, part: str) -> Dataset:

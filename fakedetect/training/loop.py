@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from fakedetect.core.errors import UserError
@@ -135,7 +136,9 @@ class _Keeper:
         (folder / TEXTURE_VOTE).unlink(missing_ok=True)
         save_checkpoint(run.judged, run.settings.checkpoint)
         remove_other_checkpoints(run.settings, run.settings.checkpoint)
-        write_training(folder, _describe_run(run, self.dataset, epoch, self.conditions))
+        record = _describe_run(run, self.dataset, epoch, self.conditions)
+        checkpoint = hash_file(run.settings.checkpoint)
+        write_training(folder, msgspec.structs.replace(record, checkpoint=checkpoint))
 
     def _save(self, started: StartedEpoch | None) -> None:
         """Write what a stopped run needs to go on, and after an epoch the log."""

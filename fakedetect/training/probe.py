@@ -198,7 +198,9 @@ def train_probe(
     folder = settings.model_folder
     write_out_of_fold(folder, scores)
     training = _describe_run(settings, dataset, backbone, str(dtype), record)
-    write_training(folder, msgspec.structs.replace(training, calibration=calibration))
+    write_training(
+        folder, msgspec.structs.replace(training, checkpoint=checkpoint, calibration=calibration)
+    )
     evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, unseen_sources=unseen)
     write_evaluation(folder / EVALUATION, evaluation)
     return Fitted(

@@ -74,6 +74,16 @@ def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: 
         assert "tiny train" not in read_report(trained)
 
 
+def test_a_checkpoint_put_in_the_place_of_another_does_not_inherit_its_training(trained: Path) -> None:
+    file = trained.parent / "model_folders/tiny/classifier_model.pth"
+    state = torch.load(file, weights_only=True)
+    torch.save({key: value * 1.001 for key, value in state.items()}, file)
+    assert run("--paths", trained, "test").returncode == 0
+    page = read_report(trained)
+    assert "How this checkpoint was trained is not known" in page and "training time" not in page
+    assert "tiny train" not in page.split("To repeat it")[1]
+
+
 def test_thresholds_after_the_evaluation_ask_for_another_one(trained: Path) -> None:
     other = foreign_folder(trained)
     for command in (["evaluate"], ["evaluate", "--data", other]):
