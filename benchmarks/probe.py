@@ -21,7 +21,7 @@ from fakedetect.models.backbone import build_backbone
 from fakedetect.models.devices import Normaliser, choose_precision, to_device
 from fakedetect.models.processes import Group
 from fakedetect.training.features import gather_features
-from fakedetect.training.lines import fit, standardise
+from fakedetect.training.lines import Folds, judge_left_out, standardise
 from fakedetect.training.probe import STRENGTHS
 
 WIDTH, FOLDS = 9216, 8
@@ -50,7 +50,6 @@ def features(folder: Path, quick: bool, _: str) -> Pair:
     to_device(backbone)
     dtype = choose_precision("auto", backbone)
     found: dict[str, np.ndarray] = {}
-    width = 0
 
     def theirs() -> None:
         normalise = Normaliser(recipe, next(backbone.parameters()).device)
@@ -66,9 +65,7 @@ def features(folder: Path, quick: bool, _: str) -> Pair:
         found["reference"] = np.concatenate(rows)
 
     def ours() -> None:
-        nonlocal width
-        width = width or found["reference"].shape[1]
-        kept = FeatureCache(folder / "features.bin", "benchmark", width)
+        kept = FeatureCache(folder / "features.bin", "benchmark", backbone.width)
         kept.file.unlink(missing_ok=True)
         seen = gather_features(settings, Console(quiet=True), Group(), backbone, dtype, kept, paths)
         found["ours"] = seen.views[0]
@@ -99,14 +96,9 @@ def lines(folder: Path, quick: bool, _: str) -> Pair:
                 margins["reference"][out] = line.decision_function(scale.transform(rows[:count][out]))
 
     def leave_out(size: int) -> np.ndarray:
-        (standard,), _, _ = standardise([rows[:size]])
-        found = np.zeros(size)
-        for fold in range(FOLDS):
-            out = folds[:size] == fold
-            weights = np.ones(int((~out).sum()))
-            line, bias = fit([standard[~out]], is_fake[:size][~out], weights, STRENGTHS)[-1]
-            found[out] = standard[out] @ line + bias
-        return found
+        standard, _, _ = standardise([rows[:size]])
+        dealt = Folds(folds[:size], FOLDS, (True, True))
+        return judge_left_out(standard, is_fake[:size], np.ones(size), dealt, STRENGTHS)[-1]
 
     def ours() -> None:
         margins["ours"] = leave_out(count)

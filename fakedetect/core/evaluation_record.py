@@ -39,6 +39,13 @@ class Accuracy(Record, frozen=True, kw_only=True):
     high: Share
 
 
+def in_percent(share: Measure | Accuracy) -> str:
+    """A share with its interval: '5.0% (3.1%-8.0%)'."""
+    if share.value is None or share.low is None or share.high is None:
+        return "-"
+    return f"{share.value:.1%} ({share.low:.1%}-{share.high:.1%})"
+
+
 class Measures(Record, frozen=True, kw_only=True):
     """The figures of merit on a set of pictures."""
 
@@ -201,6 +208,21 @@ class UnseenSources(Record, frozen=True, kw_only=True):
         """The mean of the families' ROC AUC."""
         values = [family.auc.value or 0.0 for family in self.families.values()]
         return sum(values) / len(values)
+
+    @property
+    def of_sources(self) -> bool:
+        """Whether the figures are those of whole sources that were never seen, of both classes."""
+        return self.fakes_by_source and self.reals_by_source
+
+    @property
+    def hardest_families(self) -> list[tuple[str, Family]]:
+        """The families by name, that with the lowest ROC AUC first."""
+        return sorted(self.families.items(), key=lambda item: item[1].auc.value or 0.0)
+
+    @property
+    def worst_real_sources(self) -> list[tuple[str, RealSource]]:
+        """The sources of real pictures by name, that with the most false alarms first."""
+        return sorted(self.real_sources.items(), key=lambda item: -(item[1].false_alarms_at_5.value or 0.0))
 
 
 class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -7,10 +7,10 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.settings import Settings
 
-TEXTURE_VOTE = "texture_vote.json"
 STARTER, SMALL_STARTER = STARTERS = ("starter", "starter_small")
 """The models that come with the program, for who has trained none: the small one needs no download."""
 
+TEXTURE_VOTE = "texture_vote.json"
 PROBE_FILE = "probe.safetensors"
 BACKBONE_FILE = "backbone.safetensors"
 """Weights of a probe's backbone that came along with it."""

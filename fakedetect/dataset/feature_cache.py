@@ -54,7 +54,7 @@ class FeatureCache:
                 self.writes = False
                 console.warn(
                     f"Not enough disk space for {missing * self.kind.itemsize / 1e9:.1f} GB of features in "
-                    f"{self.file}: they are worked out again the next time."
+                    f"{self.file}: they are computed again the next time."
                 )
         except OSError as error:
             self.writes = False

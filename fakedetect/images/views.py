@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,6 +17,8 @@ from fakedetect.provenance.finding import Finding, in_words
 from fakedetect.provenance.metadata import Metadata, read_metadata
 from fakedetect.provenance.origin import may_hold_manifest, tell_origin
 from fakedetect.provenance.watermark import find_hidden, may_hide_marks
+
+T = TypeVar("T")
 
 NO_IMAGES = np.empty((0, 1, SIZE, SIZE, 3), np.uint8)
 
@@ -112,13 +115,11 @@ def _make_views(look: Look, image: Image.Image, file_format: str) -> np.ndarray:
     return np.stack([np.stack(of_kind) for of_kind in copies])
 
 
-def batch_views(
-    seen: Iterable[tuple[Look, View | str]], size: int
-) -> Iterator[list[tuple[Look, View | str]]]:
-    """Bring (look, view or the reason why there is none) together in lists of `size`, as they come."""
-    batch: list[tuple[Look, View | str]] = []
-    for look, view in seen:
-        batch.append((look, view))
+def in_batches(seen: Iterable[T], size: int) -> Iterator[list[T]]:
+    """What was seen, together in lists of `size`, as it comes."""
+    batch: list[T] = []
+    for each in seen:
+        batch.append(each)
         if len(batch) == size:
             yield batch
             batch = []

@@ -22,13 +22,15 @@ from fakedetect.models.building import build_network
 
 
 class Backbone(nn.Module):
-    """images (B, 3, H, W) float, normalised -> features (B, D) float32: each part of length 1.
+    """images (B, 3, H, W) float, normalised -> features (B, D) float32, each part of them of length 1.
 
     A part is a block's class token, the mean of its patch tokens, or the mean of a stage's map.
 
     Args:
         network: a model of timm, or torchvision's ResNet, without its head.
         layers: the numbers of the blocks or stages, from 1; none for all.
+
+    `width` is D.
 
     Raises:
         UserError: the network has no blocks that can be looked into, or fewer than that.
@@ -37,13 +39,15 @@ class Backbone(nn.Module):
     def __init__(self, network: nn.Module, layers: Sequence[int] = ()):
         super().__init__()
         self.network = network
-        self.count = len(self._look(torch.zeros(1, 3, SIZE, SIZE)))
-        if layers and max(layers) > self.count:
+        with torch.inference_mode():
+            found = self._look(torch.zeros(1, 3, SIZE, SIZE))
+        if layers and max(layers) > len(found):
             raise UserError(
-                f"layers under [probe] names block {max(layers)}, and the model has {self.count}. Name "
-                f'numbers from 1 to {self.count}, or write layers = "all".'
+                f"layers under [probe] names block {max(layers)}, and the model has {len(found)}. Name "
+                f'numbers from 1 to {len(found)}, or write layers = "all".'
             )
-        self.layers = tuple(sorted(set(layers))) or tuple(range(1, self.count + 1))
+        self.layers = tuple(sorted(set(layers))) or tuple(range(1, len(found) + 1))
+        self.width = sum(part.shape[1] for number in self.layers for part in found[number - 1])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         found = self._look(images)
@@ -107,8 +111,7 @@ def build_backbone(recipe: Recipe, layers: Sequence[int], seed: int | None) -> B
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build_network(recipe, pretrained=False)
-    with torch.inference_mode():
-        return Backbone(network.eval(), layers).eval()
+    return Backbone(network.eval(), layers).eval()
 
 
 def hash_weights(network: nn.Module) -> str:

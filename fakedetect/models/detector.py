@@ -28,7 +28,7 @@ from fakedetect.dataset.samples import (
 )
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
 from fakedetect.images.degradations import Degradation
-from fakedetect.images.views import Look, View, batch_views, look_at
+from fakedetect.images.views import Look, View, in_batches, look_at
 from fakedetect.models.building import load_checkpoint
 from fakedetect.models.calibration import Calibration, calibration_for
 from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
@@ -94,7 +94,7 @@ def load_detector(settings: Settings) -> Detector:
     load = load_probe if is_probe(checkpoint) else load_checkpoint
     model = to_device(load(settings.recipe, checkpoint)).eval()
     checkpoint_hash = model_hash(settings)
-    training = _training_of(settings, checkpoint_hash)
+    training = read_own_training(settings, checkpoint_hash)
     return Detector(
         settings,
         model,
@@ -107,22 +107,27 @@ def load_detector(settings: Settings) -> Detector:
     )
 
 
-def _training_of(settings: Settings, checkpoint_hash: str) -> TrainingRecord:
-    """The training.json of this checkpoint; of one that was put in another's place, nothing is known."""
+def read_own_training(settings: Settings, checkpoint_hash: str) -> TrainingRecord:
+    """The chosen model's training.json; an empty one where it is not of this checkpoint, by model_hash().
+
+    Raises:
+        UserError: the file does not fit.
+    """
     found = read_training(settings.model_folder)
     if found.checkpoint is None or found.checkpoint == checkpoint_hash.split("-")[0]:
         return found
     return TrainingRecord()
 
 
-def load_pictures(detector: Detector, part: str) -> Dataset:
-    """The samples of the resized folder 'train' or 'test'; a probe takes the originals where there is none.
+def load_pictures(settings: Settings, part: str) -> Dataset:
+    """The samples of the resized folder 'train' or 'test' for the chosen model; a probe takes the originals
+    where there is none.
 
     Raises:
         UserError: the folder, a class or its pictures are missing.
     """
-    load = load_for_probe if detector.is_probe else load_dataset
-    return load(detector.settings, part)
+    load = load_for_probe if is_probe(checkpoint_file(settings)) else load_dataset
+    return load(settings, part)
 
 
 def tell_not_fitted(detector: Detector) -> str:
@@ -223,7 +228,7 @@ def predict_pictures(
     found: dict[Path, np.ndarray] = {}
     bad: dict[Path, str] = {}
     size = max(1, detector.settings.recipe.batch_size // (1 + len(degradations)))
-    for batch in batch_views(console.track(views, len(set(paths)), label), size):
+    for batch in in_batches(console.track(views, len(set(paths)), label), size):
         bad |= {look.path: view for look, view in batch if isinstance(view, str)}
         seen = [(look.path, view) for look, view in batch if isinstance(view, View)]
         if seen:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fakedetect.core.evaluation_record import VerdictRates
+from fakedetect.core.evaluation_record import Measure, VerdictRates
+from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration
 
 BINS = 15
@@ -50,3 +51,16 @@ def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.
         fake_from=calibration.fake_from,
         real_below=calibration.real_below,
     )
+
+
+def measure_auc(is_fake: np.ndarray, margins: np.ndarray) -> Measure:
+    """The ROC AUC of margins (N,); none where the pictures are of one class."""
+    # A second to import, which every check would wait for.
+    from sklearn.metrics import roc_auc_score
+
+    fakes = int(is_fake.sum())
+    if not 0 < fakes < len(is_fake):
+        return Measure(value=None)
+    auc = float(roc_auc_score(is_fake, margins))
+    low, high = roc_auc_interval(auc, fakes, len(is_fake) - fakes)
+    return Measure(value=auc, low=low, high=high)

@@ -1,6 +1,6 @@
 """What a probe makes of sources left out of it, in words."""
 
-from fakedetect.core.evaluation_record import Measure, UnseenSources
+from fakedetect.core.evaluation_record import UnseenSources, in_percent
 from fakedetect.core.training_record import CalibrationRecord
 
 WORST = 3
@@ -12,7 +12,7 @@ ODD = 0.15
 
 def describe_left_out(found: UnseenSources) -> str:
     """What was left out: sources, or where a class has but one, its pictures."""
-    if found.fakes_by_source and found.reals_by_source:
+    if found.of_sources:
         return "Sources left out"
     if found.fakes_by_source:
         return "Families of fakes left out (one source of real pictures: nothing is known of others)"
@@ -30,26 +30,20 @@ def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
     ]
     if found.fakes_by_source:
         lines.append(f"  {'family of fakes':<34}{'pictures':>9}  ROC AUC")
-        families = sorted(found.families.items(), key=lambda item: item[1].auc.value or 0.0)
-        lines += [f"  {name:<34}{family.n:>9,}  {family.auc}" for name, family in families]
+        lines += [f"  {name:<34}{family.n:>9,}  {family.auc}" for name, family in found.hardest_families]
         lines.append(f"  {'mean of the families':<34}{'':>9}  {found.mean_family_auc:.3f}")
     if found.reals_by_source:
         lines.append(f"  {'real source':<34}{'pictures':>9}  called fake where 5 % of all are")
-        sources = sorted(
-            found.real_sources.items(),
-            key=lambda item: item[1].false_alarms_at_5.value or 0.0,
-            reverse=True,
-        )
         lines += [
             f"  {name:<34}{source.n:>9,}  {in_percent(source.false_alarms_at_5)}"
-            for name, source in sources
+            for name, source in found.worst_real_sources
         ]
     return lines
 
 
 def tell_in_a_line(model: str, found: UnseenSources | None) -> list[str]:
-    """How far a probe's verdicts carry, in a line; nothing where no sources were left out of it."""
-    if found is None or not (found.fakes_by_source and found.reals_by_source):
+    """How well a probe generalises, in a line; nothing where no sources were left out of it."""
+    if found is None or not found.of_sources:
         return []
     auc, recall = found.auc.value or 0.0, found.fake_recall_at_5.value or 0.0
     return [
@@ -58,26 +52,17 @@ def tell_in_a_line(model: str, found: UnseenSources | None) -> list[str]:
     ]
 
 
-def in_percent(share: Measure) -> str:
-    """A share with its interval: '5.0 % (3.1-8.0)'."""
-    if share.value is None or share.low is None or share.high is None:
-        return "-"
-    return f"{100 * share.value:.1f} % ({100 * share.low:.1f}-{100 * share.high:.1f})"
-
-
 def tell_what_helps(found: UnseenSources) -> list[str]:
     """Which kinds of sources would help most: those that the others do not stand in for."""
     lines = []
-    alarms = {name: source.false_alarms_at_5.value or 0.0 for name, source in found.real_sources.items()}
-    odd = [name for name in sorted(alarms, key=lambda name: -alarms[name]) if alarms[name] >= ODD][:WORST]
+    alarms = [(name, source.false_alarms_at_5.value or 0.0) for name, source in found.worst_real_sources]
+    odd = [f"{name} ({rate:.0%} called fake)" for name, rate in alarms[:WORST] if rate >= ODD]
     if found.reals_by_source and odd:
-        named = ", ".join(f"{name} ({alarms[name]:.0%} called fake)" for name in odd)
-        lines.append(f"More real sources like these would help most: {named}")
-    areas = {name: family.auc.value or 0.0 for name, family in found.families.items()}
+        lines.append(f"More real sources like these would help most: {', '.join(odd)}")
     if found.fakes_by_source:
-        hard = sorted(areas, key=lambda name: areas[name])[:WORST]
-        named = ", ".join(f"{name} (ROC AUC {areas[name]:.2f})" for name in hard)
-        lines.append(f"Hardest families when left out, and so worth more of their kind: {named}")
+        areas = [(name, family.auc.value or 0.0) for name, family in found.hardest_families[:WORST]]
+        hard = [f"{name} (ROC AUC {area:.2f})" for name, area in areas]
+        lines.append(f"Hardest families when left out, and so worth more of their kind: {', '.join(hard)}")
     few = [
         name
         for name, whole in (

@@ -11,7 +11,7 @@ from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry, VerdictRates
 from fakedetect.core.training_record import CalibrationRecord
 from fakedetect.models.detector import Detector
-from fakedetect.models.unseen_words import describe_left_out, in_percent, tell_what_helps
+from fakedetect.models.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.reporting.answers import draw_answers, show_mistakes
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.page import (
@@ -181,14 +181,13 @@ def unseen_section(detector: Detector, evaluation: Evaluation) -> str:
     ]
     listed = []
     if found.fakes_by_source:
-        families = sorted(found.families.items(), key=lambda item: item[1].auc.value or 0.0)
-        rows = [(name, family.n, with_interval(family.auc)) for name, family in families]
+        rows = [(name, family.n, with_interval(family.auc)) for name, family in found.hardest_families]
         listed.append(table(("family of fakes", "pictures", "ROC AUC (95 % interval)"), rows))
     if found.reals_by_source:
-        sources = sorted(
-            found.real_sources.items(), key=lambda item: -(item[1].false_alarms_at_5.value or 0)
-        )
-        rows = [(name, source.n, in_percent(source.false_alarms_at_5)) for name, source in sources]
+        rows = [
+            (name, source.n, with_interval(source.false_alarms_at_5, ".1%"))
+            for name, source in found.worst_real_sources
+        ]
         listed.append(table(("real source", "pictures", "called fake where 5 % of all are"), rows))
     return section("Sources that it had never seen", *told, beside(*listed) if listed else "")
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness
+from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, in_percent
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
-from fakedetect.models.unseen_words import in_percent
 from fakedetect.reporting.page import paragraph, tiles
 from fakedetect.testing.results import tell_one_sided
 from fakedetect.testing.sources import WORTH_A_WARNING, auc_of
@@ -91,7 +90,7 @@ def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, train
 def _tell_unseen(evaluation: Evaluation) -> list[str]:
     """A probe's figures on the sources that were left out of it, in a sentence."""
     found = evaluation.unseen_sources
-    if found is None or not (found.fakes_by_source and found.reals_by_source):
+    if found is None or not found.of_sources:
         return []
     recall = in_percent(found.fake_recall_at_5)
     return [

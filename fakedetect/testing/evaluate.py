@@ -100,7 +100,7 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     Raises:
         UserError: no picture of one of the classes can be read.
     """
-    dataset = load_pictures(detector, "test")
+    dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
     if len({sample.label for sample in samples}) < 2:
         raise UserError(f"{dataset.folder} holds no readable pictures of one class. Scan and resize again.")

@@ -81,7 +81,7 @@ def evaluate_without(detector: Detector, console: Console, source: str) -> tuple
         UserError: there is no such source, or nothing to learn from without it.
     """
     settings = detector.settings
-    train, test = (load_pictures(detector, part).samples for part in ("train", "test"))
+    train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
     label = _class_of(source, train, test)
     reduced = _without(settings, detector.training, source)
     with run_lock(reduced.model_folder):

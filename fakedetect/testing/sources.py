@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import plural, printable
-from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, Measure, SourceEntry
-from fakedetect.core.intervals import roc_auc_interval, share_interval
+from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, SourceEntry, in_percent
+from fakedetect.core.intervals import share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
+from fakedetect.models.rates import measure_auc
 
 OWN = "on the test set"
 WORTH_A_WARNING = 0.05
@@ -36,20 +36,10 @@ def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> tuple[Sou
                 label=CLASSES[label],
                 count=count,
                 right=Accuracy(value=hits / count, low=low, high=high),
-                roc_auc=_measure_auc(labels[both] == 0, margins[both]),
+                roc_auc=measure_auc(labels[both] == 0, margins[both]),
             )
         )
     return tuple(entries)
-
-
-def _measure_auc(is_fake: np.ndarray, margins: np.ndarray) -> Measure:
-    """The ROC AUC of margins (N,); none where the pictures are of one class."""
-    fakes = int(is_fake.sum())
-    if not 0 < fakes < len(is_fake):
-        return Measure(value=None)
-    auc = float(roc_auc_score(is_fake, margins))
-    low, high = roc_auc_interval(auc, fakes, len(is_fake) - fakes)
-    return Measure(value=auc, low=low, high=high)
 
 
 def mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:
@@ -62,10 +52,8 @@ def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
     """The sources as a table, with their mean and the worst of them."""
     lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)         ROC AUC (95 %)"]
     for entry in entries:
-        right = entry.right
-        accuracy = f"{right.value:.1%} ({right.low:.1%}-{right.high:.1%})"
         name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
-        lines.append(f"  {name}  {accuracy:<24}{entry.roc_auc}")
+        lines.append(f"  {name}  {in_percent(entry.right):<24}{entry.roc_auc}")
     if len(entries) > 1:
         mean, worst = mean_and_worst(entries)
         lines.append(

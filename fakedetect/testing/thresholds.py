@@ -18,7 +18,6 @@ from fakedetect.core.training_record import (
     CalibrationRecord,
     TrainingRecord,
     ValidationRecord,
-    read_training,
     write_training,
 )
 from fakedetect.dataset.samples import describe_faults
@@ -30,7 +29,13 @@ from fakedetect.models.calibration import (
     rate_of_a_bad_fit,
     smallest_rate,
 )
-from fakedetect.models.detector import Detector, load_detector, predict_samples, validation_samples
+from fakedetect.models.detector import (
+    Detector,
+    load_detector,
+    predict_samples,
+    read_own_training,
+    validation_samples,
+)
 from fakedetect.models.rates import calibration_error, measure_verdicts
 from fakedetect.models.unseen import USUAL_RATE, calibrate_unseen, make_promise
 from fakedetect.models.unseen_words import tell_thresholds
@@ -105,22 +110,22 @@ def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | No
 def _count_to_go_by(settings: Settings) -> tuple[int, int]:
     """How many fakes and reals a promise is counted by: validation pictures, or a probe's sources."""
     if is_probe(require_checkpoint(settings)):
-        scores = _require_scores(settings, model_hash(settings))
+        scores = _require_scores(settings)
         fake, real = (make_promise(scores, name, USUAL_RATE) for name in CLASSES)
         return len(fake.groups), len(real.groups)
-    samples = validation_samples(settings, read_training(settings.model_folder))
+    samples = validation_samples(settings, read_own_training(settings, model_hash(settings)))
     fakes = sum(sample.label == 0 for sample in samples)
     return fakes, len(samples) - fakes
 
 
-def _require_scores(settings: Settings, checkpoint: str) -> OutOfFold:
+def _require_scores(settings: Settings) -> OutOfFold:
     """A probe's answers to the sources left out of it.
 
     Raises:
         UserError: there are none of this checkpoint.
     """
     again = settings.command("train", "--recipe", PROBE, "--overwrite")
-    scores = read_out_of_fold(settings.model_folder, checkpoint, again)
+    scores = read_out_of_fold(settings.model_folder, model_hash(settings), again)
     if scores is None:
         raise UserError(
             f"{settings.model_folder / OUT_OF_FOLD} holds no answers of this probe to sources left out, "
@@ -136,6 +141,16 @@ def _read_percent(text: str) -> float | None:
     except ValueError:
         return None
     return share if 0 < share <= 0.5 else None
+
+
+def _set_on_unseen(settings: Settings, max_false_alarms: float, max_missed: float) -> Outcome:
+    """Fit a probe's temperature and thresholds on the sources left out of it."""
+    scores = _require_scores(settings)
+    saved = calibrate_unseen(scores, max_false_alarms, max_missed)
+    training = read_own_training(settings, scores.checkpoint)
+    write_training(settings.model_folder, _with_calibration(settings, training, saved))
+    stored = f"Stored in {settings.model_folder / TRAINING}"
+    return Outcome("\n".join([*tell_thresholds(settings.model, saved), stored]))
 
 
 def set_thresholds(
@@ -163,12 +178,7 @@ def set_thresholds(
             raise UserError(f"{option} has to be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")
     with run_lock(settings.model_folder):
         if is_probe(require_checkpoint(settings)):
-            scores = _require_scores(settings, model_hash(settings))
-            saved = calibrate_unseen(scores, max_false_alarms, max_missed)
-            training = read_training(settings.model_folder)
-            write_training(settings.model_folder, _with_calibration(settings, training, saved))
-            stored = f"Stored in {settings.model_folder / TRAINING}"
-            return Outcome("\n".join([*tell_thresholds(settings.model, saved), stored]))
+            return _set_on_unseen(settings, max_false_alarms, max_missed)
         detector = load_detector(settings)
         found = fit_on_validation(detector, console, max_false_alarms, max_missed)
         _write(detector, found)

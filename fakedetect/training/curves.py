@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console
 from fakedetect.core.evaluation_record import Measure
-from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.model_folder import CURVE_FIGURE
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
@@ -17,7 +15,8 @@ from fakedetect.dataset.samples import Sample
 from fakedetect.dataset.sources import group_of
 from fakedetect.images.palette import CLASS_COLOURS
 from fakedetect.images.sheets import literal, save_figure
-from fakedetect.training.lines import Folds, fit, standardise, weigh
+from fakedetect.models.rates import measure_auc
+from fakedetect.training.lines import Folds, judge_left_out, standardise, weigh
 
 FEWEST = 3
 """Groups of a class from which on there is something to draw."""
@@ -72,25 +71,25 @@ def measure_curves(
         for label, of_class, most in plans:
             areas = []
             for count in _choose_counts(most):
-                left = np.zeros(len(samples))
-                for fold in range(folds.count):
-                    out = folds.numbers == fold
-                    random = np.random.default_rng((settings.training.seed, fold, count))
-                    there = sorted(set(groups[of_class & ~out]))
-                    some = random.choice(there, count, replace=False)
-                    used = ~out & (~of_class | np.isin(groups, some))
-                    ((line, bias),) = fit([standard[used]], is_fake[used], weights[used], [strength])
-                    left[out] = standard[out] @ line + bias
-                    progress.advance(int(out.sum()))
-                areas.append(_area(is_fake, left))
+                some = _draw_groups(groups, of_class, folds, count, settings.training.seed)
+                (margins,) = judge_left_out(
+                    [standard], is_fake, weights, folds, [strength], progress.advance, some.__getitem__
+                )
+                areas.append(measure_auc(is_fake, margins))
             curves.append(Curve(label, tuple(_choose_counts(most)), tuple(areas)))
     return tuple(curves)
 
 
-def _area(is_fake: np.ndarray, margins: np.ndarray) -> Measure:
-    area = float(roc_auc_score(is_fake, margins))
-    low, high = roc_auc_interval(area, int(is_fake.sum()), int((~is_fake).sum()))
-    return Measure(value=area, low=low, high=high)
+def _draw_groups(
+    groups: np.ndarray, of_class: np.ndarray, folds: Folds, count: int, seed: int
+) -> list[np.ndarray]:
+    """For each fold the pictures (N,) bool of so many groups of a class, and of all of the other."""
+    drawn = []
+    for fold in range(folds.count):
+        random = np.random.default_rng((seed, fold, count))
+        there = sorted(set(groups[of_class & (folds.numbers != fold)]))
+        drawn.append(~of_class | np.isin(groups, random.choice(there, count, replace=False)))
+    return drawn
 
 
 def draw_curves(settings: Settings, curves: Sequence[Curve]) -> None:

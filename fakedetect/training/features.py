@@ -1,6 +1,6 @@
 """The features that a probe is fitted on: views of the pictures, looked at by the backbone once for all."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,35 +13,29 @@ from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
+from fakedetect.images.reading import explain_fault
+from fakedetect.images.views import in_batches
 from fakedetect.models.backbone import Backbone
-from fakedetect.models.devices import Normaliser
+from fakedetect.models.devices import Normaliser, forward
 from fakedetect.models.processes import Group
 
 Seen = tuple[ProbeLook, np.ndarray | str]
 """A picture with its views, or why there are none."""
 
 AT_A_TIME = 32
-"""Pictures in a forward pass, of each process."""
-
-
-def _hash(path: Path) -> str | None:
-    try:
-        return hash_file(path)
-    except OSError:
-        return None
+"""Views in a forward pass, of each process."""
 
 
 @dataclass(frozen=True)
 class Features:
     """For each view the features (N, D) float16 of the readable pictures, at these `places` among all.
 
-    `bad` has the reasons of the others; `new` of the views were worked out, and not found.
+    `bad` has the reasons of the others.
     """
 
     views: tuple[np.ndarray, ...]
     places: tuple[int, ...]
     bad: dict[Path, str]
-    new: int
 
 
 def gather_features(
@@ -55,7 +49,7 @@ def gather_features(
 ) -> Features:
     """The features of the clean view and of degraded ones of every picture, in every process.
 
-    What an earlier run has left is read; the rest is worked out by all processes together, and kept as it
+    What an earlier run has left is read; the rest is computed by all processes together, and kept as it
     comes, so that a stopped run goes on where it was.
 
     Raises:
@@ -66,9 +60,10 @@ def gather_features(
     bad: dict[Path, str] = {}
     keys: dict[Path, list[bytes]] = {}
     for path in paths:
-        content = _hash(path)
-        if content is None:
-            bad[path] = "cannot be opened"
+        try:
+            content = hash_file(path)
+        except OSError as error:
+            bad[path] = explain_fault(error, path)
             continue
         # What degrades a picture depends on its name and the seed; the clean view does on neither.
         words = ["clean", *(f"degraded {seed + view} {path.name}" for view in views[1:])]
@@ -77,12 +72,24 @@ def gather_features(
     group.wait()
     jobs = _list_jobs(keys, cache, seed)
     reasons: dict[bytes, str] = {}
-    for path, reason in _work_out(settings, console, group, backbone, dtype, cache, jobs, keys):
-        reasons[keys[path][0]] = reason
+    normalise = Normaliser(settings.recipe, next(backbone.parameters()).device)
+
+    def see(images: np.ndarray) -> np.ndarray:
+        """Features (N, D) float16 of images (N, 224, 224, 3) uint8."""
+        batch = normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+        with torch.inference_mode():
+            return forward(backbone, batch, dtype).half().cpu().numpy()
+
+    part = group.part_of(jobs)
+    looks = _in_order(part, map_images(look_for_probe, part, settings.workers))
+    batches = in_batches(looks, max(1, AT_A_TIME // len(views)))
+    with console.progress(sum(len(job.views) for job in jobs), "features") as progress:
+        for path, reason in _fill(cache, group, batches, see, keys, progress.advance):
+            reasons[keys[path][0]] = reason
     bad |= {path: reasons[of_path[0]] for path, of_path in keys.items() if of_path[0] in reasons}
     readable = [place for place, path in enumerate(paths) if path not in bad]
     found = tuple(cache.read([keys[paths[place]][view] for place in readable]) for view in views)
-    return Features(found, tuple(readable), bad, sum(len(job.views) for job in jobs))
+    return Features(found, tuple(readable), bad)
 
 
 def _list_jobs(keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int) -> list[ProbeLook]:
@@ -97,36 +104,30 @@ def _list_jobs(keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: 
     return jobs
 
 
-def _work_out(
-    settings: Settings,
-    console: Console,
-    group: Group,
-    backbone: Backbone,
-    dtype: torch.dtype,
+def _fill(
     cache: FeatureCache,
-    jobs: Sequence[ProbeLook],
-    keys: dict[Path, list[bytes]],
+    group: Group,
+    batches: Iterator[list[Seen]],
+    see: Callable[[np.ndarray], np.ndarray],
+    keys: Mapping[Path, Sequence[bytes]],
+    advance: Callable[[int], object],
 ) -> Iterator[tuple[Path, str]]:
-    """Fill the cache; yields the pictures that cannot be read, with the reasons."""
-    normalise = Normaliser(settings.recipe, next(backbone.parameters()).device)
-    part = group.part_of(jobs)
-    own = _batch(_in_order(part, map_images(look_for_probe, part, settings.workers)))
-    total = sum(len(job.views) for job in jobs)
-    with console.progress(total, "features") as progress:
-        while True:
-            batch = next(own, [])
-            seen = [(job, views) for job, views in batch if not isinstance(views, str)]
-            found = _see(backbone, normalise, dtype, np.concatenate([v for _, v in seen])) if seen else None
-            these = [keys[job.path][view] for job, _ in seen for view in job.views]
-            faults = [(job.path, views) for job, views in batch if isinstance(views, str)]
-            rounds = group.gather((these, found, faults))
-            for of_process, features, unread in rounds:
-                if features is not None:
-                    (cache.add if group.first else cache.remember)(of_process, features)
-                    progress.advance(len(of_process))
-                yield from unread
-            if not any(of_process or unread for of_process, _, unread in rounds):
-                return
+    """Put the features of this process's batches, and of the others', into the cache; yields the pictures
+    that cannot be read, with the reasons."""
+    while True:
+        batch = next(batches, [])
+        seen = [(job, views) for job, views in batch if not isinstance(views, str)]
+        found = see(np.concatenate([views for _, views in seen])) if seen else None
+        these = [keys[job.path][view] for job, _ in seen for view in job.views]
+        faults = [(job.path, views) for job, views in batch if isinstance(views, str)]
+        rounds = group.gather((these, found, faults))
+        for of_process, features, unread in rounds:
+            if features is not None:
+                (cache.add if group.first else cache.remember)(of_process, features)
+                advance(len(of_process))
+            yield from unread
+        if not any(of_process or unread for of_process, _, unread in rounds):
+            return
 
 
 def _in_order(jobs: Sequence[ProbeLook], seen: Iterable[Seen]) -> Iterator[Seen]:
@@ -138,27 +139,3 @@ def _in_order(jobs: Sequence[ProbeLook], seen: Iterable[Seen]) -> Iterator[Seen]
             other, views = next(found)
             early[other] = views
         yield job, early.pop(job)
-
-
-def _batch(
-    seen: Iterable[tuple[ProbeLook, np.ndarray | str]],
-) -> Iterator[list[tuple[ProbeLook, np.ndarray | str]]]:
-    """Pictures together until they have AT_A_TIME views."""
-    batch: list[Seen] = []
-    for job, views in seen:
-        batch.append((job, views))
-        if sum(len(job.views) for job, _ in batch) >= AT_A_TIME:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _see(backbone: Backbone, normalise: Normaliser, dtype: torch.dtype, images: np.ndarray) -> np.ndarray:
-    """Features (N, D) float16 of images (N, 224, 224, 3) uint8."""
-    batch = normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
-    with (
-        torch.inference_mode(),
-        torch.autocast(batch.device.type, dtype=dtype, enabled=dtype != torch.float32),
-    ):
-        return backbone(batch).half().cpu().numpy()

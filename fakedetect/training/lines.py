@@ -1,6 +1,7 @@
 """A line on features: the weights of its pictures, what is left out to judge it, and the fit."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,6 @@ FOLDS_OF_PICTURES = 5
 """Folds where a class has one source, so that its pictures are left out and not its sources."""
 
 MOST_ITERATIONS = 500
-LEAST_SCALE = 1e-6
-CHUNK = 4096
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,7 @@ def choose_pictures(samples: Sequence[Sample], most: int, seed: int) -> list[int
     if len(samples) <= most:
         return list(range(len(samples)))
     random = np.random.default_rng(seed)
-    by_class: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
-    for place, sample in enumerate(samples):
-        by_class[sample.label].setdefault(sample.source, []).append(place)
+    by_class = _find_places(samples, lambda source: source)
     counts = [sum(map(len, sources.values())) for sources in by_class]
     places: list[int] = []
     for label, sources in enumerate(by_class):
@@ -60,9 +57,20 @@ def _largest_cap(sizes: Sequence[int], room: int) -> int:
     return cap
 
 
-def count_groups(samples: Sequence[Sample], label: int) -> int:
-    """The groups of sources of a class: families of generators, or sources of real pictures."""
-    return len({group_of(sample.source) for sample in samples if sample.label == label})
+def _find_places(
+    samples: Sequence[Sample], name: Callable[[str], str]
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """For each class, fake first, the places of its samples by what `name` calls their source."""
+    places: tuple[dict[str, list[int]], dict[str, list[int]]] = ({}, {})
+    for place, sample in enumerate(samples):
+        places[sample.label].setdefault(name(sample.source), []).append(place)
+    return places
+
+
+def count_groups(samples: Sequence[Sample]) -> tuple[int, int]:
+    """How many groups of sources there are: families of generators, and sources of real pictures."""
+    fakes, reals = _find_places(samples, group_of)
+    return len(fakes), len(reals)
 
 
 @dataclass(frozen=True)
@@ -80,23 +88,18 @@ class Folds:
 
 def deal_folds(samples: Sequence[Sample], seed: int) -> Folds:
     """Leave groups of sources out together, groups of about the same number of pictures in each fold."""
-    groups = [
-        [group_of(sample.source) if sample.label == label else None for sample in samples]
-        for label in (0, 1)
-    ]
-    names = [sorted({name for name in of_class if name is not None}) for of_class in groups]
-    several = [len(of_class) for of_class in names if len(of_class) > 1]
+    by_class = _find_places(samples, group_of)
+    several = [len(groups) for groups in by_class if len(groups) > 1]
     count = min([MOST_FOLDS, *several]) if several else FOLDS_OF_PICTURES
     numbers = np.zeros(len(samples), int)
     random = np.random.default_rng(seed)
-    for of_class, known in zip(groups, names, strict=True):
-        places = {name: [n for n, own in enumerate(of_class) if own == name] for name in known}
-        if len(known) > 1:
-            _deal_groups(places, numbers, count)
+    for groups in by_class:
+        if len(groups) > 1:
+            _deal_groups(groups, numbers, count)
         else:
-            alone = random.permutation(places[known[0]])
+            alone = random.permutation(next(iter(groups.values())))
             numbers[alone] = np.arange(len(alone)) % count
-    return Folds(numbers, count, (len(names[0]) > 1, len(names[1]) > 1))
+    return Folds(numbers, count, (len(by_class[0]) > 1, len(by_class[1]) > 1))
 
 
 def _deal_groups(places: Mapping[str, Sequence[int]], numbers: np.ndarray, count: int) -> None:
@@ -113,7 +116,7 @@ def weigh(samples: Sequence[Sample]) -> np.ndarray:
     source by the square root of its size, so that neither a large source nor many small ones decide."""
     labels = np.array([sample.label for sample in samples])
     sources = [(sample.label, sample.source) for sample in samples]
-    sizes = {source: sources.count(source) for source in set(sources)}
+    sizes = Counter(sources)
     weights = np.array([sizes[source] ** -0.5 for source in sources])
     for label in (0, 1):
         of_class = labels == label
@@ -127,16 +130,12 @@ def standardise(views: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarr
     Returns:
         The views, the mean (D,) and the scale (D,).
     """
-    rows = sum(len(view) for view in views)
-    total = squares = 0.0
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler()
     for view in views:
-        for start in range(0, len(view), CHUNK):
-            chunk = view[start : start + CHUNK].astype(np.float64)
-            total, squares = total + chunk.sum(0), squares + (chunk**2).sum(0)
-    mean = np.asarray(total) / rows
-    scale = np.sqrt(np.maximum(np.asarray(squares) / rows - mean**2, 0))
-    # A feature that never changes says nothing, and stays 0.
-    scale = np.where(scale > LEAST_SCALE, scale, 1.0)
+        scaler.partial_fit(view)
+    mean, scale = scaler.mean_, scaler.scale_
     return (
         [((view - mean) / scale).astype(np.float32) for view in views],
         mean.astype(np.float32),
@@ -168,3 +167,32 @@ def fit(
         line.set_params(C=strength).fit(rows, target, shares)
         found.append((line.coef_[0].astype(np.float32), float(line.intercept_[0])))
     return found
+
+
+def judge_left_out(
+    views: Sequence[np.ndarray],
+    is_fake: np.ndarray,
+    weights: np.ndarray,
+    folds: Folds,
+    strengths: Sequence[float],
+    advance: Callable[[int], object] = lambda _: None,
+    learn_from: Callable[[int], np.ndarray] | None = None,
+) -> np.ndarray:
+    """Margins (S, N) of the first view of every picture by lines that were fitted without its fold, one for
+    each strength.
+
+    Args:
+        views, is_fake, weights, strengths: as fit() takes them.
+        advance: told of each fold's number of pictures when they are judged.
+        learn_from: of a fold, the pictures (N,) bool that its line may learn from, beside those of the fold
+            itself, which it never does; all otherwise.
+    """
+    margins = np.zeros((len(strengths), len(is_fake)))
+    for fold in range(folds.count):
+        out = folds.numbers == fold
+        used = ~out if learn_from is None else ~out & learn_from(fold)
+        lines = fit([view[used] for view in views], is_fake[used], weights[used], strengths)
+        for number, (line, bias) in enumerate(lines):
+            margins[number, out] = views[0][out] @ line + bias
+        advance(int(out.sum()))
+    return margins

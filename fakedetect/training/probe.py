@@ -1,7 +1,7 @@
 """The probe recipe: a line on a pretrained network's frozen features, judged by sources left out of it.
 
 Fine-tuning on few generators learns their traces and forgets what the network knew; a line on frozen
-features of many sources carries further (Ojha et al. 2023). Every view of a picture, clean or degraded,
+features of many sources generalises better (Ojha et al. 2023). Every view of a picture, clean or degraded,
 goes through one encoder, whatever format the file has, and every picture's score for strength, thresholds
 and figures comes from a line that was fitted without the picture's source.
 """
@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from operator import eq
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
@@ -33,7 +33,7 @@ from fakedetect.core.model_folder import (
     remove_other_checkpoints,
 )
 from fakedetect.core.out_of_fold import OutOfFold, write_out_of_fold
-from fakedetect.core.recipes import CLASSES, SIZE
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import (
     CalibrationRecord,
@@ -51,7 +51,7 @@ from fakedetect.models.probe import Probe, ProbeFacts, write_probe
 from fakedetect.models.processes import Group, join_group
 from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
-from fakedetect.training.features import gather_features
+from fakedetect.training.features import Features, gather_features
 from fakedetect.training.lines import (
     Folds,
     Line,
@@ -59,6 +59,7 @@ from fakedetect.training.lines import (
     count_groups,
     deal_folds,
     fit,
+    judge_left_out,
     standardise,
     weigh,
 )
@@ -72,7 +73,6 @@ from fakedetect.training.run_record import (
 STRENGTHS = (0.0003, 0.001, 0.003)
 """scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
 
-
 MOST_BAD = 0.25
 """The share of unreadable pictures above which nothing is fitted."""
 
@@ -84,9 +84,8 @@ OF_EPOCHS = (TEXTURE_VOTE, UNFINISHED, LOG, LOSS_PLOT)
 class Fitted:
     """A probe that was fitted, judged and saved.
 
-    `calibration` is None where it knows nothing of sources left out. `new_views` of its pictures were
-    looked at, and not found in the cache; `copies` are the pictures whose original is gone; `bad` has the
-    reasons of the unreadable ones.
+    `calibration` is None where it knows nothing of sources left out. `copies` are the pictures whose
+    original is gone; `bad` has the reasons of the unreadable ones.
     """
 
     probe: ProbeRecord
@@ -95,10 +94,19 @@ class Fitted:
     curves: tuple[Curve, ...]
     pictures: int
     features: int
-    new_views: int
     copies: int
     bad: Mapping[Path, str]
     seconds: float
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """The backbone on its device, the hash of its weights, the seed of random ones, and its arithmetic."""
+
+    backbone: Backbone
+    weights: str
+    seed: int | None
+    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -132,39 +140,10 @@ def train_probe(
         UserError: the pictures, the backbone or its weights cannot be used.
     """
     start = time.monotonic()
-    dataset = load_for_probe(settings, "train", leave_out)
-    chosen = choose_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
-    if len(chosen) < len(dataset.samples):
-        console.note(
-            f"Using {len(chosen):,} of {len(dataset.samples):,} pictures: the largest sources are cut "
-            "(max_pictures under [probe])"
-        )
-    dataset = replace(dataset, samples=tuple(dataset.samples[place] for place in chosen))
-    own = [sample.path for sample in dataset.samples]
-    paths = find_originals(settings, "train", own)
-    seed = None if settings.training.pretrained else settings.training.seed
-    if seed is not None:
-        console.warn(
-            "pretrained = false: the features are those of random weights, which know nothing yet."
-        )
-    backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
-    weights = hash_weights(backbone.network)
-    to_device(backbone)
-    dtype = choose_precision(settings.training.precision, backbone)
-    with torch.inference_mode():
-        width = backbone(torch.zeros(1, 3, SIZE, SIZE, device=next(backbone.parameters()).device)).shape[1]
+    dataset, paths = _choose_pictures(settings, console, leave_out)
+    frozen = _freeze(settings, console)
     with nullcontext(Group()) if alone else join_group() as group:
-        if group.first:
-            console.note(
-                f"Fitting a probe to {plural(len(paths), 'picture')}, {width:,} features of each; every "
-                f"view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its format"
-            )
-        kept = FeatureCache(
-            cache or settings.model_folder / FEATURES,
-            f"{weights} {backbone.layers} {settings.recipe.mean} {settings.recipe.std}",
-            width,
-        )
-        found = gather_features(settings, console, group, backbone, dtype, kept, paths)
+        found = _look(settings, console, group, frozen, cache or settings.model_folder / FEATURES, paths)
         if not group.first:
             return None
     samples = [dataset.samples[place] for place in found.places]
@@ -174,47 +153,76 @@ def train_probe(
             "few are left to learn from. Scan them."
         )
     judged = _judge(settings, console, samples, found.views)
+    curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
+    # An earlier model is replaced when nothing is left to be waited for.
+    checkpoint = _save_line(settings, frozen, judged, len(found.views) - 1)
+    draw_curves(settings, curves)
+    families, real_sources = count_groups(samples)
     record = ProbeRecord(
-        layers=backbone.layers,
+        layers=frozen.backbone.layers,
         degraded_views=len(found.views) - 1,
         strength=judged.strength,
         folds=judged.folds.count,
-        families=count_groups(samples, 0),
-        real_sources=count_groups(samples, 1),
+        families=families,
+        real_sources=real_sources,
     )
-    facts = ProbeFacts(
-        architecture=settings.recipe.architecture,
-        weights=weights,
-        layers=backbone.layers,
-        seed=seed,
-        strength=judged.strength,
-        views=len(found.views) - 1,
-    )
-    checkpoint = _save_line(settings, backbone, facts, judged.line)
     scores = _collect(checkpoint, samples, judged)
-    unseen, calibration = measure_unseen(scores), _calibrate(scores)
-    curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
-    draw_curves(settings, curves)
-    folder = settings.model_folder
-    write_out_of_fold(folder, scores)
-    training = _describe_run(settings, dataset, backbone, str(dtype), record)
-    write_training(
-        folder, msgspec.structs.replace(training, checkpoint=checkpoint, calibration=calibration)
-    )
-    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, unseen_sources=unseen)
-    write_evaluation(folder / EVALUATION, evaluation)
+    unseen, calibration = _save_records(settings, dataset, frozen, record, scores)
+    own = [sample.path for sample in dataset.samples]
     return Fitted(
         probe=record,
         unseen=unseen,
         calibration=calibration,
         curves=curves,
         pictures=len(samples),
-        features=width,
-        new_views=found.new,
-        copies=sum(path == copy for path, copy in zip(paths, own, strict=True)) if dataset.resized else 0,
+        features=frozen.backbone.width,
+        copies=sum(map(eq, paths, own)) if dataset.resized else 0,
         bad=found.bad,
         seconds=time.monotonic() - start,
     )
+
+
+def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tuple[Dataset, list[Path]]:
+    """The training pictures, max_pictures at most, and for each the file that it is made of."""
+    dataset = load_for_probe(settings, "train", leave_out)
+    chosen = choose_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
+    if len(chosen) < len(dataset.samples):
+        console.note(
+            f"Using {len(chosen):,} of {len(dataset.samples):,} pictures: the largest sources are cut "
+            "(max_pictures under [probe])"
+        )
+    dataset = replace(dataset, samples=tuple(dataset.samples[place] for place in chosen))
+    return dataset, find_originals(settings, "train", [sample.path for sample in dataset.samples])
+
+
+def _freeze(settings: Settings, console: Console) -> _Frozen:
+    """The backbone on its device.
+
+    Raises:
+        UserError: it or its weights are not to be had.
+    """
+    seed = None if settings.training.pretrained else settings.training.seed
+    if seed is not None:
+        console.warn("pretrained = false: the features are those of random weights, which know nothing.")
+    backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
+    weights = hash_weights(backbone.network)
+    to_device(backbone)
+    return _Frozen(backbone, weights, seed, choose_precision(settings.training.precision, backbone))
+
+
+def _look(
+    settings: Settings, console: Console, group: Group, frozen: _Frozen, cache: Path, paths: Sequence[Path]
+) -> Features:
+    """The features of the pictures, from the cache or computed."""
+    backbone, recipe = frozen.backbone, settings.recipe
+    if group.first:
+        console.note(
+            f"Fitting a probe to {plural(len(paths), 'picture')}, {backbone.width:,} features of each; "
+            f"every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its format"
+        )
+    depends_on = f"{frozen.weights} {backbone.layers} {recipe.mean} {recipe.std}"
+    kept = FeatureCache(cache, depends_on, backbone.width)
+    return gather_features(settings, console, group, backbone, frozen.dtype, kept, paths)
 
 
 def _judge(
@@ -226,15 +234,8 @@ def _judge(
     folds = deal_folds(samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
     standard, mean, scale = standardise(views)
-    margins = np.zeros((len(strengths), len(samples)))
-    sizes = np.bincount(folds.numbers, minlength=folds.count)
-    for fold in console.track(
-        range(folds.count), len(samples), "sources left out", lambda n: int(sizes[n])
-    ):
-        out = folds.numbers == fold
-        lines = fit([view[~out] for view in standard], is_fake[~out], weights[~out], strengths)
-        for number, (line, bias) in enumerate(lines):
-            margins[number, out] = standard[0][out] @ line + bias
+    with console.progress(len(samples), "sources left out") as progress:
+        margins = judge_left_out(standard, is_fake, weights, folds, strengths, progress.advance)
     best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
     line, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
     return _Judged(Line(mean, scale, line, bias), strengths[best], folds, margins[best])
@@ -264,38 +265,56 @@ def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
         return None
 
 
-def _save_line(settings: Settings, backbone: Backbone, facts: ProbeFacts, line: Line) -> str:
+def _save_line(settings: Settings, frozen: _Frozen, judged: _Judged, degraded_views: int) -> str:
     """Write probe.safetensors in place of any other checkpoint; returns its hash."""
+    line = judged.line
     tensors = {
         "mean": torch.from_numpy(line.mean),
         "scale": torch.from_numpy(line.scale),
         "weights": torch.from_numpy(line.weights),
         "bias": torch.tensor(line.bias, dtype=torch.float32),
     }
+    facts = ProbeFacts(
+        architecture=settings.recipe.architecture,
+        weights=frozen.weights,
+        layers=frozen.backbone.layers,
+        seed=frozen.seed,
+        strength=judged.strength,
+        views=degraded_views,
+    )
     file = settings.model_folder / PROBE_FILE
-    write_probe(file, Probe(backbone.cpu(), tensors), facts, settings.recipe)
+    write_probe(file, Probe(frozen.backbone.cpu(), tensors), facts, settings.recipe)
     remove_other_checkpoints(settings, file)
     for name in OF_EPOCHS:
         (settings.model_folder / name).unlink(missing_ok=True)
     return hash_file(file)
 
 
-def _describe_run(
-    settings: Settings, dataset: Dataset, backbone: Backbone, dtype: str, probe: ProbeRecord
-) -> TrainingRecord:
-    recipe = settings.recipe
-    return TrainingRecord(
+def _save_records(
+    settings: Settings, dataset: Dataset, frozen: _Frozen, probe: ProbeRecord, scores: OutOfFold
+) -> tuple[UnseenSources, CalibrationRecord | None]:
+    """Write what the sources left out have shown, and the run's record; returns figures and thresholds."""
+    unseen, calibration = measure_unseen(scores), _calibrate(scores)
+    folder = settings.model_folder
+    write_out_of_fold(folder, scores)
+    training = TrainingRecord(
         model=settings.model,
-        recipe=describe_recipe(recipe),
+        checkpoint=scores.checkpoint,
+        recipe=describe_recipe(settings.recipe),
         pretrained=settings.training.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
         seed=settings.training.seed,
-        precision=dtype.split(".")[-1],
+        precision=str(frozen.dtype).split(".")[-1],
         device=str(choose_device()),
-        parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+        parameters=sum(parameter.numel() for parameter in frozen.backbone.parameters()),
         data=describe_data(dataset, PROBE_COPIES),
         run=gather_conditions(settings, dataset),
         probe=probe,
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
         versions=read_versions(),
+        calibration=calibration,
     )
+    write_training(folder, training)
+    evaluation = Evaluation(model=settings.model, checkpoint=scores.checkpoint, unseen_sources=unseen)
+    write_evaluation(folder / EVALUATION, evaluation)
+    return unseen, calibration

@@ -81,7 +81,7 @@ def _fit_probe(settings: Settings, console: Console) -> Outcome:
         fitted = train_probe(settings, console)
     except KeyboardInterrupt:
         lines = [
-            f"Stopped. The features that were worked out are kept in {settings.model_folder / FEATURES}.",
+            f"Stopped. The features computed so far are kept in {settings.model_folder / FEATURES}.",
             f"To continue: {settings.command('train', '--recipe', PROBE, '--overwrite')}",
         ]
         return Outcome("\n".join(lines), 130)
@@ -107,7 +107,7 @@ def _describe_probe(settings: Settings, fitted: "Fitted") -> list[str]:
         *(
             tell_thresholds(settings.model, fitted.calibration)
             if fitted.calibration
-            else ["It tells sources left out apart no better than by chance: no thresholds are set."]
+            else ["On sources left out it is no better than chance, so no thresholds are set."]
         ),
         f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
     ]

@@ -1,0 +1,112 @@
+"""`python -m benchmarks.unseen`: figures of a probe's card that no option prints, by its out_of_fold.json.
+
+The figures without some sources, and whether the thresholds keep their promise on real sources that had no
+part in them: half of the sources are drawn again and again, thresholds fitted to them, and tried on the
+others. `--rounding` adds how far weights that differ from the backbone's by rounding, and random ones, move
+the answers to the made-up pictures by which a probe knows its backbone.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from scipy.special import logit
+
+from fakedetect.core.model_folder import model_hash, require_checkpoint
+from fakedetect.core.out_of_fold import OutOfFold, read_out_of_fold
+from fakedetect.core.settings import Settings, load_settings
+from fakedetect.models.backbone import build_backbone
+from fakedetect.models.probe import load_probe, margins_of_test_pictures
+from fakedetect.models.unseen import FALSE_ALARMS, calibrate_unseen, measure_unseen
+
+DRAWS = 300
+LEVELS = 255
+"""Steps between the least and the largest weight of a channel that is stored in 8 bits."""
+
+
+Sources = Mapping[str, tuple[float, ...]]
+"""Margins by source."""
+
+
+def _leave(sources: Sources, without: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    return {name: values for name, values in sources.items() if not name.startswith(tuple(without))}
+
+
+def tell_without(scores: OutOfFold, without: Sequence[str]) -> str:
+    """The figures without the sources whose names begin so."""
+    rest = msgspec.structs.replace(
+        scores, fake=_leave(scores.fake, without), real=_leave(scores.real, without)
+    )
+    found = measure_unseen(rest)
+    return f"ROC AUC {found.auc}, fake recall at 5 % false alarms {found.fake_recall_at_5}"
+
+
+def tell_promise(scores: OutOfFold) -> str:
+    """False alarms on real sources that the thresholds were not fitted to, mean over sources."""
+    random = np.random.default_rng(0)
+    names = sorted(scores.real)
+    missed = calibrate_unseen(scores).max_missed
+    by_sources, by_pictures = [], []
+    for _ in range(DRAWS):
+        half = set(random.choice(names, len(names) // 2, replace=False))
+        fitted = {name: scores.real[name] for name in names if name in half}
+        others = [np.array(scores.real[name]) for name in names if name not in half]
+        saved = calibrate_unseen(msgspec.structs.replace(scores, real=fitted), FALSE_ALARMS, missed)
+        bound = saved.temperature * float(logit(saved.fake_from))
+        plain = np.quantile(np.concatenate([np.array(v) for v in fitted.values()]), 1 - FALSE_ALARMS)
+        by_sources.append(np.mean([(values > bound).mean() for values in others]))
+        by_pictures.append(np.mean([(values > plain).mean() for values in others]))
+    low, high = np.quantile(by_sources, (0.05, 0.95))
+    count = len(names) // 2
+    return (
+        f"{count} real sources fitted to, {len(names) - count} others, {DRAWS} draws: "
+        f"{np.mean(by_sources):.1%} of the others' pictures called fake (nine of ten draws: {low:.1%} to "
+        f"{high:.1%}); by the pictures' own 95 % point {np.mean(by_pictures):.1%}"
+    )
+
+
+def tell_rounding(settings: Settings) -> str:
+    """How far other weights move the margins of the made-up pictures, by root mean square."""
+    recipe = settings.recipe
+    probe = load_probe(recipe, require_checkpoint(settings))
+    network, before = probe.backbone.network, margins_of_test_pictures(probe, recipe)
+    generator = torch.Generator().manual_seed(0)
+    changed = dict(network.state_dict())
+    for name, value in changed.items():
+        if value.ndim == 2:
+            step = (value.amax(1, keepdim=True) - value.amin(1, keepdim=True)) / LEVELS
+            changed[name] = value + (torch.rand(value.shape, generator=generator) - 0.5) * step
+    others = {"8 bits a channel": changed}
+    others["random"] = build_backbone(recipe, probe.backbone.layers, 1).network.state_dict()
+    said = []
+    for name, state in others.items():
+        network.load_state_dict(state)
+        moved = np.sqrt(np.mean((margins_of_test_pictures(probe, recipe) - before) ** 2))
+        said.append(f"{name} {moved:.2f}")
+    return f"margins moved by weights: {', '.join(said)}"
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.unseen", description=__doc__)
+    parser.add_argument("--paths", type=Path, default=Path("paths.toml"), metavar="FILE")
+    parser.add_argument("--model", default="starter", metavar="NAME")
+    parser.add_argument("--without", nargs="*", default=(), metavar="SOURCE", help="beginnings of names")
+    parser.add_argument("--rounding", action="store_true", help="needs the backbone's weights")
+    given = parser.parse_args()
+    settings = load_settings(given.paths).with_model(given.model)
+    scores = read_out_of_fold(settings.model_folder, model_hash(settings), settings.command("train"))
+    if scores is None:
+        parser.error(f"{given.model} has no out_of_fold.json of its probe")
+    print(tell_without(scores, given.without) if given.without else tell_promise(scores))
+    if given.rounding:
+        print(tell_rounding(settings))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
