@@ -202,6 +202,10 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
         """Whether it says how the checkpoint was trained; fit-thresholds alone leaves a record too."""
         return self.recipe is not None or self.run is not None
 
+    def is_of(self, checkpoint: str) -> bool:
+        """Whether it describes the model with this hash, by model_hash(); assumed where it does not say."""
+        return self.checkpoint is None or self.checkpoint == checkpoint.split("-")[0]
+
 
 def read_training(folder: Path) -> TrainingRecord:
     """The training.json in a model's folder; a record without any part where there is none.

@@ -114,9 +114,7 @@ def read_own_training(settings: Settings, checkpoint_hash: str) -> TrainingRecor
         UserError: the file does not fit.
     """
     found = read_training(settings.model_folder)
-    if found.checkpoint is None or found.checkpoint == checkpoint_hash.split("-")[0]:
-        return found
-    return TrainingRecord()
+    return found if found.is_of(checkpoint_hash) else TrainingRecord()
 
 
 def load_pictures(settings: Settings, part: str) -> Dataset:

@@ -151,7 +151,10 @@ def compare_models(settings: Settings, console: Console) -> Comparison:
         UserError: no model has been tested, or none has results that can be used.
     """
     models = _read_models(settings, console)
-    runs = {model.name: tuple(read_epochs(settings.model_folders / model.name)) for model in models}
+    runs = {
+        model.name: tuple(read_epochs(settings.model_folders / model.name, model.results.checkpoint or ""))
+        for model in models
+    }
     return Comparison(
         models=tuple(models),
         epochs=runs,

@@ -174,7 +174,7 @@ def gather(settings: Settings, console: Console) -> Known:
         predictions=tested.predictions,
         evaluation=evaluation,
         answers=_read_answers(settings, evaluation),
-        epochs=tuple(read_epochs(folder)),
+        epochs=tuple(read_epochs(folder, detector.checkpoint_hash)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),
     )

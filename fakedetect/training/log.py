@@ -14,7 +14,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import Epoch
+from fakedetect.core.training_record import Epoch, read_training
 from fakedetect.images.palette import TRAINING_COLOUR, VALIDATION_COLOUR
 from fakedetect.images.sheets import literal, panels, save_figure, set_round_ticks
 
@@ -60,10 +60,11 @@ def read_log(path: Path) -> list[Epoch]:
     return epochs
 
 
-def read_epochs(folder: Path) -> list[Epoch]:
-    """The rows of a model folder's training_log.csv; none where there is no usable one."""
+def read_epochs(folder: Path, checkpoint: str) -> list[Epoch]:
+    """The rows of a model folder's training_log.csv; none where there is no usable one, or it is that of
+    another checkpoint than this, by model_hash()."""
     try:
-        return read_log(folder / LOG)
+        return read_log(folder / LOG) if read_training(folder).is_of(checkpoint) else []
     except UserError:
         return []
 

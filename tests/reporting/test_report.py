@@ -1,5 +1,6 @@
 """Option 3.7: what the report says of models that are known in part, and what it asks for."""
 
+import csv
 import html
 import json
 import re
@@ -82,6 +83,10 @@ def test_a_checkpoint_put_in_the_place_of_another_does_not_inherit_its_training(
     page = read_report(trained)
     assert "How this checkpoint was trained is not known" in page and "training time" not in page
     assert "tiny train" not in page.split("To repeat it")[1]
+    assert run("--paths", trained, "compare").returncode == 0
+    with (trained.parent / "model_folders/comparison.csv").open(newline="", encoding="utf-8") as opened:
+        rows = {row["model"]: row for row in csv.DictReader(opened)}
+    assert rows["tiny"]["epochs"] == ""
 
 
 def test_thresholds_after_the_evaluation_ask_for_another_one(trained: Path) -> None:
