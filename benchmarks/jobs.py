@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks import probe, reference
+from benchmarks import answers, probe, reference
 from benchmarks.corpus import make_large, make_small
 from benchmarks.pairs import Pair
 from fakedetect.core.console import Console
@@ -27,6 +27,7 @@ from fakedetect.images.listing import list_images
 from fakedetect.images.reading import find_fault
 from fakedetect.models.building import build_model
 from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
+from fakedetect.models.engine import choose_engine
 from fakedetect.preprocessing.resize import Job, resize_image
 from fakedetect.training.epochs import make_optimizer
 
@@ -174,8 +175,7 @@ def test(folder: Path, quick: bool, model: str) -> Pair:
     plain = build_model(settings.recipe, pretrained=False)
     tuned = build_model(settings.recipe, pretrained=False)
     tuned.load_state_dict(plain.state_dict())
-    tuned = to_device(tuned)
-    dtype = choose_precision("auto", tuned)
+    engine = choose_engine(settings, Console(quiet=True), to_device(tuned).eval())
     predicted: dict[str, list[int]] = {}
 
     def theirs() -> None:
@@ -183,7 +183,7 @@ def test(folder: Path, quick: bool, model: str) -> Pair:
 
     def ours() -> None:
         predicted["ours"] = []
-        for _, logits in predict_batches(settings, Console(quiet=True), tuned, dtype, samples, "test"):
+        for _, logits in predict_batches(settings, Console(quiet=True), engine, samples, "test"):
             predicted["ours"] += logits.argmax(1).tolist()
 
     def equal() -> bool:
@@ -192,7 +192,7 @@ def test(folder: Path, quick: bool, model: str) -> Pair:
 
     def note() -> str:
         same = sum(a == b for a, b in zip(predicted["reference"], predicted["ours"], strict=True))
-        return f"{model}, {str(dtype).split('.')[-1]}, {same} of {len(samples)} predictions the same"
+        return f"{model}, {engine.name}, {same} of {len(samples)} predictions the same"
 
     return Pair(len(samples), "pictures", theirs, ours, equal, note)
 
@@ -305,6 +305,9 @@ JOBS = {
     "epoch2": epoch2,
     "feed": feed,
     "start": start,
+    "check": answers.check,
+    "check-plain": answers.check_plain,
+    "evaluate": answers.evaluate,
     "probe-features": probe.features,
     "probe-lines": probe.lines,
 }

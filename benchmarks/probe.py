@@ -18,7 +18,8 @@ from fakedetect.core.settings import load_settings
 from fakedetect.dataset.feature_cache import FeatureCache
 from fakedetect.images.listing import list_images
 from fakedetect.models.backbone import build_backbone
-from fakedetect.models.devices import Normaliser, choose_precision, to_device
+from fakedetect.models.devices import Normaliser, to_device
+from fakedetect.models.engine import choose_engine
 from fakedetect.models.processes import Group
 from fakedetect.training.features import gather_features
 from fakedetect.training.lines import Folds, judge_left_out, standardise
@@ -48,7 +49,7 @@ def features(folder: Path, quick: bool, _: str) -> Pair:
     paths = list_images(folder / "small")
     backbone = build_backbone(recipe, (), 0)
     to_device(backbone)
-    dtype = choose_precision("auto", backbone)
+    engine = choose_engine(settings, Console(quiet=True), backbone)
     found: dict[str, np.ndarray] = {}
 
     def theirs() -> None:
@@ -67,14 +68,14 @@ def features(folder: Path, quick: bool, _: str) -> Pair:
     def ours() -> None:
         kept = FeatureCache(folder / "features.bin", "benchmark", backbone.width)
         kept.file.unlink(missing_ok=True)
-        seen = gather_features(settings, Console(quiet=True), Group(), backbone, dtype, kept, paths)
+        seen = gather_features(settings, Console(quiet=True), Group(), engine, kept, paths)
         found["ours"] = seen.views[0]
 
     def equal() -> bool:
         a, b = (np.asarray(found[name], np.float32).ravel() for name in ("reference", "ours"))
         return float(np.corrcoef(a, b)[0, 1]) > SIMILAR
 
-    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: str(dtype).split(".")[-1])
+    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: engine.name)
 
 
 def lines(folder: Path, quick: bool, _: str) -> Pair:

@@ -48,7 +48,8 @@ def test_pins_and_bounds_agree() -> None:
     listed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     bounds = {Requirement(line).name: Requirement(line).specifier for line in listed}
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    pins = {each.name: str(each.specifier).removeprefix("==") for each in pinned}
     assert pins.keys() == bounds.keys()
     for name, version in pins.items():
         assert version in bounds[name], f"{name} {version} is not {bounds[name]}"

@@ -17,6 +17,12 @@ BACKBONE_FILE = "backbone.safetensors"
 OUT_OF_FOLD = "out_of_fold.json"
 BACKBONE_CHECK = "backbone_check.json"
 FEATURES = "features.bin"
+NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE = OPENVINO_FILES = (
+    "openvino.xml",
+    "openvino.bin",
+    "openvino.json",
+)
+"""The checkpoint as OpenVINO reads it, and what it was made of."""
 CURVE_FIGURE = "sources_curve.png"
 TRAINING = "training.json"
 LOG = "training_log.csv"
@@ -62,10 +68,12 @@ def _checkpoints(settings: Settings) -> tuple[Path, ...]:
 
 
 def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
-    """Remove the checkpoints that a new one has replaced."""
+    """Remove the checkpoints that a new one has replaced, and what was made of them."""
     for path in _checkpoints(settings):
         if path != kept:
             path.unlink(missing_ok=True)
+    for name in OPENVINO_FILES:
+        (settings.model_folder / name).unlink(missing_ok=True)
 
 
 def is_probe(checkpoint: Path) -> bool:

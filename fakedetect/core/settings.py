@@ -17,6 +17,8 @@ from fakedetect.core.toml_section import Section
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
 PRECISIONS = ("auto", "fp32", "bf16")
+AUTO, TORCH, OPENVINO = ENGINES = ("auto", "torch", "openvino")
+"""What computes the answers of a trained model."""
 ORIGINAL = {name.replace("-", "_"): f"dataset/{name.replace('-', '/')}" for name in FOLDERS}
 RESIZED = {part: f"dataset/resized_{part}" for part in ("train", "test")}
 OUTPUTS = {
@@ -39,6 +41,13 @@ class ProbeOptions:
     max_pictures: int = 12_000
 
 
+@dataclass(frozen=True)
+class Inference:
+    """How a trained model is asked: the engine, of ENGINES."""
+
+    engine: str = AUTO
+
+
 RECIPE_KEYS = ("recipe", "batch_size", "optimizer", "learning_rate", "weight_decay")
 
 
@@ -59,11 +68,12 @@ class Training:
 
 OWN = "[models.NAME]"
 KEYS: Mapping[str, tuple[str, ...]] = {
-    "[]": ("model", "original", "resized", "outputs", "training", "probe", "models"),
+    "[]": ("model", "original", "resized", "outputs", "training", "inference", "probe", "models"),
     "[original]": tuple(ORIGINAL),
     "[resized]": tuple(RESIZED),
     "[outputs]": tuple(OUTPUTS),
     "[training]": (*(field.name for field in fields(Training)), *RECIPE_KEYS),
+    "[inference]": tuple(field.name for field in fields(Inference)),
     "[probe]": tuple(field.name for field in fields(ProbeOptions)),
     OWN: ("timm", "weights", "mean", "std", *RECIPE_KEYS),
 }
@@ -86,6 +96,7 @@ class Settings:
     grad_cam: Path
     explore: Path
     training: Training
+    inference: Inference
     probe: ProbeOptions
     recipes: Mapping[str, Recipe]
     call: Call
@@ -143,6 +154,7 @@ def load_settings(path: Path) -> Settings:
     top = Section(file, file.parse())
     top.check_keys(KEYS["[]"], KEYS)
     training = _training(top.section("training"))
+    inference = _inference(top.section("inference"))
     probe = _probe(top.section("probe"))
     recipes = _recipes(top)
     original = _places(top.section("original"), ORIGINAL)
@@ -158,6 +170,7 @@ def load_settings(path: Path) -> Settings:
         grad_cam=outputs["grad_cam"],
         explore=outputs["explore"],
         training=training,
+        inference=inference,
         probe=probe,
         recipes=recipes,
         call=Call(file.path, model, model),
@@ -184,6 +197,11 @@ def _training(section: Section) -> Training:
         validation_share=share,
         save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
     )
+
+
+def _inference(section: Section) -> Inference:
+    section.check_keys(KEYS["[inference]"], KEYS)
+    return Inference(engine=section.take_word("engine", ENGINES, Inference.engine))
 
 
 def _probe(section: Section) -> ProbeOptions:

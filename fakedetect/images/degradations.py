@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image
 
 
@@ -102,41 +103,45 @@ def encode_again(image: "Image.Image", file_format: str, quality: float) -> "Ima
     return Image.open(file, formats=(file_format,)).convert("RGB")
 
 
-def _scale(image: "Image.Image", factor: float) -> "Image.Image":
-    from PIL import Image
+def _scale(pixels: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
+    """A picture at another size (width, height): areas averaged where it shrinks, linear where it grows."""
+    import cv2
 
-    size = [max(1, round(side * factor)) for side in image.size]
-    return image.resize((size[0], size[1]), Image.Resampling.BILINEAR)
+    shrinks = size[0] < pixels.shape[1]
+    return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _add_noise(image: "Image.Image", sigma: float) -> "Image.Image":
+def _add_noise(pixels: "np.ndarray", sigma: float) -> "np.ndarray":
     import numpy as np
-    from PIL import Image
 
-    pixels = np.asarray(image, np.float32)
     # The same picture gets the same noise every time.
     random = np.random.default_rng(zlib.crc32(pixels[::16, ::16].tobytes()))
-    noisy = pixels + random.normal(0, sigma, pixels.shape)
-    return Image.fromarray(np.clip(noisy + 0.5, 0, 255).astype(np.uint8))
+    noisy = random.standard_normal(pixels.shape, dtype=np.float32)
+    noisy *= sigma
+    noisy += pixels
+    noisy += 0.5
+    return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
 def degrade(image: "Image.Image", how: Degradation) -> "Image.Image":
     """A picture in mode RGB after one degradation, the same for the same picture."""
-    from PIL import Image, ImageFilter
-
-    strength = how.strength
+    strength, (width, height) = how.strength, image.size
     if how.kind == "jpeg":
         return encode_again(image, "JPEG", strength)
     if how.kind == "webp":
         return encode_again(image, "WEBP", strength)
-    if how.kind == "scale":
-        return _scale(image, strength).resize(image.size, Image.Resampling.BILINEAR)
-    if how.kind == "screenshot":
-        return _scale(image, strength)
-    if how.kind == "blur":
-        return image.filter(ImageFilter.GaussianBlur(strength))
+    if how.kind == "crop":
+        left, top = round(width * strength / 2), round(height * strength / 2)
+        return image.crop((left, top, max(left + 1, width - left), max(top + 1, height - top)))
+    # On pixels OpenCV is four to ten times as fast as Pillow.
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    pixels = np.asarray(image)
     if how.kind == "noise":
-        return _add_noise(image, strength)
-    width, height = image.size
-    left, top = round(width * strength / 2), round(height * strength / 2)
-    return image.crop((left, top, max(left + 1, width - left), max(top + 1, height - top)))
+        return Image.fromarray(_add_noise(pixels, strength))
+    if how.kind == "blur":
+        return Image.fromarray(cv2.GaussianBlur(pixels, (0, 0), strength))
+    small = _scale(pixels, (max(1, round(width * strength)), max(1, round(height * strength))))
+    return Image.fromarray(_scale(small, image.size) if how.kind == "scale" else small)

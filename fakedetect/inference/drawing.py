@@ -64,7 +64,7 @@ def draw_contact_sheet(
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         method: a key of HEAT_MAPS.
     """
-    detector = load_detector(settings)
+    detector = load_detector(settings, console)
     tiles, name = [], ""
     samples = _choose_samples(settings, count)
     workers = settings.workers
@@ -105,7 +105,7 @@ def explain_all(
     method: str | None,
 ) -> Outcome:
     """Explain one picture after the other; of several, one that cannot be used is skipped."""
-    detector = load_detector(settings)
+    detector = load_detector(settings, console)
     methods = [method] if method else default_methods(detector.model)
     failed = 0
     for path in console.track(paths, len(paths), "explained") if len(paths) > 1 else paths:

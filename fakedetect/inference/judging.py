@@ -34,9 +34,10 @@ NO_PROOF = (
 )
 
 
-def _load_detectors(settings: Settings, all_models: bool) -> list[Detector]:
+def _load_detectors(settings: Settings, console: Console, all_models: bool) -> list[Detector]:
     """The chosen model's detector, or those of all trained models."""
-    return [load_detector(each) for each in (trained_models(settings) if all_models else [settings])]
+    chosen = trained_models(settings) if all_models else [settings]
+    return [load_detector(each, console) for each in chosen]
 
 
 def _made_with(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]:
@@ -163,7 +164,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         UserError: a model cannot be loaded, there are no pictures, or the CSV cannot be written.
     """
     with join_group() as group:
-        detectors = _load_detectors(settings, wanted.all_models)
+        detectors = _load_detectors(settings, console, wanted.all_models)
         known = [_read_evaluation(detector, console) for detector in detectors]
         weak = all(map(_is_weak, known))
         checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak)

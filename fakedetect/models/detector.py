@@ -31,7 +31,8 @@ from fakedetect.images.degradations import Degradation
 from fakedetect.images.views import Look, View, in_batches, look_at
 from fakedetect.models.building import load_checkpoint
 from fakedetect.models.calibration import Calibration, calibration_for
-from fakedetect.models.devices import Normaliser, choose_precision, forward, predict_batches, to_device
+from fakedetect.models.devices import Engine, Normaliser, predict_batches, to_device
+from fakedetect.models.engine import choose_engine
 from fakedetect.models.probe import Probe, load_probe
 
 
@@ -42,7 +43,7 @@ class Detector:
     settings: Settings
     model: nn.Module
     normalise: Normaliser
-    dtype: torch.dtype
+    engine: Engine
     calibration: Calibration
     kind: Kind
     checkpoint_hash: str
@@ -66,11 +67,10 @@ class Detector:
         """
         size = self.settings.recipe.batch_size
         found = []
-        with torch.inference_mode():
-            for start in range(0, len(images), size):
-                batch = torch.from_numpy(images[start : start + size]).permute(0, 3, 1, 2)
-                logits = forward(self.model, self.normalise(batch), self.dtype).cpu().double()
-                found.append(logits[:, 0] - logits[:, 1])
+        for start in range(0, len(images), size):
+            batch = torch.from_numpy(images[start : start + size]).permute(0, 3, 1, 2)
+            logits = self.engine(batch).double()
+            found.append(logits[:, 0] - logits[:, 1])
         margins = torch.cat(found).numpy() if found else np.empty(0)
         refuse_nan(margins, self.settings)
         return margins
@@ -84,7 +84,7 @@ def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
         )
 
 
-def load_detector(settings: Settings) -> Detector:
+def load_detector(settings: Settings, console: Console) -> Detector:
     """The chosen model, loaded.
 
     Raises:
@@ -99,7 +99,7 @@ def load_detector(settings: Settings) -> Detector:
         settings,
         model,
         Normaliser(settings.recipe, next(model.parameters()).device),
-        choose_precision(settings.training.precision, model),
+        choose_engine(settings, console, model, settings.model_folder, checkpoint_hash),
         calibration_for(training.calibration, checkpoint_hash),
         PROBE_COPIES if is_probe(checkpoint) else _kind(settings, training),
         checkpoint_hash,
@@ -202,7 +202,7 @@ def predict_samples(
     bad = {}
     of_batches: list[np.ndarray] = []
     for batch, logits in predict_batches(
-        detector.settings, console, detector.model, detector.dtype, samples, label, decoded
+        detector.settings, console, detector.engine, samples, label, decoded
     ):
         read_samples += batch.samples
         bad |= faults_of(batch.bad)

@@ -1,6 +1,7 @@
 """Where the models run and in which arithmetic; the forward pass that all options share."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -50,7 +51,7 @@ def choose_precision(setting: str, model: nn.Module) -> torch.dtype:
         if device.type == "cuda":
             faster = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            faster = device.type == "cpu" and _cpu_has_bf16() and _intensity(model) >= LEAST_INTENSITY
+            faster = device.type == "cpu" and cpu_has_bf16() and _intensity(model) >= LEAST_INTENSITY
         setting = "bf16" if faster else "fp32"
     return torch.bfloat16 if setting == "bf16" else torch.float32
 
@@ -82,7 +83,8 @@ def _intensity(model: nn.Module) -> float:
     return products / max(values, 1)
 
 
-def _cpu_has_bf16() -> bool:
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -111,31 +113,52 @@ def forward(
         return model(images).float()
 
 
+@dataclass(frozen=True)
+class Engine:
+    """Computes what a model makes of pictures.
+
+    `name` says what computes and in which arithmetic. `pin`: pictures in page-locked memory get there
+    sooner.
+    """
+
+    name: str
+    run: Callable[[torch.Tensor], torch.Tensor]
+    pin: bool = False
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (B, 3, 224, 224) uint8 -> outputs (B, D) float32 on the CPU."""
+        return self.run(images)
+
+
+def torch_engine(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Engine:
+    """A model on its device, put into evaluation mode, computed by torch."""
+    device = next(model.parameters()).device
+    normalise = Normaliser(recipe, device)
+    model.eval()
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return forward(model, normalise(images), dtype).cpu()
+
+    return Engine(f"torch {str(dtype).removeprefix('torch.')}", run, pin=device.type == "cuda")
+
+
 def predict_batches(
     settings: Settings,
     console: Console,
-    model: nn.Module,
-    dtype: torch.dtype,
+    engine: Engine,
     samples: Sequence[Sample],
     label: str,
     decoded: DecodedPictures | None = None,
     change: Change | None = None,
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Yield each batch with its logits (B, 2) on the CPU; no shuffling, no augmentation but `change`."""
-    device = next(model.parameters()).device
-    normalise = Normaliser(settings.recipe, device)
-    model.eval()
     batches = load_batches(
         cut_growing(samples, settings.recipe.batch_size),
         settings.workers,
         decoded,
-        pin=device.type == "cuda",
+        pin=engine.pin,
         change=change,
     )
     for batch in console.track(batches, len(samples), label, len):
-        with torch.inference_mode():
-            if not batch.samples:
-                yield batch, torch.empty(0, 2)
-                continue
-            logits = forward(model, normalise(batch.images), dtype).cpu()
-        yield batch, logits
+        yield batch, engine(batch.images) if batch.samples else torch.empty(0, 2)

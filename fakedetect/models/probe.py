@@ -58,7 +58,8 @@ class BackboneCheck(Record, frozen=True, kw_only=True):
 class Probe(nn.Module):
     """images (B, 3, 224, 224) float, normalised -> logits (B, 2), half the margin each.
 
-    The margin is a line over the backbone's standardised features.
+    The margin is a line over the backbone's standardised features. `weights_hash` is that of the
+    backbone's weights, once it is known.
     """
 
     mean: torch.Tensor
@@ -69,11 +70,16 @@ class Probe(nn.Module):
     def __init__(self, backbone: Backbone, tensors: dict[str, torch.Tensor]):
         super().__init__()
         self.backbone = backbone
+        self.weights_hash = ""
         for name in ("mean", "scale", "weights", "bias"):
             self.register_buffer(name, tensors[name])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        standard = (self.backbone(images) - self.mean) / self.scale
+        return self.judge(self.backbone(images))
+
+    def judge(self, features: torch.Tensor) -> torch.Tensor:
+        """The logits (B, 2) of features (B, D)."""
+        standard = (features - self.mean) / self.scale
         # A product and a sum, for autocast would do a matrix product in bfloat16.
         half = ((standard * self.weights).sum(1) + self.bias) / 2
         return torch.stack([half, -half], 1)
@@ -169,12 +175,13 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
     if (count := tensors["weights"].numel()) != backbone.width:
         raise UserError(f"{path} has {count:,} weights for {backbone.width:,} features. Train again.")
     probe = Probe(backbone, tensors).eval()
-    if (found := hash_weights(backbone.network)) != facts.weights:
-        _check_other_weights(probe, recipe, path, found, tensors["test_margins"].numpy())
+    probe.weights_hash = hash_weights(backbone.network)
+    if probe.weights_hash != facts.weights:
+        _check_other_weights(probe, recipe, path, tensors["test_margins"].numpy())
     return probe
 
 
-def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, found: str, wanted: np.ndarray) -> None:
+def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, wanted: np.ndarray) -> None:
     """Accept weights that differ from those of the fit in rounding only.
 
     Raises:
@@ -182,7 +189,7 @@ def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, found: str, w
     """
     file, own = path.with_name(BACKBONE_CHECK), hash_file(path)
     known = read_record(file, BackboneCheck, "Remove it.")
-    if known and known.weights == found and known.probe == own and known.apart <= MOST_APART:
+    if known and known.weights == probe.weights_hash and known.probe == own and known.apart <= MOST_APART:
         return
     apart = float(np.sqrt(np.mean((margins_of_test_pictures(probe, recipe) - wanted) ** 2)))
     if not apart <= MOST_APART:
@@ -193,4 +200,4 @@ def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, found: str, w
         )
     # Where nothing may be written, as in a program's folder, it is checked each time.
     with suppress(UserError):
-        write_record(file, BackboneCheck(probe=own, weights=found, apart=apart))
+        write_record(file, BackboneCheck(probe=own, weights=probe.weights_hash, apart=apart))

@@ -154,7 +154,7 @@ def gather(settings: Settings, console: Console) -> Known:
     """
     tested = _read_results(settings)
     folder = settings.model_folder
-    detector = load_detector(settings)
+    detector = load_detector(settings, console)
     if tested.results.checkpoint not in (None, detector.checkpoint_hash):
         raise UserError(
             f"The test results in {folder} belong to another checkpoint. Test again: "

@@ -251,7 +251,7 @@ def evaluate_model(
     require_checkpoint(settings)
     folder = settings.model_folder
     with run_lock(folder):
-        detector = load_detector(settings)
+        detector = load_detector(settings, console)
         earlier = read_evaluation(
             folder / EVALUATION, detector.checkpoint_hash, settings.command("evaluate")
         ) or Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)

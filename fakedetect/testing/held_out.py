@@ -91,7 +91,7 @@ def evaluate_without(detector: Detector, console: Console, source: str) -> tuple
         key=lambda sample: sample.source != source,
     )
     read, margins, bad = predict_samples(
-        load_detector(reduced), console, pictures, f"test without {source}"
+        load_detector(reduced, console), console, pictures, f"test without {source}"
     )
     read_with, margins_with, _ = predict_samples(detector, console, pictures, "test with it")
     without = _source_entry(read, margins, source)

@@ -61,7 +61,7 @@ class TestRun:
 def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
     """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
     dataset = load_pictures(settings, part)
-    detector = load_detector(settings)
+    detector = load_detector(settings, console)
     parameters = sum(parameter.numel() for parameter in detector.model.parameters())
     paths = [sample.path for sample in dataset.samples]
     decoded = None if detector.is_probe else decode_all(dataset.folder, paths, console, settings.workers)

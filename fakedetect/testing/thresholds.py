@@ -179,7 +179,7 @@ def set_thresholds(
     with run_lock(settings.model_folder):
         if is_probe(require_checkpoint(settings)):
             return _set_on_unseen(settings, max_false_alarms, max_missed)
-        detector = load_detector(settings)
+        detector = load_detector(settings, console)
         found = fit_on_validation(detector, console, max_false_alarms, max_missed)
         _write(detector, found)
     return Outcome("\n".join(_describe(settings, found)), 1 if found.bad else 0)

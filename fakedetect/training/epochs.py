@@ -22,7 +22,7 @@ from fakedetect.core.training_record import StartedEpoch
 from fakedetect.dataset.batches import Batch, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
-from fakedetect.models.devices import Normaliser, forward, predict_batches
+from fakedetect.models.devices import Normaliser, forward, predict_batches, torch_engine
 from fakedetect.models.processes import Group
 from fakedetect.training.augmentation import degrade_with
 
@@ -219,9 +219,8 @@ def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
     bad: dict[Path, str] = {}
     loss, right, count = 0.0, 0.0, 0.0
     own = run.group.part_of(run.val_samples)
-    for batch, logits in predict_batches(
-        run.settings, run.console, run.judged, run.dtype, own, label, run.decoded
-    ):
+    engine = torch_engine(run.settings.recipe, run.judged, run.dtype)
+    for batch, logits in predict_batches(run.settings, run.console, engine, own, label, run.decoded):
         bad.update(faults_of(batch.bad))
         if batch.samples:
             loss += functional.cross_entropy(logits, batch.labels, reduction="sum").item()

@@ -15,8 +15,7 @@ from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.images.reading import explain_fault
 from fakedetect.images.views import in_batches
-from fakedetect.models.backbone import Backbone
-from fakedetect.models.devices import Normaliser, forward
+from fakedetect.models.devices import Engine
 from fakedetect.models.processes import Group
 
 Seen = tuple[ProbeLook, np.ndarray | str]
@@ -42,8 +41,7 @@ def gather_features(
     settings: Settings,
     console: Console,
     group: Group,
-    backbone: Backbone,
-    dtype: torch.dtype,
+    engine: Engine,
     cache: FeatureCache,
     paths: Sequence[Path],
 ) -> Features:
@@ -67,18 +65,15 @@ def gather_features(
             continue
         # What degrades a picture depends on its name and the seed; the clean view does on neither.
         words = ["clean", *(f"degraded {seed + view} {path.name}" for view in views[1:])]
-        keys[path] = [key_of(content, f"{word}; {dtype}") for word in words]
+        keys[path] = [key_of(content, f"{word}; {engine.name}") for word in words]
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
     jobs = _list_jobs(keys, cache, seed)
     reasons: dict[bytes, str] = {}
-    normalise = Normaliser(settings.recipe, next(backbone.parameters()).device)
 
     def see(images: np.ndarray) -> np.ndarray:
         """Features (N, D) float16 of images (N, 224, 224, 3) uint8."""
-        batch = normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
-        with torch.inference_mode():
-            return forward(backbone, batch, dtype).half().cpu().numpy()
+        return engine(torch.from_numpy(images).permute(0, 3, 1, 2)).half().numpy()
 
     part = group.part_of(jobs)
     looks = _in_order(part, map_images(look_for_probe, part, settings.workers))

@@ -46,7 +46,8 @@ from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
-from fakedetect.models.devices import choose_device, choose_precision, to_device
+from fakedetect.models.devices import Engine, choose_device, to_device
+from fakedetect.models.engine import choose_engine
 from fakedetect.models.probe import Probe, ProbeFacts, write_probe
 from fakedetect.models.processes import Group, join_group
 from fakedetect.models.unseen import calibrate_unseen, measure_unseen
@@ -101,12 +102,12 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _Frozen:
-    """The backbone on its device, the hash of its weights, the seed of random ones, and its arithmetic."""
+    """The backbone on its device, what computes it, the hash of its weights, the seed of random ones."""
 
     backbone: Backbone
     weights: str
     seed: int | None
-    dtype: torch.dtype
+    engine: Engine
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def _freeze(settings: Settings, console: Console) -> _Frozen:
     backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
     weights = hash_weights(backbone.network)
     to_device(backbone)
-    return _Frozen(backbone, weights, seed, choose_precision(settings.training.precision, backbone))
+    return _Frozen(backbone, weights, seed, choose_engine(settings, console, backbone))
 
 
 def _look(
@@ -222,7 +223,7 @@ def _look(
         )
     depends_on = f"{frozen.weights} {backbone.layers} {recipe.mean} {recipe.std}"
     kept = FeatureCache(cache, depends_on, backbone.width)
-    return gather_features(settings, console, group, backbone, frozen.dtype, kept, paths)
+    return gather_features(settings, console, group, frozen.engine, kept, paths)
 
 
 def _judge(
@@ -304,7 +305,7 @@ def _save_records(
         pretrained=settings.training.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
         seed=settings.training.seed,
-        precision=str(frozen.dtype).split(".")[-1],
+        precision=frozen.engine.name.split()[-1],
         device=str(choose_device()),
         parameters=sum(parameter.numel() for parameter in frozen.backbone.parameters()),
         data=describe_data(dataset, PROBE_COPIES),

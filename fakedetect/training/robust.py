@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from fakedetect.core.errors import UserError
 from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.calibration import fit_temperature
-from fakedetect.models.devices import predict_batches
+from fakedetect.models.devices import predict_batches, torch_engine
 from fakedetect.models.processes import Group
 from fakedetect.models.texture import TEXTURE_STRENGTH, TextureVote, early_layer, watch
 from fakedetect.training.augmentation import degrade_with
@@ -65,9 +65,10 @@ def _collect(
     change = degrade_with(run.settings.training.seed * EPOCHS_A_SEED) if degraded else None
     bad: dict[Path, str] = {}
     found, margins, fake = [], [], []
+    engine = torch_engine(run.settings.recipe, model, run.dtype)
     with watching() as seen:
         for batch, logits in predict_batches(
-            run.settings, run.console, model, run.dtype, group.part_of(samples), label, run.decoded, change
+            run.settings, run.console, engine, group.part_of(samples), label, run.decoded, change
         ):
             bad.update(faults_of(batch.bad))
             if batch.samples:

@@ -20,6 +20,7 @@ import pytest
 from conftest import ROOT, paint, run
 from PIL import Image, PngImagePlugin
 
+from fakedetect.core.console import Console
 from fakedetect.core.pool import map_images
 from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import CURVES, STABILITY, degrade
@@ -445,7 +446,7 @@ def test_answers_come_as_they_are_found(trained: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Detector, "margins", slow)
     paths = sorted((trained.parent / "dataset/test/real").rglob("*.jpg"))[:4]
-    checker = Checker([load_detector(load_settings(trained))], False, False, False)
+    checker = Checker([load_detector(load_settings(trained), Console(quiet=True))], False, False, False)
     rows = list(checker.check(iter(paths), 2))
     assert sorted(Path(row.row["path"]) for row in rows) == paths and asked == [1, 1, 1, 1]
 

@@ -1,0 +1,133 @@
+"""Jobs of a trained model that is asked: check and evaluate, from files to verdicts and figures."""
+
+import contextlib
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+
+from benchmarks.corpus import photographs
+from benchmarks.pairs import Pair
+from fakedetect.core.console import Console
+from fakedetect.core.settings import TORCH, Inference, Settings, load_settings
+from fakedetect.images.copies import PLAIN_COPIES
+from fakedetect.images.degradations import CURVES, STABILITY, Degradation
+from fakedetect.images.listing import list_images
+from fakedetect.images.views import Look, View, look_at
+from fakedetect.inference.judging import judge
+from fakedetect.inference.request import Request
+from fakedetect.models.building import build_model, save_checkpoint
+from fakedetect.models.detector import Detector, load_detector, predict_pictures
+
+PATHS = """\
+model = "lite0"
+[models.lite0]
+timm = "tf_efficientnet_lite0"
+"""
+
+SIDE = 512
+NEARLY = 0.99
+"""Correlation between the margins of float32 and those of bfloat16."""
+
+
+def _project(folder: Path, count: int) -> tuple[Settings, list[Path]]:
+    """A model with random weights, and JPEGs of 512 x 512 to ask it about."""
+    pictures = folder / f"pictures_{count}"
+    if not pictures.is_dir():
+        pictures.mkdir()
+        random = np.random.default_rng(44)
+        for number in range(count):
+            source = photographs()[number % 2].resize((800, 600))
+            left, top = int(random.integers(0, 288)), int(random.integers(0, 88))
+            crop = source.crop((left, top, left + SIDE, top + SIDE))
+            crop.save(pictures / f"{number:04}.jpg", quality=90)
+    (folder / "paths.toml").write_text(PATHS, encoding="utf-8")
+    settings = load_settings(folder / "paths.toml")
+    if not settings.checkpoint.exists():
+        torch.manual_seed(0)
+        model = build_model(settings.recipe, pretrained=False)
+        with torch.no_grad():
+            # As large as a trained one's answers, and not sure beyond doubt.
+            cast(Any, model).classifier.weight.mul_(0.02)
+        save_checkpoint(model, settings.checkpoint)
+    return settings, list_images(pictures)
+
+
+def _ask_plainly(detector: Detector, paths: Sequence[Path], how: Sequence[Degradation]) -> np.ndarray:
+    """Margins (N, 1 + D): one picture after the other, by torch in float32."""
+    rows = []
+    for path in paths:
+        view = look_at(Look(path, (PLAIN_COPIES,), tuple(how), with_origin=True))
+        assert isinstance(view, View)  # noqa: S101
+        rows.append(detector.margins(view.images[0]))
+    return np.stack(rows)
+
+
+def _plain_detector(settings: Settings) -> Detector:
+    training = replace(settings.training, precision="fp32")
+    plain = replace(settings, inference=Inference(engine=TORCH), training=training)
+    return load_detector(plain, Console(quiet=True))
+
+
+def _check(folder: Path, quick: bool, stability: bool) -> Pair:
+    settings, paths = _project(folder, 40 if quick else 200)
+    plain = _plain_detector(settings)
+    csv_file = folder / "answers.csv"
+    margins: dict[str, np.ndarray] = {}
+
+    def theirs() -> None:
+        margins["reference"] = _ask_plainly(plain, paths, STABILITY if stability else ())[:, 0]
+
+    def ours() -> None:
+        csv_file.unlink(missing_ok=True)
+        wanted = Request(pictures=paths, csv=csv_file, no_stability=not stability)
+        with contextlib.redirect_stdout(io.StringIO()):
+            judge(settings, Console(quiet=True), wanted)
+
+    def equal() -> bool:
+        with csv_file.open(encoding="utf-8", newline="") as opened:
+            p_fake = {row["path"]: float(row["p_fake"]) for row in csv.DictReader(opened)}
+        found = np.array([p_fake[str(path)] for path in paths])
+        wanted = 1 / (1 + np.exp(-margins["reference"]))
+        return float(np.corrcoef(wanted, found)[0, 1]) > NEARLY
+
+    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: _name_engine(settings))
+
+
+def _name_engine(settings: Settings) -> str:
+    return f"{settings.recipe.architecture}, {load_detector(settings, Console(quiet=True)).engine.name}"
+
+
+def check(folder: Path, quick: bool, _: str) -> Pair:
+    """Verdicts with the test of stability, provenance and a CSV, from 512-pixel JPEGs."""
+    return _check(folder, quick, stability=True)
+
+
+def check_plain(folder: Path, quick: bool, _: str) -> Pair:
+    """The same without the test of stability."""
+    return _check(folder, quick, stability=False)
+
+
+def evaluate(folder: Path, quick: bool, _: str) -> Pair:
+    """The robustness curves of evaluate: every picture as it is and after each degradation."""
+    settings, paths = _project(folder, 16 if quick else 200)
+    plain, quiet = _plain_detector(settings), Console(quiet=True)
+    margins: dict[str, np.ndarray] = {}
+
+    def theirs() -> None:
+        margins["reference"] = _ask_plainly(plain, paths, CURVES)
+
+    def ours() -> None:
+        found, _ = predict_pictures(load_detector(settings, quiet), quiet, paths, "robustness", CURVES)
+        margins["ours"] = np.stack([found[path] for path in paths])
+
+    def equal() -> bool:
+        wanted, found = margins["reference"].ravel(), margins["ours"].ravel()
+        return float(np.corrcoef(wanted, found)[0, 1]) > NEARLY
+
+    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: _name_engine(settings))

@@ -1,0 +1,131 @@
+"""OpenVINO in torch's place: the same answers, kept networks, and what happens where it cannot run."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run
+
+pytest.importorskip("openvino")
+
+KEPT = ("openvino.json", "openvino.xml", "openvino.bin")
+
+
+def choose(paths: Path, engine: str) -> None:
+    text = paths.read_text(encoding="utf-8").split("[inference]")[0]
+    paths.write_text(f'{text}\n[inference]\nengine = "{engine}"\n', encoding="utf-8")
+
+
+def ask(paths: Path, *options: str) -> tuple[dict[str, float], str]:
+    """p(fake) of every test picture by its path, and what check said beside it."""
+    result = run("--paths", paths, "check", paths.parent / "dataset/test", "--json", *options)
+    assert result.returncode == 0, result.stderr
+    rows = map(json.loads, result.stdout.splitlines())
+    return {row["path"]: row["p_fake"] for row in rows}, result.stderr
+
+
+def clear(folder: Path) -> None:
+    for name in KEPT:
+        (folder / name).unlink(missing_ok=True)
+
+
+def test_both_engines_answer_alike(trained: Path) -> None:
+    choose(trained, "torch")
+    wanted, _ = ask(trained)
+    choose(trained, "openvino")
+    found, _ = ask(trained)
+    assert found == pytest.approx(wanted, abs=1e-4) and len(found) == 20
+    assert run("--paths", trained, "test").returncode == 0
+    folder = trained.parent / "model_folders/tiny"
+    choose(trained, "torch")
+    theirs = json.loads((folder / "test_results.json").read_text())
+    assert run("--paths", trained, "test").returncode == 0
+    assert json.loads((folder / "test_results.json").read_text())["roc_auc"] == theirs["roc_auc"]
+
+
+def test_a_kept_network_is_used_only_where_it_is_whole_and_this_checkpoints(trained: Path) -> None:
+    choose(trained, "openvino")
+    folder = trained.parent / "model_folders/tiny"
+    clear(folder)
+    wanted, _ = ask(trained, "--no-stability")
+    assert all((folder / name).is_file() for name in KEPT)
+    made = json.loads((folder / "openvino.json").read_bytes())["made_of"]
+    whole = (folder / "openvino.bin").read_bytes()
+    kept = (folder / "openvino.bin").stat().st_mtime_ns
+    assert ask(trained, "--no-stability")[0] == wanted
+    assert (folder / "openvino.bin").stat().st_mtime_ns == kept
+    spoiled = bytearray((folder / "openvino.bin").read_bytes())
+    spoiled[len(spoiled) // 2] ^= 255
+    changes = {
+        "openvino.bin": bytes(spoiled),
+        "openvino.xml": b"<net/>",
+        "openvino.json": b'{"made_of": 3}',
+    }
+    for name, content in changes.items():
+        (folder / name).write_bytes(content)
+        found, said = ask(trained, "--no-stability")
+        assert found == wanted and "openvino" not in said.lower(), name
+        assert json.loads((folder / "openvino.json").read_bytes())["made_of"] == made
+        assert (folder / "openvino.bin").read_bytes() == whole
+    # Those of another checkpoint, whole as they are.
+    text = trained.read_text(encoding="utf-8").replace("[training]", "[training]\nseed = 7")
+    trained.write_text(text, encoding="utf-8")
+    assert run("--paths", trained, "train", "--overwrite").returncode == 0
+    assert not any((folder / name).exists() for name in KEPT)
+    ask(trained, "--no-stability")
+    assert json.loads((folder / "openvino.json").read_bytes())["made_of"] != made
+
+
+def test_what_openvino_cannot_run_torch_does(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import openvino
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("Exception from src:\nNo conversion rule found for aten::strange")
+
+    choose(trained, "torch")
+    wanted, _ = ask(trained, "--no-stability")
+    choose(trained, "auto")
+    folder = trained.parent / "model_folders/tiny"
+    clear(folder)
+    monkeypatch.setattr(openvino, "convert_model", refuse)
+    monkeypatch.setattr("platform.machine", lambda: "AMD64")
+    found, said = ask(trained, "--no-stability")
+    assert found == wanted
+    assert "OpenVINO cannot run tiny, so torch does: No conversion rule found for aten::strange" in said
+    assert not (folder / "openvino.json").exists()
+
+
+@pytest.mark.parametrize("engine", ["auto", "openvino"])
+def test_without_openvino_torch_answers(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    choose(trained, engine)
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    found, said = ask(trained, "--no-stability")
+    assert len(found) == 20
+    assert ("openvino is not installed" in said) == (engine == "openvino")
+
+
+def test_its_telemetry_is_never_loaded(trained: Path) -> None:
+    choose(trained, "openvino")
+    clear(trained.parent / "model_folders/tiny")
+    spy = trained.parent / "spy/openvino_telemetry"
+    spy.mkdir(parents=True)
+    (spy / "__init__.py").write_text(f"open({str(spy / 'loaded')!r}, 'w').close()\n")
+    picture = next((trained.parent / "dataset/test/fake").rglob("*.jpg"))
+    command = [sys.executable, ROOT / "menu.py", "--paths", trained, "check", picture, "--no-stability"]
+    environment = {**os.environ, "PYTHONPATH": str(spy.parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (trained.parent / "model_folders/tiny/openvino.json").is_file()
+    assert not (spy / "loaded").exists()
+
+
+def test_an_unknown_engine_is_told_in_a_line(trained: Path) -> None:
+    choose(trained, "onnx")
+    result = run("--paths", trained, "test")
+    assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert "engine" in result.stderr and '"openvino"' in result.stderr
