@@ -22,7 +22,8 @@ from fakedetect.images.views import Look, View, look_at
 from fakedetect.inference.judging import judge
 from fakedetect.inference.request import Request
 from fakedetect.models.building import build_model, save_checkpoint
-from fakedetect.models.detector import Detector, load_detector, predict_pictures
+from fakedetect.models.detector import Detector, load_detector
+from fakedetect.models.predictions import predict_pictures
 
 PATHS = """\
 model = "lite0"

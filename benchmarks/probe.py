@@ -18,8 +18,8 @@ from fakedetect.core.settings import load_settings
 from fakedetect.dataset.feature_cache import FeatureCache
 from fakedetect.images.listing import list_images
 from fakedetect.models.backbone import build_backbone
+from fakedetect.models.conversion import choose_engine
 from fakedetect.models.devices import Normaliser, to_device
-from fakedetect.models.engine import choose_engine
 from fakedetect.models.processes import Group
 from fakedetect.training.features import gather_features
 from fakedetect.training.lines import Folds, judge_left_out, standardise

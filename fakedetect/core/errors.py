@@ -1,4 +1,4 @@
-"""The one exception that a user can cause, and the words for a name that is nearly right."""
+"""The exceptions that a user can cause, and the words for a name that is nearly right."""
 
 from collections.abc import Iterable
 
@@ -9,6 +9,10 @@ class UserError(Exception):
 
 class ProcessError(UserError):
     """What one process of several has met, while the others may not know."""
+
+
+class MissingWeightsError(UserError):
+    """Pretrained weights are not here and cannot be downloaded."""
 
 
 def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:

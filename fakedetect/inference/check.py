@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome
+from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.model_folder import (
     SMALL_STARTER,
     STARTER,
@@ -101,7 +102,6 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         return tell_origins(wanted, settings.workers, console)
     console.loading("fakedetect.inference.judging")
     from fakedetect.inference.judging import judge
-    from fakedetect.models.pretrained import MissingWeightsError
 
     try:
         return judge(settings, console, wanted)

@@ -1,63 +1,62 @@
-"""A trained model with all that its answer needs: weights, calibration, thresholds, kind of copies."""
+"""A trained model with all that its answer needs: weights, calibration, thresholds, kind of copies.
 
-from collections.abc import Sequence
+Where a network is kept for OpenVINO, it answers without torch, which takes seconds to import.
+"""
+
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import nn
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import checkpoint_file, is_probe, model_hash, require_checkpoint
-from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
-from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.folders import CLASS_FOLDERS
-from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.samples import (
-    Dataset,
-    Sample,
-    faults_of,
-    hash_names,
-    load_dataset,
-    load_for_probe,
-    split_dataset,
-)
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
-from fakedetect.images.degradations import Degradation
-from fakedetect.images.views import Look, View, in_batches, look_at
-from fakedetect.models.building import load_checkpoint
 from fakedetect.models.calibration import Calibration, calibration_for
-from fakedetect.models.devices import Engine, Normaliser, predict_batches, to_device
-from fakedetect.models.engine import choose_engine
-from fakedetect.models.probe import Probe, load_probe
+from fakedetect.models.engine import Engine, kept_engine
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from fakedetect.models.devices import Normaliser
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A model ready to answer; `settings` have it chosen, `training` are its training.json."""
+    """A model ready to answer; `settings` have it chosen, `training` are its training.json.
+
+    `is_probe`: it is a line on a backbone's features, which makes the copies that it sees itself.
+    """
 
     settings: Settings
-    model: nn.Module
-    normalise: Normaliser
     engine: Engine
     calibration: Calibration
     kind: Kind
     checkpoint_hash: str
     training: TrainingRecord
+    is_probe: bool
+    loaded: "nn.Module | None" = None
 
     @property
     def name(self) -> str:
         """The model's name."""
         return self.settings.model
 
-    @property
-    def is_probe(self) -> bool:
-        """Whether it is a line on a backbone's features, which makes the copies that it sees itself."""
-        return isinstance(self.model, Probe)
+    @cached_property
+    def model(self) -> "nn.Module":
+        """The network as torch has it, on its device, in evaluation mode."""
+        return load_model(self.settings) if self.loaded is None else self.loaded
+
+    @cached_property
+    def normalise(self) -> "Normaliser":
+        """What turns pictures into the input of `model`."""
+        from fakedetect.models.devices import Normaliser
+
+        return Normaliser(self.settings.recipe, next(self.model.parameters()).device)
 
     def margins(self, images: np.ndarray) -> np.ndarray:
         """Logit of fake minus logit of real (N,) float64 of images (N, 224, 224, 3) uint8.
@@ -66,12 +65,11 @@ class Detector:
             UserError: the model answers with NaN.
         """
         size = self.settings.recipe.batch_size
-        found = []
+        found = [np.empty(0)]
         for start in range(0, len(images), size):
-            batch = torch.from_numpy(images[start : start + size]).permute(0, 3, 1, 2)
-            logits = self.engine(batch).double()
+            logits = self.engine(images[start : start + size]).astype(np.float64)
             found.append(logits[:, 0] - logits[:, 1])
-        margins = torch.cat(found).numpy() if found else np.empty(0)
+        margins = np.concatenate(found)
         refuse_nan(margins, self.settings)
         return margins
 
@@ -84,26 +82,46 @@ def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
         )
 
 
-def load_detector(settings: Settings, console: Console) -> Detector:
-    """The chosen model, loaded.
+def load_model(settings: Settings) -> "nn.Module":
+    """The chosen model's network on its device, in evaluation mode.
 
     Raises:
         UserError: it has no usable checkpoint, or a file beside it does not fit.
     """
+    from fakedetect.models.building import load_checkpoint
+    from fakedetect.models.devices import to_device
+    from fakedetect.models.probe import load_probe
+
     checkpoint = require_checkpoint(settings)
     load = load_probe if is_probe(checkpoint) else load_checkpoint
-    model = to_device(load(settings.recipe, checkpoint)).eval()
+    return to_device(load(settings.recipe, checkpoint)).eval()
+
+
+def load_detector(settings: Settings, console: Console) -> Detector:
+    """The chosen model, ready to answer.
+
+    Raises:
+        UserError: it has no usable checkpoint, or a file beside it does not fit.
+    """
+    probe = is_probe(require_checkpoint(settings))
     checkpoint_hash = model_hash(settings)
     training = read_own_training(settings, checkpoint_hash)
+    model = None
+    engine = kept_engine(settings, checkpoint_hash)
+    if engine is None:
+        from fakedetect.models.conversion import choose_engine
+
+        model = load_model(settings)
+        engine = choose_engine(settings, console, model, checkpoint_hash)
     return Detector(
-        settings,
-        model,
-        Normaliser(settings.recipe, next(model.parameters()).device),
-        choose_engine(settings, console, model, settings.model_folder, checkpoint_hash),
-        calibration_for(training.calibration, checkpoint_hash),
-        PROBE_COPIES if is_probe(checkpoint) else _kind(settings, training),
-        checkpoint_hash,
-        training,
+        settings=settings,
+        engine=engine,
+        calibration=calibration_for(training.calibration, checkpoint_hash),
+        kind=PROBE_COPIES if probe else _kind(settings, training),
+        checkpoint_hash=checkpoint_hash,
+        training=training,
+        is_probe=probe,
+        loaded=model,
     )
 
 
@@ -115,17 +133,6 @@ def read_own_training(settings: Settings, checkpoint_hash: str) -> TrainingRecor
     """
     found = read_training(settings.model_folder)
     return found if found.is_of(checkpoint_hash) else TrainingRecord()
-
-
-def load_pictures(settings: Settings, part: str) -> Dataset:
-    """The samples of the resized folder 'train' or 'test' for the chosen model; a probe takes the originals
-    where there is none.
-
-    Raises:
-        UserError: the folder, a class or its pictures are missing.
-    """
-    load = load_for_probe if is_probe(checkpoint_file(settings)) else load_dataset
-    return load(settings, part)
 
 
 def tell_not_fitted(detector: Detector) -> str:
@@ -144,92 +151,3 @@ def _kind(settings: Settings, training: TrainingRecord) -> Kind:
     classes = sorted(folder.iterdir()) if folder.is_dir() else []
     found = next((path for path in classes if path.name.lower() in CLASS_FOLDERS), None)
     return find_kind(found) if found else Kind()
-
-
-def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sample]:
-    """The pictures that the model was validated on, and not trained on.
-
-    The run's own seed and share hold, by its training.json; for a checkpoint without one, those of
-    the settings, which are the reference's unless changed.
-
-    Raises:
-        UserError: the training pictures have changed since, so that the two cannot be told apart.
-    """
-    data, split = training.data, training.split
-    dataset = load_dataset(settings, "train", (data.leave_out if data else None) or "")
-    share, seed = settings.training.validation_share, settings.training.seed
-    if data and split:
-        share = share if split.validation_share is None else split.validation_share
-        seed = seed if training.seed is None else training.seed
-        same = (
-            data.count == len(dataset.samples)
-            if data.pictures is None
-            else data.pictures == hash_names(dataset)
-        )
-        if not same:
-            raise UserError(
-                f"The pictures in {dataset.folder} are not those that {settings.model} was trained on, so "
-                "its validation pictures are not known. Put them back, or train again."
-            )
-    return split_dataset(dataset, share, seed)[1]
-
-
-def predict_samples(
-    detector: Detector,
-    console: Console,
-    samples: Sequence[Sample],
-    label: str,
-    part: str = "test",
-    decoded: DecodedPictures | None = None,
-) -> tuple[list[Sample], np.ndarray, dict[Path, str]]:
-    """The readable samples, their margins (N,), and the unreadable ones' reasons by path.
-
-    A probe sees all pictures through one encoder, so it makes copies of its own of the originals.
-
-    Args:
-        part: the resized folder that they lie in, 'train' or 'test'.
-        decoded: where their pixels are already.
-    """
-    if detector.is_probe:
-        originals = find_originals(detector.settings, part, [sample.path for sample in samples])
-        margins, unread = predict_pictures(detector, console, originals, label)
-        pairs = list(zip(samples, originals, strict=True))
-        read = [(sample, path) for sample, path in pairs if path in margins]
-        found = np.array([margins[path][0] for _, path in read])
-        bad = {sample.path: unread[path] for sample, path in pairs if path in unread}
-        return [sample for sample, _ in read], found, bad
-    read_samples: list[Sample] = []
-    bad = {}
-    of_batches: list[np.ndarray] = []
-    for batch, logits in predict_batches(
-        detector.settings, console, detector.engine, samples, label, decoded
-    ):
-        read_samples += batch.samples
-        bad |= faults_of(batch.bad)
-        of_batches.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
-    found = np.concatenate(of_batches) if of_batches else np.empty(0)
-    refuse_nan(found, detector.settings)
-    return read_samples, found, bad
-
-
-def predict_pictures(
-    detector: Detector,
-    console: Console,
-    paths: Sequence[Path],
-    label: str,
-    degradations: tuple[Degradation, ...] = (),
-) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
-    """For each readable picture its margins (1 + D,), as it is and after each degradation, from copies
-    made in memory; and the unreadable ones' reasons."""
-    looks = (Look(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
-    views = map_images(look_at, looks, detector.settings.workers)
-    found: dict[Path, np.ndarray] = {}
-    bad: dict[Path, str] = {}
-    size = max(1, detector.settings.recipe.batch_size // (1 + len(degradations)))
-    for batch in in_batches(console.track(views, len(set(paths)), label), size):
-        bad |= {look.path: view for look, view in batch if isinstance(view, str)}
-        seen = [(look.path, view) for look, view in batch if isinstance(view, View)]
-        if seen:
-            margins = detector.margins(np.concatenate([view.images[0] for _, view in seen]))
-            found.update(zip((path for path, _ in seen), margins.reshape(len(seen), -1), strict=True))
-    return found, bad

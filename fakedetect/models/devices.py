@@ -1,9 +1,8 @@
 """Where the models run and in which arithmetic; the forward pass that all options share."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,6 +13,7 @@ from fakedetect.core.settings import Settings
 from fakedetect.dataset.batches import Batch, Change, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample
+from fakedetect.models.engine import Engine, cpu_has_bf16
 
 LEAST_INTENSITY = 60.0
 """Below it, training in bfloat16 was between 0.7 and 1.5 times as fast as in float32 (EfficientNets,
@@ -83,15 +83,6 @@ def _intensity(model: nn.Module) -> float:
     return products / max(values, 1)
 
 
-def cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
 class Normaliser:
     """Turns images (B, 3, H, W) uint8 into the model's floats on its device."""
 
@@ -113,32 +104,16 @@ def forward(
         return model(images).float()
 
 
-@dataclass(frozen=True)
-class Engine:
-    """Computes what a model makes of pictures.
-
-    `name` says what computes and in which arithmetic. `pin`: pictures in page-locked memory get there
-    sooner.
-    """
-
-    name: str
-    run: Callable[[torch.Tensor], torch.Tensor]
-    pin: bool = False
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Images (B, 3, 224, 224) uint8 -> outputs (B, D) float32 on the CPU."""
-        return self.run(images)
-
-
 def torch_engine(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Engine:
     """A model on its device, put into evaluation mode, computed by torch."""
     device = next(model.parameters()).device
     normalise = Normaliser(recipe, device)
     model.eval()
 
-    def run(images: torch.Tensor) -> torch.Tensor:
+    def run(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return forward(model, normalise(images), dtype).cpu()
+            batch = torch.from_numpy(images).permute(0, 3, 1, 2)
+            return forward(model, normalise(batch), dtype).cpu().numpy()
 
     return Engine(f"torch {str(dtype).removeprefix('torch.')}", run, pin=device.type == "cuda")
 
@@ -161,4 +136,7 @@ def predict_batches(
         change=change,
     )
     for batch in console.track(batches, len(samples), label, len):
-        yield batch, engine(batch.images) if batch.samples else torch.empty(0, 2)
+        if not batch.samples:
+            yield batch, torch.empty(0, 2)
+            continue
+        yield batch, torch.from_numpy(engine(batch.images.permute(0, 2, 3, 1).numpy()))

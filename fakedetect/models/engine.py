@@ -1,70 +1,66 @@
-"""What computes a model's answers: torch, or OpenVINO, which is several times as fast on a CPU.
+"""What computes a model's answers, and OpenVINO in torch's place where its network is kept already.
 
-Training, heat maps and GPUs stay torch's. OpenVINO gets the network as torch built it, once for each
-checkpoint: what it makes of it is kept beside the checkpoint (engine_cache.py).
+Importing torch takes longer than answering about a picture does; nothing here does. How a network is
+converted and kept: conversion.py.
 """
 
+import ctypes.util
+import os
 import platform
 import sys
-import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from fakedetect.core.console import Console
-from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.model_folder import BACKBONE_FILE, checkpoint_file, is_probe
 from fakedetect.core.settings import AUTO, OPENVINO, Settings
-from fakedetect.models.devices import Engine, Normaliser, choose_precision, cpu_has_bf16, torch_engine
-from fakedetect.models.engine_cache import read_network, write_network
-from fakedetect.models.probe import Probe, draw_test_pictures
+from fakedetect.core.shards import count_workers
+from fakedetect.core.training_record import read_training
+from fakedetect.models.engine_cache import read_network
+from fakedetect.models.probe_line import Line, read_probe
 
 PLATFORMS = ("x86_64", "amd64")
-"""Where OpenVINO is known to be the faster one: python -m benchmarks engine."""
+"""Where OpenVINO is known to be the faster one (python -m benchmarks check test evaluate)."""
 
-MOST_APART = 1e-3
-"""How far OpenVINO's float32 may be from torch's, relative to the largest output; rounding gives 1e-6."""
-
-TRIED = 4
-"""Pictures that both compute, before OpenVINO's answers are believed."""
+GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
+"""One of them is there where Linux has a driver for a GPU that torch may use."""
 
 
-def choose_engine(
-    settings: Settings, console: Console, model: nn.Module, cache: Path | None = None, checkpoint: str = ""
-) -> Engine:
-    """The engine for a model on its device, in evaluation mode, as `engine` under [inference] asks.
+@dataclass(frozen=True)
+class Engine:
+    """Computes what a model makes of pictures.
 
-    'auto' takes OpenVINO on the CPUs of PLATFORMS where it is installed, in bfloat16 where they have it.
-
-    Args:
-        cache: the model's folder, where OpenVINO's network is kept; None not to.
-        checkpoint: the hash of what the model was loaded from.
-
-    Raises:
-        UserError: bf16 was asked for on a device that cannot do it.
+    `name` says what computes and in which arithmetic. `pin`: pictures in page-locked memory get there
+    sooner.
     """
-    device = next(model.parameters()).device.type
+
+    name: str
+    run: Callable[[np.ndarray], np.ndarray]
+    pin: bool = False
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Images (B, 224, 224, 3) uint8 -> outputs (B, D) float32."""
+        return self.run(images)
+
+
+def wants_openvino(settings: Settings) -> bool:
+    """Whether OpenVINO is to compute on a CPU: by `engine` under [inference]; 'auto' on PLATFORMS."""
     asked = settings.inference.engine
-    wanted = asked == OPENVINO or (asked == AUTO and platform.machine().lower() in PLATFORMS)
-    if wanted and device == "cpu":
-        try:
-            return _openvino_engine(settings, model, cache, checkpoint)
-        except ImportError:
-            if asked == OPENVINO:
-                console.warn("openvino is not installed, so torch answers: pip install openvino")
-        except _CannotRun as error:
-            console.warn(f"OpenVINO cannot run {settings.model}, so torch does: {error}")
-    return torch_engine(settings.recipe, model, choose_precision(settings.training.precision, model))
+    return asked == OPENVINO or (asked == AUTO and platform.machine().lower() in PLATFORMS)
 
 
-class _CannotRun(Exception):
-    """OpenVINO refuses a network, or computes something else than torch."""
+def _may_have_gpu() -> bool:
+    """Whether torch has to be asked for a GPU; without a driver there is none."""
+    if os.name == "nt":
+        return ctypes.util.find_library("nvcuda") is not None
+    return sys.platform == "darwin" or any(Path(file).exists() for file in GPU_FILES)
 
 
-def _import_openvino() -> ModuleType:
+def import_openvino() -> ModuleType:
     """OpenVINO without its telemetry, which reports to Google each time that it is imported.
 
     Raises:
@@ -77,76 +73,85 @@ def _import_openvino() -> ModuleType:
     return openvino
 
 
-def _openvino_engine(settings: Settings, model: nn.Module, cache: Path | None, checkpoint: str) -> Engine:
-    openvino = _import_openvino()
-    # A line on standardised features is no work, and bfloat16 would spoil it.
-    network, finish = model, None
-    if isinstance(model, Probe):
-        network, finish = model.backbone, model.judge
-        checkpoint = f"{checkpoint} {model.weights_hash}"
-    precision = settings.training.precision
-    bf16 = precision == "bf16" or (precision == AUTO and cpu_has_bf16())
+def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
+    """OpenVINO with the network that is kept for the chosen model's checkpoint of this hash.
+
+    None where there is none, or where a GPU may be: torch has to be asked then.
+
+    Raises:
+        UserError: training.json, or a probe, does not fit.
+    """
+    if not wants_openvino(settings) or _may_have_gpu():
+        return None
+    try:
+        openvino = import_openvino()
+    except ImportError:
+        return None
     core = openvino.Core()
-    key = f"{checkpoint} {openvino.__version__} {settings.recipe.mean} {settings.recipe.std}"
-    found = read_network(core, cache, key) if cache else None
-    if found is None:
-        found = _convert(openvino, core, settings.recipe, network)
-        if cache:
-            write_network(openvino, found, cache, key)
-    compiled = _compile(core, found, bf16)
-    request = compiled.create_infer_request()
-
-    def run(images: torch.Tensor) -> torch.Tensor:
-        pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
-        # The request's memory is filled anew by the next batch.
-        outputs = torch.from_numpy(request.infer([pixels], share_inputs=True)[0].copy())
-        if finish is None:
-            return outputs
-        with torch.inference_mode():
-            return finish(outputs)
-
-    return Engine(f"OpenVINO {'bfloat16' if bf16 else 'float32'}", run)
+    key = made_of(settings, checkpoint, openvino.__version__)
+    network = read_network(core, settings.model_folder, key)
+    if network is None:
+        return None
+    probe = checkpoint_file(settings)
+    line = read_probe(probe).line if is_probe(probe) else None
+    return openvino_engine(core, network, takes_bf16(settings), line)
 
 
-def _compile(core: Any, network: Any, bf16: bool) -> Any:
-    """A network ready to run on the CPU, with as many threads as torch would take."""
+def made_of(settings: Settings, checkpoint: str, version: str) -> str:
+    """All that a kept network depends on, as text: a change of any of it makes another one."""
+    recipe, folder = settings.recipe, settings.model_folder
+    # A probe's backbone may come from these.
+    known = [folder / BACKBONE_FILE, *([recipe.weights] if recipe.weights else [])]
+    files = [file for file in known if file.is_file()]
+    weights = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    classes = read_training(folder).classes
+    parts = (checkpoint, version, recipe.library, recipe.architecture, recipe.mean, recipe.std)
+    return " ".join(map(str, (*parts, classes, weights)))
+
+
+def takes_bf16(settings: Settings) -> bool:
+    """Whether OpenVINO is to compute in bfloat16."""
+    precision = settings.training.precision
+    return precision == "bf16" or (precision == AUTO and cpu_has_bf16())
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bfloat16."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def compile_network(core: Any, network: Any, bf16: bool) -> Any:
+    """A network ready to run on the CPU, with a thread for each core that this process may use."""
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": _count_threads(),
         # The system shares the cores between these threads and the processes that decode.
         "ENABLE_CPU_PINNING": False,
     }
     return core.compile_model(network, "CPU", options)
 
 
-def _convert(openvino: ModuleType, core: Any, recipe: Recipe, network: nn.Module) -> Any:
-    """A torch network as OpenVINO's: images (B, 224, 224, 3) uint8 -> outputs (B, D) float32.
+def _count_threads() -> int:
+    """As torch counts them: by OMP_NUM_THREADS, which torchrun sets, or a thread a core."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) else count_workers(None)
 
-    Raises:
-        _CannotRun: it has a layer that OpenVINO does not know, or gives other answers there.
+
+def openvino_engine(core: Any, network: Any, bf16: bool, line: Line | None) -> Engine:
+    """The engine of a converted network.
+
+    Args:
+        line: a probe's, whose backbone the network is; its product stays in float32.
     """
-    from openvino.frontend import OpConversionFailure
-    from openvino.preprocess import PrePostProcessor
+    request = compile_network(core, network, bf16).create_infer_request()
 
-    pictures = draw_test_pictures()[:TRIED]
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-    normalised = Normaliser(recipe, torch.device("cpu"))(images)
-    try:
-        with torch.inference_mode(), warnings.catch_warnings():
-            # torch's tracer warns of every assertion about shapes.
-            warnings.simplefilter("ignore")
-            found = openvino.convert_model(network, example_input=normalised[:2], input=[-1, 3, SIZE, SIZE])
-            wanted = network(normalised).float().numpy()
-    except (OpConversionFailure, RuntimeError) as error:
-        raise _CannotRun(str(error).strip().splitlines()[-1]) from None
-    steps = PrePostProcessor(found)
-    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
-    steps.input().model().set_layout(openvino.Layout("NCHW"))
-    change = steps.input().preprocess().convert_element_type(openvino.Type.f32)
-    change.mean([255 * value for value in recipe.mean]).scale([255 * value for value in recipe.std])
-    found = steps.build()
-    got = _compile(core, found, bf16=False)(pictures)[0]
-    apart = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
-    if not apart <= MOST_APART:
-        raise _CannotRun(f"its answers differ from torch's by {apart:.1e}")
-    return found
+    def run(images: np.ndarray) -> np.ndarray:
+        # The request's memory is filled anew by the next batch.
+        outputs = request.infer([np.ascontiguousarray(images)], share_inputs=True)[0].copy()
+        return line.judge(outputs) if line else outputs
+
+    return Engine(f"OpenVINO {'bfloat16' if bf16 else 'float32'}", run)

@@ -10,14 +10,10 @@ from urllib.parse import urlparse
 
 import torch
 
-from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.errors import MissingWeightsError, UserError, did_you_mean
 from fakedetect.core.recipes import PROBE, SIZE, Recipe
 
 SECONDS_TO_CONNECT = 3.0
-
-
-class MissingWeightsError(UserError):
-    """Pretrained weights are not here and cannot be downloaded."""
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
 """A probe: a line on a backbone's features that gives fake or real, and the file it is kept in."""
 
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -16,35 +15,15 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, hash_file
 from fakedetect.core.model_folder import BACKBONE_CHECK, BACKBONE_FILE
 from fakedetect.core.recipes import SIZE, Recipe
-from fakedetect.core.records import Count, NotNegative, Record, read_record, write_record
+from fakedetect.core.records import NotNegative, Record, read_record, write_record
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
+from fakedetect.models.probe_line import PICTURES, Line, ProbeFacts, read_probe
 
-PICTURES = 20
 SEED = 42
 MOST_APART = 0.25
 """How far other weights may move the margins of the check's pictures, by root mean square. Rounding every
 channel of CLIP ViT-B/16 to 8 bits moves the starter's by 0.05, random weights by 1.5 (python -m
 benchmarks.unseen --rounding)."""
-
-LARGEST = 64 * 1024**2
-"""Bytes; the line of a network with 500,000 features is 6 MB."""
-
-Layers = Annotated[tuple[Annotated[int, msgspec.Meta(ge=1, le=10_000)], ...], msgspec.Meta(min_length=1)]
-
-
-class ProbeFacts(Record, frozen=True, kw_only=True):
-    """What a probe was fitted on: the backbone, the hash of its weights, the blocks it reads.
-
-    `seed`: the backbone has random weights, of this seed. `strength` is scikit-learn's C, `views` the
-    degraded views of each picture beside the clean one.
-    """
-
-    architecture: str
-    weights: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    layers: Layers
-    seed: Count | None = None
-    strength: NotNegative
-    views: Count
 
 
 class BackboneCheck(Record, frozen=True, kw_only=True):
@@ -58,8 +37,7 @@ class BackboneCheck(Record, frozen=True, kw_only=True):
 class Probe(nn.Module):
     """images (B, 3, 224, 224) float, normalised -> logits (B, 2), half the margin each.
 
-    The margin is a line over the backbone's standardised features. `weights_hash` is that of the
-    backbone's weights, once it is known.
+    The margin is a line over the backbone's standardised features.
     """
 
     mean: torch.Tensor
@@ -67,19 +45,14 @@ class Probe(nn.Module):
     weights: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, backbone: Backbone, tensors: dict[str, torch.Tensor]):
+    def __init__(self, backbone: Backbone, line: Line):
         super().__init__()
-        self.backbone = backbone
-        self.weights_hash = ""
-        for name in ("mean", "scale", "weights", "bias"):
-            self.register_buffer(name, tensors[name])
+        self.backbone, self.line = backbone, line
+        for field in fields(line):
+            self.register_buffer(field.name, torch.from_numpy(getattr(line, field.name)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.judge(self.backbone(images))
-
-    def judge(self, features: torch.Tensor) -> torch.Tensor:
-        """The logits (B, 2) of features (B, D)."""
-        standard = (features - self.mean) / self.scale
+        standard = (self.backbone(images) - self.mean) / self.scale
         # A product and a sum, for autocast would do a matrix product in bfloat16.
         half = ((standard * self.weights).sum(1) + self.bias) / 2
         return torch.stack([half, -half], 1)
@@ -122,38 +95,6 @@ def write_probe(path: Path, probe: Probe, facts: ProbeFacts, recipe: Recipe) -> 
         file.write(safetensors.torch.save(tensors, {"probe": text}))
 
 
-def _read(path: Path) -> tuple[ProbeFacts, dict[str, torch.Tensor]]:
-    """The line in a probe.safetensors and what it was fitted on.
-
-    Raises:
-        UserError: the file does not fit.
-    """
-    refusal = UserError(f"{path} is cut off or no probe. Fetch it again, or train again.")
-    try:
-        if path.stat().st_size > LARGEST:
-            raise refusal
-        with safetensors.safe_open(path, framework="pt") as file:
-            facts = msgspec.json.decode((file.metadata() or {}).get("probe", ""), type=ProbeFacts)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, msgspec.MsgspecError, OSError, RecursionError, ValueError):
-        raise refusal from None
-    width = tensors["weights"].numel() if "weights" in tensors else 0
-    shapes = {
-        "mean": (width,),
-        "scale": (width,),
-        "weights": (width,),
-        "bias": (),
-        "test_margins": (PICTURES,),
-    }
-    for name, shape in shapes.items():
-        value = tensors.get(name)
-        if value is None or value.dtype != torch.float32 or tuple(value.shape) != shape:
-            raise refusal
-        if not torch.isfinite(value).all() or (name == "scale" and not (value > 0).all()):
-            raise UserError(f"{path} contains NaN or other values that no fit gives ({name}). Train again.")
-    return facts, tensors
-
-
 def load_probe(recipe: Recipe, path: Path) -> Probe:
     """The recipe's backbone with the line of a probe.safetensors.
 
@@ -163,7 +104,8 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
         UserError: the file does not fit, is another model's, or was fitted on other weights; or the
             backbone's weights are not to be had.
     """
-    facts, tensors = _read(path)
+    found = read_probe(path)
+    facts, line = found.facts, found.line
     if facts.architecture != recipe.architecture:
         raise UserError(
             f"{path} is a probe on {facts.architecture}, and {recipe.name} is a {recipe.architecture}. "
@@ -172,16 +114,17 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
     if (own := path.with_name(BACKBONE_FILE)).is_file():
         recipe = replace(recipe, weights=own)
     backbone = build_backbone(recipe, facts.layers, facts.seed)
-    if (count := tensors["weights"].numel()) != backbone.width:
+    if (count := line.weights.size) != backbone.width:
         raise UserError(f"{path} has {count:,} weights for {backbone.width:,} features. Train again.")
-    probe = Probe(backbone, tensors).eval()
-    probe.weights_hash = hash_weights(backbone.network)
-    if probe.weights_hash != facts.weights:
-        _check_other_weights(probe, recipe, path, tensors["test_margins"].numpy())
+    probe = Probe(backbone, line).eval()
+    if (weights := hash_weights(backbone.network)) != facts.weights:
+        _check_other_weights(probe, recipe, path, weights, found.test_margins)
     return probe
 
 
-def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, wanted: np.ndarray) -> None:
+def _check_other_weights(
+    probe: Probe, recipe: Recipe, path: Path, weights: str, wanted: np.ndarray
+) -> None:
     """Accept weights that differ from those of the fit in rounding only.
 
     Raises:
@@ -189,7 +132,7 @@ def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, wanted: np.nd
     """
     file, own = path.with_name(BACKBONE_CHECK), hash_file(path)
     known = read_record(file, BackboneCheck, "Remove it.")
-    if known and known.weights == probe.weights_hash and known.probe == own and known.apart <= MOST_APART:
+    if known and known.weights == weights and known.probe == own and known.apart <= MOST_APART:
         return
     apart = float(np.sqrt(np.mean((margins_of_test_pictures(probe, recipe) - wanted) ** 2)))
     if not apart <= MOST_APART:
@@ -200,4 +143,4 @@ def _check_other_weights(probe: Probe, recipe: Recipe, path: Path, wanted: np.nd
         )
     # Where nothing may be written, as in a program's folder, it is checked each time.
     with suppress(UserError):
-        write_record(file, BackboneCheck(probe=own, weights=probe.weights_hash, apart=apart))
+        write_record(file, BackboneCheck(probe=own, weights=weights, apart=apart))

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-import torch
-from torch import distributed, nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fakedetect.core.errors import ProcessError, UserError
 from fakedetect.core.shards import count_workers
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 T = TypeVar("T")
 
@@ -45,6 +46,8 @@ class Group:
         """The values of all processes, by rank, in every process."""
         if self.size == 1:
             return [value]
+        from torch import distributed
+
         values: list[Any] = [None] * self.size
         distributed.all_gather_object(values, value)
         return values
@@ -53,9 +56,11 @@ class Group:
         """The sums over all processes."""
         return tuple(sum(column) for column in zip(*self.gather(values), strict=True))
 
-    def reduce(self, value: torch.Tensor) -> torch.Tensor:
+    def reduce(self, value: "torch.Tensor") -> "torch.Tensor":
         """The sum of a tensor over all processes, without waiting for a GPU's answer."""
         if self.size > 1:
+            from torch import distributed
+
             distributed.all_reduce(value)
         return value
 
@@ -76,6 +81,10 @@ def join_group() -> Iterator[Group]:
     if size == 1:
         yield Group()
         return
+    # Alone, it needs no torch, which takes seconds to import.
+    import torch
+    from torch import distributed
+
     rank = int(os.environ["RANK"])
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -113,7 +122,7 @@ def is_first() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def distribute_model(model: nn.Module, group: Group) -> nn.Module:
+def distribute_model(model: "nn.Module", group: Group) -> "nn.Module":
     """The model whose gradients are averaged over the processes in every step; alone, itself.
 
     Batch normalisation on GPUs takes the statistics of the whole batch, as one process does, so the
@@ -122,6 +131,8 @@ def distribute_model(model: nn.Module, group: Group) -> nn.Module:
     """
     if group.size == 1:
         return model
+    from torch import nn
+
     device = next(model.parameters()).device
     if device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)

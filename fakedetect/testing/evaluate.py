@@ -33,13 +33,8 @@ from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
 from fakedetect.models.calibration import UNCALIBRATED, Calibration
-from fakedetect.models.detector import (
-    Detector,
-    load_detector,
-    load_pictures,
-    predict_pictures,
-    predict_samples,
-)
+from fakedetect.models.detector import Detector, load_detector
+from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
 from fakedetect.models.rates import measure_verdicts
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.held_out import evaluate_without, tell_held_out

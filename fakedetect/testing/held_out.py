@@ -18,7 +18,8 @@ from fakedetect.core.records import Record
 from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
 from fakedetect.core.training_record import RunConditions, TrainingRecord, read_training
 from fakedetect.dataset.samples import Sample, load_dataset, load_for_probe
-from fakedetect.models.detector import Detector, load_detector, load_pictures, predict_samples
+from fakedetect.models.detector import Detector, load_detector
+from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
 from fakedetect.training.run import gather_conditions, train_without
 from fakedetect.training.unfinished import read_unfinished, tell_difference, unfinished_file

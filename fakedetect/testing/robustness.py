@@ -16,7 +16,8 @@ from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.models.calibration import UNSURE
-from fakedetect.models.detector import Detector, predict_pictures
+from fakedetect.models.detector import Detector
+from fakedetect.models.predictions import predict_pictures
 from fakedetect.models.verdicts import answer
 
 MOST = 1000

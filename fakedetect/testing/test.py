@@ -27,7 +27,8 @@ from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.models.calibration import UNCALIBRATED
-from fakedetect.models.detector import load_detector, load_pictures, predict_samples
+from fakedetect.models.detector import load_detector
+from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.models.processes import Group, is_first, join_group
 from fakedetect.testing.figures import draw_confusion_matrix
 from fakedetect.testing.results import format_predictions, tell_one_sided

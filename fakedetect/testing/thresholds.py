@@ -29,13 +29,8 @@ from fakedetect.models.calibration import (
     rate_of_a_bad_fit,
     smallest_rate,
 )
-from fakedetect.models.detector import (
-    Detector,
-    load_detector,
-    predict_samples,
-    read_own_training,
-    validation_samples,
-)
+from fakedetect.models.detector import Detector, load_detector, read_own_training
+from fakedetect.models.predictions import predict_samples, validation_samples
 from fakedetect.models.rates import calibration_error, measure_verdicts
 from fakedetect.models.unseen import USUAL_RATE, calibrate_unseen, make_promise
 from fakedetect.models.unseen_words import tell_thresholds

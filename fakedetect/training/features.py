@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fakedetect.core.console import Console
 from fakedetect.core.files import hash_file
@@ -15,7 +14,7 @@ from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.images.reading import explain_fault
 from fakedetect.images.views import in_batches
-from fakedetect.models.devices import Engine
+from fakedetect.models.engine import Engine
 from fakedetect.models.processes import Group
 
 Seen = tuple[ProbeLook, np.ndarray | str]
@@ -73,7 +72,7 @@ def gather_features(
 
     def see(images: np.ndarray) -> np.ndarray:
         """Features (N, D) float16 of images (N, 224, 224, 3) uint8."""
-        return engine(torch.from_numpy(images).permute(0, 3, 1, 2)).half().numpy()
+        return engine(images).astype(np.float16)
 
     part = group.part_of(jobs)
     looks = _in_order(part, map_images(look_for_probe, part, settings.workers))

@@ -16,16 +16,6 @@ FOLDS_OF_PICTURES = 5
 MOST_ITERATIONS = 500
 
 
-@dataclass(frozen=True)
-class Line:
-    """A margin: ((features - mean) / scale) @ weights + bias, features (N, D)."""
-
-    mean: np.ndarray
-    scale: np.ndarray
-    weights: np.ndarray
-    bias: float
-
-
 def choose_pictures(samples: Sequence[Sample], most: int, seed: int) -> list[int]:
     """The places of `most` samples at most: half of each class, more where the other has fewer; of every
     source what it has, up to a number that is the same for all of its class.

@@ -15,7 +15,6 @@ from operator import eq
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console, plural, printable
@@ -46,16 +45,17 @@ from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
-from fakedetect.models.devices import Engine, choose_device, to_device
-from fakedetect.models.engine import choose_engine
-from fakedetect.models.probe import Probe, ProbeFacts, write_probe
+from fakedetect.models.conversion import choose_engine
+from fakedetect.models.devices import choose_device, to_device
+from fakedetect.models.engine import Engine
+from fakedetect.models.probe import Probe, write_probe
+from fakedetect.models.probe_line import Line, ProbeFacts
 from fakedetect.models.processes import Group, join_group
 from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
 from fakedetect.training.features import Features, gather_features
 from fakedetect.training.lines import (
     Folds,
-    Line,
     choose_pictures,
     count_groups,
     deal_folds,
@@ -239,7 +239,8 @@ def _judge(
         margins = judge_left_out(standard, is_fake, weights, folds, strengths, progress.advance)
     best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
     line, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
-    return _Judged(Line(mean, scale, line, bias), strengths[best], folds, margins[best])
+    kept = Line(mean, scale, line, np.array(bias, np.float32))
+    return _Judged(kept, strengths[best], folds, margins[best])
 
 
 def _collect(checkpoint: str, samples: Sequence[Sample], judged: _Judged) -> OutOfFold:
@@ -268,13 +269,6 @@ def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
 
 def _save_line(settings: Settings, frozen: _Frozen, judged: _Judged, degraded_views: int) -> str:
     """Write probe.safetensors in place of any other checkpoint; returns its hash."""
-    line = judged.line
-    tensors = {
-        "mean": torch.from_numpy(line.mean),
-        "scale": torch.from_numpy(line.scale),
-        "weights": torch.from_numpy(line.weights),
-        "bias": torch.tensor(line.bias, dtype=torch.float32),
-    }
     facts = ProbeFacts(
         architecture=settings.recipe.architecture,
         weights=frozen.weights,
@@ -284,7 +278,7 @@ def _save_line(settings: Settings, frozen: _Frozen, judged: _Judged, degraded_vi
         views=degraded_views,
     )
     file = settings.model_folder / PROBE_FILE
-    write_probe(file, Probe(frozen.backbone.cpu(), tensors), facts, settings.recipe)
+    write_probe(file, Probe(frozen.backbone.cpu(), judged.line), facts, settings.recipe)
     remove_other_checkpoints(settings, file)
     for name in OF_EPOCHS:
         (settings.model_folder / name).unlink(missing_ok=True)

@@ -109,19 +109,27 @@ def test_without_openvino_torch_answers(
     assert ("openvino is not installed" in said) == (engine == "openvino")
 
 
-def test_its_telemetry_is_never_loaded(trained: Path) -> None:
-    choose(trained, "openvino")
-    clear(trained.parent / "model_folders/tiny")
-    spy = trained.parent / "spy/openvino_telemetry"
-    spy.mkdir(parents=True)
-    (spy / "__init__.py").write_text(f"open({str(spy / 'loaded')!r}, 'w').close()\n")
-    picture = next((trained.parent / "dataset/test/fake").rglob("*.jpg"))
-    command = [sys.executable, ROOT / "menu.py", "--paths", trained, "check", picture, "--no-stability"]
-    environment = {**os.environ, "PYTHONPATH": str(spy.parent)}
+def check_apart(paths: Path, spies: Path) -> dict[str, object]:
+    """check's answer to a picture, in a process that finds its modules in `spies` first."""
+    picture = next((paths.parent / "dataset/test/fake").rglob("*.jpg"))
+    command = [sys.executable, ROOT / "menu.py", "--paths", paths, "check", picture, "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(spies)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert (trained.parent / "model_folders/tiny/openvino.json").is_file()
-    assert not (spy / "loaded").exists()
+    return json.loads(done.stdout)
+
+
+def test_a_kept_network_answers_without_torch_and_telemetry_is_never_loaded(trained: Path) -> None:
+    choose(trained, "openvino")
+    folder = trained.parent / "model_folders/tiny"
+    clear(folder)
+    spies, loaded = trained.parent / "spies", trained.parent / "loaded"
+    spies.mkdir()
+    (spies / "openvino_telemetry.py").write_text(f"open({str(loaded)!r}, 'w').close()\n")
+    first = check_apart(trained, spies)
+    assert (folder / "openvino.json").is_file() and not loaded.exists()
+    (spies / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
+    assert check_apart(trained, spies) == first
 
 
 def test_an_unknown_engine_is_told_in_a_line(trained: Path) -> None:

@@ -1,0 +1,103 @@
+"""A torch network converted for OpenVINO, once for each checkpoint, and which of the two computes."""
+
+import warnings
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from fakedetect.core.console import Console
+from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.settings import OPENVINO, Settings
+from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
+from fakedetect.models.engine import (
+    Engine,
+    compile_network,
+    import_openvino,
+    made_of,
+    openvino_engine,
+    takes_bf16,
+    wants_openvino,
+)
+from fakedetect.models.engine_cache import read_network, write_network
+from fakedetect.models.probe import Probe, draw_test_pictures
+
+MOST_APART = 1e-3
+"""How far OpenVINO's float32 may be from torch's, relative to the largest output; rounding gives 1e-6."""
+
+TRIED = 4
+"""Pictures that both compute, before OpenVINO's answers are believed."""
+
+
+class _CannotRun(Exception):
+    """OpenVINO refuses a network, or computes something else than torch."""
+
+
+def choose_engine(settings: Settings, console: Console, model: nn.Module, checkpoint: str = "") -> Engine:
+    """The engine for a model on its device, in evaluation mode, as `engine` under [inference] asks.
+
+    OpenVINO computes in bfloat16 where the CPU has it, unless `precision` says otherwise.
+
+    Args:
+        checkpoint: the hash of what the chosen model was loaded from, to keep its network; '' not to.
+
+    Raises:
+        UserError: bf16 was asked for on a device that cannot do it.
+    """
+    if wants_openvino(settings) and next(model.parameters()).device.type == "cpu":
+        try:
+            return _converted_engine(settings, model, checkpoint)
+        except ImportError:
+            if settings.inference.engine == OPENVINO:
+                console.warn("openvino is not installed, so torch answers: pip install openvino")
+        except _CannotRun as error:
+            console.warn(f"OpenVINO cannot run {settings.model}, so torch does: {error}")
+    return torch_engine(settings.recipe, model, choose_precision(settings.training.precision, model))
+
+
+def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> Engine:
+    openvino = import_openvino()
+    core = openvino.Core()
+    network, line = (model.backbone, model.line) if isinstance(model, Probe) else (model, None)
+    key = made_of(settings, checkpoint, openvino.__version__)
+    found = read_network(core, settings.model_folder, key) if checkpoint else None
+    if found is None:
+        found = _convert(openvino, core, settings.recipe, network)
+        if checkpoint:
+            write_network(openvino, found, settings.model_folder, key)
+    return openvino_engine(core, found, takes_bf16(settings), line)
+
+
+def _convert(openvino: ModuleType, core: Any, recipe: Recipe, network: nn.Module) -> Any:
+    """A torch network as OpenVINO's: images (B, 224, 224, 3) uint8 -> outputs (B, D) float32.
+
+    Raises:
+        _CannotRun: it has a layer that OpenVINO does not know, or gives other answers there.
+    """
+    from openvino.frontend import OpConversionFailure
+    from openvino.preprocess import PrePostProcessor
+
+    pictures = draw_test_pictures()[:TRIED]
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    normalised = Normaliser(recipe, torch.device("cpu"))(images)
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            # torch's tracer warns of every assertion about shapes.
+            warnings.simplefilter("ignore")
+            found = openvino.convert_model(network, example_input=normalised[:2], input=[-1, 3, SIZE, SIZE])
+            wanted = network(normalised).float().numpy()
+    except (OpConversionFailure, RuntimeError) as error:
+        raise _CannotRun(str(error).strip().splitlines()[-1]) from None
+    steps = PrePostProcessor(found)
+    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    change = steps.input().preprocess().convert_element_type(openvino.Type.f32)
+    change.mean([255 * value for value in recipe.mean]).scale([255 * value for value in recipe.std])
+    found = steps.build()
+    got = compile_network(core, found, bf16=False)(pictures)[0]
+    apart = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
+    if not apart <= MOST_APART:
+        raise _CannotRun(f"its answers differ from torch's by {apart:.1e}")
+    return found

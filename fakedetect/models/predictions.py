@@ -1,0 +1,128 @@
+"""What a detector answers to samples and to pictures, many at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from fakedetect.core.console import Console
+from fakedetect.core.errors import UserError
+from fakedetect.core.model_folder import checkpoint_file, is_probe
+from fakedetect.core.pool import map_images
+from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import TrainingRecord
+from fakedetect.dataset.decoded import DecodedPictures
+from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import (
+    Dataset,
+    Sample,
+    faults_of,
+    hash_names,
+    load_dataset,
+    load_for_probe,
+    split_dataset,
+)
+from fakedetect.images.degradations import Degradation
+from fakedetect.images.views import Look, View, in_batches, look_at
+from fakedetect.models.detector import Detector, refuse_nan
+from fakedetect.models.devices import predict_batches
+
+
+def load_pictures(settings: Settings, part: str) -> Dataset:
+    """The samples of the resized folder 'train' or 'test' for the chosen model; a probe takes the originals
+    where there is none.
+
+    Raises:
+        UserError: the folder, a class or its pictures are missing.
+    """
+    load = load_for_probe if is_probe(checkpoint_file(settings)) else load_dataset
+    return load(settings, part)
+
+
+def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sample]:
+    """The pictures that the model was validated on, and not trained on.
+
+    The run's own seed and share hold, by its training.json; for a checkpoint without one, those of
+    the settings, which are the reference's unless changed.
+
+    Raises:
+        UserError: the training pictures have changed since, so that the two cannot be told apart.
+    """
+    data, split = training.data, training.split
+    dataset = load_dataset(settings, "train", (data.leave_out if data else None) or "")
+    share, seed = settings.training.validation_share, settings.training.seed
+    if data and split:
+        share = share if split.validation_share is None else split.validation_share
+        seed = seed if training.seed is None else training.seed
+        same = (
+            data.count == len(dataset.samples)
+            if data.pictures is None
+            else data.pictures == hash_names(dataset)
+        )
+        if not same:
+            raise UserError(
+                f"The pictures in {dataset.folder} are not those that {settings.model} was trained on, so "
+                "its validation pictures are not known. Put them back, or train again."
+            )
+    return split_dataset(dataset, share, seed)[1]
+
+
+def predict_samples(
+    detector: Detector,
+    console: Console,
+    samples: Sequence[Sample],
+    label: str,
+    part: str = "test",
+    decoded: DecodedPictures | None = None,
+) -> tuple[list[Sample], np.ndarray, dict[Path, str]]:
+    """The readable samples, their margins (N,), and the unreadable ones' reasons by path.
+
+    A probe sees all pictures through one encoder, so it makes copies of its own of the originals.
+
+    Args:
+        part: the resized folder that they lie in, 'train' or 'test'.
+        decoded: where their pixels are already.
+    """
+    if detector.is_probe:
+        originals = find_originals(detector.settings, part, [sample.path for sample in samples])
+        margins, unread = predict_pictures(detector, console, originals, label)
+        pairs = list(zip(samples, originals, strict=True))
+        read = [(sample, path) for sample, path in pairs if path in margins]
+        found = np.array([margins[path][0] for _, path in read])
+        bad = {sample.path: unread[path] for sample, path in pairs if path in unread}
+        return [sample for sample, _ in read], found, bad
+    read_samples: list[Sample] = []
+    bad = {}
+    of_batches: list[np.ndarray] = []
+    for batch, logits in predict_batches(
+        detector.settings, console, detector.engine, samples, label, decoded
+    ):
+        read_samples += batch.samples
+        bad |= faults_of(batch.bad)
+        of_batches.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
+    found = np.concatenate(of_batches) if of_batches else np.empty(0)
+    refuse_nan(found, detector.settings)
+    return read_samples, found, bad
+
+
+def predict_pictures(
+    detector: Detector,
+    console: Console,
+    paths: Sequence[Path],
+    label: str,
+    degradations: tuple[Degradation, ...] = (),
+) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
+    """For each readable picture its margins (1 + D,), as it is and after each degradation, from copies
+    made in memory; and the unreadable ones' reasons."""
+    looks = (Look(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
+    views = map_images(look_at, looks, detector.settings.workers)
+    found: dict[Path, np.ndarray] = {}
+    bad: dict[Path, str] = {}
+    size = max(1, detector.settings.recipe.batch_size // (1 + len(degradations)))
+    for batch in in_batches(console.track(views, len(set(paths)), label), size):
+        bad |= {look.path: view for look, view in batch if isinstance(view, str)}
+        seen = [(look.path, view) for look, view in batch if isinstance(view, View)]
+        if seen:
+            margins = detector.margins(np.concatenate([view.images[0] for _, view in seen]))
+            found.update(zip((path for path, _ in seen), margins.reshape(len(seen), -1), strict=True))
+    return found, bad
