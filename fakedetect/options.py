@@ -19,7 +19,7 @@ SLOW_TO_LOAD = frozenset(
     for name in (
         *("preprocessing.explore", "preprocessing.demo", "training.train", "training.log", "testing.test"),
         *("testing.evaluate", "testing.thresholds"),
-        *("reporting.compare", "reporting.report"),
+        *("reporting.compare", "reporting.report", "reporting.export"),
     )
 )
 """Modules of targets that load PyTorch or matplotlib, which takes seconds."""
@@ -246,6 +246,13 @@ OPTIONS = (
                 "report",
                 "everything known about the model on one page, report.html, to keep or to share",
                 "fakedetect.reporting.report:report",
+            ),
+            Option(
+                "8",
+                "export",
+                "export",
+                "write the model as ONNX, OpenVINO IR and safetensors, with a model card",
+                "fakedetect.reporting.export:export",
             ),
         ),
     ),

@@ -1,6 +1,8 @@
 """OpenVINO's network of a checkpoint, kept beside it: converting takes seconds, reading does not."""
 
 import hashlib
+import math
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -42,19 +44,34 @@ def write_network(openvino: ModuleType, network: Any, folder: Path, key: str) ->
 
     Where nothing may be written it is converted each time.
     """
-    with suppress(OSError, UserError), tempfile.TemporaryDirectory() as made:
-        file = Path(made) / NETWORK
-        openvino.save_model(network, file, compress_to_fp16=False)
-        if file.with_suffix(".bin").stat().st_size > LARGEST:
+    with suppress(OSError, UserError):
+        if not write_ir(openvino, network, folder / NETWORK, LARGEST):
             return
-        parts = ((file, folder / NETWORK), (file.with_suffix(".bin"), folder / NETWORK_WEIGHTS))
-        for part, place in parts:
-            with atomic_write(place) as target, part.open("rb") as source:
-                while block := source.read(1 << 20):
-                    target.write(block)
         known = CachedNetwork(
             made_of=hashlib.sha256(key.encode()).hexdigest(),
-            network=hash_file(parts[0][0]),
-            weights=hash_file(parts[1][0]),
+            network=hash_file(folder / NETWORK),
+            weights=hash_file(folder / NETWORK_WEIGHTS),
         )
         write_record(folder / OPENVINO_CACHE, known)
+
+
+def write_ir(openvino: ModuleType, network: Any, path: Path, largest: float = math.inf) -> bool:
+    """Write a network in float32 as an .xml and its weights as a .bin beside it, each whole or not at all.
+
+    Returns:
+        Whether the weights had at most `largest` bytes; else nothing is written.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        file = Path(made) / path.name
+        openvino.save_model(network, file, compress_to_fp16=False)
+        if file.with_suffix(".bin").stat().st_size > largest:
+            return False
+        # The weights first: a network without them cannot be read.
+        for suffix in (".bin", ".xml"):
+            made_file = file.with_suffix(suffix)
+            with atomic_write(path.with_suffix(suffix)) as target, made_file.open("rb") as source:
+                shutil.copyfileobj(source, target)
+    return True

@@ -1,0 +1,172 @@
+"""MODEL_CARD.md: what is known of a model, for who gets its exported files (Mitchell et al. 2019, 'Model
+Cards for Model Reporting')."""
+
+from collections.abc import Iterator
+
+from fakedetect.core.console import plural
+from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluation
+from fakedetect.core.intervals import roc_auc_interval, share_interval
+from fakedetect.core.model_folder import EVALUATION, results_file
+from fakedetect.core.test_record import TestResults, read_results
+from fakedetect.core.version import describe_version
+from fakedetect.models.detector import Detector
+from fakedetect.reporting.parity import Parity
+
+TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are for research"
+
+LIMITS = """\
+- It estimates from the pixels and proves nothing: "real" does not mean that a picture shows what happened,
+  nor "fake" that it did not.
+- On pictures unlike those that it learned from, by newer generators above all, its accuracy is lower, often
+  far lower. Measure it on pictures like those that you want to judge before you rely on it.
+- Strong compression, scaling and retouching change its answers.
+- A threshold's promise holds for pictures like those that it was set on."""
+
+
+def write_card(detector: Detector, parity: Parity) -> str:
+    """The text of the card.
+
+    Raises:
+        UserError: a record in the model's folder does not fit.
+    """
+    settings = detector.settings
+    folder, again = settings.model_folder, settings.command("evaluate")
+    known = read_evaluation(folder / EVALUATION, detector.checkpoint_hash, again)
+    results = read_results(results_file(folder, "test"), settings.command("test"))
+    if results and results.checkpoint not in (None, detector.checkpoint_hash):
+        results = None
+    sections = {
+        "Use": _tell_use(detector, parity),
+        "What it learned from": _tell_data(detector),
+        "How well it does": [*_tell_results(results), *_tell_evaluation(known)] or ["It was not tested."],
+        "Limits": [LIMITS],
+        "Licences": _tell_licences(detector),
+    }
+    recipe = settings.recipe
+    text = [
+        f"# Model card: {detector.name}",
+        f"A detector of AI-generated pictures: {recipe.architecture} ({recipe.library}), by fakedetect "
+        f"{describe_version()}, checkpoint {detector.checkpoint_hash[:16]}.",
+    ]
+    for title, lines in sections.items():
+        text += [f"## {title}", "\n".join(lines)]
+    return "\n\n".join(text) + "\n"
+
+
+def _tell_use(detector: Detector, parity: Parity) -> Iterator[str]:
+    calibration, kind = detector.calibration, detector.kind
+    yield "- Input `images` (B, 224, 224, 3) uint8: RGB, upright, scaled by Lanczos. Output `p_fake`: (B,)."
+    if kind.aligned:
+        sampling = "4:4:4" if kind.quality >= 95 else "4:2:0"
+        yield f"- Every scaled picture is saved as JPEG {kind.quality} ({sampling}) and read again first."
+    else:
+        yield "- A scaled picture is saved in its file's format, by Pillow's defaults, and read again first."
+    yield (
+        f"- fake from p_fake {calibration.fake_from:.4f}, real below {calibration.real_below:.4f}, unsure "
+        f"between them{'' if calibration.fitted else ' (no thresholds were set: these are 0.5)'}."
+    )
+    for line in parity.in_words():
+        yield f"- {line}."
+
+
+def _tell_data(detector: Detector) -> Iterator[str]:
+    training = detector.training
+    data, best = training.data, training.best
+    if data is None or data.count is None:
+        yield "How it was trained is not known: its checkpoint came from elsewhere."
+        return
+    fake, real = data.fake or 0, data.real or 0
+    yield f"- {data.count:,} pictures: {fake:,} fake, {real:,} real."
+    if training.probe:
+        found = training.probe
+        yield (
+            f"- A line on frozen features, judged by sources left out in {plural(found.folds, 'fold')}; "
+            f"families of fakes: {found.families:,}, sources of real pictures: {found.real_sources:,}."
+        )
+    if training.recipe:
+        recipe = training.recipe
+        yield (
+            f"- Recipe {recipe.recipe}: {recipe.optimizer}, learning rate {recipe.learning_rate}, batches "
+            f"of {recipe.batch_size}, seed {training.seed}"
+            + (f", best of epoch {best.epoch}." if best else ".")
+        )
+    if training.pretrained is not None:
+        yield f"- It started from {'pretrained' if training.pretrained else 'random'} weights."
+
+
+def _tell_results(results: TestResults | None) -> Iterator[str]:
+    if results is None:
+        return
+    (caught, missed), (alarms, cleared) = results.confusion_matrix
+    shares = {
+        "accuracy": (caught + cleared, results.count),
+        "fake recall": (caught, caught + missed),
+        "real recall": (cleared, alarms + cleared),
+    }
+    yield f"On its test dataset of {plural(results.count, 'picture')} (95 % intervals):\n"
+    yield "| measure | value |\n|---|---|"
+    for name, (hits, count) in shares.items():
+        if count:
+            low, high = share_interval(hits, count)
+            yield f"| {name} | {hits / count:.1%} ({low:.1%} to {high:.1%}) |"
+    if results.roc_auc is not None:
+        low, high = roc_auc_interval(results.roc_auc, caught + missed, alarms + cleared)
+        yield f"| ROC AUC | {results.roc_auc:.3f} ({low:.3f} to {high:.3f}) |"
+
+
+def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
+    if known is None:
+        return
+    if known.unseen_sources:
+        unseen = known.unseen_sources
+        yield "\nOn sources and families that were left out of it (95 % intervals over sources):\n"
+        yield "| measure | value |\n|---|---|"
+        yield f"| ROC AUC | {_cell(unseen.auc)} |"
+        yield f"| fake recall at 5 % false alarms | {_cell(unseen.fake_recall_at_5)} |"
+        for name, family in unseen.hardest_families[:3]:
+            yield f"| ROC AUC on {_plain(name)} ({family.n:,}) | {_cell(family.auc)} |"
+    for name, entry in known.foreign.items():
+        yield f"\nOn {plural(entry.count, 'picture')} from elsewhere, {_plain(name)} (95 % intervals):\n"
+        yield "| measure | value |\n|---|---|"
+        yield f"| accuracy | {_cell(entry.measures.accuracy)} |"
+        yield f"| ROC AUC | {_cell(entry.measures.roc_auc)} |"
+    if known.test:
+        found = known.test.robustness
+        yield f"\nDegraded test pictures: mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} "
+        yield f"({found.worst})."
+
+
+def _tell_licences(detector: Detector) -> Iterator[str]:
+    recipe, training = detector.settings.recipe, detector.training
+    if training.pretrained is False:
+        yield "- It started from random weights: only the pictures that it learned from have a say."
+    elif recipe.library == "torchvision":
+        yield f"- Pretrained weights: {TORCHVISION_LICENCE}."
+    else:
+        yield f"- Pretrained weights: {_timm_licence(recipe.architecture)}."
+    yield "- The pictures that it learned from have terms of their own; who trained it knows them."
+
+
+def _timm_licence(architecture: str) -> str:
+    """The licence that timm knows of a model's published weights."""
+    import timm
+
+    config = timm.get_pretrained_cfg(architecture)
+    licence = config.license if config else None
+    if config is None or not licence:
+        return f"those of timm's {architecture}; timm states no licence, ask their makers"
+    return f"those of timm's {architecture}.{config.tag}, under {licence} by timm's records"
+
+
+def _cell(measure: Measure) -> str:
+    if measure.value is None:
+        return "not defined"
+    if measure.low is None or measure.high is None:
+        return f"{measure.value:.3f}"
+    return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"
+
+
+def _plain(name: str) -> str:
+    """A name as Markdown shows it; names are data."""
+    kept = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#+-.!|" else letter for letter in kept)

@@ -1,0 +1,71 @@
+"""Option 3.8: the exported files answer as the model does, without fakedetect too."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+pytest.importorskip("openvino")
+
+
+def write_script(folder: Path) -> Path:
+    """The ten lines of docs/export.md."""
+    page = (ROOT / "docs/export.md").read_text(encoding="utf-8")
+    script = folder / "use.py"
+    script.write_text(page.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    return script
+
+
+def test_ten_lines_without_fakedetect_give_the_answers_of_check(trained: Path) -> None:
+    result = run("--paths", trained, "export")
+    assert result.returncode == 0, result.stderr
+    folder = trained.parent / "model_folders/tiny/export"
+    names = {"tiny.onnx", "tiny.xml", "tiny.bin", "tiny.safetensors", "MODEL_CARD.md"}
+    assert {path.name for path in folder.iterdir()} == names
+    differences = re.findall(r"differs by ([\d.e-]+) at most", result.stdout)
+    assert len(differences) == 2 and all(float(value) < 1e-4 for value in differences)
+    pictures = sorted((trained.parent / "dataset/test").rglob("*.jpg"))
+    command = [sys.executable, write_script(trained.parent), folder / "tiny.onnx", *pictures]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=trained.parent, check=False)
+    assert done.returncode == 0, done.stderr
+    found = {path: float(p) for p, path in (line.split(" ", 1) for line in done.stdout.splitlines())}
+    checked = run("--paths", trained, "check", *pictures, "--json", "--no-stability")
+    rows = map(json.loads, checked.stdout.splitlines())
+    wanted = {row["path"]: row["p_fake_calibrated"] for row in rows}
+    assert found == pytest.approx(wanted, abs=1e-3) and len(found) == 20
+
+
+def test_its_files_and_its_card_say_what_the_records_say(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    assert run("--paths", trained, "export").returncode == 0
+    import safetensors.torch
+    import torch
+
+    kept = safetensors.torch.load_file(folder / "export/tiny.safetensors")
+    own = torch.load(folder / "classifier_model.pth", weights_only=True)
+    assert kept.keys() == own.keys() and all(torch.equal(kept[key], own[key]) for key in own)
+    card = (folder / "export/MODEL_CARD.md").read_text(encoding="utf-8")
+    results = json.loads((folder / "test_results.json").read_text())
+    thresholds = json.loads((folder / "training.json").read_text())["calibration"]
+    assert f"| accuracy | {results['accuracy']:.1%} (" in card
+    assert f"| ROC AUC | {results['roc_auc']:.3f} (" in card
+    assert f"fake from p_fake {thresholds['fake_from']:.4f}" in card
+    assert "random weights" in card and "60 pictures: 30 fake, 30 real" in card
+    assert str(trained.parent) not in card
+
+
+def test_what_is_missing_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    result = run("--paths", trained, "export")
+    assert result.returncode == 1
+    assert "tiny.onnx (pip install onnx onnxscript onnxruntime)" in result.stdout
+    assert (trained.parent / "model_folders/tiny/export/tiny.xml").is_file()
+    (trained.parent / "model_folders/tiny/classifier_model.pth").unlink()
+    result = run("--paths", trained, "export")
+    assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
