@@ -361,6 +361,14 @@ OPTIONS = (
                 },
             ),
             Argument("--heat-map", {"action": "store_true", "help": "draw a heat map of each picture"}),
+            Argument(
+                "--prevalence",
+                {
+                    "metavar": "SHARE",
+                    "help": "the share of AI-generated ones among such pictures, to say how many verdicts "
+                    "would be right (default: 0.05)",
+                },
+            ),
             SHARD_ARGUMENT,
         ),
         several=True,

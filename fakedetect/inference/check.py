@@ -15,7 +15,7 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.named import read_named, read_target
 from fakedetect.inference.origins import tell_origins
-from fakedetect.inference.request import Request, check_target
+from fakedetect.inference.request import Request, check_target, parse_prevalence
 
 
 def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
@@ -64,10 +64,12 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
     )
 
 
-def _read_request(pictures: Sequence[str], csv: str | None = None, **how: Any) -> Request:
+def _read_request(
+    pictures: Sequence[str], csv: str | None = None, prevalence: str | None = None, **how: Any
+) -> Request:
     """A command's arguments as the request that they mean, whose pictures are there."""
     target = read_target(csv) if csv else None
-    named = Request(read_named(pictures), target, **how)
+    named = Request(read_named(pictures), target, prevalence=parse_prevalence(prevalence), **how)
     if target:
         check_target(target)
     return named
@@ -80,9 +82,10 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
 
     Args:
         ask: ask for what to check.
-        request: the fields of Request otherwise, pictures and csv as typed or pasted.
+        request: the fields of Request otherwise, pictures, csv and prevalence as typed or pasted.
     """
     parse_shard(request.get("shard"))
+    parse_prevalence(request.get("prevalence"))
     trained = trained_models(settings)
     able = bool(trained) if request.get("all_models") else checkpoint_file(settings).is_file()
     starter = None if able or trained else find_starter(settings)

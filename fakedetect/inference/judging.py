@@ -11,22 +11,18 @@ from typing import Any
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import Evaluation, read_evaluation
-from fakedetect.core.model_folder import EVALUATION, trained_models
+from fakedetect.core.model_folder import trained_models
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.listing import Skipped
+from fakedetect.inference.known import Known, read_known, remind, tell_base_rates
 from fakedetect.inference.request import COLUMNS, Request, count_pictures, list_pictures, tell_passed_over
 from fakedetect.inference.resumable_csv import Records
 from fakedetect.inference.rows import AT_A_TIME, Checked, Checker
 from fakedetect.models.calibration import FAKE, REAL, UNSURE
 from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
 from fakedetect.models.processes import Group, join_group
-from fakedetect.models.unseen_words import tell_in_a_line
-
-TOO_OFTEN_WRONG = 0.75
-"""Balanced accuracy on pictures from elsewhere below which a verdict is marked as a mere hint."""
 
 NO_PROOF = (
     "A verdict is an estimate from the pixels, no proof: real does not mean that a picture shows what "
@@ -63,47 +59,6 @@ def _as_json(checked: Checked) -> str:
     row["verdict"] = row["verdict"] or None
     row["origin"] = [asdict(finding) for finding in checked.origin]
     return json.dumps(row)
-
-
-def _read_evaluation(detector: Detector, console: Console) -> Evaluation:
-    """What is known of the model, of its answers to pictures from elsewhere above all.
-
-    The verdicts do without it, so a file that cannot be used is a warning.
-    """
-    settings = detector.settings
-    try:
-        found = read_evaluation(
-            settings.model_folder / EVALUATION, detector.checkpoint_hash, settings.command("evaluate")
-        )
-    except UserError as error:
-        console.warn(str(error))
-        found = None
-    return found or Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
-
-
-def _is_weak(known: Evaluation) -> bool:
-    """Whether a model was wrong too often on some folder from elsewhere."""
-    shares = [entry.measures.balanced_accuracy.value for entry in known.foreign.values()]
-    return any(share is not None and share < TOO_OFTEN_WRONG for share in shares)
-
-
-def _remind(detector: Detector, known: Evaluation) -> list[str]:
-    """What to keep in mind of a model's verdicts, before they are read."""
-    lines = tell_in_a_line(detector.name, known.unseen_sources)
-    for name, entry in known.foreign.items():
-        accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
-        if accuracy is not None and auc is not None:
-            lines.append(
-                f"Keep in mind: on the pictures of {name}, {detector.name} had an accuracy of "
-                f"{accuracy:.0%} (ROC AUC {auc:.2f}; 0.5 is chance)."
-            )
-    if not lines:
-        evaluate = detector.settings.command("evaluate", "--data", "FOLDER")
-        lines.append(
-            f"Keep in mind: {detector.name} was not tested on pictures from elsewhere, where it may be "
-            f"wrong far more often. Test it: {evaluate}"
-        )
-    return lines
 
 
 def _head(detectors: Sequence[Detector], weak: bool) -> str:
@@ -164,15 +119,15 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     """
     with join_group() as group:
         detectors = _load_detectors(settings, wanted.all_models)
-        known = [_read_evaluation(detector, console) for detector in detectors]
-        weak = all(map(_is_weak, known))
+        known = [read_known(detector, console) for detector in detectors]
+        weak = all(each.is_weak for each in known)
         checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak)
         records = _open_records(wanted.csv, wanted, detectors, console, group) if wanted.csv else None
         if not wanted.as_json:
-            for detector, measured in zip(detectors, known, strict=True):
-                if not detector.calibration.fitted:
-                    console.warn(tell_not_fitted(detector))
-                console.show("\n".join(_remind(detector, measured)))
+            for each in known:
+                if not each.detector.calibration.fitted:
+                    console.warn(tell_not_fitted(each.detector))
+                console.show("\n".join(remind(each)))
             console.show(_head(detectors, weak))
         passed_over: list[str] = []
         skipped = Skipped()
@@ -183,7 +138,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
             if records and group.first:
                 records.close()
             tell_passed_over(console, passed_over, skipped)
-    return _finish(console, tally, records if group.first else None, wanted, bool(passed_over))
+    return _finish(console, tally, records if group.first else None, wanted, known, bool(passed_over))
 
 
 def _run(
@@ -220,7 +175,12 @@ def _run(
 
 
 def _finish(
-    console: Console, tally: _Tally, records: Records | None, wanted: Request, passed_over: bool
+    console: Console,
+    tally: _Tally,
+    records: Records | None,
+    wanted: Request,
+    known: list[Known],
+    passed_over: bool,
 ) -> Outcome:
     """Put the CSV into place and word what came out."""
     if not tally.verdicts:
@@ -237,7 +197,7 @@ def _finish(
     elif records:
         records.finish()
         lines.append(f"Results: {records.file}")
-    lines.append(NO_PROOF)
+    lines += [*tell_base_rates(known, wanted.prevalence, "--prevalence"), NO_PROOF]
     text = "\n".join(lines)
     if wanted.as_json:
         console.note(text)

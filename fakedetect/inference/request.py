@@ -1,6 +1,7 @@
 """What a user wants checked, and how; the pictures that this names."""
 
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,10 @@ COLUMNS = (
 """Of the CSV; several models add their own behind them."""
 
 
+USUAL_PREVALENCE = 0.05
+"""The share of pictures that is assumed to be AI-generated unless said."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What is to be checked, and how.
@@ -29,6 +34,7 @@ class Request:
         no_stability: do not try whether the answer survives STABILITY; several times as fast.
         heat_map: draw a heat map of each picture.
         shard: 'k/n' to check a share only.
+        prevalence: the share of such pictures that is assumed to be AI-generated.
     """
 
     pictures: Sequence[Path] = ()
@@ -38,6 +44,27 @@ class Request:
     no_stability: bool = False
     heat_map: bool = False
     shard: str | None = None
+    prevalence: float = USUAL_PREVALENCE
+
+
+def parse_prevalence(text: str | None) -> float:
+    """'0.05' as the share of pictures that are AI-generated; None is the usual one.
+
+    Raises:
+        UserError: it is no such share.
+    """
+    if text is None:
+        return USUAL_PREVALENCE
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    # Not a number is not between the two either.
+    if not 0 < share < 1:
+        raise UserError(
+            f"--prevalence {text} is not a share of pictures. Give a number between 0 and 1: 0.05 for 5 %."
+        )
+    return share
 
 
 def list_pictures(request: Request, passed_over: list[str], skipped: Skipped) -> Iterator[Path]:

@@ -95,6 +95,8 @@ def test_without_thresholds_the_verdict_changes_at_a_half_and_check_says_so(trai
     pictures = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[:3]
     result = run("--paths", trained, "check", *pictures, "--csv", trained.parent / "o.csv")
     assert "No thresholds are fitted" in result.stderr and "fit-thresholds" in result.stderr
+    # Fake and real part at a half then, as the test counted them.
+    assert "verdicts on the 20 pictures of the test dataset" in result.stdout
     for row in read_rows(trained.parent / "o.csv"):
         assert row["p_fake"] == row["p_fake_calibrated"]
         if row["stability"] == "stable":
@@ -324,6 +326,10 @@ def test_a_stream_of_pictures_is_taken_as_it_is_needed() -> None:
         (["empty"], "No pictures there"),
         (["empty", "--shard", "3/2"], "is not a share"),
         (["pictures", "--csv", "missing_folder/deeper/o.csv/x"], "Cannot write"),
+        (["pictures", "--prevalence=0"], "--prevalence 0 is not a share"),
+        (["pictures", "--prevalence=1"], "--prevalence 1 is not a share"),
+        (["pictures", "--prevalence=nan"], "--prevalence nan is not a share"),
+        (["pictures", "--prevalence=5 %"], "--prevalence 5 % is not a share"),
     ],
 )
 def test_mistakes_are_told_in_one_line(trained: Path, arguments: list[str], said: str) -> None:
@@ -417,11 +423,17 @@ def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> 
     picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
     before = run("--paths", trained, "check", picture, "--no-stability").stdout
     assert "was not tested on pictures from elsewhere" in before and "fake?" not in before
+    assert "If 5 % of such pictures were AI-generated (--prevalence), " in before
+    assert "verdicts on the 24 validation pictures, on which its thresholds were fitted" in before
     # Every answer of the model is wrong there.
     for label, other in (("real", "fake"), ("fake", "real")):
         shutil.copytree(trained.parent / "dataset/test" / label, trained.parent / "elsewhere" / other)
     assert run("--paths", trained, "evaluate", "--data", trained.parent / "elsewhere").returncode == 0
-    result = run("--paths", trained, "check", picture, "--no-stability", "--csv", trained.parent / "o.csv")
+    result = run("--paths", trained, "check", picture, "--no-stability", "--csv", trained.parent / "o.csv",
+                 "--prevalence", 0.2)  # fmt: skip
+    assert "If 20 % of such pictures were AI-generated" in result.stdout
+    assert "about 0 % of the 'fake' verdicts would be right (95 % interval 0 % to " in result.stdout
+    assert "on 20 other pictures, those of elsewhere: it called 0 % of 10 fakes fake" in result.stdout
     lines = result.stdout.splitlines()
     (reminder,) = [n for n, line in enumerate(lines) if "on the pictures of elsewhere" in line]
     (verdict,) = [n for n, line in enumerate(lines) if str(picture) in line]
