@@ -347,7 +347,8 @@ OPTIONS = (
                 "--csv",
                 {
                     "metavar": "FILE",
-                    "help": "write the results there as well; a stopped run continues",
+                    "help": "write the results there as well; a stopped run continues, and in a finished "
+                    "file only what is new or changed is judged",
                 },
             ),
             Argument(

@@ -1,26 +1,34 @@
 """The pictures of a request judged by the models: rows as they come, and what they add up to."""
 
-import itertools
 import json
-import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import nullcontext
+from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import trained_models
+from fakedetect.core.progress import Progress
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.listing import Skipped
 from fakedetect.inference.known import Known, read_known, remind, tell_base_rates
-from fakedetect.inference.request import COLUMNS, Request, count_pictures, list_pictures, tell_passed_over
+from fakedetect.inference.request import (
+    COLUMNS,
+    JUDGED,
+    Request,
+    count_pictures,
+    list_pictures,
+    tell_passed_over,
+)
 from fakedetect.inference.resumable_csv import Records
 from fakedetect.inference.rows import AT_A_TIME, Checked, Checker
-from fakedetect.models.calibration import FAKE, REAL, UNSURE
+from fakedetect.inference.stamps import judges_of
+from fakedetect.inference.tally import Tally, summarise, tell_update
 from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
 from fakedetect.models.processes import Group, join_group
 
@@ -52,11 +60,12 @@ def _made_with(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]
 
 
 def _as_json(checked: Checked) -> str:
-    row = {key: value for key, value in checked.row.items() if key != "reason" or value}
+    row: dict[str, Any] = {key: value for key, value in checked.row.items() if key != "reason" or value}
     for key, value in row.items():
         if key.startswith("p_fake") or key == "disagreement":
             row[key] = float(value) if value else None
     row["verdict"] = row["verdict"] or None
+    row["bytes"] = int(row["bytes"]) if row["bytes"] else None
     row["origin"] = [asdict(finding) for finding in checked.origin]
     return json.dumps(row)
 
@@ -72,42 +81,26 @@ def _head(detectors: Sequence[Detector], weak: bool) -> str:
     )
 
 
-@dataclass
-class _Tally:
-    """What a check has come to so far."""
-
-    verdicts: Counter[str]
-    unstable: int = 0
-    checked: int = 0
-    stopped: bool = False
-    start: float = field(default_factory=time.monotonic)
-
-
-def _summarise(tally: _Tally) -> str:
-    counts = tally.verdicts
-    judged = sum(counts[verdict] for verdict in (FAKE, REAL, UNSURE))
-    line = (
-        f"{plural(judged, 'picture')}: {counts[FAKE]:,} fake, {counts[REAL]:,} real, "
-        f"{counts[UNSURE]:,} unsure"
-        + (f" ({tally.unstable:,} of them not stable)" if tally.unstable else "")
-        + (f"; {counts['']:,} cannot be read" if counts[""] else "")
-    )
-    seconds = max(time.monotonic() - tally.start, 1e-9)
-    return f"{line}; {tally.checked / seconds:.1f} img/s" if tally.checked else line
-
-
 def _open_records(
     target: Path, wanted: Request, detectors: Sequence[Detector], console: Console, group: Group
 ) -> Records:
-    """The CSV, with the rows of a stopped run of the same kind in it."""
+    """The CSV, with what it and a stopped run of the same kind hold already."""
     several = len(detectors) > 1
     extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
     made_with = {**_made_with(detectors, not wanted.no_stability), "shard": str(parse_shard(wanted.shard))}
-    records = Records(target, [*COLUMNS, *extra], made_with, group)
+    judges = judges_of(detectors, not wanted.no_stability)
+    columns = [*COLUMNS, *extra, *JUDGED]
+    # A heat map is drawn as a picture is judged.
+    records = Records(target, columns, made_with, group, judges, afresh=wanted.heat_map)
     if records.resumed:
         console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
     if records.replaced:
-        console.warn(f"{records.partial} was made with another model or options: starting over")
+        console.warn(
+            f"{records.partial} was made with another model or options, or by another version: starting "
+            "over"
+        )
+    if records.unsigned:
+        console.warn(f"{target} does not say which model judged its pictures: they are judged anew")
     return records
 
 
@@ -124,21 +117,27 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak)
         records = _open_records(wanted.csv, wanted, detectors, console, group) if wanted.csv else None
         if not wanted.as_json:
-            for each in known:
-                if not each.detector.calibration.fitted:
-                    console.warn(tell_not_fitted(each.detector))
-                console.show("\n".join(remind(each)))
-            console.show(_head(detectors, weak))
-        passed_over: list[str] = []
+            _show_reminders(console, known, weak)
+        left_out: list[str] = []
         skipped = Skipped()
-        paths = list_pictures(wanted, passed_over, skipped)
+        paths = list_pictures(wanted, left_out, skipped)
         try:
             tally = _run(settings, console, checker, paths, records, group, wanted)
+            if records and group.first and tally.verdicts and not tally.stopped:
+                records.finish()
         finally:
             if records and group.first:
                 records.close()
-            tell_passed_over(console, passed_over, skipped)
-    return _finish(console, tally, records if group.first else None, wanted, known, bool(passed_over))
+            tell_passed_over(console, left_out, skipped)
+    return _finish(tally, records, wanted, known, bool(left_out), console)
+
+
+def _show_reminders(console: Console, known: Sequence[Known], weak: bool) -> None:
+    for each in known:
+        if not each.detector.calibration.fitted:
+            console.warn(tell_not_fitted(each.detector))
+        console.show("\n".join(remind(each)))
+    console.show(_head([each.detector for each in known], weak))
 
 
 def _run(
@@ -149,45 +148,61 @@ def _run(
     records: Records | None,
     group: Group,
     wanted: Request,
-) -> _Tally:
+) -> Tally:
     """Check the pictures, showing and keeping each row as it comes."""
-    tally = _Tally(Counter(records.verdicts) if records else Counter())
-    to_do = (path for path in paths if not (records and records.is_done(path)))
-    own = checker.check(itertools.islice(to_do, group.rank, None, group.size), settings.workers)
-    total = count_pictures(wanted) - (records.resumed if records else 0)
+    tally = Tally()
+    total = count_pictures(wanted)
     # The rows of several processes come together round by round.
     at_a_time = 1 if group.size == 1 else AT_A_TIME
-    rounds = iter(lambda: list(itertools.chain(*group.gather(list(itertools.islice(own, at_a_time))))), [])
-    try:
-        for rows in console.track(rounds, total, "check", len) if total > 1 else rounds:
-            for row in rows:
-                console.show(_as_json(row) if wanted.as_json else row.line, whole=wanted.as_json)
-                tally.verdicts[row.row["verdict"]] += 1
-                tally.unstable += row.unstable
-            if records:
-                records.add([row.row for row in rows])
-            tally.checked += len(rows)
-    except KeyboardInterrupt:
-        tally.stopped = True
-    finally:
-        own.close()
+    with console.progress(total, "check") if total > 1 else nullcontext() as progress:
+        own = checker.check(_unjudged(paths, records, group, tally, progress), settings.workers)
+        rounds = iter(lambda: list(chain(*group.gather(list(islice(own, at_a_time))))), [])
+        try:
+            for rows in rounds:
+                for row in rows:
+                    console.show(_as_json(row) if wanted.as_json else row.line, whole=wanted.as_json)
+                    tally.count(row.row["verdict"], row.unstable)
+                if records:
+                    records.add([row.row for row in rows])
+                tally.checked += len(rows)
+                if progress:
+                    progress.advance(len(rows))
+        except KeyboardInterrupt:
+            tally.stopped = True
+        finally:
+            own.close()
     return tally
 
 
+def _unjudged(
+    paths: Iterator[Path], records: Records | None, group: Group, tally: Tally, progress: Progress | None
+) -> Iterator[Path]:
+    """This process's share of the pictures that have no row which still holds; the others are counted."""
+    for number, path in enumerate(paths):
+        if passed := records.find(path) if records else None:
+            tally.count(passed.verdict, passed.unstable)
+            tally.passed += 1
+            if progress:
+                progress.pass_over()
+        # By its place among all pictures: one that changes now may pass in one process and not in another.
+        elif number % group.size == group.rank:
+            yield path
+
+
 def _finish(
-    console: Console,
-    tally: _Tally,
+    tally: Tally,
     records: Records | None,
     wanted: Request,
-    known: list[Known],
-    passed_over: bool,
+    known: Sequence[Known],
+    partly: bool,
+    console: Console,
 ) -> Outcome:
-    """Put the CSV into place and word what came out."""
+    """Word what came out."""
     if not tally.verdicts:
         if tally.stopped:
             return Outcome("Stopped before the first picture was checked.", 130)
         raise UserError("No pictures there. Name a picture, or a folder that holds some.")
-    lines = [_summarise(tally)]
+    lines = [summarise(tally)]
     if tally.stopped:
         lines.append(
             f"Stopped; the rows are in {records.partial}. Run the same command to continue."
@@ -195,12 +210,11 @@ def _finish(
             else "Stopped. With --csv FILE, a stopped run can continue."
         )
     elif records:
-        records.finish()
-        lines.append(f"Results: {records.file}")
+        lines += [*tell_update(tally, records), f"Results: {records.file}"]
     lines += [*tell_base_rates(known, wanted.prevalence, "--prevalence"), NO_PROOF]
     text = "\n".join(lines)
     if wanted.as_json:
         console.note(text)
         text = ""
-    partly = bool(tally.verdicts[""]) or passed_over
+    partly = bool(tally.verdicts[""]) or partly
     return Outcome(text, 130 if tally.stopped else 1 if partly else 0)

@@ -17,6 +17,9 @@ COLUMNS = (
 )  # fmt: skip
 """Of the CSV; several models add their own behind them."""
 
+JUDGED = ("bytes", "modified", "model", "checkpoint", "options")
+"""The last columns of the CSV: the state of the file, who judged it, and how."""
+
 
 USUAL_PREVALENCE = 0.05
 """The share of pictures that is assumed to be AI-generated unless said."""

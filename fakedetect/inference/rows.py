@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.request import COLUMNS
+from fakedetect.inference.stamps import Stamp, judges_of, stamp_of
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import Answer, agree, answer, disagreement
@@ -29,7 +29,7 @@ SECONDS_A_BATCH = 0.5
 class Checked:
     """A row of the CSV, with its line for the screen and the findings about the picture's origin."""
 
-    row: dict[str, Any]
+    row: dict[str, str]
     line: str
     unstable: bool
     origin: tuple[Finding, ...] = ()
@@ -50,6 +50,7 @@ def _describe_answers(answers: Sequence[Answer], detectors: Sequence[Detector]) 
 def _check(
     look: Look, view: View, answers: Sequence[Answer], detectors: Sequence[Detector], weak: bool
 ) -> Checked:
+    """A picture's row, still without the columns JUDGED."""
     together = agree(answers)
     row = {
         "path": str(look.path),
@@ -89,6 +90,7 @@ class Checker:
 
     def __init__(self, detectors: Sequence[Detector], stability: bool, heat_map: bool, weak: bool):
         self.detectors = detectors
+        self.judges = judges_of(detectors, stability)
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
         self.tried = STABILITY if stability else ()
         self.heat_map = heat_map
@@ -96,10 +98,16 @@ class Checker:
 
     def check(self, paths: Iterator[Path], workers: int) -> Generator[Checked]:
         """Every picture checked, in about their order."""
-        looks = (Look(path, self.kinds, self.tried, with_origin=True) for path in paths)
+        # Before a file is read: what changes it meanwhile makes its row one that does not hold.
+        stamps: dict[Path, Stamp] = {}
+
+        def begin(path: Path) -> Look:
+            stamps[path] = stamp_of(path)
+            return Look(path, self.kinds, self.tried, with_origin=True)
+
         batch: list[tuple[Look, View | str]] = []
         size = 1
-        for seen in map_images(look_at, looks, workers, look_without_verifier):
+        for seen in map_images(look_at, map(begin, paths), workers, look_without_verifier):
             batch.append(seen)
             if len(batch) >= size:
                 start = time.monotonic()
@@ -107,8 +115,16 @@ class Checker:
                 seconds = (time.monotonic() - start) / len(batch)
                 size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
                 batch = []
-                yield from checked
-        yield from self._check_batch(batch)
+                yield from self._sign(checked, stamps)
+        yield from self._sign(self._check_batch(batch), stamps)
+
+    def _sign(self, checked: Sequence[Checked], stamps: dict[Path, Stamp]) -> Iterator[Checked]:
+        """The rows with the columns JUDGED."""
+        for each in checked:
+            path = Path(each.row["path"])
+            # A picture that was named twice has been signed before.
+            stamp = stamps.pop(path, None) or stamp_of(path)
+            yield replace(each, row={**each.row, **asdict(stamp), **self.judges.columns()})
 
     def _check_batch(self, batch: Sequence[tuple[Look, View | str]]) -> list[Checked]:
         """The rows of a batch in its order."""

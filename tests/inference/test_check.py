@@ -145,9 +145,14 @@ def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
     rows = read_rows(out)
     assert sorted(Path(row["path"]).name for row in rows) == [f"{n:04}.png" for n in range(400)]
     assert "400 pictures: " in result.stdout and not partial.exists()
-    # A finished check starts over.
-    assert "Continuing" not in run("--paths", trained, "check", folder / "0000.png", "--csv", out).stderr
-    assert len(read_rows(out)) == 1
+    # What has its row in a finished CSV is passed over, and nothing is written.
+    before = out.stat()
+    result = run("--paths", trained, "check", folder, "--csv", out, "--no-stability")
+    assert result.returncode == 0 and "Continuing" not in result.stderr
+    assert "400 pictures: " in result.stdout and "Passed over 400 pictures" in result.stdout
+    assert str(folder) not in result.stdout.replace(str(out), "")
+    assert (out.stat().st_ino, out.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert not list(trained.parent.glob("out.csv.*"))
 
 
 def test_shards_are_disjoint_and_together_whole(trained: Path) -> None:
