@@ -352,6 +352,14 @@ OPTIONS = (
                 },
             ),
             Argument(
+                "--html",
+                {
+                    "metavar": "FILE",
+                    "help": "write a page to look at and to hand on: thumbnails and verdicts, and how far "
+                    "to believe them",
+                },
+            ),
+            Argument(
                 "--json", {"dest": "as_json", "action": "store_true", "help": "print JSON lines instead"}
             ),
             Argument(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict
 from itertools import chain, islice
 from pathlib import Path
@@ -16,7 +16,9 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.listing import Skipped
-from fakedetect.inference.known import Known, read_known, remind, tell_base_rates
+from fakedetect.inference.check_page import CheckPage, tell_page
+from fakedetect.inference.judged_page import NO_PROOF, add_passed, card_of, write_page
+from fakedetect.inference.known import Known, explain_p_fake, read_known, remind, tell_base_rates
 from fakedetect.inference.request import (
     COLUMNS,
     JUDGED,
@@ -31,11 +33,6 @@ from fakedetect.inference.stamps import judges_of
 from fakedetect.inference.tally import Tally, summarise, tell_update
 from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
 from fakedetect.models.processes import Group, join_group
-
-NO_PROOF = (
-    "A verdict is an estimate from the pixels, no proof: real does not mean that a picture shows what "
-    "happened, nor fake that it did not."
-)
 
 
 def _load_detectors(settings: Settings, all_models: bool) -> list[Detector]:
@@ -70,17 +67,6 @@ def _as_json(checked: Checked) -> str:
     return json.dumps(row)
 
 
-def _head(detectors: Sequence[Detector], weak: bool) -> str:
-    """What the columns of the verdicts are."""
-    fitted = all(detector.calibration.fitted for detector in detectors)
-    whose = f"{detectors[0].name}'s" if len(detectors) == 1 else f"the mean of {len(detectors)} models'"
-    return (
-        f"p(fake) is {whose} {'' if fitted else 'uncalibrated '}probability that the picture is "
-        "AI-generated: near 0 % speaks for real, near 100 % for fake."
-        + (" A question mark: the verdict is a hint only, see above." if weak else "")
-    )
-
-
 def _open_records(
     target: Path, wanted: Request, detectors: Sequence[Detector], console: Console, group: Group
 ) -> Records:
@@ -108,13 +94,14 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     """Show, and keep where that is wanted, a verdict on each picture of the request.
 
     Raises:
-        UserError: a model cannot be loaded, there are no pictures, or the CSV cannot be written.
+        UserError: a model cannot be loaded, there are no pictures, or a file cannot be written.
     """
-    with join_group() as group:
+    with join_group() as group, ExitStack() as opened:
         detectors = _load_detectors(settings, wanted.all_models)
         known = [read_known(detector, console) for detector in detectors]
         weak = all(each.is_weak for each in known)
-        checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak)
+        page = opened.enter_context(closing(CheckPage(wanted.html, weak))) if wanted.html else None
+        checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak, bool(page))
         records = _open_records(wanted.csv, wanted, detectors, console, group) if wanted.csv else None
         if not wanted.as_json:
             _show_reminders(console, known, weak)
@@ -122,13 +109,16 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         skipped = Skipped()
         paths = list_pictures(wanted, left_out, skipped)
         try:
-            tally = _run(settings, console, checker, paths, records, group, wanted)
+            tally = _run(settings, console, checker, paths, records, page, group, wanted)
             if records and group.first and tally.verdicts and not tally.stopped:
                 records.finish()
         finally:
             if records and group.first:
                 records.close()
             tell_passed_over(console, left_out, skipped)
+        if page and group.first and tally.verdicts:
+            add_passed(page, records, tally, settings.workers, console)
+            write_page(page, known, tally, wanted, left_out)
     return _finish(tally, records, wanted, known, bool(left_out), console)
 
 
@@ -136,8 +126,8 @@ def _show_reminders(console: Console, known: Sequence[Known], weak: bool) -> Non
     for each in known:
         if not each.detector.calibration.fitted:
             console.warn(tell_not_fitted(each.detector))
-        console.show("\n".join(remind(each)))
-    console.show(_head([each.detector for each in known], weak))
+        console.show("\n".join(remind(each, advise=True)))
+    console.show(explain_p_fake(known, weak))
 
 
 def _run(
@@ -146,15 +136,15 @@ def _run(
     checker: Checker,
     paths: Iterator[Path],
     records: Records | None,
+    page: CheckPage | None,
     group: Group,
     wanted: Request,
 ) -> Tally:
     """Check the pictures, showing and keeping each row as it comes."""
-    tally = Tally()
-    total = count_pictures(wanted)
+    tally = Tally(total=count_pictures(wanted))
     # The rows of several processes come together round by round.
     at_a_time = 1 if group.size == 1 else AT_A_TIME
-    with console.progress(total, "check") if total > 1 else nullcontext() as progress:
+    with console.progress(tally.total, "check") if tally.total > 1 else nullcontext() as progress:
         own = checker.check(_unjudged(paths, records, group, tally, progress), settings.workers)
         rounds = iter(lambda: list(chain(*group.gather(list(islice(own, at_a_time))))), [])
         try:
@@ -162,6 +152,8 @@ def _run(
                 for row in rows:
                     console.show(_as_json(row) if wanted.as_json else row.line, whole=wanted.as_json)
                     tally.count(row.row["verdict"], row.unstable)
+                    if page and group.first:
+                        page.add(card_of(row))
                 if records:
                     records.add([row.row for row in rows])
                 tally.checked += len(rows)
@@ -211,7 +203,9 @@ def _finish(
         )
     elif records:
         lines += [*tell_update(tally, records), f"Results: {records.file}"]
-    lines += [*tell_base_rates(known, wanted.prevalence, "--prevalence"), NO_PROOF]
+    if wanted.html:
+        lines.append(tell_page(wanted.html, console))
+    lines += [*tell_base_rates(known, wanted.prevalence, advise=True), NO_PROOF]
     text = "\n".join(lines)
     if wanted.as_json:
         console.note(text)

@@ -60,8 +60,12 @@ def read_known(detector: Detector, console: Console) -> Known:
     return Known(detector, evaluation, test, rates)
 
 
-def remind(known: Known) -> list[str]:
-    """What to keep in mind of a model's verdicts, before they are read."""
+def remind(known: Known, advise: bool = False) -> list[str]:
+    """What to keep in mind of a model's verdicts, before they are read.
+
+    Args:
+        advise: name the command that finds out more.
+    """
     detector = known.detector
     lines = tell_in_a_line(detector.name, known.evaluation.unseen_sources)
     for name, entry in known.evaluation.foreign.items():
@@ -72,37 +76,52 @@ def remind(known: Known) -> list[str]:
                 f"{accuracy:.0%} (ROC AUC {auc:.2f}; 0.5 is chance)."
             )
     if not lines:
-        evaluate = detector.settings.command("evaluate", "--data", "FOLDER")
         lines.append(
             f"Keep in mind: {detector.name} was not tested on pictures from elsewhere, where it may be "
-            f"wrong far more often. Test it: {evaluate}"
+            f"wrong far more often.{f' Test it: {_command(known)}' if advise else ''}"
         )
     return lines
 
 
-def tell_base_rates(known: Sequence[Known], prevalence: float, option: str = "") -> list[str]:
+def explain_p_fake(known: Sequence[Known], weak: bool) -> str:
+    """What the figures beside the verdicts are; of a model that is weak, what its question mark means."""
+    fitted = all(each.detector.calibration.fitted for each in known)
+    whose = f"{known[0].detector.name}'s" if len(known) == 1 else f"the mean of {len(known)} models'"
+    return (
+        f"p(fake) is {whose} {'' if fitted else 'uncalibrated '}probability that the picture is "
+        "AI-generated: near 0 % speaks for real, near 100 % for fake."
+        + (" A question mark: the verdict is a hint only, see above." if weak else "")
+    )
+
+
+def _command(known: Known) -> str:
+    """The command that measures it on other pictures."""
+    return known.detector.settings.command("evaluate", "--data", "FOLDER")
+
+
+def tell_base_rates(known: Sequence[Known], prevalence: float, advise: bool = False) -> list[str]:
     """How many of the verdicts would be right where so few pictures are AI-generated, a line a model.
 
     Args:
-        option: what changes the share, where that can be told.
+        advise: name the option and the command that change the answer.
     """
-    lines = [_tell_base_rate(each, prevalence, option) for each in known]
+    lines = [_tell_base_rate(each, prevalence, advise) for each in known]
     if len(known) > 1:
         lines.insert(0, "How often their common verdict is right was not measured; of each model alone:")
     return lines
 
 
-def _tell_base_rate(known: Known, prevalence: float, option: str) -> str:
+def _tell_base_rate(known: Known, prevalence: float, advise: bool) -> str:
     name, rates = known.detector.name, known.rates
     if rates is None:
-        measure = known.detector.settings.command("evaluate", "--data", "FOLDER")
         return (
-            f"How many of {name}'s verdicts would be right among pictures like yours is not known: its "
-            f"present thresholds were not measured. Measure them: {measure}"
+            f"How many of {name}'s verdicts would be right among pictures like these is not known: its "
+            f"present thresholds were not measured.{f' Measure them: {_command(known)}' if advise else ''}"
         )
     caught, alarms = rates.fake_called_fake.value or 0.0, rates.real_called_fake.value or 0.0
+    option = " (--prevalence)" if advise else ""
     return (
-        f"If {100 * prevalence:g} % of such pictures were AI-generated{option and f' ({option})'}, "
+        f"If {100 * prevalence:g} % of such pictures were AI-generated{option}, "
         f"{_tell_right(rates, FAKE, prevalence)}; {_tell_right(rates, REAL, prevalence)}. This follows "
         f"from {name}'s verdicts on {rates.of}: it called {_percent(caught)} of {rates.fakes:,} fakes "
         f"fake, and {_percent(alarms)} of {rates.reals:,} real pictures."

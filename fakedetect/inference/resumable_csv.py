@@ -110,7 +110,7 @@ class Records:
         self.facts_file = file.with_name(f"{file.name}.partial.json")
         self.replaced = False
         self.kept = Kept()
-        self.met = array("Q")
+        self.met, self.passed = array("Q"), array("Q")
         self.lock = ExitStack()
         if group.first:
             lock = file.with_name(f"{file.name}.partial.lock")
@@ -151,7 +151,13 @@ class Records:
         passed = self.known.find(path)
         if passed:
             self.met.append(key_of(str(path)))
+            self.passed.append(self.met[-1])
         return passed
+
+    def passed_rows(self) -> Iterator[Row]:
+        """The rows of the pictures that find() has found."""
+        passed = set(self.passed)
+        return (row for key, row in self._last_rows() if key in passed)
 
     def add(self, rows: Sequence[Row]) -> None:
         """Append rows and hand them to the system, so that a kill loses none of them."""
@@ -191,28 +197,29 @@ class Records:
         except OSError as error:
             raise self._cannot_write(error) from None
 
-    def _merge(self) -> None:
-        """The last row of every picture; FILE stays untouched where nothing is new."""
+    def _last_rows(self) -> Iterator[tuple[int, Row]]:
+        """The last row of every picture, with its key."""
         keys = np.array(array("Q", (key_of(row["path"]) for row in self._all_rows())))
         _, from_end = np.unique(keys[::-1], return_index=True)
         last = np.zeros(len(keys), bool)
         last[len(keys) - 1 - from_end] = True
-        others = last & ~np.isin(keys, np.array(self.met))
-        gone = sum(
-            not os.path.lexists(row["path"])
-            for row, is_other in zip(self._all_rows(), others, strict=True)
-            if is_other
-        )
-        self.kept = Kept(int(others.sum()), gone)
+        for row, key, is_last in zip(self._all_rows(), keys, last, strict=True):
+            if is_last:
+                yield int(key), row
+
+    def _merge(self) -> None:
+        """The last row of every picture; FILE stays untouched where nothing is new."""
+        met = set(self.met)
+        others = [not os.path.lexists(row["path"]) for key, row in self._last_rows() if key not in met]
+        self.kept = Kept(len(others), sum(others))
         if self.empty and not self.known.touched:
             return
         header = _columns_of(self.file)
         # What a user has added stays, and so does the order that scripts may count on.
         columns = [*header, *(name for name in self.columns if name not in header)]
-        _write_rows(self.file, columns, self._merged(keys, last))
+        _write_rows(self.file, columns, self._merged())
 
-    def _merged(self, keys: np.ndarray, last: np.ndarray) -> Iterator[Row]:
-        for row, key, is_last in zip(self._all_rows(), keys, last, strict=True):
-            if is_last:
-                stamp = self.known.touched.get(int(key))
-                yield {**row, **asdict(stamp)} if stamp else row
+    def _merged(self) -> Iterator[Row]:
+        for key, row in self._last_rows():
+            stamp = self.known.touched.get(key)
+            yield {**row, **asdict(stamp)} if stamp else row

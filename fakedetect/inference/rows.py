@@ -27,12 +27,15 @@ SECONDS_A_BATCH = 0.5
 
 @dataclass(frozen=True)
 class Checked:
-    """A row of the CSV, with its line for the screen and the findings about the picture's origin."""
+    """A row of the CSV, with its line for the screen, the findings about the picture's origin, and for a
+    page its thumbnail and the files of its heat maps."""
 
     row: dict[str, str]
     line: str
     unstable: bool
     origin: tuple[Finding, ...] = ()
+    thumbnail: bytes = b""
+    heat_maps: tuple[Path, ...] = ()
 
 
 def _name(path: Path) -> str:
@@ -77,7 +80,7 @@ def _check(
     mark = "?" if weak and together.verdict != UNSURE else ""
     line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {_name(look.path)}"
     line += f"  [{'; '.join(remarks)}]" if remarks else ""
-    return Checked(row, line, bool(together.flips), view.origin)
+    return Checked(row, line, bool(together.flips), view.origin, view.thumbnail)
 
 
 def _unreadable(look: Look, reason: str) -> Checked:
@@ -88,13 +91,21 @@ def _unreadable(look: Look, reason: str) -> Checked:
 class Checker:
     """The detectors at work on streams of pictures."""
 
-    def __init__(self, detectors: Sequence[Detector], stability: bool, heat_map: bool, weak: bool):
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        stability: bool,
+        heat_map: bool,
+        weak: bool,
+        thumbnails: bool = False,
+    ):
         self.detectors = detectors
         self.judges = judges_of(detectors, stability)
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
         self.tried = STABILITY if stability else ()
         self.heat_map = heat_map
         self.weak = weak
+        self.thumbnails = thumbnails
 
     def check(self, paths: Iterator[Path], workers: int) -> Generator[Checked]:
         """Every picture checked, in about their order."""
@@ -103,7 +114,7 @@ class Checker:
 
         def begin(path: Path) -> Look:
             stamps[path] = stamp_of(path)
-            return Look(path, self.kinds, self.tried, with_origin=True)
+            return Look(path, self.kinds, self.tried, with_origin=True, thumbnail=self.thumbnails)
 
         batch: list[tuple[Look, View | str]] = []
         size = 1
@@ -155,8 +166,10 @@ class Checker:
         from fakedetect.inference.figures import default_methods, explain_image
 
         lines = [checked.line]
+        figures: list[Path] = []
         for detector in self.detectors:
             image = view.images[self.kinds.index(detector.kind), 0]
             explanation = explain_image(detector, look.path, image, default_methods(detector.model))
             lines += [f"{'':<25}heat map: {each.figure}" for each in explanation.maps]
-        return replace(checked, line="\n".join(lines))
+            figures += [each.figure for each in explanation.maps]
+        return replace(checked, line="\n".join(lines), heat_maps=tuple(figures))

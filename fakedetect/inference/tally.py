@@ -17,12 +17,14 @@ class Tally:
         verdicts: how many pictures have each verdict, '' those that cannot be read.
         passed: how many of them had rows that hold still.
         checked: how many were judged now.
+        total: how many there are.
     """
 
     verdicts: Counter[str] = field(default_factory=Counter)
     unstable: int = 0
     passed: int = 0
     checked: int = 0
+    total: int = 0
     stopped: bool = False
     start: float = field(default_factory=time.monotonic)
 
@@ -32,16 +34,21 @@ class Tally:
         self.unstable += unstable
 
 
-def summarise(tally: Tally) -> str:
+def count_verdicts(tally: Tally) -> str:
     """The verdicts in numbers."""
     counts = tally.verdicts
     judged = sum(counts[verdict] for verdict in (FAKE, REAL, UNSURE))
-    line = (
+    return (
         f"{plural(judged, 'picture')}: {counts[FAKE]:,} fake, {counts[REAL]:,} real, "
         f"{counts[UNSURE]:,} unsure"
         + (f" ({tally.unstable:,} of them not stable)" if tally.unstable else "")
         + (f"; {counts['']:,} cannot be read" if counts[""] else "")
     )
+
+
+def summarise(tally: Tally) -> str:
+    """The verdicts in numbers, and how fast they came."""
+    line = count_verdicts(tally)
     seconds = max(time.monotonic() - tally.start, 1e-9)
     return f"{line}; {tally.checked / seconds:.1f} img/s" if tally.checked else line
 
