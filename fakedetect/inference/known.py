@@ -136,7 +136,7 @@ def _tell_right(rates: Rates, verdict: str, prevalence: float) -> str:
         return f"how many {of} cannot be said, for it called none of those pictures {verdict}"
     if found.value is None:
         wrong = f"{rates.reals:,} real pictures" if verdict == FAKE else f"{rates.fakes:,} fakes"
-        return f"at least {_percent(found.low)} {of} (it called none of {wrong} {verdict})"
+        return f"at least {_percent(found.low)} {of} (95 % interval; it called none of {wrong} {verdict})"
     interval = f"95 % interval {_percent(found.low)} to {_percent(found.high)}"
     return f"about {_percent(found.value)} {of} ({interval})"
 
