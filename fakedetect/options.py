@@ -354,7 +354,16 @@ OPTIONS = (
                 "--csv",
                 {
                     "metavar": "FILE",
-                    "help": "write the results there as well; a stopped run continues",
+                    "help": "write the results there as well; a stopped run continues, and in a finished "
+                    "file only what is new or changed is judged",
+                },
+            ),
+            Argument(
+                "--html",
+                {
+                    "metavar": "FILE",
+                    "help": "write a page to look at and to hand on: thumbnails and verdicts, and how far "
+                    "to believe them",
                 },
             ),
             Argument(
@@ -368,6 +377,14 @@ OPTIONS = (
                 },
             ),
             Argument("--heat-map", {"action": "store_true", "help": "draw a heat map of each picture"}),
+            Argument(
+                "--prevalence",
+                {
+                    "metavar": "SHARE",
+                    "help": "the share of AI-generated ones among such pictures, to say how many verdicts "
+                    "would be right (default: 0.05)",
+                },
+            ),
             SHARD_ARGUMENT,
         ),
         several=True,

@@ -1,8 +1,10 @@
 """Names are data: through the screen, CSV files, JSON and HTML, no name does anything."""
 
 import csv
+import html
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ import pytest
 from conftest import paint, run
 
 from fakedetect.core.cells import FORMULA, from_cell, to_cell
+from fakedetect.core.console import printable
 
 NAMES = (
     "\x1b[2J\x1b[Hwiped.jpg",
@@ -42,6 +45,7 @@ def drives_a_terminal(text: str) -> bool:
 
 
 FAKES = "dataset/test/fake/=cmd()\x1b[31m"
+PAGE = "<b>\x1b[2Jpage.html"
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,8 @@ def hostile(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Hos
         ["scan"], ["bad-images"], ["resize"], ["test"], ["evaluate"],
         ["evaluate", "--leave-out", "\x1b[1mx"],
         ["compare"], ["report"], ["explore"], ["check", folder, "--no-stability"],
-        ["check", folder, "--no-stability", "--json"], ["explain", folder / NAMES[0]],
+        ["check", folder, "--no-stability", "--json", "--html", trained.parent / PAGE],
+        ["explain", folder / NAMES[0]],
         ["check", folder / "\x1b[2Jmissing.jpg"], ["evaluate", "--data", trained.parent / "\x1b[2J"],
     )  # fmt: skip
     return Hostile(
@@ -124,9 +129,11 @@ class Tags(HTMLParser):
         super().__init__()
         self.found: set[str] = set()
         self.handlers: set[str] = set()
+        self.scripts = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found.add(tag)
+        self.scripts += tag == "script"
         self.handlers |= {name for name, _ in attrs if name.startswith("on")}
 
 
@@ -138,6 +145,17 @@ def test_no_name_is_a_tag_of_the_report(hostile: Hostile) -> None:
     tags.feed(page)
     assert "script" not in tags.found and not tags.handlers
     assert not drives_a_terminal(page.replace("\t", ""))
+
+
+def test_no_name_is_a_tag_of_the_page_of_check(hostile: Hostile) -> None:
+    page = (hostile.parent / PAGE).read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert tags.scripts == 1 and not tags.handlers and not {"b\x1b[2jpage.html", "x"} & tags.found
+    assert not drives_a_terminal(page)
+    names = re.findall(r"<h3>(.*?)</h3>", page.split('<ol id="cards">')[1].split("</ol>")[0])
+    shown = sorted(html.unescape(re.sub(r"</?span[^>]*>", "", name)) for name in names)
+    assert shown == sorted(printable(name.replace("\n", "\\n")) for name in NAMES)
 
 
 @pytest.mark.parametrize("text", [*NAMES, "'", "''", "'=1", "plain", "", "=", "1+1"])

@@ -78,7 +78,8 @@ class SourceEntry(Record, frozen=True, kw_only=True):
 class VerdictRates(Record, frozen=True, kw_only=True):
     """What the three verdicts come to on pictures whose class is known.
 
-    The last three fields are the calibration that gave them; versions before 0.6 did not write it.
+    `temperature`, `fake_from` and `real_below` are the calibration that gave them. Versions before 0.6 did
+    not write what has a default here.
     """
 
     real_called_fake: Share
@@ -90,6 +91,8 @@ class VerdictRates(Record, frozen=True, kw_only=True):
     temperature: Positive | None = None
     fake_from: Share | None = None
     real_below: Share | None = None
+    fake_called_fake: Share | None = None
+    real_called_real: Share | None = None
 
 
 class Entry(Record, frozen=True, kw_only=True):

@@ -106,6 +106,14 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
+    def pass_over(self) -> None:
+        """A picture was done by an earlier run, which says nothing of the rate."""
+        self.done += 1
+        self.before += 1
+        if self.bar is not None:
+            self.bar.n += 1
+            self.bar.initial += 1
+
     def advance(self, count: int = 1) -> None:
         """So many pictures more are done."""
         self.done += count

@@ -123,8 +123,11 @@ class DataRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     leave_out: str | None = None
 
 
-class ValidationRecord(Record, frozen=True, kw_only=True):
-    """What the thresholds gave on the validation pictures that they were fitted on."""
+class ValidationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What the thresholds gave on the validation pictures that they were fitted on.
+
+    Versions before 0.6 did not write the last two; out_of_fold.json tells them of sources left out.
+    """
 
     fake: Count
     real: Count
@@ -133,6 +136,8 @@ class ValidationRecord(Record, frozen=True, kw_only=True):
     unsure: Share
     ece_before: Share
     ece_after: Share
+    fake_called_fake: Share | None = None
+    real_called_real: Share | None = None
 
 
 class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,6 +13,7 @@ from fakedetect.core.recipes import SIZE
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
 from fakedetect.images.reading import explain_fault, format_of, open_checked, open_image
+from fakedetect.images.thumbnails import make_thumbnail
 from fakedetect.provenance.finding import Finding, in_words
 from fakedetect.provenance.metadata import Metadata, read_metadata
 from fakedetect.provenance.origin import may_hold_manifest, tell_origin
@@ -25,7 +26,8 @@ NO_IMAGES = np.empty((0, 1, SIZE, SIZE, 3), np.uint8)
 
 @dataclass(frozen=True)
 class Look:
-    """What is wanted of a picture: the kinds of its copies, degradations of it, what its file says.
+    """What is wanted of a picture: the kinds of its copies, degradations of it, what its file says, a
+    thumbnail for a page.
 
     `verify`: hand a manifest in the file to the verifier, which may crash or hang.
     """
@@ -35,6 +37,7 @@ class Look:
     degradations: tuple[Degradation, ...] = ()
     with_origin: bool = False
     verify: bool = True
+    thumbnail: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,8 @@ class View:
     """What was seen: `images` (K, 1 + D, 224, 224, 3) uint8, for each kind of copy the picture itself
     and each degradation; none where no kind was wanted.
 
-    `width` and `height` are the file's own, in pixels; the fields after them are empty unless the
-    origin was wanted.
+    `width` and `height` are the file's own, in pixels; `sha256` and `origin` are empty unless the origin
+    was wanted, and `thumbnail`, a WebP file, unless that was.
     """
 
     images: np.ndarray
@@ -52,6 +55,7 @@ class View:
     format: str
     sha256: str = ""
     origin: tuple[Finding, ...] = ()
+    thumbnail: bytes = b""
 
     @property
     def provenance(self) -> tuple[str, ...]:
@@ -84,10 +88,11 @@ def look_at(look: Look) -> View | str:
     origin = tell_origin(metadata, look.path, file_format, hidden, look.verify) if look.with_origin else ()
     try:
         images = _make_views(look, image, file_format) if look.kinds else NO_IMAGES
+        thumbnail = make_thumbnail(image) if look.thumbnail else b""
     except (MemoryError, OSError) as error:
         # A picture that decodes may still be too large to work on; anything else would be a bug here.
         return explain_fault(error, look.path)
-    return View(images, width, height, file_format, sha256, origin)
+    return View(images, width, height, file_format, sha256, origin, thumbnail)
 
 
 def _own_pixels(opened: Image.Image, path: Path, kind: Kind) -> Image.Image:

@@ -1,6 +1,7 @@
 """Option 8: is this picture real? A verdict on each of the user's own pictures."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome
@@ -16,7 +17,9 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.named import read_named, read_target
 from fakedetect.inference.origins import tell_origins
-from fakedetect.inference.request import Request, check_target
+from fakedetect.inference.request import Request, check_targets, parse_prevalence
+
+PAGE_ENDINGS = (".html", ".htm")
 
 
 def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
@@ -50,27 +53,38 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
     pictures = console.ask_until(question, lambda answer: read_named([answer]), path=True)
     if not pictures or not able:
         return Request(pictures) if pictures else None
-    csv = console.ask("Write the results to a CSV file as well (its name; Enter: no)", path=True)
-    if csv is None:
+    question = "Write the results to a page (.html) or a CSV file as well (its name; Enter: no)"
+    named = console.ask(question, path=True)
+    if named is None:
         return None
-    target = read_target(csv) if csv else None
-    if target:
-        check_target(target)
+    target = read_target(named) if named else None
+    is_page = target is not None and target.suffix.lower() in PAGE_ENDINGS
+    request = Request(pictures, csv=None if is_page else target, html=target if is_page else None)
+    check_targets(request)
     count = len(trained_models(settings))
-    return Request(
-        pictures=pictures,
-        csv=target,
+    return replace(
+        request,
         all_models=count > 1 and console.confirm(f"Ask all {count} trained models?"),
         heat_map=console.confirm("Draw a heat map of each picture?"),
     )
 
 
-def _read_request(pictures: Sequence[str], csv: str | None = None, **how: Any) -> Request:
+def _read_request(
+    pictures: Sequence[str],
+    csv: str | None = None,
+    html: str | None = None,
+    prevalence: str | None = None,
+    **how: Any,
+) -> Request:
     """A command's arguments as the request that they mean, whose pictures are there."""
-    target = read_target(csv) if csv else None
-    named = Request(read_named(pictures), target, **how)
-    if target:
-        check_target(target)
+    named = Request(
+        pictures=read_named(pictures),
+        csv=read_target(csv) if csv else None,
+        html=read_target(html) if html else None,
+        prevalence=parse_prevalence(prevalence),
+        **how,
+    )
+    check_targets(named)
     return named
 
 
@@ -81,9 +95,10 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
 
     Args:
         ask: ask for what to check.
-        request: the fields of Request otherwise, pictures and csv as typed or pasted.
+        request: the fields of Request otherwise; pictures, csv, html and prevalence as typed or pasted.
     """
     parse_shard(request.get("shard"))
+    parse_prevalence(request.get("prevalence"))
     trained = trained_models(settings)
     able = bool(trained) if request.get("all_models") else checkpoint_file(settings).is_file()
     starter = None if able or trained else find_starter(settings)

@@ -1,37 +1,38 @@
 """The pictures of a request judged by the models: rows as they come, and what they add up to."""
 
-import itertools
 import json
-import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import asdict
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import Evaluation, read_evaluation
-from fakedetect.core.model_folder import EVALUATION, trained_models
+from fakedetect.core.model_folder import trained_models
+from fakedetect.core.progress import Progress
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.listing import Skipped
-from fakedetect.inference.request import COLUMNS, Request, count_pictures, list_pictures, tell_passed_over
+from fakedetect.inference.check_page import CheckPage, tell_page
+from fakedetect.inference.judged_page import NO_PROOF, add_passed, card_of, write_page
+from fakedetect.inference.known import Known, explain_p_fake, read_known, remind, tell_base_rates
+from fakedetect.inference.request import (
+    COLUMNS,
+    JUDGED,
+    Request,
+    count_pictures,
+    list_pictures,
+    tell_passed_over,
+)
 from fakedetect.inference.resumable_csv import Records
 from fakedetect.inference.rows import AT_A_TIME, Checked, Checker
-from fakedetect.models.calibration import FAKE, REAL, UNSURE
+from fakedetect.inference.stamps import judges_of
+from fakedetect.inference.tally import Tally, summarise, tell_update
 from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
 from fakedetect.models.processes import Group, join_group
-from fakedetect.models.unseen_words import tell_in_a_line
-
-TOO_OFTEN_WRONG = 0.75
-"""Balanced accuracy on pictures from elsewhere below which a verdict is marked as a mere hint."""
-
-NO_PROOF = (
-    "A verdict is an estimate from the pixels, no proof: real does not mean that a picture shows what "
-    "happened, nor fake that it did not."
-)
 
 
 def _load_detectors(settings: Settings, console: Console, all_models: bool) -> list[Detector]:
@@ -57,103 +58,36 @@ def _made_with(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]
 
 
 def _as_json(checked: Checked) -> str:
-    row = {key: value for key, value in checked.row.items() if key != "reason" or value}
+    row: dict[str, Any] = {key: value for key, value in checked.row.items() if key != "reason" or value}
     for key, value in row.items():
         if key.startswith("p_fake") or key == "disagreement":
             row[key] = float(value) if value else None
     row["verdict"] = row["verdict"] or None
+    row["bytes"] = int(row["bytes"]) if row["bytes"] else None
     row["origin"] = [asdict(finding) for finding in checked.origin]
     return json.dumps(row)
-
-
-def _read_evaluation(detector: Detector, console: Console) -> Evaluation:
-    """What is known of the model, of its answers to pictures from elsewhere above all.
-
-    The verdicts do without it, so a file that cannot be used is a warning.
-    """
-    settings = detector.settings
-    try:
-        found = read_evaluation(
-            settings.model_folder / EVALUATION, detector.checkpoint_hash, settings.command("evaluate")
-        )
-    except UserError as error:
-        console.warn(str(error))
-        found = None
-    return found or Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
-
-
-def _is_weak(known: Evaluation) -> bool:
-    """Whether a model was wrong too often on some folder from elsewhere."""
-    shares = [entry.measures.balanced_accuracy.value for entry in known.foreign.values()]
-    return any(share is not None and share < TOO_OFTEN_WRONG for share in shares)
-
-
-def _remind(detector: Detector, known: Evaluation) -> list[str]:
-    """What to keep in mind of a model's verdicts, before they are read."""
-    lines = tell_in_a_line(detector.name, known.unseen_sources)
-    for name, entry in known.foreign.items():
-        accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
-        if accuracy is not None and auc is not None:
-            lines.append(
-                f"Keep in mind: on the pictures of {name}, {detector.name} had an accuracy of "
-                f"{accuracy:.0%} (ROC AUC {auc:.2f}; 0.5 is chance)."
-            )
-    if not lines:
-        evaluate = detector.settings.command("evaluate", "--data", "FOLDER")
-        lines.append(
-            f"Keep in mind: {detector.name} was not tested on pictures from elsewhere, where it may be "
-            f"wrong far more often. Test it: {evaluate}"
-        )
-    return lines
-
-
-def _head(detectors: Sequence[Detector], weak: bool) -> str:
-    """What the columns of the verdicts are."""
-    fitted = all(detector.calibration.fitted for detector in detectors)
-    whose = f"{detectors[0].name}'s" if len(detectors) == 1 else f"the mean of {len(detectors)} models'"
-    return (
-        f"p(fake) is {whose} {'' if fitted else 'uncalibrated '}probability that the picture is "
-        "AI-generated: near 0 % speaks for real, near 100 % for fake."
-        + (" A question mark: the verdict is a hint only, see above." if weak else "")
-    )
-
-
-@dataclass
-class _Tally:
-    """What a check has come to so far."""
-
-    verdicts: Counter[str]
-    unstable: int = 0
-    checked: int = 0
-    stopped: bool = False
-    start: float = field(default_factory=time.monotonic)
-
-
-def _summarise(tally: _Tally) -> str:
-    counts = tally.verdicts
-    judged = sum(counts[verdict] for verdict in (FAKE, REAL, UNSURE))
-    line = (
-        f"{plural(judged, 'picture')}: {counts[FAKE]:,} fake, {counts[REAL]:,} real, "
-        f"{counts[UNSURE]:,} unsure"
-        + (f" ({tally.unstable:,} of them not stable)" if tally.unstable else "")
-        + (f"; {counts['']:,} cannot be read" if counts[""] else "")
-    )
-    seconds = max(time.monotonic() - tally.start, 1e-9)
-    return f"{line}; {tally.checked / seconds:.1f} img/s" if tally.checked else line
 
 
 def _open_records(
     target: Path, wanted: Request, detectors: Sequence[Detector], console: Console, group: Group
 ) -> Records:
-    """The CSV, with the rows of a stopped run of the same kind in it."""
+    """The CSV, with what it and a stopped run of the same kind hold already."""
     several = len(detectors) > 1
     extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
     made_with = {**_made_with(detectors, not wanted.no_stability), "shard": str(parse_shard(wanted.shard))}
-    records = Records(target, [*COLUMNS, *extra], made_with, group)
+    judges = judges_of(detectors, not wanted.no_stability)
+    columns = [*COLUMNS, *extra, *JUDGED]
+    # A heat map is drawn as a picture is judged.
+    records = Records(target, columns, made_with, group, judges, afresh=wanted.heat_map)
     if records.resumed:
         console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
     if records.replaced:
-        console.warn(f"{records.partial} was made with another model or options: starting over")
+        console.warn(
+            f"{records.partial} was made with another model or options, or by another version: starting "
+            "over"
+        )
+    if records.unsigned:
+        console.warn(f"{target} does not say which model judged its pictures: they are judged anew")
     return records
 
 
@@ -161,30 +95,40 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     """Show, and keep where that is wanted, a verdict on each picture of the request.
 
     Raises:
-        UserError: a model cannot be loaded, there are no pictures, or the CSV cannot be written.
+        UserError: a model cannot be loaded, there are no pictures, or a file cannot be written.
     """
-    with join_group() as group:
+    with join_group() as group, ExitStack() as opened:
         detectors = _load_detectors(settings, console, wanted.all_models)
-        known = [_read_evaluation(detector, console) for detector in detectors]
-        weak = all(map(_is_weak, known))
-        checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak)
+        known = [read_known(detector, console) for detector in detectors]
+        weak = all(each.is_weak for each in known)
+        page = opened.enter_context(closing(CheckPage(wanted.html, weak))) if wanted.html else None
+        checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak, bool(page))
         records = _open_records(wanted.csv, wanted, detectors, console, group) if wanted.csv else None
         if not wanted.as_json:
-            for detector, measured in zip(detectors, known, strict=True):
-                if not detector.calibration.fitted:
-                    console.warn(tell_not_fitted(detector))
-                console.show("\n".join(_remind(detector, measured)))
-            console.show(_head(detectors, weak))
-        passed_over: list[str] = []
+            _show_reminders(console, known, weak)
+        left_out: list[str] = []
         skipped = Skipped()
-        paths = list_pictures(wanted, passed_over, skipped)
+        paths = list_pictures(wanted, left_out, skipped)
         try:
-            tally = _run(settings, console, checker, paths, records, group, wanted)
+            tally = _run(settings, console, checker, paths, records, page, group, wanted)
+            if records and group.first and tally.verdicts and not tally.stopped:
+                records.finish()
         finally:
             if records and group.first:
                 records.close()
-            tell_passed_over(console, passed_over, skipped)
-    return _finish(console, tally, records if group.first else None, wanted, bool(passed_over))
+            tell_passed_over(console, left_out, skipped)
+        if page and group.first and tally.verdicts:
+            add_passed(page, records, tally, settings.workers, console)
+            write_page(page, known, tally, wanted, left_out)
+    return _finish(tally, records, wanted, known, bool(left_out), console)
+
+
+def _show_reminders(console: Console, known: Sequence[Known], weak: bool) -> None:
+    for each in known:
+        if not each.detector.calibration.fitted:
+            console.warn(tell_not_fitted(each.detector))
+        console.show("\n".join(remind(each, advise=True)))
+    console.show(explain_p_fake(known, weak))
 
 
 def _run(
@@ -193,42 +137,65 @@ def _run(
     checker: Checker,
     paths: Iterator[Path],
     records: Records | None,
+    page: CheckPage | None,
     group: Group,
     wanted: Request,
-) -> _Tally:
+) -> Tally:
     """Check the pictures, showing and keeping each row as it comes."""
-    tally = _Tally(Counter(records.verdicts) if records else Counter())
-    to_do = (path for path in paths if not (records and records.is_done(path)))
-    own = checker.check(itertools.islice(to_do, group.rank, None, group.size), settings.workers)
-    total = count_pictures(wanted) - (records.resumed if records else 0)
+    tally = Tally(total=count_pictures(wanted))
     # The rows of several processes come together round by round.
     at_a_time = 1 if group.size == 1 else AT_A_TIME
-    rounds = iter(lambda: list(itertools.chain(*group.gather(list(itertools.islice(own, at_a_time))))), [])
-    try:
-        for rows in console.track(rounds, total, "check", len) if total > 1 else rounds:
-            for row in rows:
-                console.show(_as_json(row) if wanted.as_json else row.line, whole=wanted.as_json)
-                tally.verdicts[row.row["verdict"]] += 1
-                tally.unstable += row.unstable
-            if records:
-                records.add([row.row for row in rows])
-            tally.checked += len(rows)
-    except KeyboardInterrupt:
-        tally.stopped = True
-    finally:
-        own.close()
+    with console.progress(tally.total, "check") if tally.total > 1 else nullcontext() as progress:
+        own = checker.check(_unjudged(paths, records, group, tally, progress), settings.workers)
+        rounds = iter(lambda: list(chain(*group.gather(list(islice(own, at_a_time))))), [])
+        try:
+            for rows in rounds:
+                for row in rows:
+                    console.show(_as_json(row) if wanted.as_json else row.line, whole=wanted.as_json)
+                    tally.count(row.row["verdict"], row.unstable)
+                    if page and group.first:
+                        page.add(card_of(row))
+                if records:
+                    records.add([row.row for row in rows])
+                tally.checked += len(rows)
+                if progress:
+                    progress.advance(len(rows))
+        except KeyboardInterrupt:
+            tally.stopped = True
+        finally:
+            own.close()
     return tally
 
 
+def _unjudged(
+    paths: Iterator[Path], records: Records | None, group: Group, tally: Tally, progress: Progress | None
+) -> Iterator[Path]:
+    """This process's share of the pictures that have no row which still holds; the others are counted."""
+    for number, path in enumerate(paths):
+        if passed := records.find(path) if records else None:
+            tally.count(passed.verdict, passed.unstable)
+            tally.passed += 1
+            if progress:
+                progress.pass_over()
+        # By its place among all pictures: one that changes now may pass in one process and not in another.
+        elif number % group.size == group.rank:
+            yield path
+
+
 def _finish(
-    console: Console, tally: _Tally, records: Records | None, wanted: Request, passed_over: bool
+    tally: Tally,
+    records: Records | None,
+    wanted: Request,
+    known: Sequence[Known],
+    partly: bool,
+    console: Console,
 ) -> Outcome:
-    """Put the CSV into place and word what came out."""
+    """Word what came out."""
     if not tally.verdicts:
         if tally.stopped:
             return Outcome("Stopped before the first picture was checked.", 130)
         raise UserError("No pictures there. Name a picture, or a folder that holds some.")
-    lines = [_summarise(tally)]
+    lines = [summarise(tally)]
     if tally.stopped:
         lines.append(
             f"Stopped; the rows are in {records.partial}. Run the same command to continue."
@@ -236,12 +203,13 @@ def _finish(
             else "Stopped. With --csv FILE, a stopped run can continue."
         )
     elif records:
-        records.finish()
-        lines.append(f"Results: {records.file}")
-    lines.append(NO_PROOF)
+        lines += [*tell_update(tally, records), f"Results: {records.file}"]
+    if wanted.html:
+        lines.append(tell_page(wanted.html, console))
+    lines += [*tell_base_rates(known, wanted.prevalence, advise=True), NO_PROOF]
     text = "\n".join(lines)
     if wanted.as_json:
         console.note(text)
         text = ""
-    partly = bool(tally.verdicts[""]) or passed_over
+    partly = bool(tally.verdicts[""]) or partly
     return Outcome(text, 130 if tally.stopped else 1 if partly else 0)

@@ -1,7 +1,8 @@
 """What a user wants checked, and how; the pictures that this names."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,16 @@ COLUMNS = (
 )  # fmt: skip
 """Of the CSV; several models add their own behind them."""
 
+JUDGED = ("bytes", "modified", "model", "checkpoint", "options")
+"""The last columns of the CSV: the state of the file, who judged it, and how."""
+
+
+PAGE_MARK = '<meta name="generator" content="fakedetect check">'
+"""Stands at the beginning of every page of check."""
+
+USUAL_PREVALENCE = 0.05
+"""The share of pictures that is assumed to be AI-generated unless said."""
+
 
 @dataclass(frozen=True)
 class Request:
@@ -24,20 +35,44 @@ class Request:
     Attributes:
         pictures: files and folders; folders are read with all that lies below.
         csv: also write a row for each picture into this file; a stopped run goes on where it was.
+        html: also write a page with the pictures' thumbnails.
         as_json: print JSON lines instead.
         all_models: ask every trained model; the chosen one otherwise.
         no_stability: do not try whether the answer survives STABILITY; several times as fast.
         heat_map: draw a heat map of each picture.
         shard: 'k/n' to check a share only.
+        prevalence: the share of such pictures that is assumed to be AI-generated.
     """
 
     pictures: Sequence[Path] = ()
     csv: Path | None = None
+    html: Path | None = None
     as_json: bool = False
     all_models: bool = False
     no_stability: bool = False
     heat_map: bool = False
     shard: str | None = None
+    prevalence: float = USUAL_PREVALENCE
+
+
+def parse_prevalence(text: str | None) -> float:
+    """'0.05' as the share of pictures that are AI-generated; None is the usual one.
+
+    Raises:
+        UserError: it is no such share.
+    """
+    if text is None:
+        return USUAL_PREVALENCE
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    # Not a number is not between the two either.
+    if not 0 < share < 1:
+        raise UserError(
+            f"--prevalence {text} is not a share of pictures. Give a number between 0 and 1: 0.05 for 5 %."
+        )
+    return share
 
 
 def list_pictures(request: Request, passed_over: list[str], skipped: Skipped) -> Iterator[Path]:
@@ -61,21 +96,32 @@ def tell_passed_over(console: Console, passed_over: Sequence[str], skipped: Skip
         console.note(line[:1].upper() + line[1:])
 
 
-def check_target(csv: Path) -> None:
-    """Refuse a CSV that would replace something else.
+def check_targets(request: Request) -> None:
+    """Refuse files that would replace something else.
 
     Raises:
-        UserError: it is a folder, or a file that holds no results of check.
+        UserError: one is a folder, or is there and was not written by check, or both are the same.
     """
-    if csv.is_dir():
-        raise UserError(f"{csv} is a folder. Name a file in it: {csv / 'results.csv'}")
+    if request.csv:
+        start = ",".join(COLUMNS[:3]).encode()
+        _check_target(request.csv, "results.csv", "results", lambda found: found.startswith(start))
+    if request.html:
+        mark = PAGE_MARK.encode()
+        _check_target(request.html, "results.html", "page", lambda found: mark in found)
+    if request.csv and request.html and request.csv.absolute() == request.html.absolute():
+        raise UserError(f"--csv and --html name the same file, {request.csv}. Name two.")
+
+
+def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes], bool]) -> None:
+    if file.is_dir():
+        raise UserError(f"{file} is a folder. Name a file in it: {file / example}")
     try:
-        with csv.open("rb") as file:
-            start = file.read(100)
+        with file.open("rb") as opened:
+            start = opened.read(300)
     except (FileNotFoundError, NotADirectoryError):
         # Its folder is made later, or that fails and says why.
         return
     except OSError as error:
-        raise UserError(f"Cannot write {csv}: {error.strerror}. Name another file.") from None
-    if start and not start.startswith(",".join(COLUMNS[:3]).encode()):
-        raise UserError(f"{csv} is there and holds no results of check. Name another file.")
+        raise UserError(f"Cannot write {file}: {error.strerror}. Name another file.") from None
+    if start and not is_ours(start):
+        raise UserError(f"{file} is there and holds no {what} of check. Name another file.")

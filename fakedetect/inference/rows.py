@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.request import COLUMNS
+from fakedetect.inference.stamps import Stamp, judges_of, stamp_of
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import Answer, agree, answer, disagreement
@@ -27,12 +27,15 @@ SECONDS_A_BATCH = 0.5
 
 @dataclass(frozen=True)
 class Checked:
-    """A row of the CSV, with its line for the screen and the findings about the picture's origin."""
+    """A row of the CSV, with its line for the screen, the findings about the picture's origin, and for a
+    page its thumbnail and the files of its heat maps."""
 
-    row: dict[str, Any]
+    row: dict[str, str]
     line: str
     unstable: bool
     origin: tuple[Finding, ...] = ()
+    thumbnail: bytes = b""
+    heat_maps: tuple[Path, ...] = ()
 
 
 def _name(path: Path) -> str:
@@ -50,6 +53,7 @@ def _describe_answers(answers: Sequence[Answer], detectors: Sequence[Detector]) 
 def _check(
     look: Look, view: View, answers: Sequence[Answer], detectors: Sequence[Detector], weak: bool
 ) -> Checked:
+    """A picture's row, still without the columns JUDGED."""
     together = agree(answers)
     row = {
         "path": str(look.path),
@@ -76,7 +80,7 @@ def _check(
     mark = "?" if weak and together.verdict != UNSURE else ""
     line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {_name(look.path)}"
     line += f"  [{'; '.join(remarks)}]" if remarks else ""
-    return Checked(row, line, bool(together.flips), view.origin)
+    return Checked(row, line, bool(together.flips), view.origin, view.thumbnail)
 
 
 def _unreadable(look: Look, reason: str) -> Checked:
@@ -87,19 +91,34 @@ def _unreadable(look: Look, reason: str) -> Checked:
 class Checker:
     """The detectors at work on streams of pictures."""
 
-    def __init__(self, detectors: Sequence[Detector], stability: bool, heat_map: bool, weak: bool):
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        stability: bool,
+        heat_map: bool,
+        weak: bool,
+        thumbnails: bool = False,
+    ):
         self.detectors = detectors
+        self.judges = judges_of(detectors, stability)
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
         self.tried = STABILITY if stability else ()
         self.heat_map = heat_map
         self.weak = weak
+        self.thumbnails = thumbnails
 
     def check(self, paths: Iterator[Path], workers: int) -> Generator[Checked]:
         """Every picture checked, in about their order."""
-        looks = (Look(path, self.kinds, self.tried, with_origin=True) for path in paths)
+        # Before a file is read: what changes it meanwhile makes its row one that does not hold.
+        stamps: dict[Path, Stamp] = {}
+
+        def begin(path: Path) -> Look:
+            stamps[path] = stamp_of(path)
+            return Look(path, self.kinds, self.tried, with_origin=True, thumbnail=self.thumbnails)
+
         batch: list[tuple[Look, View | str]] = []
         size = 1
-        for seen in map_images(look_at, looks, workers, look_without_verifier):
+        for seen in map_images(look_at, map(begin, paths), workers, look_without_verifier):
             batch.append(seen)
             if len(batch) >= size:
                 start = time.monotonic()
@@ -107,8 +126,16 @@ class Checker:
                 seconds = (time.monotonic() - start) / len(batch)
                 size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
                 batch = []
-                yield from checked
-        yield from self._check_batch(batch)
+                yield from self._sign(checked, stamps)
+        yield from self._sign(self._check_batch(batch), stamps)
+
+    def _sign(self, checked: Sequence[Checked], stamps: dict[Path, Stamp]) -> Iterator[Checked]:
+        """The rows with the columns JUDGED."""
+        for each in checked:
+            path = Path(each.row["path"])
+            # A picture that was named twice has been signed before.
+            stamp = stamps.pop(path, None) or stamp_of(path)
+            yield replace(each, row={**each.row, **asdict(stamp), **self.judges.columns()})
 
     def _check_batch(self, batch: Sequence[tuple[Look, View | str]]) -> list[Checked]:
         """The rows of a batch in its order."""
@@ -139,8 +166,10 @@ class Checker:
         from fakedetect.inference.figures import default_methods, explain_image
 
         lines = [checked.line]
+        figures: list[Path] = []
         for detector in self.detectors:
             image = view.images[self.kinds.index(detector.kind), 0]
             explanation = explain_image(detector, look.path, image, default_methods(detector.model))
             lines += [f"{'':<25}heat map: {each.figure}" for each in explanation.maps]
-        return replace(checked, line="\n".join(lines))
+            figures += [each.figure for each in explanation.maps]
+        return replace(checked, line="\n".join(lines), heat_maps=tuple(figures))

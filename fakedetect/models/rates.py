@@ -50,7 +50,15 @@ def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.
         temperature=calibration.temperature,
         fake_from=calibration.fake_from,
         real_below=calibration.real_below,
+        fake_called_fake=float((verdicts[is_fake] == FAKE).mean()),
+        real_called_real=float((verdicts[~is_fake] == REAL).mean()),
     )
+
+
+def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:
+    """Whether verdicts were measured with this calibration; assumed where an older file does not say."""
+    then = (found.temperature, found.fake_from, found.real_below)
+    return None in then or then == (calibration.temperature, calibration.fake_from, calibration.real_below)
 
 
 def measure_auc(is_fake: np.ndarray, margins: np.ndarray) -> Measure:

@@ -1,21 +1,25 @@
 """What a model has answered on a set of pictures: charts of its answers, and the wrong ones."""
 
+import base64
+import io
 from collections.abc import Sequence
 from functools import partial
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 from scipy.special import logit
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
 from fakedetect.core.console import printable
+from fakedetect.core.page import charts, paragraph, to_html
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.images.sheets import read_thumbnail
 from fakedetect.models.calibration import Calibration
 from fakedetect.reporting.charts import draw_chart
-from fakedetect.reporting.page import charts, paragraph, pictures
 from fakedetect.testing.figures import plot_confusion, plot_p_fake, plot_roc
 from fakedetect.testing.results import find_mistakes
 
@@ -88,3 +92,18 @@ def show_mistakes(predictions: pd.DataFrame, paths: Sequence[Path], workers: int
         tiles.append((image, caption))
     text = f"{len(wrong):,} of {len(predictions):,} answers are wrong; the most confident of each class:"
     return paragraph(text) + pictures(tiles)
+
+
+def pictures(images: Sequence[tuple[np.ndarray, str]]) -> str:
+    """Pictures (H, W, 3) uint8 with their captions, inside the page."""
+    found = []
+    for image, caption in images:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, format="JPEG", quality=85)
+        data = base64.b64encode(file.getvalue()).decode("ascii")
+        height, width = image.shape[:2]
+        found.append(
+            f'<figure class="picture"><img width="{width}" height="{height}" alt="{escape(caption)}" '
+            f'src="data:image/jpeg;base64,{data}"><figcaption>{to_html(caption)}</figcaption></figure>'
+        )
+    return f'<div class="pictures">{"".join(found)}</div>' if found else ""

@@ -9,12 +9,7 @@ import pandas as pd
 
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry, VerdictRates
-from fakedetect.core.training_record import CalibrationRecord
-from fakedetect.models.detector import Detector
-from fakedetect.models.unseen_words import describe_left_out, tell_what_helps
-from fakedetect.reporting.answers import draw_answers, show_mistakes
-from fakedetect.reporting.charts import draw_chart
-from fakedetect.reporting.page import (
+from fakedetect.core.page import (
     beside,
     charts,
     heading,
@@ -24,8 +19,14 @@ from fakedetect.reporting.page import (
     table,
     with_interval,
 )
+from fakedetect.core.training_record import CalibrationRecord
+from fakedetect.models.detector import Detector
+from fakedetect.models.rates import is_of_calibration
+from fakedetect.models.unseen_words import describe_left_out, tell_what_helps
+from fakedetect.reporting.answers import draw_answers, show_mistakes
+from fakedetect.reporting.charts import draw_chart
 from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
-from fakedetect.testing.measures import UNCALIBRATED_CURVE, is_of_calibration, named
+from fakedetect.testing.measures import UNCALIBRATED_CURVE, named
 from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
 

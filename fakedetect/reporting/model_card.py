@@ -60,7 +60,7 @@ def _tell_use(detector: Detector, parity: Parity) -> Iterator[str]:
         sampling = "4:4:4" if kind.quality >= 95 else "4:2:0"
         yield f"- Every scaled picture is saved as JPEG {kind.quality} ({sampling}) and read again first."
     else:
-        yield "- A scaled picture is saved in its file's format, by Pillow's defaults, and read again first."
+        yield "- A scaled picture is saved in its own format, by Pillow's defaults, and read again first."
     yield (
         f"- fake from p_fake {calibration.fake_from:.4f}, real below {calibration.real_below:.4f}, unsure "
         f"between them{'' if calibration.fitted else ' (no thresholds were set: these are 0.5)'}."

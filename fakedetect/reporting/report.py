@@ -14,6 +14,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Evaluation, read_evaluation
 from fakedetect.core.files import hash_file, run_lock, write_text
 from fakedetect.core.model_folder import EVALUATION, REPORT, foreign_predictions_file
+from fakedetect.core.page import page, paragraph, section
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
@@ -24,7 +25,7 @@ from fakedetect.images.views import Look, View, look_at
 from fakedetect.inference.figures import layer_name, read_in_shape, to_input
 from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.reporting.answers import show_mistakes
+from fakedetect.reporting.answers import pictures, show_mistakes
 from fakedetect.reporting.evaluation_sections import (
     elsewhere_section,
     robustness_section,
@@ -32,7 +33,6 @@ from fakedetect.reporting.evaluation_sections import (
     unseen_section,
     verdicts_section,
 )
-from fakedetect.reporting.page import page, paragraph, pictures, section
 from fakedetect.reporting.sections import (
     SUMMARY,
     SUMMARY_FILE,

@@ -8,6 +8,7 @@ import pandas as pd
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Evaluation
 from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.page import beside, charts, paragraph, preformatted, section, table
 from fakedetect.core.recipes import CLASSES, REFERENCE
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
@@ -18,7 +19,6 @@ from fakedetect.models.detector import Detector
 from fakedetect.reporting.answers import draw_answers
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.evaluation_sections import measures_table
-from fakedetect.reporting.page import beside, charts, paragraph, preformatted, section, table
 from fakedetect.training.log import best_of, plot_accuracy, plot_losses
 
 SUMMARY_FILE = "summary.csv"

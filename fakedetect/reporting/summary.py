@@ -7,10 +7,10 @@ import pandas as pd
 from fakedetect.core.console import printable
 from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, in_percent
 from fakedetect.core.intervals import roc_auc_interval, share_interval
+from fakedetect.core.page import paragraph, tiles
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
-from fakedetect.reporting.page import paragraph, tiles
 from fakedetect.testing.results import tell_one_sided
 from fakedetect.testing.sources import WORTH_A_WARNING, auc_of
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fakedetect.core.evaluation_record import Bin, Measure, Measures, VerdictRates
+from fakedetect.core.evaluation_record import Bin, Measure, Measures
 from fakedetect.core.intervals import (
     REPEATS,
     interval,
@@ -10,7 +10,6 @@ from fakedetect.core.intervals import (
     roc_auc_interval,
     share_interval,
 )
-from fakedetect.models.calibration import Calibration
 from fakedetect.models.rates import BINS, bins_of, weighted_calibration_error
 
 FALSE_ALARMS = (0.05, 0.01)
@@ -145,9 +144,3 @@ def _closed_intervals(
         if (value := exact[name]) is not None:
             found[name] = share_interval(round(value * fakes), fakes)
     return found
-
-
-def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:
-    """Whether verdicts were measured with this calibration; assumed where an older file does not say."""
-    then = (found.temperature, found.fake_from, found.real_below)
-    return None in then or then == (calibration.temperature, calibration.fake_from, calibration.real_below)

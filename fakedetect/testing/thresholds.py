@@ -77,6 +77,8 @@ def fit_on_validation(
         unsure=found.unsure,
         ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
         ece_after=found.ece_calibrated,
+        fake_called_fake=found.fake_called_fake,
+        real_called_real=found.real_called_real,
     )
     return Fitted(fitted, validation, max_false_alarms, max_missed, bad)
 

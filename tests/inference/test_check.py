@@ -96,6 +96,8 @@ def test_without_thresholds_the_verdict_changes_at_a_half_and_check_says_so(trai
     pictures = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[:3]
     result = run("--paths", trained, "check", *pictures, "--csv", trained.parent / "o.csv")
     assert "No thresholds are fitted" in result.stderr and "fit-thresholds" in result.stderr
+    # Fake and real part at a half then, as the test counted them.
+    assert "verdicts on the 20 pictures of the test dataset" in result.stdout
     for row in read_rows(trained.parent / "o.csv"):
         assert row["p_fake"] == row["p_fake_calibrated"]
         if row["stability"] == "stable":
@@ -144,9 +146,14 @@ def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
     rows = read_rows(out)
     assert sorted(Path(row["path"]).name for row in rows) == [f"{n:04}.png" for n in range(400)]
     assert "400 pictures: " in result.stdout and not partial.exists()
-    # A finished check starts over.
-    assert "Continuing" not in run("--paths", trained, "check", folder / "0000.png", "--csv", out).stderr
-    assert len(read_rows(out)) == 1
+    # What has its row in a finished CSV is passed over, and nothing is written.
+    before = out.stat()
+    result = run("--paths", trained, "check", folder, "--csv", out, "--no-stability")
+    assert result.returncode == 0 and "Continuing" not in result.stderr
+    assert "400 pictures: " in result.stdout and "Passed over 400 pictures" in result.stdout
+    assert str(folder) not in result.stdout.replace(str(out), "")
+    assert (out.stat().st_ino, out.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert not list(trained.parent.glob("out.csv.*"))
 
 
 def test_shards_are_disjoint_and_together_whole(trained: Path) -> None:
@@ -325,6 +332,10 @@ def test_a_stream_of_pictures_is_taken_as_it_is_needed() -> None:
         (["empty"], "No pictures there"),
         (["empty", "--shard", "3/2"], "is not a share"),
         (["pictures", "--csv", "missing_folder/deeper/o.csv/x"], "Cannot write"),
+        (["pictures", "--prevalence=0"], "--prevalence 0 is not a share"),
+        (["pictures", "--prevalence=1"], "--prevalence 1 is not a share"),
+        (["pictures", "--prevalence=nan"], "--prevalence nan is not a share"),
+        (["pictures", "--prevalence=5 %"], "--prevalence 5 % is not a share"),
     ],
 )
 def test_mistakes_are_told_in_one_line(trained: Path, arguments: list[str], said: str) -> None:
@@ -418,11 +429,17 @@ def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> 
     picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
     before = run("--paths", trained, "check", picture, "--no-stability").stdout
     assert "was not tested on pictures from elsewhere" in before and "fake?" not in before
+    assert "If 5 % of such pictures were AI-generated (--prevalence), " in before
+    assert "verdicts on the 24 validation pictures, on which its thresholds were fitted" in before
     # Every answer of the model is wrong there.
     for label, other in (("real", "fake"), ("fake", "real")):
         shutil.copytree(trained.parent / "dataset/test" / label, trained.parent / "elsewhere" / other)
     assert run("--paths", trained, "evaluate", "--data", trained.parent / "elsewhere").returncode == 0
-    result = run("--paths", trained, "check", picture, "--no-stability", "--csv", trained.parent / "o.csv")
+    result = run("--paths", trained, "check", picture, "--no-stability", "--csv", trained.parent / "o.csv",
+                 "--prevalence", 0.2)  # fmt: skip
+    assert "If 20 % of such pictures were AI-generated" in result.stdout
+    assert "about 0 % of the 'fake' verdicts would be right (95 % interval 0 % to " in result.stdout
+    assert "on 20 other pictures, those of elsewhere: it called 0 % of 10 fakes fake" in result.stdout
     lines = result.stdout.splitlines()
     (reminder,) = [n for n, line in enumerate(lines) if "on the pictures of elsewhere" in line]
     (verdict,) = [n for n, line in enumerate(lines) if str(picture) in line]

@@ -67,6 +67,7 @@ def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "tiny has not been trained, so starter answers" in result.stderr
     assert "Keep in mind: of fakes by generators that starter had never seen" in result.stdout
+    assert "verdicts on 48 pictures of sources that it had never seen" in result.stdout
     assert re.search(r"^(fake|real|unsure)\?? +p\(fake\)", result.stdout, re.MULTILINE)
     menu = run("--paths", project, keys=f"8\n{picture}\n\n0\n")
     assert "starter answers" in menu.stderr and "p(fake)" in menu.stdout

@@ -1,13 +1,8 @@
-"""The report as one HTML page that needs nothing else: no network, no script, no other file."""
+"""The parts of HTML pages that need nothing else: no network, no other file."""
 
-import base64
-import io
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-
-import numpy as np
-from PIL import Image
 
 from fakedetect.core.evaluation_record import Accuracy, Measure
 
@@ -159,33 +154,31 @@ def beside(told: str, drawn: str) -> str:
     return f'<div class="beside"><div>{told}</div><div class="drawn">{drawn}</div></div>'
 
 
-def pictures(images: Sequence[tuple[np.ndarray, str]]) -> str:
-    """Pictures (H, W, 3) uint8 with their captions, inside the page."""
-    found = []
-    for image, caption in images:
-        file = io.BytesIO()
-        Image.fromarray(image).save(file, format="JPEG", quality=85)
-        data = base64.b64encode(file.getvalue()).decode("ascii")
-        height, width = image.shape[:2]
-        found.append(
-            f'<figure class="picture"><img width="{width}" height="{height}" alt="{escape(caption)}" '
-            f'src="data:image/jpeg;base64,{data}"><figcaption>{to_html(caption)}</figcaption></figure>'
-        )
-    return f'<div class="pictures">{"".join(found)}</div>' if found else ""
-
-
 def preformatted(text: str) -> str:
     """Text as it would stand in a terminal."""
     return f"<pre>{to_html(text)}</pre>"
 
 
-def page(title: str, *parts: str) -> str:
-    """The whole page."""
-    inside = "\n".join(part for part in parts if part)
+def page_start(title: str, meta: str = "", style: str = "") -> str:
+    """The page up to its body.
+
+    Args:
+        meta: more elements of its head, as HTML.
+        style: more CSS.
+    """
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{meta}'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # A page without an icon makes a browser ask its server for one.
         '<link rel="icon" href="data:,">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{inside}\n</body>\n</html>\n"
+        f"<title>{escape(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n"
     )
+
+
+PAGE_END = "\n</body>\n</html>\n"
+
+
+def page(title: str, *parts: str) -> str:
+    """The whole page."""
+    inside = "\n".join(part for part in parts if part)
+    return f"{page_start(title)}{inside}{PAGE_END}"

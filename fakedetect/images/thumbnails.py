@@ -1,0 +1,34 @@
+"""Small copies of pictures for pages."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SIDE = 240
+"""Pixels of a thumbnail's longer side: twice what a page shows of it on a small screen."""
+
+QUALITY = 72
+
+
+def make_thumbnail(image: "Image.Image", side: int = SIDE) -> bytes:
+    """A decoded picture (mode RGB or L) as a WebP file of at most `side` pixels a side."""
+    from PIL import Image
+
+    ratio = min(1.0, side / max(image.size))
+    width, height = (max(1, round(length * ratio)) for length in image.size)
+    small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    file = io.BytesIO()
+    # Its colour profile and metadata stay behind: they would outweigh it.
+    small.save(file, "WEBP", quality=QUALITY, method=2, exif=b"", icc_profile=b"")
+    return file.getvalue()
+
+
+def thumbnail_of(path: Path, side: int = SIDE) -> bytes:
+    """The thumbnail of a picture of our own."""
+    with open_image(path) as opened:
+        return make_thumbnail(to_rgb_or_grey(load_reduced(opened, (side, side)), srgb=True), side)

@@ -1,0 +1,91 @@
+"""What stands above the pictures of a check's page: who judged them, and how far to believe that."""
+
+from collections.abc import Sequence
+
+from fakedetect.core.evaluation_record import Entry, Evaluation, in_percent
+from fakedetect.core.intervals import share_interval
+from fakedetect.core.page import beside, heading, paragraph, section, table
+from fakedetect.inference.cards import shown
+from fakedetect.inference.known import Known, explain_p_fake, remind, tell_base_rates
+from fakedetect.models.detector import Detector
+
+
+def tell_models(known: Sequence[Known], prevalence: float) -> str:
+    """The models: thresholds, what they were measured on, how they did on other pictures, base rates."""
+    title = "The model" if len(known) == 1 else "The models"
+    told = [part for each in known for part in _tell_model(each)]
+    weak = all(each.is_weak for each in known)
+    rates = [
+        heading("What the figures mean"),
+        paragraph(explain_p_fake(known, weak)),
+        heading("How many verdicts would be right"),
+        *(paragraph(line) for line in tell_base_rates(known, prevalence)),
+    ]
+    return section(title, beside("".join(told), "".join(rates)))
+
+
+def _tell_model(known: Known) -> list[str]:
+    detector = known.detector
+    return [
+        heading(detector.name),
+        *(paragraph(line, "warning" if known.is_weak else "") for line in remind(known)),
+        paragraph(_tell_thresholds(detector)),
+        _tell_measures(known),
+        paragraph(f"Checkpoint: SHA-256 {detector.checkpoint_hash}.{_tell_training(detector)}", "soft"),
+    ]
+
+
+def _tell_thresholds(detector: Detector) -> str:
+    found = detector.calibration
+    if not found.fitted:
+        return "No thresholds are fitted: fake and real part at 50 %, and p(fake) is not calibrated."
+    between = "and unsure between them" if found.fake_from > found.real_below else "and none is unsure"
+    return (
+        f"It calls a picture fake from p(fake) {found.fake_from:.1%} on, real below "
+        f"{found.real_below:.1%}, {between}."
+    )
+
+
+def _tell_training(detector: Detector) -> str:
+    data = detector.training.data
+    if data is None or data.count is None:
+        return ""
+    classes = f" ({data.fake:,} fake, {data.real:,} real)" if data.fake is not None and data.real else ""
+    return f" It learned from {data.count:,} pictures{classes}."
+
+
+def _tell_measures(known: Known) -> str:
+    """A row for each set of pictures that the model was measured on."""
+    evaluation, test = known.evaluation, known.test
+    rows = []
+    if evaluation.test:
+        rows.append(_entry_row("test dataset, like its training pictures", evaluation.test))
+    elif test:
+        low, high = share_interval(round(test.accuracy * test.count), test.count)
+        accuracy = f"{test.accuracy:.1%} ({low:.1%}-{high:.1%})"
+        auc = "-" if test.roc_auc is None else f"{test.roc_auc:.3f}"
+        rows.append(("test dataset, like its training pictures", test.count, accuracy, auc, "-"))
+    rows += _unseen_rows(evaluation)
+    rows += [
+        _entry_row(f"other pictures: {shown(name)}", entry) for name, entry in evaluation.foreign.items()
+    ]
+    headings = ("measured on", "pictures", "accuracy (95 % interval)", "ROC AUC", "fake recall")
+    return table(headings, rows)
+
+
+Row = tuple[str, int, str, str, str]
+
+
+def _entry_row(name: str, entry: Entry) -> Row:
+    found = entry.measures
+    return name, entry.count, in_percent(found.accuracy), str(found.roc_auc), in_percent(found.recall_fake)
+
+
+def _unseen_rows(evaluation: Evaluation) -> list[Row]:
+    found = evaluation.unseen_sources
+    if found is None or not found.of_sources:
+        return []
+    fakes = sum(family.n for family in found.families.values())
+    count = fakes + sum(source.n for source in found.real_sources.values())
+    recall = f"{in_percent(found.fake_recall_at_5)} at 5 % false alarms"
+    return [("pictures of sources that it had never seen", count, "-", str(found.auc), recall)]

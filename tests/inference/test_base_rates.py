@@ -1,0 +1,47 @@
+"""How many verdicts would be right where few pictures are AI-generated."""
+
+import pytest
+
+from fakedetect.core.evaluation_record import Measure
+from fakedetect.core.intervals import share_interval
+from fakedetect.inference.base_rates import Rates, share_right
+
+
+def rates(fakes: tuple[int, int, int], reals: tuple[int, int, int]) -> Rates:
+    """Of each class: how many are called fake, how many real, of how many."""
+    found = []
+    for called_fake, called_real, count in (fakes, reals):
+        for hits in (called_fake, called_real):
+            low, high = share_interval(hits, count)
+            found.append(Measure(value=hits / count, low=low, high=high))
+    return Rates("pictures", fakes[2], reals[2], *found)
+
+
+def test_few_fakes_make_few_fake_verdicts_right() -> None:
+    known = rates((55, 20, 100), (3, 90, 100))
+    right = share_right(known, "fake", 0.05)
+    assert right.value == pytest.approx(0.05 * 0.55 / (0.05 * 0.55 + 0.95 * 0.03))
+    assert 0.2 < right.low < right.value < right.high < 0.8
+    assert share_right(known, "fake", 0.5).value == pytest.approx(0.55 / 0.58)
+    real = share_right(known, "real", 0.05)
+    assert real.value == pytest.approx(0.95 * 0.9 / (0.95 * 0.9 + 0.05 * 0.2))
+    # Ten times the pictures say the same, and more surely.
+    more = share_right(rates((550, 200, 1000), (30, 900, 1000)), "fake", 0.05)
+    assert more.value == pytest.approx(right.value) and more.high - more.low < right.high - right.low
+
+
+def test_a_verdict_that_was_never_wrong_on_a_handful_is_not_called_certain() -> None:
+    few = share_right(rates((5, 0, 5), (0, 5, 5)), "fake", 0.05)
+    many = share_right(rates((500, 0, 500), (0, 500, 500)), "fake", 0.05)
+    assert few.value is None and 0.02 < few.low < 0.2
+    assert many.value is None and 0.8 < many.low < 1
+
+
+def test_a_verdict_that_was_never_right_or_never_given_divides_by_nothing() -> None:
+    wrong = share_right(rates((0, 10, 10), (10, 0, 10)), "fake", 0.05)
+    assert (wrong.value, wrong.low) == (0, 0) and 0 < wrong.high < 0.05
+    never = share_right(rates((0, 0, 10), (0, 0, 10)), "fake", 0.05)
+    assert (never.value, never.low, never.high) == (None, None, None)
+    for share in (1e-300, 1 - 1e-16):
+        found = share_right(rates((5, 2, 10), (1, 8, 10)), "fake", share)
+        assert 0 <= found.low <= found.value <= found.high <= 1

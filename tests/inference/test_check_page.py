@@ -1,0 +1,264 @@
+"""The page of a check: what stands on it, and what it leaves alone."""
+
+import base64
+import csv
+import hashlib
+import io
+import json
+import re
+import shutil
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, paint, run
+from PIL import Image, PngImagePlugin
+
+from fakedetect.core.model_folder import model_hash
+from fakedetect.core.settings import load_settings
+
+
+@dataclass
+class Card:
+    """An item of the list of pictures."""
+
+    data: dict[str, str]
+    text: str = ""
+    images: list[dict[str, str]] = field(default_factory=list)
+
+
+class Page(HTMLParser):
+    """The cards of a page, its text, and every address in it."""
+
+    def __init__(self, file: Path):
+        super().__init__()
+        self.html = file.read_text(encoding="utf-8")
+        self.cards: list[Card] = []
+        self.text = ""
+        self.addresses: list[str] = []
+        self.headings: list[str] = []
+        self.ids: set[str] = set()
+        self.inside: list[str] = []
+        self.feed(self.html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = {name: value or "" for name, value in attrs}
+        self.ids.add(found.get("id", ""))
+        self.addresses += [found[name] for name in ("src", "href") if name in found]
+        assert not [name for name in found if name.startswith("on")]
+        if tag == "li" and found.get("class") == "card":
+            self.cards.append(Card(found))
+        if tag == "img":
+            self.cards[-1].images.append(found)
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(tag)
+        if tag not in ("meta", "link", "img", "input"):
+            self.inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.inside.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if {"style", "script"} & set(self.inside):
+            return
+        self.text += data
+        if "ol" in self.inside and self.cards:
+            self.cards[-1].text += data
+
+    @property
+    def by_name(self) -> dict[str, Card]:
+        return {re.search(r"Thumbnail of (.+)", card.images[0]["alt"])[1]: card for card in self.cards}
+
+
+def open_image(source: str) -> Image.Image:
+    assert source.startswith("data:image/webp;base64,")
+    return Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1])))
+
+
+@pytest.fixture(scope="module")
+def checked(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with two folders of pictures, checked with a CSV and a page."""
+    folder = tmp_path_factory.mktemp("page") / "project"
+    shutil.copytree(trained_once.parent, folder)
+    mine = folder / "mine"
+    for number in range(3):
+        paint(mine / "holidays" / f"{number}.jpg", number)
+    paint(mine / "tall & <wide>.png", 5, size=(60, 900))
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64")
+    Image.new("RGB", (64, 48), "red").save(mine / "marked.png", pnginfo=info)
+    (mine / "empty.jpg").write_bytes(b"")
+    result = run("--paths", folder / "paths.toml", "check", mine, "--html", folder / "new/page.html",
+                 "--csv", folder / "out.csv")  # fmt: skip
+    assert result.returncode == 1, result.stderr
+    assert f"Page: {folder / 'new/page.html'} (open it with a browser)" in result.stdout
+    assert [path.name for path in (folder / "new").iterdir()] == ["page.html"]
+    return folder / "paths.toml"
+
+
+def test_every_picture_is_a_card_with_what_the_csv_says(checked: Path) -> None:
+    page = Page(checked.parent / "new/page.html")
+    with (checked.parent / "out.csv").open(encoding="utf-8", newline="") as opened:
+        rows = {Path(row["path"]).name: row for row in csv.DictReader(opened)}
+    assert len(page.cards) == len(rows) == 6 and not page.inside
+    (empty,) = [card for card in page.cards if card.data["data-verdict"] == "unreadable"]
+    assert "empty.jpg" in empty.text and "empty file" in empty.text and not empty.images
+    page.cards.remove(empty)
+    assert set(page.by_name) == set(rows) - {"empty.jpg"}
+    for name, card in page.by_name.items():
+        row = rows[name]
+        assert (
+            card.data["data-verdict"] == row["verdict"] and card.data["data-p"] == row["p_fake_calibrated"]
+        )
+        assert f"p(fake) {100 * float(row['p_fake_calibrated']):.1f} %" in card.text
+        assert row["sha256"] in card.text and row["size"] in card.text
+        assert ("not stable" in card.text) == (row["stability"] != "stable")
+        assert card.images[0]["loading"] == "lazy" and card.images[0]["decoding"] == "async"
+    marked = page.by_name["marked.png"]
+    assert marked.data["data-origin"] == "generator" and "stated generator: Stable Diffusion" in marked.text
+    assert page.by_name["0.jpg"].data["data-origin"] == "says-nothing"
+    assert page.by_name["0.jpg"].data["data-folder"] != marked.data["data-folder"]
+    sizes = {name: open_image(card.images[0]["src"]).size for name, card in page.by_name.items()}
+    assert sizes["0.jpg"] == (240, 208) and sizes["tall & <wide>.png"] == (16, 240)
+    assert sizes["marked.png"] == (64, 48)
+
+
+def test_it_stands_alone_reads_without_its_script_and_says_how_far_to_believe_it(checked: Path) -> None:
+    page = Page(checked.parent / "new/page.html")
+    assert all(address.startswith(("data:", "#")) for address in page.addresses)
+    assert not re.search(r"https?:|url\(|@import", page.html)
+    script = re.search(r"<script>(.*)</script>", page.html, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert (
+        f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+        in (page.html)
+    )
+    assert '<form id="controls" hidden' in page.html and page.headings.count("h1") == 1
+    assert all(below <= above + 1 for above, below in zip(
+        [int(name[1]) for name in page.headings], [int(name[1]) for name in page.headings[1:]], strict=False
+    ))  # fmt: skip
+    for said in (
+        "real does not mean that a picture shows what happened",
+        "tiny was not tested on pictures from elsewhere",
+        "It calls a picture fake from p(fake)",
+        model_hash(load_settings(checked)),
+        "It learned from 60 pictures (30 fake, 30 real)",
+        "If 5 % of such pictures were AI-generated, ",
+        "on which its thresholds were fitted",
+        "test dataset, like its training pictures",
+    ):
+        assert said in page.text, said
+    assert "menu.py" not in page.text and "--prevalence" not in page.text
+    # The guide is that of the docs, word for word.
+    guide = (ROOT / "docs/reading-a-verdict.md").read_text(encoding="utf-8")
+    assert "reading" in page.ids and '<a href="#reading">' in page.html
+    words = re.sub(r"[#*]+|^\d\. |^- |\s+", " ", guide.split("\n", 1)[1], flags=re.MULTILINE).split()
+    shown = page.text.split("How to read a verdict")[-1].split()
+    assert "".join(shown) == "".join(words)
+
+
+def test_filters_name_what_is_there(checked: Path) -> None:
+    page = Page(checked.parent / "new/page.html")
+    controls = page.html.split('<form id="controls"')[1].split("</form>")[0]
+    for state in {card.data["data-verdict"] for card in page.cards}:
+        assert f'value="{state}" checked' in controls
+    assert '<option value="generator">generator (1)</option>' in controls
+    assert '<option value="says-nothing">says nothing (4)</option>' in controls
+    folders = dict(re.findall(r'<option value="(\d)">([^<]+) \(\d\)</option>', controls))
+    assert {Path(name).name for name in folders.values()} == {"mine", "holidays"}
+    assert {card.data["data-folder"] for card in page.cards} == set(folders)
+
+
+def test_rows_that_a_csv_holds_already_are_on_the_page_too(checked: Path) -> None:
+    first = Page(checked.parent / "new/page.html")
+    second = checked.parent / "second.html"
+    result = run("--paths", checked, "check", checked.parent / "mine", "--html", second,
+                 "--csv", checked.parent / "out.csv", "--json")  # fmt: skip
+    assert result.stdout == "" and "Passed over 6 pictures" in result.stderr and "Page: " in result.stderr
+    cards = [[(card.data, card.text, card.images) for card in Page(file).cards] for file in (
+        checked.parent / "new/page.html", second
+    )]  # fmt: skip
+    assert cards[0] == cards[1] and len(first.cards) == 6
+
+
+def test_a_stopped_check_leaves_a_page_of_what_was_judged(
+    checked: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from fakedetect.inference.rows import Checker
+
+    whole = Checker.check
+
+    def stop(self: Checker, paths: object, workers: int) -> object:
+        for number, row in enumerate(whole(self, paths, workers)):
+            if number == 1:
+                raise KeyboardInterrupt
+            yield row
+
+    paint(checked.parent / "mine/new.png", 8)
+    paint(checked.parent / "mine/newer.png", 9)
+    file, table = tmp_path / "page.html", tmp_path / "out.csv"
+    shutil.copy(checked.parent / "out.csv", table)
+    monkeypatch.setattr(Checker, "check", stop)
+    result = run("--paths", checked, "check", checked.parent / "mine", "--html", file, "--csv", table)
+    assert result.returncode == 130 and f"Page: {file}" in result.stdout
+    page = Page(file)
+    assert len(page.cards) == 7 and "The check was stopped: 7 of 8 pictures." in page.text
+    assert "generator: Stable Diffusion" in page.text
+    for name in ("new.png", "newer.png"):
+        (checked.parent / "mine" / name).unlink()
+
+
+def test_a_page_never_replaces_something_else(checked: Path, tmp_path: Path) -> None:
+    picture = paint(tmp_path / "mine.jpg", 1)
+    other = tmp_path / "other.html"
+    other.write_text("<!DOCTYPE html>\n<p>mine</p>")
+    for target, said in (
+        (picture, "holds no page of check"),
+        (other, "holds no page"),
+        (tmp_path, "a folder"),
+    ):
+        result = run("--paths", checked, "check", picture, "--html", target)
+        assert result.returncode == 2 and said in result.stderr and len(result.stderr.splitlines()) == 1
+    assert other.read_text() == "<!DOCTYPE html>\n<p>mine</p>"
+    both = run("--paths", checked, "check", picture, "--html", tmp_path / "a", "--csv", tmp_path / "a")
+    assert both.returncode == 2 and "name the same file" in both.stderr
+    (tmp_path / "file").write_text("a file")
+    result = run("--paths", checked, "check", picture, "--html", tmp_path / "file/page.html")
+    assert result.returncode == 2 and "Cannot write" in result.stderr
+    assert run("--paths", checked, "check", picture, "--html", tmp_path / "p.html").returncode == 0
+    # A page of check may be replaced; the menu takes one where it takes a CSV.
+    menu = run("--paths", checked, keys=f"8\n{picture}\n{tmp_path / 'p.html'}\n0\n")
+    assert "Page: " in menu.stdout and len(Page(tmp_path / "p.html").cards) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "mine.jpg", "other.html", "p.html"]
+
+
+def test_several_models_heat_maps_and_shares_are_on_the_page(trained: Path) -> None:
+    trained.write_text(trained.read_text() + '\n[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n')
+    folders = trained.parent / "model_folders"
+    shutil.copytree(folders / "tiny", folders / "second")
+    for number in range(3):
+        paint(trained.parent / "mine" / f"{number}.jpg", number)
+    file = trained.parent / "page.html"
+    result = run("--paths", trained, "check", trained.parent / "mine", "--html", file, "--model", "all",
+                 "--heat-map", "--no-stability", "--shard", "1/3")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    page = Page(file)
+    (card,) = page.cards
+    assert "tiny " in card.text and "second " in card.text and "share 1/3" in page.text
+    assert "How often their common verdict is right was not measured" in page.text
+    heat_maps = [image for image in card.images if image["alt"] == "Heat map of 0.jpg"]
+    assert len(heat_maps) == 2 and max(open_image(heat_maps[0]["src"]).size) > 300
+
+
+def test_without_a_model_the_page_says_what_the_files_say(data: Path) -> None:
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64")
+    Image.new("RGB", (64, 48), "red").save(data.parent / "marked.png", pnginfo=info)
+    file = data.parent / "page.html"
+    result = run("--paths", data, "check", data.parent / "marked.png", "--html", file, "--json")
+    assert result.returncode == 2 and f"Page: {file}" in result.stderr
+    assert json.loads(result.stdout)["verdict"] is None
+    page = Page(file)
+    assert page.cards[0].data["data-verdict"] == "none" and page.cards[0].images
+    assert "No model has judged these pictures" in page.text and "generator: Stable" in page.cards[0].text

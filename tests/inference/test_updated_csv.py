@@ -1,0 +1,139 @@
+"""A finished CSV brought up to date: only what is new or changed is judged."""
+
+import csv
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import paint, run
+
+from fakedetect.core.model_folder import model_hash
+from fakedetect.core.settings import load_settings
+
+
+def read_rows(file: Path) -> dict[str, dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as opened:
+        return {Path(row["path"]).name: row for row in csv.DictReader(opened)}
+
+
+@pytest.fixture
+def folder(trained: Path) -> Path:
+    """Five pictures, one of them empty."""
+    for number in range(4):
+        paint(trained.parent / "mine" / f"{number}.png", number)
+    (trained.parent / "mine/empty.jpg").write_bytes(b"")
+    return trained.parent / "mine"
+
+
+def judged(text: str) -> set[str]:
+    """The names that have a line of their own."""
+    shown = re.findall(r"^(?:fake|real|unsure|-).{10,}?(/\S+)", text, re.MULTILINE)
+    return {Path(path).name for path in shown}
+
+
+def test_only_what_is_new_or_changed_is_judged_and_the_rest_stays(trained: Path, folder: Path) -> None:
+    out = trained.parent / "out.csv"
+    check = ("--paths", trained, "check", folder, "--csv", out, "--no-stability")
+    assert run(*check).returncode == 1
+    first = read_rows(out)
+    checkpoint = model_hash(load_settings(trained))
+    for name, row in first.items():
+        assert (row["model"], row["checkpoint"]) == ("tiny", checkpoint)
+        assert int(row["bytes"]) == (folder / name).stat().st_size and row["modified"].endswith("Z")
+    assert list(first["0.png"])[-5:] == ["bytes", "modified", "model", "checkpoint", "options"]
+    os.utime(folder / "0.png", (1, 1))
+    paint(folder / "1.png", 77)
+    paint(folder / "new.png", 78)
+    (folder / "3.png").unlink()
+    result = run(*check)
+    assert result.returncode == 1 and judged(result.stdout) == {"1.png", "new.png"}
+    assert "Passed over 3 pictures, unchanged" in result.stdout and "judged now: 2" in result.stdout
+    assert "1 row of pictures not named here left as they were (1 of files that are gone)" in result.stdout
+    assert "4 pictures: " in result.stdout and "1 cannot be read" in result.stdout
+    second = read_rows(out)
+    assert set(second) == {*first, "new.png"} and second["3.png"] == first["3.png"]
+    assert second["1.png"]["sha256"] != first["1.png"]["sha256"]
+    # Its content is the old one; the new time is kept, so that it need not be read again.
+    assert second["0.png"] == {**first["0.png"], "modified": "1970-01-01T00:00:01.000000000Z"}
+    # Another folder joins the rows; notes of the user stay.
+    lines = out.read_text(encoding="utf-8").splitlines()
+    out.write_text("\n".join([f"{lines[0]},notes", *(f"{line},mine" for line in lines[1:])]), "utf-8")
+    other = paint(trained.parent / "other.png", 79)
+    result = run("--paths", trained, "check", other, "--csv", out, "--no-stability")
+    assert "Passed over" not in result.stdout and "6 rows of pictures not named" in result.stdout
+    third = read_rows(out)
+    assert set(third) == {*second, "other.png"} and third["2.png"]["notes"] == "mine"
+    assert list(third["2.png"])[:10] == list(first["2.png"])[:10] and third["other.png"]["notes"] == ""
+
+
+def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path, folder: Path) -> None:
+    out = trained.parent / "out.csv"
+    check = ("--paths", trained, "check", folder, "--csv", out)
+    assert run(*check, "--no-stability").returncode == 1
+    result = run(*check)
+    assert len(judged(result.stdout)) == 5 and "Passed over" not in result.stdout
+    assert "judged otherwise: 5 with other thresholds or options" in result.stdout
+    # The same checkpoint with other thresholds gives other verdicts.
+    file = trained.parent / "model_folders/tiny/training.json"
+    facts = json.loads(file.read_text())
+    facts["calibration"]["fake_from"] = 0.987
+    file.write_text(json.dumps(facts))
+    result = run(*check)
+    assert "5 with other thresholds or options" in result.stdout
+    assert "Passed over 5 pictures" in run(*check).stdout
+    assert len(judged(run(*check, "--heat-map").stdout)) == 5
+    # A CSV by an earlier version says nothing of the model.
+    rows = list(read_rows(out).values())
+    with out.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0])[:10], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    result = run(*check, "--json")
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(found) == 5 and all(row["model"] == "tiny" for row in found)
+    assert "out.csv does not say which model judged its pictures: they are judged anew" in result.stderr
+    assert read_rows(out)["0.png"]["model"] == "tiny" and "Passed over" not in result.stderr
+    # Another model under another name, and then both together.
+    text = trained.read_text() + '\n[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n'
+    trained.write_text(text)
+    folders = trained.parent / "model_folders"
+    shutil.copytree(folders / "tiny", folders / "second")
+    result = run(*check, "--model", "second")
+    assert "judged otherwise: 5 by another model" in result.stdout
+    result = run(*check, "--model", "all")
+    assert "5 by another model" in result.stdout
+    row = read_rows(out)["0.png"]
+    assert row["model"] == "tiny; second" and row["p_fake_second"] and row["disagreement"]
+    assert "Passed over 5 pictures" in run(*check, "--model", "all").stdout
+
+
+def test_a_run_stopped_on_a_finished_csv_leaves_it_and_goes_on(
+    trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fakedetect.inference.rows import Checker
+
+    out = trained.parent / "out.csv"
+    check = ("--paths", trained, "check", folder, "--csv", out, "--no-stability")
+    assert run(*check).returncode == 1
+    before = out.read_bytes()
+    for number in (5, 6):
+        paint(folder / f"{number}.png", number)
+    whole = Checker.check
+
+    def stop(self: Checker, paths: object, workers: int) -> object:
+        for number, row in enumerate(whole(self, paths, workers)):
+            if number == 1:
+                raise KeyboardInterrupt
+            yield row
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checker, "check", stop)
+        result = run(*check)
+    assert result.returncode == 130 and "Run the same command to continue" in result.stdout
+    assert out.read_bytes() == before and out.with_name("out.csv.partial").is_file()
+    result = run(*check)
+    assert "Continuing: 1 picture checked before" in result.stderr and len(judged(result.stdout)) == 1
+    assert len(read_rows(out)) == 7 and not list(trained.parent.glob("out.csv.*"))
