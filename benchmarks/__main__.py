@@ -7,16 +7,21 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 
 from benchmarks.jobs import JOBS
+from benchmarks.memory import measure_memory
+from benchmarks.peak import measure_peak
 from fakedetect.core.files import write_json
 
 PAIRS = 5
 QUICK_PAIRS = 3
+
+MEMORY = "memory"
+"""The job that measures no time."""
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -44,8 +49,12 @@ def describe_machine() -> str:
     )
 
 
-def measure(job: str, quick: bool, model: str) -> dict:
-    """One job's pairs: A B A B …, after one round that does not count."""
+def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> dict:
+    """One job's pairs: A B A B …, after one round that does not count.
+
+    Args:
+        peaks: the machine's operations a second, in bfloat16 or not.
+    """
     with tempfile.TemporaryDirectory() as folder:
         pair = JOBS[job](Path(folder), quick, model)
         ratios, theirs, ours = [], [], []
@@ -55,15 +64,19 @@ def measure(job: str, quick: bool, model: str) -> dict:
                 ratios.append(a / b)
                 theirs.append(pair.count / a)
                 ours.append(pair.count / b)
+        rate = statistics.median(ours)
+        share = rate * pair.operations / peaks[pair.bf16]
+        limit = f"{share:.0%} of the machine's measured peak" if pair.operations else ""
         return {
             "ratio": round(statistics.median(ratios), 3),
             "lowest": round(min(ratios), 3),
             "highest": round(max(ratios), 3),
             "reference_per_s": round(statistics.median(theirs), 2),
-            "ours_per_s": round(statistics.median(ours), 2),
+            "ours_per_s": round(rate, 2),
             "unit": pair.unit,
             "equal": bool(pair.equal()),
-            "note": pair.note(),
+            "note": ", ".join(filter(None, (pair.note(), limit))),
+            "share_of_peak": round(share, 3),
         }
 
 
@@ -75,26 +88,37 @@ def _find(job: str) -> list[str]:
 def main() -> int:
     """Measure the asked-for jobs and print their table; 1 where results were not equal."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"any of {', '.join(JOBS)} (default: all)")
+    names = f"any of {', '.join(JOBS)} (default: all), or {MEMORY}"
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=names)
     parser.add_argument("--quick", action="store_true", help="fewer pictures and pairs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--model", default="resnet18", metavar="NAME", help="for train, test and epoch2")
+    parser.add_argument(
+        "--timm", default="tf_efficientnet_lite0", metavar="NAME", help=f"timm's model for {MEMORY}"
+    )
     given = parser.parse_args()
-    if unknown := [job for job in given.jobs if not _find(job)]:
+    if unknown := [job for job in given.jobs if job != MEMORY and not _find(job)]:
         parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
     print(describe_machine())
+    peaks = {bf16: measure_peak(bf16) for bf16 in (False, True)}
+    print(
+        f"A matrix product of 2,048 x 2,048: {peaks[False] / 1e9:,.0f} GFLOP/s in float32, "
+        f"{peaks[True] / 1e9:,.0f} in bfloat16"
+    )
     print("\n| job | ratio (lowest to highest) | reference | ours | equal | |\n|---|---|---|---|---|---|")
     results = {}
-    for job in [name for asked in given.jobs for name in _find(asked)] or JOBS:
-        found = results[job] = measure(job, given.quick, given.model)
+    asked = [name for job in given.jobs for name in _find(job)]
+    for job in asked or ([] if MEMORY in given.jobs else JOBS):
+        found = results[job] = measure(job, given.quick, given.model, peaks)
         print(
             f"| {job} | **{found['ratio']:.2f}** ({found['lowest']:.2f} to {found['highest']:.2f}) "
             f"| {found['reference_per_s']:,.1f} {found['unit']}/s | {found['ours_per_s']:,.1f} "
             f"| {'yes' if found['equal'] else 'NO'} | {found['note']} |",
             flush=True,
         )
+    memory = measure_memory(given.quick, given.timm) if MEMORY in given.jobs else {}
     if given.json:
-        write_json(given.json, results)
+        write_json(given.json, {**results, **({MEMORY: memory} if memory else {})})
     return 0 if all(found["equal"] for found in results.values()) else 1
 
 

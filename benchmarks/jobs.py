@@ -15,6 +15,7 @@ from PIL import Image
 from benchmarks import answers, probe, reference
 from benchmarks.corpus import make_large, make_small
 from benchmarks.pairs import Pair
+from benchmarks.peak import STEP_IN_PASSES, count_operations
 from fakedetect.core.console import Console
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings, load_settings
@@ -153,6 +154,8 @@ def train(folder: Path, quick: bool, model: str) -> Pair:
         ours,
         lambda: abs(first["reference"] - first["ours"]) < 0.05 * first["reference"],
         lambda: f"{model}, {str(dtype).split('.')[-1]}",
+        operations=STEP_IN_PASSES * count_operations(plain),
+        bf16=dtype == torch.bfloat16,
     )
 
 
@@ -194,7 +197,16 @@ def test(folder: Path, quick: bool, model: str) -> Pair:
         same = sum(a == b for a, b in zip(predicted["reference"], predicted["ours"], strict=True))
         return f"{model}, {engine.name}, {same} of {len(samples)} predictions the same"
 
-    return Pair(len(samples), "pictures", theirs, ours, equal, note)
+    return Pair(
+        len(samples),
+        "pictures",
+        theirs,
+        ours,
+        equal,
+        note,
+        operations=count_operations(plain),
+        bf16="bfloat16" in engine.name,
+    )
 
 
 def epoch2(folder: Path, quick: bool, model: str) -> Pair:

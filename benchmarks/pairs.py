@@ -8,7 +8,8 @@ from dataclasses import dataclass
 class Pair:
     """A job's two ways: `reference()` and `ours()` do `count` pieces of work, then `equal()` compares.
 
-    `unit` names a piece; `note` says what else there is to know.
+    `unit` names a piece; `note` says what else there is to know. `operations` are those of matrix products
+    in a piece, 0 where they are not what takes the time; `bf16`: ours does them in bfloat16.
     """
 
     count: int
@@ -17,3 +18,5 @@ class Pair:
     ours: Callable[[], object]
     equal: Callable[[], bool]
     note: Callable[[], str] = lambda: ""
+    operations: float = 0
+    bf16: bool = False

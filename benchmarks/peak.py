@@ -1,0 +1,42 @@
+"""What the machine can do at most, measured, and how much of it a model's job takes."""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from fakedetect.core.recipes import SIZE
+
+SIDE = 2048
+TIMES = 5
+STEP_IN_PASSES = 3
+"""A training step multiplies as much as so many passes forward."""
+
+
+def measure_peak(bf16: bool) -> float:
+    """Operations a second of a product of two matrices of 2,048 x 2,048: the limit of the processor."""
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
+    seconds = []
+    for _ in range(1 + TIMES):
+        begun = time.perf_counter()
+        a @ b
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - begun)
+    return 2 * SIDE**3 / statistics.median(seconds[1:])
+
+
+def count_operations(model: nn.Module) -> int:
+    """Multiplications and additions in the matrix products and convolutions of a pass with one picture."""
+    device = next(model.parameters()).device
+    counter = FlopCounterMode(display=False)
+    training = model.training
+    model.eval()
+    with torch.inference_mode(), counter:
+        model(torch.zeros(1, 3, SIZE, SIZE, device=device))
+    model.train(training)
+    return counter.get_total_flops()
