@@ -84,6 +84,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 class Settings:
     """What paths.toml says, with every path made absolute.
 
+    `idle`: for a model of [models.*] the recipe keys under [training] that have no effect on it.
     `call` words commands that act on them.
     """
 
@@ -99,6 +100,7 @@ class Settings:
     inference: Inference
     probe: ProbeOptions
     recipes: Mapping[str, Recipe]
+    idle: Mapping[str, tuple[str, ...]]
     call: Call
 
     @property
@@ -173,6 +175,7 @@ def load_settings(path: Path) -> Settings:
         inference=inference,
         probe=probe,
         recipes=recipes,
+        idle=_idle_keys(top),
         call=Call(file.path, model, model),
     )
 
@@ -235,6 +238,16 @@ def _recipes(top: Section) -> dict[str, Recipe]:
         _check_name(section, name, recipes)
         recipes[name] = _own_model(section, name)
     return recipes
+
+
+def _idle_keys(top: Section) -> dict[str, tuple[str, ...]]:
+    """For each of [models.*] the recipe keys that stand under [training] alone."""
+    given = [key for key in RECIPE_KEYS if key in top.section("training").values]
+    models = top.section("models")
+    return {
+        name: tuple(key for key in given if key not in models.section(name).values)
+        for name in models.values
+    }
 
 
 def _check_name(section: Section, name: str, others: Mapping[str, Recipe]) -> None:

@@ -62,6 +62,7 @@ def train(
         recipe = _ask_recipe(settings, console)
         if recipe is None:
             return Outcome("Nothing was trained.")
+    _tell_idle(settings, console, recipe)
     gpus = torch.cuda.device_count()
     if gpus > 1 and not in_group() and console.confirm(f"Train on all {gpus} GPUs?"):
         command = ["--paths", str(settings.file), "--model", settings.model, "train"]
@@ -72,6 +73,18 @@ def train(
             return _fit_probe(settings.with_recipe(method=PROBE), console)
         trained = train_in_memory(settings, console, resume, recipe)
     return _describe(settings, trained)
+
+
+def _tell_idle(settings: Settings, console: Console, recipe: str | None) -> None:
+    """Name keys of paths.toml that the user may think are at work."""
+    idle = [key for key in settings.idle.get(settings.model, ()) if not (key == "recipe" and recipe)]
+    if idle and is_first():
+        several = len(idle) > 1
+        console.warn(
+            f"{' and '.join(idle)} under [training] {'are' if several else 'is'} for the course project's "
+            f"models and {'have' if several else 'has'} no effect on {settings.model}. Write "
+            f"{'them' if several else 'it'} under [models.{settings.model}]."
+        )
 
 
 def _fit_probe(settings: Settings, console: Console) -> Outcome:

@@ -1,5 +1,6 @@
 """Option 3.8: the exported files answer as the model does, without fakedetect too."""
 
+import importlib.util
 import json
 import re
 import subprocess
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
-pytest.importorskip("openvino")
+# openvino itself is not imported here: it would report to its makers.
+if not all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime", "openvino"))):
+    pytest.skip("a package that export takes is not installed", allow_module_level=True)
 
 
 def write_script(folder: Path) -> Path:
