@@ -30,7 +30,9 @@ GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """One of them is there where Linux has a driver for a GPU that torch may use."""
 
 
-THREADS_A_STREAM = 8
+MOST_STREAMS = 16
+"""Parts of a batch that are computed side by side. A thread with pictures of its own waits for no other:
+EfficientNet-Lite0 gains 16 % on two cores, ResNet18, ConvNeXtV2-Tiny and ViT-B/16 0 to 4 %."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,7 @@ def _count_threads() -> int:
 
 
 def _count_streams() -> int:
-    """Parts of a batch that are computed side by side: many threads on one picture wait for each other."""
-    return max(1, _count_threads() // THREADS_A_STREAM)
+    return min(_count_threads(), MOST_STREAMS)
 
 
 def openvino_engine(core: Any, network: Any, bf16: bool, line: Line | None) -> Engine:
