@@ -113,7 +113,8 @@ def add_vote(model: nn.Module, vote: TextureVote) -> None:
         texture = found.pop() if found else logits[:, :0]
         if texture.shape[1] != len(weights):
             raise UserError(f"{TEXTURE_VOTE} belongs to another model: {vote.layer} differs. Train again.")
-        said = (texture @ weights.to(texture) + vote.bias) / vote.vote_scale
+        # A product and a sum, for autocast would do a matrix product in bfloat16.
+        said = ((texture * weights.to(texture)).sum(1) + vote.bias) / vote.vote_scale
         margin = (logits[:, 0] - logits[:, 1]).float() / vote.model_scale
         half = (margin + said) / 4 / vote.temperature
         return torch.stack([half, -half], 1)
