@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.jobs import JOBS
 from benchmarks.memory import measure_memory
-from benchmarks.peak import measure_peak
+from benchmarks.peak import measure_product
 from fakedetect.core.files import write_json
 
 PAIRS = 5
@@ -66,7 +66,7 @@ def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> d
                 ours.append(pair.count / b)
         rate = statistics.median(ours)
         share = rate * pair.operations / peaks[pair.bf16]
-        limit = f"{share:.0%} of the machine's measured peak" if pair.operations else ""
+        limit = f"{share:.0%} of the rate of a matrix product" if pair.operations else ""
         return {
             "ratio": round(statistics.median(ratios), 3),
             "lowest": round(min(ratios), 3),
@@ -100,7 +100,7 @@ def main() -> int:
     if unknown := [job for job in given.jobs if job != MEMORY and not _find(job)]:
         parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
     print(describe_machine())
-    peaks = {bf16: measure_peak(bf16) for bf16 in (False, True)}
+    peaks = {bf16: measure_product(bf16) for bf16 in (False, True)}
     print(
         f"A matrix product of 2,048 x 2,048: {peaks[False] / 1e9:,.0f} GFLOP/s in float32, "
         f"{peaks[True] / 1e9:,.0f} in bfloat16"

@@ -1,4 +1,4 @@
-"""What the machine can do at most, measured, and how much of it a model's job takes."""
+"""What the machine does in a large matrix product, the usual measure of its limit, and in a model's job."""
 
 import statistics
 import time
@@ -15,8 +15,8 @@ STEP_IN_PASSES = 3
 """A training step multiplies as much as so many passes forward."""
 
 
-def measure_peak(bf16: bool) -> float:
-    """Operations a second of a product of two matrices of 2,048 x 2,048: the limit of the processor."""
+def measure_product(bf16: bool) -> float:
+    """Operations a second of torch's product of two matrices of 2,048 x 2,048."""
     dtype = torch.bfloat16 if bf16 else torch.float32
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fakedetect.core.console import Console
-from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.recipes import CLASSES, SIZE, Recipe
 from fakedetect.core.settings import OPENVINO, Settings
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
 from fakedetect.models.engine import (
@@ -23,9 +23,11 @@ from fakedetect.models.engine import (
 )
 from fakedetect.models.engine_cache import read_network, write_network
 from fakedetect.models.probe import Probe, draw_test_pictures
+from fakedetect.models.probe_line import Line
+from fakedetect.models.processes import is_first
 
 MOST_APART = 1e-3
-"""How far OpenVINO's float32 may be from torch's, relative to the largest output; rounding gives 1e-6."""
+"""How far OpenVINO's float32 may be from torch's, relative to the largest logit; rounding gives 1e-6."""
 
 TRIED = 4
 """Pictures that both compute, before OpenVINO's answers are believed."""
@@ -53,51 +55,74 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
             if settings.inference.engine == OPENVINO:
                 console.warn("openvino is not installed, so torch answers: pip install openvino")
         except _CannotRun as error:
-            console.warn(f"OpenVINO cannot run {settings.model}, so torch does: {error}")
+            if is_first():
+                console.warn(f"OpenVINO cannot run {settings.model}, so torch does: {error}")
     return torch_engine(settings.recipe, model, choose_precision(settings.training.precision, model))
 
 
 def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> Engine:
-    openvino = import_openvino()
-    core = openvino.Core()
-    network, line = (model.backbone, model.line) if isinstance(model, Probe) else (model, None)
-    key = made_of(settings, checkpoint, openvino.__version__)
-    found = read_network(core, settings.model_folder, key) if checkpoint else None
-    if found is None:
-        found = _convert(openvino, core, settings.recipe, network)
-        if checkpoint:
-            write_network(openvino, found, settings.model_folder, key)
-    return openvino_engine(core, found, takes_bf16(settings), line)
-
-
-def _convert(openvino: ModuleType, core: Any, recipe: Recipe, network: nn.Module) -> Any:
-    """A torch network as OpenVINO's: images (B, 224, 224, 3) uint8 -> outputs (B, D) float32.
+    """OpenVINO's engine for a model.
 
     Raises:
+        ImportError: OpenVINO is not installed.
         _CannotRun: it has a layer that OpenVINO does not know, or gives other answers there.
     """
+    # First, for it keeps the telemetry out.
+    openvino = import_openvino()
     from openvino.frontend import OpConversionFailure
+
+    core = openvino.Core()
+    network, line = (model.backbone, model.line) if isinstance(model, Probe) else (model, None)
+    key = made_of(settings, checkpoint, openvino.__version__) if checkpoint else ""
+    width = line.weights.size if line else len(CLASSES)
+    found = read_network(core, settings.model_folder, key, width) if checkpoint else None
+    try:
+        if found is None:
+            found = _convert(openvino, settings.recipe, network)
+            _compare(core, found, settings.recipe, network, line)
+            if checkpoint:
+                write_network(openvino, found, settings.model_folder, key)
+        return openvino_engine(core, found, takes_bf16(settings), line)
+    except (OpConversionFailure, RuntimeError) as error:
+        # OpenVINO's own words end in advice; what failed stands above it.
+        cause = error.__cause__ or error
+        reasons = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        named = [reason for reason in reasons if "No conversion rule" in reason]
+        raise _CannotRun((named or reasons or [type(cause).__name__])[0]) from None
+
+
+def _convert(openvino: ModuleType, recipe: Recipe, network: nn.Module) -> Any:
+    """A torch network as OpenVINO's: images (B, 224, 224, 3) uint8 -> outputs (B, D) float32."""
     from openvino.preprocess import PrePostProcessor
 
-    pictures = draw_test_pictures()[:TRIED]
-    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
-    normalised = Normaliser(recipe, torch.device("cpu"))(images)
-    try:
-        with torch.inference_mode(), warnings.catch_warnings():
-            # torch's tracer warns of every assertion about shapes.
-            warnings.simplefilter("ignore")
-            found = openvino.convert_model(network, example_input=normalised[:2], input=[-1, 3, SIZE, SIZE])
-            wanted = network(normalised).float().numpy()
-    except (OpConversionFailure, RuntimeError) as error:
-        raise _CannotRun(str(error).strip().splitlines()[-1]) from None
+    with torch.inference_mode(), warnings.catch_warnings():
+        # torch's tracer warns of every assertion about shapes.
+        warnings.simplefilter("ignore")
+        example = torch.zeros(2, 3, SIZE, SIZE)
+        found = openvino.convert_model(network, example_input=example, input=[-1, 3, SIZE, SIZE])
     steps = PrePostProcessor(found)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     change = steps.input().preprocess().convert_element_type(openvino.Type.f32)
     change.mean([255 * value for value in recipe.mean]).scale([255 * value for value in recipe.std])
-    found = steps.build()
+    return steps.build()
+
+
+def _compare(core: Any, found: Any, recipe: Recipe, network: nn.Module, line: Line | None) -> None:
+    """Ask both about made-up pictures, in float32.
+
+    Raises:
+        _CannotRun: their answers differ by more than rounding.
+    """
+    pictures = draw_test_pictures()[:TRIED]
+    with torch.inference_mode():
+        normalised = Normaliser(recipe, torch.device("cpu"))(torch.from_numpy(pictures).permute(0, 3, 1, 2))
+        wanted = network(normalised).float().numpy()
     got = compile_network(core, found, bf16=False)(pictures)[0]
+    if got.shape != wanted.shape:
+        raise _CannotRun(f"its answers have the shape {got.shape}, and torch's {wanted.shape}")
+    if line:
+        got, wanted = line.judge(got), line.judge(wanted)
     apart = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
     if not apart <= MOST_APART:
         raise _CannotRun(f"its answers differ from torch's by {apart:.1e}")
-    return found

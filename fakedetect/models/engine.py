@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fakedetect.core.model_folder import BACKBONE_FILE, TEXTURE_VOTE, checkpoint_file, is_probe
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import AUTO, OPENVINO, Settings
 from fakedetect.core.shards import count_workers
 from fakedetect.core.training_record import read_training
@@ -93,13 +94,18 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
     except ImportError:
         return None
     core = openvino.Core()
-    key = made_of(settings, checkpoint, openvino.__version__)
-    network = read_network(core, settings.model_folder, key)
-    if network is None:
-        return None
     probe = checkpoint_file(settings)
     line = read_probe(probe).line if is_probe(probe) else None
-    return openvino_engine(core, network, takes_bf16(settings), line)
+    key = made_of(settings, checkpoint, openvino.__version__)
+    width = line.weights.size if line else len(CLASSES)
+    network = read_network(core, settings.model_folder, key, width)
+    if network is None:
+        return None
+    try:
+        return openvino_engine(core, network, takes_bf16(settings), line)
+    except RuntimeError:
+        # torch says what is wrong with the model, or answers.
+        return None
 
 
 def made_of(settings: Settings, checkpoint: str, version: str) -> str:
@@ -152,7 +158,7 @@ def compile_network(core: Any, network: Any, bf16: bool, streams: int = 1) -> An
 def _count_threads() -> int:
     """As torch counts them: by OMP_NUM_THREADS, which torchrun sets, or a thread a core."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) else count_workers(None)
+    return int(asked) if asked.isdecimal() and int(asked) else count_workers(None)
 
 
 def _count_streams() -> int:

@@ -1,7 +1,6 @@
 """OpenVINO's network of a checkpoint, kept beside it: converting takes seconds, reading does not."""
 
 import hashlib
-import math
 import shutil
 import tempfile
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import Any
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, hash_file
 from fakedetect.core.model_folder import NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE
+from fakedetect.core.recipes import SIZE
 from fakedetect.core.records import Record, read_record, write_record
 
 LARGEST = 1024**3
@@ -26,16 +26,25 @@ class CachedNetwork(Record, frozen=True, kw_only=True):
     weights: str
 
 
-def read_network(core: Any, folder: Path, key: str) -> Any:
-    """The network kept in a model's folder for this key; None where there is none that is whole."""
+def read_network(core: Any, folder: Path, key: str, width: int) -> Any:
+    """The network kept in a model's folder for this key; None where there is none that can be used.
+
+    Args:
+        width: how many outputs it has to have.
+    """
     made_of = hashlib.sha256(key.encode()).hexdigest()
     network, weights = folder / NETWORK, folder / NETWORK_WEIGHTS
     if not (network.is_file() and weights.is_file()):
         return None
-    with suppress(OSError, UserError):
+    # OpenVINO raises a RuntimeError for everything.
+    with suppress(OSError, UserError, RuntimeError):
         known = read_record(folder / OPENVINO_CACHE, CachedNetwork, "Remove it.")
         if known == CachedNetwork(made_of=made_of, network=hash_file(network), weights=hash_file(weights)):
-            return core.read_model(network, weights)
+            found = core.read_model(network, weights)
+            given, gives = found.input(0), found.output(0).get_partial_shape()
+            shape = given.get_partial_shape().to_string(), given.get_element_type().get_type_name()
+            if shape == (f"[?,{SIZE},{SIZE},3]", "u8") and gives.to_string() == f"[?,{width}]":
+                return found
     return None
 
 
@@ -44,9 +53,11 @@ def write_network(openvino: ModuleType, network: Any, folder: Path, key: str) ->
 
     Where nothing may be written it is converted each time.
     """
+    constants = (node for node in network.get_ops() if node.get_type_name() == "Constant")
+    if sum(node.data.nbytes for node in constants) > LARGEST:
+        return
     with suppress(OSError, UserError):
-        if not write_ir(openvino, network, folder / NETWORK, LARGEST):
-            return
+        write_ir(openvino, network, folder / NETWORK)
         known = CachedNetwork(
             made_of=hashlib.sha256(key.encode()).hexdigest(),
             network=hash_file(folder / NETWORK),
@@ -55,23 +66,20 @@ def write_network(openvino: ModuleType, network: Any, folder: Path, key: str) ->
         write_record(folder / OPENVINO_CACHE, known)
 
 
-def write_ir(openvino: ModuleType, network: Any, path: Path, largest: float = math.inf) -> bool:
+def write_ir(openvino: ModuleType, network: Any, path: Path) -> None:
     """Write a network in float32 as an .xml and its weights as a .bin beside it, each whole or not at all.
 
-    Returns:
-        Whether the weights had at most `largest` bytes; else nothing is written.
-
     Raises:
-        UserError: the folder cannot be written to, or the disk is full.
+        UserError: the folder cannot be written to, or a disk is full.
     """
-    with tempfile.TemporaryDirectory() as made:
-        file = Path(made) / path.name
-        openvino.save_model(network, file, compress_to_fp16=False)
-        if file.with_suffix(".bin").stat().st_size > largest:
-            return False
-        # The weights first: a network without them cannot be read.
-        for suffix in (".bin", ".xml"):
-            made_file = file.with_suffix(suffix)
-            with atomic_write(path.with_suffix(suffix)) as target, made_file.open("rb") as source:
-                shutil.copyfileobj(source, target)
-    return True
+    try:
+        with tempfile.TemporaryDirectory() as made:
+            file = Path(made) / path.name
+            openvino.save_model(network, file, compress_to_fp16=False)
+            # The weights first: a network without them cannot be read.
+            for suffix in (".bin", ".xml"):
+                made_file = file.with_suffix(suffix)
+                with atomic_write(path.with_suffix(suffix)) as target, made_file.open("rb") as source:
+                    shutil.copyfileobj(source, target)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"Cannot write {path}: {error}. Check the disk and the permissions.") from None

@@ -13,10 +13,9 @@ import msgspec
 import safetensors.torch
 import torch
 
-from fakedetect.core.console import Console, Outcome
-from fakedetect.core.errors import UserError
+from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.files import atomic_write, run_lock, write_text
-from fakedetect.core.model_folder import PROBE_FILE
+from fakedetect.core.model_folder import PROBE_FILE, TEXTURE_VOTE, require_checkpoint
 from fakedetect.core.recipes import SIZE
 from fakedetect.core.settings import TORCH, Inference, Settings
 from fakedetect.models.answering import Answering
@@ -24,11 +23,11 @@ from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.engine import import_openvino
 from fakedetect.models.engine_cache import write_ir
 from fakedetect.reporting.model_card import write_card
-from fakedetect.reporting.parity import Parity, compare_files
+from fakedetect.reporting.parity import Parity, choose_pictures, compare_files
 
 FOLDER = "export"
 CARD = "MODEL_CARD.md"
-ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+ONNX_PACKAGES = "onnx onnxscript onnxruntime"
 SHAPE = (SIZE, SIZE, 3)
 
 
@@ -42,14 +41,18 @@ class Exported:
     missing: tuple[str, ...]
 
 
+class _CannotWriteError(Exception):
+    """A format cannot be written; the text says why."""
+
+
 def export(settings: Settings, console: Console) -> Outcome:
     """Write the chosen model as ONNX, OpenVINO IR and safetensors, with a model card, and compare them.
 
     Raises:
-        UserError: the model has no usable checkpoint, or there are no test pictures to compare it on.
+        UserError: the model has no usable checkpoint, or the files cannot be written.
     """
-    training = replace(settings.training, precision="fp32")
-    plain = replace(settings, inference=Inference(engine=TORCH), training=training)
+    require_checkpoint(settings)
+    plain = replace(settings, inference=Inference(engine=TORCH))
     folder = settings.model_folder / FOLDER
     with run_lock(settings.model_folder):
         found = export_files(load_detector(plain, console), console, folder)
@@ -57,14 +60,18 @@ def export(settings: Settings, console: Console) -> Outcome:
 
 
 def export_files(detector: Detector, console: Console, folder: Path) -> Exported:
-    """Write a detector's files into a folder, and compare their answers with the detector's.
+    """Write a detector's files into a folder, in place of an earlier export, and compare their answers.
 
-    Args:
-        detector: computed by torch, in float32.
+    Raises:
+        UserError: a file cannot be written.
     """
     name = detector.name
     model = copy.deepcopy(detector.model).cpu().to(memory_format=torch.contiguous_format)
     answering = Answering(model, detector.settings.recipe, detector.calibration.temperature).eval()
+    pictures = choose_pictures(detector, console)
+    for ending in ("onnx", "xml", "bin", "safetensors"):
+        # Of an earlier checkpoint, perhaps.
+        (folder / f"{name}.{ending}").unlink(missing_ok=True)
     missing = []
     files = [_write_safetensors(detector, folder / f"{name}.safetensors")]
     for write, file in ((_write_onnx, f"{name}.onnx"), (_write_openvino, f"{name}.xml")):
@@ -72,9 +79,11 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
         try:
             files.append(write(answering, folder / file))
         except ImportError:
-            packages = " ".join(ONNX_PACKAGES) if file.endswith(".onnx") else "openvino"
-            missing.append(f"{file} (pip install {packages})")
-    parity = compare_files(detector, console, [folder / file for file in files])
+            packages = ONNX_PACKAGES if write is _write_onnx else "openvino"
+            missing.append(f"{file}, for a package is missing: pip install {packages}")
+        except _CannotWriteError as error:
+            missing.append(f"{file}, for {error}")
+    parity = compare_files(answering, pictures, [folder / file for file in files])
     write_text(folder / CARD, write_card(detector, parity))
     return Exported(folder, (*files, CARD), parity, tuple(missing))
 
@@ -88,14 +97,19 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
             shutil.copyfileobj(source, target)
         return path.name
     recipe, calibration = detector.settings.recipe, detector.calibration
+    votes = (detector.settings.model_folder / TEXTURE_VOTE).is_file()
+    answers = {
+        "temperature": str(calibration.temperature),
+        "fake_from": str(calibration.fake_from),
+        "real_below": str(calibration.real_below),
+    }
     facts = {
         "architecture": f"{recipe.library} {recipe.architecture}",
         "mean": str(list(recipe.mean)),
         "std": str(list(recipe.std)),
         "classes": "0 fake, 1 real",
-        "temperature": str(calibration.temperature),
-        "fake_from": str(calibration.fake_from),
-        "real_below": str(calibration.real_below),
+        # Temperature and thresholds were fitted to the answers with the vote, which is no tensor of these.
+        **({"without": "the vote of the texture"} if votes else answers),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in detector.model.state_dict().items()}
     with atomic_write(path) as file:
@@ -109,10 +123,11 @@ def _write_onnx(answering: Answering, path: Path) -> str:
     """The whole detector as ONNX.
 
     Raises:
-        ImportError: a package that it takes is not installed.
-        UserError: the network has a layer that ONNX does not know.
+        ImportError: a package that it takes, or that compares it, is not installed.
+        _CannotWriteError: the network has a layer that ONNX does not know.
     """
     import onnx  # noqa: F401
+    import onnxruntime  # noqa: F401
     import onnxscript  # noqa: F401
 
     example = (torch.zeros(2, *SHAPE, dtype=torch.uint8),)
@@ -133,8 +148,8 @@ def _write_onnx(answering: Answering, path: Path) -> str:
                 external_data=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{path.name} cannot be written: {reason}") from None
+        cause = error.__cause__ or error
+        raise _CannotWriteError(printable(str(cause).strip().splitlines()[0])) from None
     finally:
         logger.setLevel(before)
     assert program is not None  # noqa: S101
@@ -148,16 +163,23 @@ def _write_openvino(answering: Answering, path: Path) -> str:
 
     Raises:
         ImportError: openvino is not installed.
+        _CannotWriteError: the network has a layer that it does not know.
     """
+    # First, for it keeps the telemetry out.
     openvino = import_openvino()
-    with warnings.catch_warnings():
-        # torch's tracer warns of every assertion about shapes.
-        warnings.simplefilter("ignore")
-        network = openvino.convert_model(
-            answering,
-            example_input=torch.zeros(2, *SHAPE, dtype=torch.uint8),
-            input=[("images", [-1, *SHAPE], openvino.Type.u8)],
-        )
+    from openvino.frontend import OpConversionFailure
+
+    try:
+        with warnings.catch_warnings():
+            # torch's tracer warns of every assertion about shapes.
+            warnings.simplefilter("ignore")
+            network = openvino.convert_model(
+                answering,
+                example_input=torch.zeros(2, *SHAPE, dtype=torch.uint8),
+                input=[("images", [-1, *SHAPE], openvino.Type.u8)],
+            )
+    except (OpConversionFailure, RuntimeError) as error:
+        raise _CannotWriteError(printable(str(error).strip().splitlines()[0])) from None
     network.outputs[0].set_names({"p_fake"})
     write_ir(openvino, network, path)
     return path.name
@@ -166,5 +188,5 @@ def _write_openvino(answering: Answering, path: Path) -> str:
 def _describe(settings: Settings, found: Exported) -> str:
     lines = [f"Exported {settings.model} to {found.folder}: {', '.join(found.files)}"]
     lines += found.parity.in_words()
-    lines += [f"Not written, for a package is missing: {file}" for file in found.missing]
+    lines += [f"Not written: {file}" for file in found.missing]
     return "\n".join(lines)

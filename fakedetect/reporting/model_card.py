@@ -83,7 +83,7 @@ def _tell_data(detector: Detector) -> Iterator[str]:
             f"- A line on frozen features, judged by sources left out in {plural(found.folds, 'fold')}; "
             f"families of fakes: {found.families:,}, sources of real pictures: {found.real_sources:,}."
         )
-    if training.recipe:
+    elif training.recipe:
         recipe = training.recipe
         yield (
             f"- Recipe {recipe.recipe}: {recipe.optimizer}, learning rate {recipe.learning_rate}, batches "

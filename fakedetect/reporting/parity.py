@@ -7,17 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 
 from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import SIZE
 from fakedetect.dataset.originals import find_originals
-from fakedetect.images.copies import LOSSLESS, Kind
+from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.views import Look, View, look_at
+from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector
 from fakedetect.models.engine import compile_network, import_openvino
 from fakedetect.models.predictions import load_pictures
+from fakedetect.models.probe import draw_test_pictures
 
 PICTURES = 32
 SEED = 42
@@ -28,10 +31,16 @@ MOST_APART = 1e-3
 
 @dataclass(frozen=True)
 class Parity:
-    """The largest difference in p(fake) on `count` test pictures, by what computes the exported file."""
+    """The largest difference in p(fake) on `count` pictures, by what computes the exported file.
+
+    `from_files` of them were prepared from their files by prepare(); the others, which it does not cover,
+    as check prepares them. `made_up`: there were no test pictures.
+    """
 
     count: int
+    from_files: int
     apart: Mapping[str, float]
+    made_up: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -40,9 +49,13 @@ class Parity:
 
     def in_words(self) -> list[str]:
         """A line for each of what computes."""
-        pictures = plural(self.count, "test picture")
+        pictures = plural(self.count, "made-up picture" if self.made_up else "test picture")
+        if self.from_files == self.count:
+            pictures += ", from the file on"
+        elif self.from_files:
+            pictures += f", {self.from_files:,} of them from the file on"
         lines = [
-            f"{name} on {pictures}, from the file on: p(fake) differs by {value:.1e} at most"
+            f"{name} on {pictures}: p(fake) differs by {value:.1e} at most"
             for name, value in self.apart.items()
         ]
         if not self.agrees:
@@ -50,52 +63,83 @@ class Parity:
         return lines
 
 
-def compare_files(detector: Detector, console: Console, files: Sequence[Path]) -> Parity:
-    """Ask the exported files and the detector about the same pictures.
+@dataclass(frozen=True)
+class Pictures:
+    """What is compared: `images` (N, 224, 224, 3) uint8 as check prepares them, and `given` as prepare()
+    does, where it covers the file (N,) bool."""
+
+    images: np.ndarray
+    given: np.ndarray
+    covered: np.ndarray
+    made_up: bool = False
+
+
+def choose_pictures(detector: Detector, console: Console) -> Pictures:
+    """Test pictures, drawn the same every time; made-up ones where there are none that can be read."""
+    try:
+        samples = load_pictures(detector.settings, "test").samples
+    except UserError as error:
+        console.warn(f"Comparing on made-up pictures: {error}")
+        return _made_up()
+    order = np.random.default_rng(SEED).permutation(len(samples))[:PICTURES]
+    paths = find_originals(detector.settings, "test", [samples[place].path for place in sorted(order)])
+    seen = [(path, look_at(Look(path, (detector.kind,)))) for path in paths]
+    views = [(path, view) for path, view in seen if isinstance(view, View)]
+    if not views:
+        console.warn("Comparing on made-up pictures: no test picture can be read")
+        return _made_up()
+    images = np.concatenate([view.images[0] for _, view in views])
+    prepared = [prepare(path, detector.kind) for path, _ in views]
+    covered = np.array([pixels is not None for pixels in prepared])
+    pairs = zip(images, prepared, strict=True)
+    given = np.stack([image if pixels is None else pixels for image, pixels in pairs])
+    return Pictures(images, given, covered)
+
+
+def _made_up() -> Pictures:
+    images = draw_test_pictures()
+    return Pictures(images, images, np.zeros(len(images), bool), made_up=True)
+
+
+def compare_files(answering: Answering, pictures: Pictures, files: Sequence[Path]) -> Parity:
+    """Ask the exported files and the network that they were made of about the same pictures.
 
     Args:
+        answering: on the CPU.
         files: an .onnx and an .xml are compared.
-
-    Raises:
-        UserError: there are no test pictures that can be read.
     """
-    paths = _choose(detector)
-    looks = (look_at(Look(path, (detector.kind,))) for path in console.track(paths, len(paths), "compare"))
-    seen = {path: view for path, view in zip(paths, looks, strict=True) if isinstance(view, View)}
-    if not seen:
-        raise UserError("No test picture can be read, on which the exported files could be compared.")
-    images = np.concatenate([view.images[0] for view in seen.values()])
-    wanted = detector.calibration.probability(detector.margins(images))
-    given = np.stack([prepare(path, detector.kind) for path in seen])
+    with torch.inference_mode():
+        wanted = answering(torch.from_numpy(pictures.images)).numpy()
     apart = {}
     for file in files:
         if (engine := ENGINES.get(file.suffix)) is not None:
             name, answer = engine(file)
-            apart[name] = float(np.abs(answer(given) - wanted).max())
-    return Parity(len(seen), apart)
+            apart[name] = float(np.abs(answer(pictures.given) - wanted).max())
+    covered = int(pictures.covered.sum())
+    return Parity(len(wanted), covered, apart, pictures.made_up)
 
 
-def _choose(detector: Detector) -> list[Path]:
-    """The originals of test pictures, drawn the same every time."""
-    samples = load_pictures(detector.settings, "test").samples
-    order = np.random.default_rng(SEED).permutation(len(samples))[:PICTURES]
-    return find_originals(detector.settings, "test", [samples[place].path for place in sorted(order)])
+def prepare(path: Path, kind: Kind) -> np.ndarray | None:
+    """A picture as an exported file takes it, (224, 224, 3) uint8, with Pillow alone: docs/export.md.
 
-
-def prepare(path: Path, kind: Kind) -> np.ndarray:
-    """A picture as an exported file takes it, (224, 224, 3) uint8, with Pillow alone: docs/export.md."""
+    None for what the page leaves to its reader: other files than JPEG and PNG in RGB or grey, or of another
+    name than that of their format; and where copies are fast ones, which are scaled in another way.
+    """
     with Image.open(path) as opened:
-        file_format = "JPEG" if kind.aligned or opened.format == "MPO" else opened.format or "PNG"
-        image: Image.Image = ImageOps.exif_transpose(opened)
-        if kind.aligned or image.mode != "L":
-            image = image.convert("RGB")
-    small = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-    if file_format in LOSSLESS:
-        return np.asarray(small.convert("RGB"))
+        file_format = opened.format
+        usual = opened.mode in ("RGB", "L") and not opened.has_transparency_data
+        if kind.fast or not usual or "icc_profile" in opened.info:
+            return None
+        if file_format not in ("JPEG", "PNG") or format_for_copy(path, file_format) != file_format:
+            return None
+        small = (
+            ImageOps.exif_transpose(opened).convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+        )
     file = io.BytesIO()
     options: dict[str, Any] = {}
     if kind.aligned:
-        options = {"quality": kind.quality, "subsampling": 0 if kind.quality >= 95 else 2}
+        file_format = "JPEG"
+        options = {"quality": kind.quality, "subsampling": 0 if kind.quality >= ALIGNED_QUALITY else 2}
     small.save(file, file_format, **options)
     return np.asarray(Image.open(file).convert("RGB"))
 

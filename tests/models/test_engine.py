@@ -78,6 +78,12 @@ def test_a_kept_network_is_used_only_where_it_is_whole_and_this_checkpoints(trai
         assert found == wanted and "openvino" not in said.lower(), name
         assert json.loads((folder / "openvino.json").read_bytes())["made_of"] == made
         assert (folder / "openvino.bin").read_bytes() == whole
+    # What is no network of these pictures, with its own hash.
+    (folder / "openvino.xml").write_bytes(b"<net/>")
+    record = json.loads((folder / "openvino.json").read_bytes())
+    record["network"] = hash_file(folder / "openvino.xml")
+    (folder / "openvino.json").write_text(json.dumps(record))
+    assert ask(trained, "--no-stability")[0] == wanted
     # Those of another checkpoint, whole as they are.
     text = trained.read_text(encoding="utf-8").replace("[training]", "[training]\nseed = 7")
     trained.write_text(text, encoding="utf-8")

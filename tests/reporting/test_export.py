@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -62,11 +63,18 @@ def test_its_files_and_its_card_say_what_the_records_say(trained: Path) -> None:
 
 
 def test_what_is_missing_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = trained.parent / "model_folders/tiny/export/tiny.onnx"
+    earlier.parent.mkdir()
+    earlier.write_bytes(b"of an earlier checkpoint")
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     result = run("--paths", trained, "export")
     assert result.returncode == 1
-    assert "tiny.onnx (pip install onnx onnxscript onnxruntime)" in result.stdout
-    assert (trained.parent / "model_folders/tiny/export/tiny.xml").is_file()
+    assert "tiny.onnx, for a package is missing: pip install onnx onnxscript onnxruntime" in result.stdout
+    folder = trained.parent / "model_folders/tiny/export"
+    assert (folder / "tiny.xml").is_file() and not (folder / "tiny.onnx").exists()
+    shutil.rmtree(trained.parent / "dataset/resized_test")
+    result = run("--paths", trained, "export")
+    assert "OpenVINO on 20 made-up pictures" in result.stdout and "resized_test" in result.stderr
     (trained.parent / "model_folders/tiny/classifier_model.pth").unlink()
     result = run("--paths", trained, "export")
     assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
