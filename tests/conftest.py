@@ -83,9 +83,7 @@ def project(tmp_path: Path) -> Path:
     """A folder with a paths.toml for a tiny model; returns the paths.toml."""
     paths = tmp_path / "paths.toml"
     paths.write_text(
-        # Converting each freshly trained model for OpenVINO would take a minute of the suite.
-        '# mine\nmodel = "tiny"  # chosen\n\n[inference]\nengine = "torch"\n\n'
-        '[training]\npretrained = false\nprecision = "fp32"\n'
+        '# mine\nmodel = "tiny"  # chosen\n\n[training]\npretrained = false\nprecision = "fp32"\n'
         'max_epochs = 2\nworkers = 2\n\n[models.tiny]\ntimm = "test_resnet"\nbatch_size = 8\n'
         "learning_rate = 3e-3\n",
         encoding="utf-8",
