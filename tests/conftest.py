@@ -51,6 +51,21 @@ def run(*arguments: object, keys: str | None = None) -> subprocess.CompletedProc
     return subprocess.CompletedProcess(given, code, *texts)
 
 
+def stop_after_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C as soon as check has judged a picture."""
+    from fakedetect.inference.rows import Checker
+
+    whole = Checker.check
+
+    def stop(checker: Checker, paths: object, workers: int) -> object:
+        for number, row in enumerate(whole(checker, paths, workers)):
+            if number == 1:
+                raise KeyboardInterrupt
+            yield row
+
+    monkeypatch.setattr(Checker, "check", stop)
+
+
 class Terminal:
     """A terminal so many columns wide; `stream` writes to it."""
 

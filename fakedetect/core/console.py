@@ -282,6 +282,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c == "\n" or c in keep else ascii(c)[1:-1] for c in text)
 
 
+def one_line(text: str) -> str:
+    """Text of a file or its name, on one line, in which nothing drives a terminal."""
+    return printable(text.replace("\n", "\\n"))
+
+
 def open_picture(path: Any) -> bool:
     """Show a picture in the desktop's own viewer; False where there is no display."""
     import subprocess

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -39,6 +40,17 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
         # Where there is no such folder there is nothing to remove.
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all.
+
+    Raises:
+        OSError: the source cannot be read.
+        UserError: the folder cannot be written to, or the disk is full.
+    """
+    with source.open("rb") as read, atomic_write(target) as written:
+        shutil.copyfileobj(read, written)
 
 
 @contextmanager

@@ -1,10 +1,11 @@
 """How many verdicts would be right among pictures of which few are AI-generated, by what was measured."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit
 
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measure
 from fakedetect.core.intervals import REPEATS, interval, share_interval
@@ -55,20 +56,16 @@ def share_right(rates: Rates, verdict: str, prevalence: float) -> Measure:
     hit, hit_low, hit_high = map(_log, (right.value, right.low, right.high))
     miss, miss_low, miss_high = map(_log, (wrong.value, wrong.low, wrong.high))
     if not wrong.value:
-        return Measure(value=None, low=_expit(prior + hit_low - miss_high), high=1.0)
+        return Measure(value=None, low=expit(prior + hit_low - miss_high), high=1.0)
     if not right.value:
-        return Measure(value=0.0, low=0.0, high=_expit(prior + hit_high - miss_low))
+        return Measure(value=0.0, low=0.0, high=expit(prior + hit_high - miss_low))
     middle = prior + hit - miss
     down, up = math.hypot(hit - hit_low, miss_high - miss), math.hypot(hit_high - hit, miss - miss_low)
-    return Measure(value=_expit(middle), low=_expit(middle - down), high=_expit(middle + up))
+    return Measure(value=expit(middle), low=expit(middle - down), high=expit(middle + up))
 
 
 def _log(share: float | None) -> float:
     return math.log(share) if share else -math.inf
-
-
-def _expit(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds)) if log_odds > -700 else 0.0
 
 
 def find_rates(
@@ -107,6 +104,20 @@ class _Calls:
         return cls(round(fake * count), round(real * count), count)
 
 
+def _rates(of: str, counts: Sequence[int], shares: Sequence[Measure]) -> Rates:
+    """Counts of fakes and reals, and the shares of each called fake and real, in this order."""
+    (fakes, reals), (fake_fake, fake_real, real_fake, real_real) = counts, shares
+    return Rates(
+        of=of,
+        fakes=fakes,
+        reals=reals,
+        fake_called_fake=fake_fake,
+        fake_called_real=fake_real,
+        real_called_fake=real_fake,
+        real_called_real=real_real,
+    )
+
+
 def _of_calls(of: str, fakes: Iterable[_Calls], reals: Iterable[_Calls]) -> Rates:
     """The rates of sets of pictures together; both classes are there."""
     shares = []
@@ -117,15 +128,7 @@ def _of_calls(of: str, fakes: Iterable[_Calls], reals: Iterable[_Calls]) -> Rate
         for hits in (sum(each.fake for each in calls), sum(each.real for each in calls)):
             low, high = share_interval(hits, count)
             shares.append(Measure(value=hits / count, low=low, high=high))
-    return Rates(
-        of=of,
-        fakes=counts[0],
-        reals=counts[1],
-        fake_called_fake=shares[0],
-        fake_called_real=shares[1],
-        real_called_fake=shares[2],
-        real_called_real=shares[3],
-    )
+    return _rates(of, counts, shares)
 
 
 def _calls_of(entry: Entry, calibration: Calibration) -> tuple[_Calls, _Calls] | None:
@@ -175,15 +178,7 @@ def _of_unseen(scores: OutOfFold | None, calibration: Calibration) -> Rates | No
         for called in (FAKE, REAL):
             found.append(_mean_of_groups(np.array([each.count(called) / len(each) for each in verdicts])))
     counts = [sum(map(len, margins.values())) for margins in (scores.fake, scores.real)]
-    return Rates(
-        of=f"{sum(counts):,} pictures of sources that it had never seen",
-        fakes=counts[0],
-        reals=counts[1],
-        fake_called_fake=found[0],
-        fake_called_real=found[1],
-        real_called_fake=found[2],
-        real_called_real=found[3],
-    )
+    return _rates(f"{sum(counts):,} pictures of sources that it had never seen", counts, found)
 
 
 def _mean_of_groups(shares: np.ndarray) -> Measure:

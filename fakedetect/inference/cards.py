@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import PurePath
 
-from fakedetect.core.console import printable
+from fakedetect.core.console import one_line
 from fakedetect.core.page import to_html
 from fakedetect.provenance.finding import Finding
 
@@ -59,17 +59,12 @@ class Card:
     @property
     def name(self) -> str:
         """The file's name, as it may be shown."""
-        return shown(PurePath(self.row["path"]).name)
+        return one_line(PurePath(self.row["path"]).name)
 
     @property
     def folder(self) -> str:
         """The folder that it lies in, as it may be shown."""
-        return shown(str(PurePath(self.row["path"]).parent))
-
-
-def shown(name: str) -> str:
-    """A name in which nothing drives a terminal or a page."""
-    return printable(name.replace("\n", "\\n"))
+        return one_line(str(PurePath(self.row["path"]).parent))
 
 
 def draw_card(card: Card, folder: int, hint: bool) -> str:
@@ -123,15 +118,15 @@ def _draw_verdict(card: Card, p_fake: str, hint: bool) -> str:
 def _remarks(card: Card) -> Sequence[str]:
     """Why it has no verdict, what each model said, whether the answer is stable."""
     row = card.row
-    lines = [shown(row["reason"])] if row.get("reason") else []
+    lines = [one_line(row["reason"])] if row.get("reason") else []
     each = {name.removeprefix("p_fake_"): p for name, p in row.items() if name.startswith("p_fake_") and p}
     each.pop("calibrated", None)
     if each:
-        lines.append("; ".join(f"{shown(model)} {100 * float(p):.1f} %" for model, p in each.items()))
+        lines.append("; ".join(f"{one_line(model)} {100 * float(p):.1f} %" for model, p in each.items()))
     if stability := row.get("stability"):
-        lines.append("stable" if stability == "stable" else f"not stable: {shown(stability)}")
+        lines.append("stable" if stability == "stable" else f"not stable: {one_line(stability)}")
     if not card.origin and row.get("provenance"):
-        lines.append(f"origin: {shown(row['provenance'])}")
+        lines.append(f"origin: {one_line(row['provenance'])}")
     return lines
 
 
@@ -139,8 +134,8 @@ def _draw_origin(origin: Sequence[Finding]) -> str:
     if not origin:
         return ""
     items = "".join(
-        f'<li><span class="sure {finding.sure}">{finding.sure}</span> {to_html(shown(finding.says))}</li>'
-        for finding in origin
+        f'<li><span class="sure {each.sure}">{each.sure}</span> {to_html(one_line(each.says))}</li>'
+        for each in origin
     )
     return f'<ul class="origin" aria-label="Origin">{items}</ul>'
 
@@ -156,5 +151,5 @@ def _draw_file(row: Mapping[str, str], folder: str) -> str:
     told = [folder, ", ".join(filter(None, (row.get("format"), row.get("size"))))]
     if sha256 := row.get("sha256"):
         told.append(f"SHA-256 {sha256}")
-    inside = "".join(f"<p>{to_html(shown(line))}</p>" for line in told if line)
+    inside = "".join(f"<p>{to_html(one_line(line))}</p>" for line in told if line)
     return f"<details><summary>File</summary>{inside}</details>"

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console
+from fakedetect.core.console import Console, one_line
 from fakedetect.core.page import paragraph
 from fakedetect.core.pool import map_images
 from fakedetect.core.shards import parse_shard
 from fakedetect.core.version import describe_version
 from fakedetect.images.thumbnails import thumbnail_of
 from fakedetect.images.views import Look, View, look_at, look_without_verifier
-from fakedetect.inference.cards import Card, shown
+from fakedetect.inference.cards import Card
 from fakedetect.inference.check_page import CheckPage, today
 from fakedetect.inference.known import Known
 from fakedetect.inference.page_head import tell_models
@@ -70,11 +70,11 @@ def write_page(
     Args:
         left_out: folders that could not be read, in words.
     """
-    names = ", ".join(shown(str(path)) for path in wanted.pictures)
+    names = ", ".join(one_line(str(path)) for path in wanted.pictures)
     share = f", share {parse_shard(wanted.shard)}" if wanted.shard else ""
     head = [
         paragraph(f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
-        *(paragraph(shown(line), "warning") for line in left_out),
+        *(paragraph(one_line(line), "warning") for line in left_out),
         paragraph(NO_PROOF),
         tell_models(known, wanted.prevalence),
     ]

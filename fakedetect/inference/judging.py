@@ -29,7 +29,6 @@ from fakedetect.inference.request import (
 )
 from fakedetect.inference.resumable_csv import Records
 from fakedetect.inference.rows import AT_A_TIME, Checked, Checker
-from fakedetect.inference.stamps import judges_of
 from fakedetect.inference.tally import Tally, summarise, tell_update
 from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
 from fakedetect.models.processes import Group, join_group
@@ -69,13 +68,13 @@ def _as_json(checked: Checked) -> str:
 
 
 def _open_records(
-    target: Path, wanted: Request, detectors: Sequence[Detector], console: Console, group: Group
+    target: Path, wanted: Request, checker: Checker, console: Console, group: Group
 ) -> Records:
     """The CSV, with what it and a stopped run of the same kind hold already."""
+    detectors, judges = checker.detectors, checker.judges
     several = len(detectors) > 1
     extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
     made_with = {**_made_with(detectors, not wanted.no_stability), "shard": str(parse_shard(wanted.shard))}
-    judges = judges_of(detectors, not wanted.no_stability)
     columns = [*COLUMNS, *extra, *JUDGED]
     # A heat map is drawn as a picture is judged.
     records = Records(target, columns, made_with, group, judges, afresh=wanted.heat_map)
@@ -103,7 +102,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         weak = all(each.is_weak for each in known)
         page = opened.enter_context(closing(CheckPage(wanted.html, weak))) if wanted.html else None
         checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak, bool(page))
-        records = _open_records(wanted.csv, wanted, detectors, console, group) if wanted.csv else None
+        records = _open_records(wanted.csv, wanted, checker, console, group) if wanted.csv else None
         if not wanted.as_json:
             _show_reminders(console, known, weak)
         left_out: list[str] = []

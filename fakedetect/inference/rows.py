@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import printable
+from fakedetect.core.console import one_line
 from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.views import Look, View, look_at, look_without_verifier
@@ -36,10 +36,6 @@ class Checked:
     origin: tuple[Finding, ...] = ()
     thumbnail: bytes = b""
     heat_maps: tuple[Path, ...] = ()
-
-
-def _name(path: Path) -> str:
-    return printable(str(path).replace("\n", "\\n"))
 
 
 def _describe_answers(answers: Sequence[Answer], detectors: Sequence[Detector]) -> str:
@@ -78,14 +74,15 @@ def _check(
         remarks.append(f"{said}{', '.join(together.flips)}")
     remarks += view.provenance
     mark = "?" if weak and together.verdict != UNSURE else ""
-    line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {_name(look.path)}"
+    name = one_line(str(look.path))
+    line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {name}"
     line += f"  [{'; '.join(remarks)}]" if remarks else ""
     return Checked(row, line, bool(together.flips), view.origin, view.thumbnail)
 
 
 def _unreadable(look: Look, reason: str) -> Checked:
     row = {**dict.fromkeys(COLUMNS, ""), "path": str(look.path), "reason": reason}
-    return Checked(row, f"{'-':<8}{'-':>15}  {_name(look.path)}  [{reason}]", False)
+    return Checked(row, f"{'-':<8}{'-':>15}  {one_line(str(look.path))}  [{reason}]", False)
 
 
 class Checker:

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from fakedetect.core.console import Console
-from fakedetect.core.recipes import CLASSES, SIZE, Recipe
+from fakedetect.core.recipes import SIZE, Recipe
 from fakedetect.core.settings import OPENVINO, Settings
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
 from fakedetect.models.engine import (
     Engine,
     compile_network,
+    count_outputs,
     import_openvino,
     made_of,
     openvino_engine,
@@ -73,15 +74,16 @@ def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> 
 
     core = openvino.Core()
     network, line = (model.backbone, model.line) if isinstance(model, Probe) else (model, None)
-    key = made_of(settings, checkpoint, openvino.__version__) if checkpoint else ""
-    width = line.weights.size if line else len(CLASSES)
-    found = read_network(core, settings.model_folder, key, width) if checkpoint else None
+    folder, found, key = settings.model_folder, None, ""
+    if checkpoint:
+        key = made_of(settings, checkpoint, openvino.__version__)
+        found = read_network(core, folder, key, count_outputs(line))
     try:
         if found is None:
             found = _convert(openvino, settings.recipe, network)
             _compare(core, found, settings.recipe, network, line)
             if checkpoint:
-                write_network(openvino, found, settings.model_folder, key)
+                write_network(openvino, found, folder, key)
         return openvino_engine(core, found, takes_bf16(settings), line)
     except (OpConversionFailure, RuntimeError) as error:
         # OpenVINO's own words end in advice; what failed stands above it.

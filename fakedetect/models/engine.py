@@ -30,7 +30,6 @@ PLATFORMS = ("x86_64", "amd64")
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 """One of them is there where Linux has a driver for a GPU that torch may use."""
 
-
 MOST_STREAMS = 16
 """Parts of a batch that are computed side by side. A thread with pictures of its own waits for no other:
 EfficientNet-Lite0 gains 16 % on two cores, ResNet18, ConvNeXtV2-Tiny and ViT-B/16 0 to 4 %."""
@@ -97,8 +96,7 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
     probe = checkpoint_file(settings)
     line = read_probe(probe).line if is_probe(probe) else None
     key = made_of(settings, checkpoint, openvino.__version__)
-    width = line.weights.size if line else len(CLASSES)
-    network = read_network(core, settings.model_folder, key, width)
+    network = read_network(core, settings.model_folder, key, count_outputs(line))
     if network is None:
         return None
     try:
@@ -106,6 +104,11 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
     except RuntimeError:
         # torch says what is wrong with the model, or answers.
         return None
+
+
+def count_outputs(line: Line | None) -> int:
+    """How many a network has: the logits, or of a probe the features that its line takes."""
+    return line.weights.size if line else len(CLASSES)
 
 
 def made_of(settings: Settings, checkpoint: str, version: str) -> str:

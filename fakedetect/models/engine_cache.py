@@ -1,7 +1,6 @@
 """OpenVINO's network of a checkpoint, kept beside it: converting takes seconds, reading does not."""
 
 import hashlib
-import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write, hash_file
+from fakedetect.core.files import copy_file, hash_file
 from fakedetect.core.model_folder import NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE
 from fakedetect.core.recipes import SIZE
 from fakedetect.core.records import Record, read_record, write_record
@@ -78,8 +77,6 @@ def write_ir(openvino: ModuleType, network: Any, path: Path) -> None:
             openvino.save_model(network, file, compress_to_fp16=False)
             # The weights first: a network without them cannot be read.
             for suffix in (".bin", ".xml"):
-                made_file = file.with_suffix(suffix)
-                with atomic_write(path.with_suffix(suffix)) as target, made_file.open("rb") as source:
-                    shutil.copyfileobj(source, target)
+                copy_file(file.with_suffix(suffix), path.with_suffix(suffix))
     except (OSError, RuntimeError) as error:
         raise UserError(f"Cannot write {path}: {error}. Check the disk and the permissions.") from None

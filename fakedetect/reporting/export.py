@@ -1,9 +1,7 @@
 """Option 3.8: a trained model as files that run without fakedetect, compared with it at once."""
 
-import copy
 import io
 import logging
-import shutil
 import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
@@ -14,7 +12,7 @@ import safetensors.torch
 import torch
 
 from fakedetect.core.console import Console, Outcome, printable
-from fakedetect.core.files import atomic_write, run_lock, write_text
+from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
 from fakedetect.core.model_folder import PROBE_FILE, TEXTURE_VOTE, require_checkpoint
 from fakedetect.core.recipes import SIZE
 from fakedetect.core.settings import TORCH, Inference, Settings
@@ -66,7 +64,7 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
         UserError: a file cannot be written.
     """
     name = detector.name
-    model = copy.deepcopy(detector.model).cpu().to(memory_format=torch.contiguous_format)
+    model = detector.model.cpu().to(memory_format=torch.contiguous_format)
     answering = Answering(model, detector.settings.recipe, detector.calibration.temperature).eval()
     pictures = choose_pictures(detector, console)
     for ending in ("onnx", "xml", "bin", "safetensors"):
@@ -93,8 +91,7 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     names."""
     probe = detector.settings.model_folder / PROBE_FILE
     if detector.is_probe:
-        with atomic_write(path) as target, probe.open("rb") as source:
-            shutil.copyfileobj(source, target)
+        copy_file(probe, path)
         return path.name
     recipe, calibration = detector.settings.recipe, detector.calibration
     votes = (detector.settings.model_folder / TEXTURE_VOTE).is_file()

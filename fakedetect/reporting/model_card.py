@@ -3,10 +3,11 @@ Cards for Model Reporting')."""
 
 from collections.abc import Iterator
 
-from fakedetect.core.console import plural
+from fakedetect.core.console import one_line, plural
 from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluation
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.model_folder import EVALUATION, results_file
+from fakedetect.core.page import with_interval
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.core.version import describe_version
 from fakedetect.models.detector import Detector
@@ -108,10 +109,11 @@ def _tell_results(results: TestResults | None) -> Iterator[str]:
     for name, (hits, count) in shares.items():
         if count:
             low, high = share_interval(hits, count)
-            yield f"| {name} | {hits / count:.1%} ({low:.1%} to {high:.1%}) |"
+            share = Measure(value=hits / count, low=low, high=high)
+            yield f"| {name} | {with_interval(share, '.1%')} |"
     if results.roc_auc is not None:
         low, high = roc_auc_interval(results.roc_auc, caught + missed, alarms + cleared)
-        yield f"| ROC AUC | {results.roc_auc:.3f} ({low:.3f} to {high:.3f}) |"
+        yield f"| ROC AUC | {with_interval(Measure(value=results.roc_auc, low=low, high=high))} |"
 
 
 def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
@@ -121,15 +123,15 @@ def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
         unseen = known.unseen_sources
         yield "\nOn sources and families that were left out of it (95 % intervals over sources):\n"
         yield "| measure | value |\n|---|---|"
-        yield f"| ROC AUC | {_cell(unseen.auc)} |"
-        yield f"| fake recall at 5 % false alarms | {_cell(unseen.fake_recall_at_5)} |"
+        yield f"| ROC AUC | {with_interval(unseen.auc)} |"
+        yield f"| fake recall at 5 % false alarms | {with_interval(unseen.fake_recall_at_5)} |"
         for name, family in unseen.hardest_families[:3]:
-            yield f"| ROC AUC on {_plain(name)} ({family.n:,}) | {_cell(family.auc)} |"
+            yield f"| ROC AUC on {_plain(name)} ({family.n:,}) | {with_interval(family.auc)} |"
     for name, entry in known.foreign.items():
         yield f"\nOn {plural(entry.count, 'picture')} from elsewhere, {_plain(name)} (95 % intervals):\n"
         yield "| measure | value |\n|---|---|"
-        yield f"| accuracy | {_cell(entry.measures.accuracy)} |"
-        yield f"| ROC AUC | {_cell(entry.measures.roc_auc)} |"
+        yield f"| accuracy | {with_interval(entry.measures.accuracy)} |"
+        yield f"| ROC AUC | {with_interval(entry.measures.roc_auc)} |"
     if known.test:
         found = known.test.robustness
         yield f"\nDegraded test pictures: mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} "
@@ -158,15 +160,7 @@ def _timm_licence(architecture: str) -> str:
     return f"those of timm's {architecture}.{config.tag}, under {licence} by timm's records"
 
 
-def _cell(measure: Measure) -> str:
-    if measure.value is None:
-        return "not defined"
-    if measure.low is None or measure.high is None:
-        return f"{measure.value:.3f}"
-    return f"{measure.value:.3f} ({measure.low:.3f} to {measure.high:.3f})"
-
-
 def _plain(name: str) -> str:
     """A name as Markdown shows it; names are data."""
-    kept = "".join(letter if letter.isprintable() else "?" for letter in name)
+    kept = one_line(name)
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#+-.!|" else letter for letter in kept)

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, paint, run
+from conftest import ROOT, paint, run, stop_after_first
 from PIL import Image, PngImagePlugin
 
 from fakedetect.core.model_folder import model_hash
@@ -185,21 +185,11 @@ def test_rows_that_a_csv_holds_already_are_on_the_page_too(checked: Path) -> Non
 def test_a_stopped_check_leaves_a_page_of_what_was_judged(
     checked: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from fakedetect.inference.rows import Checker
-
-    whole = Checker.check
-
-    def stop(self: Checker, paths: object, workers: int) -> object:
-        for number, row in enumerate(whole(self, paths, workers)):
-            if number == 1:
-                raise KeyboardInterrupt
-            yield row
-
     paint(checked.parent / "mine/new.png", 8)
     paint(checked.parent / "mine/newer.png", 9)
     file, table = tmp_path / "page.html", tmp_path / "out.csv"
     shutil.copy(checked.parent / "out.csv", table)
-    monkeypatch.setattr(Checker, "check", stop)
+    stop_after_first(monkeypatch)
     result = run("--paths", checked, "check", checked.parent / "mine", "--html", file, "--csv", table)
     assert result.returncode == 130 and f"Page: {file}" in result.stdout
     page = Page(file)

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import paint, run
+from conftest import paint, run, stop_after_first
 
 from fakedetect.core.model_folder import model_hash
 from fakedetect.core.settings import load_settings
@@ -113,24 +113,14 @@ def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path
 def test_a_run_stopped_on_a_finished_csv_leaves_it_and_goes_on(
     trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fakedetect.inference.rows import Checker
-
     out = trained.parent / "out.csv"
     check = ("--paths", trained, "check", folder, "--csv", out, "--no-stability")
     assert run(*check).returncode == 1
     before = out.read_bytes()
     for number in (5, 6):
         paint(folder / f"{number}.png", number)
-    whole = Checker.check
-
-    def stop(self: Checker, paths: object, workers: int) -> object:
-        for number, row in enumerate(whole(self, paths, workers)):
-            if number == 1:
-                raise KeyboardInterrupt
-            yield row
-
     with monkeypatch.context() as patch:
-        patch.setattr(Checker, "check", stop)
+        stop_after_first(patch)
         result = run(*check)
     assert result.returncode == 130 and "Run the same command to continue" in result.stdout
     assert out.read_bytes() == before and out.with_name("out.csv.partial").is_file()
