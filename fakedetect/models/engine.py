@@ -127,7 +127,7 @@ def takes_bf16(settings: Settings) -> bool:
     """Whether OpenVINO is to compute in bfloat16.
 
     Not by itself where a texture votes: the line of its vote is a difference of large numbers, and bfloat16
-    moved the mean p(fake) by 0.08.
+    moved p(fake) by 0.08 on average.
     """
     precision, votes = settings.training.precision, (settings.model_folder / TEXTURE_VOTE).is_file()
     return precision == "bf16" or (precision == AUTO and not votes and cpu_has_bf16())
