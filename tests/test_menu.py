@@ -221,7 +221,8 @@ def test_thousands_of_random_keys_do_not_crash_it(project: Path, terminal: str) 
             assert child.wait() == 0
             assert "Traceback" not in child.logfile_read.getvalue()
             child = open_menu(project, TERM=terminal)
-    child.close(force=True)
+    child.kill(signal.SIGKILL)
+    child.wait()
     assert "Traceback" not in child.logfile_read.getvalue()
 
 

@@ -7,10 +7,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 SECONDS_TO_RETRY = 0.05
+
+WAITING = ("select", "_poll")
+"""Functions in which an event loop waits, on POSIX and on Windows."""
 
 
 class Ended(SystemExit):
@@ -24,7 +28,9 @@ def answer_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt on Ctrl-C and Ended on the others, unless they are ignored (nohup).
 
     Neither is raised while a module is imported: it would stay half-imported, or some library's `except`
-    would take it for an import that failed. Nor does one get lost in a finaliser, which cannot raise.
+    would take it for an import that failed. Nor while asyncio, on which the menu's questions run, does more
+    than wait: a task whose result is there and was not told would sleep for ever, and the process with it.
+    Nor does one get lost in a finaliser, which cannot raise.
     """
     previous = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -51,7 +57,7 @@ def answer_signals() -> Iterator[None]:
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
-    if _is_importing(frame):
+    if _is_importing(frame) or _is_in_event_loop(frame):
         _retry(number)
     elif number == signal.SIGINT:
         raise KeyboardInterrupt
@@ -67,11 +73,34 @@ def _is_importing(frame: FrameType | None) -> bool:
     return False
 
 
+def _is_in_event_loop(frame: FrameType | None) -> bool:
+    """Whether asyncio is at work, and not where it waits for a key or a timer."""
+    if frame is not None and frame.f_code.co_name in WAITING:
+        return False
+    while frame is not None:
+        if Path(frame.f_code.co_filename).parent.name == "asyncio":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _retry(number: int) -> None:
     """Let the signal come once more, in a moment."""
-    timer = threading.Timer(SECONDS_TO_RETRY, _thread.interrupt_main, (number,))
+    timer = threading.Timer(SECONDS_TO_RETRY, _send, (number,))
     timer.daemon = True
     timer.start()
+
+
+def _send(number: int) -> None:
+    """Send this process a signal, unless nothing answers it any more."""
+    main = threading.main_thread().ident
+    if not callable(signal.getsignal(number)):
+        return
+    if main is not None and hasattr(signal, "pthread_kill"):
+        # Unlike interrupt_main(), it ends a wait.
+        signal.pthread_kill(main, number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
 
 
 @contextmanager

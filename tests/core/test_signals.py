@@ -75,6 +75,42 @@ def test_a_process_started_meanwhile_never_gets_it() -> None:
     assert (child.returncode, child.stdout, child.stderr) == (0, "alive\n", "")
 
 
+TOLD = """
+import asyncio, signal, sys
+from fakedetect.core.signals import answer_signals
+
+def interrupted(callback, *arguments, context=None):
+    signal.raise_signal(signal.SIGTERM)
+    return call_soon(callback, *arguments, context=context)
+
+def give(future):
+    # Its task is told by call_soon.
+    future.get_loop().call_soon = interrupted
+    future.set_result(None)
+    del future.get_loop().call_soon
+
+async def wait():
+    global call_soon
+    loop = asyncio.get_running_loop()
+    future, call_soon = loop.create_future(), loop.call_soon
+    loop.call_later(0.01, give, future)
+    await future
+    print("told", flush=True)
+    await asyncio.sleep(600)
+
+with answer_signals():
+    asyncio.run(wait())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its loop is another one")
+def test_an_event_loop_is_left_only_where_it_waits() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", TOLD], cwd=ROOT, capture_output=True, text=True, check=False, timeout=30
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + signal.SIGTERM, "told\n", "")
+
+
 ORPHANS = """
 import os, sys, time
 from fakedetect.core import pool
