@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import select
 import shutil
 import signal
@@ -157,14 +158,24 @@ def halve(paths: Path) -> None:
     paths.write_text(text, encoding="utf-8")
 
 
+def shorten(paths: Path) -> None:
+    """Let the next training have one epoch, where any other checkpoint will do."""
+    text = re.sub("max_epochs = .", "max_epochs = 1", paths.read_text(encoding="utf-8"))
+    paths.write_text(text, encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose tiny model has been resized for, trained, tested and given thresholds."""
+    """A project whose tiny model has been resized for, trained, tested and given thresholds.
+
+    One process reads its pictures, where the program has two by itself: each takes longer to start than to
+    read these few. `data` and `evaluated` have two.
+    """
     folder = tmp_path_factory.mktemp("trained")
     paths = folder / "paths.toml"
     paths.write_text(
         'model = "tiny"\n\n[training]\npretrained = false\nprecision = "fp32"\nmax_epochs = 3\n'
-        "workers = 2\nvalidation_share = 0.4\n\n[models.tiny]\n"
+        "workers = 1\nvalidation_share = 0.4\n\n[models.tiny]\n"
         'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 3e-3\n',
         encoding="utf-8",
     )
@@ -190,4 +201,31 @@ def trained(trained_once: Path, tmp_path: Path) -> Path:
     """A copy of that project, to do with as a test likes; returns its paths.toml."""
     folder = tmp_path / "trained"
     shutil.copytree(trained_once.parent, folder)
+    return folder / "paths.toml"
+
+
+@pytest.fixture(scope="session")
+def evaluated_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That project evaluated, on its test pictures and on the same in a folder `elsewhere`.
+
+    told.txt holds what the first evaluation said.
+    """
+    folder = tmp_path_factory.mktemp("evaluated") / "project"
+    shutil.copytree(trained_once.parent, folder)
+    shutil.copytree(folder / "dataset/test", folder / "elsewhere")
+    paths = folder / "paths.toml"
+    text = paths.read_text(encoding="utf-8").replace("workers = 1", "workers = 2")
+    paths.write_text(text, encoding="utf-8")
+    result = run("--paths", paths, "evaluate")
+    assert result.returncode == 0, result.stderr
+    (folder / "told.txt").write_text(result.stdout, encoding="utf-8")
+    assert run("--paths", paths, "evaluate", "--data", folder / "elsewhere").returncode == 0
+    return paths
+
+
+@pytest.fixture
+def evaluated(evaluated_once: Path, tmp_path: Path) -> Path:
+    """A copy of the evaluated project."""
+    folder = tmp_path / "evaluated"
+    shutil.copytree(evaluated_once.parent, folder)
     return folder / "paths.toml"

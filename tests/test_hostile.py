@@ -8,6 +8,8 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,14 @@ from fakedetect.core.settings import load_settings
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.images.listing import list_images
 
-FUZZED = 2100
+FUZZED, FEW = 2100, 100
+DRAWN = 60
+"""Different pictures of each format, from which the fuzzed files are made."""
+
 FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "gif": "GIF", "bmp": "BMP", "tif": "TIFF"}
 
 
+@cache
 def encoded(number: int, kind: str) -> bytes:
     """A small picture, some grey, some with palettes, transparency or several frames."""
     pixels = np.random.default_rng(number).integers(0, 256, (6, 8, 3), dtype=np.uint8)
@@ -64,17 +70,17 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(chunks) + chunk(b"IEND", b"")
 
 
-@pytest.fixture
-def hostile(project: Path) -> Iterator[Path]:
-    """dataset/train/fake full of fuzzed files and traps, and a few good real ones."""
+@contextmanager
+def surround(project: Path, fuzzed: int) -> Iterator[Path]:
+    """Fill dataset/train/fake with fuzzed files and traps, beside a few good real ones."""
     chance = random.Random(7)
     folder = project.parent / "dataset/train/fake"
     folder.mkdir(parents=True)
     kinds = list(FORMATS)
-    for number in range(FUZZED):
+    for number in range(fuzzed):
         kind = kinds[number % len(kinds)]
-        other = encoded(number + 1, chance.choice(kinds))
-        (folder / f"{number:04}.{kind}").write_bytes(fuzz(encoded(number, kind), other, chance))
+        other = encoded((number + 1) % DRAWN, chance.choice(kinds))
+        (folder / f"{number:04}.{kind}").write_bytes(fuzz(encoded(number % DRAWN, kind), other, chance))
     odd = folder / "odd"
     odd.mkdir()
     text = b"comment\0\0" + zlib.compress(b"x" * 200_000_000)
@@ -102,6 +108,18 @@ def hostile(project: Path) -> Iterator[Path]:
         yield project
 
 
+@pytest.fixture
+def hostile(project: Path) -> Iterator[Path]:
+    with surround(project, FUZZED) as paths:
+        yield paths
+
+
+@pytest.fixture
+def few_hostile(project: Path) -> Iterator[Path]:
+    with surround(project, FEW) as paths:
+        yield paths
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="makes files that Windows cannot have")
 def test_every_hostile_file_is_used_or_listed(hostile: Path) -> None:
     settings = load_settings(hostile)
@@ -126,23 +144,21 @@ def test_every_hostile_file_is_used_or_listed(hostile: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="makes files that Windows cannot have")
-def test_training_on_hostile_files_names_them_and_goes_on(hostile: Path) -> None:
+def test_training_on_hostile_files_names_them_and_goes_on(few_hostile: Path) -> None:
     # The pictures themselves, unscanned, where the copies are expected; few, for the time it takes.
-    train = hostile.parent / "dataset/train"
-    for path in sorted((train / "fake").glob("*.*"))[200:]:
-        path.unlink()
-    text = hostile.read_text(encoding="utf-8").replace("max_epochs = 2", "max_epochs = 1")
-    hostile.write_text(text + '\n[resized]\ntrain = "dataset/train"\n', encoding="utf-8")
-    refused = run("--paths", hostile, "train")
+    train = few_hostile.parent / "dataset/train"
+    text = few_hostile.read_text(encoding="utf-8").replace("max_epochs = 2", "max_epochs = 1")
+    few_hostile.write_text(text + '\n[resized]\ntrain = "dataset/train"\n', encoding="utf-8")
+    refused = run("--paths", few_hostile, "train")
     assert refused.returncode == 2 and "more than 25%" in refused.stderr, refused.stderr[-2000:]
-    for number in range(500):
+    for number in range(200):
         (train / f"real/more {number}.jpg").write_bytes(encoded(number, "jpg"))
-    result = run("--paths", hostile, "train")
+    result = run("--paths", few_hostile, "train")
     assert result.returncode == 1, result.stderr[-2000:]
     assert "were skipped" in result.stdout
     assert "pipe.jpg" in result.stdout and "Traceback" not in result.stderr
-    pictures = [*sorted((train / "fake").glob("*.*"))[:12], *sorted((train / "fake/odd").iterdir())]
-    explained = run("--paths", hostile, "explain", *pictures)
+    pictures = [*sorted((train / "fake").glob("*.*"))[:6], *sorted((train / "fake/odd").iterdir())]
+    explained = run("--paths", few_hostile, "explain", *pictures)
     assert explained.returncode == 1 and "Traceback" not in explained.stderr, explained.stderr[-2000:]
     assert "pipe.jpg cannot be used: not a regular file" in explained.stderr
     assert "emoji" in explained.stdout

@@ -13,7 +13,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from conftest import paint, run
+from conftest import paint, run, shorten
 
 from fakedetect.core.cells import FORMULA, from_cell, to_cell
 from fakedetect.core.console import printable
@@ -65,6 +65,7 @@ def hostile(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Hos
     """The trained project with hostile names among its pictures, and as a source, after all commands."""
     trained = tmp_path_factory.mktemp("hostile") / "trained" / "paths.toml"
     shutil.copytree(trained_once.parent, trained.parent)
+    shorten(trained)
     for part in ("train", "test"):
         for number, name in enumerate(NAMES):
             paint(trained.parent / "plain.jpg", number + 50 * (part == "test"))

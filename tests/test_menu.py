@@ -77,6 +77,8 @@ def open_menu(project: Path, columns: int = 100, **environment: str) -> Any:
         encoding="utf-8",
         dimensions=(40, columns),
         timeout=30,
+        # Where the tests run under nohup, it is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     child.logfile_read = io.StringIO()
     child.expect("Main Menu.*Exit|Exit.*Main Menu")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import paint, run
+from conftest import paint, run, shorten
 from PIL import Image
 
 from fakedetect.core.console import Console
@@ -65,8 +65,7 @@ def test_without_room_nothing_is_written(folder: Path, monkeypatch: pytest.Monke
 
 
 def test_training_sees_the_changed_picture_and_leaves_a_bad_one_out(resized: Path) -> None:
-    text = resized.read_text(encoding="utf-8").replace("max_epochs = 2", "max_epochs = 1")
-    resized.write_text(text, encoding="utf-8")
+    shorten(resized)
     train = resized.parent / "dataset/resized_train"
     first = run("--paths", resized, "train")
     assert first.returncode == 0 and (train / ".decoded.bin").stat().st_size == 40 * 224 * 224 * 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import timm
-from conftest import ROOT, run
+from conftest import ROOT, run, shorten
 
 from fakedetect.core.files import hash_file
 from fakedetect.models.engine import import_openvino
@@ -87,6 +87,7 @@ def test_a_kept_network_is_used_only_where_it_is_whole_and_this_checkpoints(trai
     # Those of another checkpoint, whole as they are.
     text = trained.read_text(encoding="utf-8").replace("[training]", "[training]\nseed = 7")
     trained.write_text(text, encoding="utf-8")
+    shorten(trained)
     assert run("--paths", trained, "train", "--overwrite").returncode == 0
     assert not any((folder / name).exists() for name in KEPT)
     ask(trained, "--no-stability")

@@ -35,7 +35,15 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_format_gap_is_told_and_aligned_copies_close_it(project: Path) -> None:
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the figures out, which take most of the time, where the tables are looked at alone."""
+    from fakedetect.preprocessing import explore
+
+    monkeypatch.setattr(explore, "_draw_figures", lambda *_: None)
+
+
+def test_a_format_gap_is_told_and_aligned_copies_close_it(project: Path, undrawn: None) -> None:
     random = np.random.default_rng(2)
     for number in range(80):
         # Grain of every strength: what a JPEG leaves in a picture is lost in it.
@@ -64,7 +72,7 @@ def test_a_format_gap_is_told_and_aligned_copies_close_it(project: Path) -> None
             assert image.quantization == tables
 
 
-def test_alike_classes_are_near_chance(project: Path) -> None:
+def test_alike_classes_are_near_chance(project: Path, undrawn: None) -> None:
     fill(project, ".jpg", ".jpg", 60)
     result = audit(project, "original")
     assert result["auc_low"] < 0.6 and result["count"] == 120
@@ -117,7 +125,9 @@ def test_tables_and_figures_are_written_and_bad_files_listed(project: Path) -> N
             assert min(figure.size) > 150
 
 
-def test_planted_duplicates_are_found_and_unrelated_pictures_are_not_paired(project: Path) -> None:
+def test_planted_duplicates_are_found_and_unrelated_pictures_are_not_paired(
+    project: Path, undrawn: None
+) -> None:
     folder = fill(project, ".jpg", ".jpg", 40)
     test = project.parent / "dataset/test/real"
     test.mkdir(parents=True)

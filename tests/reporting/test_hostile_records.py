@@ -58,8 +58,8 @@ EVALUATION = [
     (("test", "robustness", "points", 0, "low"), str(10**400)),
     (("test", "robustness", "worst"), "7"),
     (("foreign",), "[]"),
-    (("foreign", "else"), "{}"),
-    (("foreign", "else", "measures", "accuracy", "value"), '"0.5"'),
+    (("foreign", "elsewhere"), "{}"),
+    (("foreign", "elsewhere", "measures", "accuracy", "value"), '"0.5"'),
     (("left_out",), '{"gan": {"class": "fake"}}'),
     (("checkpoint",), "null"),
 ]
@@ -112,22 +112,23 @@ def test_predictions_of_another_test_are_one_line(trained: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def evaluated_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained project, evaluated on its test pictures and on a few others, and explored."""
-    folder = tmp_path_factory.mktemp("evaluated") / "project"
+def explored_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained project, explored; without figures, which take most of that time."""
+    from fakedetect.preprocessing import explore
+
+    folder = tmp_path_factory.mktemp("explored") / "project"
     shutil.copytree(trained_once.parent, folder)
-    paths = folder / "paths.toml"
-    shutil.copytree(folder / "dataset/test", folder / "else")
-    for command in (["evaluate"], ["evaluate", "--data", folder / "else"], ["explore"]):
-        result = run("--paths", paths, *command)
-        assert result.returncode == 0, result.stderr
-    return paths
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explore, "_draw_figures", lambda *_: None)
+        result = run("--paths", folder / "paths.toml", "explore")
+    assert result.returncode == 0, result.stderr
+    return folder / "paths.toml"
 
 
 @pytest.fixture
-def evaluated(evaluated_once: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "evaluated"
-    shutil.copytree(evaluated_once.parent, folder)
+def explored(explored_once: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "explored"
+    shutil.copytree(explored_once.parent, folder)
     return folder / "paths.toml"
 
 
@@ -141,7 +142,7 @@ def test_an_odd_evaluation_is_one_line(evaluated: Path, keys: tuple[str | int, .
 
 def test_an_odd_evaluation_is_neither_overwritten_nor_an_end_to_check(evaluated: Path) -> None:
     file = evaluated.parent / "model_folders/tiny/evaluation.json"
-    picture = next((evaluated.parent / "else").rglob("*.jpg"))
+    picture = next((evaluated.parent / "elsewhere").rglob("*.jpg"))
     right = file.read_bytes()
     for keys, text in EVALUATION[:4]:
         file.write_bytes(right)
@@ -155,18 +156,18 @@ def test_an_odd_evaluation_is_neither_overwritten_nor_an_end_to_check(evaluated:
 
 
 @pytest.mark.parametrize(("keys", "text"), AUDIT)
-def test_an_odd_audit_is_one_line(evaluated: Path, keys: tuple[str | int, ...], text: str) -> None:
-    file = evaluated.parent / "explore/original/audit.json"
+def test_an_odd_audit_is_one_line(explored: Path, keys: tuple[str | int, ...], text: str) -> None:
+    file = explored.parent / "explore/original/audit.json"
     spoil(file, *keys, text=text)
-    said = refused(evaluated, file, "report")
+    said = refused(explored, file, "report")
     assert "Explore again" in said and str(keys[0]) in said
 
 
-def test_an_odd_summary_is_one_line(evaluated: Path) -> None:
-    file = evaluated.parent / "explore/original/summary.csv"
+def test_an_odd_summary_is_one_line(explored: Path) -> None:
+    file = explored.parent / "explore/original/summary.csv"
     for text in ("", "a,b\n1,2\n", "[" * 200_000):
         file.write_text(text, encoding="utf-8")
-        assert "Explore again" in refused(evaluated, file, "report")
+        assert "Explore again" in refused(explored, file, "report")
 
 
 def test_an_evaluation_of_another_checkpoint_is_left_out(evaluated: Path) -> None:

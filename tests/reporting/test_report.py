@@ -33,6 +33,9 @@ def foreign_folder(paths: Path) -> Path:
 def test_a_model_with_one_answer_gets_a_remark_wherever_its_results_are_told(
     trained: Path, always: str
 ) -> None:
+    # Both checkpoints would be converted for OpenVINO, which takes longer than these few pictures.
+    text = trained.read_text(encoding="utf-8") + '\n[inference]\nengine = "torch"\n'
+    trained.write_text(text, encoding="utf-8")
     checkpoint = trained.parent / "model_folders/tiny/classifier_model.pth"
     state = torch.load(checkpoint, weights_only=True)
     margin = 1e4 if always == "fake" else -1e4
@@ -89,18 +92,15 @@ def test_a_checkpoint_put_in_the_place_of_another_does_not_inherit_its_training(
     assert rows["tiny"]["epochs"] == ""
 
 
-def test_thresholds_after_the_evaluation_ask_for_another_one(trained: Path) -> None:
-    other = foreign_folder(trained)
-    for command in (["evaluate"], ["evaluate", "--data", other]):
-        assert run("--paths", trained, *command).returncode == 0
-    measured = read_report(trained)
+def test_thresholds_after_the_evaluation_ask_for_another_one(evaluated: Path) -> None:
+    measured = read_report(evaluated)
     assert "thresholds were set after" not in measured and "calibrated." in measured
-    file = trained.parent / "model_folders/tiny/training.json"
+    file = evaluated.parent / "model_folders/tiny/training.json"
     record = json.loads(file.read_text())
     # As another fit leaves it; one on these few pictures may come to the same thresholds.
     record["calibration"]["temperature"] *= 1.5
     file.write_text(json.dumps(record))
-    asked = read_report(trained)
+    asked = read_report(evaluated)
     assert "The thresholds were set after the evaluation of the test dataset and elsewhere" in asked
     assert re.search(
         r"Evaluate again: \S+ menu.py \S+ \S+ evaluate; .* evaluate --data \S+elsewhere", asked
@@ -130,13 +130,11 @@ def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
     assert re.search(r"\d+ of 20 answers are wrong", after)
 
 
-def test_answers_of_another_evaluation_are_not_shown(trained: Path) -> None:
-    folder = foreign_folder(trained)
-    assert run("--paths", trained, "evaluate", "--data", folder).returncode == 0
-    answers = trained.parent / "model_folders/tiny/foreign_elsewhere_predictions.csv"
+def test_answers_of_another_evaluation_are_not_shown(evaluated: Path) -> None:
+    answers = evaluated.parent / "model_folders/tiny/foreign_elsewhere_predictions.csv"
     text = answers.read_text(encoding="utf-8")
     assert text.startswith("path,source,label,predicted,p_fake") and text.count("\n") == 21
     answers.write_text(text.replace("fake", "real"), encoding="utf-8")
-    report = read_report(trained)
+    report = read_report(evaluated)
     assert "ROC curve: elsewhere" not in report
     assert "To see its answers, evaluate again: python menu.py" in report
