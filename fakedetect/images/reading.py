@@ -31,10 +31,11 @@ LOSSLESS_FRAMES = (b"\xc3", b"\xc7", b"\xcb", b"\xcf")
 
 
 @cache
-def _prepare_pillow() -> None:
-    """Set what Pillow keeps for the whole process: once, for pictures are opened in threads too.
+def prepare_pillow() -> None:
+    """Import Pillow and set what it keeps for the whole process: once, for threads open pictures too.
 
-    Not when this module is imported, which processes do that open no picture and must start fast.
+    Not when this module is imported, which processes do that open no picture and must start fast; before
+    processes are forked, each of which would do it again.
     """
     from PIL import Image
 
@@ -48,6 +49,7 @@ def _prepare_pillow() -> None:
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+    Image.preinit()
 
 
 def open_image(path: Path) -> "Image.Image":
@@ -65,7 +67,7 @@ def open_image(path: Path) -> "Image.Image":
         raise ValueError("empty file")
     from PIL import Image
 
-    _prepare_pillow()
+    prepare_pillow()
     image = Image.open(path, formats=FORMATS)
     width, height = image.size
     if width * height > MAX_PIXELS:
