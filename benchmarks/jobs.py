@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks import answers, probe, reference
+from benchmarks import answers, plain, probe, reference, small
 from benchmarks.corpus import make_large, make_small
 from benchmarks.pairs import Pair
 from benchmarks.peak import STEP_IN_PASSES, count_operations
@@ -52,7 +52,7 @@ def scan(folder: Path, quick: bool, _: str) -> Pair:
     verdicts: dict[str, set[Path]] = {}
 
     def theirs() -> None:
-        verdicts["reference"] = reference.find_bad_images(paths)
+        verdicts["reference"] = plain.find_bad_images(paths)
 
     def ours() -> None:
         results = map_images(find_fault, paths, count_workers(None))
@@ -68,8 +68,7 @@ def _copies(folder: Path, paths: list[Path], kind: Kind) -> Pair:
 
     def theirs() -> None:
         shutil.rmtree(there, ignore_errors=True)
-        there.mkdir()
-        reference.resize(paths, there)
+        plain.resize(paths, there)
 
     def ours() -> None:
         shutil.rmtree(here, ignore_errors=True)
@@ -322,4 +321,5 @@ JOBS = {
     "evaluate": answers.evaluate,
     "probe-features": probe.features,
     "probe-lines": probe.lines,
+    **small.JOBS,
 }

@@ -26,7 +26,7 @@ from fakedetect.images.copies import (
     shrink,
 )
 from fakedetect.images.listing import list_images
-from fakedetect.images.reading import explain_fault, open_checked
+from fakedetect.images.reading import explain_fault, open_checked, prepare_pillow
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
     good = [path for path in paths if path not in listed]
     jobs = shard.part_of(_plan(good, source, target, kind, shard.count > 1))
     to_do = [job for job in jobs if not is_done(job)]
+    prepare_pillow()
     results = map_images(resize_image, to_do, settings.workers)
     failed = 0
     for job, reason in console.track(results, len(to_do), name):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fakedetect.core.console import Console, plural
-from fakedetect.core.errors import UserError
+from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders
@@ -26,8 +26,10 @@ def _is_tiny(path: Path) -> bool:
     try:
         with open_image(path) as image:
             size = image.size
-    except Exception:
+    except Exception as error:
         # Whatever a decoder raises: such pictures are skipped and named later.
+        if is_bug(error):
+            raise
         return False
     return max(size) < TINY
 

@@ -3,14 +3,17 @@
 import base64
 import csv
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import paint, run
+from conftest import ROOT, paint, run
 from PIL import Image
 
 from fakedetect.dataset.decoded import load_or_explain
+from fakedetect.images import reading
 from fakedetect.images.copies import Kind
 from fakedetect.images.reading import explain_fault, find_fault
 from fakedetect.images.views import Look, look_at
@@ -180,3 +183,29 @@ def test_srgb_and_no_profile_give_the_same_answer(tmp_path: Path) -> None:
     first, second = (look_at(Look(path, (Kind(),))) for path in (plain, tmp_path / "srgb.png"))
     assert not isinstance(first, str) and not isinstance(second, str)
     assert np.array_equal(first.images, second.images)
+
+
+def test_a_bug_beside_the_decoder_stays_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(LOSSLESS_JPEG)
+    assert find_fault(picture) is None
+    monkeypatch.setattr(reading, "LOSSLESS_FRAMES", None)
+    with pytest.raises(TypeError):
+        find_fault(picture)
+
+
+def test_pillow_adds_no_line_of_its_own(tmp_path: Path) -> None:
+    picture = tmp_path / "a.tif"
+    Image.new("RGB", (8, 8)).save(picture)
+    content = bytearray(picture.read_bytes())
+    tag = content.index(struct.pack("<HHI", 277, 3, 1))
+    struct.pack_into("<H", content, tag + 8, 278)
+    picture.write_bytes(content)
+    code = (
+        "import sys; from pathlib import Path; from fakedetect.images.reading import find_fault; "
+        "print(find_fault(Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(picture)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() != "None"
+    assert not done.stderr
