@@ -268,7 +268,7 @@ OPTIONS = (
         "5",
         "Explore the dataset",
         "explore",
-        "sizes, samples, a shortcut audit and duplicates, as tables and figures",
+        "sizes, samples, a shortcut audit and duplicates, as tables and figures; suspected wrong labels",
         EXPLORE,
         takes=(
             Argument(
@@ -279,11 +279,30 @@ OPTIONS = (
                     "help": "the pictures as downloaded, or their copies (default: original)",
                 },
             ),
+            Argument(
+                "--labels",
+                {
+                    "action": "store_true",
+                    "help": "look for pictures whose label is probably wrong instead",
+                },
+            ),
         ),
         title="Explore Menu",
         entries=(
             Option("1", "original pictures", target=EXPLORE, arguments={"on": "original"}),
             Option("2", "resized pictures", target=EXPLORE, arguments={"on": "resized"}),
+            Option(
+                "3",
+                "suspected wrong labels, original pictures",
+                target=EXPLORE,
+                arguments={"on": "original", "labels": True},
+            ),
+            Option(
+                "4",
+                "suspected wrong labels, resized pictures",
+                target=EXPLORE,
+                arguments={"on": "resized", "labels": True},
+            ),
         ),
     ),
     Option(

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "images": {"core", "provenance"},
     "dataset": {"core", "provenance", "images"},
     "models": {"core", "provenance", "images", "dataset"},
-    "preprocessing": {"core", "provenance", "images", "dataset"},
+    "preprocessing": SHARED,
     "training": SHARED,
     "testing": SHARED | {"training"},
     "inference": SHARED,

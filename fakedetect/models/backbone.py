@@ -61,8 +61,8 @@ class Backbone(nn.Module):
             return [(stage.mean((2, 3)),) for stage in _stages_of_resnet(network, images)]
         if not hasattr(network, "forward_intermediates"):
             raise UserError(
-                'This model does not give its blocks away, which recipe = "probe" needs. Name another, or '
-                'use recipe = "reference".'
+                "This model does not give its blocks away, which a probe and explore --labels need. Name "
+                'another, or use recipe = "reference".'
             )
         options = {"intermediates_only": True}
         if "return_prefix_tokens" not in inspect.signature(network.forward_intermediates).parameters:

@@ -1,4 +1,4 @@
-"""Option 5: what the data set looks like, whether it can be solved by shortcuts, and its leaks."""
+"""Option 5: what the data set looks like, whether shortcuts solve it, its leaks, its doubtful labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,11 +93,20 @@ def _tell_left_out(found: Explored) -> list[str]:
     return lines
 
 
-def explore(settings: Settings, console: Console, on: str = "original") -> Outcome:
+def explore(settings: Settings, console: Console, on: str = "original", labels: bool = False) -> Outcome:
     """Tables and figures of the data set, the shortcut audit, and duplicates.
 
     Writes into explore/<on>/: pictures.csv, summary.csv, figures, audit.json, duplicates.csv.
+
+    Args:
+        on: 'original' or 'resized', which of the data set's pictures.
+        labels: name the pictures whose label is probably wrong, instead.
     """
+    if labels:
+        console.loading("fakedetect.preprocessing.labels")
+        from fakedetect.preprocessing.labels import suspect_labels
+
+        return suspect_labels(settings, console, on)
     folder = settings.explore / on
     found = explore_dataset(settings, console, on)
     _write(settings, console, folder, found)
