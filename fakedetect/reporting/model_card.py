@@ -8,6 +8,7 @@ from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluati
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.model_folder import EVALUATION, results_file
 from fakedetect.core.page import with_interval
+from fakedetect.core.recipes import UNBALANCED
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.core.version import describe_version
 from fakedetect.models.detector import Detector
@@ -91,6 +92,8 @@ def _tell_data(detector: Detector) -> Iterator[str]:
             f"of {recipe.batch_size}, seed {training.seed}"
             + (f", best of epoch {best.epoch}." if best else ".")
         )
+        if training.run and training.run.balance != UNBALANCED:
+            yield f"- Its {training.run.balance} were shown equally often, and weighed alike in validation."
     if training.pretrained is not None:
         yield f"- It started from {'pretrained' if training.pretrained else 'random'} weights."
 

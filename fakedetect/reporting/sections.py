@@ -9,7 +9,7 @@ from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Evaluation
 from fakedetect.core.model_folder import checkpoint_file
 from fakedetect.core.page import beside, charts, paragraph, preformatted, section, table
-from fakedetect.core.recipes import CLASSES, REFERENCE
+from fakedetect.core.recipes import CLASSES, REFERENCE, UNBALANCED
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord
@@ -73,6 +73,14 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+def _tell_balance(training: TrainingRecord) -> str | None:
+    """What was shown equally often, where anything was."""
+    balance = training.run.balance if training.run else UNBALANCED
+    return (
+        None if balance == UNBALANCED else f"{balance} shown equally often, and weighed alike in validation"
+    )
+
+
 def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
     title = "Recipe and learning curves"
@@ -85,6 +93,7 @@ def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
         for name, value in {
             "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
             "recipe": recipe.recipe,
+            "balance": _tell_balance(training),
             "parameters": None if training.parameters is None else f"{training.parameters:,}",
             "pretrained": training.pretrained,
             "optimizer": recipe.optimizer,

@@ -40,6 +40,7 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     if "recipe" in then:
         then["method"] = then.pop("recipe")
     options = _given(training, ("seed", "max_epochs", "patience"))
+    options |= _given(training.run, ("balance",)) if training.run else {}
     return replace(
         settings,
         model=name,

@@ -19,6 +19,7 @@ from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_data
 from fakedetect.models.building import build_model
 from fakedetect.models.devices import choose_precision, to_device
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
+from fakedetect.training.balance import describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
@@ -158,6 +159,8 @@ def prepare_run(
         + (f"; {group.size} processes" if group.size > 1 else "")
         + f"; at most {plural(options.max_epochs, 'epoch')}"
     )
+    for line in describe_balance(train_samples, options.balance):
+        console.note(line)
     model = to_device(build_model(recipe, options.pretrained and state is None))
     dtype = choose_precision(options.precision, model)
     paths = [sample.path for sample in dataset.samples]

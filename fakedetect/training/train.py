@@ -21,7 +21,7 @@ from fakedetect.core.model_folder import (
 )
 from fakedetect.core.progress import duration
 from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings import Settings, Training
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.models.processes import in_group, is_first, launch
 from fakedetect.models.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
@@ -32,6 +32,9 @@ from fakedetect.training.unfinished import unfinished_file
 
 if TYPE_CHECKING:
     from fakedetect.training.probe import Fitted
+
+OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minutes", "balance")
+"""Keys under [training] that a probe, which has no epochs, does not look at."""
 
 
 def train(
@@ -77,13 +80,22 @@ def train(
 
 def _tell_idle(settings: Settings, console: Console, recipe: str | None) -> None:
     """Name keys of paths.toml that the user may think are at work."""
+    if not is_first():
+        return
     idle = [key for key in settings.idle.get(settings.model, ()) if not (key == "recipe" and recipe)]
-    if idle and is_first():
+    if idle:
         several = len(idle) > 1
         console.warn(
             f"{' and '.join(idle)} under [training] {'are' if several else 'is'} for the course project's "
             f"models and {'have' if several else 'has'} no effect on {settings.model}. Write "
             f"{'them' if several else 'it'} under [models.{settings.model}]."
+        )
+    usual = Training()
+    changed = [key for key in OF_EPOCHS if getattr(settings.training, key) != getattr(usual, key)]
+    if changed and (recipe or settings.recipe.method) == PROBE:
+        console.warn(
+            f"{' and '.join(changed)} under [training] {'have' if len(changed) > 1 else 'has'} no effect "
+            "on a probe, which is fitted at once and weighs classes and sources in its own way."
         )
 
 
