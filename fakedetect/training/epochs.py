@@ -26,12 +26,11 @@ from fakedetect.models.devices import Normaliser, forward, predict_batches, torc
 from fakedetect.models.processes import Group
 from fakedetect.training.augmentation import degrade_with
 from fakedetect.training.balance import draw_epoch, weigh
+from fakedetect.training.forecast import Forecast, measure_epoch
 
 WARM_UP = 0.1
 
 STEPS_BETWEEN_LOOKS = 50
-STEP_IN_PASSES = 3
-"""A training step takes about as long as so many passes forward."""
 
 EPOCHS_A_SEED = 100_003
 """Keeps the random numbers of one seed's epochs apart from those of the next seed's."""
@@ -113,7 +112,12 @@ class _SavesDue:
 
 
 def train_epoch(
-    run: Run, epoch: int, label: str, started: StartedEpoch | None, save: Callable[[StartedEpoch], None]
+    run: Run,
+    epoch: int,
+    label: str,
+    started: StartedEpoch | None,
+    save: Callable[[StartedEpoch], None],
+    forecast: Forecast,
 ) -> tuple[float, dict[Path, str]]:
     """One pass over the samples in random order; returns the mean loss and the unreadable files' reasons.
 
@@ -123,6 +127,7 @@ def train_epoch(
     Args:
         started: where an earlier run has stopped in this epoch.
         save: keeps the state after a step, in every process, once save_minutes have passed.
+        forecast: says how long the run takes.
     """
     settings, group = run.settings, run.group
     device = next(run.model.parameters()).device
@@ -158,6 +163,7 @@ def train_epoch(
                 if not done.loss.isfinite():
                     raise tell_divergence(settings, epoch)
                 progress.tell(_describe_pass(run, epoch, done, progress))
+                forecast.see_steps(epoch, done.steps, progress.done)
                 if saves.now():
                     save(done.record())
     all_loss, all_count = group.total(done.loss.item(), done.count)
@@ -178,10 +184,9 @@ def _describe_pass(run: Run, epoch: int, done: _Pass, progress: Progress) -> str
     loss = f"loss {done.mean_loss():.4f}"
     if not progress.rate:
         return loss
-    forward_only = len(run.val_samples) / progress.rate / STEP_IN_PASSES
-    an_epoch = len(run.train_samples) / progress.rate + forward_only
-    later = (run.settings.training.max_epochs - epoch) * an_epoch
-    left = (progress.seconds_left or 0.0) + forward_only + later
+    an_epoch = measure_epoch(len(run.train_samples), len(run.val_samples), progress.rate)
+    rest = measure_epoch(len(run.train_samples) - progress.done, len(run.val_samples), progress.rate)
+    left = rest + (run.settings.training.max_epochs - epoch) * an_epoch
     return f"{loss}, run: at most {duration(left)}"
 
 
