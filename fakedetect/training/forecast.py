@@ -74,13 +74,15 @@ class Forecast:
         self.told = True
         epochs = self.options.max_epochs - epoch + 1
         seconds = epochs * each + at_the_end
-        if seconds * self.runs < WORTH_A_LINE:
+        further = (self.runs - 1) * (self.options.max_epochs * each + at_the_end)
+        if seconds + further < WORTH_A_LINE:
             return
         left = "" if epoch == 1 else " that are left"
         text = f"At this rate at most {duration(seconds)} for {plural(epochs, 'epoch')}{left}"
         text += f" ({duration(each)} each)" if epochs > 1 else ""
         if self.runs > 1:
-            text += f", {duration(self.runs * seconds)} for {self.runs} such runs"
+            after = "run" if self.runs == 2 else f"{self.runs - 1} runs"
+            text += f", {duration(seconds + further)} with the {after} after it"
         if self.options.patience < epochs:
             text += "; training stops sooner where the validation loss stops falling"
         self.console.note(text)

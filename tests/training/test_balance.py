@@ -37,7 +37,7 @@ def unequal(tmp_path: Path) -> Path:
 def use(paths: Path, balance: str, recipe: str = "reference") -> Path:
     paths.write_text(
         f'model = "tiny"\n[training]\nbalance = "{balance}"\npretrained = false\nprecision = "fp32"\n'
-        "workers = 1\nmax_epochs = 2\nvalidation_share = 0.3\nsave_minutes = 1e-9\n[models.tiny]\n"
+        "workers = 1\nmax_epochs = 1\nvalidation_share = 0.3\nsave_minutes = 1e-9\n[models.tiny]\n"
         f'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 3e-3\nrecipe = "{recipe}"\n',
         encoding="utf-8",
     )
@@ -84,7 +84,7 @@ def test_an_epoch_shows_classes_or_sources_equally_often() -> None:
     assert len(set.union(*shown)) == 31
 
 
-def test_what_balancing_would_change_is_said_and_what_it_does(unequal: Path) -> None:
+def test_what_balancing_would_change_is_said_before_the_first_epoch(unequal: Path) -> None:
     told = run("--paths", use(unequal, "none"), "train")
     assert told.returncode == 0, told.stderr
     assert "Only 19% of the training pictures are real" in told.stderr
@@ -92,24 +92,18 @@ def test_what_balancing_would_change_is_said_and_what_it_does(unequal: Path) -> 
     assert "a real picture 2.6 times an epoch" in told.stderr
     assert '22 of the 25 fake pictures are of gan: balance = "sources" under' in told.stderr
     assert "an epoch shows" not in told.stderr
-    told = run("--paths", use(unequal, "sources"), "train", "--overwrite")
-    assert told.returncode == 0, told.stderr
-    assert 'balance = "sources": an epoch shows each of' in told.stderr
-    assert "(gan) to" in told.stderr and "Only" not in told.stderr and "would" not in told.stderr
     shutil.rmtree(unequal.parent / "dataset")
+    use(unequal, "sources")
     probe = run("--paths", unequal, "train", "--overwrite", "--recipe", "probe")
     assert probe.returncode == 2, "there is nothing to learn from any more"
     assert "and balance under [training] have no effect on a probe" in probe.stderr
 
 
-def test_a_balanced_run_is_validated_alike_and_goes_on_after_a_stop(
-    unequal: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_balanced_run_is_validated_alike(unequal: Path) -> None:
     folder = unequal.parent / "model_folders/tiny"
-    use(unequal, "classes", "robust")
-    assert run("--paths", unequal, "train").returncode == 0
-    whole = torch.load(folder / "classifier_model.pth", weights_only=True)
-    best = json.loads((folder / "training.json").read_text())["best"]
+    assert run("--paths", use(unequal, "classes", "robust"), "train").returncode == 0
+    record = json.loads((folder / "training.json").read_text())
+    assert record["run"]["balance"] == "classes"
     (folder / "texture_vote.json").unlink()
     assert run("--paths", unequal, "test", "--on", "train").returncode == 0
     settings = load_settings(unequal)
@@ -120,23 +114,29 @@ def test_a_balanced_run_is_validated_alike_and_goes_on_after_a_stop(
     for label in (0, 1):
         own = [rows[str(sample.path)] for sample in validation if sample.label == label]
         recalls.append(sum(row["label"] == row["predicted"] for row in own) / len(own))
-    assert best["val_accuracy"] == pytest.approx(sum(recalls) / 2)
-    step, done = epochs._step, iter(range(1))
+    assert record["best"]["val_accuracy"] == pytest.approx(sum(recalls) / 2)
 
-    def stop(*arguments: object, **keywords: object) -> torch.Tensor:
-        if next(done, None) is None:
-            raise KeyboardInterrupt
-        return step(*arguments, **keywords)
 
+def test_a_stopped_run_goes_on_under_the_same_balance_alone(
+    unequal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    weights, step = [], iter((epochs._step, stop))
     with monkeypatch.context() as patch:
-        patch.setattr(epochs, "_step", stop)
-        assert run("--paths", unequal, "train", "--overwrite").returncode == 130
-    other = run("--paths", use(unequal, "sources", "robust"), "train", "--resume")
-    assert other.returncode == 2 and "balance was classes and is sources now" in other.stderr
-    ended = run("--paths", use(unequal, "classes", "robust"), "train", "--resume")
-    assert ended.returncode == 0, ended.stderr
-    found = torch.load(folder / "classifier_model.pth", weights_only=True)
-    assert all(torch.equal(found[key], whole[key]) for key in whole)
+        patch.setattr(epochs, "_step", lambda *given, **named: next(step)(*given, **named))
+        stopped = run("--paths", use(unequal, "sources"), "train")
+    assert stopped.returncode == 130 and "1 of 3 steps" in stopped.stdout
+    assert 'balance = "sources": an epoch shows each of' in stopped.stderr and "(gan) to" in stopped.stderr
+    assert "Only" not in stopped.stderr and "would" not in stopped.stderr
+    other = run("--paths", use(unequal, "classes"), "train", "--resume")
+    assert other.returncode == 2 and "balance was sources and is classes now" in other.stderr
+    for how in ("--resume", "--overwrite"):
+        assert run("--paths", use(unequal, "sources"), "train", how).returncode == 0
+        file = unequal.parent / "model_folders/tiny/classifier_model.pth"
+        weights.append(torch.load(file, weights_only=True))
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
 
 
 def test_a_picture_that_comes_again_is_degraded_in_another_way() -> None:

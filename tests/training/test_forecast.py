@@ -50,7 +50,8 @@ def test_it_is_said_once_at_the_rate_after_the_first_step(monkeypatch: pytest.Mo
     slow = forecast(patience=20, runs=3)
     step(slow, monkeypatch, 31.0, 1, 2)
     assert heard(slow) == [
-        "At this rate at most 17 h 13 min for 20 epochs (51 min 40 s each), 2 d 3 h for 3 such runs"
+        "At this rate at most 17 h 13 min for 20 epochs (51 min 40 s each), 2 d 3 h with the 2 runs after "
+        "it"
     ]
 
 
