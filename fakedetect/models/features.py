@@ -1,4 +1,4 @@
-"""The features that a probe is fitted on: views of the pictures, looked at by the backbone once for all."""
+"""Features of pictures: views of them, looked at once for all by a backbone that stays frozen."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,9 @@ from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.images.reading import explain_fault
 from fakedetect.images.views import in_batches
+from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
+from fakedetect.models.conversion import choose_engine
+from fakedetect.models.devices import to_device
 from fakedetect.models.engine import Engine
 from fakedetect.models.processes import Group
 
@@ -22,6 +25,39 @@ Seen = tuple[ProbeLook, np.ndarray | str]
 
 AT_A_TIME = 32
 """Views in a forward pass, of each process."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A backbone on its device, what computes it, the hash of its weights, the seed of random ones."""
+
+    backbone: Backbone
+    weights: str
+    seed: int | None
+    engine: Engine
+
+
+def freeze_backbone(settings: Settings, console: Console) -> Frozen:
+    """The chosen model's network as it was pretrained, whatever it has been trained to since.
+
+    Raises:
+        MissingWeightsError: its weights are not here and cannot be downloaded.
+        UserError: the network or its weights cannot be used.
+    """
+    seed = None if settings.training.pretrained else settings.training.seed
+    if seed is not None:
+        console.warn("pretrained = false: the features are those of random weights, which know nothing.")
+    backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
+    weights = hash_weights(backbone.network)
+    to_device(backbone)
+    return Frozen(backbone, weights, seed, choose_engine(settings, console, backbone))
+
+
+def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCache:
+    """The features that a file keeps of the chosen model's backbone; those of another one go."""
+    recipe, backbone = settings.recipe, frozen.backbone
+    depends_on = f"{frozen.weights} {backbone.layers} {recipe.mean} {recipe.std}"
+    return FeatureCache(file, depends_on, backbone.width)
 
 
 @dataclass(frozen=True)
