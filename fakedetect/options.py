@@ -168,6 +168,15 @@ OPTIONS = (
                             "help": "the way of training (default: recipe in paths.toml, else reference)",
                         },
                     ),
+                    Argument(
+                        "--repeat",
+                        {
+                            "type": int,
+                            "metavar": "N",
+                            "help": "train N times with one seed after the other, test each, and say how "
+                            "far the figures vary; finished runs are kept",
+                        },
+                    ),
                 ),
                 together=True,
             ),

@@ -114,7 +114,7 @@ class _Pool:
 
 
 def _may_fork() -> bool:
-    """Whether processes may be forked, which takes 5 ms, not started afresh, as long as 100 small pictures.
+    """Whether processes may be forked, which takes a fraction of the time of starting them afresh.
 
     Only where nothing else runs in this one: another thread, torch's among them, may hold what the
     process would wait for.

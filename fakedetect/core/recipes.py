@@ -14,6 +14,9 @@ CLASSES = ("fake", "real")
 REFERENCE, ROBUST, PROBE = METHODS = ("reference", "robust", "probe")
 """The ways of training: the course project's, the one that robust.py describes, and probe.py's."""
 
+UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
+"""What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
+
 METHODS_IN_WORDS = {
     REFERENCE: "the pictures as they are, as the course project trains",
     ROBUST: "degraded pictures among them, so that it holds up better on pictures from the web",

@@ -9,7 +9,15 @@ from typing import Any, cast
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.recipes import IMAGENET_MEAN, IMAGENET_STD, METHODS, RECIPES, Recipe
+from fakedetect.core.recipes import (
+    BALANCES,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    METHODS,
+    RECIPES,
+    UNBALANCED,
+    Recipe,
+)
 from fakedetect.core.shards import count_workers
 from fakedetect.core.toml_file import TomlFile
 from fakedetect.core.toml_section import Section
@@ -64,6 +72,7 @@ class Training:
     patience: int = 3
     validation_share: float = 0.1
     save_minutes: float = 10.0
+    balance: str = UNBALANCED
 
 
 OWN = "[models.NAME]"
@@ -199,6 +208,7 @@ def _training(section: Section) -> Training:
         patience=section.take_number("patience", int, Training.patience, 1),
         validation_share=share,
         save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
+        balance=section.take_word("balance", BALANCES, Training.balance),
     )
 
 

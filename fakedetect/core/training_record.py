@@ -6,7 +6,7 @@ from typing import Annotated
 import msgspec
 
 from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.recipes import REFERENCE
+from fakedetect.core.recipes import BALANCES, REFERENCE, UNBALANCED
 from fakedetect.core.records import (
     Count,
     NotNegative,
@@ -20,6 +20,8 @@ from fakedetect.core.records import (
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 """What numpy takes as a seed."""
+
+Balance = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(BALANCES)})\Z")]
 
 Channels = tuple[float, float, float]
 """One number for each of red, green and blue."""
@@ -59,7 +61,8 @@ class StartedEpoch(Record, frozen=True, kw_only=True):
 class RunConditions(Record, frozen=True, kw_only=True):
     """What has to be the same for an unfinished run to go on as if it had not been stopped.
 
-    Runs of version 0.4 lack what has a default here: they knew no other recipe and left nothing out.
+    Runs of earlier versions lack what has a default here: they knew no other recipe, left nothing out and
+    showed every picture once an epoch.
     """
 
     architecture: str
@@ -75,6 +78,7 @@ class RunConditions(Record, frozen=True, kw_only=True):
     validation_share: Share
     pictures: str
     leave_out: str = ""
+    balance: Balance = UNBALANCED
 
 
 class RecipeRecord(Record, frozen=True, kw_only=True):

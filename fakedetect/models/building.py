@@ -63,6 +63,7 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
         return cast(nn.Module, model)
     import timm
 
+    from fakedetect.models.depthwise import use_lean_depthwise
     from fakedetect.models.response_norm import use_lean_response_norm
 
     check_architecture(recipe)
@@ -71,7 +72,7 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
         model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs)
     except (safetensors.SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{file} is cut off or no weights. Remove it and start again.") from error
-    return use_lean_response_norm(model)
+    return use_lean_depthwise(use_lean_response_norm(model))
 
 
 def _load_all_but_head(model: nn.Module, file: Path, architecture: str) -> None:

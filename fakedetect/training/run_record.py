@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import version
 
-from fakedetect.core.recipes import Recipe
+from fakedetect.core.recipes import PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import DataRecord, KindRecord, RecipeRecord, RunConditions
 from fakedetect.core.version import describe_version
@@ -71,4 +71,6 @@ def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
         validation_share=options.validation_share,
         pictures=hash_names(dataset),
         leave_out=dataset.without,
+        # A probe weighs its pictures in a way of its own.
+        balance=UNBALANCED if recipe.method == PROBE else options.balance,
     )

@@ -71,6 +71,40 @@ def test_better_is_said_only_where_the_test_holds(project: Path) -> None:
     assert not (folder / "wrong_answers_tiny.png").exists()
 
 
+def repeat(project: Path, model: str, accuracies: list[float]) -> None:
+    """Runs with so many seeds, of the planted model, which bears no hash."""
+    runs = []
+    for seed, accuracy in enumerate(accuracies):
+        figures = {"validation_loss": 0.5, "validation_accuracy": 0.9, "accuracy": accuracy}
+        runs.append({"seed": seed, "checkpoint": str(seed), "best_epoch": 1, "figures": figures})
+    low, high = min(accuracies), max(accuracies)
+    spread = {"runs": len(runs), "mean": low, "deviation": 0.01, "lowest": low, "highest": high}
+    record = {"checkpoint": "", "runs": runs, "spread": {"accuracy": spread}}
+    (project.parent / "model_folders" / model / "repeats.json").write_text(json.dumps(record))
+
+
+def test_better_is_said_with_what_other_seeds_gave(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fakedetect.reporting import compare
+
+    monkeypatch.setattr(compare, "_write", lambda *_: None)
+    for model, wrong, accuracies in (
+        ("resnet18", 40, [0.6, 0.85]),
+        ("resnet50", 10, [0.9, 0.8]),
+        ("vit_b_16", 70, [0.3, 0.4]),
+        ("tiny", 0, []),
+    ):
+        plant(project, model, list(range(wrong)))
+        if accuracies:
+            repeat(project, model, accuracies)
+    told = run("--paths", project, "compare").stdout
+    lines = {line.split(" (p")[0]: line for line in told.splitlines() if "is better than" in line}
+    assert lines["- resnet50 is better than resnet18"].endswith("but the accuracies of their runs overlap")
+    assert lines["- resnet18 is better than vit_b_16"].endswith(", in every run")
+    assert lines["- tiny is better than resnet18"].endswith(")")
+    assert "of tiny there is one run each" in told and " train --repeat 3" in told
+    assert "- vit_b_16, 2 runs: test accuracy 30.0% ± 1.0% (30.0% to 40.0%)" in told
+
+
 def test_damaged_results_are_left_out_and_none_at_all_is_said(project: Path) -> None:
     nothing = run("--paths", project, "compare")
     assert nothing.returncode == 2 and "No model has been tested yet" in nothing.stderr
