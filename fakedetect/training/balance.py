@@ -1,7 +1,7 @@
 """How often an epoch shows which picture: each once, or both classes, or all sources, equally often.
 
-Each class, or each source of it, has its share of the epoch, and of two pictures of that none comes oftener
-than the other by more than one time. These are the expected counts of sampling with weights and with
+Each class, or each source of it, has its share of the epoch, and of two pictures of that neither comes more
+often than the other by more than one time. These are the expected counts of sampling with weights and with
 replacement, as torch's WeightedRandomSampler does it, without its chance.
 """
 
