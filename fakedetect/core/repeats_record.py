@@ -81,7 +81,8 @@ class Spread(Record, frozen=True, kw_only=True):
 class Repeats(Record, frozen=True, kw_only=True, omit_defaults=True):
     """Runs that differ in their seed alone, the model's own first; `checkpoint` is the hash of that.
 
-    `test_pictures` is a hash of the test pictures' names. `spread` has every figure that two runs have.
+    `test_pictures` is a hash by which the test copies are known again. `spread` has every figure that two
+    runs have.
     """
 
     checkpoint: str

@@ -24,6 +24,8 @@ from fakedetect.core.toml_section import Section
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
+LARGEST_SEED = 2**32 - 1
+"""What numpy takes."""
 PRECISIONS = ("auto", "fp32", "bf16")
 AUTO, TORCH, OPENVINO = ENGINES = ("auto", "torch", "openvino")
 """What computes the answers of a trained model."""
@@ -198,12 +200,15 @@ def _training(section: Section) -> Training:
     share = section.take("validation_share", float, Training.validation_share)
     if not 0 < share < 1:
         raise section.wrong("validation_share", f"has to lie between 0 and 1, not {share:g}.")
+    seed = section.take_number("seed", int, Training.seed, 0)
+    if seed > LARGEST_SEED:
+        raise section.wrong("seed", f"is too large ({seed}): at most {LARGEST_SEED}. Write seed = 42")
     return Training(
         precision=section.take_word("precision", PRECISIONS, Training.precision),
         workers=None if workers == "auto" else section.take_number("workers", int, 4, 1),
         pretrained=section.take("pretrained", bool, Training.pretrained),
         compile=section.take("compile", bool, Training.compile),
-        seed=section.take_number("seed", int, Training.seed, 0),
+        seed=seed,
         max_epochs=section.take_number("max_epochs", int, Training.max_epochs, 1),
         patience=section.take_number("patience", int, Training.patience, 1),
         validation_share=share,

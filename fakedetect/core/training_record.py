@@ -16,9 +16,10 @@ from fakedetect.core.records import (
     read_record,
     write_record,
 )
+from fakedetect.core.settings import LARGEST_SEED
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SEED)]
 """What numpy takes as a seed."""
 
 Balance = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(BALANCES)})\Z")]

@@ -31,7 +31,8 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
     """
     lines = describe_faults(trained.faults)
     if trained.stopped:
-        lines = [*describe_stop(settings, trained, again), *lines]
+        more = [f"To continue: {again}"] if trained.epochs or trained.started else []
+        lines = [*describe_stop(settings, trained), *more, *lines]
     else:
         epochs = plural(len(trained.epochs), "epoch")
         lines.append(f"Trained {settings.model}: {epochs} in {duration(trained.seconds)}")
@@ -48,8 +49,8 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
     return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
 
 
-def describe_stop(settings: Settings, trained: Trained, again: str) -> list[str]:
-    """What of a stopped run is saved, what is lost, and how to go on."""
+def describe_stop(settings: Settings, trained: Trained) -> list[str]:
+    """What of a stopped run is saved, and what is lost."""
     epochs, started = len(trained.epochs), trained.started
     lost = f"the last {duration(trained.seconds_lost)} of work"
     if not epochs and not started:
@@ -60,10 +61,7 @@ def describe_stop(settings: Settings, trained: Trained, again: str) -> list[str]
     saved = [plural(epochs, "epoch")] if epochs else []
     if started:
         saved.append(f"{started.steps:,} of {started.of_steps:,} steps of epoch {epochs + 1}")
-    return [
-        f"Stopped. Saved: {' and '.join(saved)}; lost: {lost}.",
-        f"To continue: {again}",
-    ]
+    return [f"Stopped. Saved: {' and '.join(saved)}; lost: {lost}."]
 
 
 def describe_probe(settings: Settings, fitted: "Fitted") -> list[str]:

@@ -6,12 +6,13 @@ random.
 """
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
+from fakedetect.core.files import hash_text
 from fakedetect.core.model_folder import OPENVINO_FILES, REPEATS, REPEATS_FILE, checkpoint_file, model_hash
 from fakedetect.core.repeats_record import (
     FIGURES,
@@ -25,7 +26,7 @@ from fakedetect.core.repeats_record import (
 )
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
-from fakedetect.dataset.samples import describe_faults, hash_names, load_dataset
+from fakedetect.dataset.samples import describe_faults, load_dataset
 from fakedetect.models.detector import read_own_training
 from fakedetect.models.processes import Group, join_group
 from fakedetect.models.test_run import measure_folder, write_test
@@ -162,11 +163,13 @@ def _remove_network(own: Settings, settings: Settings) -> None:
 
 
 def _find_test_pictures(settings: Settings) -> str | None:
-    """A hash of the test pictures' names; None where there are none."""
+    """A hash of the test copies' names, sizes and times of change; None where there are none."""
     try:
-        return hash_names(load_dataset(settings, "test"))
+        found = load_dataset(settings, "test")
     except UserError:
         return None
+    stats = [(sample.path.relative_to(found.folder), sample.path.stat()) for sample in found.samples]
+    return hash_text("\0".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
 
 
 def repeat_training(settings: Settings, console: Console, count: int, first: Plan | None) -> Repeated:
@@ -240,11 +243,11 @@ def _describe_run(run: RepeatedRun) -> str:
     return f"Seed {run.seed}, best epoch {run.best_epoch}: {found}"
 
 
-def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome:
+def describe_repeats(settings: Settings, found: Repeated, command: Callable[..., str]) -> Outcome:
     """What repeated runs have come to.
 
     Args:
-        again: the command that goes on with what was stopped.
+        command: words the same call with other flags.
     """
     lines = []
     record = found.record
@@ -257,7 +260,10 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
         ]
     lines += describe_faults(found.faults)
     if found.stopped_in:
-        lines += _describe_stop(found.stopped_in, found, again)
+        lines += _describe_stop(found.stopped_in, found)
+        # What is finished needs no flag to be kept.
+        begun = found.record or unfinished_file(settings.model_folder).is_file()
+        lines.append(f"To continue: {command('--resume') if begun else command()}")
     elif record:
         if record.test_pictures is None:
             test = settings.resized["test"]
@@ -269,12 +275,10 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
     return Outcome("\n".join(lines), 130 if found.stopped_in else 1 if found.faults else 0)
 
 
-def _describe_stop(own: Settings, found: Repeated, again: str) -> list[str]:
+def _describe_stop(own: Settings, found: Repeated) -> list[str]:
     """What is saved of the run that was stopped, and which runs are finished."""
     finished = f"finished: {found.record.seeds}" if found.record else "none is finished"
-    runs = f"That was the run with seed {own.training.seed}; {finished}."
-    if found.stopped is None:
-        return ["Stopped. Its training is saved.", runs, f"To continue: {again}"]
-    lines = [*describe_stop(own, found.stopped, again)[:1], runs]
-    started = found.record or found.stopped.epochs or found.stopped.started
-    return [*lines, f"To continue: {again}"] if started else lines
+    return [
+        *(describe_stop(own, found.stopped) if found.stopped else ["Stopped."]),
+        f"That was the run with seed {own.training.seed}; {finished}.",
+    ]

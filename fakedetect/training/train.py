@@ -11,7 +11,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import FEATURES, REPEATS, checkpoint_file
 from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE
-from fakedetect.core.settings import Settings, Training
+from fakedetect.core.settings import LARGEST_SEED, Settings, Training
 from fakedetect.core.training_record import read_training
 from fakedetect.models.processes import in_group, is_first, launch
 from fakedetect.training.outcome import describe_probe, describe_trained
@@ -22,8 +22,8 @@ OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minu
 """Keys under [training] that a probe, which has no epochs, does not look at."""
 
 PROBES_REPEAT = (
-    "--repeat has no effect on a probe: nothing of its fit is random, so the same pictures give the same "
-    "line. What varies is which sources it learns from; its intervals, over sources, say how much."
+    "--repeat has no effect on a probe, which has no random start or order: the same pictures give the "
+    "same line. What varies is which sources it learns from; its intervals, over sources, say how much."
 )
 
 
@@ -76,8 +76,7 @@ def train(
     """
     if overwrite and resume:
         raise UserError("--overwrite starts over and --resume continues: give one of them.")
-    if repeat is not None and repeat < 2:
-        raise UserError(f"--repeat {repeat}: give the number of runs, 2 or more.")
+    _check_repeat(settings, repeat)
     if repeat and resume and not recipe:
         recipe = _recipe_so_far(settings)
     call = _Call(settings, recipe, repeat)
@@ -100,6 +99,16 @@ def train(
         return _train(call, console, resume, finished)
 
 
+def _check_repeat(settings: Settings, repeat: int | None) -> None:
+    if repeat is not None and repeat < 2:
+        raise UserError(f"--repeat {repeat}: give the number of runs, 2 or more.")
+    if repeat and settings.training.seed + repeat - 1 > LARGEST_SEED:
+        raise UserError(
+            f"--repeat {repeat} goes beyond the largest seed, {LARGEST_SEED}. Set a smaller seed in "
+            f"{settings.file}."
+        )
+
+
 def _train(call: _Call, console: Console, resume: bool, finished: bool) -> Outcome:
     """Train in the way that was asked for; `finished`: the first of several runs is there."""
     if call.chosen.recipe.method == PROBE:
@@ -114,7 +123,7 @@ def _train(call: _Call, console: Console, resume: bool, finished: bool) -> Outco
     from fakedetect.training.repeats import describe_repeats, repeat_training
 
     repeated = repeat_training(call.chosen, console, call.repeat, None if finished else plan)
-    return describe_repeats(call.settings, repeated, call.command("--resume"))
+    return describe_repeats(call.settings, repeated, call.command)
 
 
 def _tell_idle(settings: Settings, console: Console, recipe: str | None) -> None:
