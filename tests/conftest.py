@@ -93,31 +93,68 @@ class Terminal:
         os.close(self.leader)
 
 
+TINY = (
+    '# mine\nmodel = "tiny"  # chosen\n\n[training]\npretrained = false\nprecision = "fp32"\n'
+    'max_epochs = 2\nworkers = 2\n\n[models.tiny]\ntimm = "test_resnet"\nbatch_size = 8\n'
+    "learning_rate = 3e-3\n"
+)
+"""A paths.toml for a tiny model."""
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with a paths.toml for a tiny model; returns the paths.toml."""
     paths = tmp_path / "paths.toml"
-    paths.write_text(
-        '# mine\nmodel = "tiny"  # chosen\n\n[training]\npretrained = false\nprecision = "fp32"\n'
-        'max_epochs = 2\nworkers = 2\n\n[models.tiny]\ntimm = "test_resnet"\nbatch_size = 8\n'
-        "learning_rate = 3e-3\n",
-        encoding="utf-8",
-    )
+    paths.write_text(TINY, encoding="utf-8")
     return paths
 
 
-@pytest.fixture
-def data(project: Path) -> Path:
-    """The project with original pictures: smooth fakes and noisy reals."""
+@pytest.fixture(scope="session")
+def data_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Such a project with original pictures: smooth fakes and noisy reals; to be copied only."""
+    paths = tmp_path_factory.mktemp("data") / "paths.toml"
+    paths.write_text(TINY, encoding="utf-8")
     random = np.random.default_rng(1)
     for part, count in (("train", 20), ("test", 6)):
         for number in range(count):
-            folder = project.parent / "dataset" / part
+            folder = paths.parent / "dataset" / part
             paint(folder / "fake" / "gan" / f"{number:04}.jpg", number)
             noise = random.integers(0, 256, (240, 250, 3), dtype=np.uint8)
             (folder / "real").mkdir(exist_ok=True)
             Image.fromarray(noise).save(folder / "real" / f"{number:04}.png")
-    return project
+    return paths
+
+
+@pytest.fixture
+def data(data_once: Path, tmp_path: Path) -> Path:
+    """A copy of that project."""
+    shutil.copytree(data_once.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "paths.toml"
+
+
+@pytest.fixture(scope="session")
+def resized_once(data_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That project with its resized copies; to be copied only."""
+    folder = tmp_path_factory.mktemp("resized")
+    shutil.copytree(data_once.parent, folder, dirs_exist_ok=True)
+    assert run("--paths", folder / "paths.toml", "resize").returncode == 0
+    return folder / "paths.toml"
+
+
+@pytest.fixture
+def resized(resized_once: Path, tmp_path: Path) -> Path:
+    """A copy of the project with original and resized pictures."""
+    shutil.copytree(resized_once.parent, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "paths.toml"
+
+
+def halve(paths: Path) -> None:
+    """Half of the resized training pictures, in batches half as large: as many steps in half the time."""
+    for number in range(10, 20):
+        for picture in (f"fake/gan/{number:04}.jpg", f"real/{number:04}.png"):
+            (paths.parent / "dataset/resized_train" / picture).unlink()
+    text = paths.read_text(encoding="utf-8").replace("batch_size = 8", "batch_size = 4")
+    paths.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

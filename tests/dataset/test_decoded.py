@@ -64,15 +64,16 @@ def test_without_room_nothing_is_written(folder: Path, monkeypatch: pytest.Monke
     assert not (folder / ".decoded.bin").exists()
 
 
-def test_training_sees_the_changed_picture_and_leaves_a_bad_one_out(data: Path) -> None:
-    assert run("--paths", data, "resize").returncode == 0
-    train = data.parent / "dataset/resized_train"
-    first = run("--paths", data, "train")
+def test_training_sees_the_changed_picture_and_leaves_a_bad_one_out(resized: Path) -> None:
+    text = resized.read_text(encoding="utf-8").replace("max_epochs = 2", "max_epochs = 1")
+    resized.write_text(text, encoding="utf-8")
+    train = resized.parent / "dataset/resized_train"
+    first = run("--paths", resized, "train")
     assert first.returncode == 0 and (train / ".decoded.bin").stat().st_size == 40 * 224 * 224 * 3
     (train / "real/0003.png").write_bytes(b"went bad")
-    second = run("--paths", data, "train", "--overwrite")
+    second = run("--paths", resized, "train", "--overwrite")
     assert second.returncode == 1
     assert "1 picture was skipped" in second.stdout and "0003.png" in second.stdout
     Image.new("RGB", (224, 224)).save(train / "real/0003.png")
-    third = run("--paths", data, "train", "--overwrite")
+    third = run("--paths", resized, "train", "--overwrite")
     assert third.returncode == 0, third.stderr

@@ -61,16 +61,16 @@ def test_a_planted_cue_is_what_the_map_shows() -> None:
 
 
 def test_a_vit_is_explained_by_grad_cam_and_attention_rollout(project: Path) -> None:
-    text = project.read_text().replace("test_resnet", "vit_tiny_patch16_224")
+    text = project.read_text().replace("test_resnet", "test_vit")
     project.write_text(text)
-    save_model(project, "tiny", "vit_tiny_patch16_224")
+    save_model(project, "tiny", "test_vit")
     picture = paint(project.parent / "my picture $1.png", 3)
     result = run("--paths", project, "explain", picture, "--class", "real")
     assert result.returncode == 0, result.stderr
     folder = project.parent / "grad-cam_images"
     facts = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     assert [f["method"] for f in facts] == ["Grad-CAM", "Attention Rollout"]
-    assert facts[0]["layer"] == "blocks.11.norm1" and {f["class"] for f in facts} == {"real"}
+    assert facts[0]["layer"] == "blocks.5.norm1" and {f["class"] for f in facts} == {"real"}
     for number in (1, 2):
         with Image.open(folder / f"Figure_{number}_tiny_my_picture__1.png") as figure:
             assert min(figure.size) > 300
@@ -116,14 +116,13 @@ def test_an_overlay_of_a_white_picture_does_not_overflow() -> None:
     assert np.abs(mixed - (0.4 * coloured + 153.0)).max() <= 0.51
 
 
-def test_the_menu_finds_a_picture_by_its_number(data: Path) -> None:
-    save_model(data, "tiny", "test_resnet")
-    assert run("--paths", data, "resize").returncode == 0
-    result = run("--paths", data, keys="6\n1\n0002\n2\n99\n4\n0\n0\n")
+def test_the_menu_finds_a_picture_by_its_number(resized: Path) -> None:
+    save_model(resized, "tiny", "test_resnet")
+    result = run("--paths", resized, keys="6\n1\n0002\n2\n99\n4\n0\n0\n")
     assert result.returncode == 0
     assert "resized_test/real/0002.png:" in result.stdout.replace("\\", "/")
     assert "No picture '99'" in result.stderr
-    names = {path.name for path in (data.parent / "grad-cam_images").iterdir()}
+    names = {path.name for path in (resized.parent / "grad-cam_images").iterdir()}
     assert names == {"Figure_1_tiny_0002.png", "Figure_1_tiny_0002.json", "contact_sheet_tiny.png"}
 
 

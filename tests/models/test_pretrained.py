@@ -142,11 +142,10 @@ def test_a_model_of_a_fixed_size_that_takes_ours_too_is_built() -> None:
     build_model(replace(OWN, architecture="xcit_nano_12_p16_384"), pretrained=False)
 
 
-def test_the_commands_message_names_file_line_section_and_key(data: Path) -> None:
-    assert run("--paths", data, "resize", "train-real", "train-fake").returncode == 0
-    data.write_text(
-        data.read_text(encoding="utf-8").replace("test_resnet", "tset_resnet"), encoding="utf-8"
+def test_the_commands_message_names_file_line_section_and_key(resized: Path) -> None:
+    resized.write_text(
+        resized.read_text(encoding="utf-8").replace("test_resnet", "tset_resnet"), encoding="utf-8"
     )
-    result = run("--paths", data, "train")
+    result = run("--paths", resized, "train")
     assert result.returncode == 2
-    assert f"{data}, line 11: timm in [models.tiny]: timm has no model 'tset_resnet'" in result.stderr
+    assert f"{resized}, line 11: timm in [models.tiny]: timm has no model 'tset_resnet'" in result.stderr

@@ -11,21 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, run
+from program import run_together
 
 from fakedetect.models.processes import launch
-
-
-def run_two(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """menu.py in two processes, as torchrun starts them."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    return subprocess.run(
-        [*torchrun, str(ROOT / "menu.py"), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=240,
-        check=False,
-    )
 
 
 def use(project: Path, architecture: str, rate: str) -> Path:
@@ -35,38 +23,36 @@ def use(project: Path, architecture: str, rate: str) -> Path:
     return project.parent / "model_folders/tiny"
 
 
-def test_two_processes_end_with_the_weights_and_figures_of_one(data: Path) -> None:
-    folder = use(data, "test_vit", "2e-5")
-    assert run("--paths", data, "resize").returncode == 0
+def test_two_processes_end_with_the_weights_and_figures_of_one(resized: Path) -> None:
+    folder = use(resized, "test_vit", "2e-5")
     # 36 training pictures in batches of 8, 11 test pictures: neither divides by two everywhere.
-    (data.parent / "dataset/resized_test/real/0000.png").unlink()
-    assert run("--paths", data, "train").returncode == 0
-    assert run("--paths", data, "test").returncode == 0
+    (resized.parent / "dataset/resized_test/real/0000.png").unlink()
+    assert run("--paths", resized, "train").returncode == 0
+    assert run("--paths", resized, "test").returncode == 0
     alone = torch.load(folder / "classifier_model.pth", weights_only=True)
     figures = json.loads((folder / "test_results.json").read_text())
-    together = run_two("--paths", data, "train", "--overwrite")
-    assert together.returncode == 0, together.stderr
+    together = run_together(2, "--paths", resized, "train", "--overwrite")
+    assert together.returncode == 0, together.stdout
     assert together.stdout.count("Epoch 1:") == 1
     assert json.loads((folder / "training.json").read_text())["processes"] == 2
     shared = torch.load(folder / "classifier_model.pth", weights_only=True)
     assert alone.keys() == shared.keys()
     assert max((alone[key] - shared[key]).abs().max().item() for key in alone) < 1e-5
-    tested = run_two("--paths", data, "test")
-    assert tested.returncode == 0 and "11 images" in tested.stdout, tested.stderr
+    tested = run_together(2, "--paths", resized, "test")
+    assert tested.returncode == 0 and "11 images" in tested.stdout, tested.stdout
     again = json.loads((folder / "test_results.json").read_text())
     assert again["count"] == 11
     for name in ("accuracy", "classes", "confusion_matrix", "roc_auc"):
         assert again[name] == figures[name]
 
 
-def test_a_batch_smaller_than_the_number_of_processes_is_trained_on(data: Path) -> None:
-    folder = use(data, "test_resnet", "1e-3")
-    text = data.read_text(encoding="utf-8").replace("batch_size = 8", "batch_size = 5")
-    data.write_text(text, encoding="utf-8")
-    assert run("--paths", data, "resize").returncode == 0
+def test_a_batch_smaller_than_the_number_of_processes_is_trained_on(resized: Path) -> None:
+    folder = use(resized, "test_resnet", "1e-3")
+    text = resized.read_text(encoding="utf-8").replace("batch_size = 8", "batch_size = 5")
+    resized.write_text(text, encoding="utf-8")
     # 36 in batches of 5 leave one for the last step.
-    together = run_two("--paths", data, "train")
-    assert together.returncode == 0, together.stderr
+    together = run_together(2, "--paths", resized, "train")
+    assert together.returncode == 0, together.stdout
     assert (folder / "classifier_model.pth").is_file()
 
 
@@ -91,12 +77,12 @@ def test_the_menus_own_start_of_processes_gives_one_message_for_a_mistake(data: 
 
 
 def test_what_one_process_does_holds_up_no_other(trained: Path) -> None:
-    left_out = run_two("--paths", trained, "evaluate", "--leave-out", "gan")
-    assert left_out.returncode == 0 and "gan (fake" in left_out.stdout, left_out.stderr
-    fitted = run_two(
-        "--paths", trained, "fit-thresholds", "--max-false-alarms", "0.3", "--max-missed", "0.3"
+    left_out = run_together(2, "--paths", trained, "evaluate", "--leave-out", "gan")
+    assert left_out.returncode == 0 and "gan (fake" in left_out.stdout, left_out.stdout
+    fitted = run_together(
+        2, "--paths", trained, "fit-thresholds", "--max-false-alarms", "0.3", "--max-missed", "0.3"
     )
-    assert fitted.returncode == 0 and fitted.stdout.count("Stored in") == 1, fitted.stderr
+    assert fitted.returncode == 0 and fitted.stdout.count("Stored in") == 1, fitted.stdout
 
 
 def test_what_logging_was_disabled_before_processes_start_stays(monkeypatch: pytest.MonkeyPatch) -> None:

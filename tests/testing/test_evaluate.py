@@ -2,9 +2,9 @@
 
 import csv
 import json
-import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 import timm
 import torch
-from conftest import ROOT, paint, run
+from conftest import paint, run
 from PIL import Image
+from program import Program
 
 from fakedetect.models.texture import TextureVote, add_vote, read_vote, save_vote, statistics
 from fakedetect.testing.measures import NAMES
@@ -203,51 +204,62 @@ def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:
     assert result.returncode == 2 and "gan is the only source of fake pictures" in result.stderr
 
 
-def test_the_robust_recipe_trains_resumes_and_votes(trained: Path) -> None:
-    folder = trained.parent / "model_folders/tiny"
-    result = run("--paths", trained, "train", "--overwrite", "--recipe", "robust")
+@pytest.fixture(scope="module")
+def robust_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained project, trained again by the robust recipe."""
+    folder = tmp_path_factory.mktemp("robust") / "project"
+    shutil.copytree(trained_once.parent, folder)
+    result = run("--paths", folder / "paths.toml", "train", "--overwrite", "--recipe", "robust")
     assert result.returncode == 0, result.stderr
+    return folder / "paths.toml"
+
+
+@pytest.fixture
+def robust(robust_once: Path, tmp_path: Path) -> Path:
+    shutil.copytree(robust_once.parent, tmp_path / "robust")
+    return tmp_path / "robust/paths.toml"
+
+
+def test_the_robust_recipe_trains_and_votes(robust: Path) -> None:
+    folder = robust.parent / "model_folders/tiny"
     facts = read(folder / "training.json")
     assert facts["recipe"]["recipe"] == "robust" and facts["run"]["recipe"] == "robust"
     state = torch.load(folder / "classifier_model.pth", weights_only=True)
     assert state.keys() == timm.create_model("test_resnet", num_classes=2).state_dict().keys()
     vote = read(folder / "texture_vote.json")
     assert vote["layer"] == "layer1" and np.isfinite(vote["weights"]).all()
-    assert run("--paths", trained, "test").returncode == 0
+    assert run("--paths", robust, "test").returncode == 0
     with_vote = read(folder / "test_results.json")
     (folder / "texture_vote.json").rename(folder / "elsewhere.json")
-    assert run("--paths", trained, "test").returncode == 0
+    assert run("--paths", robust, "test").returncode == 0
     without = (folder / "test_predictions.csv").read_text()
     (folder / "elsewhere.json").rename(folder / "texture_vote.json")
-    assert run("--paths", trained, "test").returncode == 0
+    assert run("--paths", robust, "test").returncode == 0
     assert read(folder / "test_results.json")["roc_auc"] == with_vote["roc_auc"]
     assert (folder / "test_predictions.csv").read_text() != without
+    # The other recipe is another run, and leaves no vote behind.
+    text = robust.read_text(encoding="utf-8").replace("max_epochs = 3", "max_epochs = 1")
+    robust.write_text(text, encoding="utf-8")
+    assert run("--paths", robust, "train", "--overwrite").returncode == 0
+    assert not (folder / "texture_vote.json").exists()
 
-    # Stopped in the midst of the second epoch and gone on with, it comes to the same.
-    whole = {key: value.clone() for key, value in state.items()}
-    process = subprocess.Popen(
-        [sys.executable, "menu.py", "--paths", str(trained), "train", "--overwrite", "--recipe", "robust"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    for line in process.stdout or ():
-        if line.startswith("Epoch 1"):
-            break
-    process.kill()
-    process.wait()
-    other = run("--paths", trained, "train", "--resume", "--recipe", "reference")
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
+def test_a_robust_run_killed_in_its_second_epoch_comes_to_the_same(robust: Path) -> None:
+    folder = robust.parent / "model_folders/tiny"
+    whole = torch.load(folder / "classifier_model.pth", weights_only=True)
+    vote = read(folder / "texture_vote.json")
+    program = Program("--paths", robust, "train", "--overwrite", "--recipe", "robust")
+    program.wait_for("^Epoch 1")
+    program.send(signal.SIGKILL)
+    program.end()
+    other = run("--paths", robust, "train", "--resume", "--recipe", "reference")
     assert other.returncode == 2 and "recipe was robust and is reference now" in other.stderr
-    result = run("--paths", trained, "train", "--resume")
+    result = run("--paths", robust, "train", "--resume")
     assert result.returncode == 0, result.stderr
     resumed = torch.load(folder / "classifier_model.pth", weights_only=True)
     assert all(torch.equal(value, whole[key]) for key, value in resumed.items())
     assert read(folder / "texture_vote.json") == vote
-    # The other recipe is another run, and leaves no vote behind.
-    assert run("--paths", trained, "train", "--overwrite").returncode == 0
-    assert not (folder / "texture_vote.json").exists()
 
 
 def test_a_vote_is_half_of_the_answer_and_leaves_the_checkpoint_as_it_was(tmp_path: Path) -> None:

@@ -5,15 +5,16 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, paint, run
+from conftest import halve, paint, run
 from PIL import Image
+from program import Program
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
@@ -23,35 +24,14 @@ KILLS = 6
 
 
 @pytest.fixture
-def long_run(data: Path) -> Path:
-    """The data resized, and a run of six epochs with dropout ahead, saved after every step; returns the
-    paths.toml."""
-    text = data.read_text(encoding="utf-8")
+def long_run(resized: Path) -> Path:
+    """Half of the resized data, and a run of six epochs with dropout ahead, saved after every step; returns
+    the paths.toml."""
+    halve(resized)
+    text = resized.read_text(encoding="utf-8")
     text = text.replace("max_epochs = 2", "max_epochs = 6\npatience = 6\nsave_minutes = 1e-6")
-    data.write_text(text, encoding="utf-8")
-    assert run("--paths", data, "resize").returncode == 0
-    return data
-
-
-def start(project: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "menu.py"), "--paths", str(project), *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(process: subprocess.Popen[str], pattern: str) -> None:
-    assert process.stdout is not None
-    seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if re.search(pattern, line):
-            return
-    pytest.fail(f"{pattern!r} was not printed:\n{''.join(seen)}")
+    resized.write_text(text, encoding="utf-8")
+    return resized
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -68,11 +48,11 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(long_run: Path) -
     chance = random.Random(5)
     for _ in range(KILLS):
         way = "--resume" if (folder / "unfinished_run.pth").exists() else "--overwrite"
-        process = start(long_run, "train", way)
-        wait_for(process, r"^Epoch \d")
+        program = Program("--paths", long_run, "train", way)
+        program.wait_for(r"^Epoch \d")
         time.sleep(chance.uniform(0, 0.3))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        program.send(signal.SIGKILL)
+        program.end()
         assert weights(folder).keys() == whole.keys()
     if (folder / "unfinished_run.pth").exists():
         assert run("--paths", long_run, "train", "--resume").returncode == 0
@@ -91,15 +71,15 @@ def test_a_stopped_run_is_told_and_a_second_one_is_refused(long_run: Path) -> No
     short = long_run.read_text(encoding="utf-8")
     text = short.replace("= 6", "= 500")
     long_run.write_text(text, encoding="utf-8")
-    process = start(long_run, "train")
-    wait_for(process, r"^Epoch 1")
+    program = Program("--paths", long_run, "train")
+    program.wait_for(r"^Epoch 1")
     second = run("--paths", long_run, "train", "--overwrite")
-    assert second.returncode == 2 and f"process {process.pid}" in second.stderr
-    os.killpg(process.pid, signal.SIGINT)
-    rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 130 and "train --resume" in rest and "Traceback" not in rest
+    assert second.returncode == 2 and f"process {program.pid}" in second.stderr
+    program.send(signal.SIGINT)
+    ended = program.end()
+    assert ended.returncode == 130 and "train --resume" in ended.stdout and "Traceback" not in ended.stdout
     assert re.search(
-        r"Stopped\. Saved: \d+ epochs?( and \d of 5 steps of epoch \d+)?; lost: the last \d", rest
+        r"Stopped\. Saved: \d+ epochs?( and \d of 5 steps of epoch \d+)?; lost: the last \d", ended.stdout
     )
     assert "tiny (trained; a run was stopped)" in run("--paths", long_run, keys="0\n").stdout
     plain = run("--paths", long_run, "train")
@@ -113,19 +93,19 @@ def test_a_stopped_run_is_told_and_a_second_one_is_refused(long_run: Path) -> No
     assert nothing.returncode == 2 and "no unfinished run" in nothing.stderr
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_advice(data: Path) -> None:
-    text = data.read_text(encoding="utf-8").replace("3e-3", "1e30")
-    data.write_text(text, encoding="utf-8")
-    assert run("--paths", data, "resize").returncode == 0
-    result = run("--paths", data, "train")
+def test_a_loss_that_is_no_number_stops_the_run_with_advice(resized: Path) -> None:
+    text = resized.read_text(encoding="utf-8").replace("3e-3", "1e30")
+    resized.write_text(text, encoding="utf-8")
+    result = run("--paths", resized, "train")
     assert result.returncode == 2 and "Lower learning_rate" in result.stderr
-    assert not (data.parent / "model_folders/tiny/classifier_model.pth").exists()
+    assert not (resized.parent / "model_folders/tiny/classifier_model.pth").exists()
 
 
-def test_too_little_memory_names_a_batch_that_is_half(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_names_a_batch_that_is_half(
+    resized: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fakedetect.training import loop, train
 
-    assert run("--paths", data, "resize").returncode == 0
     sizes = []
 
     def no_memory(run: loop.Run, *_: object) -> None:
@@ -133,7 +113,7 @@ def test_too_little_memory_names_a_batch_that_is_half(data: Path, monkeypatch: p
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(loop, "train_epoch", no_memory)
-    settings = load_settings(data)
+    settings = load_settings(resized)
     with pytest.raises(UserError, match="batch_size = 4"):
         train.train(settings, Console(quiet=True))
     agreeing = Console(quiet=True)
@@ -143,17 +123,16 @@ def test_too_little_memory_names_a_batch_that_is_half(data: Path, monkeypatch: p
     assert sizes == [8, 8, 4, 2, 1]
 
 
-def test_mistakes_in_the_data_are_told_before_the_first_epoch(data: Path) -> None:
-    train, test = (data.parent / f"dataset/resized_{part}" for part in ("train", "test"))
-    assert run("--paths", data, "resize").returncode == 0
+def test_mistakes_in_the_data_are_told_before_the_first_epoch(resized: Path) -> None:
+    train, test = (resized.parent / f"dataset/resized_{part}" for part in ("train", "test"))
     for number in range(5, 20):
         (train / f"real/{number:04}.png").unlink()
     for path in (train / "fake/gan").iterdir():
         Image.new("RGB", (1, 1), "red").save(path)
     (train / "real/twin.png").write_bytes((test / "real/0001.png").read_bytes())
-    text = data.read_text(encoding="utf-8")
-    data.write_text(text.replace("batch_size = 8", "batch_size = 64"), encoding="utf-8")
-    result = run("--paths", data, "train")
+    text = resized.read_text(encoding="utf-8")
+    resized.write_text(text.replace("batch_size = 8", "batch_size = 64"), encoding="utf-8")
+    result = run("--paths", resized, "train")
     assert result.returncode == 0, result.stderr
     before = result.stderr.split("epoch 1/")[0]
     assert "Only 23% of the training pictures are real" in before
@@ -163,11 +142,10 @@ def test_mistakes_in_the_data_are_told_before_the_first_epoch(data: Path) -> Non
 
 
 @pytest.mark.parametrize("test_folder", ["dataset/resized_train", "dataset/resized_train/test"])
-def test_a_test_folder_inside_the_training_folder_is_refused(data: Path, test_folder: str) -> None:
-    assert run("--paths", data, "resize", "train-real", "train-fake").returncode == 0
-    text = data.read_text(encoding="utf-8") + f'\n[resized]\ntest = "{test_folder}"\n'
-    data.write_text(text, encoding="utf-8")
-    result = run("--paths", data, "train")
+def test_a_test_folder_inside_the_training_folder_is_refused(resized: Path, test_folder: str) -> None:
+    text = resized.read_text(encoding="utf-8") + f'\n[resized]\ntest = "{test_folder}"\n'
+    resized.write_text(text, encoding="utf-8")
+    result = run("--paths", resized, "train")
     assert result.returncode == 2 and "one lies in the other" in result.stderr
 
 
@@ -198,49 +176,43 @@ def test_a_full_disk_leaves_old_files_whole(data: Path, monkeypatch: pytest.Monk
     assert path.read_text() == "old" and not list(path.parent.glob(".*.partial"))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix limits")
-def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_old_one_stays(data: Path) -> None:
+def limit_files(size: int) -> None:
+    """Let no file grow beyond so many bytes."""
     import resource
 
-    folder = data.parent / "model_folders/tiny"
-    assert run("--paths", data, "resize").returncode == 0
-    assert run("--paths", data, "train").returncode == 0
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs Unix limits")
+def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_old_one_stays(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
     before = (folder / "classifier_model.pth").read_bytes()
-    (data.parent / "dataset/resized_train/.decoded.npz").unlink()
-    limit = len(before) // 2
-    result = subprocess.run(
-        [sys.executable, str(ROOT / "menu.py"), "--paths", str(data), "train", "--overwrite"],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=240,
-        check=False,
-    )
-    assert result.returncode == 2 and "Traceback" not in result.stderr, result.stderr
-    assert "decoded each time they are needed" in result.stderr
-    assert "Cannot write" in result.stderr and "classifier_model.pth" in result.stderr
+    (trained.parent / "dataset/resized_train/.decoded.npz").unlink()
+    limit = partial(limit_files, len(before) // 2)
+    result = Program("--paths", trained, "train", "--overwrite", before=limit).end()
+    assert result.returncode == 2 and "Traceback" not in result.stdout, result.stdout
+    assert "decoded each time they are needed" in result.stdout
+    assert "Cannot write" in result.stdout and "classifier_model.pth" in result.stdout
     assert (folder / "classifier_model.pth").read_bytes() == before
-    assert not list(data.parent.rglob("*.partial"))
+    assert not list(trained.parent.rglob("*.partial"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps open folders")
 def test_pictures_that_vanish_in_an_epoch_end_the_run_in_one_line(long_run: Path) -> None:
     text = long_run.read_text(encoding="utf-8").replace("= 6", "= 500")
     long_run.write_text(text, encoding="utf-8")
-    process = start(long_run, "train")
-    wait_for(process, r"^Epoch 1")
+    program = Program("--paths", long_run, "train")
+    program.wait_for(r"^Epoch 1")
     shutil.rmtree(long_run.parent / "dataset/resized_train")
-    rest, _ = process.communicate(timeout=60)
-    assert process.returncode == 2 and "Traceback" not in rest, rest
-    assert ".decoded.bin" in rest and "Check the disk" in rest
+    ended = program.end()
+    assert ended.returncode == 2 and "Traceback" not in ended.stdout, ended.stdout
+    assert ".decoded.bin" in ended.stdout and "Check the disk" in ended.stdout
     folder = long_run.parent / "model_folders/tiny"
     assert weights(folder) and (folder / "unfinished_run.pth").is_file()
 
 
-def test_a_model_folder_that_cannot_be_made_is_one_line(data: Path) -> None:
-    assert run("--paths", data, "resize").returncode == 0
-    (data.parent / "model_folders").write_text("a file is in the way")
-    result = run("--paths", data, "train")
+def test_a_model_folder_that_cannot_be_made_is_one_line(resized: Path) -> None:
+    (resized.parent / "model_folders").write_text("a file is in the way")
+    result = run("--paths", resized, "train")
     assert result.returncode == 2 and "Cannot write" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr

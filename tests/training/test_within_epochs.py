@@ -2,13 +2,17 @@
 
 import csv
 import os
-import subprocess
+import shutil
+import signal
 import sys
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 import torch
-from conftest import ROOT, run
+from conftest import halve, run
+from program import run_together
 
 from fakedetect.core.recipes import REFERENCE, ROBUST
 from fakedetect.core.training_record import StartedEpoch
@@ -18,11 +22,11 @@ from fakedetect.training.unfinished import Unfinished
 
 
 def save_every(data: Path, minutes: str) -> Path:
-    """Resize the data and set save_minutes; returns the model's folder."""
+    """Set save_minutes for half of the resized data; returns the model's folder."""
+    halve(data)
     text = data.read_text(encoding="utf-8").replace("workers = 2", f"workers = 2\nsave_minutes = {minutes}")
     # The learning rate follows the whole run's length, which is three epochs here.
     data.write_text(text.replace("max_epochs = 2", "max_epochs = 3"), encoding="utf-8")
-    assert run("--paths", data, "resize").returncode == 0
     return data.parent / "model_folders/tiny"
 
 
@@ -47,24 +51,40 @@ def stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
     patch.setattr(epochs, "_step", step)
 
 
+Whole = dict[str, tuple[Path, CompletedProcess[str]]]
+
+
+@pytest.fixture(scope="module")
+def whole(resized_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """By recipe, the data with the model of a run that nothing stopped, and what that run said."""
+    runs = {}
+    for recipe in (REFERENCE, ROBUST):
+        folder = tmp_path_factory.mktemp(recipe)
+        shutil.copytree(resized_once.parent, folder, dirs_exist_ok=True)
+        save_every(folder / "paths.toml", "10")
+        result = run("--paths", folder / "paths.toml", "train", "--recipe", recipe)
+        assert result.returncode == 0, result.stderr
+        runs[recipe] = folder / "paths.toml", result
+    return runs
+
+
 @pytest.mark.parametrize("recipe", [REFERENCE, ROBUST])
 def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
-    data: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+    whole: Whole, resized: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
 ) -> None:
-    folder = save_every(data, "1e-9")
-    whole = run("--paths", data, "train", "--recipe", recipe)
-    assert whole.returncode == 0, whole.stderr
-    expected, log = weights(folder), losses(folder)
-    how = ["--overwrite", "--recipe", recipe]
-    # 36 pictures in batches of 8: five steps an epoch. The robust recipe's first has none.
+    paths, said = whole[recipe]
+    expected, log = (read(paths.parent / "model_folders/tiny") for read in (weights, losses))
+    folder = save_every(resized, "1e-9")
+    how = ["--recipe", recipe]
+    # 18 pictures in batches of 4: five steps an epoch. The robust recipe's first has none.
     for steps in (2, 6):
         with monkeypatch.context() as patch:
             stop_after(patch, steps)
-            stopped = run("--paths", data, "train", *how)
+            stopped = run("--paths", resized, "train", *how)
         assert stopped.returncode == 130, stopped.stderr
         assert " of 5 steps of epoch" in stopped.stdout and "train --resume" in stopped.stdout
         how = ["--resume"]
-    ended = run("--paths", data, "train", "--resume")
+    ended = run("--paths", resized, "train", "--resume")
     assert ended.returncode == 0, ended.stderr
     found = weights(folder)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
@@ -73,34 +93,33 @@ def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
     if recipe == ROBUST:
         with (folder / "training_log.csv").open(newline="") as file:
             assert [row["head_only"] for row in csv.DictReader(file)] == ["1", "0", "0"]
-        assert "Epoch 1: head fitted" in whole.stdout and "Epoch 2: training loss" in whole.stdout
+        assert "Epoch 1: head fitted" in said.stdout and "Epoch 2: training loss" in said.stdout
 
 
 def test_ctrl_c_before_the_first_save_loses_this_epoch_alone(
-    data: Path, monkeypatch: pytest.MonkeyPatch
+    resized: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = save_every(data, "10")
+    folder = save_every(resized, "10")
     stop_after(monkeypatch, 3)
-    first = run("--paths", data, "train")
+    first = run("--paths", resized, "train")
     assert first.returncode == 130
     assert first.stdout.startswith("Stopped in the first epoch: nothing is lost but this epoch (the last ")
     assert "earlier run" not in first.stdout and not list(folder.glob("*.pth"))
     monkeypatch.undo()
-    assert run("--paths", data, "train").returncode == 0
+    assert run("--paths", resized, "train").returncode == 0
     (folder / "texture_vote.json").write_text("{}")
     before = weights(folder)
     stop_after(monkeypatch, 3)
-    again = run("--paths", data, "train", "--overwrite")
+    again = run("--paths", resized, "train", "--overwrite")
     assert "classifier_model.pth is still the model of an earlier run" in again.stdout
     after = weights(folder)
     assert all(torch.equal(after[key], before[key]) for key in before)
     assert (folder / "texture_vote.json").exists(), "an earlier run's vote goes with its checkpoint"
 
 
-def test_a_finished_run_says_how_long_it_took_where_all_lies_and_what_is_next(data: Path) -> None:
-    folder = save_every(data, "10")
-    result = run("--paths", data, "train")
-    assert result.returncode == 0, result.stderr
+def test_a_finished_run_says_how_long_it_took_where_all_lies_and_what_is_next(whole: Whole) -> None:
+    paths, result = whole[REFERENCE]
+    folder = paths.parent / "model_folders/tiny"
     assert "Trained tiny: 3 epochs in " in result.stdout
     for name in ("classifier_model.pth", "loss_plot.jpg", "training_log.csv", "training.json"):
         assert name in result.stdout and (folder / name).is_file()
@@ -108,53 +127,32 @@ def test_a_finished_run_says_how_long_it_took_where_all_lies_and_what_is_next(da
     assert result.stdout.splitlines()[-1].endswith(" test")
 
 
-KILLED = """
-import os, signal, sys
-sys.path.insert(0, {root!r})
-from fakedetect import menu
-from fakedetect.training import epochs
+def kill_after(steps: int) -> None:
+    """Let this process be killed in the middle of a step, after so many whole ones."""
+    real, done = epochs._step, iter(range(steps))
 
-real, steps = epochs._step, iter(range(int(os.environ["STEPS"])))
+    def step(*arguments: object, **keywords: object) -> torch.Tensor:
+        if next(done, None) is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **keywords)
 
-def step(*arguments, **keywords):
-    if next(steps, None) is None:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return real(*arguments, **keywords)
-
-if __name__ == "__main__":
     epochs._step = step
-    sys.exit(menu.main())
-"""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills processes")
-def test_two_processes_killed_in_an_epoch_end_as_two_that_were_not(data: Path, tmp_path: Path) -> None:
-    folder = save_every(data, "1e-9")
-    script = tmp_path / "killed.py"
-    script.write_text(KILLED.format(root=str(ROOT)))
-
-    def train(how: str, steps: str) -> subprocess.CompletedProcess[str]:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        return subprocess.run(
-            [*torchrun, str(script), "--paths", str(data), "train", how],
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "STEPS": steps},
-            timeout=240,
-            check=False,
-        )
-
-    whole = train("--overwrite", "1000")
-    assert whole.returncode == 0, whole.stderr
+def test_two_processes_killed_in_an_epoch_end_as_two_that_were_not(resized: Path) -> None:
+    folder = save_every(resized, "1e-9")
+    train = ("--paths", resized, "train")
+    whole = run_together(2, *train)
+    assert whole.returncode == 0, whole.stdout
     expected, log = weights(folder), losses(folder)
     # The second epoch's third step is never done: two of five are saved.
-    assert train("--overwrite", "7").returncode != 0
+    assert run_together(2, *train, "--overwrite", before=partial(kill_after, 7)).returncode != 0
     state = torch.load(folder / "unfinished_run.pth", weights_only=True)
     assert len(state["random"]) == 2
     assert [part["steps"] for part in state["started"]] == [2, 2]
-    resumed = train("--resume", "1000")
-    assert resumed.returncode == 0, resumed.stderr
+    resumed = run_together(2, *train, "--resume")
+    assert resumed.returncode == 0, resumed.stdout
     found = weights(folder)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert losses(folder) == log
@@ -177,9 +175,11 @@ def test_another_number_of_processes_shares_what_was_done() -> None:
     assert state.random_of(Group(2, 3))["cpu"] == 0
 
 
-def test_an_unfinished_run_of_an_older_version_goes_on(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = save_every(data, "10")
-    assert run("--paths", data, "train").returncode == 0
+def test_an_unfinished_run_of_an_older_version_goes_on(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(whole[REFERENCE][0].parent, tmp_path, dirs_exist_ok=True)
+    data, folder = tmp_path / "paths.toml", tmp_path / "model_folders/tiny"
     expected = weights(folder)
     with monkeypatch.context() as patch:
         stop_after(patch, 6)
