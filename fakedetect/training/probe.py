@@ -148,19 +148,8 @@ def train_probe(
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
     # An earlier model is replaced when nothing is left to be waited for.
-    checkpoint = _save_line(settings, frozen, judged, len(found.views) - 1)
+    record, unseen, calibration = _save(settings, dataset, frozen, samples, judged, len(found.views) - 1)
     draw_curves(settings, curves)
-    families, real_sources = count_groups(samples)
-    record = ProbeRecord(
-        layers=frozen.backbone.layers,
-        degraded_views=len(found.views) - 1,
-        strength=judged.strength,
-        folds=judged.folds.count,
-        families=families,
-        real_sources=real_sources,
-    )
-    scores = _collect(checkpoint, samples, judged)
-    unseen, calibration = _save_records(settings, dataset, frozen, record, scores)
     own = [sample.path for sample in dataset.samples]
     return Fitted(
         probe=record,
@@ -259,6 +248,29 @@ def _save_line(settings: Settings, frozen: Frozen, judged: _Judged, degraded_vie
     for name in OF_EPOCHS:
         (settings.model_folder / name).unlink(missing_ok=True)
     return hash_file(file)
+
+
+def _save(
+    settings: Settings,
+    dataset: Dataset,
+    frozen: Frozen,
+    samples: Sequence[Sample],
+    judged: _Judged,
+    degraded_views: int,
+) -> tuple[ProbeRecord, UnseenSources, CalibrationRecord | None]:
+    """Write the line and all records; returns what the probe is, its figures and thresholds."""
+    checkpoint = _save_line(settings, frozen, judged, degraded_views)
+    families, real_sources = count_groups(samples)
+    record = ProbeRecord(
+        layers=frozen.backbone.layers,
+        degraded_views=degraded_views,
+        strength=judged.strength,
+        folds=judged.folds.count,
+        families=families,
+        real_sources=real_sources,
+    )
+    scores = _collect(checkpoint, samples, judged)
+    return record, *_save_records(settings, dataset, frozen, record, scores)
 
 
 def _save_records(
