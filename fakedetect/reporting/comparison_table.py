@@ -41,7 +41,7 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Compared:
-    """A tested model: its results and, by path, its predictions."""
+    """A tested model: its results and, by the names of the pictures, its predictions."""
 
     name: str
     results: TestResults
@@ -49,7 +49,7 @@ class Compared:
 
     @property
     def right(self) -> pd.Series:
-        """(N,) bool by path: which pictures the model got right."""
+        """(N,) bool by name: which pictures the model got right."""
         return self.predictions["label"] == self.predictions["predicted"]
 
 

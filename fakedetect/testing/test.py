@@ -24,6 +24,7 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.records import write_record
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
+from fakedetect.core.trained_input import as_trained, read_own_training
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.models.calibration import UNCALIBRATED
@@ -60,12 +61,19 @@ class TestRun:
 
 
 def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
-    """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
+    """The chosen model's predictions on the resized folder 'train' or 'test', in every process.
+
+    Args:
+        settings: with the input that it was trained with.
+    """
     dataset = load_pictures(settings, part)
     detector = load_detector(settings, console)
     parameters = sum(parameter.numel() for parameter in detector.model.parameters())
     paths = [sample.path for sample in dataset.samples]
-    decoded = None if detector.is_probe else decode_all(dataset.folder, paths, console, settings.workers)
+    decoded = None
+    if not detector.is_probe:
+        scaling = settings.recipe.input.scaling
+        decoded = decode_all(dataset.folder, paths, console, settings.workers, scaling)
     group.wait()
     start = time.monotonic()
     own = group.part_of(dataset.samples)
@@ -135,6 +143,7 @@ def test_model(settings: Settings, console: Console, on: str = "test") -> TestRu
     with run_lock(settings.model_folder) if is_first() else nullcontext():
         with join_group() as group:
             answering = model_hash(settings)
+            settings = as_trained(settings, read_own_training(settings, answering))
             found = predict(settings, console, on, group)
         if not group.first:
             return None

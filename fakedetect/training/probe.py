@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from operator import eq
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -31,6 +32,7 @@ from fakedetect.core.model_folder import (
     UNFINISHED,
     remove_other_checkpoints,
 )
+from fakedetect.core.model_input import REFERENCE_SCALING, SIZE
 from fakedetect.core.out_of_fold import OutOfFold, write_out_of_fold
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
@@ -221,7 +223,9 @@ def _look(
             f"Fitting a probe to {plural(len(paths), 'picture')}, {backbone.width:,} features of each; "
             f"every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its format"
         )
-    depends_on = f"{frozen.weights} {backbone.layers} {recipe.mean} {recipe.std}"
+    depends_on = f"{frozen.weights} {backbone.layers} {recipe.input.mean} {recipe.input.std}"
+    if recipe.input.scaling != REFERENCE_SCALING:
+        depends_on += f" {recipe.input.scaling}"
     kept = FeatureCache(cache, depends_on, backbone.width)
     return gather_features(settings, console, group, frozen.engine, kept, paths)
 
@@ -276,6 +280,7 @@ def _save_line(settings: Settings, frozen: _Frozen, judged: _Judged, degraded_vi
         seed=frozen.seed,
         strength=judged.strength,
         views=degraded_views,
+        size=msgspec.UNSET if settings.recipe.input.size == SIZE else settings.recipe.input.size,
     )
     file = settings.model_folder / PROBE_FILE
     write_probe(file, Probe(frozen.backbone.cpu(), judged.line), facts, settings.recipe)

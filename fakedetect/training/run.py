@@ -159,9 +159,9 @@ def prepare_run(
         + f"; at most {plural(options.max_epochs, 'epoch')}"
     )
     model = to_device(build_model(recipe, options.pretrained and state is None))
-    dtype = choose_precision(options.precision, model)
+    dtype = choose_precision(settings, model)
     paths = [sample.path for sample in dataset.samples]
-    decoded = decode_all(dataset.folder, paths, console, settings.workers)
+    decoded = decode_all(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
     refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
     optimizer = make_optimizer(recipe, model)
