@@ -108,7 +108,7 @@ OPTIONS = (
         "2",
         "Resize images from the dataset",
         "resize",
-        "write the 224 x 224 copies that training and testing use",
+        "write the copies that training and testing use, in the size that the chosen model takes",
         RESIZE,
         takes=(
             FOLDER_ARGUMENT,
@@ -269,7 +269,7 @@ OPTIONS = (
         "4",
         "Choose the model",
         "choose",
-        "write the chosen model into paths.toml",
+        "write the chosen model into paths.toml and tell what pictures it takes",
         "fakedetect.choose:choose_model",
         takes=(Argument("name", {"metavar": "MODEL", "help": "the model's name"}),),
     ),

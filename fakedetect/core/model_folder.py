@@ -89,13 +89,13 @@ def is_probe(checkpoint: Path) -> bool:
 
 def trained_models(settings: Settings) -> list[Settings]:
     """The settings of every model of the user's that has a checkpoint, each with its own chosen."""
-    found = [settings.with_model(name) for name in settings.recipes if name not in STARTERS]
+    found = [settings.with_model(name) for name in settings.models if name not in STARTERS]
     return [each for each in found if checkpoint_file(each).is_file()]
 
 
 def find_starter(settings: Settings, name: str = STARTER) -> Settings | None:
     """The settings with one of STARTERS chosen; None where paths.toml lacks it, or its files are gone."""
-    if name not in settings.recipes:
+    if name not in settings.models:
         return None
     found = settings.with_model(name)
     return found if checkpoint_file(found).is_file() else None

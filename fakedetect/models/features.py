@@ -8,9 +8,11 @@ import numpy as np
 
 from fakedetect.core.console import Console
 from fakedetect.core.files import hash_file
+from fakedetect.core.model_input import REFERENCE_SCALING
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
+from fakedetect.images.copies import PROBE_COPIES, Kind
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.images.reading import explain_fault
 from fakedetect.images.views import in_batches
@@ -55,8 +57,10 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
 
 def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCache:
     """The features that a file keeps of the chosen model's backbone; those of another one go."""
-    recipe, backbone = settings.recipe, frozen.backbone
-    depends_on = f"{frozen.weights} {backbone.layers} {recipe.mean} {recipe.std}"
+    takes, backbone = settings.recipe.input, frozen.backbone
+    depends_on = f"{frozen.weights} {backbone.layers} {takes.mean} {takes.std}"
+    if takes.scaling != REFERENCE_SCALING:
+        depends_on += f" {takes.scaling}"
     return FeatureCache(file, depends_on, backbone.width)
 
 
@@ -103,11 +107,11 @@ def gather_features(
         keys[path] = [key_of(content, f"{word}; {engine.name}") for word in words]
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
-    jobs = _list_jobs(keys, cache, seed)
+    jobs = _list_jobs(keys, cache, seed, PROBE_COPIES.scaled(settings.recipe.input.scaling))
     reasons: dict[bytes, str] = {}
 
     def see(images: np.ndarray) -> np.ndarray:
-        """Features (N, D) float16 of images (N, 224, 224, 3) uint8."""
+        """Features (N, D) float16 of images (N, S, S, 3) uint8."""
         return engine(images).astype(np.float16)
 
     part = group.part_of(jobs)
@@ -122,7 +126,9 @@ def gather_features(
     return Features(found, tuple(readable), bad)
 
 
-def _list_jobs(keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int) -> list[ProbeLook]:
+def _list_jobs(
+    keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int, kind: Kind
+) -> list[ProbeLook]:
     """The views that are not in the cache; of pictures that are the same, once."""
     claimed: set[bytes] = set()
     jobs = []
@@ -130,7 +136,7 @@ def _list_jobs(keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: 
         missing = tuple(v for v, key in enumerate(of_path) if key not in cache and key not in claimed)
         claimed.update(of_path)
         if missing:
-            jobs.append(ProbeLook(path, missing, seed))
+            jobs.append(ProbeLook(path, missing, seed, kind))
     return jobs
 
 

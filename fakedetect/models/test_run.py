@@ -27,6 +27,7 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.records import write_record
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
+from fakedetect.core.trained_input import as_trained, read_own_training
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.confusion import draw_confusion_matrix
@@ -65,12 +66,19 @@ class TestRun:
 
 
 def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
-    """The chosen model's predictions on the resized folder 'train' or 'test', in every process."""
+    """The chosen model's predictions on the resized folder 'train' or 'test', in every process.
+
+    Args:
+        settings: with the input that it was trained with.
+    """
     dataset = load_pictures(settings, part)
     detector = load_detector(settings, console)
     parameters = sum(parameter.numel() for parameter in detector.model.parameters())
     paths = [sample.path for sample in dataset.samples]
-    decoded = None if detector.is_probe else decode_all(dataset.folder, paths, console, settings.workers)
+    decoded = None
+    if not detector.is_probe:
+        scaling = settings.recipe.input.scaling
+        decoded = decode_all(dataset.folder, paths, console, settings.workers, scaling)
     group.wait()
     start = time.monotonic()
     own = group.part_of(dataset.samples)
@@ -140,6 +148,7 @@ def measure_folder(settings: Settings, console: Console, part: str, group: Group
     """
     require_checkpoint(settings)
     answering = model_hash(settings)
+    settings = as_trained(settings, read_own_training(settings, answering))
     found = predict(settings, console, part, group)
     return TestRun(summarise(settings, part, found, answering), found)
 

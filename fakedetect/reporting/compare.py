@@ -17,7 +17,7 @@ from fakedetect.core.files import write_text
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.originals import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
@@ -59,7 +59,7 @@ class Comparison:
 
 def _read_models(settings: Settings, console: Console) -> list[Compared]:
     found, unusable = [], 0
-    for name in settings.recipes:
+    for name in settings.models:
         try:
             tested = read_tested(settings.model_folders / name, settings.with_model(name).command("test"))
         except UserError as error:
@@ -67,9 +67,11 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
             unusable += 1
             continue
         if tested:
-            by_path = tested.predictions.set_index("path").sort_index()
+            table = tested.predictions
+            names = name_pictures(settings, "test", [Path(path) for path in table["path"]])
+            by_name = table.set_index(pd.Index(names)).sort_index()
             repeats = _read_runs(settings.with_model(name), console, tested.results.checkpoint)
-            found.append(Compared(name, tested.results, by_path, repeats))
+            found.append(Compared(name, tested.results, by_name, repeats))
     if not found and unusable:
         raise UserError("No model has test results that can be used.")
     if not found:
@@ -182,7 +184,7 @@ def compare_models(settings: Settings, console: Console) -> Comparison:
         epochs=runs,
         table=build_table(models, {name: len(epochs) for name, epochs in runs.items()}),
         pairs=compare_pairs(models),
-        mistakes={model.name: find_mistakes(model.predictions.reset_index()) for model in models},
+        mistakes={model.name: find_mistakes(model.predictions.reset_index(drop=True)) for model in models},
     )
 
 

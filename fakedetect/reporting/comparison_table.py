@@ -42,7 +42,7 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Compared:
-    """A tested model: its results, by path its predictions, and where it was repeated, its runs."""
+    """A tested model: its results, by the names of the pictures its predictions, and its repeated runs."""
 
     name: str
     results: TestResults
@@ -51,7 +51,7 @@ class Compared:
 
     @property
     def right(self) -> pd.Series:
-        """(N,) bool by path: which pictures the model got right."""
+        """(N,) bool by name: which pictures the model got right."""
         return self.predictions["label"] == self.predictions["predicted"]
 
 

@@ -61,7 +61,11 @@ def write_card(detector: Detector, parity: Parity) -> str:
 
 def _tell_use(detector: Detector, parity: Parity) -> Iterator[str]:
     calibration, kind = detector.calibration, detector.kind
-    yield "- Input `images` (B, 224, 224, 3) uint8: RGB, upright, scaled by Lanczos. Output `p_fake`: (B,)."
+    size, how = kind.scaling.size, kind.scaling.interpolation.capitalize()
+    yield (
+        f"- Input `images` (B, {size}, {size}, 3) uint8: RGB, upright, scaled by {how}. "
+        "Output `p_fake`: (B,)."
+    )
     if kind.aligned:
         sampling = "4:4:4" if kind.quality >= 95 else "4:2:0"
         yield f"- Every scaled picture is saved as JPEG {kind.quality} ({sampling}) and read again first."

@@ -134,7 +134,7 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
     for look, view in seen:
         if not isinstance(view, View):
             continue
-        image = view.images[0, 0]
+        image = view.images[0][0]
         tensor = to_input(detector.normalise, image[None])
         name = name or layer_name(settings, detector.model, tensor, None)
         target = torch.tensor([-1], device=tensor.device)

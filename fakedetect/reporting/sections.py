@@ -8,6 +8,7 @@ import pandas as pd
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Evaluation
 from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.model_input import Scaling
 from fakedetect.core.page import beside, charts, paragraph, preformatted, section, table
 from fakedetect.core.recipes import CLASSES, REFERENCE, UNBALANCED
 from fakedetect.core.repeats_record import FIGURES, Repeats
@@ -82,6 +83,12 @@ def _tell_balance(training: TrainingRecord) -> str | None:
     )
 
 
+def _tell_scaling(training: TrainingRecord) -> str | None:
+    """How the pictures were scaled; None where the record does not say."""
+    said = training.input
+    return str(Scaling(said.size, said.interpolation)) if said.size and said.interpolation else None
+
+
 def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
     title = "Recipe and learning curves"
@@ -93,6 +100,7 @@ def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
         (name.replace("_", " "), str(value))
         for name, value in {
             "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
+            "pictures": _tell_scaling(training),
             "recipe": recipe.recipe,
             "balance": _tell_balance(training),
             "parameters": None if training.parameters is None else f"{training.parameters:,}",

@@ -45,7 +45,7 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
         settings,
         model=name,
         model_folders=settings.model_folder,
-        recipes={name: replace(settings.recipe, name=name, **then)},
+        written={name: replace(settings.recipe, name=name, **then)},
         training=replace(settings.training, **options),
     )
 

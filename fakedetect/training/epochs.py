@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.progress import Progress, duration
-from fakedetect.core.recipes import ROBUST, SIZE, UNBALANCED, Recipe
+from fakedetect.core.recipes import ROBUST, UNBALANCED, Recipe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import StartedEpoch
 from fakedetect.dataset.batches import Batch, cut_batches, load_batches
@@ -140,6 +140,7 @@ def train_epoch(
     batches = load_batches(
         [group.part_of(chunk) for chunk, _ in to_do],
         settings.workers,
+        settings.recipe.input.scaling,
         run.decoded,
         pin=device.type == "cuda",
         change=degrade_with(seed) if robust else None,
@@ -210,7 +211,8 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         loss = functional.cross_entropy(logits, labels, reduction="sum")
     else:
         # All processes have to take part in a step; this one has no picture left to give.
-        empty = torch.zeros(1, 3, SIZE, SIZE, device=device)
+        side = run.settings.recipe.input.size
+        empty = torch.zeros(1, 3, side, side, device=device)
         loss = 0 * forward(run.network, empty, run.dtype).sum()
     # The processes' gradients are averaged; the batch's mean is over its pictures.
     (loss * group.size / size).backward()

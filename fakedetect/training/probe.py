@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from operator import eq
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -31,6 +32,7 @@ from fakedetect.core.model_folder import (
     UNFINISHED,
     remove_other_checkpoints,
 )
+from fakedetect.core.model_input import SIZE
 from fakedetect.core.out_of_fold import OutOfFold, write_out_of_fold
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
@@ -241,6 +243,7 @@ def _save_line(settings: Settings, frozen: Frozen, judged: _Judged, degraded_vie
         seed=frozen.seed,
         strength=judged.strength,
         views=degraded_views,
+        size=msgspec.UNSET if settings.recipe.input.size == SIZE else settings.recipe.input.size,
     )
     file = settings.model_folder / PROBE_FILE
     write_probe(file, Probe(frozen.backbone.cpu(), judged.line), facts, settings.recipe)

@@ -25,9 +25,9 @@ from fakedetect.core.repeats_record import (
     write_repeats,
 )
 from fakedetect.core.settings import Settings
+from fakedetect.core.trained_input import read_own_training
 from fakedetect.core.training_record import TrainingRecord, read_training
 from fakedetect.dataset.samples import describe_faults, load_dataset
-from fakedetect.models.detector import read_own_training
 from fakedetect.models.processes import Group, join_group
 from fakedetect.models.test_run import measure_folder, write_test
 from fakedetect.training.loop import Trained
@@ -64,7 +64,7 @@ def settings_of(settings: Settings, number: int) -> Settings:
         settings,
         model=name,
         model_folders=settings.model_folder / REPEATS,
-        recipes={name: replace(settings.recipe, name=name)},
+        written={name: replace(settings.recipe, name=name)},
         training=replace(settings.training, seed=seed),
     )
 

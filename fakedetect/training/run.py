@@ -166,9 +166,9 @@ def prepare_run(
     for line in describe_balance(train_samples, options.balance):
         console.note(line)
     model = to_device(build_model(recipe, options.pretrained and state is None))
-    dtype = choose_precision(options.precision, model)
+    dtype = choose_precision(settings, model)
     paths = [sample.path for sample in dataset.samples]
-    decoded = decode_all(dataset.folder, paths, console, settings.workers)
+    decoded = decode_all(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
     refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
     optimizer = make_optimizer(recipe, model)

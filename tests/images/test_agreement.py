@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, paint, run
 from PIL import Image
 
+from fakedetect.core.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.images import reading
 from fakedetect.images.copies import Kind
@@ -83,7 +84,7 @@ def test_every_way_to_read_a_file_says_the_same(tmp_path: Path) -> None:
             "resize": resize_image(Job(path, tmp_path / "copies" / name)),
             "resize --fast": resize_image(Job(path, tmp_path / "fast" / name, Kind(fast=True))),
             "resize --align": resize_image(Job(path, tmp_path / "aligned.jpg", Kind(aligned=True))),
-            "train": load_or_explain(path),
+            "train": load_or_explain(path, REFERENCE_SCALING),
         }
         usable = {way: not isinstance(found, str) for way, found in said.items()}
         assert set(usable.values()) == {good}, (name, said)
@@ -154,7 +155,7 @@ def test_colours_of_another_profile_are_converted_where_the_references_pixels_ar
     flat.save(wide, icc_profile=adobe_rgb())
     flat.save(plain)
     seen = {path: look_at(Look(path, (Kind(),))) for path in (wide, plain)}
-    colours = {path: view.images[0, 0].mean((0, 1)) for path, view in seen.items()}  # type: ignore[union-attr]
+    colours = {path: view.images[0][0].mean((0, 1)) for path, view in seen.items()}  # type: ignore[union-attr]
     # Adobe RGB's green is wider: the same numbers are a stronger green, beyond sRGB's in red.
     assert np.abs(colours[plain] - (60, 200, 60)).max() < 4
     assert colours[wide][0] < 30 and colours[wide][1] > 195
@@ -182,7 +183,7 @@ def test_srgb_and_no_profile_give_the_same_answer(tmp_path: Path) -> None:
     Image.open(plain).save(tmp_path / "srgb.png", icc_profile=srgb)
     first, second = (look_at(Look(path, (Kind(),))) for path in (plain, tmp_path / "srgb.png"))
     assert not isinstance(first, str) and not isinstance(second, str)
-    assert np.array_equal(first.images, second.images)
+    assert np.array_equal(first.images[0], second.images[0])
 
 
 def test_a_bug_beside_the_decoder_stays_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

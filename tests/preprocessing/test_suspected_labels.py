@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from conftest import run
+from conftest import REFERENCE_INPUT, run
 from PIL import Image
 
 from fakedetect.core.console import Console
@@ -19,7 +19,8 @@ from fakedetect.preprocessing.confident_learning import doubt_labels
 from fakedetect.preprocessing.labels import ReviewedLabels, review_labels
 
 SIDE, EACH = 64, 30
-SETTINGS = """\
+SETTINGS = (
+    """\
 model = "tiny"
 
 [training]
@@ -33,6 +34,8 @@ engine = "torch"
 [models.tiny]
 timm = "test_resnet"
 """
+    + REFERENCE_INPUT
+)
 PLANTED = {"fake/07.png", "fake/23.png", "real/03.png", "real/11.png"}
 
 
@@ -161,7 +164,9 @@ def test_without_weights_the_small_starter_looks_or_the_way_to_them_is_told(proj
     project.write_text(text, encoding="utf-8")
     refused = run("--paths", project, "explore", "--labels")
     assert refused.returncode == 2 and "cannot be downloaded" in refused.stderr
-    project.write_text(text + '\n[models.starter_small]\ntimm = "test_resnet"\n', encoding="utf-8")
+    project.write_text(
+        text + '\n[models.starter_small]\ntimm = "test_resnet"\n' + REFERENCE_INPUT, encoding="utf-8"
+    )
     small = project.parent / "model_folders/starter_small"
     small.mkdir()
     (small / "probe.safetensors").write_bytes(b"only its backbone is needed")

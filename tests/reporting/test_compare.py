@@ -11,9 +11,19 @@ import pytest
 from conftest import Terminal, paint, run
 from PIL import Image
 
+from fakedetect.core.console import Console
+from fakedetect.core.settings import load_settings
+from fakedetect.reporting.compare import compare_models
 
-def plant(project: Path, model: str, wrong: list[int], count: int = 100, first: int = 0) -> None:
-    """Results of a test on `count` pictures, half fake, in which the numbers `wrong` are mistaken."""
+
+def plant(
+    project: Path, model: str, wrong: list[int], count: int = 100, first: int = 0, copies: str = ""
+) -> None:
+    """Results of a test on `count` pictures, half fake, in which the numbers `wrong` are mistaken.
+
+    Args:
+        copies: the pictures lie in a folder of copies of this name, in dataset.
+    """
     folder = project.parent / "model_folders" / model
     folder.mkdir(parents=True)
     matrix = np.zeros((2, 2), int)
@@ -24,7 +34,9 @@ def plant(project: Path, model: str, wrong: list[int], count: int = 100, first: 
             label = number % 2
             predicted = 1 - label if number in wrong else label
             matrix[label, predicted] += 1
-            path = project.parent / f"{first + number:04}.png"
+            inside = f"dataset/{copies}/{('fake', 'real')[label]}" if copies else ""
+            path = project.parent / inside / f"{first + number:04}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
             if number in wrong[:3]:
                 paint(path, number)
             p_fake = 0.9 - number / 1000 if predicted == 0 else 0.1 + number / 1000
@@ -36,6 +48,13 @@ def plant(project: Path, model: str, wrong: list[int], count: int = 100, first: 
     (folder / "training_log.csv").write_text(
         "epoch,train_loss,val_loss,val_accuracy,seconds,images_per_second\n1,1,0.9,0.5,1,1\n2,0.8,0.7,1,1,1\n"
     )
+
+
+def test_models_of_two_sizes_are_compared_on_the_pictures_that_their_copies_are_of(project: Path) -> None:
+    plant(project, "resnet18", list(range(40)), copies="resized_test")
+    plant(project, "tiny", list(range(10)), copies="resized_test_384")
+    (pair,) = compare_models(load_settings(project), Console(quiet=True)).pairs
+    assert pair.better == "tiny" and pair.p is not None and pair.p < 1e-4
 
 
 def test_better_is_said_only_where_the_test_holds(project: Path) -> None:

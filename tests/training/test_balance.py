@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import paint, run
+from conftest import REFERENCE_INPUT, paint, run
 from PIL import Image
 
 from fakedetect.core.settings import load_settings
@@ -38,7 +38,8 @@ def use(paths: Path, balance: str, recipe: str = "reference") -> Path:
     paths.write_text(
         f'model = "tiny"\n[training]\nbalance = "{balance}"\npretrained = false\nprecision = "fp32"\n'
         "workers = 1\nmax_epochs = 1\nvalidation_share = 0.3\nsave_minutes = 1e-9\n[models.tiny]\n"
-        f'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 3e-3\nrecipe = "{recipe}"\n',
+        f'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 3e-3\nrecipe = "{recipe}"\n'
+        f"{REFERENCE_INPUT}",
         encoding="utf-8",
     )
     return paths

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import paint, run
+from conftest import REFERENCE_INPUT, paint, run
 from PIL import Image
 
 from fakedetect.core.console import Console
@@ -32,7 +32,7 @@ def repeated_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths.write_text(
         'model = "tiny"\n[training]\npretrained = false\nprecision = "fp32"\nworkers = 1\n'
         "max_epochs = 1\nvalidation_share = 0.25\nsave_minutes = 1e-9\n[models.tiny]\n"
-        'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 1e-4\n'
+        f'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 1e-4\n{REFERENCE_INPUT}'
         # Its own conversion of each model would take longer than all of it.
         '[inference]\nengine = "torch"\n',
         encoding="utf-8",

@@ -159,7 +159,7 @@ def test_without_internet_three_options_are_named(resized: Path) -> None:
 
 
 def test_the_recipes_are_the_references() -> None:
-    recipes = load_settings(ROOT / "paths.toml").recipes
+    recipes = load_settings(ROOT / "paths.toml").written
     facts = {
         name: (r.batch_size, r.optimizer, r.learning_rate, r.weight_decay)
         for name, r in recipes.items()
