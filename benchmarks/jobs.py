@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks import answers, probe, reference
+from benchmarks import answers, plain, probe, reference, small
 from benchmarks.corpus import make_large, make_small
 from benchmarks.pairs import Pair
 from benchmarks.peak import STEP_IN_PASSES, count_operations
@@ -52,7 +52,7 @@ def scan(folder: Path, quick: bool, _: str) -> Pair:
     verdicts: dict[str, set[Path]] = {}
 
     def theirs() -> None:
-        verdicts["reference"] = reference.find_bad_images(paths)
+        verdicts["reference"] = plain.find_bad_images(paths)
 
     def ours() -> None:
         results = map_images(find_fault, paths, count_workers(None))
@@ -68,8 +68,7 @@ def _copies(folder: Path, paths: list[Path], kind: Kind) -> Pair:
 
     def theirs() -> None:
         shutil.rmtree(there, ignore_errors=True)
-        there.mkdir()
-        reference.resize(paths, there)
+        plain.resize(paths, there)
 
     def ours() -> None:
         shutil.rmtree(here, ignore_errors=True)
@@ -114,15 +113,16 @@ def train(folder: Path, quick: bool, model: str) -> Pair:
     settings = _settings(model)
     batch, steps = 16, 2 if quick else 4
     torch.manual_seed(0)
-    images = torch.randint(0, 256, (batch, 224, 224, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    labels = torch.arange(batch) % 2
     recipe = settings.recipe
+    side = recipe.input.size
+    images = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    labels = torch.arange(batch) % 2
     plain = build_model(recipe, pretrained=False).train()
     tuned = build_model(recipe, pretrained=False)
     tuned.load_state_dict(plain.state_dict())
     tuned = to_device(tuned).train()
     device = next(tuned.parameters()).device
-    dtype = choose_precision("auto", tuned)
+    dtype = choose_precision(settings, tuned)
     normalise = Normaliser(recipe, device)
     optimizers = (
         getattr(torch.optim, recipe.optimizer)(
@@ -154,7 +154,7 @@ def train(folder: Path, quick: bool, model: str) -> Pair:
         ours,
         lambda: abs(first["reference"] - first["ours"]) < 0.05 * first["reference"],
         lambda: f"{model}, {str(dtype).split('.')[-1]}",
-        operations=STEP_IN_PASSES * count_operations(plain),
+        operations=STEP_IN_PASSES * count_operations(plain, settings.recipe.input.size),
         bf16=dtype == torch.bfloat16,
     )
 
@@ -204,7 +204,7 @@ def test(folder: Path, quick: bool, model: str) -> Pair:
         ours,
         equal,
         note,
-        operations=count_operations(plain),
+        operations=count_operations(plain, settings.recipe.input.size),
         bf16="bfloat16" in engine.name,
     )
 
@@ -213,9 +213,9 @@ def epoch2(folder: Path, quick: bool, model: str) -> Pair:
     """Loading the pictures of the second and later epochs, batch by batch."""
     settings = _settings(model)
     small, samples = _small(folder, quick)
-    size = settings.recipe.batch_size
+    size, scaling = settings.recipe.batch_size, settings.recipe.input.scaling
     workers = count_workers(None)
-    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers)
+    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers, scaling)
     sums: dict[str, int] = {}
 
     def theirs() -> None:
@@ -224,13 +224,12 @@ def epoch2(folder: Path, quick: bool, model: str) -> Pair:
         )
 
     def ours() -> None:
-        sums["ours"] = sum(
-            len(batch.samples) for batch in load_batches(cut_batches(samples, size), workers, decoded)
-        )
+        batches = load_batches(cut_batches(samples, size), workers, scaling, decoded)
+        sums["ours"] = sum(len(batch.samples) for batch in batches)
 
     def equal() -> bool:
-        batch = next(load_batches([samples[:8]], 1, decoded))
-        plain = next(load_batches([samples[:8]], 1))
+        batch = next(load_batches([samples[:8]], 1, scaling, decoded))
+        plain = next(load_batches([samples[:8]], 1, scaling))
         return sums["reference"] == sums["ours"] and torch.equal(batch.images, plain.images)
 
     return Pair(len(samples), "pictures", theirs, ours, equal)
@@ -244,14 +243,15 @@ def feed(folder: Path, quick: bool, model: str) -> Pair:
     settings = _settings(model)
     small, samples = _small(folder, quick)
     size = min(settings.recipe.batch_size, len(samples) // 4)
-    workers = count_workers(None)
-    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers)
+    workers, scaling = count_workers(None), settings.recipe.input.scaling
+    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers, scaling)
     network = to_device(build_model(settings.recipe, pretrained=False)).train()
     device = next(network.parameters()).device
-    dtype = choose_precision("auto", network)
+    dtype = choose_precision(settings, network)
     normalise = Normaliser(settings.recipe, device)
     optimizer = make_optimizer(settings.recipe, network)
-    random = torch.randint(0, 256, (size, 224, 224, 3), dtype=torch.uint8, device=device)
+    shape = (size, scaling.size, scaling.size, 3)
+    random = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
     random = random.permute(0, 3, 1, 2)
     labels = (torch.arange(size) % 2).to(device)
 
@@ -272,7 +272,7 @@ def feed(folder: Path, quick: bool, model: str) -> Pair:
 
     def ours() -> None:
         batches = cut_batches(samples, size)[: len(samples) // size]
-        for batch in load_batches(batches, workers, decoded, pin=device.type == "cuda"):
+        for batch in load_batches(batches, workers, scaling, decoded, pin=device.type == "cuda"):
             images = batch.images.to(device, non_blocking=True)
             step(images, batch.labels.to(device, non_blocking=True))
         finish()
@@ -322,4 +322,5 @@ JOBS = {
     "evaluate": answers.evaluate,
     "probe-features": probe.features,
     "probe-lines": probe.lines,
+    **small.JOBS,
 }

@@ -7,8 +7,6 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from fakedetect.core.recipes import SIZE
-
 SIDE = 2048
 TIMES = 5
 STEP_IN_PASSES = 3
@@ -30,13 +28,14 @@ def measure_product(bf16: bool) -> float:
     return 2 * SIDE**3 / statistics.median(seconds[1:])
 
 
-def count_operations(model: nn.Module) -> int:
-    """Multiplications and additions in the matrix products and convolutions of a pass with one picture."""
+def count_operations(model: nn.Module, size: int) -> int:
+    """Multiplications and additions in the matrix products and convolutions of a pass with one picture of
+    `size` pixels a side."""
     device = next(model.parameters()).device
     counter = FlopCounterMode(display=False)
     training = model.training
     model.eval()
     with torch.inference_mode(), counter:
-        model(torch.zeros(1, 3, SIZE, SIZE, device=device))
+        model(torch.zeros(1, 3, size, size, device=device))
     model.train(training)
     return counter.get_total_flops()

@@ -20,9 +20,9 @@ from fakedetect.images.listing import list_images
 from fakedetect.models.backbone import build_backbone
 from fakedetect.models.conversion import choose_engine
 from fakedetect.models.devices import Normaliser, to_device
+from fakedetect.models.features import gather_features
+from fakedetect.models.lines import Folds, judge_left_out, standardise
 from fakedetect.models.processes import Group
-from fakedetect.training.features import gather_features
-from fakedetect.training.lines import Folds, judge_left_out, standardise
 from fakedetect.training.probe import STRENGTHS
 
 WIDTH, FOLDS = 9216, 8

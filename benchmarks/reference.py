@@ -1,41 +1,14 @@
 """How the course project does each job: one core decodes, float32, everything anew each time."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import nn
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SIZE = 224
-
-
-def find_bad_images(paths: Sequence[Path]) -> set[Path]:
-    """Open and verify each file, then open it again and decode it."""
-    bad = set()
-    for path in paths:
-        try:
-            with Image.open(path) as image:
-                image.verify()
-            with Image.open(path) as image:
-                image.load()
-        except (OSError, SyntaxError):
-            bad.add(path)
-    return bad
-
-
-def resize(paths: Sequence[Path], target: Path) -> None:
-    """Scale each picture to 224 x 224 and save it under its name."""
-    for path in paths:
-        try:
-            with Image.open(path) as opened:
-                image = opened if opened.mode in ("RGB", "L") else opened.convert("RGB")
-                image.resize((SIZE, SIZE), Image.Resampling.LANCZOS).save(target / path.name)
-        except OSError:
-            continue
 
 
 def load_epoch(folder: Path, batch_size: int, augment: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -1,25 +1,30 @@
-"""Option 4: choose the model that the other options work on."""
+"""Option 4: choose the model that the other options work on, and see what pictures it takes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
-from fakedetect.core.model_folder import describe_model
+from fakedetect.core.known_inputs import look_up_input
+from fakedetect.core.model_folder import STARTERS, checkpoint_file, describe_model
+from fakedetect.core.model_input import SIZE
 from fakedetect.core.settings import Settings
+from fakedetect.core.trained_input import check_size, own_settings
 
 
 def choose_model(settings: Settings, console: Console, name: str | None = None) -> Outcome:
-    """Write the chosen model into paths.toml; without a name, ask.
+    """Write the chosen model into paths.toml and tell what it takes; without a name, ask.
 
     Raises:
-        UserError: there is no such model.
+        UserError: there is no such model, timm has none of that name, or it takes no pictures of that size.
     """
     if name is None:
-        names = list(settings.recipes)
+        names = settings.models
         width = max(map(len, names))
         states = [
             f"{name:<{width}}  {describe_model(settings, name)}"
+            f"{_tell_size(settings.with_model(name), console)}"
             f"{'  <- chosen' if name == settings.model else ''}"
             for name in names
         ]
@@ -29,11 +34,79 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
             return Outcome(f"The model is still {settings.model}.")
         name = names[int(key) - 1]
     chosen = settings.with_model(name)
+    # What is told to be typed is typed after the choice.
+    chosen = replace(chosen, call=replace(chosen.call, chosen=name))
+    lines = [f"The model is now {name} ({describe_model(chosen, name)}).", *_tell_input(chosen, console)]
     try:
         write_model(settings.file, name)
     except OSError as error:
         raise UserError(f"Cannot change {settings.file}: {error.strerror}.") from None
-    return Outcome(f"The model is now {name} ({describe_model(chosen, name)}).")
+    return Outcome("\n".join(lines))
+
+
+def _tell_size(settings: Settings, console: Console) -> str:
+    """The size of a model's pictures where it is not the reference's; '' where timm does not have it."""
+    if settings.model in STARTERS:
+        return ""
+    if settings.recall_input() is None:
+        console.loading("timm")
+    try:
+        size = settings.recipe.input.size
+    except UserError:
+        return ""
+    return f"; {size} x {size}" if size != SIZE else ""
+
+
+def _tell_input(settings: Settings, console: Console) -> list[str]:
+    """What the chosen model takes, who says so, and where its copies are.
+
+    Raises:
+        UserError: timm has no such model, or it takes no pictures of that size.
+    """
+    check_size(settings, console)
+    lines = [f"Its pictures: {settings.recipe.input}{_tell_sources(settings)}", *_tell_crop(settings)]
+    lines += _tell_checkpoint(settings)
+    folders = settings.resized.values()
+    missing = not all(folder.is_dir() for folder in folders)
+    advice = f" (not there yet: {settings.command('resize')})" if missing else ""
+    return [*lines, f"Copies: {' and '.join(map(str, folders))}{advice}"]
+
+
+def _tell_sources(settings: Settings) -> str:
+    """' (size by paths.toml, the rest by timm)' for a model of [models.*]."""
+    recipe = settings.written[settings.model]
+    keys = [key for key, value in vars(recipe.given).items() if value is not None]
+    if not recipe.place:
+        return ""
+    if recipe.given.known():
+        return f" (by {settings.file.name})"
+    return f" ({', '.join(keys)} by {settings.file.name}, the rest by timm)" if keys else " (by timm)"
+
+
+def _tell_crop(settings: Settings) -> list[str]:
+    """That the whole picture is scaled, where the makers of the weights left its edges out."""
+    recipe = settings.recipe
+    if not recipe.place:
+        return []
+    crop = look_up_input(settings.model_folders, recipe.architecture, recipe.place).crop
+    if crop >= 1:
+        return []
+    return [
+        f"The whole picture is scaled; the makers of the weights took the middle {crop:.0%} of each side."
+    ]
+
+
+def _tell_checkpoint(settings: Settings) -> list[str]:
+    """What its checkpoint was trained with, where that is something else."""
+    if not checkpoint_file(settings).is_file():
+        return []
+    try:
+        then = own_settings(settings).recipe.input
+    except UserError as error:
+        return [str(error)]
+    if then == settings.recipe.input:
+        return []
+    return [f"Its checkpoint was trained with {then}, and is asked so."]
 
 
 def write_model(path: Path, name: str) -> None:

@@ -108,7 +108,7 @@ OPTIONS = (
         "2",
         "Resize images from the dataset",
         "resize",
-        "write the 224 x 224 copies that training and testing use",
+        "write the copies that training and testing use, in the size that the chosen model takes",
         RESIZE,
         takes=(
             FOLDER_ARGUMENT,
@@ -166,6 +166,15 @@ OPTIONS = (
                         {
                             "choices": METHODS,
                             "help": "the way of training (default: recipe in paths.toml, else reference)",
+                        },
+                    ),
+                    Argument(
+                        "--repeat",
+                        {
+                            "type": int,
+                            "metavar": "N",
+                            "help": "train N times with one seed after the other, test each, and say how "
+                            "far the figures vary; finished runs are kept",
                         },
                     ),
                 ),
@@ -260,7 +269,7 @@ OPTIONS = (
         "4",
         "Choose the model",
         "choose",
-        "write the chosen model into paths.toml",
+        "write the chosen model into paths.toml and tell what pictures it takes",
         "fakedetect.choose:choose_model",
         takes=(Argument("name", {"metavar": "MODEL", "help": "the model's name"}),),
     ),
@@ -268,7 +277,7 @@ OPTIONS = (
         "5",
         "Explore the dataset",
         "explore",
-        "sizes, samples, a shortcut audit and duplicates, as tables and figures",
+        "sizes, samples, a shortcut audit and duplicates, as tables and figures; suspected wrong labels",
         EXPLORE,
         takes=(
             Argument(
@@ -279,11 +288,30 @@ OPTIONS = (
                     "help": "the pictures as downloaded, or their copies (default: original)",
                 },
             ),
+            Argument(
+                "--labels",
+                {
+                    "action": "store_true",
+                    "help": "look for pictures whose label is probably wrong instead",
+                },
+            ),
         ),
         title="Explore Menu",
         entries=(
             Option("1", "original pictures", target=EXPLORE, arguments={"on": "original"}),
             Option("2", "resized pictures", target=EXPLORE, arguments={"on": "resized"}),
+            Option(
+                "3",
+                "suspected wrong labels, original pictures",
+                target=EXPLORE,
+                arguments={"on": "original", "labels": True},
+            ),
+            Option(
+                "4",
+                "suspected wrong labels, resized pictures",
+                target=EXPLORE,
+                arguments={"on": "resized", "labels": True},
+            ),
         ),
     ),
     Option(

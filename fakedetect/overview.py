@@ -6,6 +6,7 @@ from pathlib import Path
 
 from fakedetect.core.console import plural
 from fakedetect.core.model_folder import describe_model, find_starter
+from fakedetect.core.model_input import SIZE
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.images.listing import Skipped, is_image_name, is_junk
 
@@ -43,7 +44,9 @@ def _state(counted: Counted | None, folder: Path) -> str:
 
 def has_data(settings: Settings) -> bool:
     """Whether any of the data folders is there."""
-    folders = [*settings.original.values(), *settings.resized.values()]
+    known = settings.recall_input()
+    copies = [known.scaling.folder(plain) for plain in settings.plain_copies.values()] if known else []
+    folders = [*settings.original.values(), *settings.plain_copies.values(), *copies]
     return any(folder.is_dir() for folder in folders)
 
 
@@ -59,6 +62,20 @@ def describe_state(settings: Settings) -> str:
     for name in FOLDERS:
         folder = settings.original[name]
         lines.append(f"  {name.replace('-', ' '):<14}{_state(count_images(folder), folder)}")
-    for part, folder in settings.resized.items():
-        lines.append(f"  {'resized ' + part:<14}{_state(count_images(folder), folder)}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_describe_copies(settings)])
+
+
+def _describe_copies(settings: Settings) -> list[str]:
+    """The copies that the chosen model takes; where timm has to say which, that is left to `choose`."""
+    known = settings.recall_input()
+    if known is None:
+        look = settings.command("choose", settings.model)
+        return [
+            f"  resized       copies of the size that timm says of {settings.model}: {look} looks it up"
+        ]
+    lines = []
+    for part, plain in settings.plain_copies.items():
+        folder = known.scaling.folder(plain)
+        name = f"resized {part}" + (f" {known.size}" if known.size != SIZE else "")
+        lines.append(f"  {name:<13} {_state(count_images(folder), folder)}")
+    return lines

@@ -22,6 +22,9 @@ from fakedetect import menu
 
 ROOT = Path(__file__).resolve().parent.parent
 
+REFERENCE_INPUT = "size = 224\nmean = [0.485, 0.456, 0.406]\nstd = [0.229, 0.224, 0.225]\n"
+"""What the reference's models take, for a model of timm that is made for something else."""
+
 
 def paint(path: Path, seed: int, size: tuple[int, int] = (300, 260), mode: str = "RGB") -> Path:
     """Write a smooth random picture; the file's name says the format."""
@@ -97,7 +100,7 @@ class Terminal:
 TINY = (
     '# mine\nmodel = "tiny"  # chosen\n\n[training]\npretrained = false\nprecision = "fp32"\n'
     'max_epochs = 2\nworkers = 2\n\n[models.tiny]\ntimm = "test_resnet"\nbatch_size = 8\n'
-    "learning_rate = 3e-3\n"
+    f"learning_rate = 3e-3\n{REFERENCE_INPUT}"
 )
 """A paths.toml for a tiny model."""
 
@@ -176,7 +179,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths.write_text(
         'model = "tiny"\n\n[training]\npretrained = false\nprecision = "fp32"\nmax_epochs = 3\n'
         "workers = 1\nvalidation_share = 0.4\n\n[models.tiny]\n"
-        'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 3e-3\n',
+        f'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 3e-3\n{REFERENCE_INPUT}',
         encoding="utf-8",
     )
     random = np.random.default_rng(2)

@@ -34,6 +34,8 @@ NAMES = (
     "bell\a.jpg",
     "\u202egpj.exe.jpg",
     "$(touch x).jpg",
+    # Elsewhere the file system takes no such bytes.
+    *(["not UTF-8 \udcff.jpg"] if sys.platform == "linux" else []),
 )  # fmt: skip
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
@@ -116,7 +118,8 @@ def test_no_cell_is_a_formula_and_the_name_is_read_back(
         with file.open(newline="", encoding="utf-8", errors="surrogateescape") as opened:
             for row in csv.reader(opened):
                 assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row), file
-    with (hostile.parent / "out.csv").open(newline="", encoding="utf-8") as opened:
+    written = hostile.parent / "out.csv"
+    with written.open(newline="", encoding="utf-8", errors="surrogateescape") as opened:
         paths = {from_cell(row["path"]) for row in csv.DictReader(opened)}
     assert {os.path.normpath(path) for path in paths} == set(NAMES)
     results = json.loads((hostile.parent / "model_folders/tiny/test_results.json").read_text())

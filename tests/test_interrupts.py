@@ -12,7 +12,7 @@ from conftest import ROOT, run
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
 
 PRESS = """
-import os, signal, sys
+import os, signal, sys, threading, time
 
 MODULE, IN_WORKER = {module!r}, {in_worker!r}
 
@@ -25,7 +25,12 @@ class Finder:
             sys.meta_path.remove(self)
             press()
 
-if ("--multiprocessing-fork" in sys.orig_argv) == IN_WORKER:
+if MODULE == "fork":
+    os.register_at_fork(after_in_child=press)
+elif ("--multiprocessing-fork" in sys.orig_argv) != IN_WORKER:
+    # Beside a thread, workers start afresh.
+    threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+else:
     if MODULE:
         sys.meta_path.insert(0, Finder())
     else:
@@ -70,6 +75,7 @@ def interrupt(
         (["scan"], "fakedetect.core.pool", False),
         (["scan"], "", True),
         (["scan"], "fakedetect.core.pool", True),
+        (["scan"], "fork", True),
         (["resize"], "PIL.Image", True),
         (["explore"], "pandas", False),
         (["explore"], "fakedetect.preprocessing.headers", True),

@@ -44,8 +44,9 @@ def test_no_option_opens_a_connection_with_local_weights(data: Path, tmp_path: P
     (block / "sitecustomize.py").write_text(FORBID)
     picture = data.parent / "dataset/test/real/0001.png"
     commands = (
-        ["scan"], ["resize"], ["train"], ["test"], ["explore"], ["explain", str(picture)],
-        ["compare"], ["loss-graph"], ["choose", "tiny"], ["check", str(picture)], ["report"],
+        ["scan"], ["resize"], ["train"], ["test"], ["explore"], ["explore", "--labels"],
+        ["explain", str(picture)], ["compare"], ["loss-graph"], ["choose", "tiny"],
+        ["check", str(picture)], ["report"],
     )  # fmt: skip
     result = subprocess.run(
         [sys.executable, "-c", RUN_ALL, str(ROOT), str(data), json.dumps(commands)],

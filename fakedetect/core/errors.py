@@ -1,6 +1,20 @@
 """The exceptions that a user can cause, and the words for a name that is nearly right."""
 
 from collections.abc import Iterable
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent
+
+BUGS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NameError,
+    NotImplementedError,
+    TypeError,
+)
+"""Errors that a decoder meets in a damaged file, and that a line of our own raises by mistake alone."""
 
 
 class UserError(Exception):
@@ -13,6 +27,16 @@ class ProcessError(UserError):
 
 class MissingWeightsError(UserError):
     """Pretrained weights are not here and cannot be downloaded."""
+
+
+def is_bug(error: Exception) -> bool:
+    """Whether an error comes of a line of this package, not of the library that reads the file."""
+    trace = error.__traceback__
+    if trace is None or not isinstance(error, BUGS) or isinstance(error, UnicodeError):
+        return False
+    while trace.tb_next:
+        trace = trace.tb_next
+    return Path(trace.tb_frame.f_code.co_filename).resolve().is_relative_to(PACKAGE)
 
 
 def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:

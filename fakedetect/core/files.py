@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
     """
-    beside = path.with_name(f".{uuid.uuid4().hex}.partial")
+    beside = path.with_name(f".{os.urandom(16).hex()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as file:

@@ -1,6 +1,7 @@
 """A model's folder: the names of its files, and what they say of its state."""
 
 import re
+import shutil
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
@@ -32,6 +33,9 @@ EVALUATION = "evaluation.json"
 ROBUSTNESS_FIGURE = "robustness.png"
 RELIABILITY_FIGURE = "reliability.png"
 REPORT = "report.html"
+REPEATS = "repeats"
+"""A folder of further runs of the model, with other seeds."""
+REPEATS_FILE = "repeats.json"
 
 
 def results_file(folder: Path, on: str) -> Path:
@@ -68,12 +72,14 @@ def _checkpoints(settings: Settings) -> tuple[Path, ...]:
 
 
 def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
-    """Remove the checkpoints that a new one has replaced, and what was made of them."""
+    """Remove the checkpoints that a new one has replaced, and what was made of them or repeated them."""
     for path in _checkpoints(settings):
         if path != kept:
             path.unlink(missing_ok=True)
-    for name in OPENVINO_FILES:
+    for name in (*OPENVINO_FILES, REPEATS_FILE):
         (settings.model_folder / name).unlink(missing_ok=True)
+    if (repeats := settings.model_folder / REPEATS).is_dir():
+        shutil.rmtree(repeats)
 
 
 def is_probe(checkpoint: Path) -> bool:
@@ -83,13 +89,13 @@ def is_probe(checkpoint: Path) -> bool:
 
 def trained_models(settings: Settings) -> list[Settings]:
     """The settings of every model of the user's that has a checkpoint, each with its own chosen."""
-    found = [settings.with_model(name) for name in settings.recipes if name not in STARTERS]
+    found = [settings.with_model(name) for name in settings.models if name not in STARTERS]
     return [each for each in found if checkpoint_file(each).is_file()]
 
 
 def find_starter(settings: Settings, name: str = STARTER) -> Settings | None:
     """The settings with one of STARTERS chosen; None where paths.toml lacks it, or its files are gone."""
-    if name not in settings.recipes:
+    if name not in settings.models:
         return None
     found = settings.with_model(name)
     return found if checkpoint_file(found).is_file() else None

@@ -4,10 +4,11 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -32,7 +33,7 @@ def map_images(
     workers: int,
     second_try: Callable[[Any], Any] = lambda _: None,
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield (item, function(item)) as they are done, over up to `workers` processes.
+    """Start up to `workers` processes, and yield (item, function(item)) as they are done.
 
     A picture whose decoder crashes its process, hangs or takes too much memory harms no other: its
     process is replaced, and its result is the reason as a str. `function` and the items must be
@@ -43,18 +44,19 @@ def map_images(
         second_try: of an item that a process was lost on, another one to try in its place; None for no.
     """
     waiting = _Waiting(items)
-    pool: list[_Worker] = []
-    # Threads of torch and a fork do not mix, so processes start afresh.
-    context = multiprocessing.get_context("spawn")
-    # Closing its other end tells all processes to stop, as this process's own end does.
-    stop, stopped = context.Pipe(duplex=False)
+    count = min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)
+    # Now, not when the first result is asked for: a bar's thread would stand in the way of a fork.
+    return _results(_Pool(function, count if waiting.next else 0), waiting, second_try)
+
+
+def _results(
+    pool: "_Pool", waiting: "_Waiting", second_try: Callable[[Any], Any]
+) -> Iterator[tuple[Any, Any]]:
     try:
-        for _ in range(min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)):
-            pool.append(_Worker(context, function, stop))
         while True:
-            for worker in pool:
+            for worker in pool.workers:
                 worker.give(waiting)
-            busy = {worker.connection: worker for worker in pool if worker.given}
+            busy = {worker.connection: worker for worker in pool.workers if worker.given}
             if not busy:
                 return
             seconds = max(0.0, min(worker.deadline for worker in busy.values()) - time.monotonic())
@@ -67,16 +69,60 @@ def map_images(
                 if not worker.process.is_alive():
                     instead = second_try(item) if isinstance(result, str) else None
                     waiting.put_back(worker.given)
-                    pool[pool.index(worker)] = _Worker(context, function, stop)
+                    pool.replace(worker)
                 if instead is None:
                     yield item, result
                 else:
                     waiting.put_back([instead])
     finally:
-        stopped.close()
-        for worker in pool:
+        pool.end()
+
+
+class _Pool:
+    """The processes, which all end when they are told to, or when this one does."""
+
+    def __init__(self, function: Callable[[Any], Any], count: int):
+        self.function = function
+        self.context: Any = multiprocessing.get_context("fork" if _may_fork() else "spawn")
+        # Closing its other end tells all processes to stop, as this process's own end does.
+        self.stop, self.stopped = self.context.Pipe(duplex=False)
+        self.workers: list[_Worker] = []
+        try:
+            for _ in range(count):
+                self.workers.append(self._start_worker())
+        except BaseException:
+            self.end()
+            raise
+
+    def _start_worker(self) -> "_Worker":
+        others = [self.stopped, *(worker.connection for worker in self.workers)]
+        return _Worker(self.context, self.function, self.stop, others)
+
+    def replace(self, worker: "_Worker") -> None:
+        """Start another process in the place of one that has ended."""
+        place = self.workers.index(worker)
+        del self.workers[place]
+        if not _may_fork():
+            self.context = multiprocessing.get_context("spawn")
+        self.workers.insert(place, self._start_worker())
+
+    def end(self) -> None:
+        self.stopped.close()
+        for worker in self.workers:
             worker.end()
-        stop.close()
+        self.stop.close()
+
+
+def _may_fork() -> bool:
+    """Whether processes may be forked, which takes a fraction of the time of starting them afresh.
+
+    Only where nothing else runs in this one: another thread, torch's among them, may hold what the
+    process would wait for.
+    """
+    try:
+        return sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False
 
 
 class _Waiting:
@@ -99,10 +145,15 @@ class _Waiting:
 class _Worker:
     """A process and the items that it has been given, in their order."""
 
-    def __init__(self, context: Any, function: Callable[[Any], Any], stop: Connection):
+    def __init__(
+        self, context: Any, function: Callable[[Any], Any], stop: Connection, others: Sequence[Connection]
+    ):
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, function, stop), daemon=True)
-        _start(self.process)
+        forked = context.get_start_method() == "fork"
+        # A process that is forked has this one's ends of all pipes too, which must end with this one.
+        copied = [*others, self.connection] if forked else []
+        self.process = context.Process(target=_work, args=(theirs, function, stop, copied), daemon=True)
+        _start(self.process, forked)
         theirs.close()
         self.given: deque[Any] = deque()
         self.deadline = 0.0
@@ -146,9 +197,9 @@ class _Worker:
             self.process.join()
 
 
-def _start(process: Any) -> None:
+def _start(process: Any, forked: bool) -> None:
     """Start a process that no Ctrl-C reaches: while it imports, it would answer with a traceback."""
-    if os.name == "posix":
+    if os.name == "posix" and not forked:
         from multiprocessing import resource_tracker
 
         # Starts with the first process otherwise, and lifts the mask that the child is to inherit.
@@ -179,9 +230,17 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _work(connection: Connection, function: Callable[[Any], Any], stop: Connection) -> None:
+def _work(
+    connection: Connection, function: Callable[[Any], Any], stop: Connection, copied: Sequence[Connection]
+) -> None:
+    """Answer items until the pipe ends; `copied` are the parent's ends of pipes, which a fork brings."""
     # Ctrl-C reaches the whole process group; only the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGTERM", "SIGHUP"):
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    for other in copied:
+        other.close()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory()
     try:

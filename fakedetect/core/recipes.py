@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-SIZE = 224
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from fakedetect.core.model_input import REFERENCE_KEYS, InputKeys, ModelInput
 
 CLASSES = ("fake", "real")
 """Names of the model's outputs: 0 is fake, 1 is real."""
 
 REFERENCE, ROBUST, PROBE = METHODS = ("reference", "robust", "probe")
 """The ways of training: the course project's, the one that robust.py describes, and probe.py's."""
+
+UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
+"""What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
 
 METHODS_IN_WORDS = {
     REFERENCE: "the pictures as they are, as the course project trains",
@@ -26,7 +26,8 @@ METHODS_IN_WORDS = {
 class Recipe:
     """A model, the values and the way (of METHODS) it is trained with, and the layer of Grad-CAM.
 
-    `place` is where paths.toml names the architecture, for messages.
+    `given` is what is said of its input. `place` is where paths.toml names the architecture, for messages,
+    and `size_place` where it gives the size; '' for a model of the reference's.
     """
 
     name: str
@@ -36,12 +37,19 @@ class Recipe:
     optimizer: str
     learning_rate: float
     weight_decay: float = 1e-5
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    given: InputKeys = REFERENCE_KEYS
     weights: Path | None = None
     layer: str | None = None
     method: str = REFERENCE
     place: str = ""
+    size_place: str = ""
+
+    @property
+    def input(self) -> ModelInput:
+        """What the model takes; Settings.recipe has asked timm for what paths.toml does not say."""
+        known = self.given.known()
+        assert known is not None, f"the input of {self.name} was not looked up"  # noqa: S101
+        return known
 
 
 RECIPES = (

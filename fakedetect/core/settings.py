@@ -4,18 +4,22 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.recipes import IMAGENET_MEAN, IMAGENET_STD, METHODS, RECIPES, Recipe
+from fakedetect.core.model_input import INTERPOLATIONS, LARGEST, SIZE, Channels, InputKeys, ModelInput
+from fakedetect.core.recipes import BALANCES, METHODS, RECIPES, UNBALANCED, Recipe
 from fakedetect.core.shards import count_workers
 from fakedetect.core.toml_file import TomlFile
 from fakedetect.core.toml_section import Section
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
+LARGEST_SEED = 2**32 - 1
+"""What numpy takes."""
 PRECISIONS = ("auto", "fp32", "bf16")
 AUTO, TORCH, OPENVINO = ENGINES = ("auto", "torch", "openvino")
 """What computes the answers of a trained model."""
@@ -49,6 +53,7 @@ class Inference:
 
 
 RECIPE_KEYS = ("recipe", "batch_size", "optimizer", "learning_rate", "weight_decay")
+INPUT_KEYS = tuple(field.name for field in fields(InputKeys))
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,7 @@ class Training:
     patience: int = 3
     validation_share: float = 0.1
     save_minutes: float = 10.0
+    balance: str = UNBALANCED
 
 
 OWN = "[models.NAME]"
@@ -75,7 +81,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "[training]": (*(field.name for field in fields(Training)), *RECIPE_KEYS),
     "[inference]": tuple(field.name for field in fields(Inference)),
     "[probe]": tuple(field.name for field in fields(ProbeOptions)),
-    OWN: ("timm", "weights", "mean", "std", *RECIPE_KEYS),
+    OWN: ("timm", "weights", *INPUT_KEYS, *RECIPE_KEYS),
 }
 """The keys of each section by its title; those of the file itself stand above the first section."""
 
@@ -84,14 +90,15 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 class Settings:
     """What paths.toml says, with every path made absolute.
 
-    `idle`: for a model of [models.*] the recipe keys under [training] that have no effect on it.
-    `call` words commands that act on them.
+    `plain_copies`: the folders of copies for the reference's models, as [resized] names them. `written`:
+    the recipes as far as the file says them. `idle`: for a model of [models.*] the recipe keys under
+    [training] that have no effect on it. `call` words commands that act on them.
     """
 
     file: Path
     model: str
     original: Mapping[str, Path]
-    resized: Mapping[str, Path]
+    plain_copies: Mapping[str, Path]
     model_folders: Path
     bad_images: Path
     grad_cam: Path
@@ -99,14 +106,51 @@ class Settings:
     training: Training
     inference: Inference
     probe: ProbeOptions
-    recipes: Mapping[str, Recipe]
+    written: Mapping[str, Recipe]
     idle: Mapping[str, tuple[str, ...]]
     call: Call
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The names of all models."""
+        return tuple(self.written)
+
+    @cached_property
     def recipe(self) -> Recipe:
-        """The chosen model's recipe."""
-        return self.recipes[self.model]
+        """The chosen model's recipe; what the file does not say of its input is as timm says it.
+
+        Raises:
+            UserError: timm has no such model, or its pictures are not square.
+        """
+        recipe = self.written[self.model]
+        if recipe.given.known():
+            return recipe
+        from fakedetect.core.known_inputs import look_up_input
+
+        said = look_up_input(self.model_folders, recipe.architecture, recipe.place)
+        given = said.fill(recipe.given)
+        if given.size is None:
+            raise UserError(
+                f"{recipe.place}: {recipe.architecture} is made for oblong pictures, and fakedetect's are "
+                "square. Write how many pixels a side they are to have below it: size = 768, say."
+            )
+        return replace(recipe, given=given)
+
+    def recall_input(self) -> ModelInput | None:
+        """What the chosen model takes; None where timm would have to be loaded to say it."""
+        recipe = self.written[self.model]
+        if known := recipe.given.known():
+            return known
+        from fakedetect.core.known_inputs import recall_input
+
+        said = recall_input(self.model_folders, recipe.architecture)
+        return said.fill(recipe.given).known() if said else None
+
+    @property
+    def resized(self) -> Mapping[str, Path]:
+        """The folders of the copies that the chosen model takes, by 'train' and 'test'."""
+        scaling = self.recipe.input.scaling
+        return {part: scaling.folder(plain) for part, plain in self.plain_copies.items()}
 
     @property
     def model_folder(self) -> Path:
@@ -129,10 +173,10 @@ class Settings:
         Raises:
             UserError: there is no such model.
         """
-        if name not in self.recipes:
+        if name not in self.written:
             raise UserError(
-                f"Unknown model {name!r}{did_you_mean(name, self.recipes)}. "
-                f"The models are: {', '.join(self.recipes)}."
+                f"Unknown model {name!r}{did_you_mean(name, self.written)}. "
+                f"The models are: {', '.join(self.written)}."
             )
         return replace(self, model=name, call=replace(self.call, model=name))
 
@@ -142,8 +186,8 @@ class Settings:
 
     def with_recipe(self, **changes: Any) -> "Settings":
         """These settings with other values in the chosen model's recipe."""
-        recipe = replace(self.recipe, **changes)
-        return replace(self, recipes={**self.recipes, self.model: recipe})
+        recipe = replace(self.written[self.model], **changes)
+        return replace(self, written={**self.written, self.model: recipe})
 
 
 def load_settings(path: Path) -> Settings:
@@ -166,7 +210,7 @@ def load_settings(path: Path) -> Settings:
         file=file.path,
         model=model,
         original=dict(zip(FOLDERS, original.values(), strict=True)),
-        resized=_places(top.section("resized"), RESIZED),
+        plain_copies=_places(top.section("resized"), RESIZED),
         model_folders=outputs["model_folders"],
         bad_images=outputs["bad_images"],
         grad_cam=outputs["grad_cam"],
@@ -174,7 +218,7 @@ def load_settings(path: Path) -> Settings:
         training=training,
         inference=inference,
         probe=probe,
-        recipes=recipes,
+        written=recipes,
         idle=_idle_keys(top),
         call=Call(file.path, model, model),
     )
@@ -189,16 +233,20 @@ def _training(section: Section) -> Training:
     share = section.take("validation_share", float, Training.validation_share)
     if not 0 < share < 1:
         raise section.wrong("validation_share", f"has to lie between 0 and 1, not {share:g}.")
+    seed = section.take_number("seed", int, Training.seed, 0)
+    if seed > LARGEST_SEED:
+        raise section.wrong("seed", f"is too large ({seed}): at most {LARGEST_SEED}. Write seed = 42")
     return Training(
         precision=section.take_word("precision", PRECISIONS, Training.precision),
         workers=None if workers == "auto" else section.take_number("workers", int, 4, 1),
         pretrained=section.take("pretrained", bool, Training.pretrained),
         compile=section.take("compile", bool, Training.compile),
-        seed=section.take_number("seed", int, Training.seed, 0),
+        seed=seed,
         max_epochs=section.take_number("max_epochs", int, Training.max_epochs, 1),
         patience=section.take_number("patience", int, Training.patience, 1),
         validation_share=share,
         save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
+        balance=section.take_word("balance", BALANCES, Training.balance),
     )
 
 
@@ -281,19 +329,38 @@ def _own_model(section: Section, name: str) -> Recipe:
         batch_size=32,
         optimizer="AdamW",
         learning_rate=2e-5,
-        mean=_three(section, "mean", IMAGENET_MEAN),
-        std=_three(section, "std", IMAGENET_STD),
+        given=_input(section),
         weights=weights,
-        place=f"{section.file.path}, line {section.file.find_line((*section.place, 'timm'))}: "
-        f"timm in {section.title}",
+        place=_name_line(section, "timm"),
+        size_place=_name_line(section, "size") if "size" in section.values else "",
     )
     return _recipe(section, base)
 
 
-def _three(section: Section, key: str, default: tuple[float, float, float]) -> tuple[float, float, float]:
-    """A number for red, green and blue each."""
-    values = section.values.get(key, default)
-    numbers = isinstance(values, (list, tuple)) and all(type(value) in (int, float) for value in values)
+def _name_line(section: Section, key: str) -> str:
+    """'paths.toml, line 7: timm in [models.mine]'."""
+    line = section.file.find_line((*section.place, key))
+    return f"{section.file.path}, line {line}: {key} in {section.title}"
+
+
+def _input(section: Section) -> InputKeys:
+    size = section.take_number("size", int, SIZE, 1)
+    if size > LARGEST:
+        raise section.wrong("size", f"has to be at most {LARGEST:,} pixels a side, not {size:,}.")
+    return InputKeys(
+        size=size if "size" in section.values else None,
+        interpolation=section.take_word("interpolation", INTERPOLATIONS, None),
+        mean=_three(section, "mean"),
+        std=_three(section, "std"),
+    )
+
+
+def _three(section: Section, key: str) -> Channels | None:
+    """A number for red, green and blue each; None where the file does not set it."""
+    if key not in section.values:
+        return None
+    values = section.values[key]
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     if not numbers or len(values) != 3 or not all(math.isfinite(value) for value in values):
         raise section.wrong(key, f"has to be three numbers. Write {key} = [0.5, 0.5, 0.5]")
     if key == "std" and min(values) <= 0:

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import msgspec
 
+from fakedetect.core.architectures import Interpolation, Size
 from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.recipes import REFERENCE
+from fakedetect.core.model_input import LANCZOS, SIZE, Channels, InputKeys, ModelInput
+from fakedetect.core.recipes import BALANCES, REFERENCE, UNBALANCED
 from fakedetect.core.records import (
     Count,
     NotNegative,
@@ -16,13 +18,13 @@ from fakedetect.core.records import (
     read_record,
     write_record,
 )
+from fakedetect.core.settings import LARGEST_SEED
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
+Seed = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SEED)]
 """What numpy takes as a seed."""
 
-Channels = tuple[float, float, float]
-"""One number for each of red, green and blue."""
+Balance = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(BALANCES)})\Z")]
 
 
 class Epoch(Record, frozen=True, kw_only=True):
@@ -59,7 +61,8 @@ class StartedEpoch(Record, frozen=True, kw_only=True):
 class RunConditions(Record, frozen=True, kw_only=True):
     """What has to be the same for an unfinished run to go on as if it had not been stopped.
 
-    Runs of version 0.4 lack what has a default here: they knew no other recipe and left nothing out.
+    Runs of earlier versions lack what has a default here: they knew no other recipe, left nothing out,
+    took pictures of the reference's size only and showed every picture once an epoch.
     """
 
     architecture: str
@@ -68,6 +71,8 @@ class RunConditions(Record, frozen=True, kw_only=True):
     learning_rate: NotNegative
     recipe: str = REFERENCE
     weight_decay: NotNegative
+    size: Size = SIZE
+    interpolation: Interpolation = LANCZOS
     mean: Channels
     std: Channels
     seed: Seed
@@ -75,10 +80,14 @@ class RunConditions(Record, frozen=True, kw_only=True):
     validation_share: Share
     pictures: str
     leave_out: str = ""
+    balance: Balance = UNBALANCED
 
 
 class RecipeRecord(Record, frozen=True, kw_only=True):
-    """The recipe that a run followed; version 0.4 knew no other way than the reference's."""
+    """The recipe that a run followed.
+
+    Version 0.4 knew no other way than the reference's, and versions before 0.6 no other size.
+    """
 
     name: str | None = None
     library: str | None = None
@@ -87,11 +96,28 @@ class RecipeRecord(Record, frozen=True, kw_only=True):
     optimizer: str | None = None
     learning_rate: NotNegative | None = None
     weight_decay: NotNegative | None = None
+    size: Size | None = None
+    interpolation: Interpolation | None = None
     mean: Channels | None = None
     std: Channels | None = None
     weights: str | None = None
     layer: str | None = None
     recipe: str = REFERENCE
+
+
+class InputRecord(Record, frozen=True, kw_only=True):
+    """A model's input, whole."""
+
+    size: Size
+    interpolation: Interpolation
+    mean: Channels
+    std: Channels
+
+    @classmethod
+    def of(cls, whole: ModelInput) -> "InputRecord":
+        """An input's record."""
+        keys = InputKeys.of(whole)
+        return cls(**{name: getattr(keys, name) for name in cls.__struct_fields__})
 
 
 class SplitRecord(Record, frozen=True, kw_only=True):
@@ -145,6 +171,7 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     `unseen_real_sources` and `unseen_families`: the promise about real pictures, or about fakes, holds for
     those of sources that the model has not seen; its shares of `validation` are means over sources then.
+    `input` is what the model was asked with; None where its run's record says it.
     """
 
     temperature: Positive
@@ -156,6 +183,7 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     validation: ValidationRecord | None = None
     unseen_real_sources: bool = False
     unseen_families: bool = False
+    input: InputRecord | None = None
 
     def __post_init__(self) -> None:
         if self.fake_from < self.real_below:
@@ -206,6 +234,21 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     def known(self) -> bool:
         """Whether it says how the checkpoint was trained; fit-thresholds alone leaves a record too."""
         return self.recipe is not None or self.run is not None
+
+    @property
+    def input(self) -> InputKeys:
+        """What the model was trained with, as far as it is said."""
+        recipe = self.recipe
+        if recipe is None:
+            return InputKeys()
+        # What says how the values were normalised and no size was trained before there were others.
+        before = recipe.size is None and recipe.mean is not None
+        return InputKeys(
+            size=SIZE if before else recipe.size,
+            interpolation=LANCZOS if before else recipe.interpolation,
+            mean=recipe.mean,
+            std=recipe.std,
+        )
 
     def is_of(self, checkpoint: str) -> bool:
         """Whether it describes the model with this hash, by model_hash(); assumed where it does not say."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fakedetect.core.recipes import SIZE
+from fakedetect.core.model_input import Scaling
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
 from fakedetect.dataset.samples import Sample, Unreadable
 
@@ -26,7 +26,7 @@ Change = Callable[[np.ndarray, Sample], np.ndarray]
 
 @dataclass(frozen=True)
 class Batch:
-    """Decoded pictures: images (B, 3, 224, 224) uint8, labels (B,) int64, and their samples.
+    """Decoded pictures: images (B, 3, S, S) uint8, labels (B,) int64, and their samples.
 
     `bad` are the samples that could not be decoded; they have no row in the tensors. `places` are
     those of the `samples` among all that were asked for.
@@ -64,12 +64,14 @@ class _Loading:
         pool: Executor,
         parts: int,
         samples: Sequence[Sample],
+        scaling: Scaling,
         decoded: DecodedPictures | None,
         pin: bool,
         change: Change | None,
     ):
         self.samples = samples
-        self.images = torch.empty((len(samples), SIZE, SIZE, 3), dtype=torch.uint8, pin_memory=pin)
+        shape = (len(samples), scaling.size, scaling.size, 3)
+        self.images = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
         pixels = self.images.numpy()
 
         def fill(rows: range) -> dict[int, str]:
@@ -81,7 +83,7 @@ class _Loading:
                     if decoded is not None and file is not None:
                         reason = decoded.read(file, path, pixels[row])
                     else:
-                        reason = _decode(path, pixels[row])
+                        reason = _decode(path, scaling, pixels[row])
                     if reason is not None:
                         faults[row] = reason
                     elif change:
@@ -100,9 +102,9 @@ class _Loading:
         return Batch(images.permute(0, 3, 1, 2), labels, good, bad, tuple(rows))
 
 
-def _decode(path: Path, pixels: np.ndarray) -> str | None:
-    """Put a picture's pixels into `pixels` (224, 224, 3) uint8; why it cannot be used, or None."""
-    found = load_or_explain(path)
+def _decode(path: Path, scaling: Scaling, pixels: np.ndarray) -> str | None:
+    """Put a picture's pixels into `pixels` (S, S, 3) uint8; why it cannot be used, or None."""
+    found = load_or_explain(path, scaling)
     if isinstance(found, str):
         return found
     pixels[:] = found
@@ -112,6 +114,7 @@ def _decode(path: Path, pixels: np.ndarray) -> str | None:
 def load_batches(
     batches: Iterable[Sequence[Sample]],
     workers: int,
+    scaling: Scaling,
     decoded: DecodedPictures | None = None,
     pin: bool = False,
     change: Change | None = None,
@@ -121,21 +124,22 @@ def load_batches(
     Args:
         batches: the samples of each batch.
         workers: threads.
+        scaling: how their pictures are scaled; those that are not are.
         decoded: where their pixels are already; decoded from the files otherwise.
         pin: put the images where a GPU can fetch them by itself.
-        change: gives another picture (224, 224, 3) uint8 for that of a sample.
+        change: gives another picture (S, S, 3) uint8 for that of a sample.
     """
     waiting = iter(batches)
     pool = ThreadPoolExecutor(workers)
     try:
         loading = deque(
-            _Loading(pool, workers, samples, decoded, pin, change)
+            _Loading(pool, workers, samples, scaling, decoded, pin, change)
             for samples in itertools.islice(waiting, AHEAD)
         )
         while loading:
             batch = loading.popleft().finish()
             for samples in itertools.islice(waiting, 1):
-                loading.append(_Loading(pool, workers, samples, decoded, pin, change))
+                loading.append(_Loading(pool, workers, samples, scaling, decoded, pin, change))
             yield batch
     finally:
         pool.shutdown(cancel_futures=True)

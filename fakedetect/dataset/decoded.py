@@ -9,16 +9,15 @@ from io import FileIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, file_lock
+from fakedetect.core.model_input import Scaling
 from fakedetect.core.pool import map_images
-from fakedetect.core.recipes import SIZE
+from fakedetect.images.copies import scale
 from fakedetect.images.reading import explain_fault, open_checked, to_rgb_or_grey
 
-BYTES_A_PICTURE = SIZE * SIZE * 3
 SHARE_OF_DISK = 0.25
 """Of the free disk, the most that the array of a data set may take."""
 
@@ -26,35 +25,41 @@ SECONDS_TO_WAIT = 1800.0
 """For another run to decode the same pictures."""
 
 
-def load_image(path: Path) -> np.ndarray:
-    """A picture as (224, 224, 3) uint8; one of another size is resized.
+def load_image(path: Path, scaling: Scaling) -> np.ndarray:
+    """A copy as (S, S, 3) uint8; a picture of another size is scaled.
 
     Raises:
         Exception: whatever its decoder raises.
     """
     with open_checked(path) as opened:
         image = to_rgb_or_grey(opened).convert("RGB")
-    if image.size != (SIZE, SIZE):
-        image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
+    if image.size != (scaling.size, scaling.size):
+        image = scale(image, scaling)
     return np.asarray(image)
 
 
-def load_or_explain(path: Path) -> np.ndarray | str:
+def load_or_explain(path: Path, scaling: Scaling) -> np.ndarray | str:
     """A picture as load_image gives it, or why it cannot be used."""
     try:
-        return load_image(path)
+        return load_image(path, scaling)
     except Exception as error:
         return explain_fault(error, path)
 
 
+def bytes_of(size: int) -> int:
+    """How many bytes a decoded picture of so many pixels a side takes."""
+    return size * size * 3
+
+
 @dataclass(frozen=True)
 class DecodedPictures:
-    """The decoded pictures of a folder: `file` holds (N, 224, 224, 3) uint8, and each has its row.
+    """The decoded pictures of a folder: `file` holds (N, S, S, 3) uint8, and each has its row.
 
-    `faults` has the reasons of those that cannot be decoded; they have no row.
+    `faults` has the reasons of those that cannot be decoded; they have no row. `size` is S.
     """
 
     file: Path
+    size: int
     rows: dict[Path, int]
     faults: dict[Path, str]
 
@@ -63,15 +68,15 @@ class DecodedPictures:
         return FileIO(self.file)
 
     def read(self, file: FileIO, path: Path, pixels: np.ndarray) -> str | None:
-        """Read a picture from the opened file into `pixels` (224, 224, 3) uint8.
+        """Read a picture from the opened file into `pixels` (S, S, 3) uint8.
 
         Returns:
             Why it cannot be used: it could not be decoded, or the file ends before it. None if it can.
         """
         if path not in self.rows:
             return self.faults.get(path, "was not decoded")
-        file.seek(self.rows[path] * BYTES_A_PICTURE)
-        if file.readinto(pixels.data) != BYTES_A_PICTURE:
+        file.seek(self.rows[path] * bytes_of(self.size))
+        if file.readinto(pixels.data) != bytes_of(self.size):
             return f"{self.file} is cut off"
         return None
 
@@ -81,6 +86,7 @@ class _Job:
     path: Path
     file: Path
     row: int
+    scaling: Scaling
 
 
 def _decode_into(job: _Job) -> str | None:
@@ -89,13 +95,13 @@ def _decode_into(job: _Job) -> str | None:
     Raises:
         UserError: the array cannot be written.
     """
-    pixels = load_or_explain(job.path)
+    pixels = load_or_explain(job.path, job.scaling)
     if isinstance(pixels, str):
         return pixels
     try:
         # Written, not mapped: with a mapped file, a full disk would kill the process.
         with job.file.open("r+b") as file:
-            file.seek(job.row * BYTES_A_PICTURE)
+            file.seek(job.row * bytes_of(job.scaling.size))
             file.write(pixels.tobytes())
     except OSError as error:
         raise UserError(f"Cannot write {job.file}: {error.strerror}.") from None
@@ -119,35 +125,39 @@ def _state(paths: Sequence[Path], folder: Path) -> np.ndarray:
     return np.concatenate([np.frombuffer(digest, np.int64).reshape(4, 2), np.array(stats, np.int64)])
 
 
-def _open(file: Path, index: Path, paths: Sequence[Path], state: np.ndarray) -> DecodedPictures | None:
+def _open(
+    file: Path, index: Path, paths: Sequence[Path], state: np.ndarray, size: int
+) -> DecodedPictures | None:
     """The array that is there, if it is whole and up to date."""
     try:
         with np.load(index, allow_pickle=False) as saved:
             if not np.array_equal(saved["state"], state):
                 return None
             reasons = saved["reasons"].tolist()
-        if len(reasons) != len(paths) or file.stat().st_size != len(paths) * BYTES_A_PICTURE:
+        if len(reasons) != len(paths) or file.stat().st_size != len(paths) * bytes_of(size):
             return None
     except (OSError, ValueError, KeyError):
         return None
     faults = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
     rows = {path: row for row, path in enumerate(paths) if path not in faults}
-    return DecodedPictures(file, rows, faults)
+    return DecodedPictures(file, size, rows, faults)
 
 
-def _build(file: Path, paths: Sequence[Path], console: Console, workers: int) -> list[str]:
+def _build(
+    file: Path, paths: Sequence[Path], console: Console, workers: int, scaling: Scaling
+) -> list[str]:
     """Fill an array's file; returns for each picture why it has no pixels, '' where it has."""
     with file.open("wb") as empty:
-        empty.truncate(len(paths) * BYTES_A_PICTURE)
+        empty.truncate(len(paths) * bytes_of(scaling.size))
     reasons = [""] * len(paths)
-    jobs = [_Job(path, file, row) for row, path in enumerate(paths)]
+    jobs = [_Job(path, file, row, scaling) for row, path in enumerate(paths)]
     for job, reason in console.track(map_images(_decode_into, jobs, workers), len(jobs), "decoding, once"):
         reasons[job.row] = reason or ""
     return reasons
 
 
 def decode_all(
-    folder: Path, paths: Sequence[Path], console: Console, workers: int
+    folder: Path, paths: Sequence[Path], console: Console, workers: int, scaling: Scaling
 ) -> DecodedPictures | None:
     """The pictures below a folder decoded once, into .decoded.bin there, or as an earlier run left them.
 
@@ -160,9 +170,9 @@ def decode_all(
     state = _state(paths, folder)
     try:
         with file_lock(folder / ".decoded.lock", str(folder), SECONDS_TO_WAIT):
-            if found := _open(file, index, paths, state):
+            if found := _open(file, index, paths, state, scaling.size):
                 return found
-            need = len(paths) * BYTES_A_PICTURE
+            need = len(paths) * bytes_of(scaling.size)
             for old in (index, file, partial):
                 old.unlink(missing_ok=True)
             if need > SHARE_OF_DISK * shutil.disk_usage(folder).free:
@@ -172,7 +182,7 @@ def decode_all(
                 )
                 return None
             try:
-                reasons = _build(partial, paths, console, workers)
+                reasons = _build(partial, paths, console, workers, scaling)
                 partial.replace(file)
             finally:
                 partial.unlink(missing_ok=True)
@@ -180,7 +190,7 @@ def decode_all(
             np.savez(saved, state=state, reasons=np.array(reasons, dtype=np.str_))
             with atomic_write(index) as target:
                 target.write(saved.getvalue())
-            return _open(file, index, paths, state)
+            return _open(file, index, paths, state, scaling.size)
     except (OSError, UserError) as error:
         console.warn(f"The pictures are decoded each time they are needed, which takes longer: {error}")
         return None

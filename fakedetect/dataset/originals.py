@@ -1,8 +1,9 @@
-"""From a resized copy back to the picture that it was made of."""
+"""From a resized copy back to the picture that it was made of, and the name that all its copies share."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from fakedetect.core.model_input import find_copies
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import CLASS_FOLDERS
@@ -10,15 +11,40 @@ from fakedetect.images.listing import EXTENSIONS
 
 
 def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> list[Path]:
-    """For each copy in the resized folder 'train' or 'test' its original picture, in the original's own
-    size and shape; the copy itself where that is gone, or where the path is no such copy."""
-    resized = settings.resized[part]
+    """For each copy in a resized folder 'train' or 'test', of whichever size, its original picture, in the
+    original's own size and shape; the copy itself where that is gone, or where the path is no such copy."""
     homes = {
-        folder: settings.original[f"{part}-{CLASSES[CLASS_FOLDERS[folder.name.lower()]]}"]
-        for folder in (resized.iterdir() if resized.is_dir() else ())
-        if folder.name.lower() in CLASS_FOLDERS
+        folder: settings.original[f"{part}-{label}"]
+        for folder, label in _list_homes(settings, part).items()
     }
     return [_find_original(homes, copy) for copy in copies]
+
+
+def name_pictures(settings: Settings, part: str, paths: Sequence[Path]) -> list[str]:
+    """For each picture of 'train' or 'test', or a copy of it of whichever size, its class and its place in
+    the class folder; the path itself where it lies in no such folder."""
+    homes = _list_homes(settings, part)
+    homes |= {settings.original[f"{part}-{label}"]: label for label in CLASSES}
+    return [_name_picture(homes, path) for path in paths]
+
+
+def _name_picture(homes: dict[Path, str], path: Path) -> str:
+    inside = (
+        f"{label}/{path.relative_to(home).as_posix()}"
+        for home, label in homes.items()
+        if path.is_relative_to(home)
+    )
+    return next(inside, str(path))
+
+
+def _list_homes(settings: Settings, part: str) -> dict[Path, str]:
+    """The class folders of copies of any size, each with its class."""
+    return {
+        folder: CLASSES[CLASS_FOLDERS[folder.name.lower()]]
+        for resized in find_copies(settings.plain_copies[part])
+        for folder in resized.iterdir()
+        if folder.name.lower() in CLASS_FOLDERS
+    }
 
 
 def _find_original(homes: dict[Path, Path], copy: Path) -> Path:

@@ -19,11 +19,15 @@ from fakedetect.images.listing import list_images
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture with its label (0 fake, 1 real) and its source, a folder inside the class's."""
+    """A picture with its label (0 fake, 1 real) and its source, a folder inside the class's.
+
+    `turn`: how often the same epoch has shown it before.
+    """
 
     path: Path
     label: int
     source: str
+    turn: int = 0
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def describe_audit(audit: Audit, settings: Settings) -> tuple[str, bool]:
         )
     if strong & set(SIZES):
         lines.append(
-            "  Sizes and shapes: scaling to 224 x 224 leaves their traces (squeezing, sharpness); "
+            "  Sizes and shapes: scaling to a square leaves their traces (squeezing, sharpness); "
             "gather both classes in like sizes and shapes."
         )
     return "\n".join(lines), True

@@ -1,11 +1,11 @@
-"""The 224 x 224 copy of a picture that the models see: how it is scaled, encoded and marked."""
+"""The small copy of a picture that a model sees: how it is scaled, encoded and marked."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from fakedetect.core.recipes import SIZE
+from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.images.reading import load_reduced, to_rgb_or_grey
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ class Kind:
     aligned: bool = False
     fast: bool = False
     quality: int = ALIGNED_QUALITY
+    scaling: Scaling = REFERENCE_SCALING
+
+    def scaled(self, scaling: Scaling) -> "Kind":
+        """The same kind of copies, scaled in this way."""
+        return replace(self, scaling=scaling)
 
     @property
     def marks(self) -> set[str]:
@@ -45,9 +50,9 @@ def present_marks(folder: Path) -> set[str]:
 
 
 def find_kind(folder: Path) -> Kind:
-    """The kind of the copies in a class folder."""
-    marks = present_marks(folder)
-    return Kind(*(mark in marks for mark in MARKS))
+    """The kind of the copies in a class folder, but for their scaling, which the folder's name says."""
+    aligned, fast = (mark in present_marks(folder) for mark in MARKS)
+    return Kind(aligned, fast)
 
 
 def format_for_copy(path: Path, file_format: str) -> str:
@@ -68,18 +73,28 @@ def open_for_copy(opened: "Image.Image", kind: Kind, srgb: bool = False) -> "Ima
     """
     if kind.fast:
         # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
-        opened = load_reduced(opened, (2 * SIZE, 2 * SIZE))
+        size = 2 * kind.scaling.size
+        opened = load_reduced(opened, (size, size))
     return to_rgb_or_grey(opened, srgb or kind.aligned)
 
 
-def shrink(image: "Image.Image", kind: Kind) -> "Image.Image":
-    """A decoded picture scaled to (224, 224); the aspect ratio is not kept."""
+def scale(image: "Image.Image", scaling: Scaling, reducing_gap: float | None = None) -> "Image.Image":
+    """A decoded picture (mode RGB or L) scaled for a model; the aspect ratio is not kept.
+
+    Args:
+        reducing_gap: as Pillow's resize() takes it.
+    """
     from PIL import Image
 
+    how = Image.Resampling[scaling.interpolation.upper()]
+    return image.resize((scaling.size, scaling.size), how, reducing_gap=reducing_gap)
+
+
+def shrink(image: "Image.Image", kind: Kind) -> "Image.Image":
+    """A decoded picture (mode RGB or L) scaled as its copy is."""
     if kind.aligned:
         image = image.convert("RGB")
-    gap = 2.0 if kind.fast else None
-    image = image.resize((SIZE, SIZE), Image.Resampling.LANCZOS, reducing_gap=gap)
+    image = scale(image, kind.scaling, 2.0 if kind.fast else None)
     image.info.pop("transparency", None)
     return image
 
@@ -94,7 +109,7 @@ def encode(image: "Image.Image", file: BinaryIO, file_format: str, kind: Kind) -
 
 
 def make_copy(image: "Image.Image", file_format: str, kind: Kind) -> "np.ndarray":
-    """A decoded picture (mode RGB or L) as the model sees its copy: (224, 224, 3) uint8.
+    """A decoded picture (mode RGB or L) as the model sees its copy: (S, S, 3) uint8.
 
     Encoded and decoded again, as a copy on the disk is: the models learn its traces too.
     """

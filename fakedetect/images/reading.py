@@ -1,6 +1,7 @@
 """Opening and decoding a picture safely; what is wrong with one that cannot be used."""
 
 import io
+import logging
 import os
 import stat
 import struct
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from fakedetect.core.errors import is_bug
 from fakedetect.images.listing import has_heif, suffix_of
 
 if TYPE_CHECKING:
@@ -29,10 +31,11 @@ LOSSLESS_FRAMES = (b"\xc3", b"\xc7", b"\xcb", b"\xcf")
 
 
 @cache
-def _prepare_pillow() -> None:
-    """Set what Pillow keeps for the whole process: once, for pictures are opened in threads too.
+def prepare_pillow() -> None:
+    """Import Pillow and set what it keeps for the whole process: once, for threads open pictures too.
 
-    Not when this module is imported, which processes do that open no picture and must start fast.
+    Not when this module is imported, which processes do that open no picture and must start fast; before
+    processes are forked, each of which would do it again.
     """
     from PIL import Image
 
@@ -40,10 +43,13 @@ def _prepare_pillow() -> None:
     Image.MAX_IMAGE_PIXELS = None
     # What Pillow thinks of a file's tags says nothing to a user that its picture does not.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    # It also writes errors to its log, which would appear on the screen beside our own line.
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     if has_heif():
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+    Image.preinit()
 
 
 def open_image(path: Path) -> "Image.Image":
@@ -61,7 +67,7 @@ def open_image(path: Path) -> "Image.Image":
         raise ValueError("empty file")
     from PIL import Image
 
-    _prepare_pillow()
+    prepare_pillow()
     image = Image.open(path, formats=FORMATS)
     width, height = image.size
     if width * height > MAX_PIXELS:
@@ -224,7 +230,13 @@ def find_other_kind(path: Path) -> str | None:
 
 
 def explain_fault(error: Exception, path: Path) -> str:
-    """A decoder's error as one line for a person, without the path."""
+    """A decoder's error as one line for a person, without the path.
+
+    Raises:
+        Exception: the error itself, where it is a bug of this package.
+    """
+    if is_bug(error):
+        raise error
     text = " ".join(str(error).replace(repr(str(path)), "").replace(str(path), "").split())
     for kind, said in TECHNICAL:
         if isinstance(error, kind):
@@ -240,7 +252,9 @@ def explain_fault(error: Exception, path: Path) -> str:
 def _upright(image: "Image.Image") -> "Image.Image":
     try:
         orientation = image.getexif().get(0x0112, 1)
-    except Exception:
+    except Exception as error:
+        if is_bug(error):
+            raise
         return image
     from PIL import ImageOps
 

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from fakedetect.core.console import printable
 from fakedetect.core.files import atomic_write
 from fakedetect.core.pool import map_images
 from fakedetect.images.reading import explain_fault, load_reduced, open_image, to_rgb_or_grey
@@ -73,8 +74,9 @@ def missing_glyphs_ignored() -> Iterator[None]:
 
 
 def literal(text: str) -> str:
-    """A text as matplotlib has to be given it to show it as it is: a dollar sign begins no formula."""
-    return text.replace("$", r"\$")
+    """A text as matplotlib has to be given it to show it as it is: a dollar sign begins no formula, and
+    a name's bytes that are not UTF-8, which it cannot draw, are told by their numbers."""
+    return printable(text).replace("$", r"\$")
 
 
 def set_round_ticks(axis: Axis, most: int = 8, integer: bool = False) -> None:

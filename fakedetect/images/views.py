@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.core.files import hash_file
-from fakedetect.core.recipes import SIZE
+from fakedetect.core.model_input import SIZE, Scaling
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
 from fakedetect.images.reading import explain_fault, format_of, open_checked, open_image
@@ -20,8 +20,6 @@ from fakedetect.provenance.origin import may_hold_manifest, tell_origin
 from fakedetect.provenance.watermark import find_hidden, may_hide_marks
 
 T = TypeVar("T")
-
-NO_IMAGES = np.empty((0, 1, SIZE, SIZE, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -42,14 +40,14 @@ class Look:
 
 @dataclass(frozen=True)
 class View:
-    """What was seen: `images` (K, 1 + D, 224, 224, 3) uint8, for each kind of copy the picture itself
-    and each degradation; none where no kind was wanted.
+    """What was seen: `images`, for each kind of copy (1 + D, S, S, 3) uint8, the picture itself and each
+    degradation of it.
 
     `width` and `height` are the file's own, in pixels; `sha256` and `origin` are empty unless the origin
     was wanted, and `thumbnail`, a WebP file, unless that was.
     """
 
-    images: np.ndarray
+    images: tuple[np.ndarray, ...]
     width: int
     height: int
     format: str
@@ -76,7 +74,7 @@ def look_at(look: Look) -> View | str:
             may_hide = look.with_origin and may_hide_marks(opened)
             if look.with_origin:
                 metadata = read_metadata(opened, look.path)
-            kind = Kind(fast=all(kind.fast for kind in look.kinds))
+            kind = _kind_to_open(look)
             image = open_for_copy(opened, kind, srgb=True)
             if may_hide:
                 own = _own_pixels(opened, look.path, kind)
@@ -87,12 +85,18 @@ def look_at(look: Look) -> View | str:
     hidden = find_hidden(own) if own else []
     origin = tell_origin(metadata, look.path, file_format, hidden, look.verify) if look.with_origin else ()
     try:
-        images = _make_views(look, image, file_format) if look.kinds else NO_IMAGES
+        images = _make_views(look, image, file_format) if look.kinds else ()
         thumbnail = make_thumbnail(image) if look.thumbnail else b""
     except (MemoryError, OSError) as error:
         # A picture that decodes may still be too large to work on; anything else would be a bug here.
         return explain_fault(error, look.path)
     return View(images, width, height, file_format, sha256, origin, thumbnail)
+
+
+def _kind_to_open(look: Look) -> Kind:
+    """How a picture is decoded for all kinds of copies that are wanted of it."""
+    largest = max((kind.scaling.size for kind in look.kinds), default=SIZE)
+    return Kind(fast=all(kind.fast for kind in look.kinds), scaling=Scaling(largest))
 
 
 def _own_pixels(opened: Image.Image, path: Path, kind: Kind) -> Image.Image:
@@ -111,13 +115,14 @@ def look_without_verifier(look: Look) -> Look | None:
     return replace(look, verify=False)
 
 
-def _make_views(look: Look, image: Image.Image, file_format: str) -> np.ndarray:
-    """The views (K, 1 + D, 224, 224, 3) uint8 of a decoded picture."""
+def _make_views(look: Look, image: Image.Image, file_format: str) -> tuple[np.ndarray, ...]:
+    """The views of a decoded picture, (1 + D, S, S, 3) uint8 for each kind of copy."""
     shared = to_shared_size(image) if look.degradations else image
     versions = [image, *(degrade(shared, how) for how in look.degradations)]
     copy_format = format_for_copy(look.path, file_format)
-    copies = [[make_copy(version, copy_format, kind) for version in versions] for kind in look.kinds]
-    return np.stack([np.stack(of_kind) for of_kind in copies])
+    return tuple(
+        np.stack([make_copy(version, copy_format, kind) for version in versions]) for kind in look.kinds
+    )
 
 
 def in_batches(seen: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -1,6 +1,7 @@
 """Heat maps drawn for pictures one after the other, and on a contact sheet."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +35,13 @@ SEED = 42
 
 
 def _read(path: Path, detector: Detector) -> np.ndarray:
-    """The copy (224, 224, 3) uint8 of a picture that `check` judges."""
+    """The copy (S, S, 3) uint8 of a picture that `check` judges."""
     if path.is_dir():
         raise UserError(f"{path} is a folder. Name pictures, or use --sheet for many test pictures.")
     ((_, view),) = map_images(look_at, [Look(path, (detector.kind,))], 1)
     if isinstance(view, str):
         raise UserError(f"{path} cannot be used: {view}.")
-    return view.images[0, 0]
+    return view.images[0][0]
 
 
 def _choose_samples(settings: Settings, count: int) -> list[Sample]:
@@ -65,10 +66,11 @@ def draw_contact_sheet(
         method: a key of HEAT_MAPS.
     """
     detector = load_detector(settings, console)
+    settings = detector.settings
     tiles, name = [], ""
     samples = _choose_samples(settings, count)
-    workers = settings.workers
-    images = dict(map_images(load_or_explain, [sample.path for sample in samples], workers))
+    load = partial(load_or_explain, scaling=settings.recipe.input.scaling)
+    images = dict(map_images(load, [sample.path for sample in samples], settings.workers))
     usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
     originals = find_originals(settings, "test", [sample.path for sample in usable])
     shown = dict(zip(usable, originals, strict=True))

@@ -9,6 +9,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import require_checkpoint
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
+from fakedetect.core.trained_input import own_settings
 from fakedetect.dataset.folders import class_folders
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
@@ -20,9 +21,10 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
     The number is the whole name ('0101'), or else the digits at its end ('photo_0101').
 
     Raises:
-        UserError: no picture has that number, or several have.
+        UserError: no picture has that number, or several have; or paths.toml says another input than the
+            model was trained with.
     """
-    resized = settings.resized["test"]
+    resized = own_settings(settings).resized["test"]
     if resized.is_dir():
         advice = f"Resize first: {settings.command('resize')}"
         folder = next(path for path, found in class_folders(resized, advice) if CLASSES[found] == label)

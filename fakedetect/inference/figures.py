@@ -42,19 +42,19 @@ def read_in_shape(path: Path, copy: np.ndarray) -> np.ndarray:
     """A picture (H, W, 3) uint8 in its own shape, to draw a heat map over.
 
     Args:
-        copy: (224, 224, 3) uint8, what the model saw; it stands in for a picture that is gone by now.
+        copy: (S, S, 3) uint8, what the model saw; it stands in for a picture that is gone by now.
     """
     shown = read_thumbnail(path)
     return copy if isinstance(shown, str) else shown
 
 
 def to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
-    """Images (B, 224, 224, 3) uint8 as the model's input."""
+    """Images (B, S, S, 3) uint8 as the model's input."""
     return normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
 
 
 def probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
-    """Calibrated probabilities (B, 2) of fake and real for images (B, 224, 224, 3) uint8."""
+    """Calibrated probabilities (B, 2) of fake and real for images (B, S, S, 3) uint8."""
     p_fake = detector.calibration.probability(detector.margins(images))
     return np.stack([p_fake, 1 - p_fake], axis=1)
 
@@ -149,7 +149,7 @@ def explain_image(
 
     Args:
         path: the picture's file, for names and titles.
-        image: (224, 224, 3) uint8, the copy that `check` judges.
+        image: (S, S, 3) uint8, the copy that `check` judges.
         methods: keys of HEAT_MAPS.
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class to explain; the predicted one otherwise.

@@ -13,12 +13,13 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import SIZE
 from fakedetect.models.probe import Probe
 
 SHARES = (0.1, 0.2, 0.3)
 RANDOM_REGIONS = 8
-BLUR_SIGMA = SIZE / 16
+BLUR = 1 / 16
+"""Sigma by which parts of a picture are blurred out, as a share of its side."""
+
 SEED = 42
 
 
@@ -112,10 +113,10 @@ def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
     raise UserError(f"The layer's output {tuple(values.shape)} has no map. Name another --layer.")
 
 
-def _spread(maps: torch.Tensor) -> np.ndarray:
-    """Maps (B, h, w) from 0 up, scaled to 0..1 and to (B, 224, 224)."""
+def _spread(maps: torch.Tensor, images: torch.Tensor) -> np.ndarray:
+    """Maps (B, h, w) from 0 up, scaled to 0..1 and to the size of the images (B, 3, H, W)."""
     scaled = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
-    large = functional.interpolate(scaled[:, None], size=(SIZE, SIZE), mode="bilinear")
+    large = functional.interpolate(scaled[:, None], size=images.shape[2:], mode="bilinear")
     return large[:, 0].clamp(0, 1).cpu().numpy()
 
 
@@ -129,7 +130,7 @@ def grad_cam(
         targets: (B,) the class (0 fake, 1 real) whose logit is explained; -1 for the predicted one.
 
     Returns:
-        Maps (B, 224, 224) in 0..1 (all 0 where nothing speaks for the class), logits (B, 2).
+        Maps (B, H, W) in 0..1 (all 0 where nothing speaks for the class), logits (B, 2).
     """
     kept: dict[str, torch.Tensor] = {}
 
@@ -153,7 +154,7 @@ def grad_cam(
         raise UserError("That layer has no part in the prediction. Name another --layer.")
     values, gradients = (_as_maps(model, tensor) for tensor in (kept["values"].detach(), gradient))
     weights = gradients.mean((2, 3), keepdim=True)
-    return _spread((weights * values).sum(1).relu().float()), logits.detach().float()
+    return _spread((weights * values).sum(1).relu().float(), images), logits.detach().float()
 
 
 def has_attention(model: nn.Module) -> bool:
@@ -173,7 +174,7 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
         images: (B, 3, H, W) normalised.
 
     Returns:
-        Maps (B, 224, 224) in 0..1.
+        Maps (B, H, W) in 0..1.
 
     Raises:
         UserError: the model has no attention of that form.
@@ -208,16 +209,16 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     to_patches = flow[:, 0, prefix:] if prefix else flow.mean(1)
     side = math.isqrt(to_patches.shape[1])
     patches = to_patches.unflatten(1, (side, side))
-    return _spread(patches - patches.amin((1, 2), keepdim=True))
+    return _spread(patches - patches.amin((1, 2), keepdim=True), images)
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The map in JET colours, and 0.4 of it mixed with 0.6 of the picture: a mean cannot overflow.
 
     Args:
-        image: (H, W, 3) uint8, the picture in any size and shape; the model saw it squeezed to 224 x 224,
+        image: (H, W, 3) uint8, the picture in any size and shape; the model saw it squeezed to a square,
             and the map is stretched back.
-        heat: (224, 224) in 0..1.
+        heat: (S, S) in 0..1.
 
     Returns:
         Both (H, W, 3) uint8.
@@ -236,9 +237,9 @@ def measure_faithfulness(
     """A deletion test (after Petsiuk et al. 2018, RISE): blur the hottest pixels, watch the class.
 
     Args:
-        predict: images (B, 224, 224, 3) uint8 -> probabilities (B, 2).
-        image: (224, 224, 3) uint8.
-        heat: (224, 224) in 0..1.
+        predict: images (B, S, S, 3) uint8 -> probabilities (B, 2).
+        image: (S, S, 3) uint8.
+        heat: (S, S) in 0..1.
         target: the class whose probability is watched.
 
     Returns:
@@ -247,13 +248,13 @@ def measure_faithfulness(
     if heat.max() == heat.min():
         return None
     random = np.random.default_rng(SEED)
-    blurred = cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA)
+    blurred = cv2.GaussianBlur(image, (0, 0), BLUR * len(image))
     order = np.argsort(-heat, axis=None, kind="stable")
     pictures = [image]
     for share in SHARES:
         mask = np.zeros(heat.shape, bool)
         mask.flat[order[: round(share * heat.size)]] = True
-        moved = [np.roll(mask, random.integers(0, SIZE, 2), (0, 1)) for _ in range(RANDOM_REGIONS)]
+        moved = [np.roll(mask, random.integers(0, len(mask), 2), (0, 1)) for _ in range(RANDOM_REGIONS)]
         pictures += [np.where(region[:, :, None], blurred, image) for region in (mask, *moved)]
     values = predict(np.stack(pictures))[:, target]
     drops = (values[0] - values[1:]).reshape(len(SHARES), 1 + RANDOM_REGIONS)

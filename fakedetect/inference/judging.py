@@ -50,6 +50,7 @@ def _made_with(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]
                 detector.calibration.temperature,
                 detector.calibration.fake_from,
                 detector.calibration.real_below,
+                *([str(detector.settings.recipe.input)] if detector.input_by_settings else []),
             ]
             for detector in detectors
         },

@@ -165,7 +165,7 @@ class Checker:
         lines = [checked.line]
         figures: list[Path] = []
         for detector in self.detectors:
-            image = view.images[self.kinds.index(detector.kind), 0]
+            image = view.images[self.kinds.index(detector.kind)][0]
             explanation = explain_image(detector, look.path, image, default_methods(detector.model))
             lines += [f"{'':<25}heat map: {each.figure}" for each in explanation.maps]
             figures += [each.figure for each in explanation.maps]

@@ -49,11 +49,17 @@ class Judges:
 
 
 def judges_of(detectors: Sequence[Detector], stability: bool) -> Judges:
-    """The models as a row names them; thresholds are an option, since a verdict depends on them."""
+    """The models as a row names them.
+
+    What else a verdict depends on is an option: thresholds, and the input of a checkpoint whose training is
+    not known.
+    """
     options = []
-    for found in (detector.calibration for detector in detectors):
+    for detector in detectors:
+        found, unknown = detector.calibration, detector.input_by_settings
         bounds = f"fake from {found.fake_from:.6g}, real below {found.real_below:.6g}"
         options.append(f"temperature {found.temperature:.6g}, {bounds}")
+        options += [str(detector.settings.recipe.input)] if unknown else []
     tried = ", ".join(map(str, STABILITY)) if stability else "not tried"
     return Judges(
         model="; ".join(detector.name for detector in detectors),

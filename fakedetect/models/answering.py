@@ -7,10 +7,10 @@ from fakedetect.core.recipes import Recipe
 
 
 class Answering(nn.Module):
-    """images (B, 224, 224, 3) uint8 -> p_fake (B,) float32, normalised and calibrated within.
+    """images (B, S, S, 3) uint8 -> p_fake (B,) float32, normalised and calibrated within.
 
     Args:
-        model: images (B, 3, 224, 224) float -> logits (B, 2), on the CPU, in evaluation mode.
+        model: images (B, 3, S, S) float -> logits (B, 2), on the CPU, in evaluation mode.
     """
 
     mean: torch.Tensor
@@ -19,8 +19,8 @@ class Answering(nn.Module):
     def __init__(self, model: nn.Module, recipe: Recipe, temperature: float):
         super().__init__()
         self.model, self.temperature = model, temperature
-        self.register_buffer("mean", torch.tensor(recipe.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(recipe.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", torch.tensor(recipe.input.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(recipe.input.std).view(1, 3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         pixels = images.permute(0, 3, 1, 2).float() / 255

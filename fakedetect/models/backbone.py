@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.recipes import Recipe
 from fakedetect.models.building import build_network
 
 
@@ -28,6 +28,7 @@ class Backbone(nn.Module):
 
     Args:
         network: a model of timm, or torchvision's ResNet, without its head.
+        size: H and W.
         layers: the numbers of the blocks or stages, from 1; none for all.
 
     `width` is D.
@@ -36,11 +37,11 @@ class Backbone(nn.Module):
         UserError: the network has no blocks that can be looked into, or fewer than that.
     """
 
-    def __init__(self, network: nn.Module, layers: Sequence[int] = ()):
+    def __init__(self, network: nn.Module, size: int, layers: Sequence[int] = ()):
         super().__init__()
         self.network = network
         with torch.inference_mode():
-            found = self._look(torch.zeros(1, 3, SIZE, SIZE))
+            found = self._look(torch.zeros(1, 3, size, size))
         if layers and max(layers) > len(found):
             raise UserError(
                 f"layers under [probe] names block {max(layers)}, and the model has {len(found)}. Name "
@@ -61,8 +62,8 @@ class Backbone(nn.Module):
             return [(stage.mean((2, 3)),) for stage in _stages_of_resnet(network, images)]
         if not hasattr(network, "forward_intermediates"):
             raise UserError(
-                'This model does not give its blocks away, which recipe = "probe" needs. Name another, or '
-                'use recipe = "reference".'
+                "This model does not give its blocks away, which a probe and explore --labels need. Name "
+                'another, or use recipe = "reference".'
             )
         options = {"intermediates_only": True}
         if "return_prefix_tokens" not in inspect.signature(network.forward_intermediates).parameters:
@@ -111,7 +112,7 @@ def build_backbone(recipe: Recipe, layers: Sequence[int], seed: int | None) -> B
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build_network(recipe, pretrained=False)
-    return Backbone(network.eval(), layers).eval()
+    return Backbone(network.eval(), recipe.input.size, layers).eval()
 
 
 def hash_weights(network: nn.Module) -> str:

@@ -1,7 +1,8 @@
 """Building a model, and loading and saving its classifier_model.pth."""
 
 import pickle
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -9,12 +10,13 @@ import safetensors
 import torch
 from torch import nn
 
+from fakedetect.core.architectures import check_architecture, find_size_arguments
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
 from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING
 from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
 from fakedetect.core.training_record import read_training
-from fakedetect.models.pretrained import check_architecture, fetch_weights
+from fakedetect.models.pretrained import fetch_weights
 from fakedetect.models.texture import add_vote, read_vote
 from fakedetect.models.weights import HEADS, read_state, save_tensors
 
@@ -22,7 +24,7 @@ BUILT_IN = frozenset(recipe.name for recipe in RECIPES)
 
 
 def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
-    """The recipe's model with two outputs: images (B, 3, 224, 224) float -> logits (B, 2).
+    """The recipe's model with two outputs: images (B, 3, S, S) float -> logits (B, 2).
 
     Raises:
         UserError: timm has no such model, or its pretrained weights are not to be had.
@@ -63,19 +65,39 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
         return cast(nn.Module, model)
     import timm
 
+    from fakedetect.models.depthwise import use_lean_depthwise
     from fakedetect.models.response_norm import use_lean_response_norm
 
-    check_architecture(recipe)
+    place = recipe.place or f"timm for {recipe.name}"
+    check_architecture(recipe.architecture, place)
+    sized = find_size_arguments(recipe.architecture, recipe.input.size, recipe.size_place or place)
     file = fetch_weights(recipe) if download else None
     try:
-        model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs)
+        model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs, **sized)
     except (safetensors.SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{file} is cut off or no weights. Remove it and start again.") from error
-    return use_lean_response_norm(model)
+    return use_lean_depthwise(use_lean_response_norm(model))
+
+
+def _fit_positions(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state of the model for pictures of another size, its position embeddings resampled as timm does
+    with those that it downloads."""
+    own = model.state_dict()
+    other = [key for key, value in state.items() if key in own and value.shape != own[key].shape]
+    fit = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+    if fit and _are_positions(key for key in other if not key.startswith(HEADS)):
+        return cast(dict[str, torch.Tensor], fit(state, model))
+    return state
+
+
+def _are_positions(keys: Iterable[str]) -> bool:
+    """Whether these are keys of position embeddings alone; False for none."""
+    names = list(keys)
+    return bool(names) and all("pos_embed" in name or "position" in name for name in names)
 
 
 def _load_all_but_head(model: nn.Module, file: Path, architecture: str) -> None:
-    state = read_state(file)
+    state = _fit_positions(model, read_state(file))
     own = model.state_dict()
     kept = {key: value for key, value in state.items() if not key.startswith(HEADS)}
     wrong = [key for key in own if not key.startswith(HEADS) and key not in kept]
@@ -131,6 +153,12 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
             if (path.parent / TEXTURE_VOTE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
                 add_vote(model, vote)
             return model
+        if _are_positions(wrong):
+            size = recipe.input.size
+            raise UserError(
+                f"{path} was trained with pictures of another size than {recipe.name} takes, {size} x "
+                f"{size}. Write its size in paths.toml, or train again."
+            )
         if all(key.startswith(HEADS) for key in wrong):
             outputs = state[wrong[-1]].shape[0]
             raise UserError(

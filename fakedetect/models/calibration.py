@@ -7,7 +7,8 @@ import numpy as np
 from scipy.special import expit
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.training_record import CalibrationRecord
+from fakedetect.core.model_input import ModelInput
+from fakedetect.core.training_record import CalibrationRecord, InputRecord
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
 
@@ -130,9 +131,13 @@ def rate_of_a_bad_fit(count: int, most: float) -> float:
     return float(beta.ppf(0.95, count + 1 - rank, rank))
 
 
-def calibration_for(saved: CalibrationRecord | None, checkpoint_hash: str) -> Calibration:
-    """The calibration in a training.json; UNCALIBRATED where there is none for this checkpoint."""
+def calibration_for(
+    saved: CalibrationRecord | None, checkpoint_hash: str, taken: ModelInput
+) -> Calibration:
+    """The calibration in a training.json; UNCALIBRATED where it is not of this checkpoint and input."""
     if saved is None or saved.checkpoint != checkpoint_hash:
+        return UNCALIBRATED
+    if saved.input not in (None, InputRecord.of(taken)):
         return UNCALIBRATED
     return Calibration(
         temperature=saved.temperature,

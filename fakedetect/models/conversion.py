@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from fakedetect.core.console import Console
-from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.recipes import Recipe
 from fakedetect.core.settings import OPENVINO, Settings
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
 from fakedetect.models.engine import (
@@ -58,7 +58,7 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
         except _CannotRun as error:
             if is_first():
                 console.warn(f"OpenVINO cannot run {settings.model}, so torch does: {error}")
-    return torch_engine(settings.recipe, model, choose_precision(settings.training.precision, model))
+    return torch_engine(settings.recipe, model, choose_precision(settings, model))
 
 
 def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> Engine:
@@ -77,7 +77,7 @@ def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> 
     folder, found, key = settings.model_folder, None, ""
     if checkpoint:
         key = made_of(settings, checkpoint, openvino.__version__)
-        found = read_network(core, folder, key, count_outputs(line))
+        found = read_network(core, folder, key, settings.recipe.input.size, count_outputs(line))
     try:
         if found is None:
             found = _convert(openvino, settings.recipe, network)
@@ -94,19 +94,21 @@ def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> 
 
 
 def _convert(openvino: ModuleType, recipe: Recipe, network: nn.Module) -> Any:
-    """A torch network as OpenVINO's: images (B, 224, 224, 3) uint8 -> outputs (B, D) float32."""
+    """A torch network as OpenVINO's: images (B, S, S, 3) uint8 -> outputs (B, D) float32."""
     from openvino.preprocess import PrePostProcessor
 
     with torch.inference_mode(), warnings.catch_warnings():
         # torch's tracer warns of every assertion about shapes.
         warnings.simplefilter("ignore")
-        example = torch.zeros(2, 3, SIZE, SIZE)
-        found = openvino.convert_model(network, example_input=example, input=[-1, 3, SIZE, SIZE])
+        size = recipe.input.size
+        example = torch.zeros(2, 3, size, size)
+        found = openvino.convert_model(network, example_input=example, input=[-1, 3, size, size])
     steps = PrePostProcessor(found)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     change = steps.input().preprocess().convert_element_type(openvino.Type.f32)
-    change.mean([255 * value for value in recipe.mean]).scale([255 * value for value in recipe.std])
+    mean, std = ([255 * value for value in values] for values in (recipe.input.mean, recipe.input.std))
+    change.mean(mean).scale(std)
     return steps.build()
 
 
@@ -116,7 +118,7 @@ def _compare(core: Any, found: Any, recipe: Recipe, network: nn.Module, line: Li
     Raises:
         _CannotRun: their answers differ by more than rounding.
     """
-    pictures = draw_test_pictures()[:TRIED]
+    pictures = draw_test_pictures(recipe.input.size, TRIED)
     with torch.inference_mode():
         normalised = Normaliser(recipe, torch.device("cpu"))(torch.from_numpy(pictures).permute(0, 3, 1, 2))
         wanted = network(normalised).float().numpy()

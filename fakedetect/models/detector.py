@@ -13,7 +13,8 @@ from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import checkpoint_file, is_probe, model_hash, require_checkpoint
 from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import TrainingRecord, read_training
+from fakedetect.core.trained_input import as_trained, read_own_training
+from fakedetect.core.training_record import TrainingRecord
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
 from fakedetect.models.calibration import Calibration, calibration_for
@@ -46,6 +47,11 @@ class Detector:
         """The model's name."""
         return self.settings.model
 
+    @property
+    def input_by_settings(self) -> bool:
+        """Whether timm and paths.toml alone say the model's input, for its training is not known."""
+        return bool(self.settings.recipe.place) and not self.training.known
+
     @cached_property
     def model(self) -> "nn.Module":
         """The network as torch has it, on its device, in evaluation mode."""
@@ -59,7 +65,7 @@ class Detector:
         return Normaliser(self.settings.recipe, next(self.model.parameters()).device)
 
     def margins(self, images: np.ndarray) -> np.ndarray:
-        """Logit of fake minus logit of real (N,) float64 of images (N, 224, 224, 3) uint8.
+        """Logit of fake minus logit of real (N,) float64 of images (N, S, S, 3) uint8.
 
         Raises:
             UserError: the model answers with NaN.
@@ -98,15 +104,17 @@ def load_model(settings: Settings) -> "nn.Module":
 
 
 def load_detector(settings: Settings, console: Console) -> Detector:
-    """The chosen model, ready to answer.
+    """The chosen model, ready to answer; its settings have the input that it was trained with.
 
     Raises:
-        UserError: it has no usable checkpoint, or a file beside it does not fit.
+        UserError: it has no usable checkpoint, a file beside it does not fit, or paths.toml says another
+            input.
     """
     probe = is_probe(require_checkpoint(settings))
     checkpoint_hash = model_hash(settings)
     training = read_own_training(settings, checkpoint_hash)
-    model = None
+    settings = as_trained(settings, training)
+    taken, model = settings.recipe.input, None
     engine = kept_engine(settings, checkpoint_hash)
     if engine is None:
         from fakedetect.models.conversion import choose_engine
@@ -116,23 +124,13 @@ def load_detector(settings: Settings, console: Console) -> Detector:
     return Detector(
         settings=settings,
         engine=engine,
-        calibration=calibration_for(training.calibration, checkpoint_hash),
-        kind=PROBE_COPIES if probe else _kind(settings, training),
+        calibration=calibration_for(training.calibration, checkpoint_hash, taken),
+        kind=(PROBE_COPIES if probe else _kind(settings, training)).scaled(taken.scaling),
         checkpoint_hash=checkpoint_hash,
         training=training,
         is_probe=probe,
         loaded=model,
     )
-
-
-def read_own_training(settings: Settings, checkpoint_hash: str) -> TrainingRecord:
-    """The chosen model's training.json; an empty one where it is not of this checkpoint, by model_hash().
-
-    Raises:
-        UserError: the file does not fit.
-    """
-    found = read_training(settings.model_folder)
-    return found if found.is_of(checkpoint_hash) else TrainingRecord()
 
 
 def tell_not_fitted(detector: Detector) -> str:

@@ -8,7 +8,7 @@ from torch import nn
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.recipes import Recipe
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.batches import Batch, Change, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
@@ -35,8 +35,8 @@ def to_device(model: nn.Module) -> nn.Module:
     return model.to(choose_device()).to(memory_format=torch.channels_last)
 
 
-def choose_precision(setting: str, model: nn.Module) -> torch.dtype:
-    """float32 or bfloat16, for a model on its device.
+def choose_precision(settings: Settings, model: nn.Module) -> torch.dtype:
+    """float32 or bfloat16, for the chosen model on its device.
 
     'auto' takes bfloat16 where the hardware multiplies it. On a CPU that is not enough: outside
     matrix products bfloat16 is no faster, so there the model has to do LEAST_INTENSITY of them.
@@ -44,19 +44,20 @@ def choose_precision(setting: str, model: nn.Module) -> torch.dtype:
     Raises:
         UserError: bf16 was asked for on a device that cannot do it.
     """
-    device = next(model.parameters()).device
+    device, setting = next(model.parameters()).device, settings.training.precision
     if setting == "bf16" and device.type == "mps":
         raise UserError('precision = "bf16" is not available on this device. Use "auto" or "fp32".')
     if setting == "auto":
         if device.type == "cuda":
             faster = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
-            faster = device.type == "cpu" and cpu_has_bf16() and _intensity(model) >= LEAST_INTENSITY
+            size = settings.recipe.input.size
+            faster = device.type == "cpu" and cpu_has_bf16() and _intensity(model, size) >= LEAST_INTENSITY
         setting = "bf16" if faster else "fp32"
     return torch.bfloat16 if setting == "bf16" else torch.float32
 
 
-def _intensity(model: nn.Module) -> float:
+def _intensity(model: nn.Module, size: int) -> float:
     """Multiplications in matrix products (full convolutions among them) per value that a layer gives."""
     products = values = 0
 
@@ -75,7 +76,7 @@ def _intensity(model: nn.Module) -> float:
     training = model.training
     try:
         with torch.inference_mode():
-            model.eval()(torch.zeros(1, 3, SIZE, SIZE))
+            model.eval()(torch.zeros(1, 3, size, size))
     finally:
         model.train(training)
         for hook in hooks:
@@ -88,8 +89,8 @@ class Normaliser:
 
     def __init__(self, recipe: Recipe, device: torch.device):
         self.device = device
-        self.mean = torch.tensor(recipe.mean, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(recipe.std, device=device).view(1, 3, 1, 1)
+        self.mean = torch.tensor(recipe.input.mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(recipe.input.std, device=device).view(1, 3, 1, 1)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         moved = images.to(self.device, non_blocking=True).float().div_(255)
@@ -131,6 +132,7 @@ def predict_batches(
     batches = load_batches(
         cut_growing(samples, settings.recipe.batch_size),
         settings.workers,
+        settings.recipe.input.scaling,
         decoded,
         pin=engine.pin,
         change=change,

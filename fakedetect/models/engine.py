@@ -48,7 +48,7 @@ class Engine:
     pin: bool = False
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Images (B, 224, 224, 3) uint8 -> outputs (B, D) float32."""
+        """Images (B, S, S, 3) uint8 -> outputs (B, D) float32."""
         return self.run(images)
 
 
@@ -96,7 +96,8 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
     probe = checkpoint_file(settings)
     line = read_probe(probe).line if is_probe(probe) else None
     key = made_of(settings, checkpoint, openvino.__version__)
-    network = read_network(core, settings.model_folder, key, count_outputs(line))
+    size = settings.recipe.input.size
+    network = read_network(core, settings.model_folder, key, size, count_outputs(line))
     if network is None:
         return None
     try:
@@ -119,7 +120,7 @@ def made_of(settings: Settings, checkpoint: str, version: str) -> str:
     files = [file for file in known if file.is_file()]
     weights = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     classes = read_training(folder).classes
-    parts = (checkpoint, version, recipe.library, recipe.architecture, recipe.mean, recipe.std)
+    parts = (checkpoint, version, recipe.library, recipe.architecture, repr(recipe.input))
     return " ".join(map(str, (*parts, classes, weights)))
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import copy_file, hash_file
 from fakedetect.core.model_folder import NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE
-from fakedetect.core.recipes import SIZE
 from fakedetect.core.records import Record, read_record, write_record
 
 LARGEST = 1024**3
@@ -25,10 +24,11 @@ class CachedNetwork(Record, frozen=True, kw_only=True):
     weights: str
 
 
-def read_network(core: Any, folder: Path, key: str, width: int) -> Any:
+def read_network(core: Any, folder: Path, key: str, size: int, width: int) -> Any:
     """The network kept in a model's folder for this key; None where there is none that can be used.
 
     Args:
+        size: of the pictures that it has to take.
         width: how many outputs it has to have.
     """
     made_of = hashlib.sha256(key.encode()).hexdigest()
@@ -42,7 +42,7 @@ def read_network(core: Any, folder: Path, key: str, width: int) -> Any:
             found = core.read_model(network, weights)
             given, gives = found.input(0), found.output(0).get_partial_shape()
             shape = given.get_partial_shape().to_string(), given.get_element_type().get_type_name()
-            if shape == (f"[?,{SIZE},{SIZE},3]", "u8") and gives.to_string() == f"[?,{width}]":
+            if shape == (f"[?,{size},{size},3]", "u8") and gives.to_string() == f"[?,{width}]":
                 return found
     return None
 

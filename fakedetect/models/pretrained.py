@@ -10,8 +10,8 @@ from urllib.parse import urlparse
 
 import torch
 
-from fakedetect.core.errors import MissingWeightsError, UserError, did_you_mean
-from fakedetect.core.recipes import PROBE, SIZE, Recipe
+from fakedetect.core.errors import MissingWeightsError, UserError
+from fakedetect.core.recipes import PROBE, Recipe
 
 SECONDS_TO_CONNECT = 3.0
 
@@ -46,50 +46,6 @@ class Published:
 def torch_cache() -> Path:
     """The folder in which torch looks for weights before it downloads them."""
     return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-def check_architecture(recipe: Recipe) -> None:
-    """Refuse an architecture of paths.toml that timm does not have, or not for pictures of our size.
-
-    Raises:
-        UserError: with the nearest name that timm has.
-    """
-    import timm
-
-    where = recipe.place or f"timm for {recipe.name}"
-    name, _, tag = recipe.architecture.partition(".")
-    if not timm.is_model(name):
-        near = did_you_mean(name, timm.list_models())
-        raise UserError(
-            f"{where}: timm has no model {recipe.architecture!r}{near}. Write one of timm.list_models()."
-        )
-    try:
-        timm.get_pretrained_cfg(recipe.architecture)
-    except RuntimeError:
-        tags = [other.partition(".")[2] for other in timm.list_pretrained(f"{name}.*")]
-        known = f"It has {', '.join(tags)}" if tags else f'Write timm = "{name}"'
-        near = did_you_mean(tag, tags)
-        raise UserError(f"{where}: timm has no weights {tag!r} of {name}{near}. {known}.") from None
-    _check_size(recipe)
-
-
-def _check_size(recipe: Recipe) -> None:
-    import timm
-
-    config = timm.get_pretrained_cfg(recipe.architecture)
-    if config is None or not config.fixed_input_size or config.input_size[1:] == (SIZE, SIZE):
-        return
-    # Some of those take other sizes all the same. Tensors without values try it at no cost.
-    with torch.device("meta"):
-        model = timm.create_model(recipe.architecture).eval()
-        try:
-            model(torch.zeros(1, 3, SIZE, SIZE))
-        except (AssertionError, RuntimeError) as error:
-            height, width = config.input_size[1:]
-            raise UserError(
-                f"{recipe.place or recipe.name}: {recipe.architecture} takes pictures of {height} x "
-                f"{width} pixels only. Name a model for {SIZE} x {SIZE}."
-            ) from error
 
 
 def find_published(recipe: Recipe) -> Published:

@@ -14,7 +14,8 @@ from torch import nn
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, hash_file
 from fakedetect.core.model_folder import BACKBONE_CHECK, BACKBONE_FILE
-from fakedetect.core.recipes import SIZE, Recipe
+from fakedetect.core.model_input import SIZE
+from fakedetect.core.recipes import Recipe
 from fakedetect.core.records import NotNegative, Record, read_record, write_record
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
 from fakedetect.models.probe_line import PICTURES, Line, ProbeFacts, read_probe
@@ -35,7 +36,7 @@ class BackboneCheck(Record, frozen=True, kw_only=True):
 
 
 class Probe(nn.Module):
-    """images (B, 3, 224, 224) float, normalised -> logits (B, 2), half the margin each.
+    """images (B, 3, S, S) float, normalised -> logits (B, 2), half the margin each.
 
     The margin is a line over the backbone's standardised features.
     """
@@ -58,13 +59,13 @@ class Probe(nn.Module):
         return torch.stack([half, -half], 1)
 
 
-def draw_test_pictures() -> np.ndarray:
-    """Made-up pictures (20, 224, 224, 3) uint8, the same everywhere: waves, coarse to fine, and noise."""
+def draw_test_pictures(size: int, count: int = PICTURES) -> np.ndarray:
+    """Made-up pictures (N, S, S, 3) uint8, the same everywhere: waves, coarse to fine, and noise."""
     random = np.random.default_rng(SEED)
-    rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE
+    rows, columns = np.mgrid[:size, :size] / size
     pictures = []
-    for number in range(PICTURES):
-        waves = np.zeros((SIZE, SIZE, 3))
+    for number in range(count):
+        waves = np.zeros((size, size, 3))
         for _ in range(12):
             down, across = random.normal(0, 2 ** (number % 5), 2)
             wave = np.sin(2 * np.pi * (down * rows + across * columns + random.random()))
@@ -76,8 +77,9 @@ def draw_test_pictures() -> np.ndarray:
 
 def margins_of_test_pictures(probe: nn.Module, recipe: Recipe) -> np.ndarray:
     """A probe's margins (20,) for the made-up pictures, in float32 on the CPU."""
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (recipe.mean, recipe.std))
-    images = torch.from_numpy(draw_test_pictures()).permute(0, 3, 1, 2).float() / 255
+    taken = recipe.input
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (taken.mean, taken.std))
+    images = torch.from_numpy(draw_test_pictures(taken.size)).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
         logits = probe((images - mean) / std)
     return (logits[:, 0] - logits[:, 1]).numpy()
@@ -110,6 +112,11 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
         raise UserError(
             f"{path} is a probe on {facts.architecture}, and {recipe.name} is a {recipe.architecture}. "
             "Choose that model, or train again."
+        )
+    if (fitted := facts.size or SIZE) != recipe.input.size:
+        raise UserError(
+            f"{path} was fitted on pictures of {fitted} x {fitted} pixels, and {recipe.name} takes those "
+            f"of {recipe.input.size} x {recipe.input.size}. Write size = {fitted} for it, or train again."
         )
     if (own := path.with_name(BACKBONE_FILE)).is_file():
         recipe = replace(recipe, weights=own)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import safetensors
 
+from fakedetect.core.architectures import Size
 from fakedetect.core.errors import UserError
 from fakedetect.core.records import Count, NotNegative, Record
 
@@ -24,7 +25,8 @@ class ProbeFacts(Record, frozen=True, kw_only=True):
     """What a probe was fitted on: the backbone, the hash of its weights, the blocks it reads.
 
     `seed`: the backbone has random weights, of this seed. `strength` is scikit-learn's C, `views` the
-    degraded views of each picture beside the clean one.
+    degraded views of each picture beside the clean one. `size` is that of its pictures where it is not the
+    reference's: a file has no such field otherwise, nor had any before 0.6.
     """
 
     architecture: str
@@ -33,6 +35,7 @@ class ProbeFacts(Record, frozen=True, kw_only=True):
     seed: Count | None = None
     strength: NotNegative
     views: Count
+    size: Size | msgspec.UnsetType = msgspec.UNSET
 
 
 @dataclass(frozen=True)

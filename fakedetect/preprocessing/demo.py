@@ -18,7 +18,7 @@ from torch import nn
 
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.files import atomic_write, write_text
-from fakedetect.core.recipes import SIZE
+from fakedetect.core.model_input import SIZE
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.images.listing import list_images
 

@@ -1,16 +1,17 @@
-"""The figures of an exploration: counts and histograms."""
+"""The figures of an exploration: counts, histograms and samples."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fakedetect.images.palette import CLASS_COLOURS, series_colour, series_hatch
-from fakedetect.images.sheets import literal, save_figure, set_round_ticks
+from fakedetect.images.sheets import draw_sheet, literal, read_tiles, save_figure, set_round_ticks
 
 RATIOS = {"9:16": 9 / 16, "2:3": 2 / 3, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9}
 WIDEST = 3
@@ -23,6 +24,60 @@ COLUMNS = {
 """The columns that are drawn: what a panel's title calls them, and its axis."""
 
 SHARE = "Share of the class (%)"
+SAMPLES = 6
+"""Pictures of each source on a sheet, and on one of its rows."""
+
+MOST_SOURCES = 8
+"""Sources that a figure shows; the tables have all."""
+
+SEED = 42
+
+
+def draw_dataset(good: pd.DataFrame, folder: Path, workers: int) -> None:
+    """counts.png, histograms.png, histograms_sources.png where there are sources, and samples_*.png.
+
+    Args:
+        good: a row a readable picture.
+    """
+    counts: dict[str, dict[str, int]] = {}
+    for (part, label, source), group in good.groupby(["part", "label", "source"], sort=False):
+        counts.setdefault(f"{part} {label}", {})[source] = len(group)
+    draw_counts(counts, folder / "counts.png")
+    _draw_sizes(good, folder)
+    for (part, label), rows in good.groupby(["part", "label"], sort=False):
+        _draw_samples(rows, f"{part} {label}", folder / f"samples_{part}-{label}.png", workers)
+
+
+def _draw_sizes(good: pd.DataFrame, folder: Path) -> None:
+    by_part = {
+        f"{str(part).capitalize()} pictures": {str(label): rows for label, rows in group.groupby("label")}
+        for part, group in good.groupby("part", sort=False)
+    }
+    draw_histograms(by_part, "Sizes and shapes by class", folder / "histograms.png")
+    if not good["source"].any():
+        return
+    groups = sorted(good.groupby(["label", "source"]), key=lambda item: -len(item[1]))
+    by_source = {
+        f"{label}/{source or '(none)'}": {str(label): rows}
+        for (label, source), rows in groups[:MOST_SOURCES]
+    }
+    draw_histograms(by_source, "Sizes and shapes by source", folder / "histograms_sources.png")
+
+
+def _draw_samples(rows: pd.DataFrame, name: str, path: Path, workers: int) -> None:
+    """A sheet of some pictures of a folder: a row a source, or four rows where it has one."""
+    most = SAMPLES if rows["source"].nunique() > 1 else 4 * SAMPLES
+    chosen = pd.concat(
+        group.sample(min(len(group), most), random_state=SEED)
+        for _, group in list(rows.groupby("source"))[:MOST_SOURCES]
+    )
+    captions = [
+        f"{row.path.name}\n{row.width} x {row.height} {row.format}"
+        + (f", {row.source}" if row.source else "")
+        for row in chosen.itertuples()
+    ]
+    tiles = read_tiles(list(chosen["path"]), captions, workers)
+    draw_sheet(tiles, SAMPLES, f"Samples of {name}", path)
 
 
 def draw_counts(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:

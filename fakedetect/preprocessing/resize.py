@@ -1,4 +1,4 @@
-"""Option 2: 224 x 224 copies of the original pictures."""
+"""Option 2: copies of the original pictures, of the size that the chosen model takes."""
 
 import os
 from collections import Counter
@@ -9,9 +9,11 @@ from pathlib import Path
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, write_text
+from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.core.shards import Shard, parse_shard
+from fakedetect.core.trained_input import check_size, find_scalings
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.copies import (
@@ -26,7 +28,7 @@ from fakedetect.images.copies import (
     shrink,
 )
 from fakedetect.images.listing import list_images
-from fakedetect.images.reading import explain_fault, open_checked
+from fakedetect.images.reading import explain_fault, open_checked, prepare_pillow
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,10 @@ class Job:
     kind: Kind = PLAIN_COPIES
 
 
-def output_folder(settings: Settings, name: str) -> Path:
-    """Where the copies of an original folder ('train-real', …) go."""
+def output_folder(settings: Settings, name: str, scaling: Scaling) -> Path:
+    """Where the copies of an original folder ('train-real', …) go that are scaled so."""
     part, label = name.split("-")
-    folder = settings.resized[part]
+    folder = scaling.folder(settings.plain_copies[part])
     older = folder / f"resized_{label}"
     return older if older.is_dir() and not (folder / label).is_dir() else folder / label
 
@@ -143,13 +145,13 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
 
     Args:
         name: one of FOLDERS.
-        kind: how the copies are made.
+        kind: how the copies are made, of which size too.
         shard: the part of the pictures to copy.
 
     Raises:
         UserError: originals and copies would mix, or the copies cannot be written.
     """
-    source, target = settings.original[name], output_folder(settings, name)
+    source, target = settings.original[name], output_folder(settings, name, kind.scaling)
     if source == target or source in target.parents or target in source.parents:
         raise UserError(
             f"The copies of {source} would go to {target}. "
@@ -160,6 +162,7 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
     good = [path for path in paths if path not in listed]
     jobs = shard.part_of(_plan(good, source, target, kind, shard.count > 1))
     to_do = [job for job in jobs if not is_done(job)]
+    prepare_pillow()
     results = map_images(resize_image, to_do, settings.workers)
     failed = 0
     for job, reason in console.track(results, len(to_do), name):
@@ -179,8 +182,10 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
 
 def _describe_resized(resized: Resized) -> str:
     shard = f" (shard {resized.shard})" if resized.shard.count > 1 else ""
+    scaling = resized.kind.scaling
     return (
         f"{resized.name}{shard}: {plural(resized.made, 'picture')} resized into {resized.target}"
+        + (f" ({scaling})" if scaling != REFERENCE_SCALING else "")
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
         + (f", {resized.done_before:,} already done" if resized.done_before else "")
         + (f", {resized.bad:,} bad left out" if resized.bad else "")
@@ -195,7 +200,10 @@ def resize(
     fast: bool = False,
     shard: str | None = None,
 ) -> Outcome:
-    """Copy the pictures of the asked-for original folders; those already done are skipped.
+    """Copy the pictures of the asked-for original folders in the size that the chosen model takes.
+
+    Those already done are skipped. Where the model has a checkpoint that was trained with another size than
+    it would be now, copies of both are made.
 
     Args:
         folders: any of FOLDERS.
@@ -203,9 +211,17 @@ def resize(
             the classes can then not be told apart by their files.
         fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
         shard: 'k/n' to copy a share only.
+
+    Raises:
+        UserError: no folder is there, the model does not take that size, or copies cannot be written.
     """
-    part, kind = parse_shard(shard), Kind(align, fast)
-    folders = folders or FOLDERS
+    part, folders = parse_shard(shard), folders or FOLDERS
     existing = existing_folders(settings, folders, console)
-    lines = [_describe_resized(resize_folder(settings, console, name, kind, part)) for name in existing]
+    check_size(settings, console)
+    kinds = [Kind(align, fast, scaling=scaling) for scaling in find_scalings(settings)]
+    lines = [
+        _describe_resized(resize_folder(settings, console, name, kind, part))
+        for kind in kinds
+        for name in existing
+    ]
     return Outcome("\n".join(lines), 0 if len(existing) == len(set(folders)) else 1)

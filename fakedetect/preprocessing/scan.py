@@ -16,7 +16,7 @@ from fakedetect.core.shards import Shard, parse_shard
 from fakedetect.dataset.bad_list import read_bad_images, replace_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.listing import Skipped, list_images
-from fakedetect.images.reading import find_fault
+from fakedetect.images.reading import find_fault, prepare_pillow
 
 SECONDS_BETWEEN_SAVES = 2.0
 
@@ -55,6 +55,7 @@ def find_bad_images(
     """Check pictures; `save` gets what is known so far, now and then and at the end."""
     found = Found()
     saved = time.monotonic()
+    prepare_pillow()
     results = map_images(find_fault, paths, settings.workers)
     try:
         for path, reason in console.track(results, len(paths), label):

@@ -15,8 +15,9 @@ from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.recipes import CLASSES
+from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.originals import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
@@ -33,7 +34,7 @@ class Pair:
     """Two models, which of them was right more often, and whether that is chance.
 
     `p` is of McNemar's test, adjusted for the number of pairs; None where they were tested on different
-    pictures.
+    pictures. `overlap`: the accuracies of their runs with several seeds do; None where one has one run.
     """
 
     first: str
@@ -41,6 +42,7 @@ class Pair:
     better: str
     worse: str
     p: float | None
+    overlap: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Comparison:
 
 def _read_models(settings: Settings, console: Console) -> list[Compared]:
     found, unusable = [], 0
-    for name in settings.recipes:
+    for name in settings.models:
         try:
             tested = read_tested(settings.model_folders / name, settings.with_model(name).command("test"))
         except UserError as error:
@@ -65,8 +67,11 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
             unusable += 1
             continue
         if tested:
-            by_path = tested.predictions.set_index("path").sort_index()
-            found.append(Compared(name, tested.results, by_path))
+            table = tested.predictions
+            names = name_pictures(settings, "test", [Path(path) for path in table["path"]])
+            by_name = table.set_index(pd.Index(names)).sort_index()
+            repeats = _read_runs(settings.with_model(name), console, tested.results.checkpoint)
+            found.append(Compared(name, tested.results, by_name, repeats))
     if not found and unusable:
         raise UserError("No model has test results that can be used.")
     if not found:
@@ -75,6 +80,24 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
             f"{settings.command('train')}, then {settings.command('test')}"
         )
     return found
+
+
+def _read_runs(settings: Settings, console: Console, checkpoint: str | None) -> Repeats | None:
+    """The chosen model's repeated runs, two or more of them; a file that cannot be used is a warning."""
+    again = settings.command("train", "--repeat", "3")
+    try:
+        return read_several(settings.model_folder, checkpoint or "", again)
+    except UserError as error:
+        console.warn(f"Runs of {settings.model} left out: {error}")
+        return None
+
+
+def _overlap(a: Compared, b: Compared) -> bool | None:
+    """Whether the accuracies of two models' runs overlap; None where one has a single run."""
+    first, second = (model.repeats.spread.get("accuracy") if model.repeats else None for model in (a, b))
+    if first is None or second is None:
+        return None
+    return first.lowest <= second.highest and second.lowest <= first.highest
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
@@ -100,7 +123,7 @@ def compare_pairs(models: Sequence[Compared]) -> tuple[Pair, ...]:
     found = []
     for number, (p, a, b, better, worse) in enumerate(sorted(tests, key=lambda test: test[0])):
         highest = max(highest, min(1.0, p * (len(tests) - number)))
-        found.append(Pair(a.name, b.name, better.name, worse.name, highest))
+        found.append(Pair(a.name, b.name, better.name, worse.name, highest, _overlap(a, b)))
     return (*found, *untested)
 
 
@@ -108,7 +131,8 @@ def _tell_pair(pair: Pair) -> str:
     if pair.p is None:
         return f"{pair.first} and {pair.second} were tested on different pictures: not compared."
     if pair.p < SIGNIFICANT:
-        return f"{pair.better} is better than {pair.worse} (p = {pair.p:.2g})"
+        runs = {None: "", True: ", but the accuracies of their runs overlap", False: ", in every run"}
+        return f"{pair.better} is better than {pair.worse} (p = {pair.p:.2g}){runs[pair.overlap]}"
     return f"{pair.first} and {pair.second}: no difference shown (p = {pair.p:.2g})"
 
 
@@ -160,12 +184,12 @@ def compare_models(settings: Settings, console: Console) -> Comparison:
         epochs=runs,
         table=build_table(models, {name: len(epochs) for name, epochs in runs.items()}),
         pairs=compare_pairs(models),
-        mistakes={model.name: find_mistakes(model.predictions.reset_index()) for model in models},
+        mistakes={model.name: find_mistakes(model.predictions.reset_index(drop=True)) for model in models},
     )
 
 
-def _tell_notes(found: Comparison) -> list[str]:
-    """What the table does not show: models with one answer for all pictures, and the tests of the pairs."""
+def _tell_notes(settings: Settings, found: Comparison) -> list[str]:
+    """What the table does not show: one-sided models, the tests of the pairs, runs with several seeds."""
     lines = [
         f"{model.name}: {line}"
         for model in found.models
@@ -175,14 +199,36 @@ def _tell_notes(found: Comparison) -> list[str]:
         lines += [""] if lines else []
         lines.append("Pairs by McNemar's test, p adjusted for their number (Holm):")
         lines += [f"- {_tell_pair(pair)}" for pair in found.pairs]
+        lines += _tell_single_runs(settings, found)
+    if repeated := [(model.name, model.repeats) for model in found.models if model.repeats]:
+        lines += [""] if lines else []
+        lines.append("Runs with several seeds, mean ± sample standard deviation (lowest to highest):")
+        lines += [
+            f"- {name}, {len(runs)} runs: {say_spread(runs, TESTED) or 'not tested'}"
+            for name, runs in repeated
+        ]
     return lines
+
+
+def _tell_single_runs(settings: Settings, found: Comparison) -> list[str]:
+    """That a difference may be the luck of a seed, where a model of the pair has a single run."""
+    better = [pair for pair in found.pairs if pair.p is not None and pair.p < SIGNIFICANT]
+    in_doubt = {name for pair in better if pair.overlap is None for name in (pair.first, pair.second)}
+    single = [model.name for model in found.models if model.name in in_doubt and not model.repeats]
+    if not single:
+        return []
+    command = settings.with_model(single[0]).command("train", "--repeat", "3")
+    return [
+        f"p is about the test pictures alone. Another seed may train a better or a worse model, and of "
+        f"{' and '.join(single)} there is one run each. How far runs lie apart: {command}"
+    ]
 
 
 def _write(settings: Settings, found: Comparison, markdown: str) -> None:
     """The tables and figures of a comparison."""
     folder = settings.model_folders
     write_text(folder / "comparison.csv", frame_to_csv(found.table))
-    notes = _tell_notes(found)
+    notes = _tell_notes(settings, found)
     write_text(folder / "comparison.md", "\n".join([markdown, "", *notes]).rstrip() + "\n")
     curves = {}
     aucs = found.table.loc[found.table["from"] == "measured", "roc_auc"]
@@ -210,7 +256,7 @@ def compare(settings: Settings, console: Console) -> Outcome:
     folder = settings.model_folders
     screen, markdown = lay_out(found.table, console)
     _write(settings, found, markdown)
-    lines = [screen, "precision, recall and F1: fake/real", "", *_tell_notes(found), ""]
+    lines = [screen, "precision, recall and F1: fake/real", "", *_tell_notes(settings, found), ""]
     for model in found.models:
         lines += _tell_mistakes(folder, model, found.mistakes[model.name])
     lines.append(f"Tables and figures: {folder}")

@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.console import BOLD, PLAIN, Console
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
+from fakedetect.core.repeats_record import FIGURES, TESTED, Repeats
 from fakedetect.core.test_record import TestResults
 
 PUBLISHED = {
@@ -41,15 +42,16 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Compared:
-    """A tested model: its results and, by path, its predictions."""
+    """A tested model: its results, by the names of the pictures its predictions, and its repeated runs."""
 
     name: str
     results: TestResults
     predictions: pd.DataFrame
+    repeats: Repeats | None = None
 
     @property
     def right(self) -> pd.Series:
-        """(N,) bool by path: which pictures the model got right."""
+        """(N,) bool by name: which pictures the model got right."""
         return self.predictions["label"] == self.predictions["predicted"]
 
 
@@ -82,7 +84,18 @@ def _row(model: Compared, epochs: int) -> dict[str, str | float | None]:
         "epochs": epochs or None,
         "parameters": results.parameters,
         "images_per_second": results.images_per_second,
+        **_over_runs(model.repeats),
     }
+
+
+def _over_runs(repeats: Repeats | None) -> dict[str, float | None]:
+    """The number of runs, and of the figures in TESTED mean and standard deviation over them."""
+    columns: dict[str, float | None] = {"runs": len(repeats.runs) if repeats else None}
+    for name in TESTED:
+        found = repeats.spread.get(name) if repeats else None
+        columns[f"{name}_mean"] = found.mean if found else None
+        columns[f"{name}_deviation"] = found.deviation if found else None
+    return columns
 
 
 def build_table(tested: Sequence[Compared], epochs: Mapping[str, int]) -> pd.DataFrame:
@@ -93,7 +106,7 @@ def build_table(tested: Sequence[Compared], epochs: Mapping[str, int]) -> pd.Dat
             published = dict(zip(MEASURES, PUBLISHED[model.name], strict=True))
             rows.append({"model": model.name, "from": "reference", "pictures": 11_997, **published})
     table = pd.DataFrame(rows)
-    whole = ["pictures", *LOWER_IS_BETTER, "epochs", "parameters"]
+    whole = ["pictures", *LOWER_IS_BETTER, "epochs", "parameters", "runs"]
     table[whole] = table[whole].astype("Float64").astype("Int64")
     return table
 
@@ -110,8 +123,12 @@ def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
     return best
 
 
-def _cells(row: pd.Series) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Heading -> (text, the columns whose best makes it bold)."""
+def _cells(row: pd.Series, repeated: bool) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Heading -> (text, the columns whose best makes it bold).
+
+    Args:
+        repeated: some model was trained several times.
+    """
 
     def number(column: str, form: str) -> str:
         return "-" if pd.isna(row[column]) else format(row[column], form)
@@ -126,6 +143,17 @@ def _cells(row: pd.Series) -> dict[str, tuple[str, tuple[str, ...]]]:
         names = (f"{measure}_fake", f"{measure}_real")
         return "/".join(number(name, ".2f") for name in names), names
 
+    def over_runs(name: str) -> tuple[str, tuple[str, ...]]:
+        if pd.isna(row[f"{name}_mean"]):
+            return "-", ()
+        form = FIGURES[name][1]
+        return f"{row[f'{name}_mean']:{form}} ± {row[f'{name}_deviation']:{form}}", ()
+
+    runs = {
+        "runs": (number("runs", "d"), ()),
+        "accuracy of runs": over_runs("accuracy"),
+        "AUC of runs": over_runs("roc_auc"),
+    }
     return {
         "model": (row["model"] + (" (reference)" if row["from"] == "reference" else ""), ()),
         "pictures": (number("pictures", ",d"), ()),
@@ -139,6 +167,7 @@ def _cells(row: pd.Series) -> dict[str, tuple[str, tuple[str, ...]]]:
         "epochs": (number("epochs", "d"), ()),
         "parameters": (number("parameters", ",d"), ()),
         "img/s": (number("images_per_second", ".1f"), ("images_per_second",)),
+        **(runs if repeated else {}),
     }
 
 
@@ -160,11 +189,11 @@ def lay_out(table: pd.DataFrame, console: Console) -> tuple[str, str]:
     On the screen a model is a row where its columns fit, and a column otherwise: as many models side by
     side as there is room for, and one block a model on a narrow terminal.
     """
-    best = _best(table)
+    best, repeated = _best(table), bool(table["runs"].notna().any())
     rows: _Rows = [
         {
             heading: _Cell(text, bool(columns) and all((index, column) in best for column in columns))
-            for heading, (text, columns) in _cells(row).items()
+            for heading, (text, columns) in _cells(row, repeated).items()
         }
         for index, row in table.iterrows()
     ]

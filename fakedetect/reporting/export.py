@@ -14,7 +14,6 @@ import torch
 from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
 from fakedetect.core.model_folder import PROBE_FILE, TEXTURE_VOTE, require_checkpoint
-from fakedetect.core.recipes import SIZE
 from fakedetect.core.settings import TORCH, Inference, Settings
 from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector, load_detector
@@ -26,7 +25,6 @@ from fakedetect.reporting.parity import Parity, choose_pictures, compare_files
 FOLDER = "export"
 CARD = "MODEL_CARD.md"
 ONNX_PACKAGES = "onnx onnxscript onnxruntime"
-SHAPE = (SIZE, SIZE, 3)
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
     for write, file in ((_write_onnx, f"{name}.onnx"), (_write_openvino, f"{name}.xml")):
         console.note(f"Writing {file}")
         try:
-            files.append(write(answering, folder / file))
+            files.append(write(answering, detector.settings.recipe.input.size, folder / file))
         except ImportError:
             packages = ONNX_PACKAGES if write is _write_onnx else "openvino"
             missing.append(f"{file}, for a package is missing: pip install {packages}")
@@ -102,8 +100,10 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     }
     facts = {
         "architecture": f"{recipe.library} {recipe.architecture}",
-        "mean": str(list(recipe.mean)),
-        "std": str(list(recipe.std)),
+        "size": str(recipe.input.size),
+        "interpolation": recipe.input.scaling.interpolation,
+        "mean": str(list(recipe.input.mean)),
+        "std": str(list(recipe.input.std)),
         "classes": "0 fake, 1 real",
         # Temperature and thresholds were fitted to the answers with the vote, which is no tensor of these.
         **({"without": "the vote of the texture"} if votes else answers),
@@ -116,8 +116,8 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     return path.name
 
 
-def _write_onnx(answering: Answering, path: Path) -> str:
-    """The whole detector as ONNX.
+def _write_onnx(answering: Answering, size: int, path: Path) -> str:
+    """The whole detector as ONNX, for pictures of that size.
 
     Raises:
         ImportError: a package that it takes, or that compares it, is not installed.
@@ -127,7 +127,7 @@ def _write_onnx(answering: Answering, path: Path) -> str:
     import onnxruntime  # noqa: F401
     import onnxscript  # noqa: F401
 
-    example = (torch.zeros(2, *SHAPE, dtype=torch.uint8),)
+    example = (torch.zeros(2, size, size, 3, dtype=torch.uint8),)
     logger = logging.getLogger("torch.onnx")
     before, quiet = logger.level, io.StringIO()
     try:
@@ -155,8 +155,9 @@ def _write_onnx(answering: Answering, path: Path) -> str:
     return path.name
 
 
-def _write_openvino(answering: Answering, path: Path) -> str:
-    """The whole detector as OpenVINO's IR: an .xml, and the weights in a .bin beside it.
+def _write_openvino(answering: Answering, size: int, path: Path) -> str:
+    """The whole detector, for pictures of that size, as OpenVINO's IR: an .xml, and the weights in a .bin
+    beside it.
 
     Raises:
         ImportError: openvino is not installed.
@@ -172,8 +173,8 @@ def _write_openvino(answering: Answering, path: Path) -> str:
             warnings.simplefilter("ignore")
             network = openvino.convert_model(
                 answering,
-                example_input=torch.zeros(2, *SHAPE, dtype=torch.uint8),
-                input=[("images", [-1, *SHAPE], openvino.Type.u8)],
+                example_input=torch.zeros(2, size, size, 3, dtype=torch.uint8),
+                input=[("images", [-1, size, size, 3], openvino.Type.u8)],
             )
     except (OpConversionFailure, RuntimeError) as error:
         raise _CannotWriteError(printable(str(error).strip().splitlines()[0])) from None

@@ -8,6 +8,8 @@ from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluati
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.model_folder import EVALUATION, results_file
 from fakedetect.core.page import with_interval
+from fakedetect.core.recipes import UNBALANCED
+from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.core.version import describe_version
 from fakedetect.models.detector import Detector
@@ -33,13 +35,16 @@ def write_card(detector: Detector, parity: Parity) -> str:
     settings = detector.settings
     folder, again = settings.model_folder, settings.command("evaluate")
     known = read_evaluation(folder / EVALUATION, detector.checkpoint_hash, again)
+    repeat = settings.command("train", "--repeat", "3")
+    repeats = read_several(folder, detector.checkpoint_hash, repeat)
     results = read_results(results_file(folder, "test"), settings.command("test"))
     if results and results.checkpoint not in (None, detector.checkpoint_hash):
         results = None
     sections = {
         "Use": _tell_use(detector, parity),
         "What it learned from": _tell_data(detector),
-        "How well it does": [*_tell_results(results), *_tell_evaluation(known)] or ["It was not tested."],
+        "How well it does": [*_tell_results(results), *_tell_repeats(repeats), *_tell_evaluation(known)]
+        or ["It was not tested."],
         "Limits": [LIMITS],
         "Licences": _tell_licences(detector),
     }
@@ -56,7 +61,11 @@ def write_card(detector: Detector, parity: Parity) -> str:
 
 def _tell_use(detector: Detector, parity: Parity) -> Iterator[str]:
     calibration, kind = detector.calibration, detector.kind
-    yield "- Input `images` (B, 224, 224, 3) uint8: RGB, upright, scaled by Lanczos. Output `p_fake`: (B,)."
+    size, how = kind.scaling.size, kind.scaling.interpolation.capitalize()
+    yield (
+        f"- Input `images` (B, {size}, {size}, 3) uint8: RGB, upright, scaled by {how}. "
+        "Output `p_fake`: (B,)."
+    )
     if kind.aligned:
         sampling = "4:4:4" if kind.quality >= 95 else "4:2:0"
         yield f"- Every scaled picture is saved as JPEG {kind.quality} ({sampling}) and read again first."
@@ -91,6 +100,8 @@ def _tell_data(detector: Detector) -> Iterator[str]:
             f"of {recipe.batch_size}, seed {training.seed}"
             + (f", best of epoch {best.epoch}." if best else ".")
         )
+        if training.run and training.run.balance != UNBALANCED:
+            yield f"- Its {training.run.balance} were shown equally often, and weighed alike in validation."
     if training.pretrained is not None:
         yield f"- It started from {'pretrained' if training.pretrained else 'random'} weights."
 
@@ -114,6 +125,14 @@ def _tell_results(results: TestResults | None) -> Iterator[str]:
     if results.roc_auc is not None:
         low, high = roc_auc_interval(results.roc_auc, caught + missed, alarms + cleared)
         yield f"| ROC AUC | {with_interval(Measure(value=results.roc_auc, low=low, high=high))} |"
+
+
+def _tell_repeats(repeats: Repeats | None) -> Iterator[str]:
+    if repeats:
+        yield (
+            f"\nOver {len(repeats)} runs that differ in their seed alone, this one among them, mean ± "
+            f"sample standard deviation (lowest to highest): {say_spread(repeats, TESTED) or 'not tested'}."
+        )
 
 
 def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:

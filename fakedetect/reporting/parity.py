@@ -12,7 +12,6 @@ from PIL import Image, ImageOps
 
 from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import SIZE
 from fakedetect.dataset.originals import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.views import Look, View, look_at
@@ -65,7 +64,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Pictures:
-    """What is compared: `images` (N, 224, 224, 3) uint8 as check prepares them, and `given` as prepare()
+    """What is compared: `images` (N, S, S, 3) uint8 as check prepares them, and `given` as prepare()
     does, where it covers the file (N,) bool."""
 
     images: np.ndarray
@@ -80,14 +79,14 @@ def choose_pictures(detector: Detector, console: Console) -> Pictures:
         samples = load_pictures(detector.settings, "test").samples
     except UserError as error:
         console.warn(f"Comparing on made-up pictures: {error}")
-        return _made_up()
+        return _made_up(detector)
     order = np.random.default_rng(SEED).permutation(len(samples))[:PICTURES]
     paths = find_originals(detector.settings, "test", [samples[place].path for place in sorted(order)])
     seen = [(path, look_at(Look(path, (detector.kind,)))) for path in paths]
     views = [(path, view) for path, view in seen if isinstance(view, View)]
     if not views:
         console.warn("Comparing on made-up pictures: no test picture can be read")
-        return _made_up()
+        return _made_up(detector)
     images = np.concatenate([view.images[0] for _, view in views])
     prepared = [prepare(path, detector.kind) for path, _ in views]
     covered = np.array([pixels is not None for pixels in prepared])
@@ -96,8 +95,8 @@ def choose_pictures(detector: Detector, console: Console) -> Pictures:
     return Pictures(images, given, covered)
 
 
-def _made_up() -> Pictures:
-    images = draw_test_pictures()
+def _made_up(detector: Detector) -> Pictures:
+    images = draw_test_pictures(detector.settings.recipe.input.size)
     return Pictures(images, images, np.zeros(len(images), bool), made_up=True)
 
 
@@ -120,7 +119,7 @@ def compare_files(answering: Answering, pictures: Pictures, files: Sequence[Path
 
 
 def prepare(path: Path, kind: Kind) -> np.ndarray | None:
-    """A picture as an exported file takes it, (224, 224, 3) uint8, with Pillow alone: docs/export.md.
+    """A picture as an exported file takes it, (S, S, 3) uint8, with Pillow alone: docs/export.md.
 
     None for what the page leaves to its reader: other files than JPEG and PNG in RGB or grey, or of another
     name than that of their format; and where copies are fast ones, which are scaled in another way.
@@ -132,9 +131,8 @@ def prepare(path: Path, kind: Kind) -> np.ndarray | None:
             return None
         if file_format not in ("JPEG", "PNG") or format_for_copy(path, file_format) != file_format:
             return None
-        small = (
-            ImageOps.exif_transpose(opened).convert("RGB").resize((SIZE, SIZE), Image.Resampling.LANCZOS)
-        )
+        size, how = kind.scaling.size, Image.Resampling[kind.scaling.interpolation.upper()]
+        small = ImageOps.exif_transpose(opened).convert("RGB").resize((size, size), how)
     file = io.BytesIO()
     options: dict[str, Any] = {}
     if kind.aligned:
@@ -158,4 +156,4 @@ def _run_openvino(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
 
 
 ENGINES = {".onnx": _run_onnx, ".xml": _run_openvino}
-"""What computes a file, by its ending: a name, and images (B, 224, 224, 3) uint8 -> p_fake (B,)."""
+"""What computes a file, by its ending: a name, and images (B, S, S, 3) uint8 -> p_fake (B,)."""

@@ -16,6 +16,7 @@ from fakedetect.core.files import hash_file, run_lock, write_text
 from fakedetect.core.model_folder import EVALUATION, REPORT, foreign_predictions_file
 from fakedetect.core.page import page, paragraph, section
 from fakedetect.core.pool import map_images
+from fakedetect.core.repeats_record import Repeats, read_several
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.version import describe_version
@@ -39,6 +40,7 @@ from fakedetect.reporting.sections import (
     data_section,
     repeat_section,
     results_section,
+    seeds_section,
     training_section,
 )
 from fakedetect.reporting.summary import summarise
@@ -53,7 +55,8 @@ SEED = 42
 class Known:
     """All that is known of a model; summary and audit are None where the data set is unexplored.
 
-    `answers` has the predictions of foreign folders by the evaluation's names, where they are there.
+    `answers` has the predictions of foreign folders by the evaluation's names, where they are there;
+    `repeats` is None where there is one run alone.
     """
 
     detector: Detector
@@ -64,6 +67,7 @@ class Known:
     epochs: tuple[Epoch, ...]
     summary: pd.DataFrame | None
     audit: Audit | None
+    repeats: Repeats | None
 
 
 def _read_results(settings: Settings) -> Tested:
@@ -130,7 +134,7 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
     for look, view in seen:
         if not isinstance(view, View):
             continue
-        image = view.images[0, 0]
+        image = view.images[0][0]
         tensor = to_input(detector.normalise, image[None])
         name = name or layer_name(settings, detector.model, tensor, None)
         target = torch.tensor([-1], device=tensor.device)
@@ -160,7 +164,7 @@ def gather(settings: Settings, console: Console) -> Known:
             f"The test results in {folder} belong to another checkpoint. Test again: "
             + settings.command("test")
         )
-    again = settings.command("evaluate")
+    again, repeat = settings.command("evaluate"), settings.command("train", "--repeat", "3")
     evaluation = read_evaluation(folder / EVALUATION, detector.checkpoint_hash, again)
     if evaluation is None:
         console.note(f"The report lacks the evaluation of this checkpoint. Evaluate it: {again}")
@@ -177,6 +181,7 @@ def gather(settings: Settings, console: Console) -> Known:
         epochs=tuple(read_epochs(folder, detector.checkpoint_hash)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),
+        repeats=read_several(folder, detector.checkpoint_hash, repeat),
     )
 
 
@@ -199,7 +204,8 @@ def build(known: Known, today: str) -> str:
         _heat_maps(detector, known.predictions),
         data_section(settings, training, known.summary, known.audit),
         training_section(training, known.epochs),
-        repeat_section(detector, evaluation),
+        "" if detector.is_probe or not training.known else seeds_section(settings, known.repeats),
+        repeat_section(detector, evaluation, known.repeats),
     )
 
 

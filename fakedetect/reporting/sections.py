@@ -8,8 +8,10 @@ import pandas as pd
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Evaluation
 from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.model_input import Scaling
 from fakedetect.core.page import beside, charts, paragraph, preformatted, section, table
-from fakedetect.core.recipes import CLASSES, REFERENCE
+from fakedetect.core.recipes import CLASSES, REFERENCE, UNBALANCED
+from fakedetect.core.repeats_record import FIGURES, Repeats
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord
@@ -73,6 +75,20 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
+def _tell_balance(training: TrainingRecord) -> str | None:
+    """What was shown equally often, where anything was."""
+    balance = training.run.balance if training.run else UNBALANCED
+    return (
+        None if balance == UNBALANCED else f"{balance} shown equally often, and weighed alike in validation"
+    )
+
+
+def _tell_scaling(training: TrainingRecord) -> str | None:
+    """How the pictures were scaled; None where the record does not say."""
+    said = training.input
+    return str(Scaling(said.size, said.interpolation)) if said.size and said.interpolation else None
+
+
 def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
     title = "Recipe and learning curves"
@@ -84,7 +100,9 @@ def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
         (name.replace("_", " "), str(value))
         for name, value in {
             "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
+            "pictures": _tell_scaling(training),
             "recipe": recipe.recipe,
+            "balance": _tell_balance(training),
             "parameters": None if training.parameters is None else f"{training.parameters:,}",
             "pretrained": training.pretrained,
             "optimizer": recipe.optimizer,
@@ -137,7 +155,36 @@ def results_section(
     return section("Results on the test dataset", beside("".join(told), drawn))
 
 
-def repeat_section(detector: Detector, evaluation: Evaluation) -> str:
+def seeds_section(settings: Settings, repeats: Repeats | None) -> str:
+    """The figures of several runs, with mean and spread; that there is one run alone."""
+    title = "Runs with several seeds"
+    if repeats is None:
+        command = settings.command("train", "--repeat", "3")
+        text = f"It was trained once. How far the figures of such runs lie apart: {command}"
+        return section(title, paragraph(text, "soft"))
+    rows = [
+        (
+            words,
+            found.say(form),
+            found.say_range(form),
+            *(
+                "-" if (value := getattr(run.figures, name)) is None else f"{value:{form}}"
+                for run in repeats.runs
+            ),
+        )
+        for name, (words, form) in FIGURES.items()
+        if (found := repeats.spread.get(name))
+    ]
+    seeds = [f"seed {run.seed}" for run in repeats.runs]
+    text = "Everything but the seed was the same. The deviation is that of single runs from their mean."
+    return section(
+        title,
+        table(("figure", "mean ± standard deviation", "lowest to highest", *seeds), rows),
+        paragraph(text, "soft"),
+    )
+
+
+def repeat_section(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> str:
     """Versions, and the commands that give this report again; of a checkpoint from elsewhere, without
     training it."""
     settings, training = detector.settings, detector.training
@@ -152,7 +199,8 @@ def repeat_section(detector: Detector, evaluation: Evaluation) -> str:
     parts = []
     if training.known:
         recipe = training.recipe.recipe if training.recipe else REFERENCE
-        lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}")
+        several = f" --repeat {len(repeats)}" if repeats else ""
+        lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}{several}")
     else:
         where = checkpoint_file(settings)
         parts.append(paragraph(f"These commands do not make the checkpoint again; keep it: {where}"))

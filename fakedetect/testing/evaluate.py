@@ -36,6 +36,7 @@ from fakedetect.models.calibration import UNCALIBRATED, Calibration
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
 from fakedetect.models.rates import measure_verdicts
+from fakedetect.models.test_run import format_predictions
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.held_out import evaluate_without, tell_held_out
 from fakedetect.testing.measures import (
@@ -45,7 +46,7 @@ from fakedetect.testing.measures import (
     named,
     reliability,
 )
-from fakedetect.testing.results import confusion_of, format_predictions, tell_one_sided
+from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
 from fakedetect.testing.sources import auc_of, measure_sources, tell_gap, tell_left_out, tell_sources
 

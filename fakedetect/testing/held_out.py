@@ -16,13 +16,13 @@ from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file
 from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
 from fakedetect.core.records import Record
 from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
-from fakedetect.core.training_record import RunConditions, TrainingRecord, read_training
+from fakedetect.core.training_record import TrainingRecord, read_training
 from fakedetect.dataset.samples import Sample, load_dataset, load_for_probe
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
 from fakedetect.training.run import gather_conditions, train_without
-from fakedetect.training.unfinished import read_unfinished, tell_difference, unfinished_file
+from fakedetect.training.unfinished import can_go_on, unfinished_file
 
 
 def _without(settings: Settings, training: TrainingRecord, source: str) -> Settings:
@@ -40,11 +40,12 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     if "recipe" in then:
         then["method"] = then.pop("recipe")
     options = _given(training, ("seed", "max_epochs", "patience"))
+    options |= _given(training.run, ("balance",)) if training.run else {}
     return replace(
         settings,
         model=name,
         model_folders=settings.model_folder,
-        recipes={name: replace(settings.recipe, name=name, **then)},
+        written={name: replace(settings.recipe, name=name, **then)},
         training=replace(settings.training, **options),
     )
 
@@ -65,14 +66,7 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
         console.note(f"Trained without {source} before")
         return
     features = settings.model_folder.parent / FEATURES
-    train_without(settings, console, source, stopped and _can_go_on(settings, now), features)
-
-
-def _can_go_on(settings: Settings, now: RunConditions) -> bool:
-    try:
-        return tell_difference(read_unfinished(settings).conditions, now) is None
-    except UserError:
-        return False
+    train_without(settings, console, source, can_go_on(settings, now), features)
 
 
 def evaluate_without(detector: Detector, console: Console, source: str) -> tuple[LeftOut, dict[Path, str]]:

@@ -145,5 +145,5 @@ def tell_robustness(found: Robustness) -> list[str]:
         f"{stability.unsure:.1%} unsure, accuracy of the others {stability.accuracy_of_sure:.1%}"
     )
     if found.of_originals < found.count:
-        lines.append("  Some originals are gone: their 224 x 224 copies were degraded, which is harder.")
+        lines.append("  Some originals are gone: their small copies were degraded, which is harder.")
     return lines

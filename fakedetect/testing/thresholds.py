@@ -14,8 +14,10 @@ from fakedetect.core.model_folder import OUT_OF_FOLD, TRAINING, is_probe, model_
 from fakedetect.core.out_of_fold import OutOfFold, read_out_of_fold
 from fakedetect.core.recipes import CLASSES, PROBE
 from fakedetect.core.settings import Settings
+from fakedetect.core.trained_input import as_trained, read_own_training
 from fakedetect.core.training_record import (
     CalibrationRecord,
+    InputRecord,
     TrainingRecord,
     ValidationRecord,
     write_training,
@@ -29,7 +31,7 @@ from fakedetect.models.calibration import (
     rate_of_a_bad_fit,
     smallest_rate,
 )
-from fakedetect.models.detector import Detector, load_detector, read_own_training
+from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import predict_samples, validation_samples
 from fakedetect.models.rates import calibration_error, measure_verdicts
 from fakedetect.models.unseen import USUAL_RATE, calibrate_unseen, make_promise
@@ -110,7 +112,8 @@ def _count_to_go_by(settings: Settings) -> tuple[int, int]:
         scores = _require_scores(settings)
         fake, real = (make_promise(scores, name, USUAL_RATE) for name in CLASSES)
         return len(fake.groups), len(real.groups)
-    samples = validation_samples(settings, read_own_training(settings, model_hash(settings)))
+    training = read_own_training(settings, model_hash(settings))
+    samples = validation_samples(as_trained(settings, training), training)
     fakes = sum(sample.label == 0 for sample in samples)
     return fakes, len(samples) - fakes
 
@@ -184,6 +187,7 @@ def set_thresholds(
 
 def _write(detector: Detector, found: Fitted) -> None:
     """Put the calibration of this checkpoint into training.json."""
+    settings = detector.settings
     saved = CalibrationRecord(
         temperature=found.calibration.temperature,
         fake_from=found.calibration.fake_from,
@@ -192,8 +196,8 @@ def _write(detector: Detector, found: Fitted) -> None:
         max_false_alarms=found.max_false_alarms,
         max_missed=found.max_missed,
         validation=found.validation,
+        input=InputRecord.of(settings.recipe.input) if detector.input_by_settings else None,
     )
-    settings = detector.settings
     write_training(settings.model_folder, _with_calibration(settings, detector.training, saved))
 
 

@@ -9,9 +9,13 @@ from fakedetect.images.chains import degrade_at_random, random_for
 
 
 def degrade_with(seed: int) -> Change:
-    """A change that degrades every picture in a way of its own, which the seed decides."""
+    """A change that degrades every picture in a way of its own, which the seed decides.
+
+    One that an epoch shows several times is degraded in another way each time.
+    """
 
     def change(pixels: np.ndarray, sample: Sample) -> np.ndarray:
-        return degrade_at_random(pixels, random_for(seed, sample.path.name))
+        name = f"{sample.path.name} {sample.turn}" if sample.turn else sample.path.name
+        return degrade_at_random(pixels, random_for(seed, name))
 
     return change

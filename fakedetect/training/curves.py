@@ -15,8 +15,8 @@ from fakedetect.dataset.samples import Sample
 from fakedetect.dataset.sources import group_of
 from fakedetect.images.palette import CLASS_COLOURS
 from fakedetect.images.sheets import literal, save_figure
+from fakedetect.models.lines import Folds, judge_left_out, standardise, weigh
 from fakedetect.models.rates import measure_auc
-from fakedetect.training.lines import Folds, judge_left_out, standardise, weigh
 
 FEWEST = 3
 """Groups of a class from which on there is something to draw."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import ChainMap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.progress import Progress, duration
-from fakedetect.core.recipes import ROBUST, SIZE, Recipe
+from fakedetect.core.recipes import ROBUST, UNBALANCED, Recipe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import StartedEpoch
 from fakedetect.dataset.batches import Batch, cut_batches, load_batches
@@ -25,12 +25,12 @@ from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.devices import Normaliser, forward, predict_batches, torch_engine
 from fakedetect.models.processes import Group
 from fakedetect.training.augmentation import degrade_with
+from fakedetect.training.balance import draw_epoch, weigh
+from fakedetect.training.forecast import Forecast, measure_epoch
 
 WARM_UP = 0.1
 
 STEPS_BETWEEN_LOOKS = 50
-STEP_IN_PASSES = 3
-"""A training step takes about as long as so many passes forward."""
 
 EPOCHS_A_SEED = 100_003
 """Keeps the random numbers of one seed's epochs apart from those of the next seed's."""
@@ -112,7 +112,12 @@ class _SavesDue:
 
 
 def train_epoch(
-    run: Run, epoch: int, label: str, started: StartedEpoch | None, save: Callable[[StartedEpoch], None]
+    run: Run,
+    epoch: int,
+    label: str,
+    started: StartedEpoch | None,
+    save: Callable[[StartedEpoch], None],
+    forecast: Forecast,
 ) -> tuple[float, dict[Path, str]]:
     """One pass over the samples in random order; returns the mean loss and the unreadable files' reasons.
 
@@ -122,6 +127,7 @@ def train_epoch(
     Args:
         started: where an earlier run has stopped in this epoch.
         save: keeps the state after a step, in every process, once save_minutes have passed.
+        forecast: says how long the run takes.
     """
     settings, group = run.settings, run.group
     device = next(run.model.parameters()).device
@@ -134,6 +140,7 @@ def train_epoch(
     batches = load_batches(
         [group.part_of(chunk) for chunk, _ in to_do],
         settings.workers,
+        settings.recipe.input.scaling,
         run.decoded,
         pin=device.type == "cuda",
         change=degrade_with(seed) if robust else None,
@@ -157,6 +164,7 @@ def train_epoch(
                 if not done.loss.isfinite():
                     raise tell_divergence(settings, epoch)
                 progress.tell(_describe_pass(run, epoch, done, progress))
+                forecast.see_steps(epoch, done.steps, progress.done)
                 if saves.now():
                     save(done.record())
     all_loss, all_count = group.total(done.loss.item(), done.count)
@@ -166,10 +174,10 @@ def train_epoch(
 def _draw(run: Run, seed: int) -> tuple[list[Sequence[Sample]], list[torch.Tensor]]:
     """An epoch's batches of samples, in random order, and for each batch (B,) bool: which are mirrored."""
     random = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(run.train_samples), generator=random).tolist()
-    flips = torch.rand(len(order), generator=random) < 0.5
+    samples = draw_epoch(run.train_samples, run.settings.training.balance, random)
+    flips = torch.rand(len(samples), generator=random) < 0.5
     size = run.settings.recipe.batch_size
-    return cut_batches([run.train_samples[index] for index in order], size), list(flips.split(size))
+    return cut_batches(samples, size), list(flips.split(size))
 
 
 def _describe_pass(run: Run, epoch: int, done: _Pass, progress: Progress) -> str:
@@ -177,10 +185,9 @@ def _describe_pass(run: Run, epoch: int, done: _Pass, progress: Progress) -> str
     loss = f"loss {done.mean_loss():.4f}"
     if not progress.rate:
         return loss
-    forward_only = len(run.val_samples) / progress.rate / STEP_IN_PASSES
-    an_epoch = len(run.train_samples) / progress.rate + forward_only
-    later = (run.settings.training.max_epochs - epoch) * an_epoch
-    left = (progress.seconds_left or 0.0) + forward_only + later
+    an_epoch = measure_epoch(len(run.train_samples), len(run.val_samples), progress.rate)
+    rest = measure_epoch(len(run.train_samples) - progress.done, len(run.val_samples), progress.rate)
+    left = rest + (run.settings.training.max_epochs - epoch) * an_epoch
     return f"{loss}, run: at most {duration(left)}"
 
 
@@ -204,7 +211,8 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         loss = functional.cross_entropy(logits, labels, reduction="sum")
     else:
         # All processes have to take part in a step; this one has no picture left to give.
-        empty = torch.zeros(1, 3, SIZE, SIZE, device=device)
+        side = run.settings.recipe.input.size
+        empty = torch.zeros(1, 3, side, side, device=device)
         loss = 0 * forward(run.network, empty, run.dtype).sum()
     # The processes' gradients are averaged; the batch's mean is over its pictures.
     (loss * group.size / size).backward()
@@ -215,21 +223,44 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
 
 
 def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
-    """Mean loss and accuracy on the validation samples, and the unreadable files with the reasons."""
+    """Mean loss and accuracy on the validation samples, weighed as training is balanced, and the unreadable
+    files with the reasons."""
     bad: dict[Path, str] = {}
     loss, right, count = 0.0, 0.0, 0.0
     own = run.group.part_of(run.val_samples)
+    weights = _weights_of(run.val_samples, run.settings.training.balance)
     engine = torch_engine(run.settings.recipe, run.judged, run.dtype)
     for batch, logits in predict_batches(run.settings, run.console, engine, own, label, run.decoded):
         bad.update(faults_of(batch.bad))
         if batch.samples:
-            loss += functional.cross_entropy(logits, batch.labels, reduction="sum").item()
-            right += float((logits.argmax(1) == batch.labels).sum())
-            count += len(batch.samples)
+            sums = _judge(logits, batch, weights)
+            loss, right, count = loss + sums[0], right + sums[1], count + sums[2]
     loss, right, count = run.group.total(loss, right, count)
     if not count:
         raise UserError("None of the validation pictures can be read. Scan and resize again.")
-    return loss / count, right / count, dict(ChainMap(*run.group.gather(bad)))
+    # Weights may be added up to a little more in one order than in another.
+    return loss / count, min(1.0, right / count), dict(ChainMap(*run.group.gather(bad)))
+
+
+def _weights_of(samples: Sequence[Sample], balance: str) -> Mapping[Path, float] | None:
+    """The weight of each sample by its path; None where all have the same."""
+    if balance == UNBALANCED:
+        return None
+    paths = [sample.path for sample in samples]
+    return dict(zip(paths, weigh(samples, balance).tolist(), strict=True))
+
+
+def _judge(
+    logits: torch.Tensor, batch: Batch, weights: Mapping[Path, float] | None
+) -> tuple[float, float, float]:
+    """The sums over a batch of losses, of right answers and of pictures, each as its picture weighs."""
+    right = logits.argmax(1) == batch.labels
+    if weights is None:
+        loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
+        return loss.item(), float(right.sum()), len(batch.samples)
+    weight = torch.tensor([weights[sample.path] for sample in batch.samples], dtype=torch.float64)
+    losses = functional.cross_entropy(logits, batch.labels, reduction="none")
+    return float(losses.double() @ weight), float(right.double() @ weight), float(weight.sum())
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:

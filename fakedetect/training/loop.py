@@ -28,8 +28,9 @@ from fakedetect.models.building import load_checkpoint, save_checkpoint
 from fakedetect.models.devices import to_device
 from fakedetect.models.texture import save_vote
 from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
+from fakedetect.training.forecast import Forecast
 from fakedetect.training.log import best_of, write_log
-from fakedetect.training.robust import fit_head, fit_vote
+from fakedetect.training.robust import MOST_FITTED, fit_head, fit_vote
 from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
 from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
 
@@ -172,14 +173,23 @@ class _Keeper:
         )
 
 
-def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions) -> Trained:
-    """The loop over the epochs, from the first or from where an unfinished run was stopped."""
+def run_epochs(
+    run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions, runs: int = 1
+) -> Trained:
+    """The loop over the epochs, from the first or from where an unfinished run was stopped.
+
+    Args:
+        runs: how many of its kind are to come, this one included.
+    """
     options, console = run.settings.training, run.console
+    forecast = _make_forecast(run, runs)
     kept = _Keeper(run, dataset, state, conditions)
     try:
         while len(kept.epochs) < options.max_epochs and not _is_over(kept.epochs, options.patience):
-            epoch, unread = _run_epoch(run, len(kept.epochs) + 1, kept.started, kept.add_steps)
+            epoch, unread = _run_epoch(run, len(kept.epochs) + 1, kept.started, kept.add_steps, forecast)
             kept.add_epoch(epoch, unread)
+            if not epoch.head_only:
+                forecast.see_epoch(epoch.epoch, epoch.seconds)
             console.show(_describe_epoch(epoch, epoch is best_of(kept.epochs)))
             if _is_over(kept.epochs, options.patience):
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
@@ -196,8 +206,20 @@ def _is_over(epochs: Sequence[Epoch], patience: int) -> bool:
     return bool(epochs) and epochs[-1].epoch - best_of(epochs).epoch >= patience
 
 
+def _make_forecast(run: Run, runs: int) -> Forecast:
+    training, validation = len(run.train_samples), len(run.val_samples)
+    robust = run.settings.recipe.method == ROBUST
+    # Of the texture's vote.
+    passes = 2 * min(training, MOST_FITTED) + validation if robust else 0
+    return Forecast(run.console, run.settings.training, training, validation, passes, runs)
+
+
 def _run_epoch(
-    run: Run, number: int, started: StartedEpoch | None, save: Callable[[StartedEpoch], None]
+    run: Run,
+    number: int,
+    started: StartedEpoch | None,
+    save: Callable[[StartedEpoch], None],
+    forecast: Forecast,
 ) -> tuple[Epoch, dict[Path, str]]:
     """Train and validate once; the unreadable files with the reasons.
 
@@ -210,7 +232,7 @@ def _run_epoch(
     if head_only:
         train_loss, unread = fit_head(run, label)
     else:
-        train_loss, unread = train_epoch(run, number, label, started, save)
+        train_loss, unread = train_epoch(run, number, label, started, save, forecast)
     seconds = time.monotonic() - start
     val_loss, accuracy, unread_too = validate(run, "validation")
     if not np.isfinite((train_loss, val_loss)).all():

@@ -4,18 +4,22 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console, plural
-from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.console import Console, one_line, plural
+from fakedetect.core.errors import UserError, is_bug
+from fakedetect.core.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Dataset, Sample
 from fakedetect.images.listing import list_images
 from fakedetect.images.reading import open_image
+from fakedetect.training.balance import say_times, weigh
 
-UNEQUAL = 0.35
-"""A class with a smaller share of the pictures draws a warning."""
+UNEQUAL = 1 / 3
+"""A class that is smaller than the other by more than this share of it draws a warning."""
+
+DOMINANT = 0.5
+"""A source that holds more than this share of its class draws a warning."""
 
 LOOKED_AT = 100
 TINY = 32
@@ -26,8 +30,10 @@ def _is_tiny(path: Path) -> bool:
     try:
         with open_image(path) as image:
             size = image.size
-    except Exception:
+    except Exception as error:
         # Whatever a decoder raises: such pictures are skipped and named later.
+        if is_bug(error):
+            raise
         return False
     return max(size) < TINY
 
@@ -89,6 +95,51 @@ def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], 
         )
 
 
+def advise_balance(samples: Sequence[Sample], balance: str) -> list[str]:
+    """What balancing would change, in a line for the classes and one for the sources.
+
+    Nothing is said of what is about equal, or balanced already.
+    """
+    return [
+        *(_advise_classes(samples) if balance == UNBALANCED else []),
+        *(_advise_sources(samples) if balance != BY_SOURCE else []),
+    ]
+
+
+def _advise_classes(samples: Sequence[Sample]) -> list[str]:
+    fakes = sum(sample.label == 0 for sample in samples)
+    fewer, more = sorted((fakes, len(samples) - fakes))
+    if fewer >= (1 - UNEQUAL) * more:
+        return []
+    rare, common = CLASSES if fakes == fewer else CLASSES[::-1]
+    share = fewer / len(samples)
+    return [
+        f"Only {share:.0%} of the training pictures are {rare}: a model that always says {common} has an "
+        f"accuracy of {1 - share:.0%}. Judge by the recall of both; "
+        f'balance = "{BY_CLASS}" under [training] would show both equally often, a {rare} picture '
+        f"{say_times(0.5 / share)} an epoch."
+    ]
+
+
+def _advise_sources(samples: Sequence[Sample]) -> list[str]:
+    weights = weigh(samples, BY_SOURCE)
+    large, times = [], []
+    for label, name in enumerate(CLASSES):
+        places = [place for place, sample in enumerate(samples) if sample.label == label]
+        sources = Counter(samples[place].source for place in places)
+        source, count = sources.most_common(1)[0]
+        if len(sources) > 1 and count > DOMINANT * len(places):
+            shown = f"of {one_line(source)}" if source else "of no source"
+            large.append(f"{count:,} of the {len(places):,} {name} pictures are {shown}")
+            times.append(f"one {shown} {say_times(min(weights[places]))}")
+    if not large:
+        return []
+    return [
+        f'{" and ".join(large)}: balance = "{BY_SOURCE}" under [training] would show both classes, and all '
+        f"sources of a class, equally often: {' and '.join(times)} an epoch."
+    ]
+
+
 def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
     """Warn of what makes a run worth less; what makes it worthless is refused.
 
@@ -102,14 +153,9 @@ def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
             "lies in the other: the model would be tested on its training pictures. Give them separate "
             f"folders in {settings.file}."
         )
+    for line in advise_balance(dataset.samples, settings.training.balance):
+        console.warn(line)
     count = len(dataset.samples)
-    for number, name in enumerate(CLASSES):
-        share = sum(sample.label == number for sample in dataset.samples) / count
-        if share < UNEQUAL:
-            console.warn(
-                f"Only {share:.0%} of the training pictures are {name}: a model that always says "
-                f"{CLASSES[1 - number]} has an accuracy of {1 - share:.0%}. Judge by the recall of both."
-            )
     if count < settings.recipe.batch_size:
         console.warn(
             f"The training set ({plural(count, 'picture')}) is smaller than one batch "

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from operator import eq
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
@@ -31,6 +32,7 @@ from fakedetect.core.model_folder import (
     UNFINISHED,
     remove_other_checkpoints,
 )
+from fakedetect.core.model_input import SIZE
 from fakedetect.core.out_of_fold import OutOfFold, write_out_of_fold
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
@@ -40,21 +42,18 @@ from fakedetect.core.training_record import (
     TrainingRecord,
     write_training,
 )
-from fakedetect.dataset.feature_cache import FeatureCache
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
-from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
-from fakedetect.models.conversion import choose_engine
-from fakedetect.models.devices import choose_device, to_device
-from fakedetect.models.engine import Engine
-from fakedetect.models.probe import Probe, write_probe
-from fakedetect.models.probe_line import Line, ProbeFacts
-from fakedetect.models.processes import Group, join_group
-from fakedetect.models.unseen import calibrate_unseen, measure_unseen
-from fakedetect.training.curves import Curve, draw_curves, measure_curves
-from fakedetect.training.features import Features, gather_features
-from fakedetect.training.lines import (
+from fakedetect.models.devices import choose_device
+from fakedetect.models.features import (
+    Features,
+    Frozen,
+    cache_features,
+    freeze_backbone,
+    gather_features,
+)
+from fakedetect.models.lines import (
     Folds,
     choose_pictures,
     count_groups,
@@ -64,6 +63,11 @@ from fakedetect.training.lines import (
     standardise,
     weigh,
 )
+from fakedetect.models.probe import Probe, write_probe
+from fakedetect.models.probe_line import Line, ProbeFacts
+from fakedetect.models.processes import Group, join_group
+from fakedetect.models.unseen import calibrate_unseen, measure_unseen
+from fakedetect.training.curves import Curve, draw_curves, measure_curves
 from fakedetect.training.run_record import (
     describe_data,
     describe_recipe,
@@ -101,16 +105,6 @@ class Fitted:
 
 
 @dataclass(frozen=True)
-class _Frozen:
-    """The backbone on its device, what computes it, the hash of its weights, the seed of random ones."""
-
-    backbone: Backbone
-    weights: str
-    seed: int | None
-    engine: Engine
-
-
-@dataclass(frozen=True)
 class _Judged:
     """A line, the strength that was chosen for it, and the margins (N,) of the pictures left out of it."""
 
@@ -142,7 +136,7 @@ def train_probe(
     """
     start = time.monotonic()
     dataset, paths = _choose_pictures(settings, console, leave_out)
-    frozen = _freeze(settings, console)
+    frozen = freeze_backbone(settings, console)
     with nullcontext(Group()) if alone else join_group() as group:
         found = _look(settings, console, group, frozen, cache or settings.model_folder / FEATURES, paths)
         if not group.first:
@@ -156,19 +150,8 @@ def train_probe(
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
     # An earlier model is replaced when nothing is left to be waited for.
-    checkpoint = _save_line(settings, frozen, judged, len(found.views) - 1)
+    record, unseen, calibration = _save(settings, dataset, frozen, samples, judged, len(found.views) - 1)
     draw_curves(settings, curves)
-    families, real_sources = count_groups(samples)
-    record = ProbeRecord(
-        layers=frozen.backbone.layers,
-        degraded_views=len(found.views) - 1,
-        strength=judged.strength,
-        folds=judged.folds.count,
-        families=families,
-        real_sources=real_sources,
-    )
-    scores = _collect(checkpoint, samples, judged)
-    unseen, calibration = _save_records(settings, dataset, frozen, record, scores)
     own = [sample.path for sample in dataset.samples]
     return Fitted(
         probe=record,
@@ -196,33 +179,17 @@ def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tu
     return dataset, find_originals(settings, "train", [sample.path for sample in dataset.samples])
 
 
-def _freeze(settings: Settings, console: Console) -> _Frozen:
-    """The backbone on its device.
-
-    Raises:
-        UserError: it or its weights are not to be had.
-    """
-    seed = None if settings.training.pretrained else settings.training.seed
-    if seed is not None:
-        console.warn("pretrained = false: the features are those of random weights, which know nothing.")
-    backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
-    weights = hash_weights(backbone.network)
-    to_device(backbone)
-    return _Frozen(backbone, weights, seed, choose_engine(settings, console, backbone))
-
-
 def _look(
-    settings: Settings, console: Console, group: Group, frozen: _Frozen, cache: Path, paths: Sequence[Path]
+    settings: Settings, console: Console, group: Group, frozen: Frozen, cache: Path, paths: Sequence[Path]
 ) -> Features:
     """The features of the pictures, from the cache or computed."""
-    backbone, recipe = frozen.backbone, settings.recipe
     if group.first:
         console.note(
-            f"Fitting a probe to {plural(len(paths), 'picture')}, {backbone.width:,} features of each; "
-            f"every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its format"
+            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features of "
+            f"each; every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its "
+            "format"
         )
-    depends_on = f"{frozen.weights} {backbone.layers} {recipe.mean} {recipe.std}"
-    kept = FeatureCache(cache, depends_on, backbone.width)
+    kept = cache_features(settings, frozen, cache)
     return gather_features(settings, console, group, frozen.engine, kept, paths)
 
 
@@ -267,7 +234,7 @@ def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
         return None
 
 
-def _save_line(settings: Settings, frozen: _Frozen, judged: _Judged, degraded_views: int) -> str:
+def _save_line(settings: Settings, frozen: Frozen, judged: _Judged, degraded_views: int) -> str:
     """Write probe.safetensors in place of any other checkpoint; returns its hash."""
     facts = ProbeFacts(
         architecture=settings.recipe.architecture,
@@ -276,6 +243,7 @@ def _save_line(settings: Settings, frozen: _Frozen, judged: _Judged, degraded_vi
         seed=frozen.seed,
         strength=judged.strength,
         views=degraded_views,
+        size=msgspec.UNSET if settings.recipe.input.size == SIZE else settings.recipe.input.size,
     )
     file = settings.model_folder / PROBE_FILE
     write_probe(file, Probe(frozen.backbone.cpu(), judged.line), facts, settings.recipe)
@@ -285,8 +253,31 @@ def _save_line(settings: Settings, frozen: _Frozen, judged: _Judged, degraded_vi
     return hash_file(file)
 
 
+def _save(
+    settings: Settings,
+    dataset: Dataset,
+    frozen: Frozen,
+    samples: Sequence[Sample],
+    judged: _Judged,
+    degraded_views: int,
+) -> tuple[ProbeRecord, UnseenSources, CalibrationRecord | None]:
+    """Write the line and all records; returns what the probe is, its figures and thresholds."""
+    checkpoint = _save_line(settings, frozen, judged, degraded_views)
+    families, real_sources = count_groups(samples)
+    record = ProbeRecord(
+        layers=frozen.backbone.layers,
+        degraded_views=degraded_views,
+        strength=judged.strength,
+        folds=judged.folds.count,
+        families=families,
+        real_sources=real_sources,
+    )
+    scores = _collect(checkpoint, samples, judged)
+    return record, *_save_records(settings, dataset, frozen, record, scores)
+
+
 def _save_records(
-    settings: Settings, dataset: Dataset, frozen: _Frozen, probe: ProbeRecord, scores: OutOfFold
+    settings: Settings, dataset: Dataset, frozen: Frozen, probe: ProbeRecord, scores: OutOfFold
 ) -> tuple[UnseenSources, CalibrationRecord | None]:
     """Write what the sources left out have shown, and the run's record; returns figures and thresholds."""
     unseen, calibration = measure_unseen(scores), _calibrate(scores)

@@ -12,6 +12,7 @@
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import UNBALANCED
 from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.calibration import fit_temperature
 from fakedetect.models.devices import predict_batches, torch_engine
 from fakedetect.models.processes import Group
 from fakedetect.models.texture import TEXTURE_STRENGTH, TextureVote, early_layer, watch
 from fakedetect.training.augmentation import degrade_with
+from fakedetect.training.balance import weigh
 from fakedetect.training.epochs import EPOCHS_A_SEED, Run
 
 HEAD_STRENGTH = 0.01
@@ -52,19 +55,36 @@ def _watch_input(layer: nn.Module) -> Iterator[list[torch.Tensor]]:
         hook.remove()
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """Readable samples, a layer's features (N, D) and the model's margins (N,) of them, and the unreadable
+    files' reasons."""
+
+    samples: tuple[Sample, ...]
+    features: np.ndarray
+    margins: np.ndarray
+    bad: dict[Path, str]
+
+    @property
+    def is_fake(self) -> np.ndarray:
+        """(N,) bool."""
+        return np.array([sample.label == 0 for sample in self.samples])
+
+
 def _collect(
     run: Run,
     model: nn.Module,
     watching: Callable[[], Any],
     group: Group,
-    samples: list,
+    samples: list[Sample],
     label: str,
     degraded: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[Path, str]]:
-    """Features (N, D), margins (N,) and is_fake (N,) of the samples, and the unreadable files' reasons."""
+) -> _Seen:
+    """What a layer and the model make of the samples, in every process."""
     change = degrade_with(run.settings.training.seed * EPOCHS_A_SEED) if degraded else None
     bad: dict[Path, str] = {}
-    found, margins, fake = [], [], []
+    read: list[Sample] = []
+    found, margins = [], []
     engine = torch_engine(run.settings.recipe, model, run.dtype)
     with watching() as seen:
         for batch, logits in predict_batches(
@@ -74,10 +94,34 @@ def _collect(
             if batch.samples:
                 found.append(seen.pop().cpu().numpy())
                 margins.append((logits[:, 0] - logits[:, 1]).double().numpy())
-                fake.append(batch.labels.numpy() == 0)
-    parts = group.gather((found, margins, fake, bad))
-    arrays = [np.concatenate([array for part in parts for array in part[n]]) for n in range(3)]
-    return arrays[0], arrays[1], arrays[2], dict(ChainMap(*(part[3] for part in parts)))
+                read += batch.samples
+    parts = group.gather((found, margins, read, bad))
+    arrays = [np.concatenate([array for part in parts for array in part[n]]) for n in range(2)]
+    everything = tuple(sample for part in parts for sample in part[2])
+    return _Seen(everything, arrays[0], arrays[1], dict(ChainMap(*(part[3] for part in parts))))
+
+
+def _collect_both(
+    run: Run, model: nn.Module, watching: Callable[[], Any], group: Group, label: str
+) -> _Seen:
+    """_collect on training samples as they are and degraded, one after the other."""
+    samples = some_of(run.train_samples, run.settings.training.seed)
+    clean, degraded = (
+        _collect(run, model, watching, group, samples, f"{label}, {name}", name == "degraded")
+        for name in ("clean", "degraded")
+    )
+    return _Seen(
+        samples=clean.samples + degraded.samples,
+        features=np.concatenate([clean.features, degraded.features]),
+        margins=np.concatenate([clean.margins, degraded.margins]),
+        bad=clean.bad | degraded.bad,
+    )
+
+
+def _weights_of(run: Run, seen: _Seen) -> np.ndarray | None:
+    """A weight (N,) for each sample of a fit, as training is balanced; None where all have the same."""
+    balance = run.settings.training.balance
+    return None if balance == UNBALANCED else weigh(seen.samples, balance)
 
 
 def fit_head(run: Run, label: str) -> tuple[float, dict[Path, str]]:
@@ -87,45 +131,30 @@ def fit_head(run: Run, label: str) -> tuple[float, dict[Path, str]]:
         The mean training loss and the unreadable files with the reasons.
     """
     head = find_head(run.model)
-    samples = some_of(run.train_samples, run.settings.training.seed)
-    features, fake = [], []
-    bad: dict[Path, str] = {}
-    for degraded in (False, True):
-        of = f"{label}, head, {'degraded' if degraded else 'clean'}"
-        these, _, is_fake, unread = _collect(
-            run, run.model, lambda: _watch_input(head), run.group, samples, of, degraded
-        )
-        features.append(these)
-        fake.append(is_fake)
-        bad |= unread
-    all_features, all_fake = np.concatenate(features), np.concatenate(fake)
-    if not 0 < all_fake.sum() < len(all_fake):
+    seen = _collect_both(run, run.model, lambda: _watch_input(head), run.group, f"{label}, head")
+    is_fake, sizes = seen.is_fake, _weights_of(run, seen)
+    if not 0 < is_fake.sum() < len(is_fake):
         raise UserError("The training pictures are all of one class. Train with more pictures.")
-    weights, bias = run.group.gather(fit_line(all_features, all_fake, HEAD_STRENGTH))[0]
+    weights, bias = run.group.gather(fit_line(seen.features, is_fake, HEAD_STRENGTH, sizes))[0]
     set_head(head, weights, bias)
     if run.average is not None:
         run.average.update_parameters(run.model)
-    margins = torch.from_numpy(all_features @ weights + bias)
-    target = torch.from_numpy(all_fake.astype(np.float64))
-    return float(functional.binary_cross_entropy_with_logits(margins, target)), bad
+    margins = torch.from_numpy(seen.features @ weights + bias)
+    target = torch.from_numpy(is_fake.astype(np.float64))
+    of_each = None if sizes is None else torch.from_numpy(sizes)
+    return float(functional.binary_cross_entropy_with_logits(margins, target, of_each)), seen.bad
 
 
 def fit_vote(run: Run, model: nn.Module, checkpoint_hash: str) -> TextureVote:
     """Fit the texture's vote for a trained model, weighed on the validation pictures."""
     layer, alone = early_layer(model), Group()
-    samples = some_of(run.train_samples, run.settings.training.seed)
-    features, fake = [], []
-    for degraded in (False, True):
-        these, _, is_fake, _ = _collect(
-            run, model, lambda: watch(model, layer), alone, samples, "texture", degraded
-        )
-        features.append(these)
-        fake.append(is_fake)
-    weights, bias = fit_line(np.concatenate(features), np.concatenate(fake), TEXTURE_STRENGTH)
-    texture, margins, is_fake, _ = _collect(
-        run, model, lambda: watch(model, layer), alone, run.val_samples, "texture", False
+    seen = _collect_both(run, model, lambda: watch(model, layer), alone, "texture")
+    weights, bias = fit_line(seen.features, seen.is_fake, TEXTURE_STRENGTH, _weights_of(run, seen))
+    judged = _collect(
+        run, model, lambda: watch(model, layer), alone, run.val_samples, "texture, validation", False
     )
-    votes = texture @ weights + bias
+    margins, is_fake = judged.margins, judged.is_fake
+    votes = judged.features @ weights + bias
     model_scale, vote_scale = (float(values.std()) or 1.0 for values in (margins, votes))
     common = (margins / model_scale + votes / vote_scale) / 2
     temperature = fit_temperature(common, is_fake) if 0 < is_fake.sum() < len(is_fake) else 1.0
@@ -164,14 +193,20 @@ def some_of(samples: Sequence[Sample], seed: int) -> list[Sample]:
     return [samples[number] for number in order]
 
 
-def fit_line(features: np.ndarray, is_fake: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
-    """Weights (D,) and bias of a logistic regression for fake, on features (N, D) as they are."""
+def fit_line(
+    features: np.ndarray, is_fake: np.ndarray, strength: float, sizes: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
+    """Weights (D,) and bias of a logistic regression for fake, on features (N, D) as they are.
+
+    Args:
+        sizes: how much each sample counts (N,); all alike unless given.
+    """
     # A second to import, which every training run by the reference's recipe would wait for.
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
     scale = StandardScaler().fit(features)
-    line = LogisticRegression(C=strength, max_iter=5000).fit(scale.transform(features), is_fake)
+    line = LogisticRegression(C=strength, max_iter=5000).fit(scale.transform(features), is_fake, sizes)
     weights = line.coef_[0] / scale.scale_
     return weights, float(line.intercept_[0] - weights @ scale.mean_)
 

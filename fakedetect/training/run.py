@@ -5,6 +5,7 @@ import math
 import random
 import shutil
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_data
 from fakedetect.models.building import build_model
 from fakedetect.models.devices import choose_precision, to_device
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
+from fakedetect.training.balance import describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
@@ -30,28 +32,34 @@ from fakedetect.training.unfinished import Unfinished, read_unfinished, restore,
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
-def train_in_memory(
-    settings: Settings,
-    console: Console,
-    resume: bool,
-    recipe: str | None = None,
-    leave_out: str = "",
-    alone: bool = False,
-) -> Trained:
-    """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is asked of a run, beside the settings.
 
-    Args:
-        resume: go on with the unfinished run in the model's folder.
-        recipe: the way of training; otherwise that of the unfinished run, or as the settings say.
-        leave_out: a source whose pictures have no part in training, '' for none.
-        alone: in this process only, even where torchrun has started others, which may have ended.
+    `resume`: go on with the unfinished run in the model's folder. `recipe`: the way of training; otherwise
+    that of the unfinished run, or as the settings say. `leave_out`: a source whose pictures have no part in
+    training, '' for none. `group`: the processes that train; those that torchrun has started unless given.
+    `runs`: how many of its kind are to come, this one included. `data_checked`: an earlier one has had
+    these pictures.
+    """
+
+    resume: bool = False
+    recipe: str | None = None
+    leave_out: str = ""
+    group: Group | None = None
+    runs: int = 1
+    data_checked: bool = False
+
+
+def train_in_memory(settings: Settings, console: Console, plan: Plan) -> Trained:
+    """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
 
     Raises:
         UserError: the data, the settings or the memory do not allow it.
     """
     while True:
         try:
-            return _train_once(settings, console, resume, recipe, leave_out, alone)
+            return _train_once(settings, console, plan)
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
@@ -72,7 +80,8 @@ def train_without(settings: Settings, console: Console, source: str, resume: boo
     if settings.recipe.method == PROBE:
         train_probe(settings, console, source, features, alone=True)
         return
-    trained = train_in_memory(settings, console, resume, leave_out=source, alone=True)
+    # Others that torchrun has started may have ended.
+    trained = train_in_memory(settings, console, Plan(resume=resume, leave_out=source, group=Group()))
     if trained.stopped:
         raise KeyboardInterrupt
 
@@ -95,20 +104,12 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
     return settings.with_recipe(batch_size=size // 2)
 
 
-def _train_once(
-    settings: Settings,
-    console: Console,
-    resume: bool,
-    recipe: str | None,
-    leave_out: str,
-    alone: bool,
-) -> Trained:
-    state = read_unfinished(settings) if resume else None
-    if state and not recipe:
-        recipe = state.conditions.recipe
+def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
+    state = read_unfinished(settings) if plan.resume else None
+    recipe = plan.recipe or (state.conditions.recipe if state else None)
     if recipe:
         settings = settings.with_recipe(method=recipe)
-    dataset = load_dataset(settings, "train", leave_out)
+    dataset = load_dataset(settings, "train", plan.leave_out)
     options = settings.training
     samples = split_dataset(dataset, options.validation_share, options.seed)
     conditions = gather_conditions(settings, dataset)
@@ -117,12 +118,16 @@ def _train_once(
             f"The unfinished run cannot continue: {difference}. Change it back, or start over: "
             f"{settings.command('train', '--overwrite')}"
         )
-    if is_first():
+    if is_first() and not plan.data_checked:
         check_data(settings, console, dataset)
-    with nullcontext(Group()) if alone else join_group() as group:
+    with nullcontext(plan.group) if plan.group else join_group() as group:
         # Bound to no name here: the shared model has to go before the group that it belongs to.
         return run_epochs(
-            prepare_run(settings, console, group, dataset, *samples, state), dataset, state, conditions
+            prepare_run(settings, console, group, dataset, *samples, state),
+            dataset,
+            state,
+            conditions,
+            plan.runs,
         )
 
 
@@ -158,10 +163,12 @@ def prepare_run(
         + (f"; {group.size} processes" if group.size > 1 else "")
         + f"; at most {plural(options.max_epochs, 'epoch')}"
     )
+    for line in describe_balance(train_samples, options.balance):
+        console.note(line)
     model = to_device(build_model(recipe, options.pretrained and state is None))
-    dtype = choose_precision(options.precision, model)
+    dtype = choose_precision(settings, model)
     paths = [sample.path for sample in dataset.samples]
-    decoded = decode_all(dataset.folder, paths, console, settings.workers)
+    decoded = decode_all(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
     refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
     optimizer = make_optimizer(recipe, model)

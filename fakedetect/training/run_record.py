@@ -3,7 +3,7 @@
 import platform
 from importlib.metadata import version
 
-from fakedetect.core.recipes import Recipe
+from fakedetect.core.recipes import PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import DataRecord, KindRecord, RecipeRecord, RunConditions
 from fakedetect.core.version import describe_version
@@ -21,8 +21,10 @@ def describe_recipe(recipe: Recipe) -> RecipeRecord:
         optimizer=recipe.optimizer,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
-        mean=recipe.mean,
-        std=recipe.std,
+        size=recipe.input.size,
+        interpolation=recipe.input.scaling.interpolation,
+        mean=recipe.input.mean,
+        std=recipe.input.std,
         weights=str(recipe.weights) if recipe.weights else None,
         layer=recipe.layer,
         recipe=recipe.method,
@@ -64,11 +66,15 @@ def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
         learning_rate=recipe.learning_rate,
         recipe=recipe.method,
         weight_decay=recipe.weight_decay,
-        mean=recipe.mean,
-        std=recipe.std,
+        size=recipe.input.size,
+        interpolation=recipe.input.scaling.interpolation,
+        mean=recipe.input.mean,
+        std=recipe.input.std,
         seed=options.seed,
         precision=options.precision,
         validation_share=options.validation_share,
         pictures=hash_names(dataset),
         leave_out=dataset.without,
+        # A probe weighs its pictures in a way of its own.
+        balance=UNBALANCED if recipe.method == PROBE else options.balance,
     )

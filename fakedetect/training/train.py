@@ -1,37 +1,55 @@
 """Option 3.1: train the chosen model."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
 
 import torch
 
-from fakedetect.core.console import BACK, Console, Outcome, plural
+from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import (
-    CURVE_FIGURE,
-    EVALUATION,
-    FEATURES,
-    LOG,
-    LOSS_PLOT,
-    OUT_OF_FOLD,
-    PROBE_FILE,
-    TRAINING,
-    checkpoint_file,
-)
-from fakedetect.core.progress import duration
+from fakedetect.core.model_folder import FEATURES, REPEATS, checkpoint_file
 from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE
-from fakedetect.core.settings import Settings
-from fakedetect.dataset.samples import describe_faults
+from fakedetect.core.settings import LARGEST_SEED, Settings, Training
+from fakedetect.core.training_record import read_training
 from fakedetect.models.processes import in_group, is_first, launch
-from fakedetect.models.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
-from fakedetect.training.log import best_of
-from fakedetect.training.loop import Trained
-from fakedetect.training.run import train_in_memory
+from fakedetect.training.outcome import describe_probe, describe_trained
+from fakedetect.training.run import Plan, train_in_memory
 from fakedetect.training.unfinished import unfinished_file
 
-if TYPE_CHECKING:
-    from fakedetect.training.probe import Fitted
+OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minutes", "balance")
+"""Keys under [training] that a probe, which has no epochs, does not look at."""
+
+PROBES_REPEAT = (
+    "--repeat has no effect on a probe, which has no random start or order: the same pictures give the "
+    "same line. What varies is which sources it learns from; its intervals, over sources, say how much."
+)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What the user has asked for, beside how to treat what is there."""
+
+    settings: Settings
+    recipe: str | None
+    repeat: int | None
+
+    @property
+    def chosen(self) -> Settings:
+        """The settings with the way of training that was asked for."""
+        return self.settings.with_recipe(method=self.recipe) if self.recipe else self.settings
+
+    def words(self, *flags: str) -> list[str]:
+        """The same call with other flags."""
+        words = ["train"]
+        words += ["--recipe", self.recipe] if self.recipe else []
+        words += ["--repeat", str(self.repeat)] if self.repeat else []
+        return [*words, *flags]
+
+    def command(self, *flags: str) -> str:
+        """The same call with other flags, for the user to type."""
+        return self.settings.command(*self.words(*flags))
 
 
 def train(
@@ -40,15 +58,17 @@ def train(
     overwrite: bool = False,
     resume: bool = False,
     recipe: str | None = None,
+    repeat: int | None = None,
     ask: bool = False,
 ) -> Outcome:
     """Train by the recipe until the validation loss stops falling; the best epoch is kept.
 
     Args:
-        overwrite: replace a checkpoint, and forget an unfinished run.
+        overwrite: replace a checkpoint and its repeats, and forget an unfinished run.
         resume: continue an unfinished run from where it was saved last.
         recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
             as the settings say.
+        repeat: train so many times, with one seed after the other.
         ask: on a terminal, ask for the recipe.
 
     Raises:
@@ -56,35 +76,80 @@ def train(
     """
     if overwrite and resume:
         raise UserError("--overwrite starts over and --resume continues: give one of them.")
-    if not resume:
-        resume = _may_start(settings, console, overwrite)
+    _check_repeat(settings, repeat)
+    if repeat and resume and not recipe:
+        recipe = _recipe_so_far(settings)
+    call = _Call(settings, recipe, repeat)
+    differs = _tell_difference(call) if repeat and not overwrite else ""
+    finished = differs is None
+    if not overwrite and not finished:
+        resume = _may_start(call, console, resume, differs or "")
     if ask and not resume and console.interactive:
-        recipe = _ask_recipe(settings, console)
-        if recipe is None:
+        call = replace(call, recipe=_ask_recipe(settings, console))
+        if call.recipe is None:
             return Outcome("Nothing was trained.")
-    _tell_idle(settings, console, recipe)
+    _tell_idle(settings, console, call.recipe)
     gpus = torch.cuda.device_count()
     if gpus > 1 and not in_group() and console.confirm(f"Train on all {gpus} GPUs?"):
-        command = ["--paths", str(settings.file), "--model", settings.model, "train"]
-        command += ["--recipe", recipe] if recipe else []
-        return Outcome("", launch(gpus, [*command, "--resume" if resume else "--overwrite"]))
+        # A finished run is found again by the processes themselves.
+        way = "--resume" if resume else "--overwrite"
+        common = ["--paths", str(settings.file), "--model", settings.model]
+        return Outcome("", launch(gpus, [*common, *call.words(*([] if finished else [way]))]))
     with run_lock(settings.model_folder) if is_first() else nullcontext():
-        if (recipe or settings.recipe.method) == PROBE:
-            return _fit_probe(settings.with_recipe(method=PROBE), console)
-        trained = train_in_memory(settings, console, resume, recipe)
-    return _describe(settings, trained)
+        return _train(call, console, resume, finished)
+
+
+def _check_repeat(settings: Settings, repeat: int | None) -> None:
+    if repeat is not None and repeat < 2:
+        raise UserError(f"--repeat {repeat}: give the number of runs, 2 or more.")
+    if repeat and settings.training.seed + repeat - 1 > LARGEST_SEED:
+        raise UserError(
+            f"--repeat {repeat} goes beyond the largest seed, {LARGEST_SEED}. Set a smaller seed in "
+            f"{settings.file}."
+        )
+
+
+def _train(call: _Call, console: Console, resume: bool, finished: bool) -> Outcome:
+    """Train in the way that was asked for; `finished`: the first of several runs is there."""
+    if call.chosen.recipe.method == PROBE:
+        if call.repeat and is_first():
+            console.warn(PROBES_REPEAT)
+        return _fit_probe(call.chosen, console)
+    plan = Plan(resume=resume, recipe=call.recipe)
+    if not call.repeat:
+        trained = train_in_memory(call.settings, console, plan)
+        return describe_trained(call.settings, trained, call.command("--resume"))
+    # It tests too, for which it imports what a single run needs not.
+    from fakedetect.training.repeats import describe_repeats, repeat_training
+
+    repeated = repeat_training(call.chosen, console, call.repeat, None if finished else plan)
+    return describe_repeats(call.settings, repeated, call.command)
 
 
 def _tell_idle(settings: Settings, console: Console, recipe: str | None) -> None:
     """Name keys of paths.toml that the user may think are at work."""
+    if not is_first():
+        return
     idle = [key for key in settings.idle.get(settings.model, ()) if not (key == "recipe" and recipe)]
-    if idle and is_first():
+    if idle:
         several = len(idle) > 1
         console.warn(
-            f"{' and '.join(idle)} under [training] {'are' if several else 'is'} for the course project's "
+            f"{_list(idle)} under [training] {'are' if several else 'is'} for the course project's "
             f"models and {'have' if several else 'has'} no effect on {settings.model}. Write "
             f"{'them' if several else 'it'} under [models.{settings.model}]."
         )
+    usual = Training()
+    changed = [key for key in OF_EPOCHS if getattr(settings.training, key) != getattr(usual, key)]
+    if changed and (recipe or settings.recipe.method) == PROBE:
+        console.warn(
+            f"{_list(changed)} under [training] {'have' if len(changed) > 1 else 'has'} no effect "
+            "on a probe, which is fitted at once and weighs classes and sources in its own way."
+        )
+
+
+def _list(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _fit_probe(settings: Settings, console: Console) -> Outcome:
@@ -100,34 +165,7 @@ def _fit_probe(settings: Settings, console: Console) -> Outcome:
         return Outcome("\n".join(lines), 130)
     if fitted is None:
         return Outcome("")
-    return Outcome("\n".join(_describe_probe(settings, fitted)), 1 if fitted.bad else 0)
-
-
-def _describe_probe(settings: Settings, fitted: "Fitted") -> list[str]:
-    probe, folder = fitted.probe, settings.model_folder
-    lines = describe_faults(fitted.bad)
-    if fitted.copies:
-        lines.append(
-            f"{plural(fitted.copies, 'original')} {'is' if fitted.copies == 1 else 'are'} gone: the copies "
-            "stood in, encoded once more, so that their formats do not give the classes away."
-        )
-    lines += [
-        f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in {duration(fitted.seconds)}: "
-        f"families of fakes {probe.families:,}, real sources {probe.real_sources:,}, features "
-        f"{fitted.features:,}, strength {probe.strength:g}",
-        *tell_unseen(fitted.unseen, probe.folds),
-        *tell_what_helps(fitted.unseen),
-        *(
-            tell_thresholds(settings.model, fitted.calibration)
-            if fitted.calibration
-            else ["On sources left out it is no better than chance, so no thresholds are set."]
-        ),
-        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
-    ]
-    if fitted.curves:
-        lines.append(f"What more sources gain: {folder / CURVE_FIGURE}")
-    lines.append(f"Next, test it: {settings.command('test')}")
-    return lines
+    return Outcome("\n".join(describe_probe(settings, fitted)), 1 if fitted.bad else 0)
 
 
 def _ask_recipe(settings: Settings, console: Console) -> str | None:
@@ -142,65 +180,47 @@ def _ask_recipe(settings: Settings, console: Console) -> str | None:
     return None if key in (None, BACK) else names[int(key) - 1]
 
 
-def _describe(settings: Settings, trained: Trained) -> Outcome:
-    lines = describe_faults(trained.faults)
-    if trained.stopped:
-        lines = [*_describe_stop(settings, trained), *lines]
-    else:
-        epochs = plural(len(trained.epochs), "epoch")
-        lines.append(f"Trained {settings.model}: {epochs} in {duration(trained.seconds)}")
-    if trained.epochs:
-        best = best_of(trained.epochs)
-        lines += [
-            f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
-            f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}",
-            f"Loss graph: {settings.model_folder / LOSS_PLOT}",
-            f"Log and settings of the run: {LOG} and {TRAINING} in the same folder",
-        ]
-    if not trained.stopped:
-        lines.append(f"Next, test it: {settings.command('test')}")
-    return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
-
-
-def _describe_stop(settings: Settings, trained: Trained) -> list[str]:
-    """What of a stopped run is saved, what is lost, and how to go on."""
-    epochs, started = len(trained.epochs), trained.started
-    lost = f"the last {duration(trained.seconds_lost)} of work"
-    if not epochs and not started:
-        lines = [f"Stopped in the first epoch: nothing is lost but this epoch ({lost})."]
-        if settings.checkpoint.is_file():
-            lines.append(f"{settings.checkpoint} is still the model of an earlier run.")
-        return lines
-    saved = [plural(epochs, "epoch")] if epochs else []
-    if started:
-        saved.append(f"{started.steps:,} of {started.of_steps:,} steps of epoch {epochs + 1}")
-    return [
-        f"Stopped. Saved: {' and '.join(saved)}; lost: {lost}.",
-        f"To continue: {settings.command('train', '--resume')}",
-    ]
-
-
-def _may_start(settings: Settings, console: Console, overwrite: bool) -> bool:
+def _may_start(call: _Call, console: Console, resume: bool, differs: str) -> bool:
     """Whether to continue an unfinished run, True, or to start over.
+
+    Args:
+        resume: the user wants to continue.
+        differs: why the model that is there is not the first of several runs.
 
     Raises:
         UserError: neither may be done without being asked for.
     """
-    if overwrite:
-        return False
-    if unfinished_file(settings.model_folder).is_file():
-        if console.confirm(f"{settings.model_folder} holds an unfinished run. Continue it?"):
+    folder, over = call.settings.model_folder, call.command("--overwrite")
+    checkpoint = checkpoint_file(call.settings)
+    if unfinished_file(folder).is_file():
+        if resume or console.confirm(f"{folder} holds an unfinished run. Continue it?"):
             return True
-        if not console.confirm("Discard it and train from scratch?"):
-            raise UserError(
-                f"{settings.model_folder} holds an unfinished run. To continue it: "
-                f"{settings.command('train', '--resume')}; to start over: "
-                f"{settings.command('train', '--overwrite')}"
-            )
-    elif (checkpoint := checkpoint_file(settings)).exists() and not console.confirm(
-        f"{checkpoint} is there already. Train again and replace it?"
-    ):
-        raise UserError(
-            f"{checkpoint} was left as it is. To replace it: {settings.command('train', '--overwrite')}"
-        )
-    return False
+        if console.confirm("Discard it and train from scratch?"):
+            return False
+        again = call.command("--resume")
+        raise UserError(f"{folder} holds an unfinished run. To continue it: {again}; to start over: {over}")
+    if checkpoint.exists() and not (resume and not call.repeat):
+        why = f", of another run ({differs})" if differs else ""
+        what = "it and its repeats" if (folder / REPEATS).is_dir() else "it"
+        if resume or not console.confirm(
+            f"{checkpoint} is there already{why}. Train again and replace {what}?"
+        ):
+            raise UserError(f"{checkpoint} was left as it is{why}. To replace {what}: {over}")
+    return resume
+
+
+def _tell_difference(call: _Call) -> str | None:
+    """Why the model that is there is not the first of the runs that are asked for; None where it is."""
+    if call.chosen.recipe.method == PROBE or not checkpoint_file(call.settings).is_file():
+        return ""
+    from fakedetect.training.repeats import find_difference
+
+    return find_difference(call.chosen)
+
+
+def _recipe_so_far(settings: Settings) -> str | None:
+    """The way of training of the model's finished run, where it is another one than the settings'."""
+    then = read_training(settings.model_folder).run
+    if then is None or unfinished_file(settings.model_folder).is_file():
+        return None
+    return then.recipe if then.recipe in METHODS and then.recipe != settings.recipe.method else None

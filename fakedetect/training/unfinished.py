@@ -157,6 +157,14 @@ def restore(
         raise _tell_damaged(settings) from None
 
 
+def can_go_on(settings: Settings, now: RunConditions) -> bool:
+    """Whether the chosen model has an unfinished run that can be continued under these conditions."""
+    try:
+        return tell_difference(read_unfinished(settings).conditions, now) is None
+    except UserError:
+        return False
+
+
 def tell_difference(then: RunConditions, now: RunConditions) -> str | None:
     """What differs between the conditions of a run and today's, or None."""
     for key in RunConditions.__struct_fields__:

@@ -1,10 +1,13 @@
 """Work on pictures in processes, some of which crash, hang or take too much memory."""
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from fakedetect.core import pool
 from fakedetect.core.pool import map_images
@@ -63,3 +66,59 @@ def test_leaving_early_ends_the_processes() -> None:
     assert next(results) == ("a", "A")
     results.close()
     assert time.monotonic() - started < 10
+
+
+FORKED = """
+import os, sys, time
+from fakedetect.core import pool
+from test_pool import work
+
+assert pool._may_fork()
+pool.SECONDS_A_PICTURE = 2.0
+items = ["a"] * 20 + ["crash", "b"] + ["c"] * 20 + ["hang", "d"]
+results = list(pool.map_images(work, items, 2))
+assert sorted(item for item, _ in results) == sorted(items)
+assert ("crash", "its decoder crashed") in results and ("hang", "takes longer than 2 s") in results
+results = pool.map_images(work, ["a"] * 1000, 3)
+next(results)
+started = time.monotonic()
+results.close()
+assert time.monotonic() - started < 2, "they wait for the pipe's end"
+assert list(pool.map_images(work, ["grow"], 1)) == [("grow", "too much")]
+try:
+    list(pool.map_images(work, ["raise"], 1))
+except ValueError:
+    print("raised")
+results = pool.map_images(work, ["a"] * 40, 2)
+next(results)
+import multiprocessing
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
+def test_forked_processes_do_as_those_that_start_afresh() -> None:
+    here = Path(__file__).parent
+    path = os.pathsep.join(map(str, (here, here.parent, ROOT)))
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED],
+        env=os.environ | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -9, done.stderr
+    raised, numbers = done.stdout.splitlines()
+    assert raised == "raised"
+    until = time.monotonic() + 10
+    left = {int(number) for number in numbers.split()}
+    while left and time.monotonic() < until:
+        left = {number for number in left if _is_running(number)}
+    assert not left
+
+
+def _is_running(number: int) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import run
 
+from fakedetect.core.model_input import InputKeys
 from fakedetect.core.settings import load_settings
 
 SYNTAX = [
@@ -92,6 +93,11 @@ VALUES = [
     ('[models.mine]\ntimm = "x"\nmean = [0.5]', "line 3: mean in [models.mine] has to be three numbers"),
     ('[models.mine]\ntimm = "x"\nmean = [0.5, nan, 0.5]', "has to be three numbers"),
     ('[models.mine]\ntimm = "x"\nstd = [0, 1, 1]', "has to be three numbers above 0"),
+    ('[models.mine]\ntimm = "x"\nsize = 0', "line 3: size in [models.mine] has to be at least 1, not 0"),
+    ('[models.mine]\ntimm = "x"\nsize = 5000', "has to be at most 4,096 pixels a side, not 5,000"),
+    ('[models.mine]\ntimm = "x"\nsize = "384"', 'not "384". Write size = 384'),
+    ('[models.mine]\ntimm = "x"\ninterpolation = "Bicubic"', 'Write interpolation = "bicubic"'),
+    ("[training]\nsize = 384", "It belongs below [models.NAME]"),
     (
         '[models.mine]\ntimm = "x"\nweights = "no.pth"',
         "line 3: weights in [models.mine] names a file that does not exist: ",
@@ -116,6 +122,8 @@ VALUES = [
     ("[training]\nlearning_rate = inf", "learning_rate in [training] is too large (inf)"),
     ("[training]\nweight_decay = nan", "has to be at least 0, not nan"),
     ("[training]\nseed = 99999999999999999999", "is too large"),
+    ("[training]\nseed = 4294967296", "line 2: seed in [training] is too large (4294967296)"),
+    ("[training]\nbalance = 'class'", 'has to be "none", "classes" or "sources", not "class"'),
     ("[training]\nvalidation_share = 1.0", "line 2: validation_share in [training] has to lie"),
     ('[resized]\ntrain = ""', "line 2: train in [resized] is empty. Write a value between the quotes"),
     ('[outputs]\nexplore = " "', "line 2: explore in [outputs] is empty"),
@@ -195,8 +203,9 @@ def test_what_is_right_in_toml_is_no_mistake(tmp_path: Path) -> None:
     )
     settings = load_settings(paths)
     assert settings.model == "a.b" and settings.training.seed == 1000 and settings.training.patience == 5
-    assert settings.recipe.mean == (0.5, 1.0, 0.25) and settings.recipe.weights == tmp_path / "w.pth"
-    assert settings.resized["test"] == tmp_path / "y"
+    own = settings.written["a.b"]
+    assert own.given == InputKeys(mean=(0.5, 1.0, 0.25)) and own.weights == tmp_path / "w.pth"
+    assert settings.plain_copies["test"] == tmp_path / "y"
 
 
 def test_home_and_environment_are_put_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from conftest import paint, run, shorten
 from PIL import Image
 
 from fakedetect.core.console import Console
+from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.dataset import decoded
 from fakedetect.dataset.decoded import DecodedPictures, decode_all, load_image
 
@@ -34,33 +35,38 @@ def pixels_of(found: DecodedPictures, path: Path) -> np.ndarray:
 
 def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> None:
     paths = sorted(folder.glob("*.png"))
-    found = decode_all(folder, paths, QUIET, 2)
+    found = decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
     assert found is not None and set(found.faults) == {folder / "2.png"}
     assert set(found.rows) == set(paths) - set(found.faults)
     for path in found.rows:
-        assert np.array_equal(pixels_of(found, path), load_image(path))
+        assert np.array_equal(pixels_of(found, path), load_image(path, REFERENCE_SCALING))
     with pytest.raises(ValueError, match="not a picture"):
         pixels_of(found, folder / "2.png")
 
 
 def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = sorted(folder.glob("*.png"))
-    decode_all(folder, paths, QUIET, 2)
+    decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
     with monkeypatch.context() as patch:
         patch.setattr(decoded, "map_images", lambda *_: pytest.fail("decoded again"))
-        assert decode_all(folder, paths, QUIET, 2) is not None
+        assert decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING) is not None
     paint(folder / "2.png", 9, (224, 224))
     os.utime(folder / "0.png", ns=(1, 1))
-    found = decode_all(folder, paths, QUIET, 2)
+    found = decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
     assert found is not None and len(found.rows) == 6
-    fewer = decode_all(folder, paths[1:], QUIET, 2)
-    assert fewer is not None and np.array_equal(pixels_of(fewer, paths[1]), load_image(paths[1]))
+    fewer = decode_all(folder, paths[1:], QUIET, 2, REFERENCE_SCALING)
+    assert fewer is not None and np.array_equal(
+        pixels_of(fewer, paths[1]), load_image(paths[1], REFERENCE_SCALING)
+    )
+    smaller = decode_all(folder, paths[1:], QUIET, 2, Scaling(96, "bicubic"))
+    assert smaller is not None and smaller.size == 96
+    assert (folder / ".decoded.bin").stat().st_size == 5 * 96 * 96 * 3
     assert not list(folder.glob("*.partial"))
 
 
 def test_without_room_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoded, "SHARE_OF_DISK", 1e-12)
-    assert decode_all(folder, sorted(folder.glob("*.png")), QUIET, 1) is None
+    assert decode_all(folder, sorted(folder.glob("*.png")), QUIET, 1, REFERENCE_SCALING) is None
     assert not (folder / ".decoded.bin").exists()
 
 

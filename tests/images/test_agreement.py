@@ -3,14 +3,18 @@
 import base64
 import csv
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import paint, run
+from conftest import ROOT, paint, run
 from PIL import Image
 
+from fakedetect.core.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
+from fakedetect.images import reading
 from fakedetect.images.copies import Kind
 from fakedetect.images.reading import explain_fault, find_fault
 from fakedetect.images.views import Look, look_at
@@ -80,7 +84,7 @@ def test_every_way_to_read_a_file_says_the_same(tmp_path: Path) -> None:
             "resize": resize_image(Job(path, tmp_path / "copies" / name)),
             "resize --fast": resize_image(Job(path, tmp_path / "fast" / name, Kind(fast=True))),
             "resize --align": resize_image(Job(path, tmp_path / "aligned.jpg", Kind(aligned=True))),
-            "train": load_or_explain(path),
+            "train": load_or_explain(path, REFERENCE_SCALING),
         }
         usable = {way: not isinstance(found, str) for way, found in said.items()}
         assert set(usable.values()) == {good}, (name, said)
@@ -151,7 +155,7 @@ def test_colours_of_another_profile_are_converted_where_the_references_pixels_ar
     flat.save(wide, icc_profile=adobe_rgb())
     flat.save(plain)
     seen = {path: look_at(Look(path, (Kind(),))) for path in (wide, plain)}
-    colours = {path: view.images[0, 0].mean((0, 1)) for path, view in seen.items()}  # type: ignore[union-attr]
+    colours = {path: view.images[0][0].mean((0, 1)) for path, view in seen.items()}  # type: ignore[union-attr]
     # Adobe RGB's green is wider: the same numbers are a stronger green, beyond sRGB's in red.
     assert np.abs(colours[plain] - (60, 200, 60)).max() < 4
     assert colours[wide][0] < 30 and colours[wide][1] > 195
@@ -179,4 +183,30 @@ def test_srgb_and_no_profile_give_the_same_answer(tmp_path: Path) -> None:
     Image.open(plain).save(tmp_path / "srgb.png", icc_profile=srgb)
     first, second = (look_at(Look(path, (Kind(),))) for path in (plain, tmp_path / "srgb.png"))
     assert not isinstance(first, str) and not isinstance(second, str)
-    assert np.array_equal(first.images, second.images)
+    assert np.array_equal(first.images[0], second.images[0])
+
+
+def test_a_bug_beside_the_decoder_stays_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = tmp_path / "a.jpg"
+    picture.write_bytes(LOSSLESS_JPEG)
+    assert find_fault(picture) is None
+    monkeypatch.setattr(reading, "LOSSLESS_FRAMES", None)
+    with pytest.raises(TypeError):
+        find_fault(picture)
+
+
+def test_pillow_adds_no_line_of_its_own(tmp_path: Path) -> None:
+    picture = tmp_path / "a.tif"
+    Image.new("RGB", (8, 8)).save(picture)
+    content = bytearray(picture.read_bytes())
+    tag = content.index(struct.pack("<HHI", 277, 3, 1))
+    struct.pack_into("<H", content, tag + 8, 278)
+    picture.write_bytes(content)
+    code = (
+        "import sys; from pathlib import Path; from fakedetect.images.reading import find_fault; "
+        "print(find_fault(Path(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(picture)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() != "None"
+    assert not done.stderr

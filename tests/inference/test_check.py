@@ -17,7 +17,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import ROOT, paint, run, shorten
+from conftest import REFERENCE_INPUT, ROOT, paint, run, shorten
 from PIL import Image, PngImagePlugin
 
 from fakedetect.core.console import Console
@@ -189,7 +189,8 @@ def test_two_processes_check_as_one_does(trained: Path) -> None:
 
 
 def test_several_models_give_their_mean_and_their_disagreement(trained: Path) -> None:
-    text = trained.read_text() + '\n[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n'
+    own = f'[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n{REFERENCE_INPUT}'
+    text = f"{trained.read_text()}\n{own}"
     trained.write_text(text)
     folders = trained.parent / "model_folders"
     shutil.copytree(folders / "tiny", folders / "second")

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, paint, run, stop_after_first
+from conftest import REFERENCE_INPUT, ROOT, paint, run, stop_after_first
 from PIL import Image, PngImagePlugin
 
 from fakedetect.core.model_folder import model_hash
@@ -224,7 +224,8 @@ def test_a_page_never_replaces_something_else(checked: Path, tmp_path: Path) -> 
 
 
 def test_several_models_heat_maps_and_shares_are_on_the_page(trained: Path) -> None:
-    trained.write_text(trained.read_text() + '\n[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n')
+    own = f'[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n{REFERENCE_INPUT}'
+    trained.write_text(f"{trained.read_text()}\n{own}")
     folders = trained.parent / "model_folders"
     shutil.copytree(folders / "tiny", folders / "second")
     for number in range(3):

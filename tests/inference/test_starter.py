@@ -100,7 +100,9 @@ def test_without_its_backbone_and_internet_it_says_what_is_missing_and_what_the_
     project: Path,
 ) -> None:
     text = project.read_text(encoding="utf-8")
-    text = text.replace('timm = "test_vit"\nweights = "starter.pth"', 'timm = "vit_tiny_patch16_224"')
+    text = text.replace(
+        'timm = "test_vit"\nweights = "starter.pth"', 'timm = "vit_tiny_patch16_224"\nsize = 160'
+    )
     project.write_text(text, encoding="utf-8")
     probe = project.parent / "model_folders/starter/probe.safetensors"
     with safetensors.safe_open(probe, framework="pt") as opened:
@@ -116,7 +118,9 @@ def test_without_its_backbone_and_internet_it_says_what_is_missing_and_what_the_
 
 def test_offline_a_small_one_answers_whose_backbone_came_along(project: Path) -> None:
     text = project.read_text(encoding="utf-8")
-    text = text.replace('timm = "test_vit"\nweights = "starter.pth"', 'timm = "vit_tiny_patch16_224"')
+    text = text.replace(
+        'timm = "test_vit"\nweights = "starter.pth"', 'timm = "vit_tiny_patch16_224"\nsize = 160'
+    )
     text += '\n[models.starter_small]\ntimm = "test_vit"\nrecipe = "probe"\n'
     project.write_text(text, encoding="utf-8")
     folder = project.parent / "model_folders"

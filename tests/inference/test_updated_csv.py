@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import paint, run, stop_after_first
+from conftest import REFERENCE_INPUT, paint, run, stop_after_first
 
 from fakedetect.core.model_folder import model_hash
 from fakedetect.core.settings import load_settings
@@ -97,7 +97,8 @@ def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path
     assert "out.csv does not say which model judged its pictures: they are judged anew" in result.stderr
     assert read_rows(out)["0.png"]["model"] == "tiny" and "Passed over" not in result.stderr
     # Another model under another name, and then both together.
-    text = trained.read_text() + '\n[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n'
+    own = f'[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n{REFERENCE_INPUT}'
+    text = f"{trained.read_text()}\n{own}"
     trained.write_text(text)
     folders = trained.parent / "model_folders"
     shutil.copytree(folders / "tiny", folders / "second")

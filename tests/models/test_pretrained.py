@@ -26,6 +26,7 @@ OWN = Recipe(
     learning_rate=1e-3,
     place="paths.toml, line 7: timm in [models.mine]",
 )
+LARGER = replace(OWN.given, size=256)
 
 
 @pytest.fixture
@@ -130,11 +131,14 @@ def test_a_bug_is_no_failed_download(
         ("ResNet18", "(did you mean 'resnet18'?)"),
         ("nothing of the kind", "timm has no model 'nothing of the kind'. Write one of"),
         ("resnet18.a1_in", "timm has no weights 'a1_in' of resnet18 (did you mean 'a1_in1k'?). It has a1_"),
-        ("cait_xxs24_384", "takes pictures of 384 x 384 pixels only"),
+        (
+            "efficientformer_l1",
+            "takes no pictures of 256 x 256 pixels. Near that it takes these: size = 224",
+        ),
     ],
 )
 def test_a_name_that_timm_does_not_have_is_told_with_its_place(architecture: str, said: str) -> None:
-    message = refusal(replace(OWN, architecture=architecture), pretrained=False)
+    message = refusal(replace(OWN, architecture=architecture, given=LARGER), pretrained=False)
     assert message.startswith("paths.toml, line 7: timm in [models.mine]: ") and said in message
 
 

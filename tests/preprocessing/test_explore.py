@@ -10,6 +10,10 @@ import pytest
 from conftest import paint, run
 from PIL import Image
 
+from fakedetect.core.console import Console
+from fakedetect.core.settings import load_settings
+from fakedetect.preprocessing.explore import explore_dataset
+
 
 def fill(project: Path, fake: str, real: str, count: int = 30, **size: tuple[int, int]) -> Path:
     folder = project.parent / "dataset/train"
@@ -151,6 +155,19 @@ def test_planted_duplicates_are_found_and_unrelated_pictures_are_not_paired(
         ("exact", "both.jpg", "0005.jpg", "both classes"),
     }
     assert (out / "duplicates.png").is_file()
+
+
+def test_an_exploration_is_a_result_of_its_own_and_writes_nothing(project: Path) -> None:
+    folder = fill(project, ".jpg", ".png", 2)
+    shutil.copy(folder / "fake/0001.jpg", folder / "real/both.jpg")
+    (folder / "real/bad.jpg").write_bytes(b"no picture")
+    found = explore_dataset(load_settings(project), Console(quiet=True))
+    assert (len(found.pictures), len(found.readable), found.left_out) == (6, 5, 0)
+    assert list(found.unreadable["path"]) == [folder / "real/bad.jpg"]
+    assert dict(zip(found.summary["label"], found.summary["count"], strict=True)) == {"fake": 2, "real": 3}
+    assert (found.audit.on, found.audit.auc) == ("original", None)
+    assert list(found.duplicates["where"]) == ["both classes"]
+    assert not (project.parent / "explore").exists()
 
 
 def test_without_pictures_one_line_says_what_to_do(project: Path) -> None:

@@ -469,7 +469,7 @@ def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
     assert sorted(seen) == sorted(names)
     for name in ("crash.jpg", "hang.jpg"):
         view = seen[name]
-        assert isinstance(view, View) and view.images.size
+        assert isinstance(view, View) and view.images[0].size
         assert view.provenance == (CRASHED, "IPTC source type: trainedAlgorithmicMedia")
     for name in ("a.jpg", "b.jpg"):
         view = seen[name]

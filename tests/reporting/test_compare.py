@@ -11,9 +11,19 @@ import pytest
 from conftest import Terminal, paint, run
 from PIL import Image
 
+from fakedetect.core.console import Console
+from fakedetect.core.settings import load_settings
+from fakedetect.reporting.compare import compare_models
 
-def plant(project: Path, model: str, wrong: list[int], count: int = 100, first: int = 0) -> None:
-    """Results of a test on `count` pictures, half fake, in which the numbers `wrong` are mistaken."""
+
+def plant(
+    project: Path, model: str, wrong: list[int], count: int = 100, first: int = 0, copies: str = ""
+) -> None:
+    """Results of a test on `count` pictures, half fake, in which the numbers `wrong` are mistaken.
+
+    Args:
+        copies: the pictures lie in a folder of copies of this name, in dataset.
+    """
     folder = project.parent / "model_folders" / model
     folder.mkdir(parents=True)
     matrix = np.zeros((2, 2), int)
@@ -24,7 +34,9 @@ def plant(project: Path, model: str, wrong: list[int], count: int = 100, first: 
             label = number % 2
             predicted = 1 - label if number in wrong else label
             matrix[label, predicted] += 1
-            path = project.parent / f"{first + number:04}.png"
+            inside = f"dataset/{copies}/{('fake', 'real')[label]}" if copies else ""
+            path = project.parent / inside / f"{first + number:04}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
             if number in wrong[:3]:
                 paint(path, number)
             p_fake = 0.9 - number / 1000 if predicted == 0 else 0.1 + number / 1000
@@ -36,6 +48,13 @@ def plant(project: Path, model: str, wrong: list[int], count: int = 100, first: 
     (folder / "training_log.csv").write_text(
         "epoch,train_loss,val_loss,val_accuracy,seconds,images_per_second\n1,1,0.9,0.5,1,1\n2,0.8,0.7,1,1,1\n"
     )
+
+
+def test_models_of_two_sizes_are_compared_on_the_pictures_that_their_copies_are_of(project: Path) -> None:
+    plant(project, "resnet18", list(range(40)), copies="resized_test")
+    plant(project, "tiny", list(range(10)), copies="resized_test_384")
+    (pair,) = compare_models(load_settings(project), Console(quiet=True)).pairs
+    assert pair.better == "tiny" and pair.p is not None and pair.p < 1e-4
 
 
 def test_better_is_said_only_where_the_test_holds(project: Path) -> None:
@@ -69,6 +88,40 @@ def test_better_is_said_only_where_the_test_holds(project: Path) -> None:
     confidence = [float(row["confidence"]) for row in wrong[:20]]
     assert confidence == sorted(confidence, reverse=True)
     assert not (folder / "wrong_answers_tiny.png").exists()
+
+
+def repeat(project: Path, model: str, accuracies: list[float]) -> None:
+    """Runs with so many seeds, of the planted model, which bears no hash."""
+    runs = []
+    for seed, accuracy in enumerate(accuracies):
+        figures = {"validation_loss": 0.5, "validation_accuracy": 0.9, "accuracy": accuracy}
+        runs.append({"seed": seed, "checkpoint": str(seed), "best_epoch": 1, "figures": figures})
+    low, high = min(accuracies), max(accuracies)
+    spread = {"runs": len(runs), "mean": low, "deviation": 0.01, "lowest": low, "highest": high}
+    record = {"checkpoint": "", "runs": runs, "spread": {"accuracy": spread}}
+    (project.parent / "model_folders" / model / "repeats.json").write_text(json.dumps(record))
+
+
+def test_better_is_said_with_what_other_seeds_gave(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fakedetect.reporting import compare
+
+    monkeypatch.setattr(compare, "_write", lambda *_: None)
+    for model, wrong, accuracies in (
+        ("resnet18", 40, [0.6, 0.85]),
+        ("resnet50", 10, [0.9, 0.8]),
+        ("vit_b_16", 70, [0.3, 0.4]),
+        ("tiny", 0, []),
+    ):
+        plant(project, model, list(range(wrong)))
+        if accuracies:
+            repeat(project, model, accuracies)
+    told = run("--paths", project, "compare").stdout
+    lines = {line.split(" (p")[0]: line for line in told.splitlines() if "is better than" in line}
+    assert lines["- resnet50 is better than resnet18"].endswith("but the accuracies of their runs overlap")
+    assert lines["- resnet18 is better than vit_b_16"].endswith(", in every run")
+    assert lines["- tiny is better than resnet18"].endswith(")")
+    assert "of tiny there is one run each" in told and " train --repeat 3" in told
+    assert "- vit_b_16, 2 runs: test accuracy 30.0% ± 1.0% (30.0% to 40.0%)" in told
 
 
 def test_damaged_results_are_left_out_and_none_at_all_is_said(project: Path) -> None:

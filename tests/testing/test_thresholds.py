@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.special import expit
@@ -13,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.intervals import share_interval
-from fakedetect.core.training_record import read_training
+from fakedetect.core.model_input import ModelInput
+from fakedetect.core.training_record import InputRecord, read_training
 from fakedetect.models.calibration import (
     Calibration,
     calibration_for,
@@ -126,12 +128,16 @@ def test_a_damaged_calibration_is_refused_with_its_file(saved: dict, tmp_path: P
 
 
 def test_a_calibration_holds_for_its_own_checkpoint_only(tmp_path: Path) -> None:
-    assert not calibration_for(read_training(tmp_path).calibration, "a").fitted
+    asked = ModelInput()
+    assert not calibration_for(read_training(tmp_path).calibration, "a", asked).fitted
     good = {"temperature": 2.0, "fake_from": 0.9, "real_below": 0.1, "checkpoint": "a"}
     (tmp_path / "training.json").write_text(json.dumps({"calibration": good}))
     saved = read_training(tmp_path).calibration
-    assert calibration_for(saved, "a").fitted
-    assert not calibration_for(saved, "another checkpoint").fitted
+    assert calibration_for(saved, "a", asked).fitted
+    assert not calibration_for(saved, "another checkpoint", asked).fitted
+    bound = msgspec.structs.replace(saved, input=InputRecord.of(asked))
+    assert calibration_for(bound, "a", asked).fitted
+    assert not calibration_for(bound, "a", ModelInput(mean=(0.5, 0.5, 0.5))).fitted
 
 
 @pytest.mark.parametrize("count", [30, 1000])

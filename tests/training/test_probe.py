@@ -326,6 +326,8 @@ def test_a_damaged_probe_is_one_line(fitted: Path) -> None:
         (save({}, "[" * 100_000), "cut off or no probe"),
         (save({}, facts.replace("[1,", "[99,")), "names block 99"),
         (save({}, facts.replace("test_vit", "test_resnet")), "is a probe on test_resnet"),
+        (save({}, facts.replace('"size":160', '"size":96')), "was fitted on pictures of 96 x 96 pixels"),
+        (save({}, facts.replace(',"size":160', "")), "was fitted on pictures of 224 x 224 pixels"),
     ):
         file.write_bytes(content)
         result = run("--paths", fitted, "check", "--no-stability", picture)

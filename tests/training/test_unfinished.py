@@ -212,6 +212,8 @@ def test_pictures_that_vanish_in_an_epoch_end_the_run_in_one_line(long_run: Path
 
 
 def test_a_model_folder_that_cannot_be_made_is_one_line(resized: Path) -> None:
+    # What timm says cannot be kept then, and is asked each time.
+    shutil.rmtree(resized.parent / "model_folders")
     (resized.parent / "model_folders").write_text("a file is in the way")
     result = run("--paths", resized, "train")
     assert result.returncode == 2 and "Cannot write" in result.stderr

@@ -82,7 +82,7 @@ def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
             stop_after(patch, steps)
             stopped = run("--paths", resized, "train", *how)
         assert stopped.returncode == 130, stopped.stderr
-        assert " of 5 steps of epoch" in stopped.stdout and "train --resume" in stopped.stdout
+        assert " of 5 steps of epoch" in stopped.stdout and "--resume" in stopped.stdout
         how = ["--resume"]
     ended = run("--paths", resized, "train", "--resume")
     assert ended.returncode == 0, ended.stderr

@@ -1,4 +1,4 @@
-"""The features that a probe is fitted on: views of the pictures, looked at by the backbone once for all."""
+"""Features of pictures: views of them, looked at once for all by a backbone that stays frozen."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +8,17 @@ import numpy as np
 
 from fakedetect.core.console import Console
 from fakedetect.core.files import hash_file
+from fakedetect.core.model_input import REFERENCE_SCALING
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
+from fakedetect.images.copies import PROBE_COPIES, Kind
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.images.reading import explain_fault
 from fakedetect.images.views import in_batches
+from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
+from fakedetect.models.conversion import choose_engine
+from fakedetect.models.devices import to_device
 from fakedetect.models.engine import Engine
 from fakedetect.models.processes import Group
 
@@ -22,6 +27,41 @@ Seen = tuple[ProbeLook, np.ndarray | str]
 
 AT_A_TIME = 32
 """Views in a forward pass, of each process."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A backbone on its device, what computes it, the hash of its weights, the seed of random ones."""
+
+    backbone: Backbone
+    weights: str
+    seed: int | None
+    engine: Engine
+
+
+def freeze_backbone(settings: Settings, console: Console) -> Frozen:
+    """The chosen model's network as it was pretrained, whatever it has been trained to since.
+
+    Raises:
+        MissingWeightsError: its weights are not here and cannot be downloaded.
+        UserError: the network or its weights cannot be used.
+    """
+    seed = None if settings.training.pretrained else settings.training.seed
+    if seed is not None:
+        console.warn("pretrained = false: the features are those of random weights, which know nothing.")
+    backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
+    weights = hash_weights(backbone.network)
+    to_device(backbone)
+    return Frozen(backbone, weights, seed, choose_engine(settings, console, backbone))
+
+
+def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCache:
+    """The features that a file keeps of the chosen model's backbone; those of another one go."""
+    takes, backbone = settings.recipe.input, frozen.backbone
+    depends_on = f"{frozen.weights} {backbone.layers} {takes.mean} {takes.std}"
+    if takes.scaling != REFERENCE_SCALING:
+        depends_on += f" {takes.scaling}"
+    return FeatureCache(file, depends_on, backbone.width)
 
 
 @dataclass(frozen=True)
@@ -67,11 +107,11 @@ def gather_features(
         keys[path] = [key_of(content, f"{word}; {engine.name}") for word in words]
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
-    jobs = _list_jobs(keys, cache, seed)
+    jobs = _list_jobs(keys, cache, seed, PROBE_COPIES.scaled(settings.recipe.input.scaling))
     reasons: dict[bytes, str] = {}
 
     def see(images: np.ndarray) -> np.ndarray:
-        """Features (N, D) float16 of images (N, 224, 224, 3) uint8."""
+        """Features (N, D) float16 of images (N, S, S, 3) uint8."""
         return engine(images).astype(np.float16)
 
     part = group.part_of(jobs)
@@ -86,7 +126,9 @@ def gather_features(
     return Features(found, tuple(readable), bad)
 
 
-def _list_jobs(keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int) -> list[ProbeLook]:
+def _list_jobs(
+    keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int, kind: Kind
+) -> list[ProbeLook]:
     """The views that are not in the cache; of pictures that are the same, once."""
     claimed: set[bytes] = set()
     jobs = []
@@ -94,7 +136,7 @@ def _list_jobs(keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: 
         missing = tuple(v for v, key in enumerate(of_path) if key not in cache and key not in claimed)
         claimed.update(of_path)
         if missing:
-            jobs.append(ProbeLook(path, missing, seed))
+            jobs.append(ProbeLook(path, missing, seed, kind))
     return jobs
 
 

@@ -1,0 +1,184 @@
+"""What timm knows of an architecture: whether it has it, the input of its weights, the sizes that it takes.
+
+timm and torch take seconds to import; nothing does before one of these functions is called.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+
+from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.model_input import (
+    BICUBIC,
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    INTERPOLATIONS,
+    LARGEST,
+    SIZE,
+    InputKeys,
+)
+from fakedetect.core.records import Positive, Record
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Interpolation = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(INTERPOLATIONS)})\Z")]
+
+STEP = 32
+"""Pixels by which sizes are tried of a network without patches: most halve a picture five times."""
+
+
+class PretrainedInput(Record, frozen=True, kw_only=True):
+    """The input that published weights were made for; `size` is None where their pictures were oblong.
+
+    `crop` is the share of a picture's side that their makers keep of it; fakedetect keeps all.
+    """
+
+    size: Size | None
+    interpolation: Interpolation
+    mean: tuple[float, float, float]
+    std: tuple[Positive, Positive, Positive]
+    crop: Positive
+
+    def fill(self, given: InputKeys) -> InputKeys:
+        """The keys that are given, and these in place of the others; pictures of the reference's size are
+        scaled as the reference scales them."""
+        found = given.or_else(InputKeys(size=self.size, mean=self.mean, std=self.std))
+        return found if found.known() else found.or_else(InputKeys(interpolation=self.interpolation))
+
+
+def check_architecture(architecture: str, place: str) -> None:
+    """Refuse an architecture that timm does not have.
+
+    Args:
+        place: where it is named, for the message.
+
+    Raises:
+        UserError: with the nearest name that timm has.
+    """
+    import timm
+
+    name, _, tag = architecture.partition(".")
+    if not timm.is_model(name):
+        near = did_you_mean(name, timm.list_models())
+        raise UserError(
+            f"{place}: timm has no model {architecture!r}{near}. Write one of timm.list_models()."
+        )
+    try:
+        timm.get_pretrained_cfg(architecture)
+    except RuntimeError:
+        tags = [other.partition(".")[2] for other in timm.list_pretrained(f"{name}.*")]
+        known = f"It has {', '.join(tags)}" if tags else f'Write timm = "{name}"'
+        near = did_you_mean(tag, tags)
+        raise UserError(f"{place}: timm has no weights {tag!r} of {name}{near}. {known}.") from None
+
+
+def find_pretrained_input(architecture: str, place: str) -> PretrainedInput:
+    """What timm says of an architecture's weights; the reference's input where it says nothing.
+
+    Args:
+        place: where the architecture is named, for the message.
+
+    Raises:
+        UserError: timm has no such model.
+    """
+    import timm
+
+    check_architecture(architecture, place)
+    said: Any = timm.get_pretrained_cfg(architecture)
+    if said is None:
+        return PretrainedInput(
+            size=SIZE, interpolation=BICUBIC, mean=IMAGENET_MEAN, std=IMAGENET_STD, crop=1.0
+        )
+    height, width = said.input_size[1:]
+    return PretrainedInput(
+        size=height if height == width else None,
+        interpolation=said.interpolation if said.interpolation in INTERPOLATIONS else BICUBIC,
+        mean=said.mean,
+        std=said.std,
+        crop=said.crop_pct or 1.0,
+    )
+
+
+def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, Any]:
+    """What timm.create_model has to be told, beside the name, for a network that takes pictures of a size.
+
+    A network that takes any is built as its weights have it. Others are built for the size, and timm fits
+    the position embeddings of pretrained weights to it.
+
+    Args:
+        place: where the size or the architecture is named, for the message.
+
+    Raises:
+        UserError: it takes no pictures of that size; with sizes near that it takes.
+    """
+    arguments = _try_size(architecture, size)
+    if arguments is not None:
+        return arguments
+    step = _find_step(architecture)
+    near = {
+        size // step * step,
+        -(-size // step) * step,
+        find_pretrained_input(architecture, place).size or 0,
+    }
+    works = [str(other) for other in sorted(near) if other and _try_size(architecture, other) is not None]
+    raise UserError(
+        f"{place}: {architecture} takes no pictures of {size} x {size} pixels. Near that it takes these: "
+        f"size = {' or '.join(works)}"
+    )
+
+
+@cache
+def _try_size(architecture: str, size: int) -> dict[str, Any] | None:
+    """The arguments with which a network takes pictures of a size; None for none.
+
+    Tensors without values try it in a fraction of a second.
+    """
+    import timm
+
+    config = timm.get_pretrained_cfg(architecture)
+    if config is None or tuple(config.input_size[1:]) == (size, size):
+        return {}
+    if _runs(architecture, size):
+        return {}
+    # timm's word for a network that takes img_size.
+    if config.fixed_input_size and _runs(architecture, size, img_size=size):
+        return {"img_size": size}
+    return None
+
+
+def _runs(architecture: str, size: int, **arguments: Any) -> bool:
+    import timm
+    import torch
+
+    # A seed that was set before gives the same weights whether a size was tried or not.
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        try:
+            model = timm.create_model(architecture, **arguments).eval()
+            if any(size % patch for patch in _patches(model)):
+                # Built for that size it would leave the rest at the border unseen.
+                return False
+            model(torch.zeros(1, 3, size, size))
+        except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):
+            return False
+    return True
+
+
+def _patches(model: "nn.Module") -> Iterator[int]:
+    """The sides of the patches that a network cuts pictures into."""
+    from timm.layers import PatchEmbed
+
+    for layer in model.modules():
+        if isinstance(layer, PatchEmbed):
+            yield layer.patch_size[0]
+
+
+def _find_step(architecture: str) -> int:
+    import timm
+    import torch
+
+    with torch.device("meta"), torch.random.fork_rng(devices=[]):
+        return next(_patches(timm.create_model(architecture)), STEP)

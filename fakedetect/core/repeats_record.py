@@ -1,0 +1,187 @@
+"""What `train --repeat` leaves: repeats.json in the model's folder, the figures of several runs."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from fakedetect.core.model_folder import REPEATS_FILE
+from fakedetect.core.records import Count, NotNegative, Record, Share, read_record, write_record
+from fakedetect.core.test_record import Rounded, TestResults
+from fakedetect.core.training_record import AtLeastOne, Epoch, Seed
+
+TESTED = ("accuracy", "roc_auc", "recall_fake", "recall_real")
+"""The figures on the test dataset that are told first."""
+
+FIGURES: Mapping[str, tuple[str, str]] = {
+    "validation_loss": ("validation loss", ".4f"),
+    "validation_accuracy": ("validation accuracy", ".1%"),
+    "accuracy": ("test accuracy", ".1%"),
+    "roc_auc": ("ROC AUC", ".3f"),
+    "average_precision": ("average precision", ".3f"),
+    "recall_fake": ("fake recall", ".1%"),
+    "recall_real": ("real recall", ".1%"),
+    "precision_fake": ("fake precision", ".1%"),
+    "precision_real": ("real precision", ".1%"),
+    "f1_fake": ("fake F1", ".3f"),
+    "f1_real": ("real F1", ".3f"),
+}
+"""The figures of a run by their fields: in words, and how a value is written."""
+
+
+class RunFigures(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """A run's figures: on its validation pictures, and on the test dataset where there is one."""
+
+    validation_loss: NotNegative
+    validation_accuracy: Share
+    accuracy: Share | None = None
+    roc_auc: Share | None = None
+    average_precision: Rounded | None = None
+    recall_fake: Share | None = None
+    recall_real: Share | None = None
+    precision_fake: Share | None = None
+    precision_real: Share | None = None
+    f1_fake: Share | None = None
+    f1_real: Share | None = None
+
+
+class RepeatedRun(Record, frozen=True, kw_only=True):
+    """A run by its seed; `checkpoint` is the hash of its model, by model_hash()."""
+
+    seed: Seed
+    checkpoint: str
+    best_epoch: Count
+    figures: RunFigures
+
+
+class Spread(Record, frozen=True, kw_only=True):
+    """A figure over several runs: mean, sample standard deviation, and between what it lies."""
+
+    runs: AtLeastOne
+    mean: NotNegative
+    deviation: NotNegative
+    lowest: NotNegative
+    highest: NotNegative
+
+    def __post_init__(self) -> None:
+        if self.runs < 2 or self.lowest > self.highest:
+            raise ValueError("a spread is that of two runs or more, the lowest first")
+
+    def say(self, form: str) -> str:
+        """'91.7% ± 0.8%', each number in a format."""
+        return f"{self.mean:{form}} ± {self.deviation:{form}}"
+
+    def say_range(self, form: str) -> str:
+        """'90.9% to 92.6%'."""
+        return f"{self.lowest:{form}} to {self.highest:{form}}"
+
+
+class Repeats(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Runs that differ in their seed alone, the model's own first; `checkpoint` is the hash of that.
+
+    `test_pictures` is a hash by which the test copies are known again. `spread` has every figure that two
+    runs have.
+    """
+
+    checkpoint: str
+    runs: Annotated[tuple[RepeatedRun, ...], msgspec.Meta(min_length=1)]
+    spread: dict[str, Spread]
+    test_pictures: str | None = None
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.spread) - set(FIGURES):
+            raise ValueError(f"spread has unknown figures: {', '.join(sorted(unknown))}")
+
+    def __len__(self) -> int:
+        return len(self.runs)
+
+    @property
+    def seeds(self) -> str:
+        """'seeds 42, 43, 44'."""
+        found = ", ".join(str(run.seed) for run in self.runs)
+        return f"seed{'s' if len(self.runs) > 1 else ''} {found}"
+
+
+def gather_figures(best: Epoch, results: TestResults | None) -> RunFigures:
+    """The figures of a run, by its best epoch and its test."""
+    validation = RunFigures(validation_loss=best.val_loss, validation_accuracy=best.val_accuracy)
+    if results is None:
+        return validation
+    fake, real = results.classes.both()
+    return msgspec.structs.replace(
+        validation,
+        accuracy=results.accuracy,
+        roc_auc=results.roc_auc,
+        average_precision=results.average_precision,
+        recall_fake=fake.recall,
+        recall_real=real.recall,
+        precision_fake=fake.precision,
+        precision_real=real.precision,
+        f1_fake=fake.f1,
+        f1_real=real.f1,
+    )
+
+
+def gather_repeats(checkpoint: str, runs: Sequence[RepeatedRun], test_pictures: str | None) -> Repeats:
+    """The record of runs, with mean and spread of every figure."""
+    spread = {}
+    for name in FIGURES:
+        values = [value for run in runs if (value := getattr(run.figures, name)) is not None]
+        if len(values) > 1:
+            spread[name] = Spread(
+                runs=len(values),
+                mean=statistics.fmean(values),
+                deviation=statistics.stdev(values),
+                lowest=min(values),
+                highest=max(values),
+            )
+    return Repeats(checkpoint=checkpoint, runs=tuple(runs), spread=spread, test_pictures=test_pictures)
+
+
+def say_spread(repeats: Repeats, names: Sequence[str]) -> str:
+    """'test accuracy 91.7% ± 0.8% (90.9% to 92.6%), ROC AUC …' for those of the figures that are there."""
+    found = ((*FIGURES[name], repeats.spread[name]) for name in names if name in repeats.spread)
+    return ", ".join(
+        f"{words} {spread.say(form)} ({spread.say_range(form)})" for words, form, spread in found
+    )
+
+
+def describe_spread(repeats: Repeats) -> list[str]:
+    """A table: for each figure mean and deviation, what the runs lie between, and each run."""
+    rows = [("figure", "mean ± deviation", "lowest to highest", "each")]
+    for name, (words, form) in FIGURES.items():
+        if found := repeats.spread.get(name):
+            values = [getattr(run.figures, name) for run in repeats.runs]
+            each = " ".join("-" if value is None else f"{value:{form}}" for value in values)
+            rows.append((words, found.say(form), found.say_range(form), each))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return [
+        "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    ]
+
+
+def read_repeats(folder: Path, checkpoint: str, again: str) -> Repeats | None:
+    """The repeated runs of a checkpoint, by its hash; None where there are none, or they are another one's.
+
+    Args:
+        again: the command that repeats again, for the message.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    found = read_record(folder / REPEATS_FILE, Repeats, f"Remove it, then repeat again: {again}")
+    return found if found and found.checkpoint == checkpoint else None
+
+
+def read_several(folder: Path, checkpoint: str, again: str) -> Repeats | None:
+    """read_repeats, None too where one run alone is finished."""
+    found = read_repeats(folder, checkpoint, again)
+    return found if found and found.spread else None
+
+
+def write_repeats(folder: Path, repeats: Repeats) -> None:
+    """Write the repeated runs of the model in a folder, whole or not at all."""
+    write_record(folder / REPEATS_FILE, repeats)

@@ -1,0 +1,96 @@
+"""The input of a model that has been trained: that of its training, whatever timm says today."""
+
+from dataclasses import asdict
+
+from fakedetect.core.console import Console
+from fakedetect.core.errors import UserError
+from fakedetect.core.model_folder import checkpoint_file, model_hash
+from fakedetect.core.model_input import Scaling
+from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import TrainingRecord, read_training
+
+
+def read_own_training(settings: Settings, checkpoint_hash: str) -> TrainingRecord:
+    """The chosen model's training.json; an empty one where it is not of this checkpoint, by model_hash().
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    found = read_training(settings.model_folder)
+    return found if found.is_of(checkpoint_hash) else TrainingRecord()
+
+
+def as_trained(settings: Settings, training: TrainingRecord) -> Settings:
+    """The settings under which the chosen model is asked: with the input that it was trained with.
+
+    Args:
+        training: of its checkpoint; where it does not say the input, the settings do.
+
+    Raises:
+        UserError: paths.toml says another one.
+    """
+    recipe, recorded = settings.written[settings.model], training.input
+    if not recipe.place:
+        return settings
+    for key, then in asdict(recorded).items():
+        now = getattr(recipe.given, key)
+        if None not in (then, now) and then != now:
+            there = f"[models.{settings.model}] in {settings.file}"
+            raise UserError(
+                f"{settings.model} was trained with {key} = {_show(then)}, and {there} says {_show(now)}. "
+                f"Write {key} = {_show(then)}, or train again: {settings.command('train', '--overwrite')}"
+            )
+    return settings.with_recipe(given=recipe.given.or_else(recorded))
+
+
+def _show(value: object) -> str:
+    """A value as paths.toml has it."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, value))}]"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def own_settings(settings: Settings) -> Settings:
+    """as_trained() by the checkpoint that the chosen model has.
+
+    Raises:
+        UserError: it has none, its training.json does not fit, or paths.toml says another input.
+    """
+    return as_trained(settings, read_own_training(settings, model_hash(settings)))
+
+
+def find_scalings(settings: Settings) -> tuple[Scaling, ...]:
+    """How the chosen model's pictures are scaled: for training it now, and for the checkpoint that it has
+    where that was trained otherwise.
+
+    Raises:
+        UserError: timm does not have the model, or its training.json does not fit.
+    """
+    now = settings.recipe.input.scaling
+    if not settings.recipe.place or not checkpoint_file(settings).is_file():
+        return (now,)
+    recorded = read_own_training(settings, model_hash(settings)).input
+    then = settings.with_recipe(given=recorded.or_else(settings.recipe.given)).recipe.input.scaling
+    return tuple(dict.fromkeys((now, then)))
+
+
+def check_size(settings: Settings, console: Console) -> None:
+    """Refuse a size that the chosen model does not take; what timm says of its weights is not tried.
+
+    On a terminal it says that timm is being loaded, where it has to be asked.
+
+    Raises:
+        UserError: timm does not have the model, or it takes no pictures of that size.
+    """
+    recipe = settings.written[settings.model]
+    if not recipe.place:
+        return
+    from fakedetect.core.architectures import find_size_arguments
+    from fakedetect.core.known_inputs import look_up_input, recall_input
+
+    if recall_input(settings.model_folders, recipe.architecture) is None:
+        console.loading("timm")
+    own = look_up_input(settings.model_folders, recipe.architecture, recipe.place).size
+    if recipe.given.size not in (None, own):
+        console.loading("timm")
+        find_size_arguments(recipe.architecture, recipe.given.size, recipe.size_place)

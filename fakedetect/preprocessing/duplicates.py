@@ -1,0 +1,104 @@
+"""Pictures that a data set has twice, as a table of pairs: found, worded, written, drawn."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fakedetect.core.cells import frame_to_csv
+from fakedetect.core.console import Console, plural
+from fakedetect.core.files import write_text
+from fakedetect.core.pool import map_images
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.identical import Pair, find_exact
+from fakedetect.images.sheets import draw_sheet, read_tiles
+from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
+
+FILE_NAME = "duplicates.csv"
+SHEET = "duplicates.png"
+MOST_PAIRS = 20
+
+
+def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) -> pd.DataFrame:
+    """Exact and near duplicates: leaks between train and test first, then pictures with both labels.
+
+    Args:
+        good: a row a readable picture, numbered from 0.
+    """
+    paths = list(good["path"])
+    exact = find_exact(paths, list(good["bytes"]))
+    copies = {pair.second for pair in exact}
+    numbers = {path: number for number, path in enumerate(paths) if number not in copies}
+    results = map_images(fingerprint, list(numbers), settings.workers)
+    prints = {}
+    for path, result in console.track(results, len(numbers), "duplicates"):
+        if isinstance(result, str):
+            console.warn(f"not compared: {path}: {result}")
+        else:
+            prints[numbers[path]] = result
+    return _tabulate(good, exact + find_near(sorted(prints.items())))
+
+
+def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+    table = pd.DataFrame(
+        [
+            (
+                pair.kind,
+                *(good["path"].iloc[number] for number in (pair.first, pair.second)),
+                pair.distance,
+                _where(good, pair),
+                *(_folder(good, number) for number in (pair.first, pair.second)),
+            )
+            for pair in pairs
+        ],
+        columns=["kind", "path_a", "path_b", "distance", "where", "folder_a", "folder_b"],
+    )
+    order = table["where"].map({"train and test": 0, "both classes": 1}).fillna(2)
+    table = table.assign(order=order).sort_values(["order", "distance"], kind="stable")
+    return table.drop(columns="order")
+
+
+def _where(good: pd.DataFrame, pair: Pair) -> str:
+    first, second = good.iloc[pair.first], good.iloc[pair.second]
+    if first["part"] != second["part"]:
+        return "train and test"
+    return "both classes" if first["label"] != second["label"] else f"within {first['label']}"
+
+
+def _folder(good: pd.DataFrame, number: int) -> str:
+    """'train fake, gan': the folder and, if any, the source that a picture lies in."""
+    row = good.iloc[number]
+    return f"{row['part']} {row['label']}" + (f", {row['source']}" if row["source"] else "")
+
+
+def write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
+    """duplicates.csv, and a sheet of the first pairs where there are any."""
+    write_text(folder / FILE_NAME, frame_to_csv(table))
+    if table.empty:
+        (folder / SHEET).unlink(missing_ok=True)
+        return
+    shown = table.head(MOST_PAIRS)
+    paths, captions = [], []
+    for row in shown.itertuples():
+        paths += [row.path_a, row.path_b]
+        note = f"{row.kind}, distance {row.distance}, {row.where}"
+        captions += [f"{row.path_a.name}\n{row.folder_a}\n{note}", f"{row.path_b.name}\n{row.folder_b}"]
+    tiles = read_tiles(paths, captions, workers)
+    draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", folder / SHEET)
+
+
+def describe_duplicates(table: pd.DataFrame, folder: Path) -> list[str]:
+    """How many there are and where, what to do, and the first of them."""
+    if table.empty:
+        return ["Duplicates: none found (same file, or looking alike, mirrored or not)."]
+    lines = [f"Duplicates: {plural(len(table), 'pair')}, all in {folder / FILE_NAME}"]
+    for where, rows in table.groupby("where", sort=False):
+        kinds = rows["kind"].value_counts()
+        lines.append(f"  {where}: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}")
+    if (table["where"] == "train and test").any():
+        lines.append(
+            "  Warning: the test pictures among them inflate the accuracy. Remove them from one side."
+        )
+    if (table["where"] == "both classes").any():
+        lines.append("  Warning: some pictures are labelled both fake and real. Remove the wrong ones.")
+    return lines + [f"  {row.kind}: {row.path_a}  =  {row.path_b}" for row in table.head(5).itertuples()]

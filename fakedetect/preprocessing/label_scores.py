@@ -1,0 +1,179 @@
+"""p(fake) of labelled pictures, each by a line that was fitted without it, on a network's frozen features.
+
+Frozen, for a network that was trained on these pictures has learnt their labels by heart, the wrong ones
+too.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from fakedetect.core.console import Console, plural
+from fakedetect.core.errors import MissingWeightsError, UserError
+from fakedetect.core.files import run_lock
+from fakedetect.core.model_folder import BACKBONE_FILE, FEATURES, SMALL_STARTER, find_starter
+from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.samples import Sample
+from fakedetect.models.calibration import UNCALIBRATED
+from fakedetect.models.features import (
+    Features,
+    Frozen,
+    cache_features,
+    freeze_backbone,
+    gather_features,
+)
+from fakedetect.models.lines import Folds, choose_pictures, deal_folds, fit, judge_left_out, standardise
+from fakedetect.models.probe_line import Line
+from fakedetect.models.processes import Group
+
+STRENGTHS = (0.001, 0.003, 0.01)
+"""scikit-learn's C; of these the one is taken that tells the labels apart best."""
+
+LEAST = 20
+"""Pictures of each class that are needed, none of them twice."""
+
+AT_A_TIME = 1000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """p_fake (N,) of the readable pictures, at these `places` among all.
+
+    Attributes:
+        network: the model whose pretrained network has looked at them.
+        auc: how well the scores tell the labels apart.
+        bad: the reasons of the unreadable ones.
+    """
+
+    network: str
+    places: tuple[int, ...]
+    p_fake: np.ndarray
+    auc: float
+    bad: Mapping[Path, str]
+
+
+def score_pictures(settings: Settings, console: Console, samples: Sequence[Sample]) -> Scores:
+    """Look at every picture with the chosen model's pretrained network, and judge it by the others.
+
+    Raises:
+        UserError: the network or its weights are not to be had, or there are too few pictures of a class.
+    """
+    used, frozen = _freeze(settings, console)
+    console.note(
+        f"Looking at {plural(len(samples), 'picture')} with {used.model}'s network as it was pretrained; "
+        "nothing that was trained here takes part"
+    )
+    found = _look(used, console, frozen, [sample.path for sample in samples])
+    readable = [samples[place] for place in found.places]
+    margins = _judge(settings, console, readable, found.views[0])
+    is_fake = np.array([sample.label == 0 for sample in readable])
+    return Scores(
+        network=used.model,
+        places=found.places,
+        p_fake=UNCALIBRATED.probability(margins),
+        auc=float(roc_auc_score(is_fake, margins)),
+        bad=found.bad,
+    )
+
+
+def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
+    """The chosen model's backbone, or where its weights are not to be had that of the small starter.
+
+    Returns:
+        The settings with the model chosen whose backbone it is, and the backbone.
+    """
+    chosen = _with_own_weights(settings)
+    try:
+        return chosen, freeze_backbone(chosen, console)
+    except MissingWeightsError:
+        small = find_starter(settings, SMALL_STARTER)
+        if small is None:
+            raise
+    console.warn(
+        f"The pretrained weights of {settings.model} cannot be downloaded, so the network of "
+        f"{SMALL_STARTER} looks at the pictures: it came with the program."
+    )
+    small = _with_own_weights(small)
+    small = replace(small, probe=replace(small.probe, layers=()))
+    return small, freeze_backbone(small, console)
+
+
+def _with_own_weights(settings: Settings) -> Settings:
+    """The settings with the weights of a backbone that came along with a probe, if there is one."""
+    own = settings.model_folder / BACKBONE_FILE
+    return settings.with_recipe(weights=own) if own.is_file() else settings
+
+
+def _look(settings: Settings, console: Console, frozen: Frozen, paths: Sequence[Path]) -> Features:
+    """The features of the pictures as they are; kept where the probe recipe keeps the same ones."""
+    clean = replace(settings, probe=replace(settings.probe, degraded_views=0))
+    with run_lock(settings.model_folder):
+        cache = cache_features(settings, frozen, settings.model_folder / FEATURES)
+        return gather_features(clean, console, Group(), frozen.engine, cache, paths)
+
+
+def _judge(
+    settings: Settings, console: Console, samples: Sequence[Sample], features: np.ndarray
+) -> np.ndarray:
+    """Margins (N,) of pictures by lines that have learnt from none of them, nor from a file of the same
+    bytes.
+
+    Of many pictures max_pictures are learnt from, in folds; the line of all of these judges the rest.
+
+    Args:
+        features: (N, D) float16.
+    """
+    first = _first_of_its_bytes(samples)
+    alone = np.unique(first)
+    _check_enough([samples[place] for place in alone])
+    most, seed = max(settings.probe.max_pictures, 2 * LEAST), settings.training.seed
+    learners = alone[choose_pictures([samples[place] for place in alone], most, seed)]
+    # Without their sources they are dealt out one by one, each class on its own.
+    folds = deal_folds([replace(samples[place], source="") for place in learners], seed)
+    is_fake = np.array([samples[place].label == 0 for place in learners])
+    margins = np.empty(len(samples))
+    margins[learners], line = _judge_in_folds(console, features[learners], is_fake, folds)
+    rest = np.setdiff1d(alone, learners)
+    for start in range(0, len(rest), AT_A_TIME):
+        some = rest[start : start + AT_A_TIME]
+        margins[some] = line.judge(features[some]) @ (1, -1)
+    found: np.ndarray = margins[first]
+    return found
+
+
+def _judge_in_folds(
+    console: Console, features: np.ndarray, is_fake: np.ndarray, folds: Folds
+) -> tuple[np.ndarray, Line]:
+    """Margins (N,) of pictures by the lines of the other folds, and the line of all of them."""
+    standard, mean, scale = standardise([features])
+    # A weight for rare sources would trust a few misplaced pictures the most.
+    alike = np.ones(len(is_fake))
+    with console.progress(len(is_fake), "labels") as progress:
+        margins = judge_left_out(standard, is_fake, alike, folds, STRENGTHS, progress.advance)
+    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
+    weights, bias = fit(standard, is_fake, alike, STRENGTHS[best : best + 1])[0]
+    return margins[best], Line(mean, scale, weights, np.array(bias, np.float32))
+
+
+def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
+    """For each picture the place (N,) of the first one whose file has the same bytes."""
+    paths = [sample.path for sample in samples]
+    first = np.arange(len(samples))
+    for pair in find_exact(paths, [path.stat().st_size for path in paths]):
+        first[pair.second] = pair.first
+    return first
+
+
+def _check_enough(samples: Sequence[Sample]) -> None:
+    for label, name in enumerate(CLASSES):
+        count = sum(sample.label == label for sample in samples)
+        if count < LEAST:
+            raise UserError(
+                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. It takes "
+                f"{LEAST} of each class, copies not counted. Put more there."
+            )

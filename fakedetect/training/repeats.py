@@ -1,0 +1,284 @@
+"""The same training several times, with one seed after the other: how far the figures of a run are luck.
+
+The first run is the model's own; each further one has a folder of its own inside the model's, and differs
+in its seed alone: another split into training and validation, another order, another start of all that is
+random.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import hash_text
+from fakedetect.core.model_folder import OPENVINO_FILES, REPEATS, REPEATS_FILE, checkpoint_file, model_hash
+from fakedetect.core.repeats_record import (
+    FIGURES,
+    RepeatedRun,
+    Repeats,
+    describe_spread,
+    gather_figures,
+    gather_repeats,
+    read_repeats,
+    write_repeats,
+)
+from fakedetect.core.settings import Settings
+from fakedetect.core.trained_input import read_own_training
+from fakedetect.core.training_record import TrainingRecord, read_training
+from fakedetect.dataset.samples import describe_faults, load_dataset
+from fakedetect.models.processes import Group, join_group
+from fakedetect.models.test_run import measure_folder, write_test
+from fakedetect.training.loop import Trained
+from fakedetect.training.outcome import describe_stop
+from fakedetect.training.run import Plan, train_in_memory
+from fakedetect.training.run_record import gather_conditions
+from fakedetect.training.unfinished import can_go_on, tell_difference, unfinished_file
+
+AT_A_GLANCE = ("validation_loss", "accuracy", "roc_auc", "recall_fake", "recall_real")
+"""The figures that are shown as soon as a run is finished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated:
+    """The runs that are finished, None for none, and how they came about.
+
+    `faults` has the unreadable pictures' reasons. `stopped_in` are the settings of the run that the user
+    has stopped, None where all are finished; `stopped` is what its training has come to, None after that.
+    """
+
+    record: Repeats | None
+    faults: Mapping[Path, str]
+    stopped_in: Settings | None = None
+    stopped: Trained | None = None
+
+
+def settings_of(settings: Settings, number: int) -> Settings:
+    """The settings of the run of that number, from 0, the model's own."""
+    if number == 0:
+        return settings
+    seed = settings.training.seed + number
+    name = f"seed_{seed}"
+    return replace(
+        settings,
+        model=name,
+        model_folders=settings.model_folder / REPEATS,
+        written={name: replace(settings.recipe, name=name)},
+        training=replace(settings.training, seed=seed),
+    )
+
+
+def find_difference(settings: Settings) -> str | None:
+    """Why the chosen model is not the finished run that these settings describe; None where it is.
+
+    Raises:
+        UserError: the data cannot be used, or a file in its folder does not fit.
+    """
+    if unfinished_file(settings.model_folder).is_file():
+        return "its run is unfinished"
+    if not checkpoint_file(settings).is_file():
+        return "it has no checkpoint"
+    training = read_own_training(settings, model_hash(settings))
+    if training.run is None:
+        return "how it was trained is not known"
+    now = gather_conditions(settings, load_dataset(settings, "train"))
+    return tell_difference(training.run, now) or _tell_length(settings, training)
+
+
+def _tell_length(settings: Settings, training: TrainingRecord) -> str | None:
+    """What differs in how long was trained, and from where on."""
+    for name in ("max_epochs", "patience", "pretrained"):
+        then, now = getattr(training, name), getattr(settings.training, name)
+        if then != now:
+            return f"{name} was {then} and is {now} now"
+    return None
+
+
+class _Series:
+    """The runs that are finished, in memory and in repeats.json."""
+
+    def __init__(self, settings: Settings, console: Console, group: Group):
+        self.settings, self.console, self.group = settings, console, group
+        self.pictures = _find_test_pictures(settings)
+        self.checkpoint = ""
+        self.runs: dict[int, RepeatedRun] = {}
+        self.faults: dict[Path, str] = {}
+
+    def add(self, own: Settings) -> RepeatedRun:
+        """A run is trained, the model's own first: take its figures from an earlier call, or test it.
+
+        Every process has to call it.
+        """
+        group, seed = self.group, own.training.seed
+        answering = group.gather(model_hash(own) if group.first else "")[0]
+        if not self.checkpoint:
+            self.checkpoint = answering
+            self.runs = group.gather(self._read_earlier() if group.first else {})[0]
+        run = self.runs.get(seed)
+        if run is None or run.checkpoint != answering:
+            run = self.runs[seed] = self._measure(own, answering)
+        if group.first:
+            write_repeats(self.settings.model_folder, self.record)
+        return run
+
+    @property
+    def record(self) -> Repeats:
+        """All runs, by their seeds."""
+        runs = [self.runs[seed] for seed in sorted(self.runs)]
+        return gather_repeats(self.checkpoint, runs, self.pictures)
+
+    def _read_earlier(self) -> dict[int, RepeatedRun]:
+        """By their seeds, the runs of an earlier call on the same model, tested on the same pictures."""
+        again = self.settings.command("train", "--repeat", "3")
+        found = read_repeats(self.settings.model_folder, self.checkpoint, again)
+        same = found is not None and found.test_pictures == self.pictures
+        return {run.seed: run for run in found.runs} if found and same else {}
+
+    def _measure(self, own: Settings, answering: str) -> RepeatedRun:
+        results = None
+        if self.pictures is not None:
+            run = measure_folder(own, self.console, "test", self.group)
+            self.faults |= run.predictions.bad
+            results = run.results
+            if self.group.first:
+                write_test(own, run)
+                _remove_network(own, self.settings)
+        best = read_training(own.model_folder).best
+        if best is None:
+            raise UserError(f"{own.model_folder} does not say how its run went. Train it again.")
+        return RepeatedRun(
+            seed=own.training.seed,
+            checkpoint=answering,
+            best_epoch=best.epoch,
+            figures=gather_figures(best, results),
+        )
+
+
+def _remove_network(own: Settings, settings: Settings) -> None:
+    """Remove what OpenVINO read of a further run, which answers no more: as large as the checkpoint."""
+    if own.model_folder != settings.model_folder:
+        for name in OPENVINO_FILES:
+            (own.model_folder / name).unlink(missing_ok=True)
+
+
+def _find_test_pictures(settings: Settings) -> str | None:
+    """A hash of the test copies' names, sizes and times of change; None where there are none."""
+    try:
+        found = load_dataset(settings, "test")
+    except UserError:
+        return None
+    stats = [(sample.path.relative_to(found.folder), sample.path.stat()) for sample in found.samples]
+    return hash_text("\0".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
+
+
+def repeat_training(settings: Settings, console: Console, count: int, first: Plan | None) -> Repeated:
+    """Train the chosen model so many times, test each and keep mean and spread of their figures.
+
+    Of the further runs, those that are finished under the same conditions are kept.
+
+    Args:
+        first: what is asked of the model's own run; None where it is there already.
+
+    Raises:
+        UserError: the data, the settings or the memory do not allow it.
+    """
+    with join_group() as group:
+        series = _Series(settings, console, group)
+        stopped_in, stopped = None, None
+        for number in range(count):
+            stopped_in = own = settings_of(settings, number)
+            try:
+                plan = _plan_further(own, group) if number else first
+                before = "" if plan else ": finished before"
+                console.note(f"Run {number + 1} of {count}, seed {own.training.seed}{before}")
+                if plan:
+                    plan = replace(plan, group=group, runs=count - number)
+                    trained = train_in_memory(own, console, plan)
+                    series.faults |= trained.faults
+                    if trained.stopped:
+                        stopped = trained
+                        break
+                if number == 0:
+                    settings = _as_trained(settings)
+                console.show(_describe_run(series.add(own)))
+            except KeyboardInterrupt:
+                break
+            stopped_in = None
+        return Repeated(
+            record=series.record if series.runs else None,
+            faults=series.faults,
+            stopped_in=stopped_in,
+            stopped=stopped,
+        )
+
+
+def _as_trained(settings: Settings) -> Settings:
+    """The settings with the recipe and the batches of the model's own run.
+
+    One that was resumed keeps its recipe, and the memory may have allowed smaller batches only.
+    """
+    run = read_training(settings.model_folder).run
+    return settings.with_recipe(batch_size=run.batch_size, method=run.recipe) if run else settings
+
+
+def _plan_further(own: Settings, group: Group) -> Plan | None:
+    """What is to be done for a further run, in every process; None where it is finished."""
+    plan = None
+    if group.first and find_difference(own) is not None:
+        now = gather_conditions(own, load_dataset(own, "train"))
+        plan = Plan(resume=can_go_on(own, now), data_checked=True)
+        if not plan.resume and own.model_folder.is_dir():
+            # Of other conditions.
+            shutil.rmtree(own.model_folder)
+    return group.gather(plan)[0]
+
+
+def _describe_run(run: RepeatedRun) -> str:
+    found = ", ".join(
+        f"{words} {value:{form}}"
+        for name, (words, form) in FIGURES.items()
+        if name in AT_A_GLANCE and (value := getattr(run.figures, name)) is not None
+    )
+    return f"Seed {run.seed}, best epoch {run.best_epoch}: {found}"
+
+
+def describe_repeats(settings: Settings, found: Repeated, command: Callable[..., str]) -> Outcome:
+    """What repeated runs have come to.
+
+    Args:
+        command: words the same call with other flags.
+    """
+    lines = []
+    record = found.record
+    if record and record.spread:
+        lines += [
+            f"{settings.model}, {plural(len(record.runs), 'run')} ({record.seeds}), mean ± sample "
+            "standard deviation:",
+            *describe_spread(record),
+            *([] if len(record.runs) > 2 else ["Two runs say little of the spread."]),
+        ]
+    lines += describe_faults(found.faults)
+    if found.stopped_in:
+        lines += _describe_stop(found.stopped_in, found)
+        # What is finished needs no flag to be kept.
+        begun = found.record or unfinished_file(settings.model_folder).is_file()
+        lines.append(f"To continue: {command('--resume') if begun else command()}")
+    elif record:
+        if record.test_pictures is None:
+            test = settings.resized["test"]
+            lines.append(
+                f"No test figures: {test} holds no copies. Make them: {settings.command('resize')}"
+            )
+        lines.append(f"Figures of each run: {settings.model_folder / REPEATS_FILE}")
+        lines.append(f"Further runs: {settings.model_folder / REPEATS}; {settings.checkpoint} is the first")
+    return Outcome("\n".join(lines), 130 if found.stopped_in else 1 if found.faults else 0)
+
+
+def _describe_stop(own: Settings, found: Repeated) -> list[str]:
+    """What is saved of the run that was stopped, and which runs are finished."""
+    finished = f"finished: {found.record.seeds}" if found.record else "none is finished"
+    return [
+        *(describe_stop(own, found.stopped) if found.stopped else ["Stopped."]),
+        f"That was the run with seed {own.training.seed}; {finished}.",
+    ]

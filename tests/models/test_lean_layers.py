@@ -1,0 +1,83 @@
+"""Layers that mixed precision computes in another order: the same function with the same gradients."""
+
+import copy
+
+import pytest
+import torch
+from timm.layers.grn import GlobalResponseNorm
+from torch import nn
+
+from fakedetect.models.depthwise import use_lean_depthwise
+from fakedetect.models.response_norm import use_lean_response_norm
+
+
+def results(layer: nn.Module, values: torch.Tensor, mixed: bool) -> list[torch.Tensor]:
+    """The layer's answer, and the gradients of values and weights for a made-up loss."""
+    torch.manual_seed(3)
+    values = values.clone().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=mixed):
+        answer = layer(values.bfloat16() if mixed else values)
+    loss = (answer.float() * torch.randn(answer.shape)).sum()
+    return [answer.float(), *torch.autograd.grad(loss, [values, *layer.parameters()])]
+
+
+def same(lean: list[torch.Tensor], plain: list[torch.Tensor], share: float) -> bool:
+    """Whether each differs by less than a share of its size."""
+    return all(
+        one.shape == other.shape and (one - other).norm() <= share * other.norm()
+        for one, other in zip(lean, plain, strict=True)
+    )
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_response_norm(channels_last: bool) -> None:
+    torch.manual_seed(2)
+    plain = GlobalResponseNorm(24, channels_last=channels_last)
+    nn.init.normal_(plain.weight)
+    nn.init.normal_(plain.bias)
+    lean = use_lean_response_norm(copy.deepcopy(plain))
+    values = torch.randn((3, 7, 7, 24) if channels_last else (3, 24, 7, 7))
+    assert same(results(lean, values, mixed=False), results(plain, values, mixed=False), 0.0)
+    assert same(results(lean, values, mixed=True), results(plain, values, mixed=False), 0.01)
+
+
+def test_response_norm_of_an_empty_map() -> None:
+    lean = use_lean_response_norm(GlobalResponseNorm(8))
+    assert all(part.isfinite().all() for part in results(lean, torch.zeros(2, 5, 5, 8), mixed=True))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("stride", [1, 2, (1, 2)])
+@pytest.mark.parametrize("kernel", [5, 7, (3, 5), 8])
+def test_depthwise(kernel: int | tuple[int, int], stride: int | tuple[int, int], bias: bool) -> None:
+    torch.manual_seed(2)
+    plain = nn.Conv2d(32, 32, kernel, stride, padding=2, groups=32, bias=bias)
+    lean = use_lean_depthwise(copy.deepcopy(plain))
+    assert type(lean) is not nn.Conv2d
+    values = torch.randn(2, 32, 13, 14)
+    assert same(results(lean, values, mixed=False), results(plain, values, mixed=False), 0.0)
+    assert same(results(lean, values, mixed=True), results(plain, values, mixed=False), 0.01)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.Conv2d(8, 16, 5, groups=8),
+        nn.Conv2d(8, 8, 5, groups=4),
+        nn.Conv2d(8, 8, 5, groups=8, dilation=2),
+        nn.Conv2d(8, 8, 5, groups=8, padding="same"),
+        nn.Conv2d(8, 8, 5, groups=8, padding=2, padding_mode="reflect"),
+    ],
+)
+def test_other_convolutions_stay_torch_s_own(layer: nn.Module) -> None:
+    assert type(use_lean_depthwise(layer)) is nn.Conv2d
+
+
+def test_frozen_weights_learn_nothing() -> None:
+    layer = use_lean_depthwise(nn.Conv2d(8, 8, 5, groups=8))
+    layer.weight.requires_grad_(False)
+    values = torch.randn(1, 8, 9, 9, requires_grad=True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        layer(values).float().sum().backward()
+    assert layer.weight.grad is None and values.grad is not None
