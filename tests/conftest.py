@@ -167,6 +167,11 @@ def shorten(paths: Path) -> None:
     paths.write_text(text, encoding="utf-8")
 
 
+def leave_figures_out(patch: pytest.MonkeyPatch) -> None:
+    """Let explore draw nothing, which takes most of its time, where its tables are looked at alone."""
+    patch.setattr("fakedetect.preprocessing.explore.draw_dataset", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project whose tiny model has been resized for, trained, tested and given thresholds.

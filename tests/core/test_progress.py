@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Terminal, run, shorten
+from conftest import Terminal, leave_figures_out, run, shorten
 
 from fakedetect.core import progress
 from fakedetect.core.console import Console
@@ -119,12 +119,9 @@ def test_the_first_answers_come_before_a_large_batch_is_read() -> None:
 
 
 def test_every_long_job_writes_lines_into_a_log(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fakedetect.preprocessing import explore
-
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_TICKS", 1e-4)
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
-    # What takes most of the time of these, and has no such lines.
-    monkeypatch.setattr(explore, "_draw_figures", lambda *_: None)
+    leave_figures_out(monkeypatch)
     shorten(trained)
     pictures = trained.parent / "dataset/test"
     jobs = {

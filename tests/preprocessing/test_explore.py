@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import paint, run
+from conftest import leave_figures_out, paint, run
 from PIL import Image
 
 from fakedetect.core.console import Console
@@ -41,10 +41,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the figures out, which take most of the time, where the tables are looked at alone."""
-    from fakedetect.preprocessing import explore
-
-    monkeypatch.setattr(explore, "_draw_figures", lambda *_: None)
+    leave_figures_out(monkeypatch)
 
 
 def test_a_format_gap_is_told_and_aligned_copies_close_it(project: Path, undrawn: None) -> None:

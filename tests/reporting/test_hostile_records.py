@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import run
+from conftest import leave_figures_out, run
 
 DEEP = "[" * 200_000
 RESULTS = {
@@ -113,13 +113,11 @@ def test_predictions_of_another_test_are_one_line(trained: Path) -> None:
 
 @pytest.fixture(scope="module")
 def explored_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained project, explored; without figures, which take most of that time."""
-    from fakedetect.preprocessing import explore
-
+    """The trained project, explored."""
     folder = tmp_path_factory.mktemp("explored") / "project"
     shutil.copytree(trained_once.parent, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(explore, "_draw_figures", lambda *_: None)
+        leave_figures_out(patch)
         result = run("--paths", folder / "paths.toml", "explore")
     assert result.returncode == 0, result.stderr
     return folder / "paths.toml"
