@@ -149,21 +149,12 @@ def prepare_run(
     state: Unfinished | None,
 ) -> Run:
     options, recipe = settings.training, settings.recipe
-    if options.compile and not any(shutil.which(name) for name in COMPILERS):
-        raise UserError(
-            f"compile = true in {settings.file} needs a C++ compiler, and there is none. Install one "
-            "(g++, say), or set compile = false."
-        )
+    _refuse_to_compile_without_compiler(settings)
     _seed(options.seed)
-    console.note(
-        f"Training {settings.model} on {plural(len(train_samples), 'picture')}, validating on "
-        f"{len(val_samples):,}"
-        + ("; robust recipe" if recipe.method == ROBUST else "")
-        + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
-        + (f"; {group.size} processes" if group.size > 1 else "")
-        + f"; at most {plural(options.max_epochs, 'epoch')}"
-    )
-    for line in describe_balance(train_samples, options.balance):
+    for line in (
+        _announce(settings, group, dataset, len(train_samples), len(val_samples)),
+        *describe_balance(train_samples, options.balance),
+    ):
         console.note(line)
     model = to_device(build_model(recipe, options.pretrained and state is None))
     dtype = choose_precision(settings, model)
@@ -190,4 +181,22 @@ def prepare_run(
         val_samples=val_samples,
         decoded=decoded,
         average=average,
+    )
+
+
+def _refuse_to_compile_without_compiler(settings: Settings) -> None:
+    if settings.training.compile and not any(shutil.which(name) for name in COMPILERS):
+        raise UserError(
+            f"compile = true in {settings.file} needs a C++ compiler, and there is none. Install one "
+            "(g++, say), or set compile = false."
+        )
+
+
+def _announce(settings: Settings, group: Group, dataset: Dataset, training: int, validating: int) -> str:
+    return (
+        f"Training {settings.model} on {plural(training, 'picture')}, validating on {validating:,}"
+        + ("; robust recipe" if settings.recipe.method == ROBUST else "")
+        + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
+        + (f"; {group.size} processes" if group.size > 1 else "")
+        + f"; at most {plural(settings.training.max_epochs, 'epoch')}"
     )
