@@ -128,6 +128,10 @@ OPTIONS = (
                     "same pixels",
                 },
             ),
+            Argument(
+                "--prune",
+                {"action": "store_true", "help": "delete copies whose original has been moved or deleted"},
+            ),
             SHARD_ARGUMENT,
         ),
         title="Resize Menu",
@@ -137,6 +141,12 @@ OPTIONS = (
                 Option("5", "all four folders", target=RESIZE),
                 Option("6", "all four folders, aligned", target=RESIZE, arguments={"align": True}),
                 Option("7", "all four folders, fast", target=RESIZE, arguments={"fast": True}),
+                Option(
+                    "8",
+                    "all four folders, and delete copies without an original",
+                    target=RESIZE,
+                    arguments={"prune": True},
+                ),
             ),
         ),
     ),

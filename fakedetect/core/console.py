@@ -34,8 +34,11 @@ class Outcome:
 
 
 def plural(count: int, noun: str) -> str:
-    """'1 picture', '2 pictures'."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """'1 picture', '2 pictures', '2 copies'."""
+    if count == 1:
+        return f"1 {noun}"
+    ending_in_y = noun.endswith("y") and noun[-2] not in "aeiou"
+    return f"{count:,} {noun[:-1]}ies" if ending_in_y else f"{count:,} {noun}s"
 
 
 class Console:

@@ -156,7 +156,7 @@ def _advise(settings: Settings, found: ReviewedLabels) -> list[str]:
     where = ["--on", found.on] if found.on != "original" else []
     lines.append(
         "What to do: move the original of a picture whose label is wrong into the other class's folder, "
-        f"delete its resized copy if there is one, resize ({settings.command('resize')}), and look again: "
+        f"resize ({settings.command('resize', '--prune')}), and look again: "
         + settings.command("explore", "--labels", *where)
     )
     return lines

@@ -29,11 +29,15 @@ from fakedetect.images.copies import (
 )
 from fakedetect.images.listing import list_images
 from fakedetect.images.reading import explain_fault, open_checked, prepare_pillow
+from fakedetect.preprocessing.stale_copies import delete_copies, find_stale_copies
 
 
 @dataclass(frozen=True)
 class Resized:
-    """What became of a folder's pictures: `made` and `done_before` are copies, `bad` left out."""
+    """What became of a folder's pictures: `made` and `done_before` are copies, `bad` left out.
+
+    `stale` copies have no original any more; `pruned` says whether they were deleted.
+    """
 
     name: str
     target: Path
@@ -42,6 +46,8 @@ class Resized:
     made: int
     done_before: int
     bad: int
+    stale: int
+    pruned: bool
 
 
 @dataclass(frozen=True)
@@ -140,13 +146,16 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
     return jobs
 
 
-def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, shard: Shard) -> Resized:
+def resize_folder(
+    settings: Settings, console: Console, name: str, kind: Kind, shard: Shard, prune: bool = False
+) -> Resized:
     """Copy the pictures of one original folder; those already done are skipped.
 
     Args:
         name: one of FOLDERS.
         kind: how the copies are made, of which size too.
         shard: the part of the pictures to copy.
+        prune: delete the copies that have no original any more.
 
     Raises:
         UserError: originals and copies would mix, or the copies cannot be written.
@@ -160,7 +169,8 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
     listed = read_bad_images(settings)
     paths = list_images(source)
     good = [path for path in paths if path not in listed]
-    jobs = shard.part_of(_plan(good, source, target, kind, shard.count > 1))
+    planned = _plan(good, source, target, kind, shard.count > 1)
+    jobs = shard.part_of(planned)
     to_do = [job for job in jobs if not is_done(job)]
     prepare_pillow()
     results = map_images(resize_image, to_do, settings.workers)
@@ -169,6 +179,10 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
         if reason is not None:
             console.warn(f"skipped: {job.source}: {reason}")
             failed += 1
+    # Of several shards, each would count and delete the same.
+    stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 else []
+    if prune:
+        delete_copies(stale)
     return Resized(
         name=name,
         target=target,
@@ -177,10 +191,22 @@ def resize_folder(settings: Settings, console: Console, name: str, kind: Kind, s
         made=len(to_do) - failed,
         done_before=len(jobs) - len(to_do),
         bad=len(paths) - len(good) + failed,
+        stale=len(stale),
+        pruned=prune,
     )
 
 
-def _describe_resized(resized: Resized) -> str:
+def _find_stale(
+    paths: Sequence[Path], planned: Sequence[Job], source: Path, target: Path, kind: Kind
+) -> list[Path]:
+    """The copies of no original, neither of a good nor of a bad one."""
+    good = {job.source for job in planned}
+    bad = [path for path in paths if path not in good]
+    make = _aligned_jobs if kind.aligned else _plain_jobs
+    return find_stale_copies(target, (job.copy for job in (*planned, *make(bad, source, target, kind))))
+
+
+def _describe_resized(settings: Settings, resized: Resized) -> str:
     shard = f" (shard {resized.shard})" if resized.shard.count > 1 else ""
     scaling = resized.kind.scaling
     return (
@@ -189,6 +215,20 @@ def _describe_resized(resized: Resized) -> str:
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
         + (f", {resized.done_before:,} already done" if resized.done_before else "")
         + (f", {resized.bad:,} bad left out" if resized.bad else "")
+        + _describe_stale(settings, resized)
+    )
+
+
+def _describe_stale(settings: Settings, resized: Resized) -> str:
+    if not resized.stale:
+        return ""
+    copies = plural(resized.stale, "copy")
+    if resized.pruned:
+        return f", {copies} without an original deleted"
+    has, them = ("has", "it") if resized.stale == 1 else ("have", "them")
+    return (
+        f"\n  {copies} {has} no original any more (moved, deleted?), and training would still use {them}. "
+        f"To delete {them}: {settings.command('resize', '--prune', resized.name)}"
     )
 
 
@@ -198,6 +238,7 @@ def resize(
     folders: Sequence[str] = FOLDERS,
     align: bool = False,
     fast: bool = False,
+    prune: bool = False,
     shard: str | None = None,
 ) -> Outcome:
     """Copy the pictures of the asked-for original folders in the size that the chosen model takes.
@@ -210,6 +251,7 @@ def resize(
         align: every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
             the classes can then not be told apart by their files.
         fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
+        prune: delete copies whose original has been moved or deleted.
         shard: 'k/n' to copy a share only.
 
     Raises:
@@ -220,7 +262,7 @@ def resize(
     check_size(settings, console)
     kinds = [Kind(align, fast, scaling=scaling) for scaling in find_scalings(settings)]
     lines = [
-        _describe_resized(resize_folder(settings, console, name, kind, part))
+        _describe_resized(settings, resize_folder(settings, console, name, kind, part, prune))
         for kind in kinds
         for name in existing
     ]

@@ -57,6 +57,46 @@ def test_a_second_run_redoes_only_what_changed_and_leaves_bad_ones_out(project: 
     assert "1 picture resized" in second.stdout and "2 already done" in second.stdout
 
 
+def test_copies_without_an_original_are_told_and_deleted_on_request(project: Path) -> None:
+    fake, real = (project.parent / f"dataset/train/{name}" for name in ("fake", "real"))
+    for number, folder in enumerate((fake, fake, fake, real)):
+        paint(folder / f"{number}.jpg", number)
+    both = ("--paths", project, "resize", "train-fake", "train-real")
+    assert "no original" not in run(*both).stdout
+    # A wrong label that is put right, and a picture that turns out to be bad.
+    (fake / "0.jpg").rename(real / "0.jpg")
+    (fake / "1.jpg").write_bytes(b"x")
+    told = run(*both)
+    assert "1 copy has no original any more" in told.stdout and "--prune train-fake" in told.stdout
+    copies = project.parent / "dataset/resized_train"
+    assert (copies / "fake/0.jpg").is_file() and told.returncode == 0
+    assert "1 copy without an original deleted" in run(*both, "--prune").stdout
+    assert sorted(path.name for path in copies.rglob("*.jpg")) == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert sorted(path.name for path in (copies / "fake").iterdir()) == ["1.jpg", "2.jpg"]
+
+
+def test_copies_whose_originals_are_all_gone_are_kept(project: Path) -> None:
+    original = paint(project.parent / "dataset/train/fake/a.jpg", 1)
+    fake = ("--paths", project, "resize", "train-fake", "--prune")
+    run(*fake)
+    original.unlink()
+    assert "no original" not in run(*fake).stdout
+    assert (project.parent / "dataset/resized_train/fake/a.jpg").is_file()
+
+
+def test_of_two_copies_of_one_picture_the_older_is_stale(project: Path) -> None:
+    folder = project.parent / "dataset/train/fake"
+    paint(folder / "a.jpg", 1)
+    other = paint(folder / "a.png", 2)
+    align = ("--paths", project, "resize", "train-fake", "--align")
+    run(*align)
+    other.unlink()
+    assert "2 copies have no original" in run(*align).stdout
+    run(*align, "--prune")
+    copies = project.parent / "dataset/resized_train/fake"
+    assert [path.name for path in copies.glob("*.jpg")] == ["a.jpg"]
+
+
 def test_fast_copies_are_nearly_the_plain_ones_and_replace_them(project: Path) -> None:
     folder = project.parent / "dataset/train/real"
     paint(folder / "large.jpg", 1, (2000, 1500))
