@@ -50,6 +50,7 @@ class Console:
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
         self._pace = Pace()
+        self._said_loading = False
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.fancy = (
             self.interactive
@@ -79,6 +80,7 @@ class Console:
         """
         if self.quiet or not text:
             return
+        self._said_loading = False
         shown = printable(text, BOLD + PLAIN)
         shown = shown if whole else wrap(shown, columns_of(sys.stdout))
         for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
@@ -100,6 +102,7 @@ class Console:
             return
         from tqdm import tqdm
 
+        self._said_loading = False
         said = wrap(printable(text), columns_of(sys.stderr))
         tqdm.write(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr)
 
@@ -131,9 +134,12 @@ class Console:
         return Progress(total, printable(label), self._pace, done, None if self.quiet else self.note)
 
     def loading(self, module: str) -> None:
-        """Say on a terminal that a module is being loaded that takes seconds, where it is not there yet."""
-        if module not in sys.modules and sys.stderr.isatty() and not self.quiet:
-            print("Loading …", file=sys.stderr, flush=True)
+        """Say on a terminal that a module is being loaded that takes seconds, where it is not there yet; of
+        several in a row, once."""
+        if module in sys.modules or self._said_loading or self.quiet or not sys.stderr.isatty():
+            return
+        print("Loading …", file=sys.stderr, flush=True)
+        self._said_loading = True
 
     def confirm(self, question: str) -> bool:
         """Ask yes or no; anything but yes, Esc and no terminal at all are no."""
