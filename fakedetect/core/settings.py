@@ -275,7 +275,7 @@ def _probe(section: Section) -> ProbeOptions:
         strength=None
         if strength == "auto"
         else section.take_number("strength", float, 0.001, 0, above=True),
-        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 2),
+        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 4),
     )
 
 
