@@ -150,6 +150,12 @@ def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fit
     again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
     assert run(*again).returncode == 0
     assert probe.read_bytes() == first and features.read_bytes() == kept
+    # Values that no network gives are computed again.
+    damaged = bytearray(kept)
+    damaged[-2:] = damaged[-2000:-1998] = np.array(np.nan, "<f2").tobytes()
+    features.write_bytes(damaged)
+    assert run(*again).returncode == 0
+    assert probe.read_bytes() == first and len(features.read_bytes()) > len(kept)
     # As a run leaves them that was killed while it wrote.
     features.write_bytes(kept[: len(kept) * 2 // 3])
     assert run(*again).returncode == 0
