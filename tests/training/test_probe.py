@@ -184,6 +184,13 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     explained = run("--paths", fitted, "explain", pictures[0])
     assert explained.returncode == 0 and "Attention Rollout" in explained.stdout, explained.stderr
     assert "Grad-CAM at backbone.network.blocks.3.norm1" in explained.stdout
+    matrix = read(fitted, "test_results.json")["confusion_matrix"]
+    told = f"20 test pictures, {matrix[0][1] + matrix[1][0]} of them misclassified"
+    sheet = ("--paths", fitted, "explain", "--sheet", "20")
+    assert told in run(*sheet).stdout
+    # Copies that a fine-tuned model would judge, and a probe does not.
+    assert run("--paths", fitted, "resize", "test-fake", "test-real").returncode == 0
+    assert told in run(*sheet).stdout
     assert run("--paths", fitted, "evaluate").returncode == 0
     evaluation = read(fitted, "evaluation.json")
     assert evaluation["test"]["count"] == 20 and "unseen_sources" in evaluation
