@@ -73,7 +73,7 @@ def check_architecture(architecture: str, place: str) -> None:
         tags = [other.partition(".")[2] for other in timm.list_pretrained(f"{name}.*")]
         known = f"It has {', '.join(tags)}" if tags else f'Write timm = "{name}"'
         near = did_you_mean(tag, tags)
-        raise UserError(f"{place}: timm has no weights {tag!r} of {name}{near}. {known}.") from None
+        raise UserError(f"{place}: timm has no weights {tag!r} for {name}{near}. {known}.") from None
 
 
 def find_pretrained_input(architecture: str, place: str) -> PretrainedInput:
@@ -126,8 +126,8 @@ def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, A
     }
     works = [str(other) for other in sorted(near) if other and _try_size(architecture, other) is not None]
     raise UserError(
-        f"{place}: {architecture} takes no pictures of {size} x {size} pixels. Near that it takes these: "
-        f"size = {' or '.join(works)}"
+        f"{place}: {architecture} does not accept pictures of {size} x {size} pixels. Nearby sizes that "
+        f"work: size = {' or '.join(works)}"
     )
 
 
