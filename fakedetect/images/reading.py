@@ -146,9 +146,9 @@ TECHNICAL = (
     (EOFError, "the file ends too early"),
     (
         (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, TypeError),
-        "the file is damaged: its structure cannot be followed",
+        "the file is damaged: its structure cannot be parsed",
     ),
-    ((struct.error, zlib.error), "the file is damaged: its data cannot be unpacked"),
+    ((struct.error, zlib.error), "the file is damaged: its data cannot be decompressed"),
 )
 """Errors of decoders whose own words say nothing to a person, and what they come to."""
 
@@ -161,19 +161,19 @@ WORDED = (
     ("decoder error", UNDECODABLE),
     ("could not create decoder object", UNDECODABLE),
     ("failed to read next frame", UNDECODABLE),
-    ("unpack requires", "the file is damaged: its data cannot be unpacked"),
+    ("unpack requires", "the file is damaged: its data cannot be decompressed"),
     ("not enough image data", ENDS_EARLY),
     ("truncated file read", ENDS_EARLY),
     ("image file is truncated", ENDS_EARLY),
     ("truncated png file", ENDS_EARLY),
     ("failed to decode frame", ENDS_EARLY),
     ("broken png file", "the file is damaged: a checksum in it is wrong"),
-    ("unsupported", "a variant of its format that cannot be read: save it anew as PNG or JPEG"),
+    ("unsupported", "an unsupported variant of its format: re-save it as PNG or JPEG"),
 )
 """How Pillow's messages begin that are about its inside, in lower case, and what they come to."""
 
 
-RAW = "a camera's raw file: export it as JPEG or PNG"
+RAW = "a camera raw file: export it as JPEG or PNG"
 RAW_ENDINGS = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"))
 """TIFFs by their first bytes, in which Pillow finds the small preview only."""
 
@@ -194,13 +194,13 @@ SIGNATURES = (
     (4, b"ftypmsf1", "a HEIF picture: pip install pillow-heif to read it"),
     (4, b"ftypcrx", RAW),
     (4, b"ftypavi", ""),
-    (4, b"ftyp", "a video: save single pictures of it"),
-    (0, b"\x1a\x45\xdf\xa3", "a video: save single pictures of it"),
-    (8, b"AVI ", "a video: save single pictures of it"),
-    (0, b"FLV\x01", "a video: save single pictures of it"),
-    (0, b"\0\0\x01\xba", "a video: save single pictures of it"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a video: save single pictures of it"),
-    (4, b"moov", "a video: save single pictures of it"),
+    (4, b"ftyp", "a video: save single frames from it"),
+    (0, b"\x1a\x45\xdf\xa3", "a video: save single frames from it"),
+    (8, b"AVI ", "a video: save single frames from it"),
+    (0, b"FLV\x01", "a video: save single frames from it"),
+    (0, b"\0\0\x01\xba", "a video: save single frames from it"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a video: save single frames from it"),
+    (4, b"moov", "a video: save single frames from it"),
     (0, b"8BPS", "a Photoshop document: export it as PNG or JPEG"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the picture: run 'git lfs pull'"),
     (0, b"<svg", "a vector drawing (SVG), not a photograph"),

@@ -101,7 +101,7 @@ def resize_image(job: Job) -> str | None:
         # Beside the disk, so that what a picture carries is told from a full one.
         encode(image, encoded, file_format, job.kind)
     except OSError as error:
-        return f"its copy cannot be written as {file_format} ({error}); save it anew as PNG or JPEG"
+        return f"its copy cannot be written as {file_format} ({error}); re-save it as PNG or JPEG"
     with atomic_write(job.copy, durable=False) as file:
         file.write(encoded.getbuffer())
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))

@@ -38,7 +38,7 @@ def test_pictures_are_listed_and_the_rest_is_counted_by_kind(tmp_path: Path) -> 
     skipped, streamed = Skipped(), Skipped()
     listed = {path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path, skipped)}
     found = {path.relative_to(tmp_path).as_posix() for path in stream_images([tmp_path], print, streamed)}
-    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "HEIC": 1, "without an ending": 1}
+    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "HEIC": 1, "without an extension": 1}
     if has_heif():
         pictures.add("phone.HEIC")
         del expected["HEIC"]
