@@ -37,7 +37,7 @@ def describe_state(settings: Settings) -> str:
         lines.append(f"No pictures yet: none of the data folders named in {settings.file} exists.")
         lines.append("Put your data set there, or press 9 for a demonstration with made-up pictures.")
         if find_starter(settings):
-            lines.append("To ask about a picture of yours, press 8: it needs no data set.")
+            lines.append("To check a picture of your own, press 8: no data set is needed.")
         return "\n".join(lines)
     for name in FOLDERS:
         folder = settings.original[name]
@@ -50,9 +50,7 @@ def _describe_copies(settings: Settings) -> list[str]:
     known = settings.recall_input()
     if known is None:
         look = settings.command("choose", settings.model)
-        return [
-            f"  resized       copies of the size that timm says of {settings.model}: {look} looks it up"
-        ]
+        return [f"  resized       input size not known yet; run {look} to look it up"]
     lines = []
     for part, plain in settings.plain_copies.items():
         folder = known.scaling.folder(plain)

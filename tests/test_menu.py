@@ -275,7 +275,7 @@ def test_escape_leaves_questions_and_tab_completes_paths(trained: Path) -> None:
     child.send("8\r")
     child.expect("Pictures or folder to check")
     child.send("\x1b")
-    child.expect("No picture named.*Main Menu.*Exit")
+    child.expect("No picture given.*Main Menu.*Exit")
     child.send("8\r")
     child.expect("Pictures or folder to check")
     # What is not there is asked for again, before anything is loaded.

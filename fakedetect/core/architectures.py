@@ -73,7 +73,7 @@ def check_architecture(architecture: str, place: str) -> None:
         tags = [other.partition(".")[2] for other in timm.list_pretrained(f"{name}.*")]
         known = f"It has {', '.join(tags)}" if tags else f'Write timm = "{name}"'
         near = did_you_mean(tag, tags)
-        raise UserError(f"{place}: timm has no weights {tag!r} of {name}{near}. {known}.") from None
+        raise UserError(f"{place}: timm has no weights {tag!r} for {name}{near}. {known}.") from None
 
 
 def find_pretrained_input(architecture: str, place: str) -> PretrainedInput:
@@ -126,11 +126,11 @@ def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, A
     }
     tried = sorted(near - {0, size})
     works = [str(other) for other in tried if _try_size(architecture, other) is not None]
-    said = f"{place}: {architecture} takes no pictures of {size} x {size} pixels"
+    said = f"{place}: {architecture} does not accept pictures of {size} x {size} pixels"
     if not works:
-        sizes = f", nor of {' or '.join(map(str, tried))} a side" if tried else ""
+        sizes = f", nor of {' or '.join(map(str, tried))} pixels a side" if tried else ""
         raise UserError(f"{said}{sizes}. Choose another model of timm.")
-    raise UserError(f"{said}. Near that it takes these: size = {' or '.join(works)}")
+    raise UserError(f"{said}. Nearby sizes that work: size = {' or '.join(works)}")
 
 
 @cache

@@ -11,7 +11,7 @@ from fakedetect.core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 """How texts begin that spreadsheets run, or that this module has marked (OWASP, 'CSV Injection')."""
 
 SEPARATORS = ",;\t"

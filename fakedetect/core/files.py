@@ -85,7 +85,7 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"{what} is in use by another run{_holder(path)}. Wait for it to end, or end it."
+            f"{what} is in use by another run{_holder(path)}. Wait for it to end, or stop it."
         ) from None
     except OSError as error:
         if path.is_symlink():

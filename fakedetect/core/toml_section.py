@@ -38,9 +38,9 @@ class Section:
         self.place = place
         self.title = name_place(place, section=True)
         if isinstance(values, list) and values and all(isinstance(value, dict) for value in values):
-            raise file.wrong(f"a section has single brackets. Write {self.title}", *place)
+            raise file.wrong(f"a section needs single brackets. Write {self.title}", *place)
         if not isinstance(values, dict):
-            raise file.wrong(f"{place[-1]} has to be a section. Write {self.title}", *place)
+            raise file.wrong(f"{place[-1]} must be a section. Write {self.title}", *place)
         self.values: Mapping[str, Any] = values
 
     def section(self, name: str) -> "Section":
@@ -80,7 +80,7 @@ class Section:
         here = f" in {self.title}" if self.place else ""
         homes = [title for title, keys in elsewhere.items() if key in keys and title != self.title]
         if homes and not isinstance(value, dict):
-            home = "above the first [section]" if homes[0] == "[]" else f"below {' or '.join(homes)}"
+            home = "above the first [section]" if homes[0] == "[]" else f"under {' or '.join(homes)}"
             return f"{here}. It belongs {home}."
         listed = ", ".join(name if f"[{name}]" not in elsewhere else f"[{name}]" for name in known)
         meant = ""
@@ -104,7 +104,7 @@ class Section:
             shown = _shorten(_show(value))
             example = _convert(value, kind, default)
             advice = f" Write {key} = {example}" if example else ""
-            raise self.wrong(key, f"has to be {KINDS[kind]}, not {shown}.{advice}")
+            raise self.wrong(key, f"must be {KINDS[kind]}, not {shown}.{advice}")
         if isinstance(value, str) and not value.strip():
             raise self.wrong(key, "is empty. Write a value between the quotes, or remove the line.")
         return value
@@ -120,7 +120,7 @@ class Section:
             near = find_nearest(value, words)
             advice = f' Write {key} = "{near}"' if near else ""
             listed = " or ".join(", ".join(f'"{word}"' for word in words).rsplit(", ", 1))
-            raise self.wrong(key, f"has to be {listed}, not {_shorten(quote(value))}.{advice}")
+            raise self.wrong(key, f"must be {listed}, not {_shorten(quote(value))}.{advice}")
         return value
 
     def take_number(self, key: str, kind: type, default: Any, least: float, above: bool = False) -> Any:
@@ -134,7 +134,7 @@ class Section:
             return None
         if not (value > least if above else value >= least):
             bound = f"{'more than' if above else 'at least'} {least:g}"
-            raise self.wrong(key, f"has to be {bound}, not {_shorten(_show(value))}.")
+            raise self.wrong(key, f"must be {bound}, not {_shorten(_show(value))}.")
         # A whole number of hundreds of digits would overflow on its way to a float.
         if value >= BEYOND if kind is int else not math.isfinite(value):
             raise self.wrong(
@@ -155,12 +155,12 @@ class Section:
             meaning = f" ({ESCAPES[odd]})" if odd in ESCAPES else ""
             better = repair_value(self.file.find_text((*self.place, key)))[1] or "'…'"
             raise self.wrong(
-                key, f"holds an escape: \\ in double quotes starts one{meaning}. Write {key} = {better}"
+                key, f"contains an escape: \\ in double quotes starts one{meaning}. Write {key} = {better}"
             )
         try:
             expanded = os.path.expandvars(Path(text).expanduser())
         except RuntimeError:
-            raise self.wrong(key, f"names no home folder of this system: {text!r}.") from None
+            raise self.wrong(key, f"names a home folder that does not exist: {text!r}.") from None
         path = Path(os.path.abspath(self.file.path.parent / expanded))
         unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
         if unset and not os.path.exists(path):

@@ -183,7 +183,7 @@ def decode_all(
             if need > SHARE_OF_DISK * shutil.disk_usage(folder).free:
                 console.warn(
                     f"Not enough disk space for {need / 1e9:.1f} GB of decoded pictures in {folder}; "
-                    "they are decoded each time they are needed, which takes longer."
+                    "they are decoded each time they are needed, which is slower."
                 )
                 return None
             try:
@@ -197,5 +197,5 @@ def decode_all(
                 target.write(saved.getvalue())
             return _open(file, index, paths, state, scaling.size)
     except (OSError, UserError) as error:
-        console.warn(f"The pictures are decoded each time they are needed, which takes longer: {error}")
+        console.warn(f"The pictures are decoded each time they are needed, which is slower: {error}")
         return None

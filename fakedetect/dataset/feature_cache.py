@@ -55,11 +55,11 @@ class FeatureCache:
                 self.writes = False
                 console.warn(
                     f"Not enough disk space for {missing * self.kind.itemsize / 1e9:.1f} GB of features in "
-                    f"{self.file}: they are computed again the next time."
+                    f"{self.file}: they will be recomputed next time."
                 )
         except OSError as error:
             self.writes = False
-            console.warn(f"Features are not kept: cannot read {self.file}: {error.strerror}.")
+            console.warn(f"Features are not saved: cannot read {self.file}: {error.strerror}.")
 
     def _existing_folder(self) -> Path:
         return next(folder for folder in self.file.parents if folder.is_dir())

@@ -12,6 +12,7 @@ import torch
 
 from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import class_folders, source_of
@@ -65,9 +66,9 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
     """
     folder = settings.resized[part]
     advice = f"Resize first: {settings.command('resize')}"
-    samples, left_out = _list_samples(settings, part, class_folders(folder, advice), leave_out, advice)
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
+    folders = class_folders(folder, advice)
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
+    _check_both_classes(samples, folders, "Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out, leave_out)
 
 
@@ -83,10 +84,17 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
         return load_dataset(settings, part, leave_out)
     advice = "Put the pictures of that class there."
     samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folders[0][0]} and {folders[1][0]} hold no usable pictures of one class.")
+    _check_both_classes(samples, folders, advice)
     common = Path(os.path.commonpath([folder for folder, _ in folders]))
     return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
+
+
+def _check_both_classes(samples: list[Sample], folders: Sequence[tuple[Path, int]], advice: str) -> None:
+    """Raise a UserError that names the class folder without a usable picture."""
+    present = {sample.label for sample in samples}
+    for class_folder, label in folders:
+        if label not in present:
+            raise UserError(f"{class_folder} has no usable {CLASSES[label]} pictures. {advice}")
 
 
 def _list_samples(
@@ -97,10 +105,10 @@ def _list_samples(
     samples: list[Sample] = []
     left_out = 0
     for class_folder, label in folders:
-        original = settings.original[f"{part}-{('fake', 'real')[label]}"]
+        original = settings.original[f"{part}-{CLASSES[label]}"]
         paths = list_images(class_folder)
         if not paths:
-            raise UserError(f"{class_folder} holds no pictures. {advice}")
+            raise UserError(f"{class_folder} contains no pictures. {advice}")
         for path in paths:
             inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)
@@ -161,7 +169,7 @@ def split_dataset(
     lengths = [count, len(dataset.samples) - count]
     if min(lengths) < 1:
         raise UserError(
-            f"{dataset.folder} holds {len(dataset.samples)} pictures, too few to train and validate on."
+            f"{dataset.folder} contains {len(dataset.samples)} pictures, too few to train and validate on."
         )
     generator = torch.Generator().manual_seed(seed)
     numbers: Any = range(len(dataset.samples))

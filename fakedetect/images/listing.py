@@ -66,7 +66,7 @@ class Skipped:
     def add(self, name: str) -> None:
         """Count a file; hidden ones and what systems leave behind are none of the user's."""
         if not name.startswith(".") and not is_junk(name):
-            self.kinds[suffix_of(name)[1:].upper() or "without an ending"] += 1
+            self.kinds[suffix_of(name)[1:].upper() or "without an extension"] += 1
 
     def __str__(self) -> str:
         """One line, or '' where nothing was skipped."""
@@ -75,7 +75,7 @@ class Skipped:
         common = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
         parts = [f"{count:,} {kind}" for kind, count in common[:MOST_KINDS]]
         if rest := sum(count for _, count in common[MOST_KINDS:]):
-            parts.append(f"{rest:,} of other kinds")
+            parts.append(f"{rest:,} of other types")
         total = self.kinds.total()
         what = "1 file that is not a picture" if total == 1 else f"{total:,} files that are not pictures"
         line = f"skipped {what}: {', '.join(parts)}"

@@ -140,12 +140,12 @@ def _say_missing(text: str, what: str, windows: bool) -> UserError:
     bare = _unquoted(text)
     if WEB.match(bare):
         return UserError(
-            f"{_shortened(bare)} is an address on the web, and nothing is fetched from there. Save the "
-            "picture first (right click, 'Save image as'), then name the file."
+            f"{_shortened(bare)} is a web address, and fakedetect downloads nothing. Save the "
+            "picture first (right-click, 'Save image as'), then name the file."
         )
     path = Path(list(_readings(text, windows))[-1])
     if not windows and DRIVE.match(bare):
-        return UserError(f"{bare} is a path of Windows, which this computer does not have.")
+        return UserError(f"{bare} is a Windows path, which this computer does not have.")
     return UserError(f"There is no {what} {path}. {_advice(path)}")
 
 
@@ -167,7 +167,7 @@ def _advice(path: Path) -> str:
     if near:
         return f"Did you mean {missing.parent / near}?"
     if missing != path:
-        return f"The folder {missing.parent} holds no {missing.name}."
+        return f"The folder {missing.parent} contains no {missing.name}."
     return "Check the name."
 
 

@@ -24,7 +24,7 @@ ORDERS = {
     "verdict": "verdict: fake first",
     "falling": "p(fake): highest first",
     "rising": "p(fake): lowest first",
-    "origin": "origin: those that say something first",
+    "origin": "origin: pictures with one first",
 }
 
 

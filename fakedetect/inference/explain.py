@@ -11,12 +11,13 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.trained_input import own_settings
 from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.originals import find_originals
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
 
 
 def find_by_number(settings: Settings, label: str, number: str) -> Path:
-    """A test picture by its class and number, under any extension.
+    """A test picture by its class and number, under any extension: the original where it is there.
 
     The number is the whole name ('0101'), or else the digits at its end ('photo_0101').
 
@@ -37,11 +38,12 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
         found = [path for end, path in ends if end and int(end[0]) == int(number)]
     if not found:
         some = ", ".join(path.stem for path in paths[:3])
-        raise UserError(f"No picture {number!r} in {folder}. Names there: {some or 'none'}, …")
+        raise UserError(f"No picture {number!r} in {folder}. Available: {some or 'none'}, …")
     if len(found) > 1:
         some = ", ".join(str(path.relative_to(folder)) for path in found[:4])
         raise UserError(f"Several pictures have the number {number}: {some}. Give the path of one.")
-    return found[0]
+    # Copied once more, its small copy would get another answer than `test` has given.
+    return find_originals(settings, "test", found)[0]
 
 
 def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
@@ -89,11 +91,16 @@ def explain(
         ask: ask for a picture: 'real' or 'fake' and its number, or 'path'.
     """
     if sheet is not None and sheet < 1:
-        raise UserError("--sheet needs a number of pictures from 1 up.")
+        raise UserError("--sheet needs at least 1 picture.")
+    if sheet is not None and (images or target):
+        raise UserError(
+            "--sheet chooses test pictures itself and explains the predicted class. Leave out the pictures "
+            "and --class, or leave out --sheet."
+        )
     require_checkpoint(settings)
     paths = _ask_for(settings, console, ask) if ask else _find_all(console, images)
     if ask and not paths:
-        return Outcome("No picture named.")
+        return Outcome("No picture given.")
     if sheet is None and not images and not paths:
         raise UserError(
             f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."

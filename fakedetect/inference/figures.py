@@ -89,7 +89,7 @@ def _next_figure(settings: Settings, image: Path) -> Path:
 
 def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
     if faithfulness is None:
-        return ["  The map is empty: nothing in this layer speaks for that class."]
+        return ["  The map is empty: no activation in this layer supports that class."]
     shares = "".join(f"{100 * share:7.0f} %" for share in faithfulness.shares)
     hottest = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.drops)
     elsewhere = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.random_drops)
@@ -99,9 +99,9 @@ def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
         f"  Blurred out of the picture:       {shares}",
         f"  p({name}) falls, hottest part:    {hottest}  percentage points",
         f"  same size elsewhere, mean:        {elsewhere}",
-        "  The map points at what the answer rests on."
+        "  The highlighted region drives the prediction."
         if better
-        else "  The marked part matters no more than others: do not read much into this map.",
+        else "  The highlighted region matters no more than others: do not read much into this map.",
     ]
 
 

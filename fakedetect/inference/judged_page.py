@@ -20,8 +20,8 @@ from fakedetect.inference.rows import Checked
 from fakedetect.inference.tally import Tally, count_verdicts
 
 NO_PROOF = (
-    "A verdict is an estimate from the pixels, no proof: real does not mean that a picture shows what "
-    "happened, nor fake that it did not."
+    "A verdict is an estimate from the pixels, not proof: 'real' does not mean that a picture shows "
+    "what happened, and 'fake' does not mean that it did not happen."
 )
 
 HEAT_MAP_SIDE = 720

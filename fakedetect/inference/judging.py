@@ -83,11 +83,10 @@ def _open_records(
         console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
     if records.replaced:
         console.warn(
-            f"{records.partial} was made with another model or options, or by another version: starting "
-            "over"
+            f"{records.partial} was made by another model, other options or another version: starting over"
         )
     if records.unsigned:
-        console.warn(f"{target} does not say which model judged its pictures: they are judged anew")
+        console.warn(f"{target} does not record which model produced its verdicts; rechecking all pictures")
     return records
 
 
@@ -194,7 +193,7 @@ def _finish(
     if not tally.verdicts:
         if tally.stopped:
             return Outcome("Stopped before the first picture was checked.", 130)
-        raise UserError("No pictures there. Name a picture, or a folder that holds some.")
+        raise UserError("No pictures found. Give a picture or a folder that contains some.")
     lines = [summarise(tally)]
     if tally.stopped:
         lines.append(

@@ -38,7 +38,7 @@ def test_pictures_are_listed_and_the_rest_is_counted_by_kind(tmp_path: Path) -> 
     skipped, streamed = Skipped(), Skipped()
     listed = {path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path, skipped)}
     found = {path.relative_to(tmp_path).as_posix() for path in stream_images([tmp_path], print, streamed)}
-    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "HEIC": 1, "without an ending": 1}
+    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "HEIC": 1, "without an extension": 1}
     if has_heif():
         pictures.add("phone.HEIC")
         del expected["HEIC"]
@@ -129,6 +129,16 @@ def test_a_folder_that_cannot_be_read_leaves_the_menu_open(
         (b"8BPS\0\x01", "Photoshop"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"\xff\x0a" + bytes(30), "JPEG XL"),
+        (b"\0\0\x01\0\x01\0", "ICO"),
+        (b"qoif\0\0", "QOI"),
+        (b"\xef\xbb\xbf\n <svg xmlns='x'>", "SVG"),
+        (b"\n\n<html>", "web page"),
+        (b"<?xml version='1.0'?>\n<svg>", "SVG"),
+        (b"ID3\x04", "sound"),
+        (b"MZ\x90\0", "program"),
+        (b"\0\0\0\x1cftypavif" + bytes(30), "begins as AVIF"),
+        (b"\xff\xd8\xff\xe0", "begins as JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "begins as PNG"),
         (b"nothing known", "no known format"),
     ],
 )
