@@ -87,7 +87,8 @@ def hostile(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Hos
         ["compare"], ["report"], ["explore"], ["check", folder, "--no-stability"],
         ["check", folder, "--no-stability", "--json", "--html", trained.parent / PAGE],
         ["explain", folder / NAMES[0]],
-        ["check", folder / "\x1b[2Jmissing\nFORGED.jpg"], ["evaluate", "--data", trained.parent / "\x1b[2J\nFORGED"],
+        ["check", folder / "\x1b[2Jmissing\nFORGED.jpg"],
+        ["evaluate", "--data", trained.parent / "\x1b[2J\nFORGED"],
     )  # fmt: skip
     return Hostile(
         trained, {tuple(map(str, command)): run("--paths", trained, *command) for command in commands}
