@@ -121,8 +121,8 @@ def test_a_model_that_takes_no_size_near_either_is_one_line(monkeypatch: pytest.
     with pytest.raises(UserError) as refused:
         find_size_arguments("test_vit", 180, "paths.toml, line 8")
     assert str(refused.value) == (
-        "paths.toml, line 8: test_vit takes no pictures of 180 x 180 pixels, nor of 160 or 176 or 192 a "
-        "side. Choose another model of timm."
+        "paths.toml, line 8: test_vit does not accept pictures of 180 x 180 pixels, nor of 160 or 176 or "
+        "192 pixels a side. Choose another model of timm."
     )
 
 
