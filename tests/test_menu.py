@@ -284,7 +284,7 @@ def test_escape_leaves_questions_and_tab_completes_paths(trained: Path) -> None:
     child.send(f"{picture.parent}/unus\t")
     child.expect("ual name.jpg")
     child.send("\r")
-    child.expect("CSV file as well")
+    child.expect("or a CSV file")
     child.send("\r")
     child.expect("Draw a heat map")
     child.send("\x1b")
