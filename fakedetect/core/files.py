@@ -85,7 +85,7 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"{what} is in use by another run{_holder(path)}. Wait for it to end, or end it."
+            f"{what} is in use by another run{_holder(path)}. Wait for it to end, or stop it."
         ) from None
     except OSError as error:
         if path.is_symlink():
@@ -128,14 +128,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where there is no readable one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def hash_file(path: Path) -> str:

@@ -41,7 +41,8 @@ def _check_apart(settings: Settings) -> None:
         place = folder.resolve()
         if place in seen and place.is_dir():
             raise UserError(
-                f"{seen[place]} and {name} are the same folder, {folder}. Name two in {settings.file}."
+                f"{seen[place]} and {name} are the same folder, {folder}. "
+                f"Name two different ones in {settings.file}."
             )
         seen[place] = name
 

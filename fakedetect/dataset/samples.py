@@ -2,15 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from fakedetect.core.console import plural
+from fakedetect.core.console import plural, printable
 from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import class_folders, source_of
@@ -64,9 +66,9 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
     """
     folder = settings.resized[part]
     advice = f"Resize first: {settings.command('resize')}"
-    samples, left_out = _list_samples(settings, part, class_folders(folder, advice), leave_out, advice)
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
+    folders = class_folders(folder, advice)
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
+    _check_both_classes(samples, folders, "Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out, leave_out)
 
 
@@ -82,10 +84,17 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
         return load_dataset(settings, part, leave_out)
     advice = "Put the pictures of that class there."
     samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folders[0][0]} and {folders[1][0]} hold no usable pictures of one class.")
+    _check_both_classes(samples, folders, advice)
     common = Path(os.path.commonpath([folder for folder, _ in folders]))
     return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
+
+
+def _check_both_classes(samples: list[Sample], folders: Sequence[tuple[Path, int]], advice: str) -> None:
+    """Raise a UserError that names the class folder without a usable picture."""
+    present = {sample.label for sample in samples}
+    for class_folder, label in folders:
+        if label not in present:
+            raise UserError(f"{class_folder} has no usable {CLASSES[label]} pictures. {advice}")
 
 
 def _list_samples(
@@ -96,10 +105,10 @@ def _list_samples(
     samples: list[Sample] = []
     left_out = 0
     for class_folder, label in folders:
-        original = settings.original[f"{part}-{('fake', 'real')[label]}"]
+        original = settings.original[f"{part}-{CLASSES[label]}"]
         paths = list_images(class_folder)
         if not paths:
-            raise UserError(f"{class_folder} holds no pictures. {advice}")
+            raise UserError(f"{class_folder} contains no pictures. {advice}")
         for path in paths:
             inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)
@@ -110,6 +119,20 @@ def _list_samples(
             else:
                 samples.append(Sample(path, label, source))
     return samples, left_out
+
+
+def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:
+    """The places of at most `most` samples, in random order and both classes in their proportion; of a rare
+    class most // 50 at least, or all that there are."""
+    labels = np.array([sample.label for sample in samples])
+    order = np.random.default_rng(seed).permutation(len(samples))
+    drawn, rest = order[:most], order[most:]
+    for label in (0, 1):
+        of_class = rest[labels[rest] == label]
+        lacking = min(max(0, most // 50 - int((labels[drawn] == label).sum())), len(of_class))
+        others = np.flatnonzero(labels[drawn] != label)
+        drawn[others[len(others) - lacking :]] = of_class[:lacking]
+    return drawn
 
 
 def faults_of(unreadable: Iterable[Unreadable]) -> dict[Path, str]:
@@ -124,7 +147,7 @@ def describe_faults(faults: Mapping[Path, str]) -> list[str]:
     verb = "was" if len(faults) == 1 else "were"
     return [
         f"{plural(len(faults), 'picture')} {verb} skipped:",
-        *(f"  {path}: {reason}" for path, reason in sorted(faults.items())),
+        *(f"  {printable(path)}: {reason}" for path, reason in sorted(faults.items())),
     ]
 
 
@@ -146,7 +169,7 @@ def split_dataset(
     lengths = [count, len(dataset.samples) - count]
     if min(lengths) < 1:
         raise UserError(
-            f"{dataset.folder} holds {len(dataset.samples)} pictures, too few to train and validate on."
+            f"{dataset.folder} contains {len(dataset.samples)} pictures, too few to train and validate on."
         )
     generator = torch.Generator().manual_seed(seed)
     numbers: Any = range(len(dataset.samples))

@@ -119,8 +119,9 @@ def read_manifest(image: "Image.Image", path: Path) -> bytes | None:
                 if size > MOST_METADATA:
                     break
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    if C2PA_TIFF in tags:
-        found.append(bytes(tags[C2PA_TIFF]))
+    # Of another type than bytes, the tag holds no manifest.
+    if isinstance(manifest := tags.get(C2PA_TIFF), bytes):
+        found.append(manifest)
     if image.format == "GIF":
         with path.open("rb") as file:
             start = file.read(MOST_METADATA)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from fakedetect.core.errors import is_bug
 from fakedetect.provenance.containers import read_manifest
 from fakedetect.provenance.field import MOST_TEXT, Field, decode
 from fakedetect.provenance.png_text import PngText, read_png_text
@@ -155,13 +156,17 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
     try:
         manifest = read_manifest(image, path)
         png = read_png_text(path) if image.format == "PNG" else png
-    except Exception:
+    except Exception as error:
         # Pillow's and struct's errors on broken metadata are of every kind; the picture is still good.
+        if is_bug(error):
+            raise
         broken = True
     for read in (_text_fields, _exif_fields, _xmp_fields, _iim_fields):
         try:
             fields += read(image, png)
-        except Exception:
+        except Exception as error:
+            if is_bug(error):
+                raise
             broken = True
     if image.format in ("JPEG", "MPO"):
         try:

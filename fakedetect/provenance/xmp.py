@@ -47,7 +47,8 @@ def read_xmp(packet: bytes) -> list[Field]:
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, refuse
-    # Packets are padded, and this one may be cut: what was read before an error counts.
-    with suppress(xml.parsers.expat.ExpatError, ValueError):
+    # Packets are padded, and this one may be cut or name an encoding that nobody has (a LookupError): what
+    # was read before an error counts.
+    with suppress(xml.parsers.expat.ExpatError, LookupError, ValueError):
         parser.Parse(packet.strip(b"\0 \r\n\t")[:MOST_XMP], True)
     return found

@@ -144,7 +144,7 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
     entry = ForeignEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
-        folder=printable(str(folder.resolve())),
+        folder=printable(folder.resolve()),
         predictions=hash_text(table),
     )
     evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
@@ -227,7 +227,7 @@ def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequenc
         lines.append(
             "All of these pictures are like the training ones. Whether the model generalises: "
             f"{settings.command('evaluate', '--data', 'FOLDER')} (other pictures, in real/ and fake/)"
-            + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
+            + (f", or --leave-out SOURCE (of {', '.join(map(printable, sources))})" if sources else "")
         )
     return lines
 
