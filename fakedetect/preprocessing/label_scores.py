@@ -65,8 +65,8 @@ def score_pictures(settings: Settings, console: Console, samples: Sequence[Sampl
     """
     used, frozen = _freeze(settings, console)
     console.note(
-        f"Looking at {plural(len(samples), 'picture')} with {used.model}'s network as it was pretrained; "
-        "nothing that was trained here takes part"
+        f"Extracting features from {plural(len(samples), 'picture')} with {used.model}'s pretrained "
+        "network (your checkpoint is not used)"
     )
     found = _look(used, console, frozen, [sample.path for sample in samples])
     readable = [samples[place] for place in found.places]
@@ -95,8 +95,8 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
         if small is None:
             raise
     console.warn(
-        f"The pretrained weights of {settings.model} cannot be downloaded, so the network of "
-        f"{SMALL_STARTER} looks at the pictures: it came with the program."
+        f"The pretrained weights of {settings.model} cannot be downloaded; using the network of "
+        f"{SMALL_STARTER}, which comes with the program."
     )
     small = _with_own_weights(small)
     small = replace(small, probe=replace(small.probe, layers=()))
@@ -174,6 +174,6 @@ def _check_enough(samples: Sequence[Sample]) -> None:
         count = sum(sample.label == label for sample in samples)
         if count < LEAST:
             raise UserError(
-                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. It takes "
-                f"{LEAST} of each class, copies not counted. Put more there."
+                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. "
+                f"At least {LEAST} of each class are needed, not counting copies. Add more."
             )

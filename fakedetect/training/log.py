@@ -54,9 +54,9 @@ def read_log(path: Path) -> list[Epoch]:
     except FileNotFoundError:
         raise UserError(f"There is no {path}. Train the model first.") from None
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({error}). Train again to renew it.") from None
+        raise UserError(f"{path} cannot be read ({error}). Train again to rewrite it.") from None
     if not epochs:
-        raise UserError(f"{path} holds no epochs. Train again to renew it.")
+        raise UserError(f"{path} contains no epochs. Train again to rewrite it.")
     return epochs
 
 
@@ -146,8 +146,8 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     log = settings.model_folder / LOG
     if is_probe(checkpoint_file(settings)):
         curve = settings.model_folder / CURVE_FIGURE
-        advice = f" What more sources gain: {curve}" if curve.is_file() else ""
-        raise UserError(f"{settings.model} is a probe: it was fitted at once, not in epochs.{advice}")
+        advice = f" Effect of more sources: {curve}" if curve.is_file() else ""
+        raise UserError(f"{settings.model} is a probe: it is fitted in one step and has no epochs.{advice}")
     if not log.is_file():
         raise UserError(f"There is no {log}. Train the model first: {settings.command('train')}")
     epochs = read_log(log)

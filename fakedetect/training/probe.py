@@ -145,7 +145,7 @@ def train_probe(
     if len({sample.label for sample in samples}) < 2 or len(found.bad) > MOST_BAD * len(paths):
         raise UserError(
             f"{len(found.bad):,} of the {len(paths):,} pictures in {dataset.folder} cannot be read: too "
-            "few are left to learn from. Scan them."
+            "few are left to train on. Scan them."
         )
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
@@ -185,7 +185,7 @@ def _look(
     """The features of the pictures, from the cache or computed."""
     if group.first:
         console.note(
-            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features of "
+            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features "
             f"each; every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its "
             "format"
         )
@@ -202,7 +202,7 @@ def _judge(
     folds = deal_folds(samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
     standard, mean, scale = standardise(views)
-    with console.progress(len(samples), "sources left out") as progress:
+    with console.progress(len(samples), "held-out sources") as progress:
         margins = judge_left_out(standard, is_fake, weights, folds, strengths, progress.advance)
     best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
     line, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
