@@ -113,6 +113,10 @@ def write_model(path: Path, name: str) -> None:
 
     raw = path.read_bytes().decode("utf-8")
     mark = "\ufeff" if raw.startswith("\ufeff") else ""
-    document = tomlkit.parse(raw.removeprefix("\ufeff"))
+    try:
+        document = tomlkit.parse(raw.removeprefix("\ufeff"))
+    except tomlkit.exceptions.ParseError as error:
+        # Of lines that end as on a Macintosh of old, say.
+        raise UserError(f'{path} cannot be changed: {error}. Write model = "{name}" into it.') from None
     document["model"] = name
     write_text(path, mark + tomlkit.dumps(document))

@@ -62,6 +62,21 @@ def test_a_failing_entry_leaves_the_menu_open(project: Path) -> None:
     assert "Traceback" not in result.stderr and "Goodbye" in result.stdout
 
 
+def test_a_package_that_is_missing_is_one_line_and_a_module_of_ours_is_a_bug(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scan(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr("fakedetect.preprocessing.scan.scan", scan)
+    missing = "pandas"
+    result = run("--paths", project, "scan")
+    assert result.returncode == 2 and "The package pandas is not installed" in result.stderr
+    missing = "fakedetect.core.erors"
+    with pytest.raises(ModuleNotFoundError):
+        run("--paths", project, "scan")
+
+
 def open_menu(project: Path, columns: int = 100, **environment: str) -> Any:
     """The menu in a pseudo-terminal."""
     child = pexpect.spawn(

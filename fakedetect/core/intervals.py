@@ -17,9 +17,13 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def share_interval(hits: int, count: int) -> tuple[float, float]:
+def share_interval(hits: float, count: int) -> tuple[float, float]:
     """Wilson's score interval (1927) of the share hits/count; unlike a bootstrap's, it has a width at
-    0 % and 100 %."""
+    0 % and 100 %.
+
+    Args:
+        hits: not whole where they stand for a mean of `count` shares, whose variance is no larger.
+    """
     # By hand, for scipy.stats takes a second to import, which every check would wait for.
     centre = hits + Z**2 / 2
     reach = Z * math.sqrt(hits * (count - hits) / count + Z**2 / 4)

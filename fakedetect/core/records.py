@@ -1,5 +1,6 @@
 """Records in JSON files: one reader that checks every field, one writer."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -12,8 +13,10 @@ LARGEST = 256 * 1024**2
 """Bytes; no file of ours comes near it, and a larger one is not read."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+"""Neither infinite: JSON has no such number, but a CSV or a checkpoint may."""
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 """A table's columns hold 64 bits; a number beyond that is no count of ours."""
 

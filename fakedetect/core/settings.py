@@ -1,6 +1,5 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -14,7 +13,7 @@ from fakedetect.core.model_input import INTERPOLATIONS, LARGEST, SIZE, Channels,
 from fakedetect.core.recipes import BALANCES, METHODS, RECIPES, UNBALANCED, Recipe
 from fakedetect.core.shards import count_workers
 from fakedetect.core.toml_file import TomlFile
-from fakedetect.core.toml_section import Section
+from fakedetect.core.toml_section import LARGEST_FLOAT, Section
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
@@ -71,6 +70,12 @@ class Training:
     save_minutes: float = 10.0
     balance: str = UNBALANCED
 
+
+RESERVED = {
+    "all": "means every model",
+    "calibrated": "is reserved: check already has a column p_fake_calibrated",
+}
+"""Names that no model may have, and why."""
 
 OWN = "[models.NAME]"
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -272,7 +277,7 @@ def _probe(section: Section) -> ProbeOptions:
         strength=None
         if strength == "auto"
         else section.take_number("strength", float, 0.001, 0, above=True),
-        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 2),
+        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 4),
     )
 
 
@@ -302,12 +307,15 @@ def _idle_keys(top: Section) -> dict[str, tuple[str, ...]]:
 
 def _check_name(section: Section, name: str, others: Mapping[str, Recipe]) -> None:
     """A model's name becomes that of its folder, on systems that tell no capitals apart too."""
-    if name == "all":
-        raise section.wrong_whole("'all' means every model; choose another name.")
+    if name.casefold() in RESERVED:
+        raise section.wrong_whole(f"'{name}' {RESERVED[name.casefold()]}; choose another name.")
     if name.casefold() in {other.casefold() for other in others}:
         raise section.wrong_whole(f"a model named {name} already exists; choose another name.")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or name in (".", ".."):
-        raise section.wrong_whole("a model's name may hold letters, digits, '_', '-' and '.' only.")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise section.wrong_whole(
+            "a model's name may contain only letters, digits, '_', '-' and '.', and not start with '-' "
+            "or '.'."
+        )
     for key, value in section.values.items():
         if isinstance(value, dict):
             raise section.wrong_whole(f'a dot in a name needs quotes. Write [models."{name}.{key}"]')
@@ -363,7 +371,8 @@ def _three(section: Section, key: str) -> Channels | None:
         return None
     values = section.values[key]
     numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    if not numbers or len(values) != 3 or not all(math.isfinite(value) for value in values):
+    # Whole numbers of any size are compared, where a conversion would overflow; nan compares false.
+    if not numbers or len(values) != 3 or not all(abs(value) < LARGEST_FLOAT for value in values):
         raise section.wrong(key, f"must be three numbers. Write {key} = [0.5, 0.5, 0.5]")
     if key == "std" and min(values) <= 0:
         raise section.wrong(key, f"must be three numbers above 0. Write {key} = [0.5, 0.5, 0.5]")

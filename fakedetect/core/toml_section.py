@@ -12,6 +12,12 @@ from fakedetect.core.toml_faults import LONGEST, name_place, quote, repair_value
 from fakedetect.core.toml_file import TomlFile
 
 KINDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+BEYOND = 2**63
+"""The first whole number that 64 bits do not hold."""
+
+LARGEST_FLOAT = 1e300
+"""Whole numbers from there on are not taken for floats."""
+
 ESCAPES = {
     "\t": "\\t is a tab",
     "\n": "\\n is a line end",
@@ -92,7 +98,7 @@ class Section:
         if key not in self.values:
             return default
         value = self.values[key]
-        if kind is float and type(value) is int and abs(value) < 1e300:
+        if kind is float and type(value) is int and abs(value) < LARGEST_FLOAT:
             value = float(value)
         if type(value) is not kind:
             shown = _shorten(_show(value))
@@ -129,7 +135,8 @@ class Section:
         if not (value > least if above else value >= least):
             bound = f"{'more than' if above else 'at least'} {least:g}"
             raise self.wrong(key, f"must be {bound}, not {_shorten(_show(value))}.")
-        if not math.isfinite(value) or (kind is int and value >= 2**63):
+        # A whole number of hundreds of digits would overflow on its way to a float.
+        if value >= BEYOND if kind is int else not math.isfinite(value):
             raise self.wrong(
                 key, f"is too large ({_shorten(_show(value))}). Write a number like {default}."
             )
@@ -171,7 +178,11 @@ def _show(value: Any) -> str:
         return quote(value)
     if isinstance(value, dict):
         return "a section"
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:
+        # Python does not write out what a file may have in hexadecimal.
+        return "a number with thousands of digits"
 
 
 def _shorten(text: str) -> str:
@@ -181,14 +192,14 @@ def _shorten(text: str) -> str:
 def _convert(value: Any, kind: type, default: Any) -> str:
     """A value of another kind as it was probably meant, or the default; '' for neither."""
     if kind is str:
-        return f'"{value}"' if type(value) in (int, float) else ""
+        return f'"{value}"' if type(value) in (int, float) and abs(value) < BEYOND else ""
     if kind is bool:
-        return str(str(value).lower() in ("true", "yes", "on", "1")).lower()
+        return str(_show(value).strip('"').lower() in ("true", "yes", "on", "1")).lower()
     try:
         number = float(value.replace(",", ".")) if isinstance(value, str) else float(value)
         if kind is float and not isinstance(value, bool):
             return f"{number:.12g}"
-        if kind is int and number == int(number) and not isinstance(value, bool):
+        if kind is int and abs(number) < BEYOND and number == int(number) and not isinstance(value, bool):
             return str(int(number))
     except (TypeError, ValueError, OverflowError):
         pass

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fakedetect.core.console import plural
@@ -128,6 +129,20 @@ def _list_samples(
             else:
                 samples.append(Sample(path, label, source))
     return samples, left_out
+
+
+def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:
+    """The places of at most `most` samples, in random order and both classes in their proportion; of a rare
+    class most // 50 at least, or all that there are."""
+    labels = np.array([sample.label for sample in samples])
+    order = np.random.default_rng(seed).permutation(len(samples))
+    drawn, rest = order[:most], order[most:]
+    for label in (0, 1):
+        of_class = rest[labels[rest] == label]
+        lacking = min(max(0, most // 50 - int((labels[drawn] == label).sum())), len(of_class))
+        others = np.flatnonzero(labels[drawn] != label)
+        drawn[others[len(others) - lacking :]] = of_class[:lacking]
+    return drawn
 
 
 def faults_of(unreadable: Iterable[Unreadable]) -> dict[Path, str]:

@@ -183,10 +183,14 @@ def _of_unseen(scores: OutOfFold | None, calibration: Calibration) -> Rates | No
 
 def _mean_of_groups(shares: np.ndarray) -> Measure:
     """The mean of the groups' shares (G,), with its interval over groups."""
+    value = float(shares.mean())
+    if np.ptp(shares) == 0:
+        # A bootstrap of equal shares has no width.
+        low, high = share_interval(value * len(shares), len(shares))
+        return Measure(value=value, low=low, high=high)
     random = np.random.default_rng(0)
     drawn = random.choice(shares, (REPEATS, len(shares))).mean(axis=1)
     low, high = interval(drawn)
-    value = float(shares.mean())
     return Measure(value=value, low=min(low, value), high=max(high, value))
 
 

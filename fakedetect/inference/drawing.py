@@ -1,7 +1,6 @@
 """Heat maps drawn for pictures one after the other, and on a contact sheet."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,8 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.samples import Sample, load_dataset
+from fakedetect.dataset.samples import Sample
 from fakedetect.images.sheets import Tile, draw_sheet
 from fakedetect.images.views import Look, look_at
 from fakedetect.inference.figures import (
@@ -29,6 +27,7 @@ from fakedetect.inference.figures import (
 )
 from fakedetect.inference.heatmaps import attention_rollout, find_layer, grad_cam, overlay
 from fakedetect.models.detector import Detector, load_detector
+from fakedetect.models.predictions import judged_copies, load_pictures
 
 SHEET_COLUMNS = 6
 SEED = 42
@@ -47,7 +46,7 @@ def _read(path: Path, detector: Detector) -> np.ndarray:
 def _choose_samples(settings: Settings, count: int) -> list[Sample]:
     """The same `count` test pictures every time, half of them fake."""
     random = np.random.default_rng(SEED)
-    samples = load_dataset(settings, "test").samples
+    samples = load_pictures(settings, "test").samples
     chosen: list[Sample] = []
     for label, wanted in ((0, (count + 1) // 2), (1, count // 2)):
         of_class = [sample for sample in samples if sample.label == label]
@@ -69,13 +68,12 @@ def draw_contact_sheet(
     settings = detector.settings
     tiles, name = [], ""
     samples = _choose_samples(settings, count)
-    load = partial(load_or_explain, scaling=settings.recipe.input.scaling)
-    images = dict(map_images(load, [sample.path for sample in samples], settings.workers))
-    usable = [sample for sample in samples if not isinstance(images[sample.path], str)]
-    originals = find_originals(settings, "test", [sample.path for sample in usable])
-    shown = dict(zip(usable, originals, strict=True))
-    for sample in console.track(usable, len(usable), "heat maps"):
-        image = images[sample.path]
+    paths = [sample.path for sample in samples]
+    copies, originals = judged_copies(detector, paths), find_originals(settings, "test", paths)
+    for sample, original in console.track(zip(samples, originals, strict=True), len(samples), "heat maps"):
+        image = copies[sample.path]
+        if isinstance(image, str):
+            continue
         batch = to_input(detector.normalise, image[None])
         answer = probabilities(detector, image[None])[0]
         predicted = int(answer.argmax())
@@ -87,7 +85,7 @@ def draw_contact_sheet(
             heat = grad_cam(detector.model, find_layer(detector.model, name), batch, target)[0][0]
         verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
         caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, classified as {verdict}"
-        mixed = overlay(read_in_shape(shown[sample], image), heat)[1]
+        mixed = overlay(read_in_shape(original, image), heat)[1]
         tiles.append(Tile(mixed, caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
     title = f"{settings.model}: {HEAT_MAPS[method]} of the predicted class (mistakes in bold)"

@@ -11,12 +11,13 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.trained_input import own_settings
 from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.originals import find_originals
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
 
 
 def find_by_number(settings: Settings, label: str, number: str) -> Path:
-    """A test picture by its class and number, under any extension.
+    """A test picture by its class and number, under any extension: the original where it is there.
 
     The number is the whole name ('0101'), or else the digits at its end ('photo_0101').
 
@@ -41,7 +42,8 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
     if len(found) > 1:
         some = ", ".join(str(path.relative_to(folder)) for path in found[:4])
         raise UserError(f"Several pictures have the number {number}: {some}. Give the path of one.")
-    return found[0]
+    # Copied once more, its small copy would get another answer than `test` has given.
+    return find_originals(settings, "test", found)[0]
 
 
 def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
@@ -90,6 +92,11 @@ def explain(
     """
     if sheet is not None and sheet < 1:
         raise UserError("--sheet needs at least 1 picture.")
+    if sheet is not None and (images or target):
+        raise UserError(
+            "--sheet chooses test pictures itself and explains the predicted class. Remove the pictures "
+            "and --class, or remove --sheet."
+        )
     require_checkpoint(settings)
     paths = _ask_for(settings, console, ask) if ask else _find_all(console, images)
     if ask and not paths:

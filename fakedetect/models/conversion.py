@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fakedetect.core.console import Console
+from fakedetect.core.errors import is_own_import
 from fakedetect.core.recipes import Recipe
 from fakedetect.core.settings import OPENVINO, Settings
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
@@ -52,7 +53,9 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
     if wants_openvino(settings) and next(model.parameters()).device.type == "cpu":
         try:
             return _converted_engine(settings, model, checkpoint)
-        except ImportError:
+        except ImportError as error:
+            if is_own_import(error):
+                raise
             if settings.inference.engine == OPENVINO:
                 console.warn("openvino is not installed; using torch. To install it: pip install openvino")
         except _CannotRun as error:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fakedetect.core.console import plural
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
 from fakedetect.dataset.sources import group_of
 
@@ -13,7 +16,29 @@ MOST_FOLDS = 8
 FOLDS_OF_PICTURES = 5
 """Folds where a class has one source, so that its pictures are left out and not its sources."""
 
+LEAST = 2
+"""Pictures of each class: of one alone nothing is left to learn from while it is left out."""
+
 MOST_ITERATIONS = 500
+
+
+def check_enough(samples: Sequence[Sample], least: int, how: str = "") -> None:
+    """Let nothing be learnt from too few pictures.
+
+    Args:
+        least: of each class.
+        how: what else to know of the count, for the message.
+
+    Raises:
+        UserError: a class has fewer.
+    """
+    for label, name in enumerate(CLASSES):
+        count = sum(sample.label == label for sample in samples)
+        if count < least:
+            raise UserError(
+                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. At least "
+                f"{least} of each class are needed{f', {how}' if how else ''}. Add more."
+            )
 
 
 def choose_pictures(samples: Sequence[Sample], most: int, seed: int) -> list[int]:

@@ -1,6 +1,7 @@
 """What a detector answers to samples and to pictures, many at a time."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from fakedetect.core.model_folder import checkpoint_file, is_probe
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord
-from fakedetect.dataset.decoded import DecodedPictures
+from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import (
     Dataset,
@@ -65,6 +66,20 @@ def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sam
                 "its validation pictures are unknown. Put the old ones back, or train again."
             )
     return split_dataset(dataset, share, seed)[1]
+
+
+def judged_copies(detector: Detector, paths: Sequence[Path]) -> dict[Path, np.ndarray | str]:
+    """For each picture of the resized test folder the copy (S, S, 3) uint8 that `test` judges, or why there
+    is none: the file itself, but of a probe its own copy of the original."""
+    settings = detector.settings
+    if not detector.is_probe:
+        load = partial(load_or_explain, scaling=settings.recipe.input.scaling)
+        return dict(map_images(load, paths, settings.workers))
+    originals = find_originals(settings, "test", paths)
+    looks = [Look(path, (detector.kind,)) for path in dict.fromkeys(originals)]
+    views = {look.path: view for look, view in map_images(look_at, looks, settings.workers)}
+    found = {path: views[original] for path, original in zip(paths, originals, strict=True)}
+    return {path: view if isinstance(view, str) else view.images[0][0] for path, view in found.items()}
 
 
 def predict_samples(

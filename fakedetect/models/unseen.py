@@ -39,18 +39,20 @@ def measure_unseen(scores: OutOfFold, seed: int = 0) -> UnseenSources:
     """The figures of sources left out, each with its 95 % interval.
 
     Those of all sources together have a bootstrap over sources (Field and Welsh 2007, 'Bootstrapping
-    clustered data'), those of one source the usual one over its pictures.
+    clustered data'), over pictures in a class of one source; those of one source the usual one over its
+    pictures.
     """
     fakes, reals = by_group(scores.fake), by_group(scores.real)
-    auc = _Areas(fakes, reals)
+    ranking = _Ranking(_draw_units(fakes), _draw_units(reals))
     all_reals = np.concatenate(list(reals.values()))
     least = _least_margin(all_reals, np.ones(len(all_reals)))
-    recall = float(np.mean(np.concatenate(list(fakes.values())) > least))
+    auc, recall = ranking.measure(np.ones(len(ranking.fakes)), np.ones(len(ranking.reals)))
     random = np.random.default_rng(seed)
-    drawn = [_draw(auc, fakes, reals, random) for _ in range(REPEATS)]
+    areas, recalls = zip(*(ranking.measure(*ranking.draw(random)) for _ in range(REPEATS)), strict=True)
+    drawn = len(ranking.fakes), len(ranking.reals)
     return UnseenSources(
-        auc=_measure(auc.area(np.ones(len(fakes)), np.ones(len(reals))), [area for area, _ in drawn]),
-        fake_recall_at_5=_measure(recall, [share for _, share in drawn]),
+        auc=_measure(auc, areas, roc_auc_interval(auc, *drawn)),
+        fake_recall_at_5=_measure(recall, recalls, share_interval(recall * drawn[0], drawn[0])),
         families={
             name: Family(auc=_area_of(values, all_reals), n=len(values)) for name, values in fakes.items()
         },
@@ -63,27 +65,42 @@ def measure_unseen(scores: OutOfFold, seed: int = 0) -> UnseenSources:
     )
 
 
-class _Areas:
-    """Areas under the ROC curve for any numbers of copies of the groups."""
+def _draw_units(groups: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """What a bootstrap draws of a class: its groups, or the pictures of its only one."""
+    margins = list(groups.values())
+    return margins if len(margins) > 1 else [np.array([margin]) for margin in margins[0]]
 
-    def __init__(self, fakes: Mapping[str, np.ndarray], reals: Mapping[str, np.ndarray]):
-        self.wins = np.array(
-            [[_count_wins(fake, real) for real in reals.values()] for fake in fakes.values()]
+
+class _Ranking:
+    """The margins of both classes in one order, to be measured with any numbers of copies of each unit."""
+
+    def __init__(self, fakes: Sequence[np.ndarray], reals: Sequence[np.ndarray]):
+        self.fakes = np.array([len(unit) for unit in fakes])
+        self.reals = np.array([len(unit) for unit in reals])
+        self.fake_margins, self.real_margins = np.concatenate(fakes), np.concatenate(reals)
+        values, places = np.unique(
+            np.concatenate([self.fake_margins, self.real_margins]), return_inverse=True
         )
-        self.fakes = np.array([len(values) for values in fakes.values()])
-        self.reals = np.array([len(values) for values in reals.values()])
+        self.values = len(values)
+        self.fake_places, self.real_places = np.split(places, [len(self.fake_margins)])
 
-    def area(self, of_fakes: np.ndarray, of_reals: np.ndarray) -> float:
-        """With so many copies of each group of fakes (F,) and of reals (R,)."""
-        pairs = (of_fakes @ self.fakes) * (of_reals @ self.reals)
-        return float(of_fakes @ self.wins @ of_reals / pairs)
+    def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """How often each unit of fakes (F,) and of reals (R,) comes in a draw with replacement."""
+        fakes, reals = (
+            random.multinomial(len(units), np.full(len(units), 1 / len(units)))
+            for units in (self.fakes, self.reals)
+        )
+        return fakes, reals
 
-
-def _count_wins(fakes: np.ndarray, reals: np.ndarray) -> float:
-    """The pairs of a fake and a real one whose margins are in the right order, ties as half."""
-    ordered = np.sort(reals)
-    below, up_to = (np.searchsorted(ordered, fakes, side=side).sum() for side in ("left", "right"))
-    return float(below + up_to) / 2
+    def measure(self, of_fakes: np.ndarray, of_reals: np.ndarray) -> tuple[float, float]:
+        """The area under the ROC curve, ties as half, and the fake recall at FALSE_ALARMS, with so many
+        copies of each unit of fakes (F,) and of reals (R,)."""
+        fakes, reals = np.repeat(of_fakes, self.fakes), np.repeat(of_reals, self.reals)
+        at_value = np.bincount(self.real_places, reals, self.values)
+        beaten = np.cumsum(at_value) - at_value / 2
+        area = fakes @ beaten[self.fake_places] / (fakes.sum() * reals.sum())
+        least = _least_margin(self.real_margins, reals)
+        return float(area), float(fakes @ (self.fake_margins > least) / fakes.sum())
 
 
 def _least_margin(reals: np.ndarray, weights: np.ndarray) -> float:
@@ -93,25 +110,20 @@ def _least_margin(reals: np.ndarray, weights: np.ndarray) -> float:
     return float(reals[order[np.searchsorted(passed, (1 - FALSE_ALARMS) * passed[-1] - 1e-9)]])
 
 
-def _draw(
-    areas: _Areas,
-    fakes: Mapping[str, np.ndarray],
-    reals: Mapping[str, np.ndarray],
-    random: np.random.Generator,
-) -> tuple[float, float]:
-    """Area and recall where groups are drawn with replacement."""
-    copies = [
-        random.multinomial(len(groups), np.full(len(groups), 1 / len(groups))) for groups in (fakes, reals)
-    ]
-    weights = np.repeat(copies[1], areas.reals)
-    least = _least_margin(np.concatenate(list(reals.values())), weights)
-    caught = np.array([(values > least).sum() for values in fakes.values()])
-    return areas.area(*copies), float(copies[0] @ caught / (copies[0] @ areas.fakes))
-
-
-def _measure(value: float, drawn: Sequence[float]) -> Measure:
+def _measure(value: float, drawn: Sequence[float], closed: tuple[float, float]) -> Measure:
+    """A figure with the interval of its bootstrap; where all draws give the same, as they do of a perfect
+    result, with the `closed` one."""
     low, high = interval(np.array(drawn))
+    if low == high:
+        low, high = closed
     return Measure(value=value, low=min(low, value), high=max(high, value))
+
+
+def _count_wins(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """The pairs of a fake and a real one whose margins are in the right order, ties as half."""
+    ordered = np.sort(reals)
+    below, up_to = (np.searchsorted(ordered, fakes, side=side).sum() for side in ("left", "right"))
+    return float(below + up_to) / 2
 
 
 def _area_of(fakes: np.ndarray, reals: np.ndarray) -> Measure:

@@ -13,7 +13,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from fakedetect.core.errors import UserError
+from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write
 
 HEADS = ("fc.", "head.fc.", "head.", "classifier.")
@@ -99,6 +99,8 @@ def load_tensors(path: Path) -> Any:
         raise
     except Exception as error:
         # torch and zipfile raise whatever the bytes lead them to.
+        if is_bug(error):
+            raise
         raise DamagedFile from error
 
 

@@ -12,10 +12,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console, plural
-from fakedetect.core.errors import MissingWeightsError, UserError
+from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import BACKBONE_FILE, FEATURES, SMALL_STARTER, find_starter
-from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
@@ -27,7 +26,15 @@ from fakedetect.models.features import (
     freeze_backbone,
     gather_features,
 )
-from fakedetect.models.lines import Folds, choose_pictures, deal_folds, fit, judge_left_out, standardise
+from fakedetect.models.lines import (
+    Folds,
+    check_enough,
+    choose_pictures,
+    deal_folds,
+    fit,
+    judge_left_out,
+    standardise,
+)
 from fakedetect.models.probe_line import Line
 from fakedetect.models.processes import Group
 
@@ -130,7 +137,7 @@ def _judge(
     """
     first = _first_of_its_bytes(samples)
     alone = np.unique(first)
-    _check_enough([samples[place] for place in alone])
+    check_enough([samples[place] for place in alone], LEAST, "not counting copies")
     most, seed = max(settings.probe.max_pictures, 2 * LEAST), settings.training.seed
     learners = alone[choose_pictures([samples[place] for place in alone], most, seed)]
     # Without their sources they are dealt out one by one, each class on its own.
@@ -167,13 +174,3 @@ def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
     for pair in find_exact(paths, [path.stat().st_size for path in paths]):
         first[pair.second] = pair.first
     return first
-
-
-def _check_enough(samples: Sequence[Sample]) -> None:
-    for label, name in enumerate(CLASSES):
-        count = sum(sample.label == label for sample in samples)
-        if count < LEAST:
-            raise UserError(
-                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. "
-                f"At least {LEAST} of each class are needed, not counting copies. Add more."
-            )

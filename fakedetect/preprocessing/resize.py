@@ -1,5 +1,6 @@
 """Option 2: copies of the original pictures, of the size that the chosen model takes."""
 
+import io
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -91,13 +92,18 @@ def resize_image(job: Job) -> str | None:
         source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)
+    file_format, encoded = format_for_copy(job.copy, "JPEG"), io.BytesIO()
     try:
         image = shrink(image, job.kind)
     except MemoryError as error:
         return explain_fault(error, job.source)
-    file_format = format_for_copy(job.copy, "JPEG")
+    try:
+        # Beside the disk, so that what a picture carries is told from a full one.
+        encode(image, encoded, file_format, job.kind)
+    except OSError as error:
+        return f"its copy cannot be written as {file_format} ({error}); re-save it as PNG or JPEG"
     with atomic_write(job.copy, durable=False) as file:
-        encode(image, file, file_format, job.kind)
+        file.write(encoded.getbuffer())
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
     return None
 

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from fakedetect.core.console import Console, Outcome, printable
+from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
 from fakedetect.core.model_folder import PROBE_FILE, TEXTURE_VOTE, require_checkpoint
 from fakedetect.core.settings import TORCH, Inference, Settings
@@ -74,7 +75,9 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
         console.note(f"Writing {file}")
         try:
             files.append(write(answering, detector.settings.recipe.input.size, folder / file))
-        except ImportError:
+        except ImportError as error:
+            if is_own_import(error):
+                raise
             packages = ONNX_PACKAGES if write is _write_onnx else "openvino"
             missing.append(f"{file}, for a package is missing: pip install {packages}")
         except _CannotWriteError as error:

@@ -152,7 +152,7 @@ def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
         pictures = plural(entry.count, "picture")
         yield f"\nOn {pictures} from other sources, {_plain(name)} (95 % intervals):\n"
         yield "| measure | value |\n|---|---|"
-        yield f"| accuracy | {with_interval(entry.measures.accuracy)} |"
+        yield f"| accuracy | {with_interval(entry.measures.accuracy, '.1%')} |"
         yield f"| ROC AUC | {with_interval(entry.measures.roc_auc)} |"
     if known.test:
         found = known.test.robustness

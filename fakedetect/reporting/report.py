@@ -15,17 +15,17 @@ from fakedetect.core.evaluation_record import Evaluation, read_evaluation
 from fakedetect.core.files import hash_file, run_lock, write_text
 from fakedetect.core.model_folder import EVALUATION, REPORT, foreign_predictions_file
 from fakedetect.core.page import page, paragraph, section
-from fakedetect.core.pool import map_images
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import Repeats, read_several
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, read_audit
-from fakedetect.images.views import Look, View, look_at
 from fakedetect.inference.figures import layer_name, read_in_shape, to_input
 from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.models.detector import Detector, load_detector
+from fakedetect.models.predictions import judged_copies
 from fakedetect.reporting.answers import pictures, show_mistakes
 from fakedetect.reporting.evaluation_sections import (
     elsewhere_section,
@@ -128,20 +128,18 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
         chosen = sorted(random.permutation(len(of_class))[: HEAT_MAPS // 2])
         rows.update({Path(row.path): row for row in of_class.iloc[chosen].itertuples()})
     originals = dict(zip(rows, find_originals(settings, "test", list(rows)), strict=True))
-    looks = [Look(path, (detector.kind,)) for path in rows]
+    copies = judged_copies(detector, list(rows))
     tiles, name = [], ""
-    seen = sorted(map_images(look_at, looks, 1), key=lambda pair: list(rows).index(pair[0].path))
-    for look, view in seen:
-        if not isinstance(view, View):
+    for path, row in rows.items():
+        image = copies[path]
+        if isinstance(image, str):
             continue
-        image = view.images[0][0]
         tensor = to_input(detector.normalise, image[None])
         name = name or layer_name(settings, detector.model, tensor, None)
-        target = torch.tensor([-1], device=tensor.device)
+        target = torch.tensor([CLASSES.index(row.predicted)], device=tensor.device)
         maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
-        row = rows[look.path]
-        caption = f"{printable(look.path.name)}: {row.label}, classified as {row.predicted}"
-        shown = read_in_shape(originals[look.path], image)
+        caption = f"{printable(path.name)}: {row.label}, classified as {row.predicted}"
+        shown = read_in_shape(originals[path], image)
         tiles.append((overlay(shown, maps[0])[1], caption))
     text = (
         f"Grad-CAM of the predicted class at {name}; red marks the strongest evidence. "

@@ -82,7 +82,7 @@ def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, train
     if not trained_here:
         lines.append(
             "How this checkpoint was trained is unknown (no training.json); the test pictures may have "
-            "been among its training pictures."
+            "been used to train it."
         )
     return lines
 

@@ -1,13 +1,12 @@
 """What a test has left in a model's folder: its results, its predictions, its mistakes."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakedetect.core.cells import from_cell
+from fakedetect.core.cells import read_table
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Entry
 from fakedetect.core.model_folder import predictions_file, results_file
@@ -57,18 +56,14 @@ def read_predictions(file: Path, again: str) -> pd.DataFrame:
     Raises:
         UserError: it cannot be used.
     """
+    # pandas' own reader takes no names that are not UTF-8.
+    rows = read_table(file, COLUMNS, f"Test again: {again}")
+    if rows is None:
+        raise _refuse(file, again, "it is missing")
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     try:
-        # pandas' own reader takes no names that are not UTF-8.
-        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
-            reader = csv.DictReader(opened, restval="")
-            rows = list(reader)
-        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-            raise _refuse(file, again, f"a column is missing: {', '.join(sorted(missing))}")
-        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
         table["p_fake"] = table["p_fake"].astype(float)
-        for column in ("path", "source"):
-            table[column] = table[column].map(from_cell)
-    except (OSError, ValueError, csv.Error) as error:
+    except ValueError as error:
         raise _refuse(file, again, " ".join(str(error).split())) from None
     if not table["p_fake"].between(0, 1).all():
         raise _refuse(file, again, "p_fake must be between 0 and 1")

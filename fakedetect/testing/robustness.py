@@ -13,7 +13,7 @@ from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, 
 from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.samples import Sample, draw_places
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
@@ -24,14 +24,6 @@ MOST = 1000
 """Pictures that are degraded; a random draw of a larger test set says the same."""
 
 SEED = 42
-
-
-def _choose(samples: Sequence[Sample]) -> list[int]:
-    """The places of at most MOST samples, both classes in their proportion."""
-    if len(samples) <= MOST:
-        return list(range(len(samples)))
-    random = np.random.default_rng(SEED)
-    return sorted(random.permutation(len(samples))[:MOST].tolist())
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ def measure_robustness(
     Raises:
         UserError: no picture of one of the classes can be read.
     """
-    places = _choose(samples)
+    places = sorted(draw_places(samples, MOST, SEED).tolist())
     chosen = [samples[place] for place in places]
     originals = find_originals(detector.settings, "test", [sample.path for sample in chosen])
     by_path = {

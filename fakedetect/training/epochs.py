@@ -3,7 +3,7 @@
 import math
 import time
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,21 +131,13 @@ def train_epoch(
     """
     settings, group = run.settings, run.group
     device = next(run.model.parameters()).device
-    robust = settings.recipe.method == ROBUST
     seed = settings.training.seed * EPOCHS_A_SEED + epoch
     chunks, flips = _draw(run, seed)
     done = _Pass(started, len(chunks), device)
     whole = len(group.part_of(chunks[0]))
     to_do = list(zip(chunks, flips, strict=True))[done.steps :]
-    batches = load_batches(
-        [group.part_of(chunk) for chunk, _ in to_do],
-        settings.workers,
-        settings.recipe.input.scaling,
-        run.decoded,
-        pin=device.type == "cuda",
-        change=degrade_with(seed) if robust else None,
-    )
-    schedule = _schedule(run, epoch, len(chunks), done.steps) if robust else None
+    batches = _load(run, seed, chunks[done.steps :])
+    schedule = _schedule(run, epoch, len(chunks), done.steps)
     run.model.train()
     saves, before = _SavesDue(run), sum(map(len, chunks[: done.steps]))
     with run.console.progress(len(run.train_samples), label, before) as progress:
@@ -178,6 +170,19 @@ def _draw(run: Run, seed: int) -> tuple[list[Sequence[Sample]], list[torch.Tenso
     flips = torch.rand(len(samples), generator=random) < 0.5
     size = run.settings.recipe.batch_size
     return cut_batches(samples, size), list(flips.split(size))
+
+
+def _load(run: Run, seed: int, chunks: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
+    """This process's shares of the batches, degraded where the recipe says so."""
+    settings = run.settings
+    return load_batches(
+        [run.group.part_of(chunk) for chunk in chunks],
+        settings.workers,
+        settings.recipe.input.scaling,
+        run.decoded,
+        pin=next(run.model.parameters()).device.type == "cuda",
+        change=degrade_with(seed) if settings.recipe.method == ROBUST else None,
+    )
 
 
 def _describe_pass(run: Run, epoch: int, done: _Pass, progress: Progress) -> str:
@@ -273,8 +278,11 @@ def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     )
 
 
-def _schedule(run: Run, epoch: int, steps_an_epoch: int, steps: int) -> LambdaLR:
-    """The robust recipe's learning rate after so many steps of an epoch; the first epoch is the head's."""
+def _schedule(run: Run, epoch: int, steps_an_epoch: int, steps: int) -> LambdaLR | None:
+    """The robust recipe's learning rate after so many steps of an epoch, of which the first is the head's;
+    None for the reference's, which stays the same."""
+    if run.settings.recipe.method != ROBUST:
+        return None
     done = steps_an_epoch * (epoch - 2) + steps
     all_steps = steps_an_epoch * (run.settings.training.max_epochs - 1)
     for parameters in run.optimizer.param_groups:

@@ -54,7 +54,9 @@ from fakedetect.models.features import (
     gather_features,
 )
 from fakedetect.models.lines import (
+    LEAST,
     Folds,
+    check_enough,
     choose_pictures,
     count_groups,
     deal_folds,
@@ -142,11 +144,12 @@ def train_probe(
         if not group.first:
             return None
     samples = [dataset.samples[place] for place in found.places]
-    if len({sample.label for sample in samples}) < 2 or len(found.bad) > MOST_BAD * len(paths):
+    if len(found.bad) > MOST_BAD * len(paths):
         raise UserError(
             f"{len(found.bad):,} of the {len(paths):,} pictures in {dataset.folder} cannot be read: too "
             "few are left to train on. Scan them."
         )
+    check_enough(samples, LEAST)
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
     # An earlier model is replaced when nothing is left to be waited for.
@@ -169,6 +172,8 @@ def train_probe(
 def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tuple[Dataset, list[Path]]:
     """The training pictures, max_pictures at most, and for each the file that it is made of."""
     dataset = load_for_probe(settings, "train", leave_out)
+    # Before anything is loaded; those that cannot be read are known later.
+    check_enough(dataset.samples, LEAST)
     chosen = choose_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
     if len(chosen) < len(dataset.samples):
         console.note(

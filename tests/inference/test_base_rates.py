@@ -2,9 +2,12 @@
 
 import pytest
 
-from fakedetect.core.evaluation_record import Measure
+from fakedetect.core.evaluation_record import Evaluation, Measure
 from fakedetect.core.intervals import share_interval
-from fakedetect.inference.base_rates import Rates, share_right
+from fakedetect.core.out_of_fold import OutOfFold
+from fakedetect.core.training_record import TrainingRecord
+from fakedetect.inference.base_rates import Rates, find_rates, share_right
+from fakedetect.models.calibration import Calibration
 
 
 def rates(fakes: tuple[int, int, int], reals: tuple[int, int, int]) -> Rates:
@@ -35,6 +38,19 @@ def test_a_verdict_that_was_never_wrong_on_a_handful_is_not_called_certain() -> 
     many = share_right(rates((500, 0, 500), (0, 500, 500)), "fake", 0.05)
     assert few.value is None and 0.02 < few.low < 0.2
     assert many.value is None and 0.8 < many.low < 1
+
+
+def test_sources_left_out_that_were_told_apart_without_a_mistake_make_nothing_certain() -> None:
+    apart = {
+        label: {str(number): (sign * 3.0, sign * 4.0) for number in range(5)}
+        for label, sign in (("fake", 1), ("real", -1))
+    }
+    scores = OutOfFold(checkpoint="0", fakes_by_source=True, reals_by_source=True, **apart)
+    evaluation = Evaluation(model="probe", checkpoint="0")
+    known = find_rates(Calibration(), evaluation, scores, TrainingRecord(), None)
+    assert known is not None and known.real_called_fake.value == 0
+    right = share_right(known, "fake", 0.05)
+    assert right.value is None and 0.02 < right.low < 0.2
 
 
 def test_a_verdict_that_was_never_right_or_never_given_divides_by_nothing() -> None:

@@ -402,7 +402,7 @@ def test_without_a_model_it_says_what_is_needed_and_what_the_files_say(data: Pat
     cut = paint(data.parent / "cut.jpg", 1)
     cut.write_bytes(cut.read_bytes()[:-3000])
     found = run("--paths", data, "check", cut)
-    assert re.search(r"cut.jpg  \[.*truncated", found.stdout) and "of its origin" not in found.stdout
+    assert re.search(r"cut.jpg  \[.*ends too early", found.stdout) and "of its origin" not in found.stdout
     # In the menu the need is told before the first question.
     menu = run("--paths", data, keys=f"8\n{marked}\n0\n")
     assert "has not been trained" in menu.stderr and "generator: Stable Diffusion" in menu.stdout

@@ -10,6 +10,7 @@ import timm
 import torch
 from conftest import paint, run
 from PIL import Image
+from scipy.special import expit, logit
 
 PATCH = slice(64, 160)
 
@@ -120,16 +121,37 @@ def test_the_menu_finds_a_picture_by_its_number(resized: Path) -> None:
     save_model(resized, "tiny", "test_resnet")
     result = run("--paths", resized, keys="6\n1\n0002\n2\n99\n4\n0\n0\n")
     assert result.returncode == 0
-    assert "resized_test/real/0002.png:" in result.stdout.replace("\\", "/")
+    assert "dataset/test/real/0002.png:" in result.stdout.replace("\\", "/")
     assert "No picture '99'" in result.stderr
     names = {path.name for path in (resized.parent / "grad-cam_images").iterdir()}
     assert names == {"Figure_1_tiny_0002.png", "Figure_1_tiny_0002.json", "contact_sheet_tiny.png"}
+
+
+def test_a_picture_found_by_its_number_gets_the_answer_that_test_gave(trained: Path) -> None:
+    result = run("--paths", trained, keys="6\n1\n0002\n2\n0003\n0\n0\n")
+    assert result.returncode == 0, result.stderr
+    folder = trained.parent / "model_folders/tiny"
+    temperature = json.loads((folder / "training.json").read_text())["calibration"]["temperature"]
+    with (folder / "test_predictions.csv").open(newline="", encoding="utf-8") as file:
+        tested = {
+            (row["label"], Path(row["path"]).stem): float(row["p_fake"]) for row in csv.DictReader(file)
+        }
+    records = [json.loads(path.read_text()) for path in (trained.parent / "grad-cam_images").glob("*.json")]
+    assert len(records) == 2
+    for record in records:
+        path = Path(record["image"])
+        label = path.relative_to(trained.parent / "dataset/test").parts[0]
+        p_fake = tested[label, path.stem]
+        calibrated = expit(logit(p_fake) / temperature)
+        assert record["p_fake_calibrated"] == pytest.approx(calibrated, abs=1e-4)
 
 
 @pytest.mark.parametrize(
     ("arguments", "hint"),
     [
         ((), "Name a picture"),
+        (("PICTURE", "--sheet", "4"), "remove --sheet"),
+        (("--sheet", "4", "--class", "fake"), "remove --sheet"),
         (("nowhere.png",), "no picture nowhere.png"),
         (("--layer", "layer9", "PICTURE"), "no layer 'layer9'"),
         (("--method", "rollout", "PICTURE"), "needs a ViT"),

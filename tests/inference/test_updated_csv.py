@@ -128,3 +128,24 @@ def test_a_run_stopped_on_a_finished_csv_leaves_it_and_goes_on(
     result = run(*check)
     assert "Continuing: 1 picture checked before" in result.stderr and len(judged(result.stdout)) == 1
     assert len(read_rows(out)) == 7 and not list(trained.parent.glob("out.csv.*"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"), [('"0,95"', "p(fake) 95.0 %"), ("n/a", None), ("nan", None), ("5", None)]
+)
+def test_a_number_that_a_spreadsheet_has_changed_is_no_traceback(
+    trained: Path, cell: str, shown: str | None
+) -> None:
+    picture = paint(trained.parent / "a.png", 1)
+    out, page = trained.parent / "out.csv", trained.parent / "out.html"
+    check = ("--paths", trained, "check", picture, "--csv", out, "--no-stability")
+    assert run(*check).returncode == 0
+    text = out.read_text(encoding="utf-8")
+    number = read_rows(out)["a.png"]["p_fake_calibrated"]
+    head, row = text.splitlines()
+    before, _, after = row.rpartition(number)
+    out.write_text(f"{head},p_fake_other\n{before}{cell}{after},{cell}\n", encoding="utf-8")
+    result = run(*check, "--html", page)
+    assert result.returncode == 0 and "Passed over 1 picture" in result.stdout
+    card = page.read_text(encoding="utf-8").split('<li class="card"')[1]
+    assert (shown in card and "other 95.0 %" in card) if shown else "p(fake) " not in card

@@ -124,6 +124,20 @@ def test_without_openvino_torch_answers(
     assert ("openvino is not installed" in said) == (engine == "openvino")
 
 
+def test_a_module_of_ours_that_is_not_there_is_a_bug(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misspelt() -> None:
+        raise ModuleNotFoundError("No module named 'fakedetect.enigne'", name="fakedetect.enigne")
+
+    clear(trained.parent / "model_folders/tiny")
+    monkeypatch.setattr("fakedetect.models.conversion.import_openvino", misspelt)
+    monkeypatch.setattr("fakedetect.models.engine.import_openvino", misspelt)
+    choose(trained, "openvino")
+    with pytest.raises(ModuleNotFoundError):
+        run("--paths", trained, "check", trained.parent / "dataset/test")
+
+
 def check_apart(paths: Path, spies: Path) -> dict[str, object]:
     """check's answer to a picture, in a process that finds its modules in `spies` first."""
     picture = next((paths.parent / "dataset/test/fake").rglob("*.jpg"))

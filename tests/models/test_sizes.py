@@ -15,6 +15,7 @@ from conftest import REFERENCE_INPUT, paint, run
 from PIL import Image
 from torch.nn import functional
 
+from fakedetect.core import architectures
 from fakedetect.core.architectures import find_size_arguments
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_input import InputKeys
@@ -112,6 +113,25 @@ def test_a_size_that_a_model_cannot_take_is_one_line(architecture: str, size: in
         f"paths.toml, line 8: size in [models.mine]: {architecture} does not accept pictures of {size} x "
         f"{size} pixels. Nearby sizes that work: size = {works}"
     )
+
+
+def test_a_model_that_takes_no_size_near_either_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As one of oblong pictures may be.
+    monkeypatch.setattr(architectures, "_try_size", lambda *_: None)
+    with pytest.raises(UserError) as refused:
+        find_size_arguments("test_vit", 180, "paths.toml, line 8")
+    assert str(refused.value) == (
+        "paths.toml, line 8: test_vit does not accept pictures of 180 x 180 pixels, nor of 160 or 176 or "
+        "192 pixels a side. Choose another model of timm."
+    )
+
+
+def test_a_bug_while_a_size_is_tried_is_no_size_that_a_model_cannot_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(architectures, "_patches", None)
+    with pytest.raises(TypeError):
+        build_model(sized("test_vit", 176), pretrained=False)
 
 
 def test_a_network_that_takes_any_size_is_built_as_it_always_was() -> None:

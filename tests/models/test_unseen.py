@@ -30,6 +30,10 @@ def draw_scores(random: np.random.Generator, fakes: int = 20, reals: int = 25) -
     )
 
 
+def score(margins: dict[str, dict[str, tuple[float, ...]]], by_source: bool) -> OutOfFold:
+    return OutOfFold(checkpoint="0", fakes_by_source=by_source, reals_by_source=by_source, **margins)
+
+
 @pytest.mark.parametrize(("alarms", "missed"), [(0.05, 0.1), (0.1, 0.2), (0.2, 0.05)])
 def test_the_promise_holds_for_further_sources_on_average_and_is_not_far_from_it(
     alarms: float, missed: float
@@ -88,6 +92,25 @@ def test_the_figures_are_those_of_scikit_learn_with_wider_intervals_for_fewer_so
         return measured.auc.high - measured.auc.low
 
     assert width(few) > width(found) > 0
+
+
+@pytest.mark.parametrize("sources", [1, 2, 6])
+def test_a_perfect_result_of_few_pictures_is_not_certain(sources: int) -> None:
+    apart = {
+        label: {str(number): tuple(sign * (1 + np.arange(5.0))) for number in range(sources)}
+        for label, sign in (("fake", 1), ("real", -1))
+    }
+    found = measure_unseen(score(apart, sources > 1))
+    for figure in (found.auc, found.fake_recall_at_5):
+        assert figure.value == figure.high == 1 and 0.1 < figure.low < 0.9
+
+
+def test_of_one_source_a_class_the_pictures_are_drawn() -> None:
+    random = np.random.default_rng(3)
+    one = {label: {"": tuple(random.normal(mean, 1, 60))} for label, mean in (("fake", 1), ("real", -1))}
+    found = measure_unseen(score(one, False))
+    assert 0.03 < found.auc.high - found.auc.low < 0.2
+    assert 0.1 < found.fake_recall_at_5.high - found.fake_recall_at_5.low < 0.6
 
 
 def test_too_few_sources_are_refused_with_the_rate_that_they_allow() -> None:

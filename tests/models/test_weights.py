@@ -197,6 +197,16 @@ def test_a_pickle_without_end_is_refused_at_once(tmp_path: Path, opcode: bytes, 
     assert time.process_time() - start < 2
 
 
+def test_a_bug_beside_torchs_reader_is_no_damaged_file(
+    tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "classifier_model.pth"
+    torch.save(state, path)
+    monkeypatch.setattr("fakedetect.models.weights.MOST_OPCODES", None)
+    with pytest.raises(TypeError):
+        load_checkpoint(RECIPE, path)
+
+
 def test_an_archive_that_unpacks_to_far_more_is_refused_at_once(tmp_path: Path) -> None:
     path = tmp_path / "classifier_model.pth"
     torch.save({"a": torch.zeros(40_000_000)}, path)

@@ -313,7 +313,7 @@ def test_the_picture_before_its_editing_is_told_with_its_faults(
 ) -> None:
     edited = authority.sign(picture(1), parent=signed)
     story = (
-        "C2PA ingredient 'parent.jpg', the picture before its editing: "
+        "C2PA ingredient 'parent.jpg', the picture before editing: "
         "created with Dreamer 3 (trainedAlgorithmicMedia)"
     )
     assert found_in(edited, trust)[2:] == [

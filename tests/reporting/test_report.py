@@ -67,7 +67,7 @@ def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: 
     # A dropped-in checkpoint has the log of the model that was there before, too.
     (folder / "training.json").unlink()
     unknown = read_report(trained)
-    assert "no training.json that says how this checkpoint was trained" in unknown
+    assert "How this checkpoint was trained is unknown (no training.json)" in unknown
     assert "that it was trained on" not in unknown and "training time" not in unknown
     assert "training pictures" not in unknown and "best epoch" not in unknown
     repeat = unknown.split("To repeat it")[1]

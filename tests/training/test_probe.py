@@ -114,6 +114,21 @@ def test_a_probe_is_fitted_to_original_pictures_and_judged_by_the_sources_left_o
     assert (probe["families"], probe["real_sources"], probe["folds"]) == (4, 5, 4)
 
 
+@pytest.mark.parametrize(("fakes", "reals"), [(12, 1), (1, 12)])
+def test_a_class_of_one_picture_is_one_line(tmp_path: Path, fakes: int, reals: int) -> None:
+    random = np.random.default_rng(1)
+    for label, count in (("fake", fakes), ("real", reals)):
+        for number in range(count):
+            file = tmp_path / "dataset/train" / label / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draw(random, label, np.full(3, 128.0)).save(file)
+    paths = write_settings(tmp_path / "paths.toml")
+    result = run("--paths", paths, "train", "--recipe", "probe")
+    few = "fake" if fakes == 1 else "real"
+    said = f"1 readable picture labelled {few}: too few to learn from. At least 2 of each class are needed"
+    assert result.returncode == 2 and said in result.stderr.strip().splitlines()[-1]
+
+
 def test_what_marks_a_single_source_does_not_count_as_known_of_others(tmp_path: Path) -> None:
     # No trace but a tint of each source's own: a line learns every one by heart, and none of the next.
     random = np.random.default_rng(9)
@@ -137,6 +152,12 @@ def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fit
     again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
     assert run(*again).returncode == 0
     assert probe.read_bytes() == first and features.read_bytes() == kept
+    # Values that no network gives are computed again.
+    damaged = bytearray(kept)
+    damaged[-2:] = damaged[-2000:-1998] = np.array(np.nan, "<f2").tobytes()
+    features.write_bytes(damaged)
+    assert run(*again).returncode == 0
+    assert probe.read_bytes() == first and len(features.read_bytes()) > len(kept)
     # As a run leaves them that was killed while it wrote.
     features.write_bytes(kept[: len(kept) * 2 // 3])
     assert run(*again).returncode == 0
@@ -186,6 +207,13 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     explained = run("--paths", fitted, "explain", pictures[0])
     assert explained.returncode == 0 and "Attention Rollout" in explained.stdout, explained.stderr
     assert "Grad-CAM at backbone.network.blocks.3.norm1" in explained.stdout
+    matrix = read(fitted, "test_results.json")["confusion_matrix"]
+    told = f"20 test pictures, {matrix[0][1] + matrix[1][0]} of them misclassified"
+    sheet = ("--paths", fitted, "explain", "--sheet", "20")
+    assert told in run(*sheet).stdout
+    # Copies that a fine-tuned model would judge, and a probe does not.
+    assert run("--paths", fitted, "resize", "test-fake", "test-real").returncode == 0
+    assert told in run(*sheet).stdout
     assert run("--paths", fitted, "evaluate").returncode == 0
     evaluation = read(fitted, "evaluation.json")
     assert evaluation["test"]["count"] == 20 and "unseen_sources" in evaluation
