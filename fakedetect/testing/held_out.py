@@ -1,6 +1,5 @@
 """Trained without a source and tested on it: what a model does with pictures it has never met."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from fakedetect.core.console import Console, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import LeftOut, SourceEntry
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file
+from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file, name_without
 from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
 from fakedetect.core.records import Record
 from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
@@ -30,7 +29,7 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
 
     Its folder lies inside the model's.
     """
-    name = f"without_{re.sub(r'[^A-Za-z0-9_.-]', '_', source)}"
+    name = name_without(source)
     then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
     if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
         raise UserError(
