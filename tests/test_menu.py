@@ -309,7 +309,7 @@ def test_the_menu_offers_recipes_and_rates(trained: Path) -> None:
     child.send("0\r")
     child.expect("Nothing was trained.*Model Training Menu.*Back")
     child.send("6\r")
-    child.expect("Real pictures that may be called fake.*with 8 to go by, at least 11.2; Enter: 11.2")
+    child.expect("Real pictures that may be called fake.*with 8 to fit on, at least 11.2; Enter: 11.2")
     child.send("none\r")
     child.expect("Please enter a number above 0 and at most 50")
     child.send("20 %\r")

@@ -73,7 +73,7 @@ class Training:
 
 RESERVED = {
     "all": "means every model",
-    "calibrated": "is taken, for p_fake_calibrated is a column of check already",
+    "calibrated": "is reserved: check already has a column p_fake_calibrated",
 }
 """Names that no model may have, and why."""
 
@@ -313,7 +313,8 @@ def _check_name(section: Section, name: str, others: Mapping[str, Recipe]) -> No
         raise section.wrong_whole(f"a model named {name} already exists; choose another name.")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise section.wrong_whole(
-            "a model's name may hold letters, digits, '_', '-' and '.' only, and not begin with '-' or '.'."
+            "a model's name may contain only letters, digits, '_', '-' and '.', and not start with '-' "
+            "or '.'."
         )
     for key, value in section.values.items():
         if isinstance(value, dict):

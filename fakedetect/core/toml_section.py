@@ -182,7 +182,7 @@ def _show(value: Any) -> str:
         return str(value)
     except ValueError:
         # Python does not write out what a file may have in hexadecimal.
-        return "a number of thousands of digits"
+        return "a number with thousands of digits"
 
 
 def _shorten(text: str) -> str:

@@ -68,7 +68,7 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
     advice = f"Resize first: {settings.command('resize')}"
     folders = class_folders(folder, advice)
     samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
-    _check_both_classes(samples, folders, "Scan and resize again.")
+    check_both_classes(samples, folders, "usable ", "Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out, leave_out)
 
 
@@ -84,17 +84,27 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
         return load_dataset(settings, part, leave_out)
     advice = "Put the pictures of that class there."
     samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
-    _check_both_classes(samples, folders, advice)
+    check_both_classes(samples, folders, "usable ", advice)
     common = Path(os.path.commonpath([folder for folder, _ in folders]))
     return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
 
 
-def _check_both_classes(samples: list[Sample], folders: Sequence[tuple[Path, int]], advice: str) -> None:
-    """Raise a UserError that names the class folder without a usable picture."""
+def check_both_classes(
+    samples: Iterable[Sample], folders: Iterable[tuple[Path, int]], kind: str, advice: str
+) -> None:
+    """Refuse samples of one class only.
+
+    Args:
+        folders: where the pictures of each label should be.
+        kind: 'usable ', say, or '': what the pictures of a class lack.
+
+    Raises:
+        UserError: there are none of a class; it names the class and its folder.
+    """
     present = {sample.label for sample in samples}
     for class_folder, label in folders:
         if label not in present:
-            raise UserError(f"{class_folder} has no usable {CLASSES[label]} pictures. {advice}")
+            raise UserError(f"{class_folder} has no {kind}{CLASSES[label]} pictures. {advice}")
 
 
 def _list_samples(

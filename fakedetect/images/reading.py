@@ -123,7 +123,7 @@ def load_reduced(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
 
 
 def _is_lossless_jpeg(path: Path) -> bool:
-    from fakedetect.provenance.metadata import jpeg_parts
+    from fakedetect.provenance.containers import jpeg_parts
 
     with path.open("rb") as file:
         return any(marker in LOSSLESS_FRAMES for marker, _ in jpeg_parts(file))
@@ -167,7 +167,7 @@ WORDED = (
     ("image file is truncated", ENDS_EARLY),
     ("truncated png file", ENDS_EARLY),
     ("failed to decode frame", ENDS_EARLY),
-    ("broken png file", "the file is damaged: a checksum in it is wrong"),
+    ("broken png file", "the file is damaged: wrong checksum"),
     ("unsupported", "an unsupported variant of its format: re-save it as PNG or JPEG"),
 )
 """How Pillow's messages begin that are about its inside, in lower case, and what they come to."""
@@ -204,7 +204,7 @@ SIGNATURES = (
     (0, b"8BPS", "a Photoshop document: export it as PNG or JPEG"),
     (0, b"version https://git-lfs", "a Git LFS pointer, not the picture: run 'git lfs pull'"),
     (0, b"<svg", "a vector drawing (SVG), not a photograph"),
-    (0, b"<?xml", "an XML document, a vector drawing (SVG) say, not a photograph"),
+    (0, b"<?xml", "an XML document (for example an SVG drawing), not a photograph"),
     (0, b"<!DOCTYPE", "a web page, not the picture: save the picture itself"),
     (0, b"<html", "a web page, not the picture: save the picture itself"),
     (0, b"\xff\x0a", "a JPEG XL picture: convert it to PNG or JPEG"),
@@ -296,7 +296,7 @@ def explain_fault(error: Exception, path: Path) -> str:
             return said
     if text.lower().startswith("cannot identify image file"):
         if name := _signed_as(path, PICTURES):
-            return f"the file is damaged: it begins as {name}, and cannot be decoded"
+            return f"the file is damaged: it starts as {name} but cannot be decoded"
         return _signed_as(path) or "not a picture (no known format)"
     for start, said in WORDED:
         if text.lower().startswith(start):

@@ -94,8 +94,8 @@ def explain(
         raise UserError("--sheet needs at least 1 picture.")
     if sheet is not None and (images or target):
         raise UserError(
-            "--sheet chooses test pictures itself and explains the predicted class. Leave out the pictures "
-            "and --class, or leave out --sheet."
+            "--sheet chooses test pictures itself and explains the predicted class. Remove the pictures "
+            "and --class, or remove --sheet."
         )
     require_checkpoint(settings)
     paths = _ask_for(settings, console, ask) if ask else _find_all(console, images)

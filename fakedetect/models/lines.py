@@ -37,8 +37,8 @@ def check_enough(samples: Sequence[Sample], least: int, how: str = "") -> None:
         count = sum(sample.label == label for sample in samples)
         if count < least:
             raise UserError(
-                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. It takes "
-                f"{least} of each class{f', {how}' if how else ''}. Put more there."
+                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. At least "
+                f"{least} of each class are needed{f', {how}' if how else ''}. Add more."
             )
 
 

@@ -91,7 +91,7 @@ def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
     found = saved.validation
     lines = [
         f"{model}: temperature {saved.temperature:.3f}; fake from {100 * saved.fake_from:.2f} %, real "
-        f"below {100 * saved.real_below:.2f} %, unsure between them",
+        f"below {100 * saved.real_below:.2f} %, unsure in between",
     ]
     if found is None or saved.max_false_alarms is None or saved.max_missed is None:
         return lines

@@ -90,7 +90,7 @@ def write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
 def describe_duplicates(table: pd.DataFrame, folder: Path) -> list[str]:
     """How many there are and where, what to do, and the first of them."""
     if table.empty:
-        return ["Duplicates: none found (same file, or looking alike, mirrored or not)."]
+        return ["Duplicates: none found (neither identical files nor look-alikes, mirrored or not)."]
     lines = [f"Duplicates: {plural(len(table), 'pair')}, all in {folder / FILE_NAME}"]
     for where, rows in table.groupby("where", sort=False):
         kinds = rows["kind"].value_counts()

@@ -70,8 +70,8 @@ def score_pictures(settings: Settings, console: Console, samples: Sequence[Sampl
     """
     used, frozen = _freeze(settings, console)
     console.note(
-        f"Looking at {plural(len(samples), 'picture')} with {used.model}'s network as it was pretrained; "
-        "nothing that was trained here takes part"
+        f"Extracting features from {plural(len(samples), 'picture')} with {used.model}'s pretrained "
+        "network (your checkpoint is not used)"
     )
     found = _look(used, console, frozen, [sample.path for sample in samples])
     readable = [samples[place] for place in found.places]
@@ -100,8 +100,8 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
         if small is None:
             raise
     console.warn(
-        f"The pretrained weights of {settings.model} cannot be downloaded, so the network of "
-        f"{SMALL_STARTER} looks at the pictures: it came with the program."
+        f"The pretrained weights of {settings.model} cannot be downloaded; using the network of "
+        f"{SMALL_STARTER}, which comes with the program."
     )
     small = _with_own_weights(small)
     small = replace(small, probe=replace(small.probe, layers=()))
@@ -135,7 +135,7 @@ def _judge(
     """
     first = _first_of_its_bytes(samples)
     alone = np.unique(first)
-    check_enough([samples[place] for place in alone], LEAST, "copies not counted")
+    check_enough([samples[place] for place in alone], LEAST, "not counting copies")
     most, seed = max(settings.probe.max_pictures, 2 * LEAST), settings.training.seed
     learners = alone[choose_pictures([samples[place] for place in alone], most, seed)]
     # Without their sources they are dealt out one by one, each class on its own.

@@ -138,7 +138,7 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
         if present_marks(target) != kind.marks:
             if shared and target.is_dir() and list_images(target) and present_marks(target) != kind.marks:
                 raise UserError(
-                    f"{target} holds copies of another kind. Remove that folder before the shards start."
+                    f"{target} contains copies of another kind. Remove that folder before the shards start."
                 )
             for job in () if shared else (*plain, *aligned):
                 job.copy.unlink(missing_ok=True)
@@ -220,7 +220,7 @@ def _describe_resized(settings: Settings, resized: Resized) -> str:
         + (f" ({scaling})" if scaling != REFERENCE_SCALING else "")
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
         + (f", {resized.done_before:,} already done" if resized.done_before else "")
-        + (f", {resized.bad:,} bad left out" if resized.bad else "")
+        + (f", {plural(resized.bad, 'bad picture')} skipped" if resized.bad else "")
         + _describe_stale(settings, resized)
     )
 

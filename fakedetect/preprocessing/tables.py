@@ -48,7 +48,7 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
         left_out += len(paths) - len(good)
         places += [Place(path, part, label, source_of(path, folder)) for path in good]
     if not places:
-        raise UserError(f"The {on} folders hold no pictures. Put them there, or see {settings.file}.")
+        raise UserError(f"The {on} folders contain no pictures. Put them there, or see {settings.file}.")
     return places, left_out
 
 

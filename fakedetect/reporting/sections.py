@@ -46,7 +46,7 @@ def data_section(
             )
         )
     elif not training.known:
-        text = "The pictures of this project. Whether the model was trained on them is not known."
+        text = "The pictures of this project. Whether the model was trained on them is unknown."
         parts.append(paragraph(text, "soft"))
     listed, audited = "", []
     if summary is not None:
@@ -78,7 +78,9 @@ def _tell_balance(training: TrainingRecord) -> str | None:
     """What was shown equally often, where anything was."""
     balance = training.run.balance if training.run else UNBALANCED
     return (
-        None if balance == UNBALANCED else f"{balance} shown equally often, and weighed alike in validation"
+        None
+        if balance == UNBALANCED
+        else f"{balance} shown equally often and weighted equally in validation"
     )
 
 
@@ -92,7 +94,7 @@ def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
     title = "Recipe and learning curves"
     if not training.known:
-        text = "How this checkpoint was trained is not known: no training.json says it."
+        text = "How this checkpoint was trained is unknown: it has no training.json."
         return section(title, paragraph(text))
     recipe = training.recipe or RecipeRecord()
     rows = [
@@ -141,7 +143,7 @@ def results_section(
     if evaluation.test is None:
         told.append(paragraph(f"Not evaluated with intervals yet: {again}", "soft"))
     elif (evaluation.test.fake, evaluation.test.real) != tuple(map(sum, results.confusion_matrix)):
-        text = f"The test dataset was another one when it was evaluated. Evaluate it again: {again}"
+        text = f"The test dataset has changed since it was evaluated. Evaluate again: {again}"
         told.append(paragraph(text, "warning"))
     else:
         told.append(measures_table(evaluation.test.measures))
@@ -159,7 +161,7 @@ def seeds_section(settings: Settings, repeats: Repeats | None) -> str:
     title = "Runs with several seeds"
     if repeats is None:
         command = settings.command("train", "--repeat", "3")
-        text = f"It was trained once. How far the figures of such runs lie apart: {command}"
+        text = f"It was trained once. To measure the variation between runs: {command}"
         return section(title, paragraph(text, "soft"))
     rows = [
         (
@@ -175,7 +177,7 @@ def seeds_section(settings: Settings, repeats: Repeats | None) -> str:
         if (found := repeats.spread.get(name))
     ]
     seeds = [f"seed {run.seed}" for run in repeats.runs]
-    text = "Everything but the seed was the same. The deviation is that of single runs from their mean."
+    text = "Only the seed differed. The deviation is that of single runs from their mean."
     return section(
         title,
         table(("figure", "mean ± standard deviation", "lowest to highest", *seeds), rows),

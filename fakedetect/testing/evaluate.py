@@ -27,9 +27,10 @@ from fakedetect.core.model_folder import (
     foreign_predictions_file,
     require_checkpoint,
 )
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
-from fakedetect.dataset.samples import Sample, describe_faults
+from fakedetect.dataset.samples import Sample, check_both_classes, describe_faults
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
 from fakedetect.models.calibration import UNCALIBRATED, Calibration
@@ -98,8 +99,8 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     """
     dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{dataset.folder} holds no readable pictures of one class. Scan and resize again.")
+    folders = [(dataset.folder, label) for label in range(len(CLASSES))]
+    check_both_classes(samples, folders, "readable ", "Scan and resize again.")
     entry = TestEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
         robustness=measure_robustness(detector, console, samples, margins),
@@ -113,18 +114,18 @@ def _read_folder(text: str) -> Path:
     """The one folder that a text names."""
     paths = read_named([text], "folder")
     if len(paths) != 1 or not paths[0].is_dir():
-        raise UserError(f"{paths[0]} is no folder. Name one that holds real/ and fake/.")
+        raise UserError(f"{paths[0]} is not a folder. Give one that contains real/ and fake/.")
     return paths[0]
 
 
 def _read_foreign(folder: Path) -> list[Sample]:
+    folders = class_folders(folder, "Put the pictures of that class there.")
     samples = [
         Sample(path, label, source_of(path, class_folder))
-        for class_folder, label in class_folders(folder, "Put the pictures of that class there.")
+        for class_folder, label in folders
         for path in list_images(class_folder)
     ]
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no pictures of one class. Put some there.")
+    check_both_classes(samples, folders, "", "Put some there.")
     return samples
 
 
@@ -150,8 +151,8 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     found, bad = predict_pictures(detector, console, list(by_path), folder.name)
     samples = [sample for path, sample in by_path.items() if path in found]
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no readable pictures of one class. Put some there.")
+    folders = [(folder, label) for label in range(len(CLASSES))]
+    check_both_classes(samples, folders, "readable ", "Put some there.")
     margins = np.array([found[sample.path][0] for sample in samples])
     name = _name_of(folder, earlier.foreign)
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
@@ -199,7 +200,7 @@ def _tell(settings: Settings, found: Evaluated) -> list[str]:
         lines = _tell_entry(settings, f"{evaluation.model} on {found.name}", entry)
         lines += tell_gap(auc_of(evaluation.test), auc_of(entry), f"on {found.name}")
         if evaluation.test is None:
-            lines.append(f"To compare with the project's test set: {settings.command('evaluate')}")
+            lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
     elif found.part == "left_out":
         lines = tell_held_out(evaluation.model, found.name, evaluation.left_out[found.name])
     return [*lines, *describe_faults(found.bad), f"Results: {folder / EVALUATION}"]
@@ -223,8 +224,8 @@ def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
         f"  {'calibration error, calibrated':<34}{found.ece_calibrated:.3f}",
         f"  {'real called fake':<34}{found.real_called_fake:.1%}",
         f"  {'fake called real':<34}{found.fake_called_real:.1%}",
-        f"  {'unsure':<34}{found.unsure:.1%}; accuracy of the others "
-        f"{found.accuracy_of_sure:.1%}, of all {found.accuracy:.1%}",
+        f"  {'unsure':<34}{found.unsure:.1%}; accuracy of the rest "
+        f"{found.accuracy_of_sure:.1%}, overall {found.accuracy:.1%}",
     ]
 
 
@@ -289,13 +290,13 @@ def evaluate(
         ask: on a terminal, ask for such a folder after the test dataset.
     """
     if data and leave_out:
-        raise UserError("--data and --leave-out are two tests: give one of them at a time.")
+        raise UserError("--data and --leave-out are different tests: use one at a time.")
     found = evaluate_model(settings, console, _read_folder(data) if data else None, leave_out)
     text = "\n".join(_tell(settings, found))
     status = 1 if found.bad else 0
     if ask and console.interactive:
         console.show(text)
-        question = "Test on a folder of other pictures too, with real/ and fake/ (Enter: no)"
+        question = "Also test on a folder of other pictures, with real/ and fake/ (Enter: no)"
         folder = console.ask(question, path=True)
         return evaluate(settings, console, data=folder) if folder else Outcome("", status)
     return Outcome(text, status)

@@ -34,7 +34,7 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
         raise UserError(
             f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
-            f"recipe {then.get('recipe')!r}, of which one is unknown here. Correct it, or train again."
+            f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
         )
     if "recipe" in then:
         then["method"] = then.pop("recipe")
@@ -112,15 +112,15 @@ def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> i
     if source not in known or not of_source:
         raise UserError(
             f"No source {source!r} in both the training and the test pictures. The sources are the "
-            f"sub-folders of the class folders: {', '.join(map(printable, known)) or 'there are none'}."
+            f"sub-folders of the class folders: {', '.join(map(printable, known)) or 'none'}."
         )
     label = of_source[0].label
     if any(sample.source == source and sample.label != label for sample in (*train, *test)):
         raise UserError(f"{printable(source)} is a source of both classes. Rename one of its two folders.")
     if all(sample.source == source for sample in train if sample.label == label):
         raise UserError(
-            f"{printable(source)} is the only source of {CLASSES[label]} pictures: without it nothing is "
-            "left to learn from. Leave out another."
+            f"{printable(source)} is the only source of {CLASSES[label]} pictures: without it there is "
+            "nothing left to train on. Leave out another source."
         )
     return label
 

@@ -42,7 +42,7 @@ def read_tested(folder: Path, again: str) -> Tested | None:
     predictions = read_predictions(file, again)
     if not len(predictions) == results.count == sum(map(sum, results.confusion_matrix)):
         raise UserError(
-            f"{results_file(folder, 'test')} and {file.name} are not of one test. Test again: {again}"
+            f"{results_file(folder, 'test')} and {file.name} are from different tests. Test again: {again}"
         )
     return Tested(results, predictions)
 
@@ -66,10 +66,10 @@ def read_predictions(file: Path, again: str) -> pd.DataFrame:
     except ValueError as error:
         raise _refuse(file, again, " ".join(str(error).split())) from None
     if not table["p_fake"].between(0, 1).all():
-        raise _refuse(file, again, "p_fake has to lie between 0 and 1")
+        raise _refuse(file, again, "p_fake must be between 0 and 1")
     for column in ("label", "predicted"):
         if not table[column].isin(CLASSES).all():
-            raise _refuse(file, again, f"{column} has to be {' or '.join(CLASSES)}")
+            raise _refuse(file, again, f"{column} must be {' or '.join(CLASSES)}")
     return table
 
 

@@ -79,7 +79,7 @@ def _degrade(
     read = [by_path[path] for path in found]
     labels = np.array([sample.label for sample, _ in read])
     if len(set(labels.tolist())) < 2:
-        raise UserError("The test pictures of one class cannot be read for degrading. Scan them again.")
+        raise UserError("None of the test pictures of one class can be read. Scan them again.")
     return _Degraded(labels, np.array([margin for _, margin in read]), np.stack(list(found.values())))
 
 
@@ -123,7 +123,7 @@ def tell_robustness(found: Robustness) -> list[str]:
         f"  {'after degrading ' + format(found.count, ',') + ' pictures':<34}"
         f"{'ROC AUC (95 %)':<22}{'accuracy':>10}{'fake recall':>13}{'real recall':>13}"
     ]
-    points: list[tuple[str, Point]] = [("as they are", found.clean), *((p.says, p) for p in found.points)]
+    points: list[tuple[str, Point]] = [("not degraded", found.clean), *((p.says, p) for p in found.points)]
     for says, point in points:
         auc = f"{point.roc_auc:.3f} ({point.low:.3f}-{point.high:.3f})"
         lines.append(
@@ -133,9 +133,11 @@ def tell_robustness(found: Robustness) -> list[str]:
     stability = found.stability
     lines.append(f"  mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})")
     lines.append(
-        f"  check, with its test of stability: {stability.unstable:.1%} not stable, "
-        f"{stability.unsure:.1%} unsure, accuracy of the others {stability.accuracy_of_sure:.1%}"
+        f"  check, with its stability test: {stability.unstable:.1%} not stable, "
+        f"{stability.unsure:.1%} unsure, accuracy of the rest {stability.accuracy_of_sure:.1%}"
     )
     if found.of_originals < found.count:
-        lines.append("  Some originals are gone: their small copies were degraded, which is harder.")
+        lines.append(
+            "  Some originals are missing: their small copies were degraded instead, which is harder."
+        )
     return lines

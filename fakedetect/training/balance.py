@@ -85,8 +85,12 @@ def describe_balance(samples: Sequence[Sample], balance: str) -> list[str]:
     in_vain = balance == BY_SOURCE and len(sources) == len(told)
     return [
         f'balance = "{balance}": an epoch shows each of {" and each of ".join(told)} on average; '
-        "validation loss and accuracy weigh the pictures likewise"
-        + (f'. No class has several sources (sub-folders): "{BY_CLASS}" does the same' if in_vain else "")
+        "validation loss and accuracy use the same weights"
+        + (
+            f'. No class has several sources (sub-folders): "{BY_CLASS}" has the same effect'
+            if in_vain
+            else ""
+        )
     ]
 
 

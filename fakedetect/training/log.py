@@ -31,7 +31,7 @@ def read_log(path: Path) -> list[Epoch]:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    renew = "Train again to renew it."
+    renew = "Train again to rewrite it."
     rows = read_table(path, [name for name in Epoch.__struct_fields__ if name != "head_only"], renew)
     if rows is None:
         raise UserError(f"There is no {path}. Train the model first.")
@@ -40,7 +40,7 @@ def read_log(path: Path) -> list[Epoch]:
     except msgspec.ValidationError as error:
         raise UserError(f"{path} cannot be used: {error}. {renew}") from None
     if not epochs:
-        raise UserError(f"{path} holds no epochs. {renew}")
+        raise UserError(f"{path} contains no epochs. {renew}")
     return epochs
 
 
@@ -130,8 +130,8 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     log = settings.model_folder / LOG
     if is_probe(checkpoint_file(settings)):
         curve = settings.model_folder / CURVE_FIGURE
-        advice = f" What more sources gain: {curve}" if curve.is_file() else ""
-        raise UserError(f"{settings.model} is a probe: it was fitted at once, not in epochs.{advice}")
+        advice = f" Effect of more sources: {curve}" if curve.is_file() else ""
+        raise UserError(f"{settings.model} is a probe: it is fitted in one step and has no epochs.{advice}")
     if not log.is_file():
         raise UserError(f"There is no {log}. Train the model first: {settings.command('train')}")
     epochs = read_log(log)

@@ -144,7 +144,7 @@ def train_probe(
     if len(found.bad) > MOST_BAD * len(paths):
         raise UserError(
             f"{len(found.bad):,} of the {len(paths):,} pictures in {dataset.folder} cannot be read: too "
-            "few are left to learn from. Scan them."
+            "few are left to train on. Scan them."
         )
     check_enough(samples, LEAST)
     judged = _judge(settings, console, samples, found.views)
@@ -187,7 +187,7 @@ def _look(
     """The features of the pictures, from the cache or computed."""
     if group.first:
         console.note(
-            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features of "
+            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features "
             f"each; every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its "
             "format"
         )
@@ -203,7 +203,7 @@ def _judge(
     weights = weigh(samples)
     folds = deal_folds(samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
-    with console.progress(len(samples), "sources left out") as progress:
+    with console.progress(len(samples), "held-out sources") as progress:
         fitted = fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
     return _Judged(line=fitted.line, strength=fitted.strength, folds=folds, margins=fitted.margins)
 

@@ -184,7 +184,7 @@ def find_head(model: nn.Module) -> nn.Linear:
     """
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     if not layers or layers[-1].out_features != 2:
-        raise UserError('This model has no linear head, which recipe = "robust" needs. Use "reference".')
+        raise UserError('recipe = "robust" needs a model with a linear head. Use recipe = "reference".')
     return layers[-1]
 
 

@@ -130,7 +130,7 @@ def test_a_safetensors_checkpoint_is_a_trained_model_everywhere(trained: Path) -
         result = run("--paths", trained, *command)
         assert result.returncode == 0, result.stderr
     refused = run("--paths", trained, "train")
-    assert refused.returncode == 2 and f"{stand_in} was left as it is" in refused.stderr
+    assert refused.returncode == 2 and f"{stand_in} was kept unchanged" in refused.stderr
     assert stand_in.is_file() and not path.exists()
     # A second checkpoint beside the new one would come to life again when that is removed.
     shorten(trained)

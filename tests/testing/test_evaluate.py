@@ -44,7 +44,7 @@ def test_thresholds_stand_in_training_json_and_keep_their_promise_on_the_validat
     ("arguments", "said"),
     [
         (["--max-false-alarms", "0.01"], "too few to guarantee 1.0%"),
-        (["--max-missed", "0"], "--max-missed has to be above 0"),
+        (["--max-missed", "0"], "--max-missed must be above 0"),
     ],
 )
 def test_promises_that_cannot_be_kept_are_refused(trained: Path, arguments: list[str], said: str) -> None:
@@ -172,7 +172,7 @@ def check_report(trained: Path, folder: Path) -> None:
     assert links.found and all(link.startswith(("data:", "#")) for link in links.found)
     assert "script" not in links.tags and "http" not in re.sub(r"data:[^\"]+", "", text)
     for title in (
-        "Results on the test dataset", "Pictures from elsewhere", "Fake, real or unsure", "By source",
+        "Results on the test dataset", "Pictures from other sources", "Fake, real or unsure", "By source",
         "Robustness", "Wrong answers", "Heat maps", "Data set", "Recipe and learning curves",
         "To repeat it",
     ):  # fmt: skip
@@ -219,7 +219,7 @@ def check_in_a_browser(file: Path) -> None:
     [
         (["evaluate", "--data", "nowhere"], "There is no folder nowhere"),
         (["evaluate", "--leave-out", "midjourney"], "The sources are .*camera, diffusion, gan, phone"),
-        (["evaluate", "--leave-out", "gan", "--data", "x"], "give one of them"),
+        (["evaluate", "--leave-out", "gan", "--data", "x"], "use one at a time"),
         (["--model", "resnet18", "evaluate"], "no checkpoint"),
         (["--model", "resnet18", "report"], "not been tested yet"),
     ],
@@ -284,7 +284,7 @@ def test_a_robust_run_killed_in_its_second_epoch_comes_to_the_same(robust: Path)
     program.send(signal.SIGKILL)
     program.end()
     other = run("--paths", robust, "train", "--resume", "--recipe", "reference")
-    assert other.returncode == 2 and "recipe was robust and is reference now" in other.stderr
+    assert other.returncode == 2 and "recipe was robust and is now reference" in other.stderr
     result = run("--paths", robust, "train", "--resume")
     assert result.returncode == 0, result.stderr
     resumed = torch.load(folder / "classifier_model.pth", weights_only=True)

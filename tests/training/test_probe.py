@@ -125,7 +125,7 @@ def test_a_class_of_one_picture_is_one_line(tmp_path: Path, fakes: int, reals: i
     paths = write_settings(tmp_path / "paths.toml")
     result = run("--paths", paths, "train", "--recipe", "probe")
     few = "fake" if fakes == 1 else "real"
-    said = f"1 readable picture labelled {few}: too few to learn from. It takes 2 of each class. Put more"
+    said = f"1 readable picture labelled {few}: too few to learn from. At least 2 of each class are needed"
     assert result.returncode == 2 and said in result.stderr.strip().splitlines()[-1]
 
 
@@ -220,7 +220,7 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     assert run("--paths", fitted, "compare").returncode == 0
     assert run("--paths", fitted, "report").returncode == 0
     page = (folder_of(fitted) / "report.html").read_text(encoding="utf-8")
-    assert "Sources that it had never seen" in page and "family of fakes" in page
+    assert "Held-out sources" in page and "family of fakes" in page
     graph = run("--paths", fitted, "loss-graph")
     assert graph.returncode == 2 and "sources_curve.png" in graph.stderr
     left = run("--paths", fitted, "evaluate", "--leave-out", "diffusion")
@@ -262,7 +262,7 @@ def test_copies_stand_in_for_originals_that_are_gone_and_it_is_said(fitted: Path
     shutil.rmtree(fitted.parent / "dataset/train/fake/gan")
     result = run(*again)
     assert result.returncode == 0
-    assert "12 originals are gone: the copies stood in, encoded once more" in result.stdout
+    assert "12 originals are missing: the resized copies were used, re-encoded" in result.stdout
 
 
 def test_one_source_a_class_leaves_pictures_out_and_says_what_is_not_known(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_a_damaged_probe_is_one_line(fitted: Path) -> None:
 
 def test_a_probe_and_a_fine_tuned_model_replace_one_another(fitted: Path) -> None:
     refused = run("--paths", fitted, "train", "--recipe", "reference")
-    assert refused.returncode == 2 and "probe.safetensors was left as it is" in refused.stderr
+    assert refused.returncode == 2 and "probe.safetensors was kept unchanged" in refused.stderr
     assert run("--paths", fitted, "resize").returncode == 0
     text = fitted.read_text(encoding="utf-8").replace("[training]", "[training]\nmax_epochs = 1")
     fitted.write_text(text, encoding="utf-8")
