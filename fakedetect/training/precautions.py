@@ -82,10 +82,11 @@ def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], 
             counts["both"] += 1
     listing = settings.command("explore", "--on", "resized")
     if leaks := counts["leak"]:
-        be = "is" if leaks == 1 else "are"
+        one = "is an exact duplicate of a training picture"
+        duplicates = one if leaks == 1 else "are exact duplicates of training pictures"
         console.warn(
-            f"{plural(leaks, 'picture')} of the test folder {be} exact duplicates of training "
-            f"pictures: testing on them inflates the accuracy. {listing} lists them."
+            f"{plural(leaks, 'picture')} of the test folder {duplicates}, which inflates the test accuracy. "
+            f"{listing} lists them."
         )
     if both := counts["both"]:
         be = "is" if both == 1 else "are"

@@ -66,7 +66,7 @@ def test_a_damaged_list_of_bad_images_is_one_line_everywhere(project: Path, tabl
         (f"{HEAD}\n1,0.5,0.5\n", "line 2 has fewer cells"),
         (f"{HEAD}\n1;0,5;0,5;0,9;1;9;0\n".replace(",", ";", 6), "$[0].train_loss"),
         ("epoch,val_loss\n1,0.5\n", "a column is missing: images_per_second"),
-        (HEAD, "holds no epochs"),
+        (HEAD, "contains no epochs"),
     ],
 )
 def test_a_damaged_log_is_one_line(project: Path, text: str, said: str) -> None:
@@ -76,7 +76,7 @@ def test_a_damaged_log_is_one_line(project: Path, text: str, said: str) -> None:
     result = run("--paths", project, "loss-graph")
     (line,) = result.stderr.strip().splitlines()
     assert result.returncode == 2 and str(log) in line and said in line and len(line) < 500
-    assert line.endswith("Train again to renew it.")
+    assert line.endswith("Train again to rewrite it.")
 
 
 def test_a_log_of_an_earlier_version_is_read(project: Path) -> None:
