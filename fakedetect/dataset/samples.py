@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fakedetect.core.console import plural
+from fakedetect.core.console import plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
@@ -157,7 +157,7 @@ def describe_faults(faults: Mapping[Path, str]) -> list[str]:
     verb = "was" if len(faults) == 1 else "were"
     return [
         f"{plural(len(faults), 'picture')} {verb} skipped:",
-        *(f"  {path}: {reason}" for path, reason in sorted(faults.items())),
+        *(f"  {printable(path)}: {reason}" for path, reason in sorted(faults.items())),
     ]
 
 

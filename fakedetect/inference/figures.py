@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import nn
 
+from fakedetect.core.console import printable
 from fakedetect.core.files import write_json
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
@@ -201,7 +202,7 @@ def _write_record(detector: Detector, explanation: Explanation, heat_map: HeatMa
 
 def describe_explanation(explanation: Explanation) -> str:
     """An explanation in words: the answer, and for each map what it shows and how far to believe it."""
-    lines = [f"{explanation.path}: {explanation.predicted}, probability {explanation.sureness}"]
+    lines = [f"{printable(explanation.path)}: {explanation.predicted}, probability {explanation.sureness}"]
     for heat_map in explanation.maps:
         lines += [
             str(heat_map),

@@ -4,7 +4,7 @@ import json
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 
-from fakedetect.core.console import Console, Outcome, one_line, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.page import paragraph
 from fakedetect.core.pool import map_images
@@ -35,7 +35,7 @@ def _row(look: Look, view: View | str) -> dict[str, str]:
 
 
 def _line(row: dict[str, str]) -> str:
-    name = one_line(row["path"])
+    name = printable(row["path"])
     if reason := row.get("reason"):
         return f"{'-':<17}  {name}  [{reason}]"
     said = row["provenance"] or "no information about its origin"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fakedetect.core.console import one_line
+from fakedetect.core.console import printable
 from fakedetect.core.evaluation_record import Entry, Evaluation, in_percent
 from fakedetect.core.intervals import share_interval
 from fakedetect.core.page import beside, heading, paragraph, section, table
@@ -67,7 +67,7 @@ def _tell_measures(known: Known) -> str:
         rows.append(("test dataset, like its training pictures", test.count, accuracy, auc, "-"))
     rows += _unseen_rows(evaluation)
     rows += [
-        _entry_row(f"other sources: {one_line(name)}", entry) for name, entry in evaluation.foreign.items()
+        _entry_row(f"other sources: {printable(name)}", entry) for name, entry in evaluation.foreign.items()
     ]
     headings = ("measured on", "pictures", "accuracy (95 % interval)", "ROC AUC", "fake recall")
     return table(headings, rows)

@@ -118,7 +118,7 @@ class Records:
     ):
         self.file, self.columns = file, list(columns)
         self.partial = file.with_name(f"{file.name}.partial")
-        self.facts_file = file.with_name(f"{file.name}.partial.json")
+        self.record_file = file.with_name(f"{file.name}.partial.json")
         self.replaced = False
         self.kept = Kept()
         self.met, self.passed = array("Q"), array("Q")
@@ -144,10 +144,10 @@ class Records:
         """Keep the whole rows of an earlier run of the same kind, or start over."""
         same = False
         with suppress(UserError):
-            same = read_record(self.facts_file, MadeWith, "Remove it.") == made_with
+            same = read_record(self.record_file, MadeWith, "Remove it.") == made_with
         self.replaced = self.partial.exists() and not same
         _write_rows(self.partial, self.columns, _read_partial(self.partial) if same else ())
-        write_record(self.facts_file, made_with)
+        write_record(self.record_file, made_with)
 
     def _all_rows(self) -> Iterator[Row]:
         """Those of earlier runs, then those of this one and of the stopped run that it continues."""
@@ -195,7 +195,7 @@ class Records:
 
     def _remove_partial(self) -> None:
         self.partial.unlink(missing_ok=True)
-        self.facts_file.unlink(missing_ok=True)
+        self.record_file.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Put the rows into FILE, whole or not at all."""

@@ -11,6 +11,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
 from fakedetect.dataset.sources import group_of
+from fakedetect.models.probe_line import Line
 
 MOST_FOLDS = 8
 FOLDS_OF_PICTURES = 5
@@ -211,3 +212,38 @@ def judge_left_out(
             margins[number, out] = views[0][out] @ line + bias
         advance(int(out.sum()))
     return margins
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A line fitted to all pictures, with the strength that tells left out pictures apart best, and their
+    margins (N,) by lines that were fitted without them."""
+
+    line: Line
+    strength: float
+    margins: np.ndarray
+
+
+def fit_judged(
+    views: Sequence[np.ndarray],
+    is_fake: np.ndarray,
+    weights: np.ndarray,
+    folds: Folds,
+    strengths: Sequence[float],
+    advance: Callable[[int], object],
+) -> Fitted:
+    """Choose the strength by the folds left out, and fit a line to all pictures.
+
+    Args:
+        views: of the same pictures, each (N, D), as the backbone gives them.
+        is_fake, weights, strengths: as fit() takes them.
+        advance: as judge_left_out() takes it.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    standard, mean, scale = standardise(views)
+    margins = judge_left_out(standard, is_fake, weights, folds, strengths, advance)
+    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
+    coefficients, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
+    line = Line(mean, scale, coefficients, np.array(bias, np.float32))
+    return Fitted(line, strengths[best], margins[best])

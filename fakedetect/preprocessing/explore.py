@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.settings import Settings
@@ -89,7 +89,7 @@ def _tell_left_out(found: Explored) -> list[str]:
     bad = found.unreadable
     if len(bad):
         lines.append(f"{plural(len(bad), 'picture')} {'was' if len(bad) == 1 else 'were'} skipped:")
-        lines += [f"  {row.path}: {row.reason}" for row in bad.head(MOST_REASONS).itertuples()]
+        lines += [f"  {printable(row.path)}: {row.reason}" for row in bad.head(MOST_REASONS).itertuples()]
     return lines
 
 

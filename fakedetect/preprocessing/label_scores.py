@@ -31,9 +31,7 @@ from fakedetect.models.lines import (
     check_enough,
     choose_pictures,
     deal_folds,
-    fit,
-    judge_left_out,
-    standardise,
+    fit_judged,
 )
 from fakedetect.models.probe_line import Line
 from fakedetect.models.processes import Group
@@ -157,14 +155,11 @@ def _judge_in_folds(
     console: Console, features: np.ndarray, is_fake: np.ndarray, folds: Folds
 ) -> tuple[np.ndarray, Line]:
     """Margins (N,) of pictures by the lines of the other folds, and the line of all of them."""
-    standard, mean, scale = standardise([features])
     # A weight for rare sources would trust a few misplaced pictures the most.
     alike = np.ones(len(is_fake))
     with console.progress(len(is_fake), "labels") as progress:
-        margins = judge_left_out(standard, is_fake, alike, folds, STRENGTHS, progress.advance)
-    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
-    weights, bias = fit(standard, is_fake, alike, STRENGTHS[best : best + 1])[0]
-    return margins[best], Line(mean, scale, weights, np.array(bias, np.float32))
+        fitted = fit_judged([features], is_fake, alike, folds, STRENGTHS, progress.advance)
+    return fitted.margins, fitted.line
 
 
 def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:

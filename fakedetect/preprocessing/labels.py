@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, Outcome, one_line, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.files import write_text
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import FOLDERS, Settings
@@ -116,7 +116,7 @@ def _tell(settings: Settings, folder: Path, found: ReviewedLabels) -> list[str]:
         lines += _tell_folders(found.table)
         lines += [
             f"  labelled {row.label}, looks {row.suggested_label}, p(fake) {row.p_fake:.2f}: "
-            + one_line(str(row.path))
+            + printable(row.path)
             for row in suspected.head(TOLD).itertuples()
         ]
     if leaning := int(found.table["leaning"].sum()):

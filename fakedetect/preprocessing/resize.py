@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, write_text
 from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
@@ -183,7 +183,7 @@ def resize_folder(
     failed = 0
     for job, reason in console.track(results, len(to_do), name):
         if reason is not None:
-            console.warn(f"skipped: {job.source}: {reason}")
+            console.warn(f"skipped: {printable(job.source)}: {reason}")
             failed += 1
     # Of several shards, each would count and delete the same.
     stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 else []

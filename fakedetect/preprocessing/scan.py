@@ -73,7 +73,7 @@ def find_bad_images(
             if reason is None:
                 continue
             found.bad[path] = reason
-            console.note(f"bad: {path}: {reason}")
+            console.note(f"bad: {printable(path)}: {reason}")
             if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                 save(found)
                 saved = time.monotonic()
@@ -183,6 +183,6 @@ def show_bad_images(settings: Settings, console: Console) -> Outcome:
     if not settings.bad_images.is_file():
         raise UserError(f"There is no list of bad images yet. Scan first: {settings.command('scan')}")
     bad = read_bad_images(settings)
-    lines = [f"{path}{f': {reason}' if reason else ''}" for path, reason in bad.items()]
+    lines = [f"{printable(path)}{f': {reason}' if reason else ''}" for path, reason in bad.items()]
     lines.append(f"{plural(len(bad), 'bad picture')} in {settings.bad_images}")
     return Outcome("\n".join(lines))

@@ -101,7 +101,7 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
         "fake_from": str(calibration.fake_from),
         "real_below": str(calibration.real_below),
     }
-    facts = {
+    metadata = {
         "architecture": f"{recipe.library} {recipe.architecture}",
         "size": str(recipe.input.size),
         "interpolation": recipe.input.scaling.interpolation,
@@ -114,7 +114,7 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     tensors = {key: value.detach().cpu().contiguous() for key, value in detector.model.state_dict().items()}
     with atomic_write(path) as file:
         # One key: the library writes several in any order.
-        text = msgspec.json.encode(facts).decode("utf-8")
+        text = msgspec.json.encode(metadata).decode("utf-8")
         file.write(safetensors.torch.save(tensors, {"fakedetect": text}))
     return path.name
 

@@ -3,7 +3,7 @@ Cards for Model Reporting')."""
 
 from collections.abc import Iterator
 
-from fakedetect.core.console import one_line, plural
+from fakedetect.core.console import plural, printable
 from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluation
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.model_folder import EVALUATION, results_file
@@ -184,5 +184,5 @@ def _timm_licence(architecture: str) -> str:
 
 def _plain(name: str) -> str:
     """A name as Markdown shows it; names are data."""
-    kept = one_line(name)
+    kept = printable(name)
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#+-.!|" else letter for letter in kept)

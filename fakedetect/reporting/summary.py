@@ -57,7 +57,7 @@ def _name_sources(predictions: pd.DataFrame) -> str:
     said = []
     for label in CLASSES:
         of_class = predictions.loc[predictions["label"] == label, "source"]
-        names = [printable(str(source)) for source in of_class.value_counts().index if source]
+        names = [printable(source) for source in of_class.value_counts().index if source]
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             said.append(f"{label}: {', '.join(names[:NAMED])}{more}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 import numpy as np
@@ -129,6 +129,19 @@ def _read_foreign(folder: Path) -> list[Sample]:
     return samples
 
 
+def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
+    """What a folder's figures are kept by: its own name, with those above it where others have that one."""
+    place = folder.resolve()
+    whole = printable(str(place))
+    for name, entry in known.items():
+        if entry.folder == whole:
+            return name
+    # The name becomes that of a file too, on systems that tell no capitals apart.
+    taken = {name.casefold() for name in known}
+    ends = (PurePath(*place.parts[-count:]).as_posix() for count in range(1, len(place.parts)))
+    return next((name for name in map(printable, ends) if name.casefold() not in taken), whole)
+
+
 def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, folder: Path) -> Evaluated:
     """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
 
@@ -141,11 +154,11 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     folders = [(folder, label) for label in range(len(CLASSES))]
     check_both_classes(samples, folders, "readable ", "Put some there.")
     margins = np.array([found[sample.path][0] for sample in samples])
-    name = printable(folder.resolve().name)
+    name = _name_of(folder, earlier.foreign)
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
     entry = ForeignEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
-        folder=printable(str(folder.resolve())),
+        folder=printable(folder.resolve()),
         predictions=hash_text(table),
     )
     evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
@@ -228,7 +241,7 @@ def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequenc
         lines.append(
             "All of these pictures are like the training ones. Whether the model generalises: "
             f"{settings.command('evaluate', '--data', 'FOLDER')} (other pictures, in real/ and fake/)"
-            + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
+            + (f", or --leave-out SOURCE (of {', '.join(map(printable, sources))})" if sources else "")
         )
     return lines
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from fakedetect.core.console import one_line, plural
+from fakedetect.core.console import plural, printable
 from fakedetect.core.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
 from fakedetect.dataset.samples import Sample
 
@@ -100,7 +100,7 @@ def _tell_times(samples: Sequence[Sample], weights: np.ndarray, places: Sequence
     low, high = (say_times(weights[place]) for place in ends)
     if low == high:
         return low
-    first, last = (one_line(samples[place].source) or "no source" for place in ends)
+    first, last = (printable(samples[place].source) or "no source" for place in ends)
     return f"{low} ({first}) to {high} ({last})"
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console, one_line, plural
+from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
 from fakedetect.core.settings import Settings
@@ -129,7 +129,7 @@ def _advise_sources(samples: Sequence[Sample]) -> list[str]:
         sources = Counter(samples[place].source for place in places)
         source, count = sources.most_common(1)[0]
         if len(sources) > 1 and count > DOMINANT * len(places):
-            shown = f"of {one_line(source)}" if source else "of no source"
+            shown = f"of {printable(source)}" if source else "of no source"
             large.append(f"{count:,} of the {len(places):,} {name} pictures are {shown}")
             times.append(f"one {shown} {say_times(min(weights[places]))}")
     if not large:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.errors import UserError
@@ -60,9 +59,7 @@ from fakedetect.models.lines import (
     choose_pictures,
     count_groups,
     deal_folds,
-    fit,
-    judge_left_out,
-    standardise,
+    fit_judged,
     weigh,
 )
 from fakedetect.models.probe import Probe, write_probe
@@ -206,13 +203,9 @@ def _judge(
     weights = weigh(samples)
     folds = deal_folds(samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
-    standard, mean, scale = standardise(views)
     with console.progress(len(samples), "held-out sources") as progress:
-        margins = judge_left_out(standard, is_fake, weights, folds, strengths, progress.advance)
-    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
-    line, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
-    kept = Line(mean, scale, line, np.array(bias, np.float32))
-    return _Judged(kept, strengths[best], folds, margins[best])
+        fitted = fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
+    return _Judged(line=fitted.line, strength=fitted.strength, folds=folds, margins=fitted.margins)
 
 
 def _collect(checkpoint: str, samples: Sequence[Sample], judged: _Judged) -> OutOfFold:

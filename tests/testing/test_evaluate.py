@@ -117,6 +117,39 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Pat
     assert "Keep in mind: on the pictures of foreign" in caution.stdout
 
 
+def test_folders_of_one_name_are_told_apart(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    counts = {"a/test": 2, "b/test": 3, "c/b/test": 4}
+    for name, count in counts.items():
+        for label in ("fake", "real"):
+            source = trained.parent / "dataset/test" / label
+            for file in sorted(source.rglob("*.jpg"))[:count]:
+                place = trained.parent / "x" / name / label / file.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
+    # The first once more, under its name.
+    for name in (*counts, "a/test"):
+        result = run("--paths", trained, "evaluate", "--data", trained.parent / "x" / name)
+        assert result.returncode == 0, result.stderr
+    assert "tiny on test: 4 pictures" in result.stdout
+    found = read(folder / "evaluation.json")["foreign"]
+    assert {name: entry["count"] for name, entry in found.items()} == {
+        "test": 4,
+        "b/test": 6,
+        "c/b/test": 8,
+    }
+    files = {re.sub("_[0-9a-f]{8}", "", path.name) for path in folder.glob("foreign_*")}
+    assert files == {f"foreign_{name}_predictions.csv" for name in ("test", "b_test", "c_b_test")}
+    assert run("--paths", trained, "report").returncode == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    said = run("--paths", trained, "check", trained.parent / "x/a/test", "--no-stability").stdout
+    for name in found:
+        assert f"on the pictures of {name}, tiny had an accuracy" in said
+        assert f">{name}: {found[name]['count']} pictures<" in page
+    assert "To see its answers" not in page
+    assert len(set(re.findall(r"evaluate --data (\S+)", page))) == 3
+
+
 class Links(HTMLParser):
     """Everything that a page would fetch."""
 
