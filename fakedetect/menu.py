@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         for argument in option.takes:
             row.add_argument(argument.flag, **argument.keywords)
         if option.several:
-            row.epilog = "--model all asks every trained model and says how far they agree."
+            row.epilog = "--model all uses every trained model and reports how far they agree."
     return parser
 
 
