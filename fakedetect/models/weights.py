@@ -72,7 +72,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = safetensors.torch.load_file(path) if start[8:9] == b"{" else load_tensors(path)
     except pickle.UnpicklingError as error:
-        if start.startswith((b"PK", b"\x80")) and "Unsupported" in str(error):
+        if start.startswith((b"PK\x03\x04", b"\x80")) and "Unsupported" in str(error):
             raise UserError(f"{path} holds code, not only weights; it was not opened.") from None
         raise UserError(f"{path} is not a PyTorch checkpoint. Put a state_dict there.") from None
     except (DamagedFile, safetensors.SafetensorError, ValueError, OSError):
@@ -144,6 +144,8 @@ def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
             kind = "sparse"
         elif value.dtype not in DTYPES:
             kind = f"of the type {str(value.dtype).removeprefix('torch.')}"
+        elif value.nbytes > value.untyped_storage().nbytes():
+            kind = f"of {value.numel():,} values that are not all in the file"
         if kind:
             raise UserError(
                 f"{path} holds a tensor {kind} ({key}); fakedetect reads plain ones of floating-point or "
