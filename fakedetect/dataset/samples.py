@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ import torch
 
 from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.bad_list import read_bad_images
-from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.dataset.folders import advise_to_resize, class_folders, missing_class, source_of
 from fakedetect.images.listing import list_images
 
 
@@ -63,10 +64,10 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
         UserError: the folder, a class or its pictures are missing.
     """
     folder = settings.resized[part]
-    advice = f"Resize first: {settings.command('resize')}"
-    samples, left_out = _list_samples(settings, part, class_folders(folder, advice), leave_out, advice)
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no usable pictures of one class. Scan and resize again.")
+    advise = advise_to_resize(settings, part)
+    samples, left_out = _list_samples(settings, part, class_folders(folder, advise), leave_out, advise)
+    if missing := missing_class(sample.label for sample in samples):
+        raise UserError(f"{folder} holds no usable {missing} pictures. Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out, leave_out)
 
 
@@ -80,26 +81,32 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
     folders = [(settings.original[f"{part}-{name}"], label) for label, name in enumerate(("fake", "real"))]
     if settings.resized[part].is_dir() or not all(folder.is_dir() for folder, _ in folders):
         return load_dataset(settings, part, leave_out)
-    advice = "Put the pictures of that class there."
-    samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folders[0][0]} and {folders[1][0]} hold no usable pictures of one class.")
+    samples, left_out = _list_samples(
+        settings, part, folders, leave_out, lambda name: f"Put {name} pictures there."
+    )
+    if missing := missing_class(sample.label for sample in samples):
+        where = settings.original[f"{part}-{missing}"]
+        raise UserError(f"{where} holds no usable {missing} pictures. Put some there.")
     common = Path(os.path.commonpath([folder for folder, _ in folders]))
     return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
 
 
 def _list_samples(
-    settings: Settings, part: str, folders: Iterable[tuple[Path, int]], leave_out: str, advice: str
+    settings: Settings,
+    part: str,
+    folders: Iterable[tuple[Path, int]],
+    leave_out: str,
+    advise: Callable[[str], str],
 ) -> tuple[list[Sample], int]:
     """The usable pictures of class folders with their labels, and how many are on the list of bad ones."""
     listed = set(read_bad_images(settings))
     samples: list[Sample] = []
     left_out = 0
     for class_folder, label in folders:
-        original = settings.original[f"{part}-{('fake', 'real')[label]}"]
+        original = settings.original[f"{part}-{CLASSES[label]}"]
         paths = list_images(class_folder)
         if not paths:
-            raise UserError(f"{class_folder} holds no pictures. {advice}")
+            raise UserError(f"{class_folder} holds no pictures. {advise(CLASSES[label])}")
         for path in paths:
             inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)

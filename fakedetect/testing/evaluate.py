@@ -28,7 +28,7 @@ from fakedetect.core.model_folder import (
     require_checkpoint,
 )
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.dataset.folders import class_folders, missing_class, source_of
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
@@ -98,8 +98,8 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     """
     dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{dataset.folder} holds no readable pictures of one class. Scan and resize again.")
+    if missing := missing_class(sample.label for sample in samples):
+        raise UserError(f"{dataset.folder} holds no readable {missing} pictures. Scan and resize again.")
     entry = TestEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
         robustness=measure_robustness(detector, console, samples, margins),
@@ -118,13 +118,14 @@ def _read_folder(text: str) -> Path:
 
 
 def _read_foreign(folder: Path) -> list[Sample]:
+    folders = class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
     samples = [
         Sample(path, label, source_of(path, class_folder))
-        for class_folder, label in class_folders(folder, "Put the pictures of that class there.")
+        for class_folder, label in folders
         for path in list_images(class_folder)
     ]
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no pictures of one class. Put some there.")
+    if missing := missing_class(sample.label for sample in samples):
+        raise UserError(f"{folder} holds no {missing} pictures. Put some there.")
     return samples
 
 
@@ -137,8 +138,8 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     found, bad = predict_pictures(detector, console, list(by_path), folder.name)
     samples = [sample for path, sample in by_path.items() if path in found]
-    if len({sample.label for sample in samples}) < 2:
-        raise UserError(f"{folder} holds no readable pictures of one class. Put some there.")
+    if missing := missing_class(sample.label for sample in samples):
+        raise UserError(f"{folder} holds no readable {missing} pictures. Put some there.")
     margins = np.array([found[sample.path][0] for sample in samples])
     name = printable(folder.resolve().name)
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
