@@ -13,6 +13,13 @@ LARGEST = 256 * 1024**2
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
+Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPERATURE)]
+"""What margins are divided by; beyond that range every probability is 0, 0.5 or 1."""
+
+Scale = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
+"""A spread of margins that they are divided by."""
+
 NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 """A table's columns hold 64 bits; a number beyond that is no count of ours."""

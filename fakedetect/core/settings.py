@@ -1,6 +1,5 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -10,7 +9,17 @@ from typing import Any, cast
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.model_input import INTERPOLATIONS, LARGEST, SIZE, Channels, InputKeys, ModelInput
+from fakedetect.core.model_input import (
+    INTERPOLATIONS,
+    LARGEST,
+    LEAST_STD,
+    MOST_MEAN,
+    MOST_STD,
+    SIZE,
+    Channels,
+    InputKeys,
+    ModelInput,
+)
 from fakedetect.core.recipes import BALANCES, METHODS, RECIPES, UNBALANCED, Recipe
 from fakedetect.core.shards import count_workers
 from fakedetect.core.toml_file import TomlFile
@@ -361,10 +370,12 @@ def _three(section: Section, key: str) -> Channels | None:
         return None
     values = section.values[key]
     numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    if not numbers or len(values) != 3 or not all(math.isfinite(value) for value in values):
+    least, most = (LEAST_STD, MOST_STD) if key == "std" else (-MOST_MEAN, MOST_MEAN)
+    if not numbers or len(values) != 3:
         raise section.wrong(key, f"has to be three numbers. Write {key} = [0.5, 0.5, 0.5]")
-    if key == "std" and min(values) <= 0:
-        raise section.wrong(key, f"has to be three numbers above 0. Write {key} = [0.5, 0.5, 0.5]")
+    if not all(least <= value <= most for value in values):
+        shown = f"{least:,g} to {most:,g}"
+        raise section.wrong(key, f"has to be three numbers from {shown}. Write {key} = [0.5, 0.5, 0.5]")
     red, green, blue = map(float, values)
     return red, green, blue
 

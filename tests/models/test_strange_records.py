@@ -21,6 +21,8 @@ STRANGE = [
     ("training.json", "[" * 200_000, "object"),
     ("training.json", '{"other": ' + "[" * 200_000, "nested too deeply"),
     ("training.json", json.dumps({"calibration": {**CALIBRATION, "temperature": 10**400}}), "temperature"),
+    ("training.json", json.dumps({"calibration": {**CALIBRATION, "temperature": 1e-320}}), "temperature"),
+    ("training.json", json.dumps({"recipe": {"std": [0, 0, 0]}}), "$.recipe.std[0]"),
     ("training.json", json.dumps({"calibration": {**CALIBRATION, "fake_from": -5}}), "fake_from"),
     ("training.json", json.dumps({"calibration": {**CALIBRATION, "real_below": 0.95}}), "real_below"),
     ("training.json", json.dumps({"split": {"validation_share": "a tenth"}}), "$.split.validation_share"),
@@ -29,6 +31,7 @@ STRANGE = [
     ("texture_vote.json", json.dumps({**VOTE, "layer": []}), "$.layer"),
     ("texture_vote.json", json.dumps({**VOTE, "layer": ""}), "$.layer"),
     ("texture_vote.json", json.dumps({**VOTE, "vote_scale": 0}), "$.vote_scale"),
+    ("texture_vote.json", json.dumps({**VOTE, "temperature": 1e-320}), "$.temperature"),
     ("texture_vote.json", json.dumps({**VOTE, "weights": [10**400]}), "$.weights"),
 ]
 
