@@ -159,12 +159,13 @@ class TestEntry(Entry, frozen=True, kw_only=True):
 class ForeignEntry(Entry, frozen=True, kw_only=True):
     """A folder of pictures from elsewhere.
 
-    `predictions` is the SHA-256 of the file of foreign_predictions_file() that holds the answers; versions
-    before 0.6 wrote none.
+    `predictions` is the SHA-256 of the file of foreign_predictions_file() that holds the answers, and `own`
+    counts the pictures that are files of the project's own; versions before 0.6 wrote neither.
     """
 
     folder: str
     predictions: str | None = None
+    own: Count = 0
 
 
 class LeftOut(Record, frozen=True, kw_only=True):
