@@ -163,6 +163,9 @@ def check_in_a_browser(file: Path) -> None:
         "e => e.getClientRects().length > 1).length,"
         "apart: [...document.querySelectorAll('.beside')].filter("
         "e => e.children[0].offsetTop != e.children[1].offsetTop).length,"
+        "stacked: [...document.querySelectorAll('h2')].filter(h => /elsewhere/.test(h.textContent))"
+        ".flatMap(h => [...h.parentNode.querySelectorAll('.charts')])"
+        ".filter(c => new Set([...c.children].map(e => e.offsetTop)).size > 1).length,"
         "wide: document.documentElement.scrollWidth - innerWidth}) })</script></body>"
     )
     probe.write_text(file.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
@@ -178,6 +181,7 @@ def check_in_a_browser(file: Path) -> None:
         assert found["images"] and found["wide"] <= 0 and not found["broken"], (width, found)
         # Tables and charts stand side by side where there is room.
         assert (found["apart"] == 0) == (width == 1600), (width, found)
+        assert width == 500 or not found["stacked"], found
         assert "CONSOLE" not in result.stderr, result.stderr
 
 
