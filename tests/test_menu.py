@@ -251,6 +251,8 @@ def test_a_narrow_terminal_without_colours_or_utf8_is_usable(
     child.send("0\r")
     child.expect("Main Menu.*Exit|Exit.*Main Menu")
     close_menu(child)
+    # The whole instruction would break within a word.
+    assert ("(number, then Enter)" in child.logfile_read.getvalue()) == ("NO_COLOR" in environment)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
