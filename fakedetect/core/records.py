@@ -6,7 +6,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import write_text
+from fakedetect.core.files import check_regular, write_text
 
 LARGEST = 256 * 1024**2
 """Bytes; no file of ours comes near it, and a larger one is not read."""
@@ -46,6 +46,7 @@ def read_record(path: Path, kind: type[R], advice: str) -> R | None:
             its range; the message names the file and the field.
     """
     try:
+        check_regular(path)
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path} is too large to be one of fakedetect's files. {advice}")
         return msgspec.json.decode(path.read_bytes(), type=kind)

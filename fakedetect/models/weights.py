@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write
+from fakedetect.core.files import atomic_write, check_regular
 
 HEADS = ("fc.", "head.fc.", "head.", "classifier.")
 """Prefixes of the last layer's keys in torchvision's and timm's models."""
@@ -57,6 +57,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         UserError: the file is missing, empty, a Git LFS pointer, cut off or not a state_dict.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             start = file.read(64)
     except FileNotFoundError:

@@ -10,6 +10,7 @@ import pandas as pd
 from fakedetect.core.cells import from_cell
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Entry
+from fakedetect.core.files import check_regular
 from fakedetect.core.model_folder import predictions_file, results_file
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.test_record import Matrix, TestResults, read_results
@@ -59,6 +60,7 @@ def read_predictions(file: Path, again: str) -> pd.DataFrame:
     """
     try:
         # pandas' own reader takes no names that are not UTF-8.
+        check_regular(file)
         with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
             reader = csv.DictReader(opened, restval="")
             rows = list(reader)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fakedetect.core.console import Console, Outcome, open_picture
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import write_text
+from fakedetect.core.files import check_regular, write_text
 from fakedetect.core.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import Epoch, read_training
@@ -48,6 +48,7 @@ def read_log(path: Path) -> list[Epoch]:
         UserError: there is none, or it is damaged.
     """
     try:
+        check_regular(path)
         with path.open(encoding="utf-8", newline="") as file:
             rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         epochs = [epoch_of(row) for row in rows]
