@@ -64,23 +64,23 @@ def _tell_input(settings: Settings, console: Console) -> list[str]:
         UserError: timm has no such model, or it takes no pictures of that size.
     """
     check_size(settings, console)
-    lines = [f"Its pictures: {settings.recipe.input}{_tell_sources(settings)}", *_tell_crop(settings)]
+    lines = [f"Input: {settings.recipe.input}{_tell_sources(settings)}", *_tell_crop(settings)]
     lines += _tell_checkpoint(settings)
     folders = settings.resized.values()
     missing = not all(folder.is_dir() for folder in folders)
-    advice = f" (not there yet: {settings.command('resize')})" if missing else ""
+    advice = f" (not made yet: {settings.command('resize')})" if missing else ""
     return [*lines, f"Copies: {' and '.join(map(str, folders))}{advice}"]
 
 
 def _tell_sources(settings: Settings) -> str:
-    """' (size by paths.toml, the rest by timm)' for a model of [models.*]."""
+    """' (size from paths.toml, the rest from timm)' for a model of [models.*]."""
     recipe = settings.written[settings.model]
     keys = [key for key, value in vars(recipe.given).items() if value is not None]
     if not recipe.place:
         return ""
     if recipe.given.known():
-        return f" (by {settings.file.name})"
-    return f" ({', '.join(keys)} by {settings.file.name}, the rest by timm)" if keys else " (by timm)"
+        return f" (from {settings.file.name})"
+    return f" ({', '.join(keys)} from {settings.file.name}, the rest from timm)" if keys else " (from timm)"
 
 
 def _tell_crop(settings: Settings) -> list[str]:
@@ -91,9 +91,7 @@ def _tell_crop(settings: Settings) -> list[str]:
     crop = look_up_input(settings.model_folders, recipe.architecture, recipe.place).crop
     if crop >= 1:
         return []
-    return [
-        f"The whole picture is scaled; the makers of the weights took the middle {crop:.0%} of each side."
-    ]
+    return [f"The whole picture is scaled; the published weights used a {crop:.0%} centre crop."]
 
 
 def _tell_checkpoint(settings: Settings) -> list[str]:
@@ -106,7 +104,7 @@ def _tell_checkpoint(settings: Settings) -> list[str]:
         return [str(error)]
     if then == settings.recipe.input:
         return []
-    return [f"Its checkpoint was trained with {then}, and is asked so."]
+    return [f"Its checkpoint was trained with {then}; inference uses that."]
 
 
 def write_model(path: Path, name: str) -> None:
@@ -115,6 +113,10 @@ def write_model(path: Path, name: str) -> None:
 
     raw = path.read_bytes().decode("utf-8")
     mark = "\ufeff" if raw.startswith("\ufeff") else ""
-    document = tomlkit.parse(raw.removeprefix("\ufeff"))
+    try:
+        document = tomlkit.parse(raw.removeprefix("\ufeff"))
+    except tomlkit.exceptions.ParseError as error:
+        # Of lines that end as on a Macintosh of old, say.
+        raise UserError(f'{path} cannot be changed: {error}. Write model = "{name}" into it.') from None
     document["model"] = name
     write_text(path, mark + tomlkit.dumps(document))

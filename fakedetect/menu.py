@@ -13,7 +13,7 @@ from typing import Any
 
 from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
-from fakedetect.core.errors import ProcessError, UserError, did_you_mean
+from fakedetect.core.errors import ProcessError, UserError, did_you_mean, is_own_import
 from fakedetect.core.model_folder import checkpoint_file, find_starter
 from fakedetect.core.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
@@ -77,6 +77,8 @@ def run_option(
         console.fail(STOPPED)
         return 130
     except ModuleNotFoundError as error:
+        if is_own_import(error):
+            raise
         console.fail(f"The package {error.name} is not installed: pip install -r requirements.txt")
         return 2
     except OSError as error:

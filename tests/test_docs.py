@@ -1,14 +1,19 @@
 """The documents: words, links, commands and dependencies that they name."""
 
+import ast
 import contextlib
 import io
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import ROOT
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from fakedetect.menu import build_parser
 from fakedetect.options import commands
@@ -43,8 +48,41 @@ def test_files_that_a_page_names_are_there(page: Path) -> None:
         assert (ROOT / name).is_file(), f"{page.name} names {name}"
 
 
+def project_table() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def imported_packages(*places: str) -> set[str]:
+    """The packages, by their names at PyPI, that Python files below these folders import themselves."""
+    found = set()
+    for path in (file for place in places for file in (ROOT / place).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add((node.module or "").partition(".")[0])
+    own = {"fakedetect", "benchmarks", *(path.stem for path in (ROOT / "tests").glob("*.py"))}
+    known = packages_distributions()
+    # What is not installed, of the extras, has the name that is imported.
+    names = {known.get(name, [name])[0] for name in found - own - sys.stdlib_module_names}
+    return {canonicalize_name(name) for name in names}
+
+
+def named_in(lines: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(line).name) for line in lines}
+
+
+def test_what_is_imported_is_listed() -> None:
+    project = project_table()
+    extras = project["optional-dependencies"]
+    optional = named_in([*extras["export"], *extras["heic"]])
+    assert imported_packages("fakedetect", "benchmarks") - optional == named_in(project["dependencies"])
+    listed = named_in([*project["dependencies"], *extras["dev"]])
+    assert imported_packages("tests") <= listed
+
+
 def test_pins_and_bounds_agree() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = project_table()
     listed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
     bounds = {Requirement(line).name: Requirement(line).specifier for line in listed}
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
@@ -58,7 +96,7 @@ def test_pins_and_bounds_agree() -> None:
 
 
 def test_versions_agree() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = project_table()
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## (\S+)", changelog, re.MULTILINE)
     assert newest and newest[1] == project["version"]

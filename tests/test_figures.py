@@ -157,7 +157,7 @@ def test_degradations_are_named_and_share_a_scale(shown: dict) -> None:
     ]  # fmt: skip
     assert len({each.get_ylim() for each in axes}) == 1
     labels = [text.get_text() for text in axes[0].get_xticklabels()]
-    assert labels == ["as it is", "95", "85", "70", "50", "30"]
+    assert labels == ["none", "95", "85", "70", "50", "30"]
 
 
 def test_panels_that_are_compared_share_a_scale(shown: dict) -> None:

@@ -30,7 +30,7 @@ NAMES = (
     "'quoted.jpg",
     "<script>alert(1)<.jpg",
     "a&amp;<img src=x onerror=y>.jpg",
-    "line\nend.jpg",
+    "line\nFORGED.jpg",
     "bell\a.jpg",
     "\u202egpj.exe.jpg",
     "$(touch x).jpg",
@@ -46,8 +46,9 @@ def drives_a_terminal(text: str) -> bool:
     return any(not c.isprintable() and c not in "\n\r" for c in text)
 
 
-FAKES = "dataset/test/fake/=cmd()\x1b[31m"
-PAGE = "<b>\x1b[2Jpage.html"
+SOURCE = "=cmd()\x1b[31m\nFORGED"
+FAKES = f"dataset/test/fake/{SOURCE}"
+PAGE = "<b>\x1b[2Jpage\nFORGED.html"
 
 
 @dataclass(frozen=True)
@@ -72,21 +73,22 @@ def hostile(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Hos
         for number, name in enumerate(NAMES):
             paint(trained.parent / "plain.jpg", number + 50 * (part == "test"))
             for folder in (
-                f"dataset/{part}/fake/=cmd()\x1b[31m",
-                f"dataset/resized_{part}/fake/=cmd()\x1b[31m",
+                f"dataset/{part}/fake/{SOURCE}",
+                f"dataset/resized_{part}/fake/{SOURCE}",
             ):
                 target = trained.parent / folder / name
                 target.parent.mkdir(exist_ok=True)
                 shutil.copy(trained.parent / "plain.jpg", target)
-    (trained.parent / "dataset/train/fake" / "\x1b[2Jbad.jpg").write_bytes(b"no picture")
+    (trained.parent / "dataset/train/fake" / "\x1b[2Jbad\nFORGED.jpg").write_bytes(b"no picture")
     folder = trained.parent / FAKES
     commands = (
         ["scan"], ["bad-images"], ["resize"], ["test"], ["evaluate"],
-        ["evaluate", "--leave-out", "\x1b[1mx"],
+        ["evaluate", "--leave-out", "\x1b[1mx\nFORGED"],
         ["compare"], ["report"], ["explore"], ["check", folder, "--no-stability"],
         ["check", folder, "--no-stability", "--json", "--html", trained.parent / PAGE],
         ["explain", folder / NAMES[0]],
-        ["check", folder / "\x1b[2Jmissing.jpg"], ["evaluate", "--data", trained.parent / "\x1b[2J"],
+        ["check", folder / "\x1b[2Jmissing\nFORGED.jpg"],
+        ["evaluate", "--data", trained.parent / "\x1b[2J\nFORGED"],
     )  # fmt: skip
     return Hostile(
         trained, {tuple(map(str, command)): run("--paths", trained, *command) for command in commands}
@@ -98,6 +100,12 @@ def test_no_name_drives_the_terminal(hostile: Hostile) -> None:
         assert result.returncode in (0, 1, 2), (command, result.stderr)
         assert not drives_a_terminal(result.stdout + result.stderr), command
         assert "Traceback" not in result.stderr
+
+
+def test_no_name_forges_a_line(hostile: Hostile) -> None:
+    for command, result in hostile.said.items():
+        lines = (result.stdout + result.stderr).splitlines()
+        assert not [line for line in lines if line.lstrip().startswith("FORGED")], command
 
 
 def test_no_cell_is_a_formula_and_the_name_is_read_back(
@@ -155,7 +163,7 @@ def test_no_name_is_a_tag_of_the_page_of_check(hostile: Hostile) -> None:
     page = (hostile.parent / PAGE).read_text(encoding="utf-8")
     tags = Tags()
     tags.feed(page)
-    assert tags.scripts == 1 and not tags.handlers and not {"b\x1b[2jpage.html", "x"} & tags.found
+    assert tags.scripts == 1 and not tags.handlers and not {"b\x1b[2jpage\nforged.html", "x"} & tags.found
     assert not drives_a_terminal(page)
     names = re.findall(r"<h3>(.*?)</h3>", page.split('<ol id="cards">')[1].split("</ol>")[0])
     shown = sorted(html.unescape(re.sub(r"</?span[^>]*>", "", name)) for name in names)

@@ -62,6 +62,21 @@ def test_a_failing_entry_leaves_the_menu_open(project: Path) -> None:
     assert "Traceback" not in result.stderr and "Goodbye" in result.stdout
 
 
+def test_a_package_that_is_missing_is_one_line_and_a_module_of_ours_is_a_bug(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scan(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr("fakedetect.preprocessing.scan.scan", scan)
+    missing = "pandas"
+    result = run("--paths", project, "scan")
+    assert result.returncode == 2 and "The package pandas is not installed" in result.stderr
+    missing = "fakedetect.core.erors"
+    with pytest.raises(ModuleNotFoundError):
+        run("--paths", project, "scan")
+
+
 def open_menu(project: Path, columns: int = 100, **environment: str) -> Any:
     """The menu in a pseudo-terminal."""
     child = pexpect.spawn(
@@ -262,7 +277,7 @@ def test_escape_leaves_questions_and_tab_completes_paths(trained: Path) -> None:
     child.send("8\r")
     child.expect("Pictures or folder to check")
     child.send("\x1b")
-    child.expect("No picture named.*Main Menu.*Exit")
+    child.expect("No picture given.*Main Menu.*Exit")
     child.send("8\r")
     child.expect("Pictures or folder to check")
     # What is not there is asked for again, before anything is loaded.
@@ -296,7 +311,7 @@ def test_the_menu_offers_recipes_and_rates(trained: Path) -> None:
     child.send("0\r")
     child.expect("Nothing was trained.*Model Training Menu.*Back")
     child.send("6\r")
-    child.expect("Real pictures that may be called fake.*with 8 to go by, at least 11.2; Enter: 11.2")
+    child.expect("Real pictures that may be called fake.*with 8 to fit on, at least 11.2; Enter: 11.2")
     child.send("none\r")
     child.expect("Please enter a number above 0 and at most 50")
     child.send("20 %\r")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.errors import UserError, did_you_mean, is_bug
 from fakedetect.core.model_input import (
     BICUBIC,
     IMAGENET_MEAN,
@@ -82,7 +82,7 @@ def check_architecture(architecture: str, place: str) -> None:
         tags = [other.partition(".")[2] for other in timm.list_pretrained(f"{name}.*")]
         known = f"It has {', '.join(tags)}" if tags else f'Write timm = "{name}"'
         near = did_you_mean(tag, tags)
-        raise UserError(f"{place}: timm has no weights {tag!r} of {name}{near}. {known}.") from None
+        raise UserError(f"{place}: timm has no weights {tag!r} for {name}{near}. {known}.") from None
 
 
 def find_pretrained_input(architecture: str, place: str) -> PretrainedInput:
@@ -122,7 +122,7 @@ def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, A
         place: where the size or the architecture is named, for the message.
 
     Raises:
-        UserError: it takes no pictures of that size; with sizes near that it takes.
+        UserError: it takes no pictures of that size; with sizes near that it takes, if there are any.
     """
     arguments = _try_size(architecture, size)
     if arguments is not None:
@@ -133,11 +133,13 @@ def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, A
         -(-size // step) * step,
         find_pretrained_input(architecture, place).size or 0,
     }
-    works = [str(other) for other in sorted(near) if other and _try_size(architecture, other) is not None]
-    raise UserError(
-        f"{place}: {architecture} takes no pictures of {size} x {size} pixels. Near that it takes these: "
-        f"size = {' or '.join(works)}"
-    )
+    tried = sorted(near - {0, size})
+    works = [str(other) for other in tried if _try_size(architecture, other) is not None]
+    said = f"{place}: {architecture} does not accept pictures of {size} x {size} pixels"
+    if not works:
+        sizes = f", nor of {' or '.join(map(str, tried))} pixels a side" if tried else ""
+        raise UserError(f"{said}{sizes}. Choose another model of timm.")
+    raise UserError(f"{said}. Nearby sizes that work: size = {' or '.join(works)}")
 
 
 @cache
@@ -171,7 +173,9 @@ def _runs(architecture: str, size: int, **arguments: Any) -> bool:
                 # Built for that size it would leave the rest at the border unseen.
                 return False
             model(torch.zeros(1, 3, size, size))
-        except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):
+        except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if is_bug(error):
+                raise
             return False
     return True
 

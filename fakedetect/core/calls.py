@@ -30,7 +30,15 @@ class Call:
             options += ["--paths", str(_shortened(self.paths))]
         if self.model != self.chosen:
             options += ["--model", self.model]
-        return shlex.join(["python", "menu.py", *options, *words])
+        return _join(*options, *words)
+
+    def lasting_command(self, *words: str) -> str:
+        """The same for a file that is read later: wherever that is, and whatever model is chosen then."""
+        return _join("--paths", str(self.paths), "--model", self.model, *words)
+
+
+def _join(*words: str) -> str:
+    return shlex.join(["python", "menu.py", *words])
 
 
 def _shortened(path: Path) -> Path:

@@ -1,13 +1,21 @@
-"""Cells of CSV files: a text that a spreadsheet would take for a formula is marked as text."""
+"""CSV files: cells that a spreadsheet would take for a formula are marked as text, and one reader."""
 
-from pathlib import PurePath
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import check_regular
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 """How texts begin that spreadsheets run, or that this module has marked (OWASP, 'CSV Injection')."""
+
+SEPARATORS = ",;\t"
 
 
 def to_cell(text: str) -> str:
@@ -25,6 +33,50 @@ def frame_to_csv(frame: "pd.DataFrame") -> str:
     texts = frame.select_dtypes(include=["object", "string"]).columns
     marked = frame.assign(**{name: frame[name].map(_mark) for name in texts})
     return str(marked.to_csv(index=False))
+
+
+def read_table(file: Path, columns: Sequence[str], advice: str) -> list[dict[str, str]] | None:
+    """The rows of a CSV that an option has written, their texts as they were; None where there is no file.
+
+    It may have been through a spreadsheet, which writes semicolons or tabs in some countries.
+
+    Args:
+        columns: those that it has to have.
+        advice: what to do about a file that does not fit, as the last sentence of the message.
+
+    Raises:
+        UserError: it cannot be read, lacks a column, or a row has more or fewer cells than the header.
+    """
+    try:
+        check_regular(file)
+        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
+            rows = _read_rows(opened.read(), columns)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"Cannot read {file}: {error.strerror}. {advice}") from None
+    except (csv.Error, _DoesNotFit) as error:
+        raise UserError(f"{file} cannot be used: {error}. {advice}") from None
+    return rows
+
+
+class _DoesNotFit(Exception):
+    """A table that is none of ours, and why."""
+
+
+def _read_rows(text: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    first = text.partition("\n")[0]
+    separators = (s for s in SEPARATORS if set(columns) <= set(next(csv.reader([first], delimiter=s), [])))
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=next(separators, SEPARATORS[0]))
+    if missing := set(columns) - set(reader.fieldnames or ()):
+        raise _DoesNotFit(f"a column is missing: {', '.join(sorted(missing))}")
+    rows = []
+    for row in reader:
+        if None in row or None in row.values():
+            what = "more" if None in row else "fewer"
+            raise _DoesNotFit(f"line {reader.line_num} has {what} cells than the header")
+        rows.append({name: from_cell(cell) for name, cell in row.items()})
+    return rows
 
 
 def _mark(value: object) -> object:

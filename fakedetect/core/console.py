@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from fakedetect.core.errors import UserError
@@ -83,7 +84,7 @@ class Console:
         if self.quiet or not text:
             return
         self._said_loading = False
-        shown = printable(text, BOLD + PLAIN)
+        shown = printable(text, BOLD + PLAIN + "\n")
         shown = shown if whole else wrap(shown, columns_of(sys.stdout))
         for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
             shown = shown.replace(mark, code if self._paint("", "1", sys.stdout) else "")
@@ -105,7 +106,7 @@ class Console:
         from tqdm import tqdm
 
         self._said_loading = False
-        said = wrap(printable(text), columns_of(sys.stderr))
+        said = wrap(printable(text, "\n"), columns_of(sys.stderr))
         tqdm.write(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr)
 
     def warn(self, text: str) -> None:
@@ -115,7 +116,7 @@ class Console:
     def fail(self, text: str, even_quiet: bool = False) -> None:
         """An error, to stderr."""
         if not self.quiet or even_quiet:
-            said = wrap(printable(text), columns_of(sys.stderr))
+            said = wrap(printable(text, "\n"), columns_of(sys.stderr))
             print(self._paint(said, "31", sys.stderr), file=sys.stderr, flush=True)
 
     def track(
@@ -181,7 +182,7 @@ class Console:
         return None
 
     def _fitted(self, question: str) -> str:
-        return wrap(printable(question), columns_of(sys.stdout))
+        return wrap(printable(question, "\n"), columns_of(sys.stdout))
 
     def _read_line(self, question: str, path: bool = False) -> str:
         """A line as typed; Esc raises EOFError."""
@@ -291,14 +292,9 @@ def _above_bars() -> Iterator[None]:
         yield
 
 
-def printable(text: str, keep: str = "") -> str:
-    """Text in which a file name cannot drive the terminal; line ends and what is to `keep` stay."""
-    return "".join(c if c.isprintable() or c == "\n" or c in keep else ascii(c)[1:-1] for c in text)
-
-
-def one_line(text: str) -> str:
-    """Text of a file or its name, on one line, in which nothing drives a terminal."""
-    return printable(text.replace("\n", "\\n"))
+def printable(text: str | PurePath, keep: str = "") -> str:
+    """Text of a file or its name, on one line, in which nothing drives a terminal; `keep` stays."""
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in str(text))
 
 
 def open_picture(path: Any) -> bool:

@@ -9,9 +9,11 @@ BUGS = (
     ArithmeticError,
     AssertionError,
     AttributeError,
+    ImportError,
     LookupError,
     NameError,
     NotImplementedError,
+    StopIteration,
     TypeError,
 )
 """Errors that a decoder meets in a damaged file, and that a line of our own raises by mistake alone."""
@@ -37,6 +39,11 @@ def is_bug(error: Exception) -> bool:
     while trace.tb_next:
         trace = trace.tb_next
     return Path(trace.tb_frame.f_code.co_filename).resolve().is_relative_to(PACKAGE)
+
+
+def is_own_import(error: ImportError) -> bool:
+    """Whether a module of this package could not be imported: a bug, and not a package to be installed."""
+    return (error.name or "").partition(".")[0] == PACKAGE.name
 
 
 def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:

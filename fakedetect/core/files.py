@@ -87,7 +87,7 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise UserError(
-            f"{what} is in use by another run{_holder(path)}. Wait for it to end, or end it."
+            f"{what} is in use by another run{_holder(path)}. Wait for it to end, or stop it."
         ) from None
     except OSError as error:
         if path.is_symlink():
@@ -141,15 +141,6 @@ def check_regular(path: Path) -> None:
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
-
-
-def read_json(path: Path) -> Any:
-    """The value in a JSON file, or None where there is no readable one."""
-    try:
-        check_regular(path)
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def hash_file(path: Path) -> str:

@@ -10,7 +10,7 @@ from fakedetect.core.architectures import PretrainedInput, find_pretrained_input
 from fakedetect.core.errors import UserError
 from fakedetect.core.records import Record, read_record, write_record
 
-FILE = ".timm_inputs.json"
+KNOWN_INPUTS = ".timm_inputs.json"
 """In the folder of the models' folders; it may be removed at any time."""
 
 
@@ -28,7 +28,7 @@ def _read(folder: Path) -> KnownInputs:
     except PackageNotFoundError:
         installed = ""
     with suppress(UserError):
-        found = read_record(folder / FILE, KnownInputs, "Remove it.")
+        found = read_record(folder / KNOWN_INPUTS, KnownInputs, "Remove it.")
         if found and found.timm == installed:
             return found
     return KnownInputs(timm=installed, inputs={})
@@ -60,5 +60,5 @@ def look_up_input(folder: Path, architecture: str, place: str) -> PretrainedInpu
     # Where nothing may be written, timm is asked each time.
     with suppress(UserError):
         inputs = {**kept.inputs, architecture: found}
-        write_record(folder / FILE, msgspec.structs.replace(kept, inputs=inputs))
+        write_record(folder / KNOWN_INPUTS, msgspec.structs.replace(kept, inputs=inputs))
     return found

@@ -50,10 +50,18 @@ def predictions_file(folder: Path, on: str) -> Path:
 
 def foreign_predictions_file(folder: Path, name: str) -> Path:
     """The answers to the pictures of a foreign folder, picture by picture; `name` is the evaluation's."""
+    return folder / f"foreign_{_as_file_name(name)}_predictions.csv"
+
+
+def name_without(source: str) -> str:
+    """The name of a model that is trained without a source, which is also its folder's, in the model's."""
+    return f"without_{_as_file_name(source)}"
+
+
+def _as_file_name(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60]
     # Two names may come to the same letters.
-    mark = "" if plain == name else f"_{hash_text(name)[:8]}"
-    return folder / f"foreign_{plain}{mark}_predictions.csv"
+    return plain if plain == name else f"{plain}_{hash_text(name)[:8]}"
 
 
 def confusion_figure(folder: Path, on: str) -> Path:

@@ -15,10 +15,10 @@ UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 """What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
 
 METHODS_IN_WORDS = {
-    REFERENCE: "the pictures as they are, as the course project trains",
-    ROBUST: "degraded pictures among them, so that it holds up better on pictures from the web",
-    PROBE: "a line on a pretrained model's frozen features, for data of many sources; judged by sources "
-    "left out",
+    REFERENCE: "unmodified pictures, as in the course project",
+    ROBUST: "degraded pictures too, to hold up better on pictures from the web",
+    PROBE: "a linear classifier on a pretrained model's frozen features, for data from many sources; "
+    "evaluated on held-out sources",
 }
 
 

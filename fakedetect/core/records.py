@@ -1,5 +1,6 @@
 """Records in JSON files: one reader that checks every field, one writer."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -12,7 +13,6 @@ LARGEST = 256 * 1024**2
 """Bytes; no file of ours comes near it, and a larger one is not read."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
 LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
 Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPERATURE)]
 """What margins are divided by; beyond that range every probability is 0, 0.5 or 1."""
@@ -20,7 +20,10 @@ Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPER
 Scale = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
 """A spread of margins that they are divided by."""
 
-NotNegative = Annotated[float, msgspec.Meta(ge=0)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+"""Neither infinite: JSON has no such number, but a CSV or a checkpoint may."""
+
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
 """A table's columns hold 64 bits; a number beyond that is no count of ours."""
 

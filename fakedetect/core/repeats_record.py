@@ -67,7 +67,7 @@ class Spread(Record, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.runs < 2 or self.lowest > self.highest:
-            raise ValueError("a spread is that of two runs or more, the lowest first")
+            raise ValueError("a spread needs two or more runs, the lowest first")
 
     def say(self, form: str) -> str:
         """'91.7% ± 0.8%', each number in a format."""

@@ -81,6 +81,12 @@ class Training:
     balance: str = UNBALANCED
 
 
+RESERVED = {
+    "all": "means every model",
+    "calibrated": "is reserved: check already has a column p_fake_calibrated",
+}
+"""Names that no model may have, and why."""
+
 OWN = "[models.NAME]"
 KEYS: Mapping[str, tuple[str, ...]] = {
     "[]": ("model", "original", "resized", "outputs", "training", "inference", "probe", "models"),
@@ -140,8 +146,8 @@ class Settings:
         given = said.fill(recipe.given)
         if given.size is None:
             raise UserError(
-                f"{recipe.place}: {recipe.architecture} is made for oblong pictures, and fakedetect's are "
-                "square. Write how many pixels a side they are to have below it: size = 768, say."
+                f"{recipe.place}: {recipe.architecture} expects non-square input, which fakedetect does "
+                "not support. Set a square size below it, for example size = 768."
             )
         return replace(recipe, given=given)
 
@@ -238,10 +244,10 @@ def _training(section: Section) -> Training:
     workers = section.values.get("workers", "auto")
     if isinstance(workers, str) and workers != "auto":
         near = workers.strip() if workers.strip().isdigit() else '"auto"'
-        raise section.wrong("workers", f'has to be "auto" or a whole number. Write workers = {near}')
+        raise section.wrong("workers", f'must be "auto" or a whole number. Write workers = {near}')
     share = section.take("validation_share", float, Training.validation_share)
     if not 0 < share < 1:
-        raise section.wrong("validation_share", f"has to lie between 0 and 1, not {share:g}.")
+        raise section.wrong("validation_share", f"must be between 0 and 1, not {share:g}.")
     seed = section.take_number("seed", int, Training.seed, 0)
     if seed > LARGEST_SEED:
         raise section.wrong("seed", f"is too large ({seed}): at most {LARGEST_SEED}. Write seed = 42")
@@ -269,17 +275,19 @@ def _probe(section: Section) -> ProbeOptions:
     layers = section.values.get("layers", "all")
     numbers = isinstance(layers, list) and all(type(value) is int and 0 < value < 1000 for value in layers)
     if layers != "all" and not (numbers and layers):
-        raise section.wrong("layers", 'has to be "all" or numbers of blocks from 1. Write layers = "all"')
+        raise section.wrong(
+            "layers", 'must be "all" or a list of block numbers from 1. Write layers = "all"'
+        )
     strength = section.values.get("strength", "auto")
     if isinstance(strength, str) and strength != "auto":
-        raise section.wrong("strength", 'has to be "auto" or a number above 0. Write strength = "auto"')
+        raise section.wrong("strength", 'must be "auto" or a number above 0. Write strength = "auto"')
     return ProbeOptions(
         layers=() if layers == "all" else tuple(layers),
         degraded_views=section.take_number("degraded_views", int, ProbeOptions.degraded_views, 0),
         strength=None
         if strength == "auto"
         else section.take_number("strength", float, 0.001, 0, above=True),
-        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 2),
+        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 4),
     )
 
 
@@ -309,22 +317,25 @@ def _idle_keys(top: Section) -> dict[str, tuple[str, ...]]:
 
 def _check_name(section: Section, name: str, others: Mapping[str, Recipe]) -> None:
     """A model's name becomes that of its folder, on systems that tell no capitals apart too."""
-    if name == "all":
-        raise section.wrong_whole("'all' means every model; choose another name.")
+    if name.casefold() in RESERVED:
+        raise section.wrong_whole(f"'{name}' {RESERVED[name.casefold()]}; choose another name.")
     if name.casefold() in {other.casefold() for other in others}:
-        raise section.wrong_whole(f"there is a model {name} already; choose another name.")
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name) or name in (".", ".."):
-        raise section.wrong_whole("a model's name may hold letters, digits, '_', '-' and '.' only.")
+        raise section.wrong_whole(f"a model named {name} already exists; choose another name.")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise section.wrong_whole(
+            "a model's name may contain only letters, digits, '_', '-' and '.', and not start with '-' "
+            "or '.'."
+        )
     for key, value in section.values.items():
         if isinstance(value, dict):
-            raise section.wrong_whole(f'a point needs quotes. Write [models."{name}.{key}"]')
+            raise section.wrong_whole(f'a dot in a name needs quotes. Write [models."{name}.{key}"]')
 
 
 def _own_model(section: Section, name: str) -> Recipe:
     section.check_keys(KEYS[OWN], KEYS)
     architecture = section.take("timm", str, None)
     if architecture is None:
-        raise section.wrong_whole('there is no timm = "…", which names a model of timm. Write that line.')
+        raise section.wrong_whole('timm = "…" is missing. Add that line with the name of a timm model.')
     weights = section.take_path("weights", None)
     if weights is not None and not weights.is_file():
         what = "is a folder" if weights.is_dir() else "does not exist"
@@ -355,7 +366,7 @@ def _name_line(section: Section, key: str) -> str:
 def _input(section: Section) -> InputKeys:
     size = section.take_number("size", int, SIZE, 1)
     if size > LARGEST:
-        raise section.wrong("size", f"has to be at most {LARGEST:,} pixels a side, not {size:,}.")
+        raise section.wrong("size", f"must be at most {LARGEST:,} pixels a side, not {size:,}.")
     return InputKeys(
         size=size if "size" in section.values else None,
         interpolation=section.take_word("interpolation", INTERPOLATIONS, None),
@@ -372,10 +383,11 @@ def _three(section: Section, key: str) -> Channels | None:
     numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
     least, most = (LEAST_STD, MOST_STD) if key == "std" else (-MOST_MEAN, MOST_MEAN)
     if not numbers or len(values) != 3:
-        raise section.wrong(key, f"has to be three numbers. Write {key} = [0.5, 0.5, 0.5]")
+        raise section.wrong(key, f"must be three numbers. Write {key} = [0.5, 0.5, 0.5]")
+    # Whole numbers of any size are compared, where a conversion would overflow; nan compares false.
     if not all(least <= value <= most for value in values):
         shown = f"{least:,g} to {most:,g}"
-        raise section.wrong(key, f"has to be three numbers from {shown}. Write {key} = [0.5, 0.5, 0.5]")
+        raise section.wrong(key, f"must be three numbers from {shown}. Write {key} = [0.5, 0.5, 0.5]")
     red, green, blue = map(float, values)
     return red, green, blue
 
@@ -400,7 +412,7 @@ def _places(section: Section, defaults: Mapping[str, str]) -> dict[str, Path]:
 
 def _chosen(top: Section, recipes: Mapping[str, Recipe]) -> str:
     if isinstance(top.values.get("model"), dict):
-        raise top.wrong("model", "is no section. Write [models.my_model] for a model of your own.")
+        raise top.wrong("model", "is not a section. Write [models.my_model] for a model of your own.")
     model: str = top.take("model", str, RECIPES[0].name)
     if model not in recipes:
         raise top.file.wrong(

@@ -36,7 +36,7 @@ def parse_shard(text: str | None) -> Shard:
         return Shard()
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise UserError(f"--shard {text} is not a share. Give one as 3/16: the third of sixteen.")
+        raise UserError(f"--shard {text} is not a share. Use K/N, for example 3/16: the third of sixteen.")
     return Shard(int(match[1]), int(match[2]))
 
 

@@ -78,15 +78,15 @@ def _to_number(found: re.Match[str]) -> str:
 
 
 _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
-    (rf"((?i:true|false|yes|no|on|off)){_END}", "it is true or false, in lower case", _to_boolean),
+    (rf"((?i:true|false|yes|no|on|off)){_END}", "write true or false in lower case", _to_boolean),
     (
         rf"[{_TYPOGRAPHIC}](.*?)[{_TYPOGRAPHIC}\"']{_END}",
-        "quotes have to be straight",
+        "quotes must be straight",
         lambda found: quote(found[1]),
     ),
     (
         rf'"([^"]*\\[^"]*)(?:"[^"]*)?{_END}',
-        "a back-slash in double quotes starts an escape; use single quotes, or / in place of \\",
+        "a backslash in double quotes starts an escape; use single quotes, or / in place of \\",
         lambda found: quote(found[1]),
     ),
     (rf"'([^'#]*'[^'#]*)'{_END}", "the text ends at its first '", lambda found: quote(found[1])),
@@ -106,15 +106,15 @@ _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
         "only a # comment can follow the text",
         lambda found: quote(found[1]),
     ),
-    (rf"\(([^()]*)\){_END}", "a list has square brackets", lambda found: f"[{found[1]}]"),
+    (rf"\(([^()]*)\){_END}", "a list needs square brackets", lambda found: f"[{found[1]}]"),
     (
         rf"\[([^\],#]*[^\],#\s]\s+[^\],#]+)\]{_END}",
-        "a list has commas between its values",
+        "list values need commas between them",
         lambda found: f"[{', '.join(found[1].split())}]",
     ),
     (r"(\[[^\]#]*?\S)[,\s]*(?:#.*)?$", "the list has no closing ]", lambda found: f"{found[1]}]"),
-    (r"\{[^}]*$", "a {…} has to end in its line; write a [section] instead", lambda _: ""),
-    (rf"([+-]?\d+,\d+(?:e[+-]?\d+)?){_END}", "a number has a point, not a comma", _to_number),
+    (r"\{[^}]*$", "a {…} must end on its line; write a [section] instead", lambda _: ""),
+    (rf"([+-]?\d+,\d+(?:e[+-]?\d+)?){_END}", "numbers use a decimal point, not a comma", _to_number),
     (
         rf"(\d+(?:[.,]\d+)?)\s*%{_END}",
         "a share is a number between 0 and 1",
@@ -122,7 +122,7 @@ _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         rf"([+-]?(?:\.\d+|\d+\.|0\d+(?:\.\d+)?)(?:[eE][+-]?\d+)?){_END}",
-        "a number has a digit on both sides of its point and does not begin with 0",
+        "a number needs a digit on both sides of its point and must not start with 0",
         _to_number,
     ),
     (
@@ -132,7 +132,7 @@ _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (
         rf"(?!(?:null|None|nil){_END})([^\W\d][^\"'#=\[\]{{}}]*|[~./$\\][^\"'#]*?)\s*(?:#.*)?$",
-        "text stands in quotes",
+        "text needs quotes",
         lambda found: quote(found[1].strip()),
     ),
 )
@@ -140,7 +140,7 @@ _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
 
 _WRONG_TEXTS = {
     "maximum recursion": "brackets nested too deeply. Write one list, as in [0.5, 0.5, 0.5]",
-    "Exceeds the limit": "a number of thousands of digits. Write a smaller one.",
+    "Exceeds the limit": "a number with thousands of digits. Write a smaller one.",
 }
 """What is wrong by the first words of Python's message, where the line does not show it."""
 
@@ -172,7 +172,7 @@ def _find_twice(statements: Sequence[Statement]) -> tuple[int, str] | None:
         if found.place in lines:
             what = "is opened" if found.value is None else "is set"
             advice = "Put its keys under one" if found.value is None else "Keep one of them"
-            return found.line, f"{name} {what} a second time, after line {lines[found.place]}. {advice}."
+            return found.line, f"{name} {what} twice, first on line {lines[found.place]}. {advice}."
         # A dotted key opens the tables that it leads through.
         for length in range(len(found.section) + 1, len(found.place) + 1):
             lines.setdefault(found.place[:length], found.line)
@@ -203,10 +203,12 @@ def _find_line(text: str, statements: Sequence[Statement], error: Exception) -> 
 def _explain_line(line: str, section: tuple[str, ...]) -> str:
     """What is wrong with a line, and how to write it."""
     if re.search(_CONTROL, line):
-        return "a control character, which no text shows. Type the line anew."
+        return "an invisible control character. Retype the line."
     if odd := re.search(_INVISIBLE, re.sub(r"\"[^\"]*\"|'[^']*'|#.*", "", line)):
         code = f"U+{ord(odd[0]):04X}"
-        return f"an invisible character ({code}), as web pages hold them. Delete it, or type the line anew."
+        return (
+            f"an invisible character ({code}), often pasted from a web page. Delete it or retype the line."
+        )
     line = line.strip()
     if line.startswith("["):
         return _explain_header(line)
@@ -216,7 +218,7 @@ def _explain_line(line: str, section: tuple[str, ...]) -> str:
     if not found:
         words = re.match(rf"({DOTTED_KEY})\s+(.+)$", line)
         if not words:
-            return "neither key = value nor [section] nor # comment. Fix or remove the line."
+            return "not a key = value, a [section] or a # comment. Fix or remove the line."
         return f"there is no = after {words[1]}. Write {words[1]} = {repair_value(words[2])[1]}"
     key, sign, value = found.groups()
     bare = re.sub(r"\W+", "_", key.strip("\"' ")).strip("_")
@@ -225,7 +227,7 @@ def _explain_line(line: str, section: tuple[str, ...]) -> str:
         return f"a key is one word of letters, digits, _ and -. Write {better}"
     where = name_place((*section, key))
     if sign != "=":
-        return f"{where}: the sign is =, not {sign}. Write {key} = {repair_value(value)[1]}"
+        return f"{where}: use =, not {sign}. Write {key} = {repair_value(value)[1]}"
     why, better = repair_value(value)
     if not why:
         return f"{where}: not a value. Write text in quotes, a number, true or false, or a list in [ ]"
@@ -236,7 +238,7 @@ def repair_value(value: str) -> tuple[str, str]:
     """What is wrong with a value, and how to write it; '' for what is not known."""
     value = value.strip()[:1000]
     if re.match(r"(#|$)", value) or re.match(rf"(null|None|nil){_END}", value):
-        return "there is no value; write one, or remove the line", ""
+        return "the value is missing; write one or remove the line", ""
     for pattern, why, write in _WRONG_VALUES:
         if found := re.match(pattern, value):
             return why, _shorten(write(found))
@@ -248,11 +250,11 @@ def _explain_header(line: str) -> str:
     words = re.findall(r"[\w.\"'-]+", name[1]) if name else []
     after = re.match(rf"\[[ \t]*({DOTTED_KEY})[ \t]*\][ \t]*([^\s#\]].*)$", line)
     if after:
-        return f"[{after[1]}] has to stand alone in its line. Write {_shorten(after[2])} below it."
+        return f"[{after[1]}] must stand alone on its line. Write {_shorten(after[2])} below it."
     header = "_".join(words).strip(".") or "training"
     for mark in "\"'":
         header = header.replace(mark, "") if header.count(mark) % 2 else header
-    return f"a section is a name without blanks in square brackets. Write [{header}]"
+    return f"a section is a name in square brackets, without spaces. Write [{header}]"
 
 
 def _shorten(text: str) -> str:

@@ -79,9 +79,9 @@ def _read(path: Path) -> bytes:
 
 
 def _decode(path: Path, raw: bytes) -> str:
-    how = 'Save it as UTF-8 (in Notepad: Save as, and there "Encoding: UTF-8").'
+    how = "Save it as UTF-8 (in Notepad: Save as, Encoding: UTF-8)."
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or raw[1:2] == b"\0" or raw[:1] == b"\0" != raw[1:2]:
-        raise UserError(f"{path} is UTF-16 text; settings have to be UTF-8. {how}")
+        raise UserError(f"{path} is UTF-16 text; settings must be UTF-8. {how}")
     if b"\0" in raw:
         raise UserError(f"{path} is not text. Give a settings file with --paths FILE.")
     try:

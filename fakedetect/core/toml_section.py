@@ -12,6 +12,12 @@ from fakedetect.core.toml_faults import LONGEST, name_place, quote, repair_value
 from fakedetect.core.toml_file import TomlFile
 
 KINDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+BEYOND = 2**63
+"""The first whole number that 64 bits do not hold."""
+
+LARGEST_FLOAT = 1e300
+"""Whole numbers from there on are not taken for floats."""
+
 ESCAPES = {
     "\t": "\\t is a tab",
     "\n": "\\n is a line end",
@@ -32,9 +38,9 @@ class Section:
         self.place = place
         self.title = name_place(place, section=True)
         if isinstance(values, list) and values and all(isinstance(value, dict) for value in values):
-            raise file.wrong(f"a section has single brackets. Write {self.title}", *place)
+            raise file.wrong(f"a section needs single brackets. Write {self.title}", *place)
         if not isinstance(values, dict):
-            raise file.wrong(f"{place[-1]} has to be a section. Write {self.title}", *place)
+            raise file.wrong(f"{place[-1]} must be a section. Write {self.title}", *place)
         self.values: Mapping[str, Any] = values
 
     def section(self, name: str) -> "Section":
@@ -74,7 +80,7 @@ class Section:
         here = f" in {self.title}" if self.place else ""
         homes = [title for title, keys in elsewhere.items() if key in keys and title != self.title]
         if homes and not isinstance(value, dict):
-            home = "above the first [section]" if homes[0] == "[]" else f"below {' or '.join(homes)}"
+            home = "above the first [section]" if homes[0] == "[]" else f"under {' or '.join(homes)}"
             return f"{here}. It belongs {home}."
         listed = ", ".join(name if f"[{name}]" not in elsewhere else f"[{name}]" for name in known)
         meant = ""
@@ -92,13 +98,13 @@ class Section:
         if key not in self.values:
             return default
         value = self.values[key]
-        if kind is float and type(value) is int and abs(value) < 1e300:
+        if kind is float and type(value) is int and abs(value) < LARGEST_FLOAT:
             value = float(value)
         if type(value) is not kind:
             shown = _shorten(_show(value))
             example = _convert(value, kind, default)
             advice = f" Write {key} = {example}" if example else ""
-            raise self.wrong(key, f"has to be {KINDS[kind]}, not {shown}.{advice}")
+            raise self.wrong(key, f"must be {KINDS[kind]}, not {shown}.{advice}")
         if isinstance(value, str) and not value.strip():
             raise self.wrong(key, "is empty. Write a value between the quotes, or remove the line.")
         return value
@@ -114,7 +120,7 @@ class Section:
             near = find_nearest(value, words)
             advice = f' Write {key} = "{near}"' if near else ""
             listed = " or ".join(", ".join(f'"{word}"' for word in words).rsplit(", ", 1))
-            raise self.wrong(key, f"has to be {listed}, not {_shorten(quote(value))}.{advice}")
+            raise self.wrong(key, f"must be {listed}, not {_shorten(quote(value))}.{advice}")
         return value
 
     def take_number(self, key: str, kind: type, default: Any, least: float, above: bool = False) -> Any:
@@ -128,8 +134,9 @@ class Section:
             return None
         if not (value > least if above else value >= least):
             bound = f"{'more than' if above else 'at least'} {least:g}"
-            raise self.wrong(key, f"has to be {bound}, not {_shorten(_show(value))}.")
-        if not math.isfinite(value) or (kind is int and value >= 2**63):
+            raise self.wrong(key, f"must be {bound}, not {_shorten(_show(value))}.")
+        # A whole number of hundreds of digits would overflow on its way to a float.
+        if value >= BEYOND if kind is int else not math.isfinite(value):
             raise self.wrong(
                 key, f"is too large ({_shorten(_show(value))}). Write a number like {default}."
             )
@@ -148,12 +155,12 @@ class Section:
             meaning = f" ({ESCAPES[odd]})" if odd in ESCAPES else ""
             better = repair_value(self.file.find_text((*self.place, key)))[1] or "'…'"
             raise self.wrong(
-                key, f"holds an escape: \\ in double quotes starts one{meaning}. Write {key} = {better}"
+                key, f"contains an escape: \\ in double quotes starts one{meaning}. Write {key} = {better}"
             )
         try:
             expanded = os.path.expandvars(Path(text).expanduser())
         except RuntimeError:
-            raise self.wrong(key, f"names no home folder of this system: {text!r}.") from None
+            raise self.wrong(key, f"names a home folder that does not exist: {text!r}.") from None
         path = Path(os.path.abspath(self.file.path.parent / expanded))
         unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
         if unset and not os.path.exists(path):
@@ -171,7 +178,11 @@ def _show(value: Any) -> str:
         return quote(value)
     if isinstance(value, dict):
         return "a section"
-    return str(value)
+    try:
+        return str(value)
+    except ValueError:
+        # Python does not write out what a file may have in hexadecimal.
+        return "a number with thousands of digits"
 
 
 def _shorten(text: str) -> str:
@@ -181,14 +192,14 @@ def _shorten(text: str) -> str:
 def _convert(value: Any, kind: type, default: Any) -> str:
     """A value of another kind as it was probably meant, or the default; '' for neither."""
     if kind is str:
-        return f'"{value}"' if type(value) in (int, float) else ""
+        return f'"{value}"' if type(value) in (int, float) and abs(value) < BEYOND else ""
     if kind is bool:
-        return str(str(value).lower() in ("true", "yes", "on", "1")).lower()
+        return str(_show(value).strip('"').lower() in ("true", "yes", "on", "1")).lower()
     try:
         number = float(value.replace(",", ".")) if isinstance(value, str) else float(value)
         if kind is float and not isinstance(value, bool):
             return f"{number:.12g}"
-        if kind is int and number == int(number) and not isinstance(value, bool):
+        if kind is int and abs(number) < BEYOND and number == int(number) and not isinstance(value, bool):
             return str(int(number))
     except (TypeError, ValueError, OverflowError):
         pass

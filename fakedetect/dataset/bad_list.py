@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fakedetect.core.cells import from_cell, to_cell
+from fakedetect.core.cells import read_table, to_cell
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, file_lock, write_text
 from fakedetect.core.settings import Settings
@@ -25,7 +25,11 @@ def _as_line(path: Path) -> str:
 
 
 def read_bad_images(settings: Settings) -> dict[Path, str]:
-    """The listed pictures with their reasons; a list without reasons gives empty ones."""
+    """The listed pictures with their reasons; a list without reasons gives empty ones.
+
+    Raises:
+        UserError: the list, or the table of the reasons, cannot be used.
+    """
     try:
         # By line feeds only: a name may hold what other systems take for the end of a line.
         check_regular(settings.bad_images)
@@ -34,14 +38,9 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
         return {}
     except OSError as error:
         raise UserError(f"Cannot read {settings.bad_images}: {error.strerror}.") from None
-    known: dict[str, tuple[Path, str]] = {}
-    reasons = reasons_file(settings)
-    if reasons.is_file():
-        with reasons.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = [
-                (Path(from_cell(row["path"])), from_cell(row["reason"])) for row in csv.DictReader(file)
-            ]
-        known = {_as_line(path): (path, reason) for path, reason in rows}
+    advice = f"Remove it, then scan again: {settings.command('scan')}"
+    rows = read_table(reasons_file(settings), ("path", "reason"), advice) or []
+    known = {_as_line(path := Path(row["path"])): (path, row["reason"]) for row in rows}
     base = settings.bad_images.parent
     return dict(
         known.get(line) or known.get(line.strip()) or (base / line.strip(), "")

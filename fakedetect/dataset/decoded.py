@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fakedetect.core.console import Console
-from fakedetect.core.errors import UserError
+from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write, file_lock
 from fakedetect.core.model_input import Scaling
 from fakedetect.core.pool import map_images
@@ -133,11 +133,16 @@ def _open(
         with np.load(index, allow_pickle=False) as saved:
             if not np.array_equal(saved["state"], state):
                 return None
-            reasons = saved["reasons"].tolist()
-        if len(reasons) != len(paths) or file.stat().st_size != len(paths) * bytes_of(size):
-            return None
-    except (OSError, ValueError, KeyError):
+            found = saved["reasons"]
+        whole = file.stat().st_size == len(paths) * bytes_of(size)
+    except Exception as error:
+        # numpy and zipfile raise whatever the bytes lead them to; the array is made anew.
+        if is_bug(error):
+            raise
         return None
+    if not whole or found.shape != (len(paths),) or found.dtype.kind != "U":
+        return None
+    reasons = found.tolist()
     faults = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
     rows = {path: row for row, path in enumerate(paths) if path not in faults}
     return DecodedPictures(file, size, rows, faults)
@@ -178,7 +183,7 @@ def decode_all(
             if need > SHARE_OF_DISK * shutil.disk_usage(folder).free:
                 console.warn(
                     f"Not enough disk space for {need / 1e9:.1f} GB of decoded pictures in {folder}; "
-                    "they are decoded each time they are needed, which takes longer."
+                    "they are decoded each time they are needed, which is slower."
                 )
                 return None
             try:
@@ -192,5 +197,5 @@ def decode_all(
                 target.write(saved.getvalue())
             return _open(file, index, paths, state, scaling.size)
     except (OSError, UserError) as error:
-        console.warn(f"The pictures are decoded each time they are needed, which takes longer: {error}")
+        console.warn(f"The pictures are decoded each time they are needed, which is slower: {error}")
         return None

@@ -48,17 +48,18 @@ class FeatureCache:
         """
         try:
             self._read()
+            self._forget_damaged(set(keys))
             missing = len(set(keys) - self.places.keys())
             free = shutil.disk_usage(self._existing_folder()).free
             if missing * self.kind.itemsize > SHARE_OF_DISK * free:
                 self.writes = False
                 console.warn(
                     f"Not enough disk space for {missing * self.kind.itemsize / 1e9:.1f} GB of features in "
-                    f"{self.file}: they are computed again the next time."
+                    f"{self.file}: they will be recomputed next time."
                 )
         except OSError as error:
             self.writes = False
-            console.warn(f"Features are not kept: cannot read {self.file}: {error.strerror}.")
+            console.warn(f"Features are not saved: cannot read {self.file}: {error.strerror}.")
 
     def _existing_folder(self) -> Path:
         return next(folder for folder in self.file.parents if folder.is_dir())
@@ -81,6 +82,13 @@ class FeatureCache:
         self.rows = count
         if count:
             self.places = {key.tobytes(): place for place, key in enumerate(self._map()["key"])}
+
+    def _forget_damaged(self, keys: set[bytes]) -> None:
+        """Let features that no network gives be computed again; the row that is written last holds."""
+        values = self._map()["values"] if self.rows else None
+        for key in keys & self.places.keys():
+            if values is not None and not np.isfinite(values[self.places[key]]).all():
+                del self.places[key]
 
     def _map(self) -> np.ndarray:
         return np.memmap(self.file, self.kind, "r", HEAD, (self.rows,))

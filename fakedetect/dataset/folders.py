@@ -1,6 +1,6 @@
 """The folders that pictures lie in: which are there, which class each stands for."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fakedetect.core.console import Console
@@ -43,15 +43,10 @@ def _check_apart(settings: Settings) -> None:
         place = folder.resolve()
         if place in seen and place.is_dir():
             raise UserError(
-                f"{seen[place]} and {name} are the same folder, {folder}. Name two in {settings.file}."
+                f"{seen[place]} and {name} are the same folder, {folder}. "
+                f"Name two different ones in {settings.file}."
             )
         seen[place] = name
-
-
-def missing_class(labels: Iterable[int]) -> str | None:
-    """'fake' or 'real', where no label stands for it."""
-    found = set(labels)
-    return next((name for label, name in enumerate(CLASSES) if label not in found), None)
 
 
 def advise_to_resize(settings: Settings, part: str) -> Callable[[str], str]:

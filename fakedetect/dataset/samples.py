@@ -2,19 +2,20 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from fakedetect.core.console import plural
+from fakedetect.core.console import plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.bad_list import read_bad_images
-from fakedetect.dataset.folders import advise_to_resize, class_folders, missing_class, source_of
+from fakedetect.dataset.folders import advise_to_resize, class_folders, source_of
 from fakedetect.images.listing import list_images
 
 
@@ -64,10 +65,9 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
         UserError: the folder, a class or its pictures are missing.
     """
     folder = settings.resized[part]
-    advise = advise_to_resize(settings, part)
-    samples, left_out = _list_samples(settings, part, class_folders(folder, advise), leave_out, advise)
-    if missing := missing_class(sample.label for sample in samples):
-        raise UserError(f"{folder} holds no usable {missing} pictures. Scan and resize again.")
+    folders = class_folders(folder, advise_to_resize(settings, part))
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advise_to_resize(settings, part))
+    check_both_classes(samples, folders, "usable ", "Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out, leave_out)
 
 
@@ -81,14 +81,29 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
     folders = [(settings.original[f"{part}-{name}"], label) for label, name in enumerate(("fake", "real"))]
     if settings.resized[part].is_dir() or not all(folder.is_dir() for folder, _ in folders):
         return load_dataset(settings, part, leave_out)
-    samples, left_out = _list_samples(
-        settings, part, folders, leave_out, lambda name: f"Put {name} pictures there."
-    )
-    if missing := missing_class(sample.label for sample in samples):
-        where = settings.original[f"{part}-{missing}"]
-        raise UserError(f"{where} holds no usable {missing} pictures. Put some there.")
+    advise = "Put {} pictures there.".format
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advise)
+    check_both_classes(samples, folders, "usable ", "Put some there.")
     common = Path(os.path.commonpath([folder for folder, _ in folders]))
     return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
+
+
+def check_both_classes(
+    samples: Iterable[Sample], folders: Iterable[tuple[Path, int]], kind: str, advice: str
+) -> None:
+    """Refuse samples of one class only.
+
+    Args:
+        folders: where the pictures of each label should be.
+        kind: 'usable ', say, or '': what the pictures of a class lack.
+
+    Raises:
+        UserError: there are none of a class; it names the class and its folder.
+    """
+    present = {sample.label for sample in samples}
+    for class_folder, label in folders:
+        if label not in present:
+            raise UserError(f"{class_folder} has no {kind}{CLASSES[label]} pictures. {advice}")
 
 
 def _list_samples(
@@ -106,7 +121,7 @@ def _list_samples(
         original = settings.original[f"{part}-{CLASSES[label]}"]
         paths = list_images(class_folder)
         if not paths:
-            raise UserError(f"{class_folder} holds no pictures. {advise(CLASSES[label])}")
+            raise UserError(f"{class_folder} contains no pictures. {advise(CLASSES[label])}")
         for path in paths:
             inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)
@@ -117,6 +132,20 @@ def _list_samples(
             else:
                 samples.append(Sample(path, label, source))
     return samples, left_out
+
+
+def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:
+    """The places of at most `most` samples, in random order and both classes in their proportion; of a rare
+    class most // 50 at least, or all that there are."""
+    labels = np.array([sample.label for sample in samples])
+    order = np.random.default_rng(seed).permutation(len(samples))
+    drawn, rest = order[:most], order[most:]
+    for label in (0, 1):
+        of_class = rest[labels[rest] == label]
+        lacking = min(max(0, most // 50 - int((labels[drawn] == label).sum())), len(of_class))
+        others = np.flatnonzero(labels[drawn] != label)
+        drawn[others[len(others) - lacking :]] = of_class[:lacking]
+    return drawn
 
 
 def faults_of(unreadable: Iterable[Unreadable]) -> dict[Path, str]:
@@ -131,7 +160,7 @@ def describe_faults(faults: Mapping[Path, str]) -> list[str]:
     verb = "was" if len(faults) == 1 else "were"
     return [
         f"{plural(len(faults), 'picture')} {verb} skipped:",
-        *(f"  {path}: {reason}" for path, reason in sorted(faults.items())),
+        *(f"  {printable(path)}: {reason}" for path, reason in sorted(faults.items())),
     ]
 
 
@@ -153,7 +182,7 @@ def split_dataset(
     lengths = [count, len(dataset.samples) - count]
     if min(lengths) < 1:
         raise UserError(
-            f"{dataset.folder} holds {len(dataset.samples)} pictures, too few to train and validate on."
+            f"{dataset.folder} contains {len(dataset.samples)} pictures, too few to train and validate on."
         )
     generator = torch.Generator().manual_seed(seed)
     numbers: Any = range(len(dataset.samples))

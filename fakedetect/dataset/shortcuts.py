@@ -80,12 +80,12 @@ def describe_audit(audit: Audit, settings: Settings) -> tuple[str, bool]:
         )
     elif audit.on == "resized":
         lines.append(
-            f"  What to do: {settings.command('resize', '--align')}, if not done; what remains after it "
-            "lies in the pictures' own history, and only other pictures solve that."
+            f"  What to do: {settings.command('resize', '--align')}, if not done yet; what remains after "
+            "that is in the pixels: collect pictures with matching properties."
         )
     if strong & set(SIZES):
         lines.append(
-            "  Sizes and shapes: scaling to a square leaves their traces (squeezing, sharpness); "
-            "gather both classes in like sizes and shapes."
+            "  Sizes and shapes: scaling to a square leaves traces of them (squeezing, sharpness); "
+            "collect both classes in similar sizes and shapes."
         )
     return "\n".join(lines), True

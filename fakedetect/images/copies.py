@@ -16,6 +16,9 @@ ALIGNED_QUALITY = 95
 MARKS = (".aligned", ".fast")
 """A file of such a name in a class folder says of what kind its copies are; plain ones have none."""
 
+BILEVEL = ("group3", "group4", "tiff_ccitt")
+"""Compressions of a TIFF in black and white, with which Pillow cannot write it in grey."""
+
 LOSSLESS = ("PNG", "BMP", "DIB", "TIFF")
 
 
@@ -96,6 +99,8 @@ def shrink(image: "Image.Image", kind: Kind) -> "Image.Image":
         image = image.convert("RGB")
     image = scale(image, kind.scaling, 2.0 if kind.fast else None)
     image.info.pop("transparency", None)
+    if image.info.get("compression") in BILEVEL:
+        del image.info["compression"]
     return image
 
 

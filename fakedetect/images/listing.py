@@ -1,5 +1,6 @@
 """Pictures in folders: which files are pictures by their names, what else lies there, all in order."""
 
+import heapq
 import importlib.util
 import itertools
 import os
@@ -65,16 +66,16 @@ class Skipped:
     def add(self, name: str) -> None:
         """Count a file; hidden ones and what systems leave behind are none of the user's."""
         if not name.startswith(".") and not is_junk(name):
-            self.kinds[suffix_of(name)[1:].upper() or "without an ending"] += 1
+            self.kinds[suffix_of(name)[1:].upper() or "without an extension"] += 1
 
     def __str__(self) -> str:
         """One line, or '' where nothing was skipped."""
         if not self.kinds:
             return ""
-        common = self.kinds.most_common()
+        common = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
         parts = [f"{count:,} {kind}" for kind, count in common[:MOST_KINDS]]
         if rest := sum(count for _, count in common[MOST_KINDS:]):
-            parts.append(f"{rest:,} of other kinds")
+            parts.append(f"{rest:,} of other types")
         total = self.kinds.total()
         what = "1 file that is not a picture" if total == 1 else f"{total:,} files that are not pictures"
         line = f"skipped {what}: {', '.join(parts)}"
@@ -140,29 +141,54 @@ def list_images(folder: Path, skipped: Skipped | None = None) -> list[Path]:
     Raises:
         UserError: the folder cannot be read.
     """
-    found = sorted(_walk(folder, set(), skipped or Skipped()))
-    return [path for _, paths in found for path in sorted(paths)]
+    found = sorted(_walk(folder, skipped or Skipped()))
+    return [path for _, paths in found for path in sorted(map(Path, paths))]
 
 
-def _walk(folder: Path, seen: set[str], skipped: Skipped) -> Iterator[tuple[str, list[Path]]]:
-    real = os.path.realpath(folder)
-    if real in seen:
-        return
-    seen.add(real)
-    names: list[Path] = []
+def count_images(folder: Path, skipped: Skipped) -> int:
+    """How many pictures list_images() finds.
+
+    Args:
+        skipped: counts what is no picture.
+
+    Raises:
+        UserError: the folder cannot be read.
+    """
+    return sum(len(paths) for _, paths in _walk(folder, skipped))
+
+
+def _walk(folder: Path, skipped: Skipped) -> Iterator[tuple[str, list[str]]]:
+    """Every folder below, this one too, and the paths of its pictures; each folder once.
+
+    Links are followed when the rest is done, and both in the order of their names: a folder that a link
+    leads to as well goes by its own name, on every file system.
+    """
+    seen: set[str] = set()
+    folders, links = [str(folder)], list[str]()
+    while folders or links:
+        place = heapq.heappop(folders or links)
+        real = os.path.realpath(place)
+        if real in seen:
+            continue
+        seen.add(real)
+        paths = []
+        for entry in _read_folder(place):
+            if _is_folder(entry):
+                if not is_junk(entry.name):
+                    heapq.heappush(links if entry.is_symlink() else folders, entry.path)
+            elif is_image_name(entry.name):
+                paths.append(entry.path)
+            else:
+                skipped.add(entry.name)
+        yield place, paths
+
+
+def _read_folder(place: str) -> list[os.DirEntry[str]]:
     try:
-        entries = list(os.scandir(folder))
+        with os.scandir(place) as entries:
+            return list(entries)
     except OSError as error:
-        raise UserError(f"Cannot read the folder {folder}: {error.strerror}.") from None
-    for entry in entries:
-        if _is_folder(entry):
-            if not is_junk(entry.name):
-                yield from _walk(Path(entry.path), seen, skipped)
-        elif is_image_name(entry.name):
-            names.append(Path(entry.path))
-        else:
-            skipped.add(entry.name)
-    yield str(folder), names
+        raise UserError(f"Cannot read the folder {place}: {error.strerror}.") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

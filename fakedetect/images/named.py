@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from fakedetect.core.console import printable
 from fakedetect.core.errors import UserError, find_nearest
 from fakedetect.images.reading import find_other_kind
 
@@ -53,7 +54,7 @@ def read_named(
         raise _say_missing(error.text, what, windows) from None
     for path in paths:
         if not path.is_dir() and (said := find_other_kind(path)):
-            raise UserError(f"{path} is {said}.")
+            raise UserError(f"{printable(path)} is {said}.")
     return paths
 
 
@@ -140,13 +141,13 @@ def _say_missing(text: str, what: str, windows: bool) -> UserError:
     bare = _unquoted(text)
     if WEB.match(bare):
         return UserError(
-            f"{_shortened(bare)} is an address on the web, and nothing is fetched from there. Save the "
-            "picture first (right click, 'Save image as'), then name the file."
+            f"{_shortened(bare)} is a web address, and fakedetect downloads nothing. Save the "
+            "picture first (right-click, 'Save image as'), then name the file."
         )
     path = Path(list(_readings(text, windows))[-1])
     if not windows and DRIVE.match(bare):
-        return UserError(f"{bare} is a path of Windows, which this computer does not have.")
-    return UserError(f"There is no {what} {path}. {_advice(path)}")
+        return UserError(f"{bare} is a Windows path, which this computer does not have.")
+    return UserError(f"There is no {what} {printable(path)}. {_advice(path)}")
 
 
 def _shortened(address: str) -> str:
@@ -165,9 +166,9 @@ def _advice(path: Path) -> str:
         return "Check the name."
     near = find_nearest(missing.name, names, alike=0.75)
     if near:
-        return f"Did you mean {missing.parent / near}?"
+        return f"Did you mean {printable(missing.parent / near)}?"
     if missing != path:
-        return f"The folder {missing.parent} holds no {missing.name}."
+        return f"The folder {missing.parent} contains no {missing.name}."
     return "Check the name."
 
 

@@ -163,7 +163,7 @@ def _of_foreign(evaluation: Evaluation, calibration: Calibration) -> Rates | Non
     if not known:
         return None
     count = sum(evaluation.foreign[name].count for name in known)
-    of = f"{count:,} other pictures, those of {' and '.join(known)}"
+    of = f"{count:,} pictures from other sources ({' and '.join(known)})"
     return _of_calls(of, (fakes for fakes, _ in known.values()), (reals for _, reals in known.values()))
 
 
@@ -178,7 +178,7 @@ def _of_unseen(scores: OutOfFold | None, calibration: Calibration) -> Rates | No
         for called in (FAKE, REAL):
             found.append(_mean_of_groups(np.array([each.count(called) / len(each) for each in verdicts])))
     counts = [sum(map(len, margins.values())) for margins in (scores.fake, scores.real)]
-    return _rates(f"{sum(counts):,} pictures of sources that it had never seen", counts, found)
+    return _rates(f"{sum(counts):,} pictures of held-out sources", counts, found)
 
 
 def _mean_of_groups(shares: np.ndarray) -> Measure:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import PurePath
 
-from fakedetect.core.console import one_line
+from fakedetect.core.console import printable
 from fakedetect.core.page import to_html
 from fakedetect.provenance.finding import Finding
 
@@ -59,12 +59,12 @@ class Card:
     @property
     def name(self) -> str:
         """The file's name, as it may be shown."""
-        return one_line(PurePath(self.row["path"]).name)
+        return printable(PurePath(self.row["path"]).name)
 
     @property
     def folder(self) -> str:
         """The folder that it lies in, as it may be shown."""
-        return one_line(str(PurePath(self.row["path"]).parent))
+        return printable(PurePath(self.row["path"]).parent)
 
 
 def draw_card(card: Card, folder: int, hint: bool) -> str:
@@ -75,10 +75,11 @@ def draw_card(card: Card, folder: int, hint: bool) -> str:
         hint: the verdict is a hint only.
     """
     row = card.row
-    p_fake = row.get("p_fake_calibrated", "")
+    p_fake = _share_of(row.get("p_fake_calibrated", ""))
+    number = "" if p_fake is None else f"{p_fake:.6f}"
     kinds = " ".join(kind.replace(" ", "-") for kind in card.kinds)
     parts = [
-        f'<li class="card" data-verdict="{escape(card.state)}" data-p="{escape(p_fake)}" '
+        f'<li class="card" data-verdict="{escape(card.state)}" data-p="{number}" '
         f'data-folder="{folder}" data-origin="{escape(kinds)}">',
         _draw_thumbnail(card),
         f"<h3>{to_html(card.name)}</h3>",
@@ -103,13 +104,22 @@ def _draw_thumbnail(card: Card) -> str:
     return f'<div class="thumbnail">{_draw_image(card.thumbnail, f"Thumbnail of {card.name}")}</div>'
 
 
-def _draw_verdict(card: Card, p_fake: str, hint: bool) -> str:
+def _share_of(cell: str) -> float | None:
+    """The probability in a cell, which a spreadsheet may have given a decimal comma; None for none."""
+    try:
+        share = float(cell.replace(",", "."))
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
+
+
+def _draw_verdict(card: Card, p_fake: float | None, hint: bool) -> str:
     word = STATES.get(card.state, card.state)
     if hint and card.state in ("fake", "real"):
         word += "?"
     figure = bar = ""
-    if p_fake:
-        percent = 100 * float(p_fake)
+    if p_fake is not None:
+        percent = 100 * p_fake
         figure = f" <span>p(fake) {percent:.1f} %</span>"
         bar = f'<div class="bar" aria-hidden="true"><i style="width:{percent:.1f}%"></i></div>'
     return f'<p class="verdict {escape(card.state)}"><b>{escape(word)}</b>{figure}</p>{bar}'
@@ -118,15 +128,15 @@ def _draw_verdict(card: Card, p_fake: str, hint: bool) -> str:
 def _remarks(card: Card) -> Sequence[str]:
     """Why it has no verdict, what each model said, whether the answer is stable."""
     row = card.row
-    lines = [one_line(row["reason"])] if row.get("reason") else []
-    each = {name.removeprefix("p_fake_"): p for name, p in row.items() if name.startswith("p_fake_") and p}
-    each.pop("calibrated", None)
-    if each:
-        lines.append("; ".join(f"{one_line(model)} {100 * float(p):.1f} %" for model, p in each.items()))
+    lines = [printable(row["reason"])] if row.get("reason") else []
+    columns = [name for name in row if name.startswith("p_fake_") and name != "p_fake_calibrated"]
+    each = {name.removeprefix("p_fake_"): _share_of(row[name]) for name in columns}
+    if said := [f"{printable(model)} {100 * p:.1f} %" for model, p in each.items() if p is not None]:
+        lines.append("; ".join(said))
     if stability := row.get("stability"):
-        lines.append("stable" if stability == "stable" else f"not stable: {one_line(stability)}")
+        lines.append("stable" if stability == "stable" else f"not stable: {printable(stability)}")
     if not card.origin and row.get("provenance"):
-        lines.append(f"origin: {one_line(row['provenance'])}")
+        lines.append(f"origin: {printable(row['provenance'])}")
     return lines
 
 
@@ -134,7 +144,7 @@ def _draw_origin(origin: Sequence[Finding]) -> str:
     if not origin:
         return ""
     items = "".join(
-        f'<li><span class="sure {each.sure}">{each.sure}</span> {to_html(one_line(each.says))}</li>'
+        f'<li><span class="sure {each.sure}">{each.sure}</span> {to_html(printable(each.says))}</li>'
         for each in origin
     )
     return f'<ul class="origin" aria-label="Origin">{items}</ul>'
@@ -151,5 +161,5 @@ def _draw_file(row: Mapping[str, str], folder: str) -> str:
     told = [folder, ", ".join(filter(None, (row.get("format"), row.get("size"))))]
     if sha256 := row.get("sha256"):
         told.append(f"SHA-256 {sha256}")
-    inside = "".join(f"<p>{to_html(one_line(line))}</p>" for line in told if line)
+    inside = "".join(f"<p>{to_html(printable(line))}</p>" for line in told if line)
     return f"<details><summary>File</summary>{inside}</details>"

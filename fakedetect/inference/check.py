@@ -29,14 +29,14 @@ def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
         (settings.command("demo"), "see the whole job on made-up pictures, in about a minute"),
     ]
     if starter := find_starter(settings):
-        ways.insert(0, (starter.command("check", "PATH"), "ask the starter, which came with the program"))
+        ways.insert(0, (starter.command("check", "PATH"), "use the starter, which comes with the program"))
     if trained:
         other = trained[0].command("check", "PATH")
-        ways.insert(0, (other, f"ask {trained[0].model}, which is trained"))
+        ways.insert(0, (other, f"use {trained[0].model}, which is trained"))
     width = max(len(command) for command, _ in ways)
     return "\n".join(
         [
-            f"{settings.model} has not been trained, so there is no verdict yet. Ways to one:",
+            f"{settings.model} has not been trained, so it cannot give a verdict. Options:",
             *(f"  {command:<{width}}  {what}" for command, what in ways),
             f"  or put a {settings.checkpoint.name} from elsewhere into {settings.model_folder}",
         ]
@@ -53,7 +53,7 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
     pictures = console.ask_until(question, lambda answer: read_named([answer]), path=True)
     if not pictures or not able:
         return Request(pictures) if pictures else None
-    question = "Write the results to a page (.html) or a CSV file as well (its name; Enter: no)"
+    question = "Also write the results to a page (.html) or a CSV file (file name; Enter: no)"
     named = console.ask(question, path=True)
     if named is None:
         return None
@@ -64,7 +64,7 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
     count = len(trained_models(settings))
     return replace(
         request,
-        all_models=count > 1 and console.confirm(f"Ask all {count} trained models?"),
+        all_models=count > 1 and console.confirm(f"Use all {count} trained models?"),
         heat_map=console.confirm("Draw a heat map of each picture?"),
     )
 
@@ -104,7 +104,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     starter = None if able or trained else find_starter(settings)
     if starter:
         console.note(
-            f"{settings.model} has not been trained, so {STARTER} answers, the model that came with the "
+            f"{settings.model} has not been trained; using {STARTER}, the model that comes with the "
             "program."
         )
         settings, able, request = starter, True, {**request, "all_models": False}
@@ -112,7 +112,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         console.fail(_tell_missing(settings, trained))
     wanted = _ask_request(settings, console, able) if ask else _read_request(**request)
     if wanted is None:
-        return Outcome("No picture named.")
+        return Outcome("No picture given.")
     if not able:
         return tell_origins(wanted, settings.workers, console)
     console.loading("fakedetect.inference.judging")
@@ -124,6 +124,6 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         console.fail(str(error))
         small = find_starter(settings, SMALL_STARTER)
         if starter and small:
-            console.warn(f"Meanwhile {SMALL_STARTER} answers: it needs no download, and knows less.")
+            console.warn(f"Using {SMALL_STARTER} instead: no download, but less accurate.")
             return judge(small, console, wanted)
         return tell_origins(wanted, settings.workers, console)

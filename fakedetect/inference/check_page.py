@@ -10,7 +10,7 @@ from html import escape
 from pathlib import Path
 from typing import BinaryIO
 
-from fakedetect.core.console import Console, open_picture
+from fakedetect.core.console import Console, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
 from fakedetect.core.page import PAGE_END, page_start, tiles
@@ -24,7 +24,7 @@ ORDERS = {
     "verdict": "verdict: fake first",
     "falling": "p(fake): highest first",
     "rising": "p(fake): lowest first",
-    "origin": "origin: those that say something first",
+    "origin": "origin: pictures with one first",
 }
 
 
@@ -139,7 +139,7 @@ def today() -> str:
 def tell_page(file: Path, console: Console) -> str:
     """Where the page is; on a desktop a user who waits sees it at once."""
     opened = console.interactive and not console.quiet and open_picture(file)
-    return f"Page: {file}{'' if opened else ' (open it with a browser)'}"
+    return f"Page: {printable(file)}{'' if opened else ' (open it with a browser)'}"
 
 
 def _select(name: str, label: str, options: dict[str, str]) -> str:

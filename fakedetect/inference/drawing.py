@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fakedetect.core.console import Console, Outcome, open_picture
+from fakedetect.core.console import Console, Outcome, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
@@ -36,10 +36,12 @@ SEED = 42
 def _read(path: Path, detector: Detector) -> np.ndarray:
     """The copy (S, S, 3) uint8 of a picture that `check` judges."""
     if path.is_dir():
-        raise UserError(f"{path} is a folder. Name pictures, or use --sheet for many test pictures.")
+        raise UserError(
+            f"{printable(path)} is a folder. Name pictures, or use --sheet for many test pictures."
+        )
     ((_, view),) = map_images(look_at, [Look(path, (detector.kind,))], 1)
     if isinstance(view, str):
-        raise UserError(f"{path} cannot be used: {view}.")
+        raise UserError(f"{printable(path)} cannot be used: {view}.")
     return view.images[0][0]
 
 
@@ -84,7 +86,7 @@ def draw_contact_sheet(
             target = torch.tensor([predicted], device=batch.device)
             heat = grad_cam(detector.model, find_layer(detector.model, name), batch, target)[0][0]
         verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
-        caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, taken for {verdict}"
+        caption = f"{sample.path.name}\nis {CLASSES[sample.label]}, classified as {verdict}"
         mixed = overlay(read_in_shape(original, image), heat)[1]
         tiles.append(Tile(mixed, caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"

@@ -38,7 +38,7 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
         found = [path for end, path in ends if end and int(end[0]) == int(number)]
     if not found:
         some = ", ".join(path.stem for path in paths[:3])
-        raise UserError(f"No picture {number!r} in {folder}. Names there: {some or 'none'}, …")
+        raise UserError(f"No picture {number!r} in {folder}. Available: {some or 'none'}, …")
     if len(found) > 1:
         some = ", ".join(str(path.relative_to(folder)) for path in found[:4])
         raise UserError(f"Several pictures have the number {number}: {some}. Give the path of one.")
@@ -91,16 +91,16 @@ def explain(
         ask: ask for a picture: 'real' or 'fake' and its number, or 'path'.
     """
     if sheet is not None and sheet < 1:
-        raise UserError("--sheet needs a number of pictures from 1 up.")
+        raise UserError("--sheet needs at least 1 picture.")
     if sheet is not None and (images or target):
         raise UserError(
-            "--sheet chooses test pictures itself and explains the predicted class. Leave out the pictures "
-            "and --class, or leave out --sheet."
+            "--sheet chooses test pictures itself and explains the predicted class. Remove the pictures "
+            "and --class, or remove --sheet."
         )
     require_checkpoint(settings)
     paths = _ask_for(settings, console, ask) if ask else _find_all(console, images)
     if ask and not paths:
-        return Outcome("No picture named.")
+        return Outcome("No picture given.")
     if sheet is None and not images and not paths:
         raise UserError(
             f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."

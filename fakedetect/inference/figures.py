@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import nn
 
+from fakedetect.core.console import printable
 from fakedetect.core.files import write_json
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
@@ -89,7 +90,7 @@ def _next_figure(settings: Settings, image: Path) -> Path:
 
 def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
     if faithfulness is None:
-        return ["  The map is empty: nothing in this layer speaks for that class."]
+        return ["  The map is empty: no activation in this layer supports that class."]
     shares = "".join(f"{100 * share:7.0f} %" for share in faithfulness.shares)
     hottest = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.drops)
     elsewhere = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.random_drops)
@@ -99,9 +100,9 @@ def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
         f"  Blurred out of the picture:       {shares}",
         f"  p({name}) falls, hottest part:    {hottest}  percentage points",
         f"  same size elsewhere, mean:        {elsewhere}",
-        "  The map points at what the answer rests on."
+        "  The highlighted region drives the prediction."
         if better
-        else "  The marked part matters no more than others: do not read much into this map.",
+        else "  The highlighted region matters no more than others: do not read much into this map.",
     ]
 
 
@@ -201,7 +202,7 @@ def _write_record(detector: Detector, explanation: Explanation, heat_map: HeatMa
 
 def describe_explanation(explanation: Explanation) -> str:
     """An explanation in words: the answer, and for each map what it shows and how far to believe it."""
-    lines = [f"{explanation.path}: {explanation.predicted}, probability {explanation.sureness}"]
+    lines = [f"{printable(explanation.path)}: {explanation.predicted}, probability {explanation.sureness}"]
     for heat_map in explanation.maps:
         lines += [
             str(heat_map),

@@ -48,9 +48,9 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
         raise UserError(
             f"The model has no layer {name!r}. "
             + (
-                f"Near that: {', '.join(close)}."
+                f"Did you mean {', '.join(close)}?"
                 if close
-                else f"Its last ones: {', '.join(list(layers)[-5:])}."
+                else f"Its last layers: {', '.join(list(layers)[-5:])}."
             )
         )
     return layers[name]
@@ -89,7 +89,9 @@ def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
         for hook in hooks:
             hook.remove()
     if not seen:
-        raise UserError("The model has no convolution or transformer block to look at. Name a --layer.")
+        raise UserError(
+            "The model has no convolution or transformer block to explain. Give another --layer."
+        )
     return seen[-1]
 
 
@@ -110,7 +112,7 @@ def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
             values = values.permute(0, 3, 1, 2)
         if values.shape[2] * values.shape[3] > 1:
             return values
-    raise UserError(f"The layer's output {tuple(values.shape)} has no map. Name another --layer.")
+    raise UserError(f"The layer's output {tuple(values.shape)} is not a map. Name another --layer.")
 
 
 def _spread(maps: torch.Tensor, images: torch.Tensor) -> np.ndarray:
@@ -136,7 +138,7 @@ def grad_cam(
 
     def keep(_: nn.Module, __: tuple, output: torch.Tensor) -> None:
         if not isinstance(output, torch.Tensor):
-            raise UserError("That layer gives more than one output. Name another --layer.")
+            raise UserError("That layer returns more than one output. Name another --layer.")
         kept["values"] = output
 
     hook = layer.register_forward_hook(keep)
@@ -144,14 +146,14 @@ def grad_cam(
         with torch.enable_grad():
             logits = model(images)
             if "values" not in kept:
-                raise UserError("That layer has no part in the prediction. Name another --layer.")
+                raise UserError("That layer does not contribute to the prediction. Name another --layer.")
             chosen = torch.where(targets < 0, logits.argmax(1), targets)
             score = logits.gather(1, chosen[:, None]).sum()
             gradient = torch.autograd.grad(score, kept["values"], allow_unused=True)[0]
     finally:
         hook.remove()
     if gradient is None:
-        raise UserError("That layer has no part in the prediction. Name another --layer.")
+        raise UserError("That layer does not contribute to the prediction. Name another --layer.")
     values, gradients = (_as_maps(model, tensor) for tensor in (kept["values"].detach(), gradient))
     weights = gradients.mean((2, 3), keepdim=True)
     return _spread((weights * values).sum(1).relu().float(), images), logits.detach().float()

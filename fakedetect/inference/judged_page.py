@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console, one_line
+from fakedetect.core.console import Console, printable
 from fakedetect.core.page import paragraph
 from fakedetect.core.pool import map_images
 from fakedetect.core.shards import parse_shard
@@ -20,8 +20,8 @@ from fakedetect.inference.rows import Checked
 from fakedetect.inference.tally import Tally, count_verdicts
 
 NO_PROOF = (
-    "A verdict is an estimate from the pixels, no proof: real does not mean that a picture shows what "
-    "happened, nor fake that it did not."
+    "A verdict is an estimate from the pixels, not proof: 'real' does not mean that a picture shows "
+    "what happened, and 'fake' does not mean that it did not happen."
 )
 
 HEAT_MAP_SIDE = 720
@@ -70,11 +70,11 @@ def write_page(
     Args:
         left_out: folders that could not be read, in words.
     """
-    names = ", ".join(one_line(str(path)) for path in wanted.pictures)
+    names = ", ".join(printable(path) for path in wanted.pictures)
     share = f", share {parse_shard(wanted.shard)}" if wanted.shard else ""
     head = [
         paragraph(f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
-        *(paragraph(one_line(line), "warning") for line in left_out),
+        *(paragraph(printable(line), "warning") for line in left_out),
         paragraph(NO_PROOF),
         tell_models(known, wanted.prevalence),
     ]

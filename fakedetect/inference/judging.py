@@ -27,7 +27,7 @@ from fakedetect.inference.request import (
     list_pictures,
     tell_passed_over,
 )
-from fakedetect.inference.resumable_csv import Records
+from fakedetect.inference.resumable_csv import MadeWith, Records
 from fakedetect.inference.rows import AT_A_TIME, Checked, Checker
 from fakedetect.inference.tally import Tally, summarise, tell_update
 from fakedetect.models.detector import Detector, load_detector, tell_not_fitted
@@ -40,21 +40,21 @@ def _load_detectors(settings: Settings, console: Console, all_models: bool) -> l
     return [load_detector(each, console) for each in chosen]
 
 
-def _made_with(detectors: Sequence[Detector], stability: bool) -> dict[str, Any]:
-    """What has to be the same for rows to stand in one CSV."""
-    return {
-        "stability": [str(how) for how in STABILITY] if stability else [],
-        "models": {
-            detector.name: [
+def _made_with(detectors: Sequence[Detector], stability: bool, shard: str | None) -> MadeWith:
+    return MadeWith(
+        stability=tuple(str(how) for how in STABILITY) if stability else (),
+        models={
+            detector.name: (
                 detector.checkpoint_hash,
                 detector.calibration.temperature,
                 detector.calibration.fake_from,
                 detector.calibration.real_below,
                 *([str(detector.settings.recipe.input)] if detector.input_by_settings else []),
-            ]
+            )
             for detector in detectors
         },
-    }
+        shard=str(parse_shard(shard)),
+    )
 
 
 def _as_json(checked: Checked) -> str:
@@ -75,7 +75,7 @@ def _open_records(
     detectors, judges = checker.detectors, checker.judges
     several = len(detectors) > 1
     extra = ["disagreement", *(f"p_fake_{d.name}" for d in detectors)] if several else []
-    made_with = {**_made_with(detectors, not wanted.no_stability), "shard": str(parse_shard(wanted.shard))}
+    made_with = _made_with(detectors, not wanted.no_stability, wanted.shard)
     columns = [*COLUMNS, *extra, *JUDGED]
     # A heat map is drawn as a picture is judged.
     records = Records(target, columns, made_with, group, judges, afresh=wanted.heat_map)
@@ -83,11 +83,10 @@ def _open_records(
         console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
     if records.replaced:
         console.warn(
-            f"{records.partial} was made with another model or options, or by another version: starting "
-            "over"
+            f"{records.partial} was made by another model, other options or another version: starting over"
         )
     if records.unsigned:
-        console.warn(f"{target} does not say which model judged its pictures: they are judged anew")
+        console.warn(f"{target} does not record which model produced its verdicts; rechecking all pictures")
     return records
 
 
@@ -194,7 +193,7 @@ def _finish(
     if not tally.verdicts:
         if tally.stopped:
             return Outcome("Stopped before the first picture was checked.", 130)
-        raise UserError("No pictures there. Name a picture, or a folder that holds some.")
+        raise UserError("No pictures found. Give a picture or a folder that contains some.")
     lines = [summarise(tally)]
     if tally.stopped:
         lines.append(

@@ -77,8 +77,8 @@ def remind(known: Known, advise: bool = False) -> list[str]:
             )
     if not lines:
         lines.append(
-            f"Keep in mind: {detector.name} was not tested on pictures from elsewhere, where it may be "
-            f"wrong far more often.{f' Test it: {_command(known)}' if advise else ''}"
+            f"Keep in mind: {detector.name} was not tested on other sources; its error rate there may be "
+            f"much higher.{f' Test it: {_command(known)}' if advise else ''}"
         )
     return lines
 
@@ -89,7 +89,7 @@ def explain_p_fake(known: Sequence[Known], weak: bool) -> str:
     whose = f"{known[0].detector.name}'s" if len(known) == 1 else f"the mean of {len(known)} models'"
     return (
         f"p(fake) is {whose} {'' if fitted else 'uncalibrated '}probability that the picture is "
-        "AI-generated: near 0 % speaks for real, near 100 % for fake."
+        "AI-generated: values near 0 % indicate real, near 100 % fake."
         + (" A question mark: the verdict is a hint only, see above." if weak else "")
     )
 
@@ -107,7 +107,7 @@ def tell_base_rates(known: Sequence[Known], prevalence: float, advise: bool = Fa
     """
     lines = [_tell_base_rate(each, prevalence, advise) for each in known]
     if len(known) > 1:
-        lines.insert(0, "How often their common verdict is right was not measured; of each model alone:")
+        lines.insert(0, "The accuracy of their joint verdict was not measured; for each model alone:")
     return lines
 
 
@@ -115,8 +115,8 @@ def _tell_base_rate(known: Known, prevalence: float, advise: bool) -> str:
     name, rates = known.detector.name, known.rates
     if rates is None:
         return (
-            f"How many of {name}'s verdicts would be right among pictures like these is not known: its "
-            f"present thresholds were not measured.{f' Measure them: {_command(known)}' if advise else ''}"
+            f"The share of correct {name} verdicts among pictures like these is unknown: its current "
+            f"thresholds were not measured.{f' Measure them: {_command(known)}' if advise else ''}"
         )
     caught, alarms = rates.fake_called_fake.value or 0.0, rates.real_called_fake.value or 0.0
     option = " (--prevalence)" if advise else ""
@@ -129,11 +129,11 @@ def _tell_base_rate(known: Known, prevalence: float, advise: bool) -> str:
 
 
 def _tell_right(rates: Rates, verdict: str, prevalence: float) -> str:
-    """'about 49 % of the 'fake' verdicts would be right (95 % interval 30 % to 70 %)'."""
+    """'about 49 % of the 'fake' verdicts would be correct (95 % interval 30 % to 70 %)'."""
     found = share_right(rates, verdict, prevalence)
-    of = f"of the '{verdict}' verdicts" + (" would be right" if verdict == FAKE else "")
+    of = f"of the '{verdict}' verdicts" + (" would be correct" if verdict == FAKE else "")
     if found.low is None or found.high is None:
-        return f"how many {of} cannot be said, for it called none of those pictures {verdict}"
+        return f"the share of correct '{verdict}' verdicts is unknown: it called no picture {verdict}"
     if found.value is None:
         wrong = f"{rates.reals:,} real pictures" if verdict == FAKE else f"{rates.fakes:,} fakes"
         return f"at least {_percent(found.low)} {of} (95 % interval; it called none of {wrong} {verdict})"

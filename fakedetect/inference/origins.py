@@ -4,7 +4,7 @@ import json
 from contextlib import closing, nullcontext
 from dataclasses import asdict
 
-from fakedetect.core.console import Console, Outcome, one_line, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.page import paragraph
 from fakedetect.core.pool import map_images
@@ -15,8 +15,8 @@ from fakedetect.inference.check_page import CheckPage, tell_page, today
 from fakedetect.inference.request import Request, count_pictures, list_pictures, tell_passed_over
 
 NO_MODEL = (
-    "No model has judged these pictures: the page shows what the files say of themselves, which anybody "
-    "can write and remove. Saying nothing proves nothing."
+    "No model has checked these pictures: the page shows only what their files say about their "
+    "origin, which anybody can write and remove. Finding nothing proves nothing."
 )
 
 
@@ -35,10 +35,10 @@ def _row(look: Look, view: View | str) -> dict[str, str]:
 
 
 def _line(row: dict[str, str]) -> str:
-    name = one_line(row["path"])
+    name = printable(row["path"])
     if reason := row.get("reason"):
         return f"{'-':<17}  {name}  [{reason}]"
-    said = row["provenance"] or "says nothing of its origin"
+    said = row["provenance"] or "no information about its origin"
     return f"{row['format']:<6}{row['size']:>11}  {name}  [{said}]"
 
 
@@ -54,13 +54,14 @@ def tell_origins(wanted: Request, workers: int, console: Console) -> Outcome:
         UserError: there are no pictures, or the page cannot be written.
     """
     if wanted.csv:
-        console.warn(f"{wanted.csv} is not written: there are no verdicts for it.")
+        console.warn(f"{wanted.csv} was not written: there are no verdicts.")
     with closing(CheckPage(wanted.html)) if wanted.html else nullcontext() as page:
         count = _show(wanted, workers, console, page)
         if not count:
-            raise UserError("No pictures there. Name a picture, or a folder that holds some.")
+            raise UserError("No pictures found. Give a picture or a folder that contains some.")
         text = (
-            f"{plural(count, 'picture')}: what the files say of themselves. Saying nothing proves nothing."
+            f"{plural(count, 'picture')}: only what the files say about their origin. Finding nothing "
+            "proves nothing."
         )
         if page:
             page.write(

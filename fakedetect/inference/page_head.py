@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from fakedetect.core.console import one_line
+from fakedetect.core.console import printable
 from fakedetect.core.evaluation_record import Entry, Evaluation, in_percent
 from fakedetect.core.intervals import share_interval
 from fakedetect.core.page import beside, heading, paragraph, section, table
@@ -18,7 +18,7 @@ def tell_models(known: Sequence[Known], prevalence: float) -> str:
     rates = [
         heading("What the figures mean"),
         paragraph(explain_p_fake(known, weak)),
-        heading("How many verdicts would be right"),
+        heading("How many verdicts would be correct"),
         *(paragraph(line) for line in tell_base_rates(known, prevalence)),
     ]
     return section(title, beside("".join(told), "".join(rates)))
@@ -38,10 +38,10 @@ def _tell_model(known: Known) -> list[str]:
 def _tell_thresholds(detector: Detector) -> str:
     found = detector.calibration
     if not found.fitted:
-        return "No thresholds are fitted: fake and real part at 50 %, and p(fake) is not calibrated."
-    between = "and unsure between them" if found.fake_from > found.real_below else "and none is unsure"
+        return "No thresholds are fitted: the fake/real threshold is 50 %, and p(fake) is not calibrated."
+    between = "and unsure in between" if found.fake_from > found.real_below else "and none is unsure"
     return (
-        f"It calls a picture fake from p(fake) {found.fake_from:.1%} on, real below "
+        f"It calls a picture fake at p(fake) {found.fake_from:.1%} or above, real below "
         f"{found.real_below:.1%}, {between}."
     )
 
@@ -51,7 +51,7 @@ def _tell_training(detector: Detector) -> str:
     if data is None or data.count is None:
         return ""
     classes = f" ({data.fake:,} fake, {data.real:,} real)" if data.fake is not None and data.real else ""
-    return f" It learned from {data.count:,} pictures{classes}."
+    return f" It was trained on {data.count:,} pictures{classes}."
 
 
 def _tell_measures(known: Known) -> str:
@@ -67,7 +67,7 @@ def _tell_measures(known: Known) -> str:
         rows.append(("test dataset, like its training pictures", test.count, accuracy, auc, "-"))
     rows += _unseen_rows(evaluation)
     rows += [
-        _entry_row(f"other pictures: {one_line(name)}", entry) for name, entry in evaluation.foreign.items()
+        _entry_row(f"other sources: {printable(name)}", entry) for name, entry in evaluation.foreign.items()
     ]
     headings = ("measured on", "pictures", "accuracy (95 % interval)", "ROC AUC", "fake recall")
     return table(headings, rows)
@@ -88,4 +88,4 @@ def _unseen_rows(evaluation: Evaluation) -> list[Row]:
     fakes = sum(family.n for family in found.families.values())
     count = fakes + sum(source.n for source in found.real_sources.values())
     recall = f"{in_percent(found.fake_recall_at_5)} at 5 % false alarms"
-    return [("pictures of sources that it had never seen", count, "-", str(found.auc), recall)]
+    return [("held-out sources", count, "-", str(found.auc), recall)]

@@ -5,14 +5,14 @@ from pathlib import Path
 
 from fakedetect.core.page import heading, section, to_html
 
-FILE = Path(__file__).resolve().parents[2] / "docs" / "reading-a-verdict.md"
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "reading-a-verdict.md"
 TITLE = "How to read a verdict"
 
 
 def reading_guide() -> str:
     """The text as a section, with the id `reading`; '' where this installation lacks it."""
     try:
-        text = FILE.read_text(encoding="utf-8")
+        text = GUIDE.read_text(encoding="utf-8")
     except OSError:
         return ""
     blocks = [block for block in re.split(r"\n\s*\n", text.strip()) if not block.startswith("# ")]

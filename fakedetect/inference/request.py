@@ -105,12 +105,12 @@ def check_targets(request: Request) -> None:
     """
     if request.csv:
         start = ",".join(COLUMNS[:3]).encode()
-        _check_target(request.csv, "results.csv", "results", lambda found: found.startswith(start))
+        _check_target(request.csv, "results.csv", "result file", lambda found: found.startswith(start))
     if request.html:
         mark = PAGE_MARK.encode()
         _check_target(request.html, "results.html", "page", lambda found: mark in found)
     if request.csv and request.html and request.csv.absolute() == request.html.absolute():
-        raise UserError(f"--csv and --html name the same file, {request.csv}. Name two.")
+        raise UserError(f"--csv and --html name the same file, {request.csv}. Name two different files.")
 
 
 def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes], bool]) -> None:
@@ -126,4 +126,4 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
     except OSError as error:
         raise UserError(f"Cannot write {file}: {error.strerror}. Name another file.") from None
     if start and not is_ours(start):
-        raise UserError(f"{file} is there and holds no {what} of check. Name another file.")
+        raise UserError(f"{file} already exists and is not a {what} of check. Name another file.")

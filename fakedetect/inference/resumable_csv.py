@@ -2,25 +2,36 @@
 
 import csv
 import io
-import json
 import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fakedetect.core.cells import from_cell, to_cell
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write, file_lock, read_json, write_json
+from fakedetect.core.files import atomic_write, file_lock
+from fakedetect.core.records import Record, read_record, write_record
 from fakedetect.inference.known_rows import KnownRows, Passed, key_of
 from fakedetect.inference.stamps import Judges
 from fakedetect.models.processes import Group
 
 Row = dict[str, str]
+
+
+class MadeWith(Record, frozen=True, kw_only=True):
+    """What has to be the same for rows to stand in one CSV: what was tried, the models with their hashes,
+    calibrations and unknown inputs, the share of the pictures, the columns."""
+
+    stability: tuple[str, ...] = ()
+    models: dict[str, tuple[str | float, ...]] = msgspec.field(default_factory=dict)
+    shard: str = "1/1"
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,14 +111,14 @@ class Records:
         self,
         file: Path,
         columns: Sequence[str],
-        made_with: dict[str, Any],
+        made_with: MadeWith,
         group: Group,
         judges: Judges,
         afresh: bool = False,
     ):
         self.file, self.columns = file, list(columns)
         self.partial = file.with_name(f"{file.name}.partial")
-        self.facts_file = file.with_name(f"{file.name}.partial.json")
+        self.record_file = file.with_name(f"{file.name}.partial.json")
         self.replaced = False
         self.kept = Kept()
         self.met, self.passed = array("Q"), array("Q")
@@ -115,7 +126,7 @@ class Records:
         if group.first:
             lock = file.with_name(f"{file.name}.partial.lock")
             self.lock.enter_context(file_lock(lock, str(self.partial)))
-            self._begin(json.loads(json.dumps({**made_with, "columns": self.columns})))
+            self._begin(msgspec.structs.replace(made_with, columns=tuple(columns)))
         group.wait()
         header = _columns_of(file)
         self.unsigned = bool(header) and not set(judges.columns()) <= set(header)
@@ -129,12 +140,14 @@ class Records:
             except OSError as error:
                 raise self._cannot_write(error) from None
 
-    def _begin(self, made_with: dict[str, Any]) -> None:
+    def _begin(self, made_with: MadeWith) -> None:
         """Keep the whole rows of an earlier run of the same kind, or start over."""
-        same = read_json(self.facts_file) == made_with
+        same = False
+        with suppress(UserError):
+            same = read_record(self.record_file, MadeWith, "Remove it.") == made_with
         self.replaced = self.partial.exists() and not same
         _write_rows(self.partial, self.columns, _read_partial(self.partial) if same else ())
-        write_json(self.facts_file, made_with)
+        write_record(self.record_file, made_with)
 
     def _all_rows(self) -> Iterator[Row]:
         """Those of earlier runs, then those of this one and of the stopped run that it continues."""
@@ -182,7 +195,7 @@ class Records:
 
     def _remove_partial(self) -> None:
         self.partial.unlink(missing_ok=True)
-        self.facts_file.unlink(missing_ok=True)
+        self.record_file.unlink(missing_ok=True)
 
     def finish(self) -> None:
         """Put the rows into FILE, whole or not at all."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import one_line
+from fakedetect.core.console import printable
 from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.views import Look, View, look_at, look_without_verifier
@@ -74,7 +74,7 @@ def _check(
         remarks.append(f"{said}{', '.join(together.flips)}")
     remarks += view.provenance
     mark = "?" if weak and together.verdict != UNSURE else ""
-    name = one_line(str(look.path))
+    name = printable(look.path)
     line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {name}"
     line += f"  [{'; '.join(remarks)}]" if remarks else ""
     return Checked(row, line, bool(together.flips), view.origin, view.thumbnail)
@@ -82,7 +82,7 @@ def _check(
 
 def _unreadable(look: Look, reason: str) -> Checked:
     row = {**dict.fromkeys(COLUMNS, ""), "path": str(look.path), "reason": reason}
-    return Checked(row, f"{'-':<8}{'-':>15}  {one_line(str(look.path))}  [{reason}]", False)
+    return Checked(row, f"{'-':<8}{'-':>15}  {printable(look.path)}  [{reason}]", False)
 
 
 class Checker:

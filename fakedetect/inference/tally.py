@@ -59,8 +59,8 @@ def tell_update(tally: Tally, records: Records) -> list[str]:
     lines = []
     if tally.passed:
         lines.append(
-            f"Passed over {plural(tally.passed, 'picture')}, unchanged since judged by the same model; "
-            f"judged now: {tally.checked:,}"
+            f"Skipped {plural(tally.passed, 'unchanged picture')} already checked by this model; "
+            f"checked {tally.checked:,}"
         )
     anew = [
         (known.other_model, "by another model"),
@@ -68,8 +68,8 @@ def tell_update(tally: Tally, records: Records) -> list[str]:
     ]
     if any(count for count, _ in anew) and not records.unsigned:
         said = ", ".join(f"{count:,} {how}" for count, how in anew if count)
-        lines.append(f"Judged anew, since they had been judged otherwise: {said}")
+        lines.append(f"Rechecked old verdicts: {said}")
     if kept.rows:
-        gone = f" ({kept.gone:,} of files that are gone)" if kept.gone else ""
-        lines.append(f"{plural(kept.rows, 'row')} of pictures not named here left as they were{gone}")
+        gone = f" ({kept.gone:,} of files that no longer exist)" if kept.gone else ""
+        lines.append(f"Kept {plural(kept.rows, 'row')} for other pictures{gone}")
     return lines

@@ -44,7 +44,7 @@ class Backbone(nn.Module):
             found = self._look(torch.zeros(1, 3, size, size))
         if layers and max(layers) > len(found):
             raise UserError(
-                f"layers under [probe] names block {max(layers)}, and the model has {len(found)}. Name "
+                f"layers under [probe] names block {max(layers)}, but the model has {len(found)}. Use "
                 f'numbers from 1 to {len(found)}, or write layers = "all".'
             )
         self.layers = tuple(sorted(set(layers))) or tuple(range(1, len(found) + 1))
@@ -62,8 +62,8 @@ class Backbone(nn.Module):
             return [(stage.mean((2, 3)),) for stage in _stages_of_resnet(network, images)]
         if not hasattr(network, "forward_intermediates"):
             raise UserError(
-                "This model does not give its blocks away, which a probe and explore --labels need. Name "
-                'another, or use recipe = "reference".'
+                "timm cannot extract intermediate features from this model, which a probe and explore "
+                '--labels require. Choose another model, or use recipe = "reference".'
             )
         options = {"intermediates_only": True}
         if "return_prefix_tokens" not in inspect.signature(network.forward_intermediates).parameters:

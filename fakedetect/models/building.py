@@ -75,7 +75,7 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
     try:
         model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs, **sized)
     except (safetensors.SafetensorError, pickle.UnpicklingError, EOFError) as error:
-        raise UserError(f"{file} is cut off or no weights. Remove it and start again.") from error
+        raise UserError(f"{file} is truncated or not a weights file. Remove it and try again.") from error
     return use_lean_depthwise(use_lean_response_norm(model))
 
 
@@ -101,8 +101,8 @@ def _load_all_but_head(model: nn.Module, file: Path, architecture: str) -> None:
     wrong += [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
     if wrong:
         raise UserError(
-            f"{file} does not fit {architecture} ({wrong[0]} is missing or of another shape). "
-            "Give the weights of that model."
+            f"{file} does not fit {architecture} ({wrong[0]} is missing or has another shape). "
+            "Use the weights of that model."
         )
     model.load_state_dict({key: kept[key] for key in kept if key in own}, strict=False)
 
@@ -119,7 +119,7 @@ def _obey_class_order(state: dict[str, torch.Tensor], path: Path) -> None:
     if classes != {str(n): name for n, name in enumerate(reversed(CLASSES))}:
         raise UserError(
             f"{path.parent / TRAINING} says that the model's classes are {classes}, not fake and "
-            "real. Put a checkpoint there that was trained for these, or remove that file."
+            "real. Use a checkpoint that was trained for these, or remove that file."
         )
     for key, value in state.items():
         if key.startswith(HEADS) and value.shape[:1] == (len(CLASSES),):

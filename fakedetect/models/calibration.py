@@ -65,7 +65,7 @@ def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
     slope = float(model.coef_[0, 0]) / scale
     if not slope > 0:
         raise UserError(
-            "On the validation pictures the model is no better than chance: there is nothing to "
+            "The model is no better than chance on the validation pictures: there is nothing to "
             "calibrate. Train it again."
         )
     return min(max(1 / slope, LEAST_TEMPERATURE), MOST_TEMPERATURE)
@@ -107,7 +107,7 @@ def fit_thresholds(
             needed = math.ceil(1 / most - 1e-9) - 1
             smallest = smallest_rate(len(scores))
             raise UserError(
-                f"{len(scores)} {name} validation pictures are too few to promise {most:.1%}; it takes "
+                f"{len(scores)} {name} validation pictures are too few to guarantee {most:.1%}; that takes "
                 f"{needed}. Give {option} {smallest:g} or more, or train with a larger validation_share."
             )
         ranks.append(rank)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fakedetect.core.console import Console
+from fakedetect.core.errors import is_own_import
 from fakedetect.core.recipes import Recipe
 from fakedetect.core.settings import OPENVINO, Settings
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
@@ -52,12 +53,14 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
     if wants_openvino(settings) and next(model.parameters()).device.type == "cpu":
         try:
             return _converted_engine(settings, model, checkpoint)
-        except ImportError:
+        except ImportError as error:
+            if is_own_import(error):
+                raise
             if settings.inference.engine == OPENVINO:
-                console.warn("openvino is not installed, so torch answers: pip install openvino")
+                console.warn("openvino is not installed; using torch. To install it: pip install openvino")
         except _CannotRun as error:
             if is_first():
-                console.warn(f"OpenVINO cannot run {settings.model}, so torch does: {error}")
+                console.warn(f"OpenVINO cannot run {settings.model}; using torch: {error}")
     return torch_engine(settings.recipe, model, choose_precision(settings, model))
 
 
@@ -124,9 +127,9 @@ def _compare(core: Any, found: Any, recipe: Recipe, network: nn.Module, line: Li
         wanted = network(normalised).float().numpy()
     got = compile_network(core, found, bf16=False)(pictures)[0]
     if got.shape != wanted.shape:
-        raise _CannotRun(f"its answers have the shape {got.shape}, and torch's {wanted.shape}")
+        raise _CannotRun(f"its outputs have shape {got.shape}, torch's {wanted.shape}")
     if line:
         got, wanted = line.judge(got), line.judge(wanted)
     apart = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
     if not apart <= MOST_APART:
-        raise _CannotRun(f"its answers differ from torch's by {apart:.1e}")
+        raise _CannotRun(f"its outputs differ from torch's by {apart:.1e}")

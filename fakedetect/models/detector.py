@@ -83,9 +83,7 @@ class Detector:
 def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
     """Raise a UserError where a model's answers are not all numbers."""
     if not np.isfinite(answers).all():
-        raise UserError(
-            f"{checkpoint_file(settings)} answers with NaN: its weights are damaged. Train again."
-        )
+        raise UserError(f"{checkpoint_file(settings)} outputs NaN: its weights are damaged. Train again.")
 
 
 def load_model(settings: Settings) -> "nn.Module":
@@ -136,8 +134,8 @@ def load_detector(settings: Settings, console: Console) -> Detector:
 def tell_not_fitted(detector: Detector) -> str:
     """What the answers of a detector without thresholds are, and what would make them better."""
     return (
-        f"No thresholds are fitted for {detector.name}: fake and real part at 0.5, and its probabilities "
-        f"are not calibrated. Fit them: {detector.settings.command('fit-thresholds')}"
+        f"No thresholds are fitted for {detector.name}: the fake/real threshold is 0.5, and its "
+        f"probabilities are not calibrated. Fit them: {detector.settings.command('fit-thresholds')}"
     )
 
 

@@ -48,7 +48,9 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
     """
     seed = None if settings.training.pretrained else settings.training.seed
     if seed is not None:
-        console.warn("pretrained = false: the features are those of random weights, which know nothing.")
+        console.warn(
+            "pretrained = false: the features come from random weights, which have learned nothing."
+        )
     backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
     weights = hash_weights(backbone.network)
     to_device(backbone)

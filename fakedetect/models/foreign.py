@@ -59,8 +59,8 @@ def explain_mismatch(recipe: Recipe, own: State, state: State, path: Path) -> st
     if are_positions(wrong) and not missing and not more:
         size = recipe.input.size
         return (
-            f"{path} was trained with pictures of another size than {name} takes, {size} x "
-            f"{size}. Write its size in paths.toml, or train again."
+            f"{path} was trained on pictures of another size than the {size} x {size} of {name}. "
+            "Set its size in paths.toml, or train again."
         )
     fitting = len(own) - len(wrong) - len(missing)
     looks_like = _guess(state)
@@ -71,7 +71,7 @@ def explain_mismatch(recipe: Recipe, own: State, state: State, path: Path) -> st
         )
     if wrong and not missing and not more and (outputs := _count_outputs(own, state, wrong)):
         return (
-            f"{path} is a {name} with {outputs:,} outputs; fakedetect's have 2 "
+            f"{path} is a {name} with {outputs:,} outputs; fakedetect needs 2 "
             "(fake, real). Train it here, or put a checkpoint with two outputs there."
         )
     said = []

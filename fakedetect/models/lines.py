@@ -6,14 +6,40 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fakedetect.core.console import plural
+from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
 from fakedetect.dataset.sources import group_of
+from fakedetect.models.probe_line import Line
 
 MOST_FOLDS = 8
 FOLDS_OF_PICTURES = 5
 """Folds where a class has one source, so that its pictures are left out and not its sources."""
 
+LEAST = 2
+"""Pictures of each class: of one alone nothing is left to learn from while it is left out."""
+
 MOST_ITERATIONS = 500
+
+
+def check_enough(samples: Sequence[Sample], least: int, how: str = "") -> None:
+    """Let nothing be learnt from too few pictures.
+
+    Args:
+        least: of each class.
+        how: what else to know of the count, for the message.
+
+    Raises:
+        UserError: a class has fewer.
+    """
+    for label, name in enumerate(CLASSES):
+        count = sum(sample.label == label for sample in samples)
+        if count < least:
+            raise UserError(
+                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. At least "
+                f"{least} of each class are needed{f', {how}' if how else ''}. Add more."
+            )
 
 
 def choose_pictures(samples: Sequence[Sample], most: int, seed: int) -> list[int]:
@@ -186,3 +212,38 @@ def judge_left_out(
             margins[number, out] = views[0][out] @ line + bias
         advance(int(out.sum()))
     return margins
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A line fitted to all pictures, with the strength that tells left out pictures apart best, and their
+    margins (N,) by lines that were fitted without them."""
+
+    line: Line
+    strength: float
+    margins: np.ndarray
+
+
+def fit_judged(
+    views: Sequence[np.ndarray],
+    is_fake: np.ndarray,
+    weights: np.ndarray,
+    folds: Folds,
+    strengths: Sequence[float],
+    advance: Callable[[int], object],
+) -> Fitted:
+    """Choose the strength by the folds left out, and fit a line to all pictures.
+
+    Args:
+        views: of the same pictures, each (N, D), as the backbone gives them.
+        is_fake, weights, strengths: as fit() takes them.
+        advance: as judge_left_out() takes it.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    standard, mean, scale = standardise(views)
+    margins = judge_left_out(standard, is_fake, weights, folds, strengths, advance)
+    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
+    coefficients, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
+    line = Line(mean, scale, coefficients, np.array(bias, np.float32))
+    return Fitted(line, strengths[best], margins[best])

@@ -63,7 +63,7 @@ def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sam
         if not same:
             raise UserError(
                 f"The pictures in {dataset.folder} are not those that {settings.model} was trained on, so "
-                "its validation pictures are not known. Put them back, or train again."
+                "its validation pictures are unknown. Put the old ones back, or train again."
             )
     return split_dataset(dataset, share, seed)[1]
 

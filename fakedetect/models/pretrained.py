@@ -149,11 +149,11 @@ def _advise(recipe: Recipe, published: Published, error: Exception) -> str:
     reason = getattr(cause, "strerror", None) or "no internet?"
     lines = [
         f"The pretrained weights of {recipe.name} cannot be downloaded ({reason}). Options:",
-        f"- Fetch {published.files[0]} where there is internet:",
+        f"- With internet access, download {published.files[0]}:",
         f"    {published.url}",
     ]
     if published.repository:
-        lines[1] = f"- Fetch {published.files[0]} of {published.repository} where there is internet:"
+        lines[1] = f"- With internet access, download {published.files[0]} of {published.repository}:"
         if recipe.place:
             lines.append('  and name it below your model\'s timm = "…" in paths.toml: weights = "FILE"')
         else:

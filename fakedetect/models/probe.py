@@ -115,8 +115,8 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
         )
     if (fitted := facts.size or SIZE) != recipe.input.size:
         raise UserError(
-            f"{path} was fitted on pictures of {fitted} x {fitted} pixels, and {recipe.name} takes those "
-            f"of {recipe.input.size} x {recipe.input.size}. Write size = {fitted} for it, or train again."
+            f"{path} was fitted on pictures of {fitted} x {fitted} pixels, but {recipe.name} takes "
+            f"{recipe.input.size} x {recipe.input.size}. Set size = {fitted} for it, or train again."
         )
     if (own := path.with_name(BACKBONE_FILE)).is_file():
         recipe = replace(recipe, weights=own)
@@ -144,9 +144,9 @@ def _check_other_weights(
     apart = float(np.sqrt(np.mean((margins_of_test_pictures(probe, recipe) - wanted) ** 2)))
     if not apart <= MOST_APART:
         raise UserError(
-            f"{path} was fitted on other weights of {recipe.architecture} than those that are here: the "
-            f"answers to {PICTURES} test pictures differ by {apart:.2f} in the logit. Give the weights "
-            "that it was fitted on (weights = … in paths.toml), or train again."
+            f"{path} was fitted with different weights of {recipe.architecture}: the logits of "
+            f"{PICTURES} test pictures differ by {apart:.2f}. Give the weights it was fitted with "
+            "(weights = … in paths.toml), or train again."
         )
     # Where nothing may be written, as in a program's folder, it is checked each time.
     with suppress(UserError):

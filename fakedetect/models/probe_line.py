@@ -68,7 +68,7 @@ def read_probe(path: Path) -> ProbeFile:
     Raises:
         UserError: the file does not fit.
     """
-    refusal = UserError(f"{path} is cut off or no probe. Fetch it again, or train again.")
+    refusal = UserError(f"{path} is truncated or not a probe. Download it again, or train again.")
     try:
         if path.stat().st_size > LARGEST:
             raise refusal
@@ -92,6 +92,6 @@ def read_probe(path: Path) -> ProbeFile:
         if value is None or value.shape != shape:
             raise refusal
         if not np.isfinite(value).all() or (name == "scale" and not (value > 0).all()):
-            raise UserError(f"{path} contains NaN or other values that no fit gives ({name}). Train again.")
+            raise UserError(f"{path} contains NaN or other impossible values ({name}). Train again.")
     margins = tensors["test_margins"]
     return ProbeFile(facts, Line(**{name: tensors[name] for name in list(shapes)[:-1]}), margins)

@@ -106,7 +106,7 @@ def join_group() -> Iterator[Group]:
     except RuntimeError as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, distributed.DistError) or "onnection" in text or "gloo" in text:
-            raise UserError(f"Another process of this run has ended; so does process {rank}.") from None
+            raise UserError(f"Another process of this run has ended, so process {rank} ends too.") from None
         raise
     finally:
         distributed.destroy_process_group()

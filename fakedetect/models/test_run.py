@@ -121,7 +121,7 @@ def summarise(settings: Settings, part: str, found: Predictions, answering: str)
         model=settings.model,
         checkpoint=answering,
         on=part,
-        folder=printable(str(settings.resized[part])),
+        folder=printable(settings.resized[part]),
         count=len(found.samples),
         left_out=found.left_out + len(found.bad),
         accuracy=float((found.labels == found.predicted).mean()),

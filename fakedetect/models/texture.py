@@ -54,9 +54,7 @@ def early_layer(model: nn.Module) -> str:
     for name in EARLY:
         if name in names:
             return name
-    raise UserError(
-        'This model has no first stage of a known name, which recipe = "robust" needs. Use "reference".'
-    )
+    raise UserError('recipe = "robust" does not support this architecture. Use recipe = "reference".')
 
 
 def statistics(values: torch.Tensor) -> torch.Tensor:
@@ -99,7 +97,7 @@ def add_vote(model: nn.Module, vote: TextureVote) -> None:
     layers = dict(model.named_modules())
     if vote.layer not in layers:
         raise UserError(
-            f"{TEXTURE_VOTE} belongs to another model: there is no layer {vote.layer}. Train again."
+            f"{TEXTURE_VOTE} belongs to another model: this one has no layer {vote.layer}. Train again."
         )
     weights = torch.tensor(vote.weights)
     found: list[torch.Tensor] = []

@@ -196,8 +196,8 @@ def _bound(promise: Promise, option: str) -> float:
         of_sources = "families of fakes" if promise.label == "fake" else "sources of real pictures"
         what = of_sources if promise.unseen else f"{promise.label} pictures"
         raise UserError(
-            f"{count} {what} are too few to promise {promise.most:.1%} for others; it takes {needed}. Give "
-            f"{option} {smallest_rate(count):g} or more, or train with more {what}."
+            f"{count} {what} are too few to guarantee {promise.most:.1%} for others; that takes {needed}. "
+            f"Give {option} {smallest_rate(count):g} or more, or train with more {what}."
         )
     return bound
 

@@ -1,5 +1,6 @@
 """What a probe makes of sources left out of it, in words."""
 
+from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import UnseenSources, in_percent
 from fakedetect.core.training_record import CalibrationRecord
 
@@ -13,18 +14,27 @@ ODD = 0.15
 def describe_left_out(found: UnseenSources) -> str:
     """What was left out: sources, or where a class has but one, its pictures."""
     if found.of_sources:
-        return "Sources left out"
+        return "Cross-validation with held-out sources"
     if found.fakes_by_source:
-        return "Families of fakes left out (one source of real pictures: nothing is known of others)"
+        return (
+            "Cross-validation with held-out families of fakes (only one source of real pictures: "
+            "nothing is known about others)"
+        )
     if found.reals_by_source:
-        return "Real sources left out (one family of fakes: nothing is known of others)"
-    return "Pictures left out (one source of each class: nothing is known of others)"
+        return (
+            "Cross-validation with held-out real sources (only one family of fakes: nothing is known "
+            "about others)"
+        )
+    return (
+        "Cross-validation with held-out pictures (only one source of each class: nothing is known "
+        "about others)"
+    )
 
 
 def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
     """The figures of sources left out, as a table."""
     lines = [
-        f"{describe_left_out(found)}, {folds} times (95 % intervals):",
+        f"{describe_left_out(found)}, {plural(folds, 'fold')} (95 % intervals):",
         f"  {'ROC AUC':<34}{found.auc}",
         f"  {'fake recall at 5 % false alarms':<34}{found.fake_recall_at_5}",
     ]
@@ -33,7 +43,7 @@ def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
         lines += [f"  {name:<34}{family.n:>9,}  {family.auc}" for name, family in found.hardest_families]
         lines.append(f"  {'mean of the families':<34}{'':>9}  {found.mean_family_auc:.3f}")
     if found.reals_by_source:
-        lines.append(f"  {'real source':<34}{'pictures':>9}  called fake where 5 % of all are")
+        lines.append(f"  {'real source':<34}{'pictures':>9}  called fake (5 % overall)")
         lines += [
             f"  {name:<34}{source.n:>9,}  {in_percent(source.false_alarms_at_5)}"
             for name, source in found.worst_real_sources
@@ -47,8 +57,8 @@ def tell_in_a_line(model: str, found: UnseenSources | None) -> list[str]:
         return []
     auc, recall = found.auc.value or 0.0, found.fake_recall_at_5.value or 0.0
     return [
-        f"Keep in mind: of fakes by generators that {model} had never seen it found {recall:.0%} at 5% "
-        f"false alarms on real pictures of unseen sources (ROC AUC {auc:.2f}; 0.5 is chance)."
+        f"Keep in mind: on held-out generators, {model} has {recall:.0%} fake recall at a 5% "
+        f"false-positive rate on real pictures of held-out sources (ROC AUC {auc:.2f}; 0.5 is chance)."
     ]
 
 
@@ -62,17 +72,17 @@ def tell_what_helps(found: UnseenSources) -> list[str]:
     if found.fakes_by_source:
         areas = [(name, family.auc.value or 0.0) for name, family in found.hardest_families[:WORST]]
         hard = [f"{name} (ROC AUC {area:.2f})" for name, area in areas]
-        lines.append(f"Hardest families when left out, and so worth more of their kind: {', '.join(hard)}")
+        lines.append(f"Hardest held-out families (collect more like these): {', '.join(hard)}")
     few = [
         name
         for name, whole in (
-            ("fakes of further generators", found.fakes_by_source),
-            ("real pictures of further sources", found.reals_by_source),
+            ("fakes from more generators", found.fakes_by_source),
+            ("real pictures from more sources", found.reals_by_source),
         )
         if not whole
     ]
     if few:
-        lines.append(f"What helps most is {' and '.join(few)}, each in a sub-folder of its class.")
+        lines.append(f"To improve it most, add {' and '.join(few)}, each in a sub-folder of its class.")
     return lines
 
 
@@ -81,28 +91,28 @@ def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
     found = saved.validation
     lines = [
         f"{model}: temperature {saved.temperature:.3f}; fake from {100 * saved.fake_from:.2f} %, real "
-        f"below {100 * saved.real_below:.2f} %, unsure between them",
+        f"below {100 * saved.real_below:.2f} %, unsure in between",
     ]
     if found is None or saved.max_false_alarms is None or saved.max_missed is None:
         return lines
     lines += [
         _tell_promise(
             "Real pictures called fake",
-            "a real source that it has never seen" if saved.unseen_real_sources else "",
+            "unseen real sources" if saved.unseen_real_sources else "",
             saved.max_false_alarms,
             found.real_called_fake,
         ),
         _tell_promise(
             "Fakes called real",
-            "a family of generators that it has never seen" if saved.unseen_families else "",
+            "unseen families of generators" if saved.unseen_families else "",
             saved.max_missed,
             found.fake_called_real,
         ),
-        f"  unsure: {found.unsure:.1%} of the pictures left out",
+        f"  unsure: {found.unsure:.1%} of held-out pictures",
     ]
     return lines
 
 
 def _tell_promise(what: str, of: str, most: float, rate: float) -> str:
-    whose = f"{of}, on average over such" if of else "pictures of these sources; for others nothing"
-    return f"  {what}: {rate:.1%} of those left out; promised: at most {most:.1%} for {whose}"
+    whose = f"on average over {of}" if of else "for pictures from these sources (no guarantee for others)"
+    return f"  {what}: {rate:.1%} of held-out pictures; guaranteed: at most {most:.1%} {whose}"

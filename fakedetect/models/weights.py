@@ -13,7 +13,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from fakedetect.core.errors import UserError
+from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write, check_regular
 
 HEADS = ("fc.", "head.fc.", "head.", "classifier.")
@@ -74,10 +74,12 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         state = safetensors.torch.load_file(path) if start[8:9] == b"{" else load_tensors(path)
     except pickle.UnpicklingError as error:
         if start.startswith((b"PK\x03\x04", b"\x80")) and "Unsupported" in str(error):
-            raise UserError(f"{path} holds code, not only weights; it was not opened.") from None
+            raise UserError(
+                f"{path} contains code, not only weights, and was not loaded. Save the weights alone."
+            ) from None
         raise UserError(f"{path} is not a PyTorch checkpoint. Put a state_dict there.") from None
     except (DamagedFile, safetensors.SafetensorError, ValueError, OSError):
-        raise UserError(f"{path} is cut off or not a PyTorch checkpoint. Fetch it again.") from None
+        raise UserError(f"{path} is truncated or not a PyTorch checkpoint. Download it again.") from None
     return _unwrap(state, path)
 
 
@@ -98,6 +100,8 @@ def load_tensors(path: Path) -> Any:
         raise
     except Exception as error:
         # torch and zipfile raise whatever the bytes lead them to.
+        if is_bug(error):
+            raise
         raise DamagedFile from error
 
 
@@ -149,8 +153,8 @@ def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
             kind = f"of {value.numel():,} values that are not all in the file"
         if kind:
             raise UserError(
-                f"{path} holds a tensor {kind} ({key}); fakedetect reads plain ones of floating-point or "
-                "whole numbers. Save the model's plain weights there."
+                f"{path} contains a tensor {kind} ({key}); fakedetect reads only plain floating-point or "
+                "integer tensors. Save the model's plain weights there."
             )
 
 

@@ -99,6 +99,20 @@ def _strongest(frame: pd.DataFrame, fake: pd.Series) -> tuple[Feature, ...]:
     return tuple(best.values())
 
 
+def _draw(frame: pd.DataFrame) -> pd.DataFrame:
+    """At most MOST of the pictures: half of each class, more where the other has fewer."""
+    if len(frame) <= MOST:
+        return frame
+    classes = [of_class for _, of_class in frame.groupby("label")]
+    rooms = [max(MOST // 2, MOST - (len(frame) - len(of_class))) for of_class in classes]
+    return pd.concat(
+        [
+            of_class.sample(min(len(of_class), room), random_state=SEED)
+            for of_class, room in zip(classes, rooms, strict=True)
+        ]
+    )
+
+
 def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
     """Cross-validate a classifier that sees only what is around the pictures.
 
@@ -106,9 +120,7 @@ def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
         frame: a row a picture, with `label` ('fake' or 'real') and what its header says.
         on: 'original' or 'resized', which of the pictures these are.
     """
-    if len(frame) > MOST:
-        frame = frame.sample(MOST, random_state=SEED)
-    frame = frame.reset_index(drop=True)
+    frame = _draw(frame).reset_index(drop=True)
     fake = frame["label"] == "fake"
     if min(fake.sum(), (~fake).sum()) < LEAST:
         return Audit(on=on, auc=None, auc_low=None, auc_high=None, count=len(frame), features=())

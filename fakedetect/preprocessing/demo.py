@@ -28,7 +28,7 @@ STEPS = 150
 SEED = 42
 
 PATHS = """\
-# The demonstration: made by `python menu.py demo`. Delete this folder to start it afresh.
+# The demonstration: made by `python menu.py demo`. Delete this folder to start over.
 model = "resnet18"
 
 [original]
@@ -46,7 +46,7 @@ model_folders = "model_folders"
 bad_images = "list_of_bad_images.txt"
 grad_cam = "grad-cam_images"
 
-# From random weights, so that it works without internet, and at a rate that suits that.
+# Random weights, so that it works without internet, with a learning rate to match.
 [training]
 pretrained = false
 max_epochs = 3
@@ -129,7 +129,7 @@ def make_demo(settings: Settings, console: Console) -> Outcome:
         folders[name].is_dir() and len(list_images(folders[name])) == COUNTS[name.split("-")[0]]
         for name in FOLDERS
     ):
-        return Outcome(f"{intro}The pictures are there already, in {folder}.")
+        return Outcome(f"{intro}The pictures already exist in {folder}.")
     torch.manual_seed(SEED)
     random = np.random.default_rng(SEED)
     photographs = _photographs()

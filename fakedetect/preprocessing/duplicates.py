@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, plural
+from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.files import write_text
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
@@ -33,7 +33,7 @@ def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) ->
     prints = {}
     for path, result in console.track(results, len(numbers), "duplicates"):
         if isinstance(result, str):
-            console.warn(f"not compared: {path}: {result}")
+            console.warn(f"not compared: {printable(path)}: {result}")
         else:
             prints[numbers[path]] = result
     return _tabulate(good, exact + find_near(sorted(prints.items())))
@@ -90,7 +90,7 @@ def write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
 def describe_duplicates(table: pd.DataFrame, folder: Path) -> list[str]:
     """How many there are and where, what to do, and the first of them."""
     if table.empty:
-        return ["Duplicates: none found (same file, or looking alike, mirrored or not)."]
+        return ["Duplicates: none found (neither identical files nor look-alikes, mirrored or not)."]
     lines = [f"Duplicates: {plural(len(table), 'pair')}, all in {folder / FILE_NAME}"]
     for where, rows in table.groupby("where", sort=False):
         kinds = rows["kind"].value_counts()
@@ -101,4 +101,7 @@ def describe_duplicates(table: pd.DataFrame, folder: Path) -> list[str]:
         )
     if (table["where"] == "both classes").any():
         lines.append("  Warning: some pictures are labelled both fake and real. Remove the wrong ones.")
-    return lines + [f"  {row.kind}: {row.path_a}  =  {row.path_b}" for row in table.head(5).itertuples()]
+    for row in table.head(5).itertuples():
+        first, second = (printable(path) for path in (row.path_a, row.path_b))
+        lines.append(f"  {row.kind}: {first}  =  {second}")
+    return lines

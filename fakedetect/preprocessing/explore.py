@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.settings import Settings
@@ -62,7 +62,7 @@ def explore_dataset(settings: Settings, console: Console, on: str = "original") 
     places, left_out = list_places(settings, console, on)
     pictures = read_pictures(settings, console, places)
     good = _readable(pictures)
-    console.note("Trying to tell the classes apart without the pictures …")
+    console.note("Trying to tell the classes apart without looking at the pictures …")
     audit = audit_shortcuts(good, on)
     duplicates = find_duplicates(settings, console, good)
     return Explored(on, pictures, summarise(good), audit, duplicates, left_out)
@@ -85,11 +85,11 @@ def _tell_left_out(found: Explored) -> list[str]:
     """The pictures that have no part in the tables."""
     lines = []
     if found.left_out:
-        lines.append(f"{plural(found.left_out, 'listed bad picture')} left out")
+        lines.append(f"{plural(found.left_out, 'listed bad picture')} skipped")
     bad = found.unreadable
     if len(bad):
         lines.append(f"{plural(len(bad), 'picture')} {'was' if len(bad) == 1 else 'were'} skipped:")
-        lines += [f"  {row.path}: {row.reason}" for row in bad.head(MOST_REASONS).itertuples()]
+        lines += [f"  {printable(row.path)}: {row.reason}" for row in bad.head(MOST_REASONS).itertuples()]
     return lines
 
 

@@ -12,10 +12,9 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console, plural
-from fakedetect.core.errors import MissingWeightsError, UserError
+from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import BACKBONE_FILE, FEATURES, SMALL_STARTER, find_starter
-from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
@@ -27,7 +26,13 @@ from fakedetect.models.features import (
     freeze_backbone,
     gather_features,
 )
-from fakedetect.models.lines import Folds, choose_pictures, deal_folds, fit, judge_left_out, standardise
+from fakedetect.models.lines import (
+    Folds,
+    check_enough,
+    choose_pictures,
+    deal_folds,
+    fit_judged,
+)
 from fakedetect.models.probe_line import Line
 from fakedetect.models.processes import Group
 
@@ -65,8 +70,8 @@ def score_pictures(settings: Settings, console: Console, samples: Sequence[Sampl
     """
     used, frozen = _freeze(settings, console)
     console.note(
-        f"Looking at {plural(len(samples), 'picture')} with {used.model}'s network as it was pretrained; "
-        "nothing that was trained here takes part"
+        f"Extracting features from {plural(len(samples), 'picture')} with {used.model}'s pretrained "
+        "network (your checkpoint is not used)"
     )
     found = _look(used, console, frozen, [sample.path for sample in samples])
     readable = [samples[place] for place in found.places]
@@ -95,8 +100,8 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
         if small is None:
             raise
     console.warn(
-        f"The pretrained weights of {settings.model} cannot be downloaded, so the network of "
-        f"{SMALL_STARTER} looks at the pictures: it came with the program."
+        f"The pretrained weights of {settings.model} cannot be downloaded; using the network of "
+        f"{SMALL_STARTER}, which comes with the program."
     )
     small = _with_own_weights(small)
     small = replace(small, probe=replace(small.probe, layers=()))
@@ -130,7 +135,7 @@ def _judge(
     """
     first = _first_of_its_bytes(samples)
     alone = np.unique(first)
-    _check_enough([samples[place] for place in alone])
+    check_enough([samples[place] for place in alone], LEAST, "not counting copies")
     most, seed = max(settings.probe.max_pictures, 2 * LEAST), settings.training.seed
     learners = alone[choose_pictures([samples[place] for place in alone], most, seed)]
     # Without their sources they are dealt out one by one, each class on its own.
@@ -150,14 +155,11 @@ def _judge_in_folds(
     console: Console, features: np.ndarray, is_fake: np.ndarray, folds: Folds
 ) -> tuple[np.ndarray, Line]:
     """Margins (N,) of pictures by the lines of the other folds, and the line of all of them."""
-    standard, mean, scale = standardise([features])
     # A weight for rare sources would trust a few misplaced pictures the most.
     alike = np.ones(len(is_fake))
     with console.progress(len(is_fake), "labels") as progress:
-        margins = judge_left_out(standard, is_fake, alike, folds, STRENGTHS, progress.advance)
-    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
-    weights, bias = fit(standard, is_fake, alike, STRENGTHS[best : best + 1])[0]
-    return margins[best], Line(mean, scale, weights, np.array(bias, np.float32))
+        fitted = fit_judged([features], is_fake, alike, folds, STRENGTHS, progress.advance)
+    return fitted.margins, fitted.line
 
 
 def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
@@ -167,13 +169,3 @@ def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
     for pair in find_exact(paths, [path.stat().st_size for path in paths]):
         first[pair.second] = pair.first
     return first
-
-
-def _check_enough(samples: Sequence[Sample]) -> None:
-    for label, name in enumerate(CLASSES):
-        count = sum(sample.label == label for sample in samples)
-        if count < LEAST:
-            raise UserError(
-                f"{plural(count, 'readable picture')} labelled {name}: too few to learn from. It takes "
-                f"{LEAST} of each class, copies not counted. Put more there."
-            )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, Outcome, one_line, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.files import write_text
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import FOLDERS, Settings
@@ -116,19 +116,19 @@ def _tell(settings: Settings, folder: Path, found: ReviewedLabels) -> list[str]:
         lines += _tell_folders(found.table)
         lines += [
             f"  labelled {row.label}, looks {row.suggested_label}, p(fake) {row.p_fake:.2f}: "
-            + one_line(str(row.path))
+            + printable(row.path)
             for row in suspected.head(TOLD).itertuples()
         ]
     if leaning := int(found.table["leaning"].sum()):
-        lines.append(f"{leaning:,} more lean towards the other class: they follow in {FILE_NAME}")
+        lines.append(f"{leaning:,} more lean towards the other class; they follow in {FILE_NAME}")
     lines.append(
-        f"How it was found: a line on frozen features of {found.network}, fitted to the other pictures, "
-        f"tells the labels apart with ROC AUC {found.auc:.3f} (0.5 is chance)"
+        f"Method: cross-validated logistic regression on frozen features of {found.network}; ROC AUC "
+        f"{found.auc:.3f} (0.5 is chance)"
     )
     if len(suspected):
         lines += _advise(settings, found)
     if found.left_out:
-        lines.append(f"{plural(found.left_out, 'listed bad picture')} left out")
+        lines.append(f"{plural(found.left_out, 'listed bad picture')} skipped")
     sheet = f" and {SHEET}" if len(suspected) else ""
     return [*lines, *describe_faults(found.bad), f"Results: {folder / FILE_NAME}{sheet}"]
 
@@ -145,13 +145,12 @@ def _tell_folders(table: pd.DataFrame) -> list[str]:
 
 def _advise(settings: Settings, found: ReviewedLabels) -> list[str]:
     lines = [
-        "A suspicion is no verdict: it also falls on pictures that are merely unlike the rest of their "
-        "class. Look at each before you change anything."
+        "These are candidates, not confirmed errors; unusual but correct pictures also appear. Look at "
+        "each before you change anything."
     ]
     if found.auc < WEAK:
         lines.append(
-            "To this network the classes look much alike: expect more right labels than wrong ones among "
-            "the suspected."
+            "The network separates the classes poorly; most suspected labels are probably correct."
         )
     where = ["--on", found.on] if found.on != "original" else []
     lines.append(

@@ -1,12 +1,13 @@
 """Option 2: copies of the original pictures, of the size that the chosen model takes."""
 
+import io
 import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, write_text
 from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
@@ -96,13 +97,18 @@ def resize_image(job: Job) -> str | None:
         source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)
+    file_format, encoded = format_for_copy(job.copy, "JPEG"), io.BytesIO()
     try:
         image = shrink(image, job.kind)
     except MemoryError as error:
         return explain_fault(error, job.source)
-    file_format = format_for_copy(job.copy, "JPEG")
+    try:
+        # Beside the disk, so that what a picture carries is told from a full one.
+        encode(image, encoded, file_format, job.kind)
+    except OSError as error:
+        return f"its copy cannot be written as {file_format} ({error}); re-save it as PNG or JPEG"
     with atomic_write(job.copy, durable=False) as file:
-        encode(image, file, file_format, job.kind)
+        file.write(encoded.getbuffer())
     os.utime(job.copy, ns=(source.st_atime_ns, source.st_mtime_ns))
     return None
 
@@ -137,7 +143,7 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
         if present_marks(target) != kind.marks:
             if shared and target.is_dir() and list_images(target) and present_marks(target) != kind.marks:
                 raise UserError(
-                    f"{target} holds copies of another kind. Remove that folder before the shards start."
+                    f"{target} contains copies of another kind. Remove that folder before the shards start."
                 )
             for job in () if shared else (*plain, *aligned):
                 job.copy.unlink(missing_ok=True)
@@ -182,7 +188,7 @@ def resize_folder(
     failed = 0
     for job, reason in console.track(results, len(to_do), name):
         if reason is not None:
-            console.warn(f"skipped: {job.source}: {reason}")
+            console.warn(f"skipped: {printable(job.source)}: {reason}")
             failed += 1
     # Of several shards, each would count and delete the same.
     stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 else []
@@ -223,7 +229,7 @@ def _describe_resized(settings: Settings, resized: Resized) -> str:
         + (f" ({scaling})" if scaling != REFERENCE_SCALING else "")
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
         + (f", {resized.done_before:,} already done" if resized.done_before else "")
-        + (f", {resized.bad:,} bad left out" if resized.bad else "")
+        + (f", {plural(resized.bad, 'bad picture')} skipped" if resized.bad else "")
         + _describe_stale(settings, resized)
     )
 

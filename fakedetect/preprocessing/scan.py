@@ -4,13 +4,14 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, plural
+from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import read_json, write_json
 from fakedetect.core.pool import map_images
+from fakedetect.core.records import Count, Record, read_record, write_record
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.core.shards import Shard, parse_shard
 from fakedetect.dataset.bad_list import read_bad_images, replace_bad_images
@@ -27,6 +28,15 @@ class Found:
 
     checked: set[Path] = field(default_factory=set)
     bad: dict[Path, str] = field(default_factory=dict)
+
+
+class ScannedShare(Record, frozen=True, kw_only=True):
+    """What a job of several leaves for the last one: whether it is `done`, and its `bad` pictures, each by
+    its place among all, whose names have the hash `pictures`, and with the reason."""
+
+    pictures: str
+    done: bool
+    bad: tuple[tuple[Count, str], ...]
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ def find_bad_images(
             if reason is None:
                 continue
             found.bad[path] = reason
-            console.note(f"bad: {path}: {reason}")
+            console.note(f"bad: {printable(path)}: {reason}")
             if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                 save(found)
                 saved = time.monotonic()
@@ -130,31 +140,38 @@ def _scan_shard(settings: Settings, console: Console, found: dict[str, list[Path
     digest = hashlib.sha256(names).hexdigest()
     paths = shard.part_of(everything)
 
+    places = {path: place for place, path in enumerate(everything)}
+
     def save(known: Found, done: bool = False) -> None:
-        bad = [[str(path), reason] for path, reason in sorted(known.bad.items())]
-        value = {"folders": list(found), "pictures": digest, "done": done, "bad": bad}
-        write_json(_shard_file(settings, shard), value)
+        bad = tuple(sorted((places[path], printable(reason)) for path, reason in known.bad.items()))
+        write_record(_shard_file(settings, shard), ScannedShare(pictures=digest, done=done, bad=bad))
 
     checked = find_bad_images(settings, console, paths, f"shard {shard}", save)
     save(checked, done=True)
     line = f"shard {shard}: {plural(len(paths), 'picture')} of {len(everything):,}, {len(checked.bad)} bad"
-    return f"{line}\n{_merge(settings, found, shard.count, digest)}"
+    return f"{line}\n{_merge(settings, list(found), everything, shard.count, digest)}"
 
 
-def _merge(settings: Settings, found: dict[str, list[Path]], count: int, digest: str) -> str:
+def _read_share(file: Path, digest: str, pictures: int) -> ScannedShare | None:
+    """A share that is done, of these very pictures; None for any other, which has to be scanned again."""
+    with suppress(UserError):
+        share = read_record(file, ScannedShare, "Scan that share again.")
+        if share and share.done and share.pictures == digest:
+            return share if all(place < pictures for place, _ in share.bad) else None
+    return None
+
+
+def _merge(
+    settings: Settings, folders: Sequence[str], everything: Sequence[Path], count: int, digest: str
+) -> str:
     """Bring the shares together once all are done; each that ends tries, and the last one can."""
     files = [_shard_file(settings, Shard(number, count)) for number in range(1, count + 1)]
-    parts = [read_json(file) for file in files]
-    missing = [
-        number
-        for number, part in enumerate(parts, start=1)
-        if not (isinstance(part, dict) and part.get("done") and part.get("pictures") == digest)
-    ]
-    if missing:
+    parts = [_read_share(file, digest, len(everything)) for file in files]
+    if missing := [number for number, part in enumerate(parts, start=1) if part is None]:
         some = ", ".join(str(number) for number in missing[:8]) + (", …" if len(missing) > 8 else "")
         return f"Not done yet for these pictures: {plural(len(missing), 'shard')} ({some})."
-    homes = {settings.original[name] for name in found}
-    bad = {Path(path): reason for part in parts for path, reason in part["bad"]}
+    homes = {settings.original[name] for name in folders}
+    bad = {everything[place]: reason for part in parts if part for place, reason in part.bad}
     listed = replace_bad_images(settings, lambda path: not homes.isdisjoint(path.parents), bad)
     for file in files:
         file.unlink(missing_ok=True)
@@ -166,6 +183,6 @@ def show_bad_images(settings: Settings, console: Console) -> Outcome:
     if not settings.bad_images.is_file():
         raise UserError(f"There is no list of bad images yet. Scan first: {settings.command('scan')}")
     bad = read_bad_images(settings)
-    lines = [f"{path}{f': {reason}' if reason else ''}" for path, reason in bad.items()]
+    lines = [f"{printable(path)}{f': {reason}' if reason else ''}" for path, reason in bad.items()]
     lines.append(f"{plural(len(bad), 'bad picture')} in {settings.bad_images}")
     return Outcome("\n".join(lines))

@@ -28,4 +28,6 @@ def delete_copies(copies: Sequence[Path]) -> None:
         try:
             copy.unlink(missing_ok=True)
         except OSError as error:
-            raise UserError(f"Cannot delete {copy}: {error.strerror}. Close what has it open.") from None
+            raise UserError(
+                f"Cannot delete {copy}: {error.strerror}. Close the program that has it open."
+            ) from None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakedetect.core.console import Console
+from fakedetect.core.console import Console, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
@@ -48,7 +48,7 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
         left_out += len(paths) - len(good)
         places += [Place(path, part, label, source_of(path, folder)) for path in good]
     if not places:
-        raise UserError(f"The {on} folders hold no pictures. Put them there, or see {settings.file}.")
+        raise UserError(f"The {on} folders contain no pictures. Put them there, or see {settings.file}.")
     return places, left_out
 
 
@@ -131,7 +131,7 @@ def describe_summary(summary: pd.DataFrame) -> list[str]:
             for name, digits in (("width", 0), ("height", 0), ("aspect_ratio", 2))
         )
         lines.append(
-            f"{row['part'] + ' ' + row['label']:<11}{(row['source'] or 'all')[:19]:<20}"
+            f"{row['part'] + ' ' + row['label']:<11}{printable(row['source'] or 'all')[:19]:<20}"
             f"{row['count']:>9,}  {width:<24}{height:<24}{ratio:<22}{row['formats']}"
         )
     return lines

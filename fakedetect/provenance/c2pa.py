@@ -135,7 +135,7 @@ def _find_content(signed: bool, failures: list[str], fits: bool) -> Finding:
     if not signed and _first(failures, ALTERED):
         said += "altered after it was signed, so it proves nothing"
     elif not signed:
-        said += "its own signature does not hold, so it proves nothing"
+        said += "its own signature is invalid, so it proves nothing"
     elif fits:
         said += "the file is unchanged since it was signed"
         if broken := next((code for code in failures if not code.startswith(SIGNER)), None):
@@ -143,7 +143,7 @@ def _find_content(signed: bool, failures: list[str], fits: bool) -> Finding:
     elif _first(failures, BINDINGS):
         said += "does not match this file: changed after it was signed, or another picture's manifest"
     else:
-        return Finding("manifest", said + "tied to no file, so it may be another picture's")
+        return Finding("manifest", said + "bound to no file, so it may belong to another picture")
     return Finding("manifest", said, "verified")
 
 
@@ -153,17 +153,17 @@ def _find_signer(
     """Who signed, with what, when, and whether that certificate is on the trust list."""
     signature = found.active.signature_info
     names = [signature.common_name, signature.issuer] if signature else []
-    who = " of ".join(dict.fromkeys(shorten(name) for name in names if name)) or "somebody without a name"
+    who = " of ".join(dict.fromkeys(shorten(name) for name in names if name)) or "an unnamed signer"
     said = f"C2PA signer: {who}{_tell_program(found.active)}"
     if signature and signature.time:
-        unlisted = "" if "timeStamp.trusted" in successes else " by an unlisted time stamp"
+        unlisted = "" if "timeStamp.trusted" in successes else " by an unlisted time-stamp authority"
         said += f", on {shorten(signature.time)[:10]}{unlisted}"
     if not signed:
-        return Finding("signer", f"{said}; named, not proven: the signature does not hold")
+        return Finding("signer", f"{said}; named, not proven: the signature is invalid")
     if fault := next((CERTIFICATE[code] for code in failures if code in CERTIFICATE), None):
         return Finding("signer", f"{said}; {fault}")
     if signers is None:
-        return Finding("signer", f"{said}; no trust list is here")
+        return Finding("signer", f"{said}; no trust list available")
     trusted = (
         found.validation_results.trust_list_uri == SIGNERS and "signingCredential.trusted" in successes
     )
@@ -193,4 +193,4 @@ def find_remote(address: str) -> Finding:
     """A manifest that lies elsewhere."""
     # What an address has before its end is all that helps to find it, and it is data of a file.
     shown = address if address.isprintable() and len(address) <= 200 else shorten(address)
-    return Finding("manifest", f"C2PA manifest: it lies at {shown} and was not fetched")
+    return Finding("manifest", f"C2PA manifest: stored remotely at {shown}; not fetched")

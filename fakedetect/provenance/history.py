@@ -11,7 +11,7 @@ MOST_INGREDIENTS = 8
 """What is told of a long history; the rest is counted."""
 
 RELATIONSHIPS = {
-    "parentOf": "the picture before its editing",
+    "parentOf": "the picture before editing",
     "componentOf": "a part",
     "inputTo": "an input",
 }
@@ -21,7 +21,7 @@ NO_FAULTS = ("signingCredential.", "timeStamp.", "claimSignature.outside", "ingr
 
 
 def _tell_action(action: Action) -> str:
-    name = shorten(action.action.removeprefix("c2pa.").replace("_", " ")) or "an action without a name"
+    name = shorten(action.action.removeprefix("c2pa.").replace("_", " ")) or "an unnamed action"
     agent = action.agent if isinstance(action.agent, str) else action.agent and action.agent.name
     source_type = spell_source_type(action.source_type or "")
     return (
@@ -40,11 +40,11 @@ def _explain_fault(codes: Iterable[str]) -> str:
     """What is wrong with an ingredient, '' for nothing."""
     faults = [code for code in codes if not code.startswith(NO_FAULTS)]
     if any("claimSignature.mi" in code for code in faults):
-        return "its own signature does not hold"
+        return "its own signature is invalid"
     if any("Hash.mismatch" in code or "hashedURI" in code for code in faults):
         return "it was changed after it was signed"
     if any(code.startswith("ingredient.manifest.") for code in faults):
-        return "its manifest is missing or another one"
+        return "its manifest is missing or a different one"
     return f"its manifest breaks a rule: {shorten(faults[0])}" if faults else ""
 
 
@@ -59,7 +59,7 @@ def _tell_ingredient(ingredient: Ingredient, holder: str, found: Verification) -
     ]
     if ingredient.validation_results:
         codes += [status.code for status in ingredient.validation_results.active_manifest.failure]
-    parts = [f"'{shorten(ingredient.title or 'without a title')}'"]
+    parts = [f"'{shorten(ingredient.title or 'untitled')}'"]
     parts.append(RELATIONSHIPS.get(ingredient.relationship, shorten(ingredient.relationship)))
     own = found.manifests.get(ingredient.active_manifest or "")
     told = tell_actions(own) if own else ""

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from fakedetect.core.errors import is_bug
+
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
@@ -147,8 +149,9 @@ def _read_manifest(image: "Image.Image", path: Path) -> bytes | None:
                 if size > MOST_METADATA:
                     break
     tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    if C2PA_TIFF in tags:
-        found.append(bytes(tags[C2PA_TIFF]))
+    # Of another type than bytes, the tag holds no manifest.
+    if isinstance(manifest := tags.get(C2PA_TIFF), bytes):
+        found.append(manifest)
     if image.format == "GIF":
         with path.open("rb") as file:
             start = file.read(MOST_METADATA)
@@ -274,8 +277,9 @@ def read_xmp(packet: bytes) -> list[Field]:
 
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, refuse
-    # Packets are padded, and this one may be cut: what was read before an error counts.
-    with suppress(xml.parsers.expat.ExpatError, ValueError):
+    # Packets are padded, and this one may be cut or name an encoding that nobody has (a LookupError): what
+    # was read before an error counts.
+    with suppress(xml.parsers.expat.ExpatError, LookupError, ValueError):
         parser.Parse(packet.strip(b"\0 \r\n\t"), True)
     return found
 
@@ -286,13 +290,17 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
     manifest, broken = None, False
     try:
         manifest = _read_manifest(image, path)
-    except Exception:
+    except Exception as error:
         # Pillow's and struct's errors on broken metadata are of every kind; the picture is still good.
+        if is_bug(error):
+            raise
         broken = True
     for read in (_text_fields, _exif_fields, _xmp_fields, _iim_fields):
         try:
             fields += read(image)
-        except Exception:
+        except Exception as error:
+            if is_bug(error):
+                raise
             broken = True
     if image.format in ("JPEG", "MPO"):
         try:

@@ -80,18 +80,20 @@ def show_mistakes(predictions: pd.DataFrame, paths: Sequence[Path], workers: int
     """
     wrong = find_mistakes(predictions.assign(shown=list(map(str, paths))))
     if wrong.empty:
-        return paragraph("No wrong answers.")
+        return paragraph("No wrong predictions.")
     shown = pd.concat([rows.head(MISTAKES // 2) for _, rows in wrong.groupby("label")])
     images = dict(map_images(read_thumbnail, [Path(path) for path in shown["shown"]], workers))
     tiles = []
     for row in shown.itertuples():
         image = images[Path(row.shown)]
         name = printable(Path(row.path).name)
-        caption = f"{name}: {row.label}, taken for {row.predicted} ({row.confidence:.1%})"
+        caption = f"{name}: {row.label}, classified as {row.predicted} ({row.confidence:.1%})"
         if isinstance(image, str):
-            image, caption = np.full((2, 2, 3), 128, np.uint8), f"{caption}; gone or unreadable now"
+            image, caption = np.full((2, 2, 3), 128, np.uint8), f"{caption}; now missing or unreadable"
         tiles.append((image, caption))
-    text = f"{len(wrong):,} of {len(predictions):,} answers are wrong; the most confident of each class:"
+    text = (
+        f"{len(wrong):,} of {len(predictions):,} predictions are wrong; the most confident of each class:"
+    )
     return paragraph(text) + pictures(tiles)
 
 

@@ -63,7 +63,7 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
         try:
             tested = read_tested(settings.model_folders / name, settings.with_model(name).command("test"))
         except UserError as error:
-            console.warn(f"{name} left out: {error}")
+            console.warn(f"Skipped {name}: {error}")
             unusable += 1
             continue
         if tested:
@@ -73,7 +73,7 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
             repeats = _read_runs(settings.with_model(name), console, tested.results.checkpoint)
             found.append(Compared(name, tested.results, by_name, repeats))
     if not found and unusable:
-        raise UserError("No model has test results that can be used.")
+        raise UserError("No model has usable test results.")
     if not found:
         raise UserError(
             "No model has been tested yet. Train and test one: "
@@ -88,7 +88,7 @@ def _read_runs(settings: Settings, console: Console, checkpoint: str | None) -> 
     try:
         return read_several(settings.model_folder, checkpoint or "", again)
     except UserError as error:
-        console.warn(f"Runs of {settings.model} left out: {error}")
+        console.warn(f"Skipped the runs of {settings.model}: {error}")
         return None
 
 
@@ -133,7 +133,7 @@ def _tell_pair(pair: Pair) -> str:
     if pair.p < SIGNIFICANT:
         runs = {None: "", True: ", but the accuracies of their runs overlap", False: ", in every run"}
         return f"{pair.better} is better than {pair.worse} (p = {pair.p:.2g}){runs[pair.overlap]}"
-    return f"{pair.first} and {pair.second}: no difference shown (p = {pair.p:.2g})"
+    return f"{pair.first} and {pair.second}: no significant difference (p = {pair.p:.2g})"
 
 
 def _draw_gallery(settings: Settings, model: Compared, wrong: pd.DataFrame) -> None:
@@ -145,12 +145,12 @@ def _draw_gallery(settings: Settings, model: Compared, wrong: pd.DataFrame) -> N
         return
     shown = pd.concat([rows.head(GALLERY) for _, rows in wrong.groupby("label")])
     captions = [
-        f"{Path(row.path).name}\nis {row.label}, taken for {row.predicted} {row.confidence:.1%}"
+        f"{Path(row.path).name}\nis {row.label}, classified as {row.predicted} {row.confidence:.1%}"
         for row in shown.itertuples()
     ]
     originals = find_originals(settings, "test", [Path(path) for path in shown["path"]])
     tiles = read_tiles(originals, captions, settings.workers)
-    draw_sheet(tiles, 6, f"{model.name}: most confident mistakes, fake taken for real first", figure)
+    draw_sheet(tiles, 6, f"{model.name}: most confident mistakes, fake classified as real first", figure)
 
 
 def _gallery_file(folder: Path, model: Compared) -> Path:
@@ -159,12 +159,12 @@ def _gallery_file(folder: Path, model: Compared) -> Path:
 
 def _tell_mistakes(folder: Path, model: Compared, wrong: pd.DataFrame) -> list[str]:
     if wrong.empty:
-        return [f"{model.name}: no wrong answers"]
+        return [f"{model.name}: no wrong predictions"]
     name = _gallery_file(folder, model).name
-    lines = [f"{model.name}: {plural(len(wrong), 'wrong answer')}, the most confident in {name}"]
+    lines = [f"{model.name}: {plural(len(wrong), 'wrong prediction')}, the most confident in {name}"]
     for _, rows in wrong.groupby("label"):
         for row in rows.head(LISTED).itertuples():
-            lines.append(f"  {row.label} taken for {row.predicted} ({row.confidence:.1%}): {row.path}")
+            lines.append(f"  {row.label} classified as {row.predicted} ({row.confidence:.1%}): {row.path}")
     return lines
 
 
@@ -218,9 +218,10 @@ def _tell_single_runs(settings: Settings, found: Comparison) -> list[str]:
     if not single:
         return []
     command = settings.with_model(single[0]).command("train", "--repeat", "3")
+    trained = "was trained once" if len(single) == 1 else "were each trained once"
     return [
-        f"p is about the test pictures alone. Another seed may train a better or a worse model, and of "
-        f"{' and '.join(single)} there is one run each. How far runs lie apart: {command}"
+        f"p covers the choice of test pictures only. Another seed may train a better or a worse model, and "
+        f"{' and '.join(single)} {trained}. To measure the variation between runs: {command}"
     ]
 
 

@@ -38,24 +38,24 @@ def verdicts_section(detector: Detector, evaluation: Evaluation) -> str:
     settings, fitted = detector.settings, detector.training.calibration
     title = "Fake, real or unsure"
     if fitted is None or not detector.calibration.fitted:
-        why = "The thresholds in training.json are another checkpoint's: " if fitted else NO_THRESHOLDS
+        why = "The thresholds in training.json belong to another checkpoint: " if fitted else NO_THRESHOLDS
         return section(title, paragraph(why + settings.command("fit-thresholds"), "soft"))
-    between = "and unsure between them" if fitted.fake_from > fitted.real_below else "and none is unsure"
+    between = "and unsure in between" if fitted.fake_from > fitted.real_below else "and none is unsure"
     text = (
-        f"Calibrated with the temperature {fitted.temperature:.3f}; a picture is called fake from "
-        f"{fitted.fake_from:.1%} on, real below {fitted.real_below:.1%}, {between}."
+        f"Calibrated with a temperature of {fitted.temperature:.3f}; a picture is called fake at "
+        f"{fitted.fake_from:.1%} or above, real below {fitted.real_below:.1%}, {between}."
     )
     current, again = _measured_with(detector, evaluation)
     told = [paragraph(text), _verdicts_table(fitted, current)]
     if again:
         names = " and ".join("the test dataset" if name == "test" else name for name in again)
-        asked = f"The thresholds were set after the evaluation of {names}, so what they give there is not "
+        asked = f"The thresholds were set after the evaluation of {names}, so their effect there is not "
         told.append(paragraph(f"{asked}known. Evaluate again: {'; '.join(again.values())}", "warning"))
     drawn = ""
     if test := evaluation.test:
         ece = f"Expected calibration error on the test dataset: {with_interval(test.measures.ece)}"
         if "test" in current:
-            ece += f" as the model says, {current['test'].ece_calibrated:.3f} calibrated"
+            ece += f" uncalibrated, {current['test'].ece_calibrated:.3f} calibrated"
         diagrams = [
             draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
             for name, bins in test.reliability.items()
@@ -89,21 +89,21 @@ def _verdicts_table(fitted: CalibrationRecord, current: Mapping[str, VerdictRate
     """What was promised, and what the thresholds give on each set of pictures."""
     validation = msgspec.to_builtins(fitted.validation) if fitted.validation else {}
     by_source = fitted.unseen_real_sources or fitted.unseen_families
-    columns = {"sources left out" if by_source else "validation": validation} if validation else {}
+    columns = {"held-out sources" if by_source else "validation": validation} if validation else {}
     columns |= {name: msgspec.structs.asdict(rates) for name, rates in current.items()}
     rows = []
     for said, key, promise in (
         ("real called fake", "real_called_fake", fitted.max_false_alarms),
         ("fake called real", "fake_called_real", fitted.max_missed),
         ("unsure", "unsure", None),
-        ("accuracy of all, threshold 0.5", "accuracy", None),
+        ("overall accuracy, threshold 0.5", "accuracy", None),
         ("accuracy where not unsure", "accuracy_of_sure", None),
     ):
         values = [values.get(key) for values in columns.values()]
         if any(value is not None for value in values):
             shown = ("" if value is None else percent(value) for value in (promise, *values))
             rows.append((said, *shown))
-    return table(("share", "promised at most", *columns), rows)
+    return table(("share", "guaranteed at most", *columns), rows)
 
 
 def _source_rows(entries: Sequence[SourceEntry]) -> list[tuple[str, str, int, str, str]]:
@@ -155,7 +155,11 @@ def elsewhere_section(
         sources = table(SOURCE_HEADINGS, _source_rows(entry.sources))
         if (predictions := answers.get(name)) is None:
             again = settings.command("evaluate", "--data", entry.folder)
-            parts += [figures, sources, paragraph(f"To see its answers, evaluate again: {again}", "soft")]
+            parts += [
+                figures,
+                sources,
+                paragraph(f"To see its predictions, evaluate again: {again}", "soft"),
+            ]
             continue
         # The table of sources is wide: beside it the charts would stand below one another.
         parts += [beside(figures, draw_answers(name, predictions, detector.calibration)), sources]
@@ -164,7 +168,7 @@ def elsewhere_section(
     if evaluation.left_out:
         parts.append(heading("Trained without a source, tested on it"))
         parts += [paragraph(tell_left_out(source, left)) for source, left in evaluation.left_out.items()]
-    return section("Pictures from elsewhere", *parts)
+    return section("Pictures from other sources", *parts)
 
 
 def unseen_section(detector: Detector, evaluation: Evaluation) -> str:
@@ -172,7 +176,7 @@ def unseen_section(detector: Detector, evaluation: Evaluation) -> str:
     found, probe = evaluation.unseen_sources, detector.training.probe
     if found is None:
         return ""
-    folds = f" in {plural(probe.folds, 'fold')}" if probe else ""
+    folds = f", {plural(probe.folds, 'fold')}" if probe else ""
     figures = [
         ("ROC AUC", with_interval(found.auc)),
         ("fake recall at 5 % false alarms", with_interval(found.fake_recall_at_5)),
@@ -191,8 +195,8 @@ def unseen_section(detector: Detector, evaluation: Evaluation) -> str:
             (name, source.n, with_interval(source.false_alarms_at_5, ".1%"))
             for name, source in found.worst_real_sources
         ]
-        listed.append(table(("real source", "pictures", "called fake where 5 % of all are"), rows))
-    return section("Sources that it had never seen", *told, beside(*listed) if listed else "")
+        listed.append(table(("real source", "pictures", "called fake (5 % overall)"), rows))
+    return section("Held-out sources", *told, beside(*listed) if listed else "")
 
 
 def measures_table(measures: Measures) -> str:
@@ -211,7 +215,7 @@ def robustness_section(evaluation: Evaluation) -> str:
         for kind in kinds_of(found)
     ]
     points: list[tuple[str, Point]] = [
-        ("as they are", found.clean),
+        ("not degraded", found.clean),
         *((point.says[:1].upper() + point.says[1:], point) for point in found.points),
     ]
     rows = [

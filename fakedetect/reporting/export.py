@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 
 from fakedetect.core.console import Console, Outcome, printable
+from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
 from fakedetect.core.model_folder import PROBE_FILE, TEXTURE_VOTE, require_checkpoint
 from fakedetect.core.settings import TORCH, Inference, Settings
@@ -74,7 +75,9 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
         console.note(f"Writing {file}")
         try:
             files.append(write(answering, detector.settings.recipe.input.size, folder / file))
-        except ImportError:
+        except ImportError as error:
+            if is_own_import(error):
+                raise
             packages = ONNX_PACKAGES if write is _write_onnx else "openvino"
             missing.append(f"{file}, for a package is missing: pip install {packages}")
         except _CannotWriteError as error:
@@ -98,7 +101,7 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
         "fake_from": str(calibration.fake_from),
         "real_below": str(calibration.real_below),
     }
-    facts = {
+    metadata = {
         "architecture": f"{recipe.library} {recipe.architecture}",
         "size": str(recipe.input.size),
         "interpolation": recipe.input.scaling.interpolation,
@@ -111,7 +114,7 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     tensors = {key: value.detach().cpu().contiguous() for key, value in detector.model.state_dict().items()}
     with atomic_write(path) as file:
         # One key: the library writes several in any order.
-        text = msgspec.json.encode(facts).decode("utf-8")
+        text = msgspec.json.encode(metadata).decode("utf-8")
         file.write(safetensors.torch.save(tensors, {"fakedetect": text}))
     return path.name
 

@@ -3,7 +3,7 @@ Cards for Model Reporting')."""
 
 from collections.abc import Iterator
 
-from fakedetect.core.console import one_line, plural
+from fakedetect.core.console import plural, printable
 from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluation
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.model_folder import EVALUATION, results_file
@@ -20,10 +20,10 @@ TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose te
 LIMITS = """\
 - It estimates from the pixels and proves nothing: "real" does not mean that a picture shows what happened,
   nor "fake" that it did not.
-- On pictures unlike those that it learned from, by newer generators above all, its accuracy is lower, often
-  far lower. Measure it on pictures like those that you want to judge before you rely on it.
+- On pictures unlike its training pictures, above all those by newer generators, its accuracy is lower,
+  often far lower. Measure it on pictures like those you want to check before you rely on it.
 - Strong compression, scaling and retouching change its answers.
-- A threshold's promise holds for pictures like those that it was set on."""
+- A threshold's guarantee holds for pictures like those it was fitted on."""
 
 
 def write_card(detector: Detector, parity: Parity) -> str:
@@ -42,8 +42,8 @@ def write_card(detector: Detector, parity: Parity) -> str:
         results = None
     sections = {
         "Use": _tell_use(detector, parity),
-        "What it learned from": _tell_data(detector),
-        "How well it does": [*_tell_results(results), *_tell_repeats(repeats), *_tell_evaluation(known)]
+        "Training data": _tell_data(detector),
+        "Performance": [*_tell_results(results), *_tell_repeats(repeats), *_tell_evaluation(known)]
         or ["It was not tested."],
         "Limits": [LIMITS],
         "Licences": _tell_licences(detector),
@@ -83,14 +83,15 @@ def _tell_data(detector: Detector) -> Iterator[str]:
     training = detector.training
     data, best = training.data, training.best
     if data is None or data.count is None:
-        yield "How it was trained is not known: its checkpoint came from elsewhere."
+        yield "How it was trained is unknown: its checkpoint came from elsewhere."
         return
     fake, real = data.fake or 0, data.real or 0
     yield f"- {data.count:,} pictures: {fake:,} fake, {real:,} real."
     if training.probe:
         found = training.probe
         yield (
-            f"- A line on frozen features, judged by sources left out in {plural(found.folds, 'fold')}; "
+            f"- A linear classifier on frozen features, cross-validated with held-out sources in "
+            f"{plural(found.folds, 'fold')}; "
             f"families of fakes: {found.families:,}, sources of real pictures: {found.real_sources:,}."
         )
     elif training.recipe:
@@ -101,7 +102,8 @@ def _tell_data(detector: Detector) -> Iterator[str]:
             + (f", best of epoch {best.epoch}." if best else ".")
         )
         if training.run and training.run.balance != UNBALANCED:
-            yield f"- Its {training.run.balance} were shown equally often, and weighed alike in validation."
+            balanced = training.run.balance
+            yield f"- Its {balanced} were shown equally often and weighted equally in validation."
     if training.pretrained is not None:
         yield f"- It started from {'pretrained' if training.pretrained else 'random'} weights."
 
@@ -130,7 +132,7 @@ def _tell_results(results: TestResults | None) -> Iterator[str]:
 def _tell_repeats(repeats: Repeats | None) -> Iterator[str]:
     if repeats:
         yield (
-            f"\nOver {len(repeats)} runs that differ in their seed alone, this one among them, mean ± "
+            f"\nOver {len(repeats)} runs that differ only in their seed, including this one, mean ± "
             f"sample standard deviation (lowest to highest): {say_spread(repeats, TESTED) or 'not tested'}."
         )
 
@@ -140,14 +142,15 @@ def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
         return
     if known.unseen_sources:
         unseen = known.unseen_sources
-        yield "\nOn sources and families that were left out of it (95 % intervals over sources):\n"
+        yield "\nOn held-out sources and families (95 % intervals over sources):\n"
         yield "| measure | value |\n|---|---|"
         yield f"| ROC AUC | {with_interval(unseen.auc)} |"
         yield f"| fake recall at 5 % false alarms | {with_interval(unseen.fake_recall_at_5)} |"
         for name, family in unseen.hardest_families[:3]:
             yield f"| ROC AUC on {_plain(name)} ({family.n:,}) | {with_interval(family.auc)} |"
     for name, entry in known.foreign.items():
-        yield f"\nOn {plural(entry.count, 'picture')} from elsewhere, {_plain(name)} (95 % intervals):\n"
+        pictures = plural(entry.count, "picture")
+        yield f"\nOn {pictures} from other sources, {_plain(name)} (95 % intervals):\n"
         yield "| measure | value |\n|---|---|"
         yield f"| accuracy | {with_interval(entry.measures.accuracy, '.1%')} |"
         yield f"| ROC AUC | {with_interval(entry.measures.roc_auc)} |"
@@ -160,12 +163,12 @@ def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
 def _tell_licences(detector: Detector) -> Iterator[str]:
     recipe, training = detector.settings.recipe, detector.training
     if training.pretrained is False:
-        yield "- It started from random weights: only the pictures that it learned from have a say."
+        yield "- It started from random weights: only the licences of the training pictures apply."
     elif recipe.library == "torchvision":
         yield f"- Pretrained weights: {TORCHVISION_LICENCE}."
     else:
         yield f"- Pretrained weights: {_timm_licence(recipe.architecture)}."
-    yield "- The pictures that it learned from have terms of their own; who trained it knows them."
+    yield "- The training pictures have licences of their own; ask whoever trained the model."
 
 
 def _timm_licence(architecture: str) -> str:
@@ -175,11 +178,11 @@ def _timm_licence(architecture: str) -> str:
     config = timm.get_pretrained_cfg(architecture)
     licence = config.license if config else None
     if config is None or not licence:
-        return f"those of timm's {architecture}; timm states no licence, ask their makers"
-    return f"those of timm's {architecture}.{config.tag}, under {licence} by timm's records"
+        return f"those of timm's {architecture}; timm states no licence; ask their authors"
+    return f"those of timm's {architecture}.{config.tag}, under {licence} according to timm"
 
 
 def _plain(name: str) -> str:
     """A name as Markdown shows it; names are data."""
-    kept = one_line(name)
+    kept = printable(name)
     return "".join(f"\\{letter}" if letter in r"\`*_{}[]()<>#+-.!|" else letter for letter in kept)

@@ -50,11 +50,11 @@ class Parity:
         """A line for each of what computes."""
         pictures = plural(self.count, "made-up picture" if self.made_up else "test picture")
         if self.from_files == self.count:
-            pictures += ", from the file on"
+            pictures += ", including decoding"
         elif self.from_files:
-            pictures += f", {self.from_files:,} of them from the file on"
+            pictures += f", {self.from_files:,} of them including decoding"
         lines = [
-            f"{name} on {pictures}: p(fake) differs by {value:.1e} at most"
+            f"{name} on {pictures}: p(fake) differs by at most {value:.1e}"
             for name, value in self.apart.items()
         ]
         if not self.agrees:

@@ -139,12 +139,13 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
         name = name or layer_name(settings, detector.model, tensor, None)
         target = torch.tensor([CLASSES.index(row.predicted)], device=tensor.device)
         maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
-        caption = f"{printable(path.name)}: {row.label}, taken for {row.predicted}"
+        caption = f"{printable(path.name)}: {row.label}, classified as {row.predicted}"
         shown = read_in_shape(originals[path], image)
         tiles.append((overlay(shown, maps[0])[1], caption))
     text = (
-        f"Grad-CAM of the predicted class at {name}; red is where the model finds most of its evidence. "
-        "How far to believe such a map, picture by picture: " + settings.command("explain", "IMAGE")
+        f"Grad-CAM of the predicted class at {name}; red marks the strongest evidence. "
+        "To test how far such a map can be trusted, picture by picture: "
+        + settings.command("explain", "IMAGE")
     )
     return section("Heat maps", paragraph(text), pictures(tiles)) if tiles else ""
 

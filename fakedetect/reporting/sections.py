@@ -1,6 +1,5 @@
 """The sections of a report, each from the files that an option has written."""
 
-import shlex
 from collections.abc import Sequence
 
 import pandas as pd
@@ -47,7 +46,7 @@ def data_section(
             )
         )
     elif not training.known:
-        text = "The pictures of this project. Whether the model was trained on them is not known."
+        text = "The pictures of this project. Whether the model was trained on them is unknown."
         parts.append(paragraph(text, "soft"))
     listed, audited = "", []
     if summary is not None:
@@ -79,7 +78,9 @@ def _tell_balance(training: TrainingRecord) -> str | None:
     """What was shown equally often, where anything was."""
     balance = training.run.balance if training.run else UNBALANCED
     return (
-        None if balance == UNBALANCED else f"{balance} shown equally often, and weighed alike in validation"
+        None
+        if balance == UNBALANCED
+        else f"{balance} shown equally often and weighted equally in validation"
     )
 
 
@@ -93,7 +94,7 @@ def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
     title = "Recipe and learning curves"
     if not training.known:
-        text = "How this checkpoint was trained is not known: no training.json says it."
+        text = "How this checkpoint was trained is unknown: it has no training.json."
         return section(title, paragraph(text))
     recipe = training.recipe or RecipeRecord()
     rows = [
@@ -142,7 +143,7 @@ def results_section(
     if evaluation.test is None:
         told.append(paragraph(f"Not evaluated with intervals yet: {again}", "soft"))
     elif (evaluation.test.fake, evaluation.test.real) != tuple(map(sum, results.confusion_matrix)):
-        text = f"The test dataset was another one when it was evaluated. Evaluate it again: {again}"
+        text = f"The test dataset has changed since it was evaluated. Evaluate again: {again}"
         told.append(paragraph(text, "warning"))
     else:
         told.append(measures_table(evaluation.test.measures))
@@ -160,7 +161,7 @@ def seeds_section(settings: Settings, repeats: Repeats | None) -> str:
     title = "Runs with several seeds"
     if repeats is None:
         command = settings.command("train", "--repeat", "3")
-        text = f"It was trained once. How far the figures of such runs lie apart: {command}"
+        text = f"It was trained once. To measure the variation between runs: {command}"
         return section(title, paragraph(text, "soft"))
     rows = [
         (
@@ -176,7 +177,7 @@ def seeds_section(settings: Settings, repeats: Repeats | None) -> str:
         if (found := repeats.spread.get(name))
     ]
     seeds = [f"seed {run.seed}" for run in repeats.runs]
-    text = "Everything but the seed was the same. The deviation is that of single runs from their mean."
+    text = "Only the seed differed. The deviation is that of single runs from their mean."
     return section(
         title,
         table(("figure", "mean ± standard deviation", "lowest to highest", *seeds), rows),
@@ -184,40 +185,42 @@ def seeds_section(settings: Settings, repeats: Repeats | None) -> str:
     )
 
 
+def _given(flag: str, value: float | None) -> list[str]:
+    """An option as words of a command; none where it was not given. Of a flag alone the value is a bool."""
+    if not value:
+        return []
+    return [flag] if value is True else [flag, f"{value:g}"]
+
+
+def _train_again(training: TrainingRecord, repeats: Repeats | None) -> list[str]:
+    recipe = training.recipe.recipe if training.recipe else REFERENCE
+    of_recipe = [] if recipe == REFERENCE else ["--recipe", recipe]
+    return ["train", *of_recipe, *_given("--repeat", len(repeats) if repeats else None)]
+
+
 def repeat_section(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> str:
     """Versions, and the commands that give this report again; of a checkpoint from elsewhere, without
     training it."""
     settings, training = detector.settings, detector.training
-    start = (
-        f"python menu.py --paths {shlex.quote(str(settings.file))} --model {shlex.quote(settings.model)}"
-    )
-    kind = detector.kind
-    marks = "".join(
-        f" {flag}" for flag, wanted in (("--align", kind.aligned), ("--fast", kind.fast)) if wanted
-    )
-    lines = [f"{start} scan", f"{start} resize{marks}"]
     parts = []
-    if training.known:
-        recipe = training.recipe.recipe if training.recipe else REFERENCE
-        several = f" --repeat {len(repeats)}" if repeats else ""
-        lines.append(f"{start} train{'' if recipe == REFERENCE else f' --recipe {recipe}'}{several}")
-    else:
+    if not training.known:
         where = checkpoint_file(settings)
         parts.append(paragraph(f"These commands do not make the checkpoint again; keep it: {where}"))
-    lines.append(f"{start} test")
-    if (fitted := training.calibration) and detector.calibration.fitted:
-        lines.append(
-            f"{start} fit-thresholds"
-            + (f" --max-false-alarms {fitted.max_false_alarms:g}" if fitted.max_false_alarms else "")
-            + (f" --max-missed {fitted.max_missed:g}" if fitted.max_missed else "")
-        )
-    if evaluation.test:
-        lines.append(f"{start} evaluate")
-    lines += [
-        f"{start} evaluate --data {shlex.quote(entry.folder)}" for entry in evaluation.foreign.values()
+    commands = [
+        ["scan"],
+        ["resize", *_given("--align", detector.kind.aligned), *_given("--fast", detector.kind.fast)],
+        *([_train_again(training, repeats)] if training.known else []),
+        ["test"],
     ]
-    lines += [f"{start} evaluate --leave-out {shlex.quote(s)}" for s in evaluation.left_out]
-    lines.append(f"{start} report")
+    if (fitted := training.calibration) and detector.calibration.fitted:
+        alarms, missed = fitted.max_false_alarms, fitted.max_missed
+        bounds = [*_given("--max-false-alarms", alarms), *_given("--max-missed", missed)]
+        commands.append(["fit-thresholds", *bounds])
+    if evaluation.test:
+        commands.append(["evaluate"])
+    commands += [["evaluate", "--data", entry.folder] for entry in evaluation.foreign.values()]
+    commands += [["evaluate", "--leave-out", source] for source in evaluation.left_out]
+    lines = [settings.call.lasting_command(*words) for words in [*commands, ["report"]]]
     versions = training.versions or {}
     rows = [(name, f"version {version}") for name, version in versions.items()]
     return section(

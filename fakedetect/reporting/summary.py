@@ -39,16 +39,16 @@ def show_tiles(results: TestResults, evaluation: Evaluation) -> str:
         remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {low:.3f} to {high:.3f}"
         shown["ROC AUC"] = f"{results.roc_auc:.3f}", remark
     if fakes:
-        shown["Fakes taken for real"] = _share_tile(missed, fakes, "fakes")
+        shown["Fakes classified as real"] = _share_tile(missed, fakes, "fakes")
     if reals:
-        shown["Reals taken for fake"] = _share_tile(alarms, reals, "real pictures")
+        shown["Reals classified as fake"] = _share_tile(alarms, reals, "real pictures")
     for name, entry in evaluation.foreign.items():
         auc, right = entry.measures.roc_auc, entry.measures.accuracy
         if right.value is not None and right.low is not None and right.high is not None:
-            remark = f"pictures from elsewhere; {INTERVAL} {right.low:.1%} to {right.high:.1%}"
+            remark = f"pictures from other sources; {INTERVAL} {right.low:.1%} to {right.high:.1%}"
             shown[f"Accuracy on {name}"] = f"{right.value:.1%}", remark
         if auc.value is not None and auc.low is not None and auc.high is not None:
-            remark = f"pictures from elsewhere; {INTERVAL} {auc.low:.3f} to {auc.high:.3f}"
+            remark = f"pictures from other sources; {INTERVAL} {auc.low:.3f} to {auc.high:.3f}"
             shown[f"ROC AUC on {name}"] = f"{auc.value:.3f}", remark
     return tiles(shown)
 
@@ -58,7 +58,7 @@ def _name_sources(predictions: pd.DataFrame) -> str:
     said = []
     for label in CLASSES:
         of_class = predictions.loc[predictions["label"] == label, "source"]
-        names = [printable(str(source)) for source in of_class.value_counts().index if source]
+        names = [printable(source) for source in of_class.value_counts().index if source]
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             said.append(f"{label}: {', '.join(names[:NAMED])}{more}")
@@ -94,15 +94,15 @@ def _judge(entry: ForeignEntry, own: float | None) -> str:
 def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, trained_here: bool) -> list[str]:
     low, high = share_interval(round(results.accuracy * results.count), results.count)
     sources = _name_sources(predictions)
-    like = "On pictures like those that it was trained on" if trained_here else "On the test dataset"
+    like = "On pictures like its training pictures" if trained_here else "On the test dataset"
     lines = [
-        f"{like}{f' ({sources})' if sources else ''}, {model} is right {results.accuracy:.1%} of the time "
+        f"{like}{f' ({sources})' if sources else ''}, {model} has an accuracy of {results.accuracy:.1%} "
         f"({low:.1%} to {high:.1%})."
     ]
     if not trained_here:
         lines.append(
-            "There is no training.json that says how this checkpoint was trained; the test pictures may "
-            "have been among its training ones."
+            "How this checkpoint was trained is unknown (no training.json); the test pictures may have "
+            "been used to train it."
         )
     return lines
 
@@ -114,8 +114,8 @@ def _tell_unseen(evaluation: Evaluation) -> list[str]:
         return []
     recall = in_percent(found.fake_recall_at_5)
     return [
-        f"Of fakes by generators that it had never seen it found {recall} at 5 % false alarms on real "
-        f"pictures of unseen sources; ROC AUC {found.auc}."
+        f"On held-out generators, its fake recall is {recall} at a 5 % false-positive rate on real "
+        f"pictures of held-out sources; ROC AUC {found.auc}."
     ]
 
 
@@ -127,17 +127,17 @@ def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
         right, auc = entry.measures.accuracy, auc_of(entry)
         compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
         lines.append(
-            f"On other pictures, those of {name}, it is right {right.value or 0:.1%} of the time "
+            f"On pictures from other sources ({name}), it has an accuracy of {right.value or 0:.1%} "
             f"({right.low or 0:.1%} to {right.high or 0:.1%}{compared}){_judge(entry, own)}."
         )
     lines += [
-        f"Trained without {source}, it is right on {left.right.value:.1%} of that source's {left.label} "
-        "pictures."
+        f"Trained without {source}, it has an accuracy of {left.right.value:.1%} on that source's "
+        f"{left.label} pictures."
         for source, left in evaluation.left_out.items()
     ]
     if not lines:
         command = settings.command("evaluate", "--data", "FOLDER")
-        lines.append(f"How it does on other pictures is not known; {command} measures it.")
+        lines.append(f"Its accuracy on other sources is unknown; {command} measures it.")
     return lines
 
 
@@ -159,12 +159,12 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
     weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
     shown = _tell_unseen(evaluation) or any(_shows_much(e, own) for e in evaluation.foreign.values())
     if weak:
-        found.append(f"pictures from elsewhere, such as those of {', '.join(weak)}")
+        found.append(f"pictures from other sources, such as {', '.join(weak)}")
     elif not shown:
         more = " on more of them" if evaluation.foreign else ""
-        found.append(f"pictures from elsewhere, before that is measured{more}")
+        found.append(f"pictures from other sources, until that is measured{more}")
     found += [
-        f"{entry.label} pictures of sources that it was not trained on, such as {source}"
+        f"{entry.label} pictures from sources it was not trained on, such as {source}"
         for source, entry in evaluation.left_out.items()
         if entry.right.value <= WEAK
     ]
@@ -175,7 +175,7 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
             if entry.source and entry.right.value <= WEAK
         ]
         if changed := _weak_degradations(evaluation.test.robustness):
-            found.append(f"pictures that were changed as much as by {', '.join(changed)}")
+            found.append(f"pictures degraded as much as by {', '.join(changed)}")
     return found
 
 
@@ -206,7 +206,7 @@ def summarise(
     ]
     if evaluation.test is None:
         plain.append(
-            f"How it does on changed pictures is not known; {settings.command('evaluate')} measures it."
+            f"Its accuracy on degraded pictures is unknown; {settings.command('evaluate')} measures it."
         )
     parts = [show_tiles(results, evaluation), paragraph(" ".join(plain))]
     one_sided = tell_one_sided(results.confusion_matrix)
@@ -217,7 +217,5 @@ def summarise(
 
 
 def _tell_unfit(unfit: Sequence[str]) -> str:
-    proof = "never take its answer as the only proof"
-    if not unfit:
-        return f"Whatever it is used for, {proof}."
-    return f"Do not use it for {'; nor for '.join(unfit)}; and {proof}."
+    proof = "Never use its answer as sole evidence."
+    return f"Not suitable for: {'; '.join(unfit)}. {proof}" if unfit else proof

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 import numpy as np
@@ -27,10 +27,11 @@ from fakedetect.core.model_folder import (
     foreign_predictions_file,
     require_checkpoint,
 )
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.folders import class_folders, missing_class, source_of
+from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.identical import count_known
-from fakedetect.dataset.samples import Sample, describe_faults
+from fakedetect.dataset.samples import Sample, check_both_classes, describe_faults
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
 from fakedetect.models.calibration import UNCALIBRATED, Calibration
@@ -99,8 +100,8 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     """
     dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
-    if missing := missing_class(sample.label for sample in samples):
-        raise UserError(f"{dataset.folder} holds no readable {missing} pictures. Scan and resize again.")
+    folders = [(dataset.folder, label) for label in range(len(CLASSES))]
+    check_both_classes(samples, folders, "readable ", "Scan and resize again.")
     entry = TestEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
         robustness=measure_robustness(detector, console, samples, margins),
@@ -114,7 +115,7 @@ def _read_folder(text: str) -> Path:
     """The one folder that a text names."""
     paths = read_named([text], "folder")
     if len(paths) != 1 or not paths[0].is_dir():
-        raise UserError(f"{paths[0]} is no folder. Name one that holds real/ and fake/.")
+        raise UserError(f"{paths[0]} is not a folder. Give one that contains real/ and fake/.")
     return paths[0]
 
 
@@ -125,8 +126,7 @@ def _read_foreign(folder: Path) -> list[Sample]:
         for class_folder, label in folders
         for path in list_images(class_folder)
     ]
-    if missing := missing_class(sample.label for sample in samples):
-        raise UserError(f"{folder} holds no {missing} pictures. Put some there.")
+    check_both_classes(samples, folders, "", "Put some there.")
     return samples
 
 
@@ -134,6 +134,19 @@ def _list_own(settings: Settings) -> list[Path]:
     """The pictures of the project, originals and copies."""
     folders = (*settings.original.values(), *settings.resized.values())
     return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
+
+
+def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
+    """What a folder's figures are kept by: its own name, with those above it where others have that one."""
+    place = folder.resolve()
+    whole = printable(str(place))
+    for name, entry in known.items():
+        if entry.folder == whole:
+            return name
+    # The name becomes that of a file too, on systems that tell no capitals apart.
+    taken = {name.casefold() for name in known}
+    ends = (PurePath(*place.parts[-count:]).as_posix() for count in range(1, len(place.parts)))
+    return next((name for name in map(printable, ends) if name.casefold() not in taken), whole)
 
 
 def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, folder: Path) -> Evaluated:
@@ -145,14 +158,14 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     found, bad = predict_pictures(detector, console, list(by_path), folder.name)
     samples = [sample for path, sample in by_path.items() if path in found]
-    if missing := missing_class(sample.label for sample in samples):
-        raise UserError(f"{folder} holds no readable {missing} pictures. Put some there.")
+    folders = [(folder, label) for label in range(len(CLASSES))]
+    check_both_classes(samples, folders, "readable ", "Put some there.")
     margins = np.array([found[sample.path][0] for sample in samples])
-    name = printable(folder.resolve().name)
+    name = _name_of(folder, earlier.foreign)
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
     entry = ForeignEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
-        folder=printable(str(folder.resolve())),
+        folder=printable(folder.resolve()),
         predictions=hash_text(table),
         own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
     )
@@ -196,7 +209,7 @@ def _tell(settings: Settings, found: Evaluated) -> list[str]:
         own = auc_of(evaluation.test)
         lines += tell_gap(own, entry.measures.roc_auc, f"on {found.name}", known=entry.own)
         if evaluation.test is None:
-            lines.append(f"To compare with the project's test set: {settings.command('evaluate')}")
+            lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
     elif found.part == "left_out":
         lines = tell_held_out(evaluation.model, found.name, evaluation.left_out[found.name])
     return [*lines, *describe_faults(found.bad), f"Results: {folder / EVALUATION}"]
@@ -220,8 +233,8 @@ def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
         f"  {'calibration error, calibrated':<34}{found.ece_calibrated:.3f}",
         f"  {'real called fake':<34}{found.real_called_fake:.1%}",
         f"  {'fake called real':<34}{found.fake_called_real:.1%}",
-        f"  {'unsure':<34}{found.unsure:.1%}; accuracy of the others "
-        f"{found.accuracy_of_sure:.1%}, of all {found.accuracy:.1%}",
+        f"  {'unsure':<34}{found.unsure:.1%}; accuracy of the rest "
+        f"{found.accuracy_of_sure:.1%}, overall {found.accuracy:.1%}",
     ]
 
 
@@ -237,7 +250,7 @@ def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequenc
         lines.append(
             "All of these pictures are like the training ones. Whether the model generalises: "
             f"{settings.command('evaluate', '--data', 'FOLDER')} (other pictures, in real/ and fake/)"
-            + (f", or --leave-out SOURCE (of {', '.join(sources)})" if sources else "")
+            + (f", or --leave-out SOURCE (of {', '.join(map(printable, sources))})" if sources else "")
         )
     return lines
 
@@ -286,13 +299,13 @@ def evaluate(
         ask: on a terminal, ask for such a folder after the test dataset.
     """
     if data and leave_out:
-        raise UserError("--data and --leave-out are two tests: give one of them at a time.")
+        raise UserError("--data and --leave-out are different tests: use one at a time.")
     found = evaluate_model(settings, console, _read_folder(data) if data else None, leave_out)
     text = "\n".join(_tell(settings, found))
     status = 1 if found.bad else 0
     if ask and console.interactive:
         console.show(text)
-        question = "Test on a folder of other pictures too, with real/ and fake/ (Enter: no)"
+        question = "Also test on a folder of other pictures, with real/ and fake/ (Enter: no)"
         folder = console.ask(question, path=True)
         return evaluate(settings, console, data=folder) if folder else Outcome("", status)
     return Outcome(text, status)

@@ -106,7 +106,7 @@ def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
     degraded = [point for point in found.points if point.kind == kind]
     points: list[Point] = [found.clean, *degraded]
     axis = AXES.get(kind, StrengthAxis(kind, "Strength"))
-    strengths = ["as it is", *(f"{point.strength * axis.factor:g}" for point in degraded)]
+    strengths = ["none", *(f"{point.strength * axis.factor:g}" for point in degraded)]
     places = range(len(points))
     low, high = [point.low for point in points], [point.high for point in points]
     auc, accuracy = [point.roc_auc for point in points], [point.accuracy for point in points]

@@ -1,6 +1,5 @@
 """Trained without a source and tested on it: what a model does with pictures it has never met."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from fakedetect.core.console import Console, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import LeftOut, SourceEntry
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file
+from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file, name_without
 from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
 from fakedetect.core.records import Record
 from fakedetect.core.settings import OPTIMIZERS, RECIPE_KEYS, Settings
@@ -30,12 +29,12 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
 
     Its folder lies inside the model's.
     """
-    name = f"without_{re.sub(r'[^A-Za-z0-9_.-]', '_', source)}"
+    name = name_without(source)
     then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
     if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
         raise UserError(
             f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
-            f"recipe {then.get('recipe')!r}, of which one is unknown here. Correct it, or train again."
+            f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
         )
     if "recipe" in then:
         then["method"] = then.pop("recipe")
@@ -63,7 +62,7 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
     now = gather_conditions(settings, load(settings, "train", source))
     stopped = unfinished_file(settings.model_folder).is_file()
     if not stopped and checkpoint_file(settings).is_file() and training.run == now:
-        console.note(f"Trained without {source} before")
+        console.note(f"Trained without {printable(source)} before")
         return
     features = settings.model_folder.parent / FEATURES
     train_without(settings, console, source, can_go_on(settings, now), features)
@@ -86,7 +85,7 @@ def evaluate_without(detector: Detector, console: Console, source: str) -> tuple
         key=lambda sample: sample.source != source,
     )
     read, margins, bad = predict_samples(
-        load_detector(reduced, console), console, pictures, f"test without {source}"
+        load_detector(reduced, console), console, pictures, f"test without {printable(source)}"
     )
     read_with, margins_with, _ = predict_samples(detector, console, pictures, "test with it")
     without = _source_entry(read, margins, source)
@@ -113,15 +112,15 @@ def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> i
     if source not in known or not of_source:
         raise UserError(
             f"No source {source!r} in both the training and the test pictures. The sources are the "
-            f"sub-folders of the class folders: {', '.join(known) or 'there are none'}."
+            f"sub-folders of the class folders: {', '.join(map(printable, known)) or 'none'}."
         )
     label = of_source[0].label
     if any(sample.source == source and sample.label != label for sample in (*train, *test)):
-        raise UserError(f"{source} is a source of both classes. Rename one of its two folders.")
+        raise UserError(f"{printable(source)} is a source of both classes. Rename one of its two folders.")
     if all(sample.source == source for sample in train if sample.label == label):
         raise UserError(
-            f"{source} is the only source of {CLASSES[label]} pictures: without it there is nothing to "
-            "learn from. Leave out another."
+            f"{printable(source)} is the only source of {CLASSES[label]} pictures: without it there is "
+            "nothing left to train on. Leave out another source."
         )
     return label
 
@@ -135,7 +134,7 @@ def _source_entry(samples: Sequence[Sample], margins: np.ndarray, source: str) -
     for entry in measure_sources(samples, margins):
         if entry.source == printable(source):
             return entry
-    raise UserError(f"None of the test pictures of {source} can be read. Scan and resize again.")
+    raise UserError(f"None of the test pictures of {printable(source)} can be read. Scan and resize again.")
 
 
 def tell_held_out(model: str, source: str, entry: LeftOut) -> list[str]:

@@ -1,16 +1,14 @@
 """What a test has left in a model's folder: its results, its predictions, its mistakes."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakedetect.core.cells import from_cell
+from fakedetect.core.cells import read_table
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Entry
-from fakedetect.core.files import check_regular
 from fakedetect.core.model_folder import predictions_file, results_file
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.test_record import Matrix, TestResults, read_results
@@ -44,7 +42,7 @@ def read_tested(folder: Path, again: str) -> Tested | None:
     predictions = read_predictions(file, again)
     if not len(predictions) == results.count == sum(map(sum, results.confusion_matrix)):
         raise UserError(
-            f"{results_file(folder, 'test')} and {file.name} are not of one test. Test again: {again}"
+            f"{results_file(folder, 'test')} and {file.name} are from different tests. Test again: {again}"
         )
     return Tested(results, predictions)
 
@@ -58,25 +56,20 @@ def read_predictions(file: Path, again: str) -> pd.DataFrame:
     Raises:
         UserError: it cannot be used.
     """
+    # pandas' own reader takes no names that are not UTF-8.
+    rows = read_table(file, COLUMNS, f"Test again: {again}")
+    if rows is None:
+        raise _refuse(file, again, "it is missing")
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
     try:
-        # pandas' own reader takes no names that are not UTF-8.
-        check_regular(file)
-        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
-            reader = csv.DictReader(opened, restval="")
-            rows = list(reader)
-        if missing := set(COLUMNS) - set(reader.fieldnames or ()):
-            raise _refuse(file, again, f"a column is missing: {', '.join(sorted(missing))}")
-        table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
         table["p_fake"] = table["p_fake"].astype(float)
-        for column in ("path", "source"):
-            table[column] = table[column].map(from_cell)
-    except (OSError, ValueError, csv.Error) as error:
+    except ValueError as error:
         raise _refuse(file, again, " ".join(str(error).split())) from None
     if not table["p_fake"].between(0, 1).all():
-        raise _refuse(file, again, "p_fake has to lie between 0 and 1")
+        raise _refuse(file, again, "p_fake must be between 0 and 1")
     for column in ("label", "predicted"):
         if not table[column].isin(CLASSES).all():
-            raise _refuse(file, again, f"{column} has to be {' or '.join(CLASSES)}")
+            raise _refuse(file, again, f"{column} must be {' or '.join(CLASSES)}")
     return table
 
 

@@ -13,7 +13,7 @@ from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, 
 from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.samples import Sample, draw_places
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.models.calibration import UNSURE
 from fakedetect.models.detector import Detector
@@ -24,14 +24,6 @@ MOST = 1000
 """Pictures that are degraded; a random draw of a larger test set says the same."""
 
 SEED = 42
-
-
-def _choose(samples: Sequence[Sample]) -> list[int]:
-    """The places of at most MOST samples, both classes in their proportion."""
-    if len(samples) <= MOST:
-        return list(range(len(samples)))
-    random = np.random.default_rng(SEED)
-    return sorted(random.permutation(len(samples))[:MOST].tolist())
 
 
 @dataclass(frozen=True)
@@ -56,7 +48,7 @@ def measure_robustness(
     Raises:
         UserError: no picture of one of the classes can be read.
     """
-    places = _choose(samples)
+    places = sorted(draw_places(samples, MOST, SEED).tolist())
     chosen = [samples[place] for place in places]
     originals = find_originals(detector.settings, "test", [sample.path for sample in chosen])
     by_path = {
@@ -87,7 +79,7 @@ def _degrade(
     read = [by_path[path] for path in found]
     labels = np.array([sample.label for sample, _ in read])
     if len(set(labels.tolist())) < 2:
-        raise UserError("The test pictures of one class cannot be read for degrading. Scan them again.")
+        raise UserError("None of the test pictures of one class can be read. Scan them again.")
     return _Degraded(labels, np.array([margin for _, margin in read]), np.stack(list(found.values())))
 
 
@@ -131,7 +123,7 @@ def tell_robustness(found: Robustness) -> list[str]:
         f"  {'after degrading ' + format(found.count, ',') + ' pictures':<34}"
         f"{'ROC AUC (95 %)':<22}{'accuracy':>10}{'fake recall':>13}{'real recall':>13}"
     ]
-    points: list[tuple[str, Point]] = [("as they are", found.clean), *((p.says, p) for p in found.points)]
+    points: list[tuple[str, Point]] = [("not degraded", found.clean), *((p.says, p) for p in found.points)]
     for says, point in points:
         auc = f"{point.roc_auc:.3f} ({point.low:.3f}-{point.high:.3f})"
         lines.append(
@@ -141,9 +133,11 @@ def tell_robustness(found: Robustness) -> list[str]:
     stability = found.stability
     lines.append(f"  mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})")
     lines.append(
-        f"  check, with its test of stability: {stability.unstable:.1%} not stable, "
-        f"{stability.unsure:.1%} unsure, accuracy of the others {stability.accuracy_of_sure:.1%}"
+        f"  check, with its stability test: {stability.unstable:.1%} not stable, "
+        f"{stability.unsure:.1%} unsure, accuracy of the rest {stability.accuracy_of_sure:.1%}"
     )
     if found.of_originals < found.count:
-        lines.append("  Some originals are gone: their small copies were degraded, which is harder.")
+        lines.append(
+            "  Some originals are missing: their small copies were degraded instead, which is harder."
+        )
     return lines

@@ -98,7 +98,7 @@ def tell_gap(
     return [
         f"{line}.",
         f"Warning: the model does not generalise; its ROC AUC is {own - other.value:.3f} lower there. On "
-        "pictures from elsewhere, expect the second figure, not the first.",
+        "pictures from other sources, expect the second figure, not the first.",
     ]
 
 
@@ -109,6 +109,6 @@ def tell_left_out(source: str, entry: LeftOut) -> str:
     )
     return (
         f"{source} ({entry.label}, {plural(entry.count, 'picture')}): "
-        f"accuracy {entry.right.value:.1%} when left out of training, {entry.right_with:.1%} "
+        f"accuracy {entry.right.value:.1%} when held out of training, {entry.right_with:.1%} "
         f"when not; ROC AUC {auc} and {auc_with}"
     )

@@ -51,7 +51,7 @@ def _word(folder: Path, run: TestRun) -> Outcome:
     )
     lines = [
         f"{results.model} on the {results.on} dataset: {plural(results.count, 'image')}"
-        + (f", {results.left_out:,} bad left out" if results.left_out else ""),
+        + (f", {plural(results.left_out, 'bad picture')} skipped" if results.left_out else ""),
         f"Accuracy: {100 * results.accuracy:.2f} %",
         "",
         "Classification report:",
@@ -59,7 +59,7 @@ def _word(folder: Path, run: TestRun) -> Outcome:
         "Confusion matrix (rows: true, columns: predicted):",
         f"{'':>8}{CLASSES[0]:>8}{CLASSES[1]:>8}",
         *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
-        f"{plural(matrix[0][1], 'fake')} taken for real, {matrix[1][0]:,} real taken for fake",
+        f"{plural(matrix[0][1], 'fake')} classified as real, {matrix[1][0]:,} real classified as fake",
         *tell_one_sided(matrix),
     ]
     lines += describe_faults(found.bad)

@@ -93,7 +93,7 @@ def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | No
         count = counts[label]
         smallest = smallest_rate(count)
         usual = min(0.5, max(USUAL_RATE, smallest))
-        least = f"with {count:,} to go by, at least {100 * smallest:g}; " if smallest > USUAL_RATE else ""
+        least = f"with {count:,} to fit on, at least {100 * smallest:g}; " if smallest > USUAL_RATE else ""
         rate = None
         while rate is None:
             answer = console.ask(f"{what}, in % ({least}Enter: {100 * usual:g})")
@@ -128,7 +128,7 @@ def _require_scores(settings: Settings) -> OutOfFold:
     scores = read_out_of_fold(settings.model_folder, model_hash(settings), again)
     if scores is None:
         raise UserError(
-            f"{settings.model_folder / OUT_OF_FOLD} holds no answers of this probe to sources left out, "
+            f"{settings.model_folder / OUT_OF_FOLD} has no out-of-fold scores for this probe, "
             f"which thresholds are fitted on. Train again: {again}"
         )
     return scores
@@ -171,11 +171,11 @@ def set_thresholds(
         require_checkpoint(settings)
         rates = _ask_rates(settings, console)
         if rates is None:
-            return Outcome("The thresholds are as they were.")
+            return Outcome("The thresholds are unchanged.")
         max_false_alarms, max_missed = rates
     for option, value in (("--max-false-alarms", max_false_alarms), ("--max-missed", max_missed)):
         if not 0 < value <= 0.5:
-            raise UserError(f"{option} has to be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")
+            raise UserError(f"{option} must be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")
     with run_lock(settings.model_folder):
         if is_probe(require_checkpoint(settings)):
             return _set_on_unseen(settings, max_false_alarms, max_missed)
@@ -210,7 +210,7 @@ def _describe(settings: Settings, found: Fitted) -> list[str]:
         f"  temperature {calibration.temperature:.3f}: expected calibration error "
         f"{validation.ece_before:.3f} before, {validation.ece_after:.3f} after",
         f"  fake from {100 * calibration.fake_from:.2f} %, real below {100 * calibration.real_below:.2f} %"
-        + (": no picture is unsure" if sure else ", unsure between them"),
+        + (": no picture is unsure" if sure else ", unsure in between"),
         _describe_promise(
             "real called fake", validation.real_called_fake, validation.real, found.max_false_alarms
         ),
@@ -218,7 +218,7 @@ def _describe(settings: Settings, found: Fitted) -> list[str]:
             "fake called real", validation.fake_called_real, validation.fake, found.max_missed
         ),
         f"  unsure: {validation.unsure:.1%} of the validation pictures",
-        "The promise holds for pictures like those of the data set; for others: "
+        "The guarantee holds for pictures like those of the data set; for others: "
         + settings.command("evaluate", "--data", "FOLDER"),
         *describe_faults(found.bad),
         f"Stored in {settings.model_folder / TRAINING}",
@@ -227,7 +227,7 @@ def _describe(settings: Settings, found: Fitted) -> list[str]:
 
 def _describe_promise(what: str, rate: float, count: int, most: float) -> str:
     return (
-        f"  {what}: {rate:.1%} of the validation pictures; promised: at most {most:.1%} on average "
+        f"  {what}: {rate:.1%} of the validation pictures; guaranteed: at most {most:.1%} on average "
         f"over such fits (with {count:,} pictures to fit on, one in twenty fits gives more than "
         f"{rate_of_a_bad_fit(count, most):.1%})"
     )

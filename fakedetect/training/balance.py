@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from fakedetect.core.console import one_line, plural
+from fakedetect.core.console import plural, printable
 from fakedetect.core.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
 from fakedetect.dataset.samples import Sample
 
@@ -85,8 +85,12 @@ def describe_balance(samples: Sequence[Sample], balance: str) -> list[str]:
     in_vain = balance == BY_SOURCE and len(sources) == len(told)
     return [
         f'balance = "{balance}": an epoch shows each of {" and each of ".join(told)} on average; '
-        "validation loss and accuracy weigh the pictures likewise"
-        + (f'. No class has several sources (sub-folders): "{BY_CLASS}" does the same' if in_vain else "")
+        "validation loss and accuracy use the same weights"
+        + (
+            f'. No class has several sources (sub-folders): "{BY_CLASS}" has the same effect'
+            if in_vain
+            else ""
+        )
     ]
 
 
@@ -96,7 +100,7 @@ def _tell_times(samples: Sequence[Sample], weights: np.ndarray, places: Sequence
     low, high = (say_times(weights[place]) for place in ends)
     if low == high:
         return low
-    first, last = (one_line(samples[place].source) or "no source" for place in ends)
+    first, last = (printable(samples[place].source) or "no source" for place in ends)
     return f"{low} ({first}) to {high} ({last})"
 
 

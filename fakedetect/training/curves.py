@@ -99,7 +99,7 @@ def draw_curves(settings: Settings, curves: Sequence[Curve]) -> None:
         file.unlink(missing_ok=True)
         return
     figure = Figure(figsize=(5.2 * len(curves), 4.2), layout="constrained")
-    figure.suptitle(literal(f"{settings.model}: what more sources gain on sources never seen"))
+    figure.suptitle(literal(f"{settings.model}: effect of more sources on held-out sources"))
     panels = np.atleast_1d(figure.subplots(1, len(curves), sharey=True))
     for axes, curve in zip(panels, curves, strict=True):
         colour = CLASS_COLOURS[CLASSES[curve.label]]
@@ -114,5 +114,5 @@ def draw_curves(settings: Settings, curves: Sequence[Curve]) -> None:
         axes.minorticks_off()
         axes.set_xlabel(f"{NAMES[curve.label][0].upper()}{NAMES[curve.label][1:]} trained on")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("ROC AUC on sources left out (95 % interval)")
+    panels[0].set_ylabel("ROC AUC on held-out sources (95 % interval)")
     save_figure(figure, file)

@@ -77,12 +77,12 @@ class Forecast:
         further = (self.runs - 1) * (self.options.max_epochs * each + at_the_end)
         if seconds + further < WORTH_A_LINE:
             return
-        left = "" if epoch == 1 else " that are left"
+        left = "" if epoch == 1 else " left"
         text = f"At this rate at most {duration(seconds)} for {plural(epochs, 'epoch')}{left}"
         text += f" ({duration(each)} each)" if epochs > 1 else ""
         if self.runs > 1:
             after = "run" if self.runs == 2 else f"{self.runs - 1} runs"
-            text += f", {duration(seconds + further)} with the {after} after it"
+            text += f", {duration(seconds + further)} in all with the {after} to follow"
         if self.options.patience < epochs:
-            text += "; training stops sooner where the validation loss stops falling"
+            text += "; training stops sooner if the validation loss stops falling"
         self.console.note(text)

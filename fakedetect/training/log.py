@@ -9,9 +9,10 @@ import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fakedetect.core.cells import read_table
 from fakedetect.core.console import Console, Outcome, open_picture
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import check_regular, write_text
+from fakedetect.core.files import write_text
 from fakedetect.core.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import Epoch, read_training
@@ -24,40 +25,22 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch:
     return min(epochs, key=lambda epoch: epoch.val_loss)
 
 
-def epoch_of(row: Mapping[str, float]) -> Epoch:
-    """A row of the log as a record.
-
-    Raises:
-        KeyError: the row lacks a column; `head_only` may be missing, as in logs before version 0.6.
-    """
-    return Epoch(
-        epoch=int(row["epoch"]),
-        train_loss=row["train_loss"],
-        val_loss=row["val_loss"],
-        val_accuracy=row["val_accuracy"],
-        seconds=row["seconds"],
-        images_per_second=row["images_per_second"],
-        head_only=bool(row.get("head_only", 0.0)),
-    )
-
-
 def read_log(path: Path) -> list[Epoch]:
-    """The rows of a training_log.csv.
+    """The rows of a training_log.csv; those from before version 0.6 lack `head_only`.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
+    renew = "Train again to rewrite it."
+    rows = read_table(path, [name for name in Epoch.__struct_fields__ if name != "head_only"], renew)
+    if rows is None:
+        raise UserError(f"There is no {path}. Train the model first.")
     try:
-        check_regular(path)
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-        epochs = [epoch_of(row) for row in rows]
-    except FileNotFoundError:
-        raise UserError(f"There is no {path}. Train the model first.") from None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({error}). Train again to renew it.") from None
+        epochs = msgspec.convert(rows, list[Epoch], strict=False)
+    except msgspec.ValidationError as error:
+        raise UserError(f"{path} cannot be used: {error}. {renew}") from None
     if not epochs:
-        raise UserError(f"{path} holds no epochs. Train again to renew it.")
+        raise UserError(f"{path} contains no epochs. {renew}")
     return epochs
 
 
@@ -147,8 +130,8 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     log = settings.model_folder / LOG
     if is_probe(checkpoint_file(settings)):
         curve = settings.model_folder / CURVE_FIGURE
-        advice = f" What more sources gain: {curve}" if curve.is_file() else ""
-        raise UserError(f"{settings.model} is a probe: it was fitted at once, not in epochs.{advice}")
+        advice = f" Effect of more sources: {curve}" if curve.is_file() else ""
+        raise UserError(f"{settings.model} is a probe: it is fitted in one step and has no epochs.{advice}")
     if not log.is_file():
         raise UserError(f"There is no {log}. Train the model first: {settings.command('train')}")
     epochs = read_log(log)

@@ -54,9 +54,9 @@ def describe_stop(settings: Settings, trained: Trained) -> list[str]:
     epochs, started = len(trained.epochs), trained.started
     lost = f"the last {duration(trained.seconds_lost)} of work"
     if not epochs and not started:
-        lines = [f"Stopped in the first epoch: nothing is lost but this epoch ({lost})."]
+        lines = [f"Stopped in the first epoch: only this epoch is lost ({lost})."]
         if settings.checkpoint.is_file():
-            lines.append(f"{settings.checkpoint} is still the model of an earlier run.")
+            lines.append(f"{settings.checkpoint} is still the model from an earlier run.")
         return lines
     saved = [plural(epochs, "epoch")] if epochs else []
     if started:
@@ -70,8 +70,8 @@ def describe_probe(settings: Settings, fitted: "Fitted") -> list[str]:
     lines = describe_faults(fitted.bad)
     if fitted.copies:
         lines.append(
-            f"{plural(fitted.copies, 'original')} {'is' if fitted.copies == 1 else 'are'} gone: the copies "
-            "stood in, encoded once more, so that their formats do not give the classes away."
+            f"{plural(fitted.copies, 'original')} {'is' if fitted.copies == 1 else 'are'} missing: the "
+            "resized copies were used, re-encoded so that formats do not leak the class."
         )
     lines += [
         f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in {duration(fitted.seconds)}: "
@@ -82,11 +82,11 @@ def describe_probe(settings: Settings, fitted: "Fitted") -> list[str]:
         *(
             tell_thresholds(settings.model, fitted.calibration)
             if fitted.calibration
-            else ["On sources left out it is no better than chance, so no thresholds are set."]
+            else ["On held-out sources it is no better than chance, so no thresholds are set."]
         ),
         f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
     ]
     if fitted.curves:
-        lines.append(f"What more sources gain: {folder / CURVE_FIGURE}")
+        lines.append(f"Effect of more sources: {folder / CURVE_FIGURE}")
     lines.append(f"Next, test it: {settings.command('test')}")
     return lines

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console, one_line, plural
+from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
 from fakedetect.core.settings import Settings
@@ -46,7 +46,7 @@ def _check_sizes(dataset: Dataset, console: Console) -> None:
         if tiny > len(looked_at) / 2:
             console.warn(
                 f"Most {name} pictures in {dataset.folder} are smaller than {TINY} pixels: "
-                "there is next to nothing to learn from them."
+                "they contain next to nothing to learn from."
             )
 
 
@@ -84,13 +84,13 @@ def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], 
     if leaks := counts["leak"]:
         be = "is" if leaks == 1 else "are"
         console.warn(
-            f"{plural(leaks, 'picture')} of the test folder {be} in the training folder too, byte "
-            f"for byte: testing on them inflates the accuracy. {listing} lists them."
+            f"{plural(leaks, 'picture')} of the test folder {be} exact duplicates of training "
+            f"pictures: testing on them inflates the accuracy. {listing} lists them."
         )
     if both := counts["both"]:
         be = "is" if both == 1 else "are"
         console.warn(
-            f"{plural(both, 'picture')} {be} labelled both fake and real, byte for byte. "
+            f"{plural(both, 'picture')} {be} labelled both fake and real (exact duplicates). "
             f"{listing} lists them."
         )
 
@@ -116,7 +116,7 @@ def _advise_classes(samples: Sequence[Sample]) -> list[str]:
     return [
         f"Only {share:.0%} of the training pictures are {rare}: a model that always says {common} has an "
         f"accuracy of {1 - share:.0%}. Judge by the recall of both; "
-        f'balance = "{BY_CLASS}" under [training] would show both equally often, a {rare} picture '
+        f'balance = "{BY_CLASS}" under [training] would show both classes equally often, a {rare} picture '
         f"{say_times(0.5 / share)} an epoch."
     ]
 
@@ -129,7 +129,7 @@ def _advise_sources(samples: Sequence[Sample]) -> list[str]:
         sources = Counter(samples[place].source for place in places)
         source, count = sources.most_common(1)[0]
         if len(sources) > 1 and count > DOMINANT * len(places):
-            shown = f"of {one_line(source)}" if source else "of no source"
+            shown = f"of {printable(source)}" if source else "of no source"
             large.append(f"{count:,} of the {len(places):,} {name} pictures are {shown}")
             times.append(f"one {shown} {say_times(min(weights[places]))}")
     if not large:
@@ -150,7 +150,7 @@ def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
     if train == test or train in test.parents or test in train.parents:
         raise UserError(
             f"{settings.resized['train']} and {settings.resized['test']} are the same folder, or one "
-            "lies in the other: the model would be tested on its training pictures. Give them separate "
+            "contains the other: the model would be tested on its training pictures. Give them separate "
             f"folders in {settings.file}."
         )
     for line in advise_balance(dataset.samples, settings.training.balance):

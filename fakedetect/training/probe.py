@@ -16,7 +16,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.errors import UserError
@@ -54,13 +53,13 @@ from fakedetect.models.features import (
     gather_features,
 )
 from fakedetect.models.lines import (
+    LEAST,
     Folds,
+    check_enough,
     choose_pictures,
     count_groups,
     deal_folds,
-    fit,
-    judge_left_out,
-    standardise,
+    fit_judged,
     weigh,
 )
 from fakedetect.models.probe import Probe, write_probe
@@ -142,11 +141,12 @@ def train_probe(
         if not group.first:
             return None
     samples = [dataset.samples[place] for place in found.places]
-    if len({sample.label for sample in samples}) < 2 or len(found.bad) > MOST_BAD * len(paths):
+    if len(found.bad) > MOST_BAD * len(paths):
         raise UserError(
             f"{len(found.bad):,} of the {len(paths):,} pictures in {dataset.folder} cannot be read: too "
-            "few are left to learn from. Scan them."
+            "few are left to train on. Scan them."
         )
+    check_enough(samples, LEAST)
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
     # An earlier model is replaced when nothing is left to be waited for.
@@ -169,6 +169,8 @@ def train_probe(
 def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tuple[Dataset, list[Path]]:
     """The training pictures, max_pictures at most, and for each the file that it is made of."""
     dataset = load_for_probe(settings, "train", leave_out)
+    # Before anything is loaded; those that cannot be read are known later.
+    check_enough(dataset.samples, LEAST)
     chosen = choose_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
     if len(chosen) < len(dataset.samples):
         console.note(
@@ -185,7 +187,7 @@ def _look(
     """The features of the pictures, from the cache or computed."""
     if group.first:
         console.note(
-            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features of "
+            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features "
             f"each; every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its "
             "format"
         )
@@ -201,13 +203,9 @@ def _judge(
     weights = weigh(samples)
     folds = deal_folds(samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
-    standard, mean, scale = standardise(views)
-    with console.progress(len(samples), "sources left out") as progress:
-        margins = judge_left_out(standard, is_fake, weights, folds, strengths, progress.advance)
-    best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
-    line, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
-    kept = Line(mean, scale, line, np.array(bias, np.float32))
-    return _Judged(kept, strengths[best], folds, margins[best])
+    with console.progress(len(samples), "held-out sources") as progress:
+        fitted = fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
+    return _Judged(line=fitted.line, strength=fitted.strength, folds=folds, margins=fitted.margins)
 
 
 def _collect(checkpoint: str, samples: Sequence[Sample], judged: _Judged) -> OutOfFold:

@@ -81,7 +81,7 @@ def find_difference(settings: Settings) -> str | None:
         return "it has no checkpoint"
     training = read_own_training(settings, model_hash(settings))
     if training.run is None:
-        return "how it was trained is not known"
+        return "it is unknown how it was trained"
     now = gather_conditions(settings, load_dataset(settings, "train"))
     return tell_difference(training.run, now) or _tell_length(settings, training)
 
@@ -91,7 +91,7 @@ def _tell_length(settings: Settings, training: TrainingRecord) -> str | None:
     for name in ("max_epochs", "patience", "pretrained"):
         then, now = getattr(training, name), getattr(settings.training, name)
         if then != now:
-            return f"{name} was {then} and is {now} now"
+            return f"{name} was {then} and is now {now}"
     return None
 
 
@@ -146,7 +146,7 @@ class _Series:
                 _remove_network(own, self.settings)
         best = read_training(own.model_folder).best
         if best is None:
-            raise UserError(f"{own.model_folder} does not say how its run went. Train it again.")
+            raise UserError(f"{own.model_folder} has no record of its run. Train it again.")
         return RepeatedRun(
             seed=own.training.seed,
             checkpoint=answering,
@@ -190,7 +190,7 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
             stopped_in = own = settings_of(settings, number)
             try:
                 plan = _plan_further(own, group) if number else first
-                before = "" if plan else ": finished before"
+                before = "" if plan else ": already finished"
                 console.note(f"Run {number + 1} of {count}, seed {own.training.seed}{before}")
                 if plan:
                     plan = replace(plan, group=group, runs=count - number)
@@ -256,7 +256,7 @@ def describe_repeats(settings: Settings, found: Repeated, command: Callable[...,
             f"{settings.model}, {plural(len(record.runs), 'run')} ({record.seeds}), mean ± sample "
             "standard deviation:",
             *describe_spread(record),
-            *([] if len(record.runs) > 2 else ["Two runs say little of the spread."]),
+            *([] if len(record.runs) > 2 else ["Two runs give only a rough estimate of the spread."]),
         ]
     lines += describe_faults(found.faults)
     if found.stopped_in:
@@ -268,7 +268,7 @@ def describe_repeats(settings: Settings, found: Repeated, command: Callable[...,
         if record.test_pictures is None:
             test = settings.resized["test"]
             lines.append(
-                f"No test figures: {test} holds no copies. Make them: {settings.command('resize')}"
+                f"No test figures: {test} contains no copies. Make them: {settings.command('resize')}"
             )
         lines.append(f"Figures of each run: {settings.model_folder / REPEATS_FILE}")
         lines.append(f"Further runs: {settings.model_folder / REPEATS}; {settings.checkpoint} is the first")
@@ -277,7 +277,7 @@ def describe_repeats(settings: Settings, found: Repeated, command: Callable[...,
 
 def _describe_stop(own: Settings, found: Repeated) -> list[str]:
     """What is saved of the run that was stopped, and which runs are finished."""
-    finished = f"finished: {found.record.seeds}" if found.record else "none is finished"
+    finished = f"finished: {found.record.seeds}" if found.record else "none has finished"
     return [
         *(describe_stop(own, found.stopped) if found.stopped else ["Stopped."]),
         f"That was the run with seed {own.training.seed}; {finished}.",

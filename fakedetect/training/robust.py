@@ -10,7 +10,7 @@
 """
 
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import UNBALANCED
-from fakedetect.dataset.samples import Sample, faults_of
+from fakedetect.dataset.samples import Sample, draw_places, faults_of
 from fakedetect.models.calibration import fit_temperature
 from fakedetect.models.devices import predict_batches, torch_engine
 from fakedetect.models.processes import Group
@@ -105,7 +105,8 @@ def _collect_both(
     run: Run, model: nn.Module, watching: Callable[[], Any], group: Group, label: str
 ) -> _Seen:
     """_collect on training samples as they are and degraded, one after the other."""
-    samples = some_of(run.train_samples, run.settings.training.seed)
+    drawn = draw_places(run.train_samples, MOST_FITTED, run.settings.training.seed)
+    samples = [run.train_samples[place] for place in drawn]
     clean, degraded = (
         _collect(run, model, watching, group, samples, f"{label}, {name}", name == "degraded")
         for name in ("clean", "degraded")
@@ -183,14 +184,8 @@ def find_head(model: nn.Module) -> nn.Linear:
     """
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
     if not layers or layers[-1].out_features != 2:
-        raise UserError('This model has no linear head, which recipe = "robust" needs. Use "reference".')
+        raise UserError('recipe = "robust" needs a model with a linear head. Use recipe = "reference".')
     return layers[-1]
-
-
-def some_of(samples: Sequence[Sample], seed: int) -> list[Sample]:
-    """At most MOST_FITTED of the samples, in random order."""
-    order = np.random.default_rng(seed).permutation(len(samples))[:MOST_FITTED]
-    return [samples[number] for number in order]
 
 
 def fit_line(

@@ -187,8 +187,8 @@ def prepare_run(
 def _refuse_to_compile_without_compiler(settings: Settings) -> None:
     if settings.training.compile and not any(shutil.which(name) for name in COMPILERS):
         raise UserError(
-            f"compile = true in {settings.file} needs a C++ compiler, and there is none. Install one "
-            "(g++, say), or set compile = false."
+            f"compile = true in {settings.file} needs a C++ compiler, but none was found. Install one "
+            "(for example g++), or set compile = false."
         )
 
 
@@ -196,7 +196,7 @@ def _announce(settings: Settings, group: Group, dataset: Dataset, training: int,
     return (
         f"Training {settings.model} on {plural(training, 'picture')}, validating on {validating:,}"
         + ("; robust recipe" if settings.recipe.method == ROBUST else "")
-        + (f"; {dataset.left_out:,} bad left out" if dataset.left_out else "")
+        + (f"; {plural(dataset.left_out, 'bad picture')} skipped" if dataset.left_out else "")
         + (f"; {group.size} processes" if group.size > 1 else "")
         + f"; at most {plural(settings.training.max_epochs, 'epoch')}"
     )

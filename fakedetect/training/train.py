@@ -22,8 +22,8 @@ OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minu
 """Keys under [training] that a probe, which has no epochs, does not look at."""
 
 PROBES_REPEAT = (
-    "--repeat has no effect on a probe, which has no random start or order: the same pictures give the "
-    "same line. What varies is which sources it learns from; its intervals, over sources, say how much."
+    "--repeat has no effect on a probe, which has no random start or order: its fit is deterministic. "
+    "Its intervals over sources already show how far its figures vary."
 )
 
 
@@ -75,7 +75,7 @@ def train(
         UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
     """
     if overwrite and resume:
-        raise UserError("--overwrite starts over and --resume continues: give one of them.")
+        raise UserError("--overwrite starts over and --resume continues: use one of them.")
     _check_repeat(settings, repeat)
     if repeat and resume and not recipe:
         recipe = _recipe_so_far(settings)
@@ -143,7 +143,7 @@ def _tell_idle(settings: Settings, console: Console, recipe: str | None) -> None
     if changed and (recipe or settings.recipe.method) == PROBE:
         console.warn(
             f"{_list(changed)} under [training] {'have' if len(changed) > 1 else 'has'} no effect "
-            "on a probe, which is fitted at once and weighs classes and sources in its own way."
+            "on a probe, which is fitted in one step and weights classes and sources in its own way."
         )
 
 
@@ -173,7 +173,7 @@ def _ask_recipe(settings: Settings, console: Console) -> str | None:
     usual = settings.recipe.method
     names = sorted(METHODS, key=lambda name: name != usual)
     choices = [
-        (str(number), f"{name}: {METHODS_IN_WORDS[name]}{' (as paths.toml says)' if name == usual else ''}")
+        (str(number), f"{name}: {METHODS_IN_WORDS[name]}{' (set in paths.toml)' if name == usual else ''}")
         for number, name in enumerate(names, start=1)
     ]
     key = console.choose("Recipe", [*choices, (BACK, "Back")])
@@ -193,19 +193,21 @@ def _may_start(call: _Call, console: Console, resume: bool, differs: str) -> boo
     folder, over = call.settings.model_folder, call.command("--overwrite")
     checkpoint = checkpoint_file(call.settings)
     if unfinished_file(folder).is_file():
-        if resume or console.confirm(f"{folder} holds an unfinished run. Continue it?"):
+        if resume or console.confirm(f"{folder} contains an unfinished run. Continue it?"):
             return True
         if console.confirm("Discard it and train from scratch?"):
             return False
         again = call.command("--resume")
-        raise UserError(f"{folder} holds an unfinished run. To continue it: {again}; to start over: {over}")
+        raise UserError(
+            f"{folder} contains an unfinished run. To continue it: {again}; to start over: {over}"
+        )
     if checkpoint.exists() and not (resume and not call.repeat):
-        why = f", of another run ({differs})" if differs else ""
+        why = f", from another run ({differs})" if differs else ""
         what = "it and its repeats" if (folder / REPEATS).is_dir() else "it"
         if resume or not console.confirm(
-            f"{checkpoint} is there already{why}. Train again and replace {what}?"
+            f"{checkpoint} already exists{why}. Train again and replace {what}?"
         ):
-            raise UserError(f"{checkpoint} was left as it is{why}. To replace {what}: {over}")
+            raise UserError(f"{checkpoint} was kept unchanged{why}. To replace {what}: {over}")
     return resume
 
 

@@ -92,7 +92,7 @@ def read_unfinished(settings: Settings) -> Unfinished:
     path = unfinished_file(settings.model_folder)
     if not path.is_file():
         raise UserError(
-            f"{settings.model_folder} holds no unfinished run. Start one: {settings.command('train')}"
+            f"{settings.model_folder} contains no unfinished run. Start one: {settings.command('train')}"
         )
     try:
         state = load_tensors(path)
@@ -172,5 +172,5 @@ def tell_difference(then: RunConditions, now: RunConditions) -> str | None:
         if before != today:
             if key == "pictures":
                 return "the training pictures have changed"
-            return f"{key} was {before} and is {today} now"
+            return f"{key} was {before} and is now {today}"
     return None

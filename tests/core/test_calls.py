@@ -82,5 +82,6 @@ def test_no_other_module_words_a_command() -> None:
         if path.name in ("calls.py", "demo.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            # Constants are also the fixed parts of f-strings.
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                assert not re.search(r"python menu\.py [a-z]", node.value), f"{path.name}: {node.value}"
+                assert not re.search(r"python menu\.py", node.value), f"{path.name}: {node.value}"

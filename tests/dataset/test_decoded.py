@@ -1,5 +1,6 @@
 """The pictures of a data set decoded once: kept, checked, and done without where there is no room."""
 
+import io
 import os
 from pathlib import Path
 
@@ -42,6 +43,32 @@ def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> N
         assert np.array_equal(pixels_of(found, path), load_image(path, REFERENCE_SCALING))
     with pytest.raises(ValueError, match="not a picture"):
         pixels_of(found, folder / "2.png")
+
+
+def test_a_damaged_index_is_made_anew(folder: Path) -> None:
+    paths = sorted(folder.glob("*.png"))
+    assert decode_all(folder, paths, QUIET, 1, REFERENCE_SCALING)
+    index = folder / ".decoded.npz"
+    whole = index.read_bytes()
+    with np.load(index) as saved:
+        state = saved["state"]
+    damaged = [
+        b"",
+        whole[:50],
+        whole[:-30],
+        whole[:100] + bytes(200) + whole[300:],
+        b"PK\x03\x04" * 50,
+        b"x",
+    ]
+    for reasons in (np.arange(len(paths)), np.array("none"), np.array(["", "a"])):
+        made = io.BytesIO()
+        np.savez(made, state=state, reasons=reasons)
+        damaged.append(made.getvalue())
+    for content in damaged:
+        index.write_bytes(content)
+        found = decode_all(folder, paths, QUIET, 1, REFERENCE_SCALING)
+        assert found is not None and set(found.faults) == {folder / "2.png"}
+        assert index.read_bytes() == whole
 
 
 def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

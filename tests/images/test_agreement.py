@@ -5,6 +5,7 @@ import csv
 import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,10 @@ LOSSLESS_JPEG = base64.b64decode(
     "ttttttttt2LFhtttttttttt//9k="
 )
 """8 x 8 pixels in a frame without loss (SOF3), which has no reduced scales."""
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 def odd_files(folder: Path) -> dict[str, bool]:
@@ -55,11 +60,26 @@ def odd_files(folder: Path) -> dict[str, bool]:
     picture.convert("CMYK").save(folder / "cmyk.jpg")
     Image.fromarray(NOISE[:, :, 0].astype(np.uint16) * 256).save(folder / "deep.png")
     picture.convert("P").save(folder / "palette.gif", transparency=3)
+    picture.convert("1").save(folder / "fax.tif", compression="group4")
+    # What is said beside a picture: larger than Pillow takes, and faulty.
+    large = zlib.compress(bytes(3_000_000))
+    beside = {
+        "text.png": png_chunk(b"zTXt", b"workflow\0\0" + large),
+        "texts.png": png_chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(1_000_000))) * 80,
+        "unknown.png": png_chunk(b"zTXt", b"workflow\0\7" + large),
+        "profile.png": png_chunk(b"iCCP", b"wide\0\0" + large),
+        "density.png": png_chunk(b"pHYs", b"\0"),
+    }
+    for name, chunk in beside.items():
+        (folder / name).write_bytes(png[: data - 4] + chunk + png[data - 4 :])
+    late = png_chunk(b"iTXt", b"workflow\0\1\0\0\0" + large)
+    (folder / "late.png").write_bytes(png[: png.find(b"IEND") - 4] + late + png[png.find(b"IEND") - 4 :])
     broken = {
         "wrong_sum.png": bytes(wrong_sum),
         "flipped.png": bytes(flipped),
         "no_end.png": png[: png.find(b"IEND") - 4],
         "cut.png": png[: len(png) // 2],
+        "wrong_text.png": png[: data - 4] + png_chunk(b"tEXt", b"a\0b")[:-1] + b"?" + png[data - 4 :],
         "cut.jpg": jpg[: len(jpg) // 2],
         "no_tables.jpg": jpg[:2] + jpg[-200:],
         "empty.jpg": b"",
@@ -165,6 +185,23 @@ def test_colours_of_another_profile_are_converted_where_the_references_pixels_ar
     copy = tmp_path / f"copy.{ending}"
     assert resize_image(Job(wide, copy)) is None
     assert np.abs(np.asarray(Image.open(copy).convert("RGB")).mean((0, 1)) - (60, 200, 60)).max() < 4
+
+
+@pytest.mark.parametrize("transparent", [False, True])
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_profiles_of_transparent_and_palette_pictures_count_too(
+    tmp_path: Path, mode: str, transparent: bool
+) -> None:
+    flat = Image.new("RGBA", (64, 64), (60, 200, 60, 255))
+    if transparent:
+        flat.paste((60, 200, 60, 0), (0, 0, 64, 32))
+    path = tmp_path / "wide.png"
+    (flat.quantize(8) if mode == "P" else flat).save(path, icc_profile=adobe_rgb())
+    view = look_at(Look(path, (Kind(),)))
+    assert not isinstance(view, str)
+    above, below = view.images[0][0][:100].mean((0, 1)), view.images[0][0][124:].mean((0, 1))
+    assert below[0] < 30 and below[1] > 195
+    assert (above.min() > 250) == transparent
 
 
 def test_a_profile_that_cannot_be_used_is_passed_over(tmp_path: Path) -> None:

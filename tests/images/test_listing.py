@@ -1,5 +1,9 @@
 """What a folder really holds: pictures, files that are none, and what systems leave behind."""
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +38,7 @@ def test_pictures_are_listed_and_the_rest_is_counted_by_kind(tmp_path: Path) -> 
     skipped, streamed = Skipped(), Skipped()
     listed = {path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path, skipped)}
     found = {path.relative_to(tmp_path).as_posix() for path in stream_images([tmp_path], print, streamed)}
-    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "HEIC": 1, "without an ending": 1}
+    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "HEIC": 1, "without an extension": 1}
     if has_heif():
         pictures.add("phone.HEIC")
         del expected["HEIC"]
@@ -65,6 +69,55 @@ def test_scan_check_and_the_menu_say_what_they_skipped(trained: Path) -> None:
     assert said in run("--paths", trained, keys="0\n").stdout
 
 
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no symbolic links")
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_folder_goes_by_its_own_name_and_not_by_that_of_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backwards: bool
+) -> None:
+    whole = os.scandir
+
+    @contextmanager
+    def ordered(folder: str) -> Iterator[list[os.DirEntry[str]]]:
+        with whole(folder) as entries:
+            yield sorted(entries, key=lambda entry: entry.name, reverse=backwards)
+
+    monkeypatch.setattr("os.scandir", ordered)
+    for name in ("a/x.jpg", "c/deep/y.jpg", "elsewhere/e/z.jpg"):
+        paint(tmp_path / "set" / name if name[0] != "e" else tmp_path / name, 1, (8, 8))
+    (tmp_path / "set/b").symlink_to(tmp_path / "set/a")
+    (tmp_path / "set/a/to_c").symlink_to(tmp_path / "set/c")
+    (tmp_path / "set/c/again").symlink_to(tmp_path / "set")
+    for name in ("p", "o"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "elsewhere")
+    listed = [path.relative_to(tmp_path / "set").as_posix() for path in list_images(tmp_path / "set")]
+    assert listed == ["a/x.jpg", "c/deep/y.jpg", "o/e/z.jpg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "symlink"), reason="no symbolic links")
+def test_the_menu_counts_what_scan_finds(project: Path) -> None:
+    for number in range(3):
+        paint(project.parent / f"far/gan/{number}.png", number, (8, 8))
+    folder = project.parent / "dataset/train/fake"
+    paint(folder / "own/0.png", 5, (8, 8))
+    (folder / "gan").symlink_to(project.parent / "far/gan")
+    (folder / "again").symlink_to(folder / "own")
+    assert "train-fake: 4 pictures" in run("--paths", project, "scan", "train-fake").stdout
+    assert re.search(r"train fake +4 pictures\n", run("--paths", project, keys="0\n").stdout)
+
+
+def test_a_folder_that_cannot_be_read_leaves_the_menu_open(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    paint(project.parent / "dataset/train/fake/0.png", 5, (8, 8))
+    monkeypatch.setattr("os.scandir", refuse)
+    shown = run("--paths", project, keys="0\n")
+    assert shown.returncode == 0 and "Goodbye" in shown.stdout
+    assert re.search(r"train fake +Cannot read the folder \S+: Permission denied\.", shown.stdout)
+
+
 @pytest.mark.parametrize(
     ("start", "said"),
     [
@@ -76,6 +129,16 @@ def test_scan_check_and_the_menu_say_what_they_skipped(trained: Path) -> None:
         (b"8BPS\0\x01", "Photoshop"),
         (b"version https://git-lfs.github.com/spec/v1", "git lfs pull"),
         (b"\xff\x0a" + bytes(30), "JPEG XL"),
+        (b"\0\0\x01\0\x01\0", "ICO"),
+        (b"qoif\0\0", "QOI"),
+        (b"\xef\xbb\xbf\n <svg xmlns='x'>", "SVG"),
+        (b"\n\n<html>", "web page"),
+        (b"<?xml version='1.0'?>\n<svg>", "SVG"),
+        (b"ID3\x04", "sound"),
+        (b"MZ\x90\0", "program"),
+        (b"\0\0\0\x1cftypavif" + bytes(30), "begins as AVIF"),
+        (b"\xff\xd8\xff\xe0", "begins as JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "begins as PNG"),
         (b"nothing known", "no known format"),
     ],
 )

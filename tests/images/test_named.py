@@ -101,10 +101,10 @@ def test_backslashes_of_windows_part_folders(tmp_path: Path, monkeypatch: pytest
 
 
 REFUSED = (
-    ("https://example.org/a.jpg?x=1", "address on the web"),
-    ("www.example.org/a.jpg", "address on the web"),
-    ("data:image/png;base64,iVBORw0KGgo" + "A" * 500, "address on the web"),
-    (r"D:\fotos\a.jpg", "path of Windows"),
+    ("https://example.org/a.jpg?x=1", "is a web address"),
+    ("www.example.org/a.jpg", "is a web address"),
+    ("data:image/png;base64,iVBORw0KGgo" + "A" * 500, "is a web address"),
+    (r"D:\fotos\a.jpg", "is a Windows path"),
     ("a.jgp", "There is no picture or folder a.jgp. Did you mean a.jpg?"),
     ("~/A.JPG.jpg", "There is no picture or folder"),
     ("no/such/place/a.jpg", "There is no picture or folder no/such/place/a.jpg"),

@@ -154,7 +154,7 @@ def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
     before = out.stat()
     result = run("--paths", trained, "check", folder, "--csv", out, "--no-stability")
     assert result.returncode == 0 and "Continuing" not in result.stderr
-    assert "400 pictures: " in result.stdout and "Passed over 400 pictures" in result.stdout
+    assert "400 pictures: " in result.stdout and "Skipped 400 unchanged pictures" in result.stdout
     assert str(folder) not in result.stdout.replace(str(out), "")
     assert (out.stat().st_ino, out.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert not list(trained.parent.glob("out.csv.*"))
@@ -335,7 +335,7 @@ def test_a_stream_of_pictures_is_taken_as_it_is_needed() -> None:
     ("arguments", "said"),
     [
         (["nowhere.jpg"], "There is no picture or folder"),
-        (["empty"], "No pictures there"),
+        (["empty"], "No pictures found"),
         (["empty", "--shard", "3/2"], "is not a share"),
         (["pictures", "--csv", "missing_folder/deeper/o.csv/x"], "Cannot write"),
         (["pictures", "--prevalence=0"], "--prevalence 0 is not a share"),
@@ -374,7 +374,7 @@ def test_the_menu_asks_what_to_check_and_draws_heat_maps(trained: Path) -> None:
     picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
     out = trained.parent / "menu.csv"
     result = run("--paths", trained, keys=f"8\n{picture}\n{out}\n8\n\n0\n")
-    assert result.returncode == 0 and "1 picture: " in result.stdout and "No picture named" in result.stdout
+    assert result.returncode == 0 and "1 picture: " in result.stdout and "No picture given" in result.stdout
     assert len(read_rows(out)) == 1
     result = run("--paths", trained, "check", picture, "--heat-map")
     figure = Path(re.search(r"heat map: (.+\.png)", result.stdout)[1])
@@ -402,7 +402,7 @@ def test_without_a_model_it_says_what_is_needed_and_what_the_files_say(data: Pat
     cut = paint(data.parent / "cut.jpg", 1)
     cut.write_bytes(cut.read_bytes()[:-3000])
     found = run("--paths", data, "check", cut)
-    assert re.search(r"cut.jpg  \[.*truncated", found.stdout) and "of its origin" not in found.stdout
+    assert re.search(r"cut.jpg  \[.*ends too early", found.stdout) and "of its origin" not in found.stdout
     # In the menu the need is told before the first question.
     menu = run("--paths", data, keys=f"8\n{marked}\n0\n")
     assert "has not been trained" in menu.stderr and "generator: Stable Diffusion" in menu.stdout
@@ -448,7 +448,7 @@ def test_what_is_not_there_is_told_before_anything_is_loaded(trained: Path, name
 def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> None:
     picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
     before = run("--paths", trained, "check", picture, "--no-stability").stdout
-    assert "was not tested on pictures from elsewhere" in before and "fake?" not in before
+    assert "was not tested on other sources" in before and "fake?" not in before
     assert "If 5 % of such pictures were AI-generated (--prevalence), " in before
     assert "verdicts on the 24 validation pictures, on which its thresholds were fitted" in before
     # Every answer of the model is wrong there.
@@ -458,13 +458,13 @@ def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> 
     result = run("--paths", trained, "check", picture, "--no-stability", "--csv", trained.parent / "o.csv",
                  "--prevalence", 0.2)  # fmt: skip
     assert "If 20 % of such pictures were AI-generated" in result.stdout
-    assert "about 0 % of the 'fake' verdicts would be right (95 % interval 0 % to " in result.stdout
-    assert "on 20 other pictures, those of elsewhere: it called 0 % of 10 fakes fake" in result.stdout
+    assert "about 0 % of the 'fake' verdicts would be correct (95 % interval 0 % to " in result.stdout
+    assert "on 20 pictures from other sources (elsewhere): it called 0 % of 10 fakes fake" in result.stdout
     lines = result.stdout.splitlines()
     (reminder,) = [n for n, line in enumerate(lines) if "on the pictures of elsewhere" in line]
     (verdict,) = [n for n, line in enumerate(lines) if str(picture) in line]
     assert reminder < verdict and lines[verdict].startswith("fake?   p(fake)")
-    assert "no proof" in result.stdout
+    assert "not proof" in result.stdout
     assert read_rows(trained.parent / "o.csv")[0]["verdict"] == "fake"
 
 

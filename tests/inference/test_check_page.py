@@ -139,11 +139,11 @@ def test_it_stands_alone_reads_without_its_script_and_says_how_far_to_believe_it
         [int(name[1]) for name in page.headings], [int(name[1]) for name in page.headings[1:]], strict=False
     ))  # fmt: skip
     for said in (
-        "real does not mean that a picture shows what happened",
-        "tiny was not tested on pictures from elsewhere",
-        "It calls a picture fake from p(fake)",
+        "'real' does not mean that a picture shows what happened",
+        "tiny was not tested on other sources",
+        "It calls a picture fake at p(fake)",
         model_hash(load_settings(checked)),
-        "It learned from 60 pictures (30 fake, 30 real)",
+        "It was trained on 60 pictures (30 fake, 30 real)",
         "If 5 % of such pictures were AI-generated, ",
         "on which its thresholds were fitted",
         "test dataset, like its training pictures",
@@ -175,7 +175,11 @@ def test_rows_that_a_csv_holds_already_are_on_the_page_too(checked: Path) -> Non
     second = checked.parent / "second.html"
     result = run("--paths", checked, "check", checked.parent / "mine", "--html", second,
                  "--csv", checked.parent / "out.csv", "--json")  # fmt: skip
-    assert result.stdout == "" and "Passed over 6 pictures" in result.stderr and "Page: " in result.stderr
+    assert (
+        result.stdout == ""
+        and "Skipped 6 unchanged pictures" in result.stderr
+        and "Page: " in result.stderr
+    )
     cards = [[(card.data, card.text, card.images) for card in Page(file).cards] for file in (
         checked.parent / "new/page.html", second
     )]  # fmt: skip
@@ -204,8 +208,8 @@ def test_a_page_never_replaces_something_else(checked: Path, tmp_path: Path) -> 
     other = tmp_path / "other.html"
     other.write_text("<!DOCTYPE html>\n<p>mine</p>")
     for target, said in (
-        (picture, "holds no page of check"),
-        (other, "holds no page"),
+        (picture, "is not a page of check"),
+        (other, "is not a page"),
         (tmp_path, "a folder"),
     ):
         result = run("--paths", checked, "check", picture, "--html", target)
@@ -237,7 +241,7 @@ def test_several_models_heat_maps_and_shares_are_on_the_page(trained: Path) -> N
     page = Page(file)
     (card,) = page.cards
     assert "tiny " in card.text and "second " in card.text and "share 1/3" in page.text
-    assert "How often their common verdict is right was not measured" in page.text
+    assert "The accuracy of their joint verdict was not measured" in page.text
     heat_maps = [image for image in card.images if image["alt"] == "Heat map of 0.jpg"]
     assert len(heat_maps) == 2 and max(open_image(heat_maps[0]["src"]).size) > 300
 
@@ -252,4 +256,4 @@ def test_without_a_model_the_page_says_what_the_files_say(data: Path) -> None:
     assert json.loads(result.stdout)["verdict"] is None
     page = Page(file)
     assert page.cards[0].data["data-verdict"] == "none" and page.cards[0].images
-    assert "No model has judged these pictures" in page.text and "generator: Stable" in page.cards[0].text
+    assert "No model has checked these pictures" in page.text and "generator: Stable" in page.cards[0].text

@@ -150,8 +150,8 @@ def test_a_picture_found_by_its_number_gets_the_answer_that_test_gave(trained: P
     ("arguments", "hint"),
     [
         ((), "Name a picture"),
-        (("PICTURE", "--sheet", "4"), "leave out --sheet"),
-        (("--sheet", "4", "--class", "fake"), "leave out --sheet"),
+        (("PICTURE", "--sheet", "4"), "remove --sheet"),
+        (("--sheet", "4", "--class", "fake"), "remove --sheet"),
         (("nowhere.png",), "no picture nowhere.png"),
         (("--layer", "layer9", "PICTURE"), "no layer 'layer9'"),
         (("--method", "rollout", "PICTURE"), "needs a ViT"),

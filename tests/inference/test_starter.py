@@ -65,12 +65,12 @@ def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:
     picture = paint(project.parent / "mine.jpg", 99)
     result = run("--paths", project, "check", "--no-stability", picture)
     assert result.returncode == 0, result.stderr
-    assert "tiny has not been trained, so starter answers" in result.stderr
-    assert "Keep in mind: of fakes by generators that starter had never seen" in result.stdout
-    assert "verdicts on 48 pictures of sources that it had never seen" in result.stdout
+    assert "tiny has not been trained; using starter" in result.stderr
+    assert "Keep in mind: on held-out generators, starter has " in result.stdout
+    assert "verdicts on 48 pictures of held-out sources" in result.stdout
     assert re.search(r"^(fake|real|unsure)\?? +p\(fake\)", result.stdout, re.MULTILINE)
     menu = run("--paths", project, keys=f"8\n{picture}\n\n0\n")
-    assert "starter answers" in menu.stderr and "p(fake)" in menu.stdout
+    assert "using starter" in menu.stderr and "p(fake)" in menu.stdout
     chosen = run("--paths", project, keys="4\n0\n0\n").stdout
     assert re.search(r"starter +trained; ROC AUC 0\.\d\d on unseen sources", chosen)
 
@@ -86,9 +86,9 @@ def test_a_model_of_ones_own_goes_first_and_the_starter_stays_at_hand(project: P
     own = run("--paths", project, "--model", "tiny", "train")
     assert own.returncode == 0, own.stderr
     result = run("--paths", project, "check", "--no-stability", picture)
-    assert "starter answers" not in result.stderr and "for tiny" in result.stderr
+    assert "using starter" not in result.stderr and "for tiny" in result.stderr
     other = run("--paths", project, "--model", "resnet18", "check", picture)
-    assert other.returncode == 2 and "ask tiny, which is trained" in other.stderr
+    assert other.returncode == 2 and "use tiny, which is trained" in other.stderr
     assert "--model starter check PATH" in other.stderr
     asked = run("--paths", project, "--model", "starter", "check", "--no-stability", picture)
     assert asked.returncode == 0 and "starter" in asked.stdout
@@ -113,7 +113,7 @@ def test_without_its_backbone_and_internet_it_says_what_is_missing_and_what_the_
     assert result.returncode == 2
     assert "The pretrained weights of starter cannot be downloaded" in result.stderr
     assert 'weights = "FILE"' in result.stderr and "random weights" not in result.stderr
-    assert "says nothing of its origin" in result.stdout
+    assert "no information about its origin" in result.stdout
 
 
 def test_offline_a_small_one_answers_whose_backbone_came_along(project: Path) -> None:
@@ -135,7 +135,7 @@ def test_offline_a_small_one_answers_whose_backbone_came_along(project: Path) ->
     result = run("--paths", project, "check", "--no-stability", picture)
     assert result.returncode == 0, result.stderr
     assert "The pretrained weights of starter cannot be downloaded" in result.stderr
-    assert "Meanwhile starter_small answers" in result.stderr
+    assert "Using starter_small instead" in result.stderr
     assert "starter_small's" in result.stdout and "p(fake)" in result.stdout
 
 
@@ -146,7 +146,7 @@ def test_a_fresh_clone_answers_without_internet(tmp_path: Path) -> None:
     picture = paint(tmp_path / "mine.jpg", 99)
     result = run("--paths", tmp_path / "paths.toml", "check", "--no-stability", picture)
     assert result.returncode == 0, result.stderr
-    assert "resnet18 has not been trained, so starter answers" in result.stderr
+    assert "resnet18 has not been trained; using starter" in result.stderr
     assert re.search(r"^(fake|real|unsure)\?? +p\(fake\)", result.stdout, re.MULTILINE)
 
 

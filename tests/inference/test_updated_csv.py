@@ -50,8 +50,8 @@ def test_only_what_is_new_or_changed_is_judged_and_the_rest_stays(trained: Path,
     (folder / "3.png").unlink()
     result = run(*check)
     assert result.returncode == 1 and judged(result.stdout) == {"1.png", "new.png"}
-    assert "Passed over 3 pictures, unchanged" in result.stdout and "judged now: 2" in result.stdout
-    assert "1 row of pictures not named here left as they were (1 of files that are gone)" in result.stdout
+    assert "Skipped 3 unchanged pictures" in result.stdout and "; checked 2\n" in result.stdout
+    assert "Kept 1 row for other pictures (1 of files that no longer exist)" in result.stdout
     assert "4 pictures: " in result.stdout and "1 cannot be read" in result.stdout
     second = read_rows(out)
     assert set(second) == {*first, "new.png"} and second["3.png"] == first["3.png"]
@@ -63,7 +63,7 @@ def test_only_what_is_new_or_changed_is_judged_and_the_rest_stays(trained: Path,
     out.write_text("\n".join([f"{lines[0]},notes", *(f"{line},mine" for line in lines[1:])]), "utf-8")
     other = paint(trained.parent / "other.png", 79)
     result = run("--paths", trained, "check", other, "--csv", out, "--no-stability")
-    assert "Passed over" not in result.stdout and "6 rows of pictures not named" in result.stdout
+    assert "Skipped" not in result.stdout and "Kept 6 rows for other pictures" in result.stdout
     third = read_rows(out)
     assert set(third) == {*second, "other.png"} and third["2.png"]["notes"] == "mine"
     assert list(third["2.png"])[:10] == list(first["2.png"])[:10] and third["other.png"]["notes"] == ""
@@ -74,8 +74,8 @@ def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path
     check = ("--paths", trained, "check", folder, "--csv", out)
     assert run(*check, "--no-stability").returncode == 1
     result = run(*check)
-    assert len(judged(result.stdout)) == 5 and "Passed over" not in result.stdout
-    assert "judged otherwise: 5 with other thresholds or options" in result.stdout
+    assert len(judged(result.stdout)) == 5 and "Skipped" not in result.stdout
+    assert "Rechecked old verdicts: 5 with other thresholds or options" in result.stdout
     # The same checkpoint with other thresholds gives other verdicts.
     file = trained.parent / "model_folders/tiny/training.json"
     facts = json.loads(file.read_text())
@@ -83,7 +83,7 @@ def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path
     file.write_text(json.dumps(facts))
     result = run(*check)
     assert "5 with other thresholds or options" in result.stdout
-    assert "Passed over 5 pictures" in run(*check).stdout
+    assert "Skipped 5 unchanged pictures" in run(*check).stdout
     assert len(judged(run(*check, "--heat-map").stdout)) == 5
     # A CSV by an earlier version says nothing of the model.
     rows = list(read_rows(out).values())
@@ -94,8 +94,8 @@ def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path
     result = run(*check, "--json")
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(found) == 5 and all(row["model"] == "tiny" for row in found)
-    assert "out.csv does not say which model judged its pictures: they are judged anew" in result.stderr
-    assert read_rows(out)["0.png"]["model"] == "tiny" and "Passed over" not in result.stderr
+    assert "out.csv does not record which model produced its verdicts; rechecking" in result.stderr
+    assert read_rows(out)["0.png"]["model"] == "tiny" and "Skipped" not in result.stderr
     # Another model under another name, and then both together.
     own = f'[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n{REFERENCE_INPUT}'
     text = f"{trained.read_text()}\n{own}"
@@ -103,12 +103,12 @@ def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path
     folders = trained.parent / "model_folders"
     shutil.copytree(folders / "tiny", folders / "second")
     result = run(*check, "--model", "second")
-    assert "judged otherwise: 5 by another model" in result.stdout
+    assert "Rechecked old verdicts: 5 by another model" in result.stdout
     result = run(*check, "--model", "all")
     assert "5 by another model" in result.stdout
     row = read_rows(out)["0.png"]
     assert row["model"] == "tiny; second" and row["p_fake_second"] and row["disagreement"]
-    assert "Passed over 5 pictures" in run(*check, "--model", "all").stdout
+    assert "Skipped 5 unchanged pictures" in run(*check, "--model", "all").stdout
 
 
 def test_a_run_stopped_on_a_finished_csv_leaves_it_and_goes_on(
@@ -128,3 +128,24 @@ def test_a_run_stopped_on_a_finished_csv_leaves_it_and_goes_on(
     result = run(*check)
     assert "Continuing: 1 picture checked before" in result.stderr and len(judged(result.stdout)) == 1
     assert len(read_rows(out)) == 7 and not list(trained.parent.glob("out.csv.*"))
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"), [('"0,95"', "p(fake) 95.0 %"), ("n/a", None), ("nan", None), ("5", None)]
+)
+def test_a_number_that_a_spreadsheet_has_changed_is_no_traceback(
+    trained: Path, cell: str, shown: str | None
+) -> None:
+    picture = paint(trained.parent / "a.png", 1)
+    out, page = trained.parent / "out.csv", trained.parent / "out.html"
+    check = ("--paths", trained, "check", picture, "--csv", out, "--no-stability")
+    assert run(*check).returncode == 0
+    text = out.read_text(encoding="utf-8")
+    number = read_rows(out)["a.png"]["p_fake_calibrated"]
+    head, row = text.splitlines()
+    before, _, after = row.rpartition(number)
+    out.write_text(f"{head},p_fake_other\n{before}{cell}{after},{cell}\n", encoding="utf-8")
+    result = run(*check, "--html", page)
+    assert result.returncode == 0 and "Skipped 1 unchanged picture" in result.stdout
+    card = page.read_text(encoding="utf-8").split('<li class="card"')[1]
+    assert (shown in card and "other 95.0 %" in card) if shown else "p(fake) " not in card

@@ -109,7 +109,7 @@ def test_what_openvino_cannot_run_torch_does(trained: Path, monkeypatch: pytest.
     monkeypatch.setattr("platform.machine", lambda: "AMD64")
     found, said = ask(trained, "--no-stability")
     assert found == wanted
-    assert "OpenVINO cannot run tiny, so torch does: No conversion rule found for aten::strange" in said
+    assert "OpenVINO cannot run tiny; using torch: No conversion rule found for aten::strange" in said
     assert not (folder / "openvino.json").exists()
 
 
@@ -122,6 +122,20 @@ def test_without_openvino_torch_answers(
     found, said = ask(trained, "--no-stability")
     assert len(found) == 20
     assert ("openvino is not installed" in said) == (engine == "openvino")
+
+
+def test_a_module_of_ours_that_is_not_there_is_a_bug(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def misspelt() -> None:
+        raise ModuleNotFoundError("No module named 'fakedetect.enigne'", name="fakedetect.enigne")
+
+    clear(trained.parent / "model_folders/tiny")
+    monkeypatch.setattr("fakedetect.models.conversion.import_openvino", misspelt)
+    monkeypatch.setattr("fakedetect.models.engine.import_openvino", misspelt)
+    choose(trained, "openvino")
+    with pytest.raises(ModuleNotFoundError):
+        run("--paths", trained, "check", trained.parent / "dataset/test")
 
 
 def check_apart(paths: Path, spies: Path) -> dict[str, object]:

@@ -15,6 +15,7 @@ from conftest import REFERENCE_INPUT, paint, run
 from PIL import Image
 from torch.nn import functional
 
+from fakedetect.core import architectures
 from fakedetect.core.architectures import find_size_arguments
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_input import InputKeys
@@ -109,9 +110,28 @@ def test_a_size_that_a_model_cannot_take_is_one_line(architecture: str, size: in
     with pytest.raises(UserError) as refused:
         build_model(sized(architecture, size), pretrained=False)
     assert str(refused.value) == (
-        f"paths.toml, line 8: size in [models.mine]: {architecture} takes no pictures of {size} x {size} "
-        f"pixels. Near that it takes these: size = {works}"
+        f"paths.toml, line 8: size in [models.mine]: {architecture} does not accept pictures of {size} x "
+        f"{size} pixels. Nearby sizes that work: size = {works}"
     )
+
+
+def test_a_model_that_takes_no_size_near_either_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As one of oblong pictures may be.
+    monkeypatch.setattr(architectures, "_try_size", lambda *_: None)
+    with pytest.raises(UserError) as refused:
+        find_size_arguments("test_vit", 180, "paths.toml, line 8")
+    assert str(refused.value) == (
+        "paths.toml, line 8: test_vit does not accept pictures of 180 x 180 pixels, nor of 160 or 176 or "
+        "192 pixels a side. Choose another model of timm."
+    )
+
+
+def test_a_bug_while_a_size_is_tried_is_no_size_that_a_model_cannot_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(architectures, "_patches", None)
+    with pytest.raises(TypeError):
+        build_model(sized("test_vit", 176), pretrained=False)
 
 
 def test_a_network_that_takes_any_size_is_built_as_it_always_was() -> None:
@@ -132,7 +152,7 @@ def test_weights_for_another_size_are_fitted_to_this_one(tmp_path: Path) -> None
     assert model.pos_embed.shape[1] == 1 + 36 and other.pos_embed.shape[1] == 1 + 100
     assert torch.equal(model.patch_embed.proj.weight, other.patch_embed.proj.weight)
     save_checkpoint(model, tmp_path / "classifier_model.pth")
-    with pytest.raises(UserError, match="trained with pictures of another size than mine takes, 160 x 160"):
+    with pytest.raises(UserError, match="trained on pictures of another size than the 160 x 160 of mine"):
         load_checkpoint(sized("test_vit3", 160), tmp_path / "classifier_model.pth")
 
 
@@ -189,9 +209,9 @@ def own_size(own_size_once: Path, tmp_path: Path) -> Path:
 
 def test_what_timm_says_is_shown_trained_and_recorded(own_size: Path) -> None:
     told = (own_size.parent / "choose.txt").read_text()
-    assert "Its pictures: 160 x 160, bicubic; mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (by timm)" in told
-    assert "the makers of the weights took the middle 95%" in told
-    assert "resized_train_160" in told and "not there yet" in told
+    assert "Input: 160 x 160, bicubic; mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (from timm)" in told
+    assert "the published weights used a 95% centre crop" in told
+    assert "resized_train_160" in told and "not made yet" in told
     copies = own_size.parent / "dataset/resized_test_160"
     with Image.open(own_size.parent / "dataset/test/real/0.png") as original:
         expected = original.resize((160, 160), Image.Resampling.BICUBIC)
@@ -241,7 +261,7 @@ def test_another_size_than_that_of_the_training_is_refused(own_size: Path) -> No
     conditions = read_training(own_size.parent / "model_folders/tiny").run
     assert conditions is not None
     now = msgspec.structs.replace(conditions, size=96)
-    assert tell_difference(conditions, now) == "size was 160 and is 96 now"
+    assert tell_difference(conditions, now) == "size was 160 and is now 96"
     own_size.write_text(f"{before}size = 100\n", encoding="utf-8")
     refused = run("--paths", own_size, "resize")
     assert refused.returncode == 2 and "size = 96 or 112 or 160" in refused.stderr
@@ -260,7 +280,7 @@ def test_a_checkpoint_goes_on_with_what_it_was_trained_with(trained: Path) -> No
     trained.write_text(text, encoding="utf-8")
     assert run("--paths", trained, "check", picture, "--json").stdout == before
     told = run("--paths", trained, "choose", "tiny").stdout
-    assert "Its pictures: 160 x 160, bilinear; mean 0.5" in told
+    assert "Input: 160 x 160, bilinear; mean 0.5" in told
     assert "Its checkpoint was trained with 224 x 224, lanczos; mean 0.485" in told
     made = run("--paths", trained, "resize", "test-real").stdout
     assert "resized_test_160_bilinear" in made and "0 pictures resized" in made

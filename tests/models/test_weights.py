@@ -102,9 +102,9 @@ def test_the_rest_is_refused_with_its_cause(tmp_path: Path, state: dict[str, tor
     for value in ({"state_dict": Harm()}, Harm(), {"model": state, "args": Harm()}):
         for save in (write, write_old):
             save(value, path)
-            assert "holds code" in refusal()
+            assert "contains code" in refusal()
     path.write_bytes(pickle.dumps(Harm()))
-    assert "holds code" in refusal()
+    assert "contains code" in refusal()
     write({**state, "fc.weight": state["fc.weight"] * float("nan")}, path)
     assert "contains NaN or infinite values (fc.weight)" in refusal()
     write({**state, "fc.weight": torch.zeros(1000, state["fc.weight"].shape[1])}, path)
@@ -115,7 +115,7 @@ def test_the_rest_is_refused_with_its_cause(tmp_path: Path, state: dict[str, tor
     assert "not a state_dict" in refusal()
     safetensors.torch.save_file(state, path)
     path.write_bytes(path.read_bytes()[:3000])
-    assert "cut off" in refusal()
+    assert "is truncated" in refusal()
     path.unlink()
     path.mkdir()
     assert "Cannot read" in refusal()
@@ -174,7 +174,7 @@ def test_a_safetensors_checkpoint_is_a_trained_model_everywhere(trained: Path) -
         result = run("--paths", trained, *command)
         assert result.returncode == 0, result.stderr
     refused = run("--paths", trained, "train")
-    assert refused.returncode == 2 and f"{stand_in} was left as it is" in refused.stderr
+    assert refused.returncode == 2 and f"{stand_in} was kept unchanged" in refused.stderr
     assert stand_in.is_file() and not path.exists()
     # A second checkpoint beside the new one would come to life again when that is removed.
     shorten(trained)
@@ -239,6 +239,16 @@ def test_a_pickle_without_end_is_refused_at_once(tmp_path: Path, opcode: bytes, 
     with pytest.raises(UserError, match="not a PyTorch checkpoint"):
         load_checkpoint(RECIPE, path)
     assert time.process_time() - start < 2
+
+
+def test_a_bug_beside_torchs_reader_is_no_damaged_file(
+    tmp_path: Path, state: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "classifier_model.pth"
+    torch.save(state, path)
+    monkeypatch.setattr("fakedetect.models.weights.MOST_OPCODES", None)
+    with pytest.raises(TypeError):
+        load_checkpoint(RECIPE, path)
 
 
 def test_an_archive_that_unpacks_to_far_more_is_refused_at_once(tmp_path: Path) -> None:

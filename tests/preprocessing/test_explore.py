@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import leave_figures_out, paint, run
 from PIL import Image
 
 from fakedetect.core.console import Console
 from fakedetect.core.settings import load_settings
+from fakedetect.preprocessing.audit import FLAGS, NAMES, NUMBERS, audit_shortcuts
 from fakedetect.preprocessing.explore import explore_dataset
 
 
@@ -181,3 +183,18 @@ def test_the_jpeg_quality_is_estimated(tmp_path: Path, quality: int) -> None:
     Image.new("RGB", (64, 64)).save(path, quality=quality)
     facts = read_header(path)
     assert isinstance(facts, Header) and facts.jpeg_quality == quality
+
+
+@pytest.mark.parametrize(("fakes", "reals"), [(3000, 40), (40, 3000)])
+def test_the_audit_of_a_large_set_looks_at_a_rare_class_too(
+    monkeypatch: pytest.MonkeyPatch, fakes: int, reals: int
+) -> None:
+    monkeypatch.setattr("fakedetect.preprocessing.audit.MOST", 200)
+    fake = np.arange(fakes + reals) < fakes
+    columns = {name: np.ones(len(fake)) for name in (*NUMBERS, *FLAGS)} | dict.fromkeys(NAMES, "x")
+    frame = pd.DataFrame(
+        {**columns, "label": np.where(fake, "fake", "real"), "width": np.where(fake, 3, 2)}
+    )
+    found = audit_shortcuts(frame, "original")
+    assert (found.count, found.auc) == (200, 1.0)
+    assert [feature.name for feature in found.features] == ["width"]

@@ -51,7 +51,7 @@ def test_a_second_run_redoes_only_what_changed_and_leaves_bad_ones_out(project: 
         paint(folder / f"{number}.jpg", number)
     (folder / "bad.jpg").write_bytes(b"x")
     first = run("--paths", project, "resize", "train-real")
-    assert "3 pictures resized" in first.stdout and "1 bad left out" in first.stdout
+    assert "3 pictures resized" in first.stdout and "1 bad picture skipped" in first.stdout
     paint(folder / "1.jpg", 9)
     second = run("--paths", project, "resize", "train-real")
     assert "1 picture resized" in second.stdout and "2 already done" in second.stdout

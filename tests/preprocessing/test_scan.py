@@ -1,9 +1,14 @@
 """Option 1 through the command and its files."""
 
 import csv
+import json
+import os
 import re
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from conftest import paint, run
 from PIL import Image
 
@@ -103,6 +108,33 @@ def test_shards_share_a_scan_and_the_last_brings_the_lists_together(project: Pat
     for wrong in ("0/3", "4/3", "x", "1/"):
         refused = run("--paths", project, "scan", "--shard", wrong)
         assert refused.returncode == 2 and "3/16" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda share: {key: value for key, value in share.items() if key != "bad"},
+        lambda share: {**share, "bad": [["a.jpg", "cut"]]},
+        lambda share: {**share, "bad": [[99, "cut"]]},
+        lambda share: {**share, "done": "yes"},
+        lambda share: [],
+        None,
+    ],
+)
+def test_a_damaged_share_is_one_that_is_not_done(project: Path, change: Callable | None) -> None:
+    folder = project.parent / "dataset/train/real"
+    odd = "b\udcff.jpg" if sys.platform == "linux" else "b.jpg"
+    for number, name in enumerate(("a.jpg", odd)):
+        paint(folder / "x.jpg", number, (8, 8)).rename(folder / name).write_bytes(b"x")
+    shard = ("--paths", project, "scan", "train-real", "--shard")
+    assert run(*shard, "2/2").returncode == 0
+    (file,) = project.parent.glob("*.shard-2-of-2.json")
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(json.dumps(change(json.loads(whole))) if change else "[" * 200_000, encoding="utf-8")
+    assert "Not done yet for these pictures: 1 shard (2)" in run(*shard, "1/2").stdout
+    assert "All 2 shards are done; 2 listed" in run(*shard, "2/2").stdout
+    lines = (project.parent / "list_of_bad_images.txt").read_bytes().splitlines()
+    assert lines == [os.fsencode(folder / name) for name in ("a.jpg", odd)]
 
 
 def test_a_shard_of_other_pictures_does_not_count(project: Path) -> None:

@@ -103,7 +103,9 @@ def test_planted_mistakes_are_suspected_listed_and_drawn(project: Path) -> None:
         count = sum(row["label"] == label for row in suspected)
         assert f"train {label}: {count} of {EACH}" in told
         assert told.count(f"labelled {label}, looks {other}") == count
-    assert "no verdict" in told and "What to do" in told and "explore --labels" in told
+    assert (
+        "candidates, not confirmed errors" in told and "What to do" in told and "explore --labels" in told
+    )
 
 
 def test_clean_labels_leave_no_sheet_of_an_earlier_look(project: Path) -> None:
@@ -175,7 +177,7 @@ def test_without_weights_the_small_starter_looks_or_the_way_to_them_is_told(proj
     safetensors.torch.save_file(state, small / "backbone.safetensors")
     result = run("--paths", project, "explore", "--labels")
     assert result.returncode == 0, result.stderr
-    assert "the network of starter_small looks at the pictures" in result.stderr
+    assert "using the network of starter_small" in result.stderr
     assert "frozen features of starter_small" in result.stdout
 
 

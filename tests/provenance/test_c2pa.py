@@ -244,7 +244,7 @@ def test_a_forged_manifest_proves_nothing(signed: bytes, trust: Path) -> None:
     for place in (signed.index(b"Dreamer 3"), signed.index(b"c2cs") + 700):
         says = found_in(flip(signed, place), trust)
         assert says[0][0].endswith("so it proves nothing")
-        assert says[1] == (f"{BY}; named, not proven: the signature does not hold", "stated")
+        assert says[1] == (f"{BY}; named, not proven: the signature is invalid", "stated")
         assert "verified" not in [sure for _, sure in says[1:]]
 
 
@@ -271,7 +271,7 @@ def test_without_a_list_nobody_is_called_untrusted(signed: bytes, tmp_path: Path
     (empty / "signers-2026-99-99.pem").write_text("no day")
     assert found_in(signed, empty)[:2] == [
         (UNCHANGED, "verified"),
-        (f"{BY}; no trust list is here", "stated"),
+        (f"{BY}; no trust list available", "stated"),
     ]
 
 
@@ -304,7 +304,7 @@ def test_a_time_stamp_counts_if_its_authority_is_on_the_list(tmp_path: Path) -> 
             (folder / name).write_text(text)
         assert found_in(raw, folder)[:2] == [
             (UNCHANGED, "verified"),
-            (f"{BY}, on 2026-11-25 by an unlisted time stamp; certificate expired", "stated"),
+            (f"{BY}, on 2026-11-25 by an unlisted time-stamp authority; certificate expired", "stated"),
         ]
 
 
@@ -313,7 +313,7 @@ def test_the_picture_before_its_editing_is_told_with_its_faults(
 ) -> None:
     edited = authority.sign(picture(1), parent=signed)
     story = (
-        "C2PA ingredient 'parent.jpg', the picture before its editing: "
+        "C2PA ingredient 'parent.jpg', the picture before editing: "
         "created with Dreamer 3 (trainedAlgorithmicMedia)"
     )
     assert found_in(edited, trust)[2:] == [
@@ -326,7 +326,7 @@ def test_the_picture_before_its_editing_is_told_with_its_faults(
     bad = flip(edited, edited.index(b"c2cs") + 700)
     says = found_in(bad, trust)
     assert says[0] == (UNCHANGED, "verified")
-    assert says[-1][0] == f"{story} (its own signature does not hold)"
+    assert says[-1][0] == f"{story} (its own signature is invalid)"
 
 
 def test_the_parent_of_another_picture_is_not_told_as_this_ones(
@@ -371,7 +371,7 @@ def test_a_manifest_elsewhere_is_named_and_not_fetched(
         path.write_bytes(authority.sign(picture(0, file_format), FORMATS[file_format], address=address))
         view = look_at(Look(path, (Kind(),), with_origin=True))
         assert isinstance(view, View)
-        assert view.provenance == (f"C2PA manifest: it lies at {address} and was not fetched",)
+        assert view.provenance == (f"C2PA manifest: stored remotely at {address}; not fetched",)
     with pytest.raises(TimeoutError):
         server.accept()
 

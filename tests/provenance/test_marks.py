@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from fakedetect.images.copies import Kind
 from fakedetect.images.views import Look, View, look_at
+from fakedetect.provenance import metadata
 from fakedetect.provenance.c2pa import UNREADABLE
 from fakedetect.provenance.marks import find_marks
 from fakedetect.provenance.metadata import Field, Metadata, read_xmp
@@ -195,6 +196,25 @@ def test_a_chunk_of_a_png_that_claims_too_much_harms_nothing(tmp_path: Path) -> 
     chunk = struct.pack(">I", 3) + b"caBX" + b"abc" + struct.pack(">I", zlib.crc32(b"caBXabc"))
     path.write_bytes(raw[:33] + chunk + raw[33:])
     assert origin(path) == (UNREADABLE,)
+
+
+@pytest.mark.parametrize("table", ["PARTS", "EXIF_TAGS"])
+def test_a_bug_of_ours_is_no_broken_metadata(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    path = jpeg(tmp_path / "a.jpg")
+    monkeypatch.setattr(metadata, table, None)
+    with pytest.raises((AttributeError, TypeError)):
+        origin(path)
+
+
+def test_metadata_that_no_program_writes_harms_nothing(tmp_path: Path) -> None:
+    strange = b'<?xml version="1.0" encoding="nobody-has-it"?>' + xmp('xmlns:i="e" i:Credit="x"/>')
+    assert origin(jpeg(tmp_path / "a.jpg", xmp=strange)) == ()
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[0xCD41] = "a manifest that is text"
+    Image.fromarray(NOISE).save(tmp_path / "a.tif", tiffinfo=tags)
+    assert origin(tmp_path / "a.tif") == ()
 
 
 def test_what_is_repeated_of_a_file_is_short_and_printable() -> None:

@@ -84,9 +84,9 @@ def test_odd_test_results_are_one_line(trained: Path, key: str, text: str) -> No
     said = refused(trained, file, "report")
     assert "Test again: python menu.py " in said and said.rstrip().endswith(" test")
     if not text.startswith(("[[[", "NaN")):
-        assert key in said or "not of one test" in said
+        assert key in said or "from different tests" in said
     compared = run("--paths", trained, "compare")
-    assert compared.returncode == 2 and f"tiny left out: {file}" in compared.stderr.replace("\n", " ")
+    assert compared.returncode == 2 and f"Skipped tiny: {file}" in compared.stderr.replace("\n", " ")
     menu = run("--paths", trained, keys="")
     assert menu.returncode == 0, menu.stderr
     assert "tiny (trained; its test_results.json cannot be used)" in menu.stdout
@@ -96,10 +96,10 @@ def test_predictions_of_another_test_are_one_line(trained: Path) -> None:
     file = trained.parent / "model_folders/tiny/test_predictions.csv"
     lines = file.read_text(encoding="utf-8").splitlines()
     for changed, says in (
-        (lines[:-1], "not of one test"),
+        (lines[:-1], "from different tests"),
         ([*lines[:-1], "x,,fake,fake,2"], "between 0 and 1"),
         ([*lines[:-1], "x,,fake,fake,nan"], "between 0 and 1"),
-        ([*lines[:-1], "x,,fake,odd,0.5"], "predicted has to be fake or real"),
+        ([*lines[:-1], "x,,fake,odd,0.5"], "predicted must be fake or real"),
         (["path,source,label,p_fake", *lines[1:]], "cannot be used"),
         ([], "cannot be used"),
         (["[" * 100_000], "a column is missing"),

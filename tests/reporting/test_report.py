@@ -51,7 +51,7 @@ def test_a_model_with_one_answer_gets_a_remark_wherever_its_results_are_told(
     assert remark in (trained.parent / "model_folders/comparison.md").read_text(encoding="utf-8")
     report = read_report(trained)
     assert report.count(remark) == 2, "once of the test pictures, once of the foreign ones"
-    assert "Do not use it for anything" in report
+    assert "Not suitable for: anything." in report
 
 
 def test_a_good_model_gets_no_such_remark(trained_once: Path) -> None:
@@ -62,12 +62,12 @@ def test_a_good_model_gets_no_such_remark(trained_once: Path) -> None:
 def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: Path) -> None:
     folder = trained.parent / "model_folders/tiny"
     known = read_report(trained)
-    assert "On pictures like those that it was trained on" in known and "--model tiny train" in known
+    assert "On pictures like its training pictures" in known and "--model tiny train" in known
     assert "best epoch" in known and "training time" in known
     # A dropped-in checkpoint has the log of the model that was there before, too.
     (folder / "training.json").unlink()
     unknown = read_report(trained)
-    assert "no training.json that says how this checkpoint was trained" in unknown
+    assert "How this checkpoint was trained is unknown (no training.json)" in unknown
     assert "that it was trained on" not in unknown and "training time" not in unknown
     assert "training pictures" not in unknown and "best epoch" not in unknown
     repeat = unknown.split("To repeat it")[1]
@@ -84,7 +84,7 @@ def test_a_checkpoint_put_in_the_place_of_another_does_not_inherit_its_training(
     torch.save({key: value * 1.001 for key, value in state.items()}, file)
     assert run("--paths", trained, "test").returncode == 0
     page = read_report(trained)
-    assert "How this checkpoint was trained is not known" in page and "training time" not in page
+    assert "How this checkpoint was trained is unknown" in page and "training time" not in page
     assert "tiny train" not in page.split("To repeat it")[1]
     assert run("--paths", trained, "compare").returncode == 0
     with (trained.parent / "model_folders/comparison.csv").open(newline="", encoding="utf-8") as opened:
@@ -105,15 +105,15 @@ def test_thresholds_after_the_evaluation_ask_for_another_one(evaluated: Path) ->
     assert re.search(
         r"Evaluate again: \S+ menu.py \S+ \S+ evaluate; .* evaluate --data \S+elsewhere", asked
     )
-    table = asked.split("promised at most")[1].split("The thresholds were")[0]
+    table = asked.split("guaranteed at most")[1].split("The thresholds were")[0]
     assert "-" not in re.sub(r"\s", "", table), "no dashes"
 
 
 def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
     before = read_report(trained)
     assert f"by fakedetect {describe_version()}" in before
-    assert "How it does on other pictures is not known" in before
-    assert "Do not use it for pictures from elsewhere, before that is measured" in before
+    assert "Its accuracy on other sources is unknown" in before
+    assert "Not suitable for: pictures from other sources, until that is measured" in before
     assert re.search(r"\d+ of 20 test pictures; 95 % interval [\d.]+% to [\d.]+%", before)
     folder = foreign_folder(trained)
     # All labels are wrong there: the model is worse than chance.
@@ -122,12 +122,12 @@ def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
     (folder / "ai").rename(folder / "fake")
     assert run("--paths", trained, "evaluate", "--data", folder).returncode == 0
     after = read_report(trained)
-    assert "On other pictures, those of elsewhere, it is right" in after
+    assert "On pictures from other sources (elsewhere), it has an accuracy of" in after
     assert "not clearly better than chance" in after
-    assert "Do not use it for pictures from elsewhere, such as those of elsewhere" in after
+    assert "Not suitable for: pictures from other sources, such as elsewhere" in after
     for title in ("Confusion matrix", "ROC curve", "Calibrated p(fake) by class"):
         assert f"{title}: elsewhere" in after and f"{title}: test dataset" in after
-    assert re.search(r"\d+ of 20 answers are wrong", after)
+    assert re.search(r"\d+ of 20 predictions are wrong", after)
 
 
 def test_it_is_not_for_pictures_on_which_its_answers_are_next_to_chance(evaluated: Path) -> None:
@@ -140,7 +140,7 @@ def test_it_is_not_for_pictures_on_which_its_answers_are_next_to_chance(evaluate
     robustness["clean"]["roc_auc"] = 1.0
     file.write_text(json.dumps(found), encoding="utf-8")
     blur = next(point["says"] for point in robustness["points"] if point["kind"] == "blur")
-    assert f"pictures that were changed as much as by {blur}; and never" in read_report(evaluated)
+    assert f"pictures degraded as much as by {blur}. Never" in read_report(evaluated)
 
 
 def test_copies_of_the_own_pictures_do_not_show_that_it_generalises(evaluated: Path) -> None:
@@ -148,7 +148,7 @@ def test_copies_of_the_own_pictures_do_not_show_that_it_generalises(evaluated: P
     assert entry["elsewhere"]["own"] == 20
     report = read_report(evaluated)
     assert "; 20 of them are in this project's own folders." in report
-    assert "Do not use it for pictures from elsewhere, before that is measured on more of them" in report
+    assert "Not suitable for: pictures from other sources, until that is measured on more of them" in report
     told = run("--paths", evaluated, "evaluate", "--data", evaluated.parent / "elsewhere").stdout
     assert "; 20 of them are in this project's own folders." in told and "generalises" not in told
 
@@ -160,4 +160,4 @@ def test_answers_of_another_evaluation_are_not_shown(evaluated: Path) -> None:
     answers.write_text(text.replace("fake", "real"), encoding="utf-8")
     report = read_report(evaluated)
     assert "ROC curve: elsewhere" not in report
-    assert "To see its answers, evaluate again: python menu.py" in report
+    assert "To see its predictions, evaluate again: python menu.py" in report

@@ -43,8 +43,8 @@ def test_thresholds_stand_in_training_json_and_keep_their_promise_on_the_validat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--max-false-alarms", "0.01"], "too few to promise 1.0%"),
-        (["--max-missed", "0"], "--max-missed has to be above 0"),
+        (["--max-false-alarms", "0.01"], "too few to guarantee 1.0%"),
+        (["--max-missed", "0"], "--max-missed must be above 0"),
     ],
 )
 def test_promises_that_cannot_be_kept_are_refused(trained: Path, arguments: list[str], said: str) -> None:
@@ -117,6 +117,39 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Pat
     assert "Keep in mind: on the pictures of foreign" in caution.stdout
 
 
+def test_folders_of_one_name_are_told_apart(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    counts = {"a/test": 2, "b/test": 3, "c/b/test": 4}
+    for name, count in counts.items():
+        for label in ("fake", "real"):
+            source = trained.parent / "dataset/test" / label
+            for file in sorted(source.rglob("*.jpg"))[:count]:
+                place = trained.parent / "x" / name / label / file.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
+    # The first once more, under its name.
+    for name in (*counts, "a/test"):
+        result = run("--paths", trained, "evaluate", "--data", trained.parent / "x" / name)
+        assert result.returncode == 0, result.stderr
+    assert "tiny on test: 4 pictures" in result.stdout
+    found = read(folder / "evaluation.json")["foreign"]
+    assert {name: entry["count"] for name, entry in found.items()} == {
+        "test": 4,
+        "b/test": 6,
+        "c/b/test": 8,
+    }
+    files = {re.sub("_[0-9a-f]{8}", "", path.name) for path in folder.glob("foreign_*")}
+    assert files == {f"foreign_{name}_predictions.csv" for name in ("test", "b_test", "c_b_test")}
+    assert run("--paths", trained, "report").returncode == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    said = run("--paths", trained, "check", trained.parent / "x/a/test", "--no-stability").stdout
+    for name in found:
+        assert f"on the pictures of {name}, tiny had an accuracy" in said
+        assert f">{name}: {found[name]['count']} pictures<" in page
+    assert "To see its answers" not in page
+    assert len(set(re.findall(r"evaluate --data (\S+)", page))) == 3
+
+
 class Links(HTMLParser):
     """Everything that a page would fetch."""
 
@@ -139,7 +172,7 @@ def check_report(trained: Path, folder: Path) -> None:
     assert links.found and all(link.startswith(("data:", "#")) for link in links.found)
     assert "script" not in links.tags and "http" not in re.sub(r"data:[^\"]+", "", text)
     for title in (
-        "Results on the test dataset", "Pictures from elsewhere", "Fake, real or unsure", "By source",
+        "Results on the test dataset", "Pictures from other sources", "Fake, real or unsure", "By source",
         "Robustness", "Wrong answers", "Heat maps", "Data set", "Recipe and learning curves",
         "To repeat it",
     ):  # fmt: skip
@@ -190,7 +223,7 @@ def check_in_a_browser(file: Path) -> None:
     [
         (["evaluate", "--data", "nowhere"], "There is no folder nowhere"),
         (["evaluate", "--leave-out", "midjourney"], "The sources are .*camera, diffusion, gan, phone"),
-        (["evaluate", "--leave-out", "gan", "--data", "x"], "give one of them"),
+        (["evaluate", "--leave-out", "gan", "--data", "x"], "use one at a time"),
         (["--model", "resnet18", "evaluate"], "no checkpoint"),
         (["--model", "resnet18", "report"], "not been tested yet"),
     ],
@@ -217,7 +250,9 @@ def test_a_class_without_pictures_is_told_from_one_that_is_not_resized(trained: 
         assert result.returncode == 2, command
         assert f"There are no fake pictures in {empty}. Put some there and resize:" in result.stderr
     elsewhere = run("--paths", trained, "evaluate", "--data", folder / "test")
-    assert elsewhere.returncode == 2 and "test holds no fake pictures. Put some there." in elsewhere.stderr
+    assert (
+        elsewhere.returncode == 2 and "test/fake has no fake pictures. Put some there." in elsewhere.stderr
+    )
     paint(folder / "test/fake/a.jpg", 1)
     result = run("--paths", trained, "test")
     assert "has no class folder 'fake'. Resize first: python menu.py" in result.stderr
@@ -278,7 +313,7 @@ def test_a_robust_run_killed_in_its_second_epoch_comes_to_the_same(robust: Path)
     program.send(signal.SIGKILL)
     program.end()
     other = run("--paths", robust, "train", "--resume", "--recipe", "reference")
-    assert other.returncode == 2 and "recipe was robust and is reference now" in other.stderr
+    assert other.returncode == 2 and "recipe was robust and is now reference" in other.stderr
     result = run("--paths", robust, "train", "--resume")
     assert result.returncode == 0, result.stderr
     resumed = torch.load(folder / "classifier_model.pth", weights_only=True)

@@ -89,7 +89,7 @@ def test_what_balancing_would_change_is_said_before_the_first_epoch(unequal: Pat
     told = run("--paths", use(unequal, "none"), "train")
     assert told.returncode == 0, told.stderr
     assert "Only 19% of the training pictures are real" in told.stderr
-    assert 'balance = "classes" under [training] would show both equally often' in told.stderr
+    assert 'balance = "classes" under [training] would show both classes equally often' in told.stderr
     assert "a real picture 2.6 times an epoch" in told.stderr
     assert '22 of the 25 fake pictures are of gan: balance = "sources" under' in told.stderr
     assert "an epoch shows" not in told.stderr
@@ -132,7 +132,7 @@ def test_a_stopped_run_goes_on_under_the_same_balance_alone(
     assert 'balance = "sources": an epoch shows each of' in stopped.stderr and "(gan) to" in stopped.stderr
     assert "Only" not in stopped.stderr and "would" not in stopped.stderr
     other = run("--paths", use(unequal, "classes"), "train", "--resume")
-    assert other.returncode == 2 and "balance was sources and is classes now" in other.stderr
+    assert other.returncode == 2 and "balance was sources and is now classes" in other.stderr
     for how in ("--resume", "--overwrite"):
         assert run("--paths", use(unequal, "sources"), "train", how).returncode == 0
         file = unequal.parent / "model_folders/tiny/classifier_model.pth"

@@ -44,14 +44,14 @@ def test_it_is_said_once_at_the_rate_after_the_first_step(monkeypatch: pytest.Mo
     of.see_epoch(1, 500.0)
     # 90 steps and 300 pictures forward, a third of a step each.
     assert heard(of) == [
-        "At this rate at most 33 min 20 s for 20 epochs (1 min 40 s each); training stops sooner where the "
+        "At this rate at most 33 min 20 s for 20 epochs (1 min 40 s each); training stops sooner if the "
         "validation loss stops falling"
     ]
     slow = forecast(patience=20, runs=3)
     step(slow, monkeypatch, 31.0, 1, 2)
     assert heard(slow) == [
-        "At this rate at most 17 h 13 min for 20 epochs (51 min 40 s each), 2 d 3 h with the 2 runs after "
-        "it"
+        "At this rate at most 17 h 13 min for 20 epochs (51 min 40 s each), 2 d 3 h in all with the 2 runs "
+        "to follow"
     ]
 
 
@@ -61,7 +61,7 @@ def test_short_epochs_are_measured_whole_and_short_runs_are_not_announced() -> N
     of.see_epoch(3, 99.0)
     # The vote's passes at the end: 10 s x 1,000 / 3 of 1,000 steps' pictures.
     assert [line.split(" (")[0] for line in heard(of)] == [
-        "At this rate at most 3 min 13 s for 19 epochs that are left"
+        "At this rate at most 3 min 13 s for 19 epochs left"
     ]
     short = forecast()
     short.see_epoch(1, 2.9)

@@ -107,9 +107,26 @@ def test_a_probe_is_fitted_to_original_pictures_and_judged_by_the_sources_left_o
         SOURCES["fake"], 6
     )
     told = (fitted.parent / "told.txt").read_text(encoding="utf-8")
-    assert "Sources left out, 4 times" in told and re.search(r"gan +12 +[01]\.\d+ \(", told)
+    assert "Cross-validation with held-out sources, 4 folds" in told and re.search(
+        r"gan +12 +[01]\.\d+ \(", told
+    )
     probe = read(fitted, "training.json")["probe"]
     assert (probe["families"], probe["real_sources"], probe["folds"]) == (4, 5, 4)
+
+
+@pytest.mark.parametrize(("fakes", "reals"), [(12, 1), (1, 12)])
+def test_a_class_of_one_picture_is_one_line(tmp_path: Path, fakes: int, reals: int) -> None:
+    random = np.random.default_rng(1)
+    for label, count in (("fake", fakes), ("real", reals)):
+        for number in range(count):
+            file = tmp_path / "dataset/train" / label / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            draw(random, label, np.full(3, 128.0)).save(file)
+    paths = write_settings(tmp_path / "paths.toml")
+    result = run("--paths", paths, "train", "--recipe", "probe")
+    few = "fake" if fakes == 1 else "real"
+    said = f"1 readable picture labelled {few}: too few to learn from. At least 2 of each class are needed"
+    assert result.returncode == 2 and said in result.stderr.strip().splitlines()[-1]
 
 
 def test_what_marks_a_single_source_does_not_count_as_known_of_others(tmp_path: Path) -> None:
@@ -135,6 +152,12 @@ def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fit
     again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
     assert run(*again).returncode == 0
     assert probe.read_bytes() == first and features.read_bytes() == kept
+    # Values that no network gives are computed again.
+    damaged = bytearray(kept)
+    damaged[-2:] = damaged[-2000:-1998] = np.array(np.nan, "<f2").tobytes()
+    features.write_bytes(damaged)
+    assert run(*again).returncode == 0
+    assert probe.read_bytes() == first and len(features.read_bytes()) > len(kept)
     # As a run leaves them that was killed while it wrote.
     features.write_bytes(kept[: len(kept) * 2 // 3])
     assert run(*again).returncode == 0
@@ -180,7 +203,7 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     for row in rows:
         assert row["p_fake"] == pytest.approx(by_path[row["path"]], abs=1e-4)
     shown = run("--paths", fitted, "check", "--no-stability", pictures[0]).stdout
-    assert "Keep in mind: of fakes by generators that tiny had never seen it found" in shown
+    assert "Keep in mind: on held-out generators, tiny has " in shown
     explained = run("--paths", fitted, "explain", pictures[0])
     assert explained.returncode == 0 and "Attention Rollout" in explained.stdout, explained.stderr
     assert "Grad-CAM at backbone.network.blocks.3.norm1" in explained.stdout
@@ -197,7 +220,7 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     assert run("--paths", fitted, "compare").returncode == 0
     assert run("--paths", fitted, "report").returncode == 0
     page = (folder_of(fitted) / "report.html").read_text(encoding="utf-8")
-    assert "Sources that it had never seen" in page and "family of fakes" in page
+    assert "Held-out sources" in page and "family of fakes" in page
     graph = run("--paths", fitted, "loss-graph")
     assert graph.returncode == 2 and "sources_curve.png" in graph.stderr
     left = run("--paths", fitted, "evaluate", "--leave-out", "diffusion")
@@ -239,7 +262,7 @@ def test_copies_stand_in_for_originals_that_are_gone_and_it_is_said(fitted: Path
     shutil.rmtree(fitted.parent / "dataset/train/fake/gan")
     result = run(*again)
     assert result.returncode == 0
-    assert "12 originals are gone: the copies stood in, encoded once more" in result.stdout
+    assert "12 originals are missing: the resized copies were used, re-encoded" in result.stdout
 
 
 def test_one_source_a_class_leaves_pictures_out_and_says_what_is_not_known(tmp_path: Path) -> None:
@@ -250,28 +273,26 @@ def test_one_source_a_class_leaves_pictures_out_and_says_what_is_not_known(tmp_p
     paths = write_settings(tmp_path / "paths.toml")
     result = run("--paths", paths, "train", "--recipe", "probe")
     assert result.returncode == 0, result.stderr
-    assert "one source of each class: nothing is known of others" in result.stdout
-    assert "for others nothing" in result.stdout
+    assert "only one source of each class: nothing is known about others" in result.stdout
+    assert "no guarantee for others" in result.stdout
     unseen = read(paths, "evaluation.json")["unseen_sources"]
     assert not unseen["fakes_by_source"] and not unseen["reals_by_source"]
     checked = run("--paths", paths, "check", "--no-stability", tmp_path / "dataset/test/real")
-    assert (
-        "had never seen" not in checked.stdout
-        and "was not tested on pictures from elsewhere" in checked.stdout
-    )
+    assert "held-out" not in checked.stdout and "was not tested on other sources" in checked.stdout
 
 
 def test_thresholds_are_fitted_to_sources_and_too_few_of_them_are_refused(fitted: Path) -> None:
     refused = run("--paths", fitted, "fit-thresholds")
     assert refused.returncode == 2
     assert (
-        "5 sources of real pictures are too few to promise 5.0% for others; it takes 19" in refused.stderr
+        "5 sources of real pictures are too few to guarantee 5.0% for others; that takes 19"
+        in refused.stderr
     )
     rate = re.search(r"Give --max-false-alarms ([\d.]+)", refused.stderr)
     assert rate
     fitting = run("--paths", fitted, "fit-thresholds", "--max-false-alarms", rate[1], "--max-missed", "0.3")
     assert fitting.returncode == 0, fitting.stderr
-    assert "for a real source that it has never seen" in fitting.stdout
+    assert "on average over unseen real sources" in fitting.stdout
     saved = read(fitted, "training.json")["calibration"]
     assert saved["unseen_real_sources"] and saved["unseen_families"]
     (folder_of(fitted) / "out_of_fold.json").unlink()
@@ -304,7 +325,7 @@ def test_other_weights_of_the_backbone_are_refused_and_rounded_ones_taken(tmp_pa
     torch.save(timm.create_model("test_vit", num_classes=5).state_dict(), tmp_path / "weights.pth")
     refused = run(*check)
     assert refused.returncode == 2
-    assert "was fitted on other weights of test_vit" in refused.stderr
+    assert "was fitted with different weights of test_vit" in refused.stderr
     (tmp_path / "weights.pth").unlink()
     assert run(*check).returncode == 2
 
@@ -322,15 +343,15 @@ def test_a_damaged_probe_is_one_line(fitted: Path) -> None:
 
     width = len(tensors["weights"])
     for content, words in (
-        (b"", "cut off or no probe"),
-        (whole[:100], "cut off or no probe"),
-        (b"\xff" * 64, "cut off or no probe"),
-        (save({"weights": tensors["weights"][:-1].clone()}), "cut off or no probe"),
-        (save({"scale": torch.zeros(width)}), "values that no fit gives (scale)"),
-        (save({"weights": torch.full((width,), float("nan"))}), "values that no fit gives (weights)"),
-        (save({"bias": tensors["bias"].double()}), "cut off or no probe"),
-        (save({}, "{}"), "cut off or no probe"),
-        (save({}, "[" * 100_000), "cut off or no probe"),
+        (b"", "truncated or not a probe"),
+        (whole[:100], "truncated or not a probe"),
+        (b"\xff" * 64, "truncated or not a probe"),
+        (save({"weights": tensors["weights"][:-1].clone()}), "truncated or not a probe"),
+        (save({"scale": torch.zeros(width)}), "other impossible values (scale)"),
+        (save({"weights": torch.full((width,), float("nan"))}), "other impossible values (weights)"),
+        (save({"bias": tensors["bias"].double()}), "truncated or not a probe"),
+        (save({}, "{}"), "truncated or not a probe"),
+        (save({}, "[" * 100_000), "truncated or not a probe"),
         (save({}, facts.replace("[1,", "[99,")), "names block 99"),
         (save({}, facts.replace("test_vit", "test_resnet")), "is a probe on test_resnet"),
         (save({}, facts.replace('"size":160', '"size":96')), "was fitted on pictures of 96 x 96 pixels"),
@@ -345,7 +366,7 @@ def test_a_damaged_probe_is_one_line(fitted: Path) -> None:
 
 def test_a_probe_and_a_fine_tuned_model_replace_one_another(fitted: Path) -> None:
     refused = run("--paths", fitted, "train", "--recipe", "reference")
-    assert refused.returncode == 2 and "probe.safetensors was left as it is" in refused.stderr
+    assert refused.returncode == 2 and "probe.safetensors was kept unchanged" in refused.stderr
     assert run("--paths", fitted, "resize").returncode == 0
     text = fitted.read_text(encoding="utf-8").replace("[training]", "[training]\nmax_epochs = 1")
     fitted.write_text(text, encoding="utf-8")
@@ -375,11 +396,11 @@ def test_blocks_views_and_strength_are_chosen_in_the_settings(tmp_path: Path) ->
     probe = read(paths, "training.json")["probe"]
     assert (probe["layers"], probe["degraded_views"], probe["strength"]) == ([2, 4], 0, 0.01)
     for wrong, words in (
-        ("layers = [0]", 'has to be "all" or numbers of blocks from 1'),
-        ("layers = [99]", "names block 99, and the model has 6"),
-        ('strength = "high"', 'has to be "auto" or a number above 0'),
-        ("strength = 0", "has to be more than 0"),
-        ("degraded_views = -1", "has to be at least 0"),
+        ("layers = [0]", 'must be "all" or a list of block numbers'),
+        ("layers = [99]", "names block 99, but the model has 6"),
+        ('strength = "high"', 'must be "auto" or a number above 0'),
+        ("strength = 0", "must be more than 0"),
+        ("degraded_views = -1", "must be at least 0"),
         ("views = 2", "degraded_views"),
     ):
         write_settings(paths, more=f"\n[probe]\n{wrong}\n")

@@ -78,7 +78,7 @@ def test_runs_differ_in_their_seed_and_every_figure_has_a_mean_and_a_spread(repe
     assert len(found["spread"]) == 11
     told = (repeated_once.parent / "told.txt").read_text(encoding="utf-8")
     assert "tiny, 2 runs (seeds 42, 43), mean ± sample standard deviation:" in told
-    assert "  test accuracy " in told and "Two runs say little of the spread." in told
+    assert "  test accuracy " in told and "Two runs give only a rough estimate of the spread." in told
 
 
 def test_a_series_that_was_stopped_goes_on_and_keeps_what_is_finished(
@@ -105,14 +105,14 @@ def test_a_series_that_was_stopped_goes_on_and_keeps_what_is_finished(
     ended = run("--paths", repeated, "train", "--repeat", "3", "--resume")
     assert ended.returncode == 0, ended.stderr
     assert "(seeds 42, 43, 44)" in ended.stdout and "Two runs" not in ended.stdout
-    assert "Run 2 of 3, seed 43: finished before" in ended.stderr
+    assert "Run 2 of 3, seed 43: already finished" in ended.stderr
     assert [path.stat().st_mtime_ns for path in kept] == before
     assert [each["seed"] for each in read(repeated)["runs"]] == [42, 43, 44]
     text = repeated.read_text(encoding="utf-8")
     repeated.write_text(text.replace("1e-4", "2e-4"), encoding="utf-8")
     for way in ([], ["--resume"]):
         other = run("--paths", repeated, "train", "--repeat", "3", *way)
-        assert other.returncode == 2 and "learning_rate was 0.0001 and is 0.0002 now" in other.stderr
+        assert other.returncode == 2 and "learning_rate was 0.0001 and is now 0.0002" in other.stderr
     assert run("--paths", repeated, "train", "--overwrite").returncode == 0
     assert not (folder / "repeats").exists() and not (folder / "repeats.json").exists()
 
@@ -140,7 +140,7 @@ def test_compare_and_report_tell_the_spread_of_this_checkpoint_alone(
     right["runs"][0]["figures"]["roc_auc"] = 1.5
     file.write_text(json.dumps(right), encoding="utf-8")
     odd = run("--paths", repeated, "compare")
-    assert odd.returncode == 0 and f"Runs of tiny left out: {file}" in odd.stderr
+    assert odd.returncode == 0 and f"Skipped the runs of tiny: {file}" in odd.stderr
     refused = run("--paths", repeated, "report")
     assert refused.returncode == 2 and "roc_auc" in refused.stderr
 

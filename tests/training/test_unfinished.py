@@ -86,7 +86,7 @@ def test_a_stopped_run_is_told_and_a_second_one_is_refused(long_run: Path) -> No
     assert plain.returncode == 2 and "--resume" in plain.stderr and "--overwrite" in plain.stderr
     long_run.write_text(text.replace("3e-3", "1e-3"), encoding="utf-8")
     other = run("--paths", long_run, "train", "--resume")
-    assert other.returncode == 2 and "learning_rate was 0.003 and is 0.001 now" in other.stderr
+    assert other.returncode == 2 and "learning_rate was 0.003 and is now 0.001" in other.stderr
     long_run.write_text(short, encoding="utf-8")
     assert run("--paths", long_run, "train", "--resume").returncode == 0
     nothing = run("--paths", long_run, "train", "--resume")

@@ -103,7 +103,7 @@ def test_ctrl_c_before_the_first_save_loses_this_epoch_alone(
     stop_after(monkeypatch, 3)
     first = run("--paths", resized, "train")
     assert first.returncode == 130
-    assert first.stdout.startswith("Stopped in the first epoch: nothing is lost but this epoch (the last ")
+    assert first.stdout.startswith("Stopped in the first epoch: only this epoch is lost (the last ")
     assert "earlier run" not in first.stdout and not list(folder.glob("*.pth"))
     monkeypatch.undo()
     assert run("--paths", resized, "train").returncode == 0
@@ -111,7 +111,7 @@ def test_ctrl_c_before_the_first_save_loses_this_epoch_alone(
     before = weights(folder)
     stop_after(monkeypatch, 3)
     again = run("--paths", resized, "train", "--overwrite")
-    assert "classifier_model.pth is still the model of an earlier run" in again.stdout
+    assert "classifier_model.pth is still the model from an earlier run" in again.stdout
     after = weights(folder)
     assert all(torch.equal(after[key], before[key]) for key in before)
     assert (folder / "texture_vote.json").exists(), "an earlier run's vote goes with its checkpoint"
