@@ -72,6 +72,12 @@ def check_architecture(architecture: str, place: str) -> None:
 
     name, _, tag = architecture.partition(".")
     if not timm.is_model(name):
+        # Hugging Face's hub has timm's weights at hf_hub:timm/resnet50.a1_in1k.
+        bare = architecture.rpartition("/")[2]
+        if bare != architecture and timm.is_model(bare.partition(".")[0]):
+            raise UserError(
+                f'{place}: timm knows {architecture!r} by its name alone. Write timm = "{bare}"'
+            )
         near = did_you_mean(name, timm.list_models())
         raise UserError(
             f"{place}: timm has no model {architecture!r}{near}. Write one of timm.list_models()."
