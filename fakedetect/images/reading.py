@@ -123,7 +123,7 @@ def load_reduced(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
 
 
 def _is_lossless_jpeg(path: Path) -> bool:
-    from fakedetect.provenance.metadata import jpeg_parts
+    from fakedetect.provenance.containers import jpeg_parts
 
     with path.open("rb") as file:
         return any(marker in LOSSLESS_FRAMES for marker, _ in jpeg_parts(file))

@@ -11,8 +11,9 @@ from contextlib import suppress
 
 import msgspec
 
+from fakedetect.provenance.field import Field
 from fakedetect.provenance.finding import Finding, shorten
-from fakedetect.provenance.metadata import SAMSUNG_EDIT, Field
+from fakedetect.provenance.metadata import SAMSUNG_EDIT
 
 AIGC = {"1": "AI-generated", "2": "possibly AI-generated", "3": "suspected to be AI-generated"}
 """What the values of the label mean."""

@@ -34,8 +34,8 @@ SOURCE_TYPES = {
 
 
 def spell_source_type(value: str) -> str | None:
-    """A value of the vocabulary, as an address or a bare name, in its own spelling; None for others."""
-    return SOURCE_TYPES.get(value.strip().rpartition("/")[2].lower())
+    """A value of the vocabulary, as an address, a code or a name, in its own spelling; None for others."""
+    return SOURCE_TYPES.get(re.split("[/:#]", value.strip().rstrip("/"))[-1].lower())
 
 
 def find_source_type(value: str, sure: Certainty = "stated") -> Finding | None:

@@ -141,7 +141,7 @@ def test_a_killed_check_goes_on_where_it_was(trained: Path) -> None:
     shutil.copy(partial, trained.parent / "q.csv.partial")
     shutil.copy(f"{partial}.json", trained.parent / "q.csv.partial.json")
     other = run("--paths", trained, "check", folder / "0000.png", "--csv", trained.parent / "q.csv")
-    assert "with another model or options" in other.stderr and len(read_rows(trained.parent / "q.csv")) == 1
+    assert "made by another model" in other.stderr and len(read_rows(trained.parent / "q.csv")) == 1
     result = run("--paths", trained, "check", folder, "--csv", out, "--no-stability")
     assert result.returncode == 0, result.stderr
     resumed = int(re.search(r"Continuing: (\d+) pictures", result.stderr)[1])
@@ -424,8 +424,8 @@ def test_a_name_that_begins_as_an_option_does_is_a_picture(
 
 def test_another_model_that_is_trained_is_offered(trained: Path) -> None:
     result = run("--paths", trained, "--model", "resnet18", "check", trained.parent / "dataset/test/real")
-    assert result.returncode == 2 and "ask tiny, which is trained" in result.stderr
-    (offered,) = [line.strip() for line in result.stderr.splitlines() if "ask tiny" in line]
+    assert result.returncode == 2 and "use tiny, which is trained" in result.stderr
+    (offered,) = [line.strip() for line in result.stderr.splitlines() if "use tiny" in line]
     assert "check PATH" in offered and "resnet18" not in offered
 
 
