@@ -43,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
         for argument in option.takes:
             row.add_argument(argument.flag, **argument.keywords)
         if option.several:
-            row.epilog = "--model all asks every trained model and says how far they agree."
+            row.epilog = "--model all uses every trained model and reports how far they agree."
     return parser
 
 
@@ -198,11 +198,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _mark_files(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with `./` before the name of a file that would be taken for an option: -1.jpg."""
+    flags = {argument.flag for option in commands() for argument in option.takes}
+    flags |= {"-h", "--help", "--paths", "--model", "--version", "-", "--"}
+    # Behind -- nothing is taken for an option.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return [
+        f"./{each}"
+        if number < end and each.startswith("-") and each not in flags and os.path.lexists(each)
+        else each
+        for number, each in enumerate(arguments)
+    ]
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     # Of several processes that torchrun has started, the first one talks.
     console = Console(quiet=os.environ.get("RANK", "0") != "0")
     try:
-        return _run_command(vars(build_parser().parse_args(arguments)), console)
+        given = _mark_files(sys.argv[1:] if arguments is None else arguments)
+        return _run_command(vars(build_parser().parse_args(given)), console)
     except UserError as error:
         console.fail(str(error))
         return 2

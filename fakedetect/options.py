@@ -44,7 +44,7 @@ FOLDER_ARGUMENT = Argument(
 RATE = {"type": float, "default": 0.05, "metavar": "SHARE"}
 SHARD_ARGUMENT = Argument(
     "--shard",
-    {"metavar": "K/N", "help": "do the Kth of N shares only, as one job of N on a cluster"},
+    {"metavar": "K/N", "help": "process only the Kth of N shares, as one of N jobs on a cluster"},
 )
 
 
@@ -116,8 +116,8 @@ OPTIONS = (
                 "--align",
                 {
                     "action": "store_true",
-                    "help": "write every copy as RGB JPEG of one quality, so that the file formats "
-                    "cannot give the classes away",
+                    "help": "write every copy as RGB JPEG of one quality, so that file formats "
+                    "cannot leak the class",
                 },
             ),
             Argument(
@@ -175,7 +175,7 @@ OPTIONS = (
                         "--recipe",
                         {
                             "choices": METHODS,
-                            "help": "the way of training (default: recipe in paths.toml, else reference)",
+                            "help": "the training recipe (default: recipe in paths.toml, else reference)",
                         },
                     ),
                     Argument(
@@ -183,7 +183,7 @@ OPTIONS = (
                         {
                             "type": int,
                             "metavar": "N",
-                            "help": "train N times with one seed after the other, test each, and say how "
+                            "help": "train N times with consecutive seeds, test each run and report how "
                             "far the figures vary; finished runs are kept",
                         },
                     ),
@@ -229,7 +229,7 @@ OPTIONS = (
                         "--data",
                         {
                             "metavar": "FOLDER",
-                            "help": "test on other pictures instead: a folder that holds real/ and fake/",
+                            "help": "test on other pictures instead: a folder with real/ and fake/",
                         },
                     ),
                     Argument(
@@ -251,11 +251,11 @@ OPTIONS = (
                 takes=(
                     Argument(
                         "--max-false-alarms",
-                        {**RATE, "help": "real pictures that may be called fake (default: 0.05)"},
+                        {**RATE, "help": "share of real pictures that may be called fake (default: 0.05)"},
                     ),
                     Argument(
                         "--max-missed",
-                        {**RATE, "help": "fakes that may be called real (default: 0.05)"},
+                        {**RATE, "help": "share of fakes that may be called real (default: 0.05)"},
                     ),
                 ),
             ),
@@ -279,7 +279,7 @@ OPTIONS = (
         "4",
         "Choose the model",
         "choose",
-        "write the chosen model into paths.toml and tell what pictures it takes",
+        "write the chosen model into paths.toml and show what input it takes",
         "fakedetect.choose:choose_model",
         takes=(Argument("name", {"metavar": "MODEL", "help": "the model's name"}),),
     ),
@@ -328,7 +328,7 @@ OPTIONS = (
         "6",
         "Explain a prediction",
         "explain",
-        "draw where in a picture the model finds its evidence, and how far to believe the map",
+        "draw where in a picture the model finds its evidence, and test how far to trust the map",
         EXPLAIN,
         takes=(
             Argument("images", {"nargs": "*", "metavar": "IMAGE", "help": "pictures to explain"}),
@@ -374,7 +374,7 @@ OPTIONS = (
         "7",
         "Compare the models",
         "compare",
-        "the tested models side by side: table, intervals, tests, figures, wrong answers",
+        "the tested models side by side: table, intervals, tests, figures, wrong predictions",
         "fakedetect.reporting.compare:compare",
     ),
     Option(
@@ -386,22 +386,22 @@ OPTIONS = (
         {"ask": True},
         (
             Argument(
-                "pictures", {"nargs": "+", "metavar": "PATH", "help": "pictures, and folders with pictures"}
+                "pictures", {"nargs": "+", "metavar": "PATH", "help": "pictures and folders of pictures"}
             ),
             Argument(
                 "--csv",
                 {
                     "metavar": "FILE",
-                    "help": "write the results there as well; a stopped run continues, and in a finished "
-                    "file only what is new or changed is judged",
+                    "help": "also write the results to FILE; a stopped run continues, and in a finished "
+                    "file only new or changed pictures are checked",
                 },
             ),
             Argument(
                 "--html",
                 {
                     "metavar": "FILE",
-                    "help": "write a page to look at and to hand on: thumbnails and verdicts, and how far "
-                    "to believe them",
+                    "help": "write a page to read and share: thumbnails, verdicts and how far to trust "
+                    "them",
                 },
             ),
             Argument(
@@ -419,8 +419,8 @@ OPTIONS = (
                 "--prevalence",
                 {
                     "metavar": "SHARE",
-                    "help": "the share of AI-generated ones among such pictures, to say how many verdicts "
-                    "would be right (default: 0.05)",
+                    "help": "the share of AI-generated pictures to expect, to estimate how many verdicts "
+                    "would be correct (default: 0.05)",
                 },
             ),
             SHARD_ARGUMENT,

@@ -266,6 +266,8 @@ def test_a_narrow_terminal_without_colours_or_utf8_is_usable(
     child.send("0\r")
     child.expect("Main Menu.*Exit|Exit.*Main Menu")
     close_menu(child)
+    # The whole instruction would break within a word.
+    assert ("(number, then Enter)" in child.logfile_read.getvalue()) == ("NO_COLOR" in environment)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
@@ -284,7 +286,10 @@ def test_escape_leaves_questions_and_tab_completes_paths(trained: Path) -> None:
     child.send(f"{picture.parent}/unus\t")
     child.expect("ual name.jpg")
     child.send("\r")
+    # A file that cannot be is asked for again too, and the pictures are kept.
     child.expect("or a CSV file")
+    child.send(f"{picture.parent}\r")
+    child.expect("is a folder. .*or a CSV file")
     child.send("\r")
     child.expect("Draw a heat map")
     child.send("\x1b")
@@ -305,7 +310,7 @@ def test_the_menu_offers_recipes_and_rates(trained: Path) -> None:
     child.send("1\r")
     child.expect("Train again and replace it.*y/N")
     child.send("y\r")
-    child.expect("Recipe.*reference.*as paths.toml says.*robust.*Back")
+    child.expect("Recipe.*reference.*set in paths.toml.*robust.*Back")
     child.send("0\r")
     child.expect("Nothing was trained.*Model Training Menu.*Back")
     child.send("6\r")

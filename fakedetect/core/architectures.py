@@ -16,6 +16,9 @@ from fakedetect.core.model_input import (
     IMAGENET_STD,
     INTERPOLATIONS,
     LARGEST,
+    LEAST_STD,
+    MOST_MEAN,
+    MOST_STD,
     SIZE,
     InputKeys,
 )
@@ -25,6 +28,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Mean = Annotated[float, msgspec.Meta(ge=-MOST_MEAN, le=MOST_MEAN)]
+Means = tuple[Mean, Mean, Mean]
+Std = Annotated[float, msgspec.Meta(ge=LEAST_STD, le=MOST_STD)]
+Stds = tuple[Std, Std, Std]
+"""For red, green and blue."""
+
 Interpolation = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(INTERPOLATIONS)})\Z")]
 
 STEP = 32
@@ -39,8 +48,8 @@ class PretrainedInput(Record, frozen=True, kw_only=True):
 
     size: Size | None
     interpolation: Interpolation
-    mean: tuple[float, float, float]
-    std: tuple[Positive, Positive, Positive]
+    mean: Means
+    std: Stds
     crop: Positive
 
     def fill(self, given: InputKeys) -> InputKeys:
@@ -63,6 +72,12 @@ def check_architecture(architecture: str, place: str) -> None:
 
     name, _, tag = architecture.partition(".")
     if not timm.is_model(name):
+        # Hugging Face's hub has timm's weights at hf_hub:timm/resnet50.a1_in1k.
+        bare = architecture.rpartition("/")[2]
+        if bare != architecture and timm.is_model(bare.partition(".")[0]):
+            raise UserError(
+                f'{place}: timm knows {architecture!r} by its name alone. Write timm = "{bare}"'
+            )
         near = did_you_mean(name, timm.list_models())
         raise UserError(
             f"{place}: timm has no model {architecture!r}{near}. Write one of timm.list_models()."

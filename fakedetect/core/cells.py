@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.files import check_regular
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +48,7 @@ def read_table(file: Path, columns: Sequence[str], advice: str) -> list[dict[str
         UserError: it cannot be read, lacks a column, or a row has more or fewer cells than the header.
     """
     try:
+        check_regular(file)
         with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
             rows = _read_rows(opened.read(), columns)
     except FileNotFoundError:

@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 BACK = "0"
 INVALID = "Please enter a valid choice"
+INSTRUCTIONS = ("(number or arrow keys, then Enter)", "(number, then Enter)", "(number)")
+"""How to choose an entry, for wide and for narrow terminals."""
 
 FILE_COLUMNS = 100
 """The width of tables where there is no terminal."""
@@ -245,7 +247,10 @@ class Console:
             use_shortcuts=single,
             use_jk_keys=False,
             qmark="",
-            instruction="(number or arrow keys, then Enter)",
+            # The prompt breaks within words where it does not fit.
+            instruction=next(
+                (how for how in INSTRUCTIONS if len(f" {title} {how}") < self.columns), INSTRUCTIONS[-1]
+            ),
         )
         add_keys(question.application, {key for key, _ in choices}, BACK, INVALID)
         try:

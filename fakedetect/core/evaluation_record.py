@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records import Count, Positive, Record, Share, read_record, write_record
+from fakedetect.core.records import Count, Record, Share, Temperature, read_record, write_record
 
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^(fake|real)\Z")]
 Strength = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
@@ -88,7 +88,7 @@ class VerdictRates(Record, frozen=True, kw_only=True):
     accuracy: Share
     accuracy_of_sure: Share
     ece_calibrated: Share
-    temperature: Positive | None = None
+    temperature: Temperature | None = None
     fake_from: Share | None = None
     real_below: Share | None = None
     fake_called_fake: Share | None = None
@@ -159,12 +159,13 @@ class TestEntry(Entry, frozen=True, kw_only=True):
 class ForeignEntry(Entry, frozen=True, kw_only=True):
     """A folder of pictures from elsewhere.
 
-    `predictions` is the SHA-256 of the file of foreign_predictions_file() that holds the answers; versions
-    before 0.6 wrote none.
+    `predictions` is the SHA-256 of the file of foreign_predictions_file() that holds the answers, and `own`
+    counts the pictures that are files of the project's own; versions before 0.6 wrote neither.
     """
 
     folder: str
     predictions: str | None = None
+    own: Count = 0
 
 
 class LeftOut(Record, frozen=True, kw_only=True):

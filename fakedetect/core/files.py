@@ -1,9 +1,11 @@
 """Files that are whole or absent: written beside their place and renamed into it."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -128,6 +130,17 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=True) + "\n")
+
+
+def check_regular(path: Path) -> None:
+    """Let no pipe, socket or device be opened, which may wait for ever.
+
+    Raises:
+        OSError: it is one, or it is not there.
+    """
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
 
 
 def hash_file(path: Path) -> str:

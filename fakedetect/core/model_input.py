@@ -16,6 +16,9 @@ LANCZOS, BICUBIC, BILINEAR = INTERPOLATIONS = ("lanczos", "bicubic", "bilinear")
 Channels = tuple[float, float, float]
 """One number for each of red, green and blue."""
 
+LEAST_STD, MOST_STD, MOST_MEAN = 1e-4, 1e4, 1e4
+"""Beyond what any model normalises its values with: 1/255 to 1, or 255 where they are not from 0 to 1."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

@@ -37,7 +37,11 @@ p { max-width: 52rem; }
 .beside > .drawn { flex: 1 1 34rem; }
 .whole { white-space: nowrap; }
 .tile b { display: block; font-size: 1.5rem; line-height: 1.3; }
-.table { overflow-x: auto; }
+.table { overflow-x: auto; background: linear-gradient(to right, var(--paper), var(--paper)) local left,
+  linear-gradient(to left, var(--paper), var(--paper)) local right,
+  linear-gradient(to right, var(--line), transparent) left,
+  linear-gradient(to left, var(--line), transparent) right;
+  background-repeat: no-repeat; background-size: 1rem 100%, 1rem 100%, .6rem 100%, .6rem 100%; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .8rem .25rem 0; text-align: left; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
@@ -56,6 +60,7 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: .5r
 .table, .charts, .tiles, .pictures { margin: .6rem 0 1rem; }
 @media (max-width: 40rem) { body { padding: .8rem; } table { font-size: .8rem; }
   th, td { white-space: normal; padding-right: .5rem; overflow-wrap: normal; }
+  td:first-child { overflow-wrap: anywhere; min-width: 5rem; }
   pre { white-space: pre-wrap; } }
 @media print { body { max-width: none; font-size: 11pt; padding: 0; }
   figure, .tile, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }

@@ -7,12 +7,19 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import write_text
+from fakedetect.core.files import check_regular, write_text
 
 LARGEST = 256 * 1024**2
 """Bytes; no file of ours comes near it, and a larger one is not read."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
+Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPERATURE)]
+"""What margins are divided by; beyond that range every probability is 0, 0.5 or 1."""
+
+Scale = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
+"""A spread of margins that they are divided by."""
+
 Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 """Neither infinite: JSON has no such number, but a CSV or a checkpoint may."""
@@ -42,6 +49,7 @@ def read_record(path: Path, kind: type[R], advice: str) -> R | None:
             its range; the message names the file and the field.
     """
     try:
+        check_regular(path)
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path} is too large to be one of fakedetect's files. {advice}")
         return msgspec.json.decode(path.read_bytes(), type=kind)

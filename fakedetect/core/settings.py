@@ -9,11 +9,21 @@ from typing import Any, cast
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.model_input import INTERPOLATIONS, LARGEST, SIZE, Channels, InputKeys, ModelInput
+from fakedetect.core.model_input import (
+    INTERPOLATIONS,
+    LARGEST,
+    LEAST_STD,
+    MOST_MEAN,
+    MOST_STD,
+    SIZE,
+    Channels,
+    InputKeys,
+    ModelInput,
+)
 from fakedetect.core.recipes import BALANCES, METHODS, RECIPES, UNBALANCED, Recipe
 from fakedetect.core.shards import count_workers
 from fakedetect.core.toml_file import TomlFile
-from fakedetect.core.toml_section import LARGEST_FLOAT, Section
+from fakedetect.core.toml_section import Section
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
@@ -371,11 +381,13 @@ def _three(section: Section, key: str) -> Channels | None:
         return None
     values = section.values[key]
     numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    # Whole numbers of any size are compared, where a conversion would overflow; nan compares false.
-    if not numbers or len(values) != 3 or not all(abs(value) < LARGEST_FLOAT for value in values):
+    least, most = (LEAST_STD, MOST_STD) if key == "std" else (-MOST_MEAN, MOST_MEAN)
+    if not numbers or len(values) != 3:
         raise section.wrong(key, f"must be three numbers. Write {key} = [0.5, 0.5, 0.5]")
-    if key == "std" and min(values) <= 0:
-        raise section.wrong(key, f"must be three numbers above 0. Write {key} = [0.5, 0.5, 0.5]")
+    # Whole numbers of any size are compared, where a conversion would overflow; nan compares false.
+    if not all(least <= value <= most for value in values):
+        shown = f"{least:,g} to {most:,g}"
+        raise section.wrong(key, f"must be three numbers from {shown}. Write {key} = [0.5, 0.5, 0.5]")
     red, green, blue = map(float, values)
     return red, green, blue
 

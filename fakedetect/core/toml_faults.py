@@ -17,6 +17,7 @@ LONGEST = 70
 
 _END = r"\s*(?:#.*)?$"
 _TYPOGRAPHIC = "“”„‟«»‘’‚‛`´"
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f]"
 _INVISIBLE = r"[\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]"
 
 
@@ -90,7 +91,16 @@ _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
     ),
     (rf"'([^'#]*'[^'#]*)'{_END}", "the text ends at its first '", lambda found: quote(found[1])),
     (r"(\"{3}|'{3})(.*)", "the three closing quotes are missing", lambda found: quote(found[2].strip())),
-    (r"([\"'])([^\"']*?)\s*(?:#.*)?$", "the closing quote is missing", lambda found: quote(found[2])),
+    (
+        r"\"([^\"]*?)\s*(?:#.*)?$|'([^']*?)\s*(?:#.*)?$",
+        "the closing quote is missing",
+        lambda found: quote(found[1] or found[2] or ""),
+    ),
+    (
+        r"([\[{](?:[^\"'#]|\"[^\"]*\"|'[^']*')*)[\"']([^\"'#\]}]*)([\]}]?)\s*(?:#.*)?$",
+        "a closing quote is missing",
+        lambda found: f"{found[1]}{quote(found[2].strip())}{found[3] or ']}'[found[1][0] == '{']}",
+    ),
     (
         r"[\"']([^\"']*)[\"']\s*\S",
         "only a # comment can follow the text",
@@ -131,7 +141,6 @@ _WRONG_VALUES: tuple[tuple[str, str, Callable[[re.Match[str]], str]], ...] = (
 _WRONG_TEXTS = {
     "maximum recursion": "brackets nested too deeply. Write one list, as in [0.5, 0.5, 0.5]",
     "Exceeds the limit": "a number with thousands of digits. Write a smaller one.",
-    "Illegal character": "an invisible control character. Retype the line.",
 }
 """What is wrong by the first words of Python's message, where the line does not show it."""
 
@@ -181,6 +190,8 @@ def _find_line(text: str, statements: Sequence[Statement], error: Exception) -> 
         begins = r"[\[{]"
     elif message.startswith("Exceeds the limit"):
         begins = r"[+-]?\d{4000}"
+    elif message.startswith('Expected "\'"'):
+        begins = r"'[^']*$"
     elif place and not message.startswith(("Unclosed", "Unterminated")):
         return line
     lines = [
@@ -191,6 +202,8 @@ def _find_line(text: str, statements: Sequence[Statement], error: Exception) -> 
 
 def _explain_line(line: str, section: tuple[str, ...]) -> str:
     """What is wrong with a line, and how to write it."""
+    if re.search(_CONTROL, line):
+        return "an invisible control character. Retype the line."
     if odd := re.search(_INVISIBLE, re.sub(r"\"[^\"]*\"|'[^']*'|#.*", "", line)):
         code = f"U+{ord(odd[0]):04X}"
         return (
@@ -239,6 +252,8 @@ def _explain_header(line: str) -> str:
     if after:
         return f"[{after[1]}] must stand alone on its line. Write {_shorten(after[2])} below it."
     header = "_".join(words).strip(".") or "training"
+    for mark in "\"'":
+        header = header.replace(mark, "") if header.count(mark) % 2 else header
     return f"a section is a name in square brackets, without spaces. Write [{header}]"
 
 

@@ -1,11 +1,13 @@
 """A TOML file that knows where in its text each key stands, for messages about it."""
 
 import tomllib
+from errno import EINVAL
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.files import check_regular
 from fakedetect.core.toml_faults import Place, Statement, explain_syntax, find_statements
 
 LARGEST = 1024**2
@@ -61,6 +63,7 @@ class TomlFile:
 
 def _read(path: Path) -> bytes:
     try:
+        check_regular(path)
         with path.open("rb") as file:
             raw = file.read(LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
@@ -68,7 +71,8 @@ def _read(path: Path) -> bytes:
     except IsADirectoryError:
         raise UserError(f"{path} is a folder. Give a file: --paths {path / 'paths.toml'}.") from None
     except OSError as error:
-        raise UserError(f"Cannot read {path}: {error.strerror}. Check its permissions.") from None
+        advice = "Check its permissions." if error.errno != EINVAL else "Give a file with --paths FILE."
+        raise UserError(f"Cannot read {path}: {error.strerror}. {advice}") from None
     if len(raw) > LARGEST:
         raise UserError(f"{path} is too large to be a settings file. Give one with --paths FILE.")
     return raw

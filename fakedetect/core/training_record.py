@@ -5,16 +5,16 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.architectures import Interpolation, Size
+from fakedetect.core.architectures import Interpolation, Means, Size, Stds
 from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.model_input import LANCZOS, SIZE, Channels, InputKeys, ModelInput
+from fakedetect.core.model_input import LANCZOS, SIZE, InputKeys, ModelInput
 from fakedetect.core.recipes import BALANCES, REFERENCE, UNBALANCED
 from fakedetect.core.records import (
     Count,
     NotNegative,
-    Positive,
     Record,
     Share,
+    Temperature,
     read_record,
     write_record,
 )
@@ -73,8 +73,8 @@ class RunConditions(Record, frozen=True, kw_only=True):
     weight_decay: NotNegative
     size: Size = SIZE
     interpolation: Interpolation = LANCZOS
-    mean: Channels
-    std: Channels
+    mean: Means
+    std: Stds
     seed: Seed
     precision: str
     validation_share: Share
@@ -98,8 +98,8 @@ class RecipeRecord(Record, frozen=True, kw_only=True):
     weight_decay: NotNegative | None = None
     size: Size | None = None
     interpolation: Interpolation | None = None
-    mean: Channels | None = None
-    std: Channels | None = None
+    mean: Means | None = None
+    std: Stds | None = None
     weights: str | None = None
     layer: str | None = None
     recipe: str = REFERENCE
@@ -110,8 +110,8 @@ class InputRecord(Record, frozen=True, kw_only=True):
 
     size: Size
     interpolation: Interpolation
-    mean: Channels
-    std: Channels
+    mean: Means
+    std: Stds
 
     @classmethod
     def of(cls, whole: ModelInput) -> "InputRecord":
@@ -174,7 +174,7 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     `input` is what the model was asked with; None where its run's record says it.
     """
 
-    temperature: Positive
+    temperature: Temperature
     fake_from: Share
     real_below: Share
     checkpoint: str | None = None

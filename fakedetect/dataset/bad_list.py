@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fakedetect.core.cells import read_table, to_cell
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import file_lock, write_text
+from fakedetect.core.files import check_regular, file_lock, write_text
 from fakedetect.core.settings import Settings
 
 SECONDS_TO_WAIT = 30.0
@@ -32,6 +32,7 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
     """
     try:
         # By line feeds only: a name may hold what other systems take for the end of a line.
+        check_regular(settings.bad_images)
         lines = settings.bad_images.read_text("utf-8", "surrogateescape").split("\n")
     except FileNotFoundError:
         return {}

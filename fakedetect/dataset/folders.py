@@ -1,11 +1,13 @@
 """The folders that pictures lie in: which are there, which class each stands for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.images.listing import list_images
 
 CLASS_FOLDERS = {
     **dict.fromkeys(("fake", "resized_fake", "1_fake", "ai"), 0),
@@ -47,26 +49,44 @@ def _check_apart(settings: Settings) -> None:
         seen[place] = name
 
 
-def class_folders(folder: Path, advice: str = "Resize first.") -> list[tuple[Path, int]]:
+def advise_to_resize(settings: Settings, part: str) -> Callable[[str], str]:
+    """What to do where copies of a class are missing in the resized folder 'train' or 'test': put originals
+    into their folder, if there are none, or resize those that are there."""
+
+    def advise(missing: str) -> str:
+        command = settings.command("resize")
+        for name in CLASSES if missing not in CLASSES else (missing,):
+            original = settings.original[f"{part}-{name}"]
+            if not original.is_dir() or not list_images(original):
+                return f"There are no {name} pictures in {original}. Put some there and resize: {command}"
+        return f"Resize first: {command}"
+
+    return advise
+
+
+def class_folders(
+    folder: Path, advise: Callable[[str], str] = lambda _: "Resize first."
+) -> list[tuple[Path, int]]:
     """The class folders in a folder, by name, each with its label (0 fake, 1 real).
 
     Args:
-        advice: what to do where one is missing, as the last sentence of the message.
+        advise: gives what to do where a class is missing, or '' for both, as the last sentence of the
+            message.
 
     Raises:
         UserError: the folder or a class is missing, or a class has several folders.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. {advice}")
+        raise UserError(f"There is no folder {folder}. {advise('')}")
     found = [
         (path, CLASS_FOLDERS[path.name.lower()])
         for path in sorted(folder.iterdir())
         if path.is_dir() and path.name.lower() in CLASS_FOLDERS
     ]
-    for label, name in ((0, "fake"), (1, "real")):
+    for label, name in enumerate(CLASSES):
         folders = [path.name for path, number in found if number == label]
         if not folders:
-            raise UserError(f"{folder} has no class folder '{name}'. {advice}")
+            raise UserError(f"{folder} has no class folder '{name}'. {advise(name)}")
         if len(folders) > 1:
             raise UserError(
                 f"{folder} has several folders for the class {name}: {', '.join(folders)}. Keep one."

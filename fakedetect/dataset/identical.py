@@ -26,6 +26,25 @@ def _file_hash(path: Path) -> str | None:
         return None
 
 
+def count_known(paths: Sequence[Path], known: Sequence[Path]) -> int:
+    """How many files have the same bytes as one of those that are known.
+
+    Only files that share their size with one of the others are read.
+    """
+    sizes, of_known = ([_size_of(path) for path in some] for some in (paths, known))
+    common = (set(sizes) & set(of_known)) - {None}
+    hashes = {_file_hash(path) for path, size in zip(known, of_known, strict=True) if size in common}
+    found = [_file_hash(path) for path, size in zip(paths, sizes, strict=True) if size in common]
+    return sum(digest is not None and digest in hashes for digest in found)
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def find_exact(paths: Sequence[Path], sizes: Sequence[int]) -> list[Pair]:
     """Files of the same bytes, each beside the first of its kind.
 

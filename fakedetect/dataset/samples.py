@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.bad_list import read_bad_images
-from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.dataset.folders import advise_to_resize, class_folders, source_of
 from fakedetect.images.listing import list_images
 
 
@@ -65,9 +65,8 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
         UserError: the folder, a class or its pictures are missing.
     """
     folder = settings.resized[part]
-    advice = f"Resize first: {settings.command('resize')}"
-    folders = class_folders(folder, advice)
-    samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
+    folders = class_folders(folder, advise_to_resize(settings, part))
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advise_to_resize(settings, part))
     check_both_classes(samples, folders, "usable ", "Scan and resize again.")
     return Dataset(folder, tuple(samples), left_out, leave_out)
 
@@ -82,9 +81,9 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
     folders = [(settings.original[f"{part}-{name}"], label) for label, name in enumerate(("fake", "real"))]
     if settings.resized[part].is_dir() or not all(folder.is_dir() for folder, _ in folders):
         return load_dataset(settings, part, leave_out)
-    advice = "Put the pictures of that class there."
-    samples, left_out = _list_samples(settings, part, folders, leave_out, advice)
-    check_both_classes(samples, folders, "usable ", advice)
+    advise = "Put {} pictures there.".format
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advise)
+    check_both_classes(samples, folders, "usable ", "Put some there.")
     common = Path(os.path.commonpath([folder for folder, _ in folders]))
     return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
 
@@ -108,7 +107,11 @@ def check_both_classes(
 
 
 def _list_samples(
-    settings: Settings, part: str, folders: Iterable[tuple[Path, int]], leave_out: str, advice: str
+    settings: Settings,
+    part: str,
+    folders: Iterable[tuple[Path, int]],
+    leave_out: str,
+    advise: Callable[[str], str],
 ) -> tuple[list[Sample], int]:
     """The usable pictures of class folders with their labels, and how many are on the list of bad ones."""
     listed = set(read_bad_images(settings))
@@ -118,7 +121,7 @@ def _list_samples(
         original = settings.original[f"{part}-{CLASSES[label]}"]
         paths = list_images(class_folder)
         if not paths:
-            raise UserError(f"{class_folder} contains no pictures. {advice}")
+            raise UserError(f"{class_folder} contains no pictures. {advise(CLASSES[label])}")
         for path in paths:
             inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)

@@ -29,7 +29,8 @@ MOST_COMPARED = 10_000
 """Names of a folder that a missing one is compared with; more would take seconds."""
 
 WEB = re.compile(r"(https?|ftps?|sftp|s3|gs|blob|data|hf):|www\.", re.IGNORECASE)
-DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]")
+NETWORK = re.compile(r"(?!file:)[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\[^\\]|%\w+%[\\/]")
 
 
 def read_named(
@@ -72,14 +73,16 @@ def _read_line(text: str, windows: bool) -> list[Path]:
     whole = text if os.path.exists(text) or not lines else lines[0]
     if found := _first_that_exists(_readings(whole, windows)):
         return [found]
-    words = list(_words(whole, windows))
-    found_words = [_first_that_exists(_readings(word, windows)) for word in words]
-    missing = [word for word, path in zip(words, found_words, strict=True) if path is None]
-    if not words or len(missing) == len(words):
-        raise _NotThere(whole)
-    if missing:
-        raise _NotThere(missing[0])
-    return [path for path in found_words if path]
+    to_name = whole
+    for separators in ("", ",;"):
+        words = list(_words(whole, windows, separators))
+        found_words = [_first_that_exists(_readings(word, windows)) for word in words]
+        missing = [word for word, path in zip(words, found_words, strict=True) if path is None]
+        if words and not missing:
+            return [path for path in found_words if path]
+        if len(missing) < len(words):
+            to_name = missing[0]
+    raise _NotThere(to_name)
 
 
 def _first_that_exists(readings: Iterator[str]) -> Path | None:
@@ -95,13 +98,18 @@ def _readings(text: str, windows: bool) -> Iterator[str]:
     if not windows and not DRIVE.match(bare):
         yield (bare := re.sub(r"\\(.)", r"\1", bare))
     if bare.lower().startswith("file:"):
-        yield (bare := _from_uri(bare, windows))
+        bare = _from_uri(bare, windows)
+        yield (bare := bare[1:] if re.match("/[A-Za-z]:/", bare) else bare)
     elif "%" in bare:
         yield unquote(bare)
     if not windows and re.match("[A-Za-z]:", bare):
         # Under Windows' Linux, where its drives are mounted.
         yield f"/mnt/{bare[0].lower()}/{bare[2:].replace(chr(92), '/').lstrip('/')}"
-    yield os.path.expandvars(os.path.expanduser(bare))
+    bare = os.path.expandvars(os.path.expanduser(bare))
+    if bare.endswith(("/", os.sep)):
+        # As some shells complete a name that is a file's.
+        yield bare.rstrip(f"/{os.sep}")
+    yield bare
 
 
 def _unquoted(text: str) -> str:
@@ -122,12 +130,17 @@ def _from_uri(uri: str, windows: bool) -> str:
     return f"//{parts.netloc}{path}" if parts.netloc not in ("", "localhost") else path
 
 
-def _words(text: str, windows: bool) -> Iterator[str]:
-    """The parts of a line as a shell would part it."""
+def _words(text: str, windows: bool, separators: str = "") -> Iterator[str]:
+    """The parts of a line as a shell would part it.
+
+    Args:
+        separators: characters that part words as a blank does.
+    """
     for first, last in QUOTES:
         text = text.replace(first, "'").replace(last, "'") if first not in "'\"" else text
     words = shlex.shlex(text, posix=True)
     words.whitespace_split, words.commenters = True, ""
+    words.whitespace += separators
     if windows or DRIVE.search(text):
         words.escape = ""
     try:
@@ -144,9 +157,16 @@ def _say_missing(text: str, what: str, windows: bool) -> UserError:
             f"{_shortened(bare)} is a web address, and fakedetect downloads nothing. Save the "
             "picture first (right-click, 'Save image as'), then name the file."
         )
+    if NETWORK.match(bare):
+        return UserError(
+            f"{_shortened(bare)} is a network address. Copy the picture from there into a folder first, "
+            "then name the file."
+        )
+    if not bare:
+        return UserError(f"The name is empty. Name a {what}.")
     path = Path(list(_readings(text, windows))[-1])
-    if not windows and DRIVE.match(bare):
-        return UserError(f"{bare} is a Windows path, which this computer does not have.")
+    if not windows and (DRIVE.match(bare) or DRIVE.match(str(path))):
+        return UserError(f"{printable(bare)} is a Windows path, which this computer does not have.")
     return UserError(f"There is no {what} {printable(path)}. {_advice(path)}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from fakedetect.core.console import Console, Outcome
-from fakedetect.core.errors import MissingWeightsError
+from fakedetect.core.errors import MissingWeightsError, UserError
 from fakedetect.core.model_folder import (
     SMALL_STARTER,
     STARTER,
@@ -53,20 +53,34 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
     pictures = console.ask_until(question, lambda answer: read_named([answer]), path=True)
     if not pictures or not able:
         return Request(pictures) if pictures else None
-    question = "Also write the results to a page (.html) or a CSV file (file name; Enter: no)"
-    named = console.ask(question, path=True)
-    if named is None:
+    request = _ask_target(console, Request(pictures))
+    if request is None:
         return None
-    target = read_target(named) if named else None
-    is_page = target is not None and target.suffix.lower() in PAGE_ENDINGS
-    request = Request(pictures, csv=None if is_page else target, html=target if is_page else None)
-    check_targets(request)
     count = len(trained_models(settings))
     return replace(
         request,
         all_models=count > 1 and console.confirm(f"Use all {count} trained models?"),
         heat_map=console.confirm("Draw a heat map of each picture?"),
     )
+
+
+def _ask_target(console: Console, request: Request) -> Request | None:
+    """The request with the file that the user names for the results, asked for until it can be one; None
+    where they left."""
+    question = "Also write the results to a page (.html) or a CSV file (file name; Enter: no)"
+    while named := console.ask(question, path=True):
+        target = read_target(named)
+        is_page = target.suffix.lower() in PAGE_ENDINGS
+        found = replace(request, html=target) if is_page else replace(request, csv=target)
+        try:
+            check_targets(found)
+        except UserError as error:
+            if not console.interactive:
+                raise
+            console.fail(str(error))
+        else:
+            return found
+    return None if named is None else request
 
 
 def _read_request(

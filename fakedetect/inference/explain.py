@@ -10,7 +10,7 @@ from fakedetect.core.model_folder import require_checkpoint
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.trained_input import own_settings
-from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.folders import advise_to_resize, class_folders
 from fakedetect.dataset.originals import find_originals
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
@@ -27,8 +27,8 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
     """
     resized = own_settings(settings).resized["test"]
     if resized.is_dir():
-        advice = f"Resize first: {settings.command('resize')}"
-        folder = next(path for path, found in class_folders(resized, advice) if CLASSES[found] == label)
+        folders = class_folders(resized, advise_to_resize(settings, "test"))
+        folder = next(path for path, found in folders if CLASSES[found] == label)
     else:
         folder = settings.original[f"test-{label}"]
     paths = list_images(folder)

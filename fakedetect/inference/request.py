@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
+from fakedetect.core.files import check_regular
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.listing import Skipped, stream_images
 
@@ -116,6 +117,7 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
     if file.is_dir():
         raise UserError(f"{file} is a folder. Name a file in it: {file / example}")
     try:
+        check_regular(file)
         with file.open("rb") as opened:
             start = opened.read(300)
     except (FileNotFoundError, NotADirectoryError):

@@ -2,7 +2,6 @@
 
 import pickle
 import sys
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +15,7 @@ from fakedetect.core.files import hash_file
 from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING
 from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
 from fakedetect.core.training_record import read_training
+from fakedetect.models.foreign import are_positions, explain_mismatch, unprefix
 from fakedetect.models.pretrained import fetch_weights
 from fakedetect.models.texture import add_vote, read_vote
 from fakedetect.models.weights import HEADS, read_state, save_tensors
@@ -84,23 +84,20 @@ def _fit_positions(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str
     with those that it downloads."""
     own = model.state_dict()
     other = [key for key, value in state.items() if key in own and value.shape != own[key].shape]
+    if any(state[key].ndim != own[key].ndim for key in other):
+        return state
     fit = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
-    if fit and _are_positions(key for key in other if not key.startswith(HEADS)):
+    if fit and are_positions(key for key in other if not key.startswith(HEADS)):
         return cast(dict[str, torch.Tensor], fit(state, model))
     return state
 
 
-def _are_positions(keys: Iterable[str]) -> bool:
-    """Whether these are keys of position embeddings alone; False for none."""
-    names = list(keys)
-    return bool(names) and all("pos_embed" in name or "position" in name for name in names)
-
-
 def _load_all_but_head(model: nn.Module, file: Path, architecture: str) -> None:
-    state = _fit_positions(model, read_state(file))
     own = model.state_dict()
+    needed = [key for key in own if not key.startswith(HEADS)]
+    state = _fit_positions(model, unprefix(read_state(file), needed, file))
     kept = {key: value for key, value in state.items() if not key.startswith(HEADS)}
-    wrong = [key for key in own if not key.startswith(HEADS) and key not in kept]
+    wrong = [key for key in needed if key not in kept]
     wrong += [key for key, value in kept.items() if key in own and value.shape != own[key].shape]
     if wrong:
         raise UserError(
@@ -142,51 +139,17 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
     state = read_state(path)
     model = build_model(recipe, pretrained=False)
     own = model.state_dict()
-    if own.keys() == state.keys():
-        wrong = [key for key in own if own[key].shape != state[key].shape]
-        if not wrong:
-            broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
-            if broken:
-                raise UserError(f"{path} contains NaN or infinite values ({broken[0]}). Train again.")
-            _obey_class_order(state, path)
-            model.load_state_dict(state)
-            if (path.parent / TEXTURE_VOTE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
-                add_vote(model, vote)
-            return model
-        if _are_positions(wrong):
-            size = recipe.input.size
-            raise UserError(
-                f"{path} was trained on pictures of another size than the {size} x {size} of "
-                f"{recipe.name}. Set its size in paths.toml, or train again."
-            )
-        if all(key.startswith(HEADS) for key in wrong):
-            outputs = state[wrong[-1]].shape[0]
-            raise UserError(
-                f"{path} is a {recipe.name} with {outputs:,} outputs; fakedetect needs 2 "
-                "(fake, real). Train it here, or put a checkpoint with two outputs there."
-            )
-    raise UserError(
-        f"{path} is not a {recipe.name}; it looks like {_guess(state)}. "
-        "Choose that model, or put the right checkpoint there."
-    )
-
-
-def _guess(state: Mapping[str, torch.Tensor]) -> str:
-    """What the checkpoint of another model is, from its tell-tale layers."""
-
-    def width(key: str) -> int:
-        return state[key].shape[0] if key in state and state[key].ndim else 0
-
-    if "layer1.0.conv1.weight" in state:
-        if "layer1.0.conv3.weight" not in state:
-            return "resnet18" if "layer3.2.conv1.weight" not in state else "a larger ResNet"
-        return "resnet50" if "layer3.6.conv1.weight" not in state else "a larger ResNet"
-    if "patch_embed.proj.weight" in state and "cls_token" in state:
-        return "vit_b_16" if width("patch_embed.proj.weight") == 768 else "another ViT"
-    if "stages.0.blocks.0.mlp.grn.weight" in state:
-        names = {96: "convnext_v2_tiny", 128: "convnext_v2_base"}
-        return names.get(width("stem.0.weight"), "another ConvNeXtV2")
-    return "another architecture"
+    state = unprefix(state, own.keys(), path)
+    if own.keys() != state.keys() or any(own[key].shape != state[key].shape for key in own):
+        raise UserError(explain_mismatch(recipe, own, state, path))
+    broken = [key for key, value in state.items() if not torch.isfinite(value).all()]
+    if broken:
+        raise UserError(f"{path} contains NaN or infinite values ({broken[0]}). Train again.")
+    _obey_class_order(state, path)
+    model.load_state_dict(state)
+    if (path.parent / TEXTURE_VOTE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
+        add_vote(model, vote)
+    return model
 
 
 def save_checkpoint(model: nn.Module, path: Path) -> None:

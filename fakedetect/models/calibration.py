@@ -8,6 +8,7 @@ from scipy.special import expit
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_input import ModelInput
+from fakedetect.core.records import LEAST_TEMPERATURE, MOST_TEMPERATURE
 from fakedetect.core.training_record import CalibrationRecord, InputRecord
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
@@ -67,7 +68,7 @@ def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
             "The model is no better than chance on the validation pictures: there is nothing to "
             "calibrate. Train it again."
         )
-    return 1 / slope
+    return min(max(1 / slope, LEAST_TEMPERATURE), MOST_TEMPERATURE)
 
 
 def rank_for(count: int, most: float) -> int | None:

@@ -20,7 +20,7 @@ from torch import nn
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import TEXTURE_VOTE
-from fakedetect.core.records import Positive, Record, read_record, write_record
+from fakedetect.core.records import Record, Scale, Temperature, read_record, write_record
 
 EARLY = ("layer1", "stages.0", "blocks.0", "layers.0", "stages_0", "layers_0", "s1")
 """Names of the first stage in torchvision's and timm's models."""
@@ -39,9 +39,9 @@ class TextureVote(Record, frozen=True, kw_only=True):
     layer: Annotated[str, msgspec.Meta(min_length=1)]
     weights: tuple[float, ...]
     bias: float
-    model_scale: Positive
-    vote_scale: Positive
-    temperature: Positive
+    model_scale: Scale
+    vote_scale: Scale
+    temperature: Temperature
 
 
 def early_layer(model: nn.Module) -> str:

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from fakedetect.core.errors import UserError, is_bug
-from fakedetect.core.files import atomic_write
+from fakedetect.core.files import atomic_write, check_regular
 
 HEADS = ("fc.", "head.fc.", "head.", "classifier.")
 """Prefixes of the last layer's keys in torchvision's and timm's models."""
@@ -57,6 +57,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         UserError: the file is missing, empty, a Git LFS pointer, cut off or not a state_dict.
     """
     try:
+        check_regular(path)
         with path.open("rb") as file:
             start = file.read(64)
     except FileNotFoundError:
@@ -72,7 +73,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     try:
         state = safetensors.torch.load_file(path) if start[8:9] == b"{" else load_tensors(path)
     except pickle.UnpicklingError as error:
-        if start.startswith((b"PK", b"\x80")) and "Unsupported" in str(error):
+        if start.startswith((b"PK\x03\x04", b"\x80")) and "Unsupported" in str(error):
             raise UserError(
                 f"{path} contains code, not only weights, and was not loaded. Save the weights alone."
             ) from None
@@ -148,6 +149,8 @@ def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
             kind = "sparse"
         elif value.dtype not in DTYPES:
             kind = f"of the type {str(value.dtype).removeprefix('torch.')}"
+        elif value.nbytes > value.untyped_storage().nbytes():
+            kind = f"of {value.numel():,} values that are not all in the file"
         if kind:
             raise UserError(
                 f"{path} contains a tensor {kind} ({key}); fakedetect reads only plain floating-point or "

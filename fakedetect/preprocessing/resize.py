@@ -50,6 +50,11 @@ class Resized:
     stale: int
     pruned: bool
 
+    @property
+    def empty(self) -> bool:
+        """The folder held no pictures."""
+        return self.shard.number == 1 and not (self.made or self.done_before or self.bad)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -215,6 +220,10 @@ def _find_stale(
 def _describe_resized(settings: Settings, resized: Resized) -> str:
     shard = f" (shard {resized.shard})" if resized.shard.count > 1 else ""
     scaling = resized.kind.scaling
+    if resized.empty:
+        where = settings.original[resized.name]
+        none = f"{resized.name}{shard}: there are no pictures in {where}. Put some there, then resize."
+        return none + _describe_stale(settings, resized)
     return (
         f"{resized.name}{shard}: {plural(resized.made, 'picture')} resized into {resized.target}"
         + (f" ({scaling})" if scaling != REFERENCE_SCALING else "")
@@ -267,9 +276,8 @@ def resize(
     existing = existing_folders(settings, folders, console)
     check_size(settings, console)
     kinds = [Kind(align, fast, scaling=scaling) for scaling in find_scalings(settings)]
-    lines = [
-        _describe_resized(settings, resize_folder(settings, console, name, kind, part, prune))
-        for kind in kinds
-        for name in existing
+    done = [
+        resize_folder(settings, console, name, kind, part, prune) for kind in kinds for name in existing
     ]
-    return Outcome("\n".join(lines), 0 if len(existing) == len(set(folders)) else 1)
+    whole = len(existing) == len(set(folders)) and not any(each.empty for each in done)
+    return Outcome("\n".join(_describe_resized(settings, each) for each in done), 0 if whole else 1)

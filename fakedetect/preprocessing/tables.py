@@ -12,7 +12,7 @@ from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.dataset.bad_list import read_bad_images
-from fakedetect.dataset.folders import class_folders, existing_folders, source_of
+from fakedetect.dataset.folders import advise_to_resize, class_folders, existing_folders, source_of
 from fakedetect.images.listing import list_images
 from fakedetect.preprocessing.headers import Header, read_header
 
@@ -61,13 +61,12 @@ def _original_folders(settings: Settings, console: Console) -> Iterator[tuple[Pa
 
 def _resized_folders(settings: Settings, console: Console) -> Iterator[tuple[Path, str, str]]:
     parts = [part for part, folder in settings.resized.items() if folder.is_dir()]
-    advice = f"Resize first: {settings.command('resize')}"
     if not parts:
-        raise UserError(f"There are no resized pictures yet. {advice}")
+        raise UserError(f"There are no resized pictures yet. {advise_to_resize(settings, 'train')('')}")
     for part in set(settings.resized) - set(parts):
         console.warn(f"There is no folder {settings.resized[part]} (resized {part}).")
     for part in parts:
-        for folder, number in class_folders(settings.resized[part], advice):
+        for folder, number in class_folders(settings.resized[part], advise_to_resize(settings, part)):
             yield folder, part, CLASSES[number]
 
 

@@ -151,12 +151,18 @@ def elsewhere_section(
     for name, entry in evaluation.foreign.items():
         parts += [heading(f"{name}: {entry.count:,} pictures"), paragraph(entry.folder, "soft")]
         parts += [paragraph(line, "warning") for line in tell_one_sided(confusion_of(entry))]
-        told = measures_table(entry.measures) + table(SOURCE_HEADINGS, _source_rows(entry.sources))
+        figures = measures_table(entry.measures)
+        sources = table(SOURCE_HEADINGS, _source_rows(entry.sources))
         if (predictions := answers.get(name)) is None:
             again = settings.command("evaluate", "--data", entry.folder)
-            parts += [told, paragraph(f"To see its predictions, evaluate again: {again}", "soft")]
+            parts += [
+                figures,
+                sources,
+                paragraph(f"To see its predictions, evaluate again: {again}", "soft"),
+            ]
             continue
-        parts.append(beside(told, draw_answers(name, predictions, detector.calibration)))
+        # The table of sources is wide: beside it the charts would stand below one another.
+        parts += [beside(figures, draw_answers(name, predictions, detector.calibration)), sources]
         paths = [Path(path) for path in predictions["path"]]
         parts.append(show_mistakes(predictions, paths, settings.workers))
     if evaluation.left_out:

@@ -12,7 +12,7 @@ import torch
 from fakedetect.core.console import Console, Outcome, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Evaluation, read_evaluation
-from fakedetect.core.files import hash_file, run_lock, write_text
+from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
 from fakedetect.core.model_folder import EVALUATION, REPORT, foreign_predictions_file
 from fakedetect.core.page import page, paragraph, section
 from fakedetect.core.recipes import CLASSES
@@ -90,6 +90,7 @@ def _read_summary(settings: Settings, folder: Path) -> pd.DataFrame | None:
     """
     file = folder / SUMMARY_FILE
     try:
+        check_regular(file)
         return pd.read_csv(file, keep_default_na=False, usecols=list(SUMMARY))
     except FileNotFoundError:
         return None

@@ -6,16 +6,17 @@ import pandas as pd
 
 from fakedetect.core.console import printable
 from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, in_percent
-from fakedetect.core.intervals import roc_auc_interval, share_interval
+from fakedetect.core.intervals import mean_interval, roc_auc_interval, share_interval
 from fakedetect.core.page import paragraph, tiles
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.testing.results import tell_one_sided
-from fakedetect.testing.sources import WORTH_A_WARNING, auc_of
+from fakedetect.testing.sources import WORTH_A_WARNING, auc_of, explain_doubt
 
 WEAK = 0.6
-"""Accuracy on one source's pictures up to which the model is not to be used for them."""
+"""Accuracy on one source's pictures, or balanced accuracy, up to which the model is not to be used for such
+pictures."""
 
 NAMED = 4
 """Sources of a class that the summary names."""
@@ -71,6 +72,25 @@ def _is_weak(entry: ForeignEntry, own: float | None) -> bool:
     return chance or (own is not None and auc is not None and auc < own - WORTH_A_WARNING)
 
 
+def _shows_much(entry: ForeignEntry, own: float | None) -> bool:
+    """Whether the figures on foreign pictures are those of pictures from elsewhere, and of enough."""
+    return not entry.own and (own is None or not explain_doubt(own, entry.measures.roc_auc))
+
+
+def _judge(entry: ForeignEntry, own: float | None) -> str:
+    """What figures on foreign pictures show, as the end of a sentence; '' where the model's own are
+    missing."""
+    low = entry.measures.balanced_accuracy.low
+    if low is None or low <= 0.5:
+        return ", not clearly better than chance"
+    if _is_weak(entry, own):
+        return ": it does not generalise to them"
+    if own is None:
+        return ""
+    doubt = explain_doubt(own, entry.measures.roc_auc, entry.own)
+    return f"; {doubt}" if doubt else ": it generalises to them"
+
+
 def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, trained_here: bool) -> list[str]:
     low, high = share_interval(round(results.accuracy * results.count), results.count)
     sources = _name_sources(predictions)
@@ -104,21 +124,11 @@ def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
     own = auc_of(evaluation.test)
     lines = _tell_unseen(evaluation)
     for name, entry in evaluation.foreign.items():
-        right, low = entry.measures.accuracy, entry.measures.balanced_accuracy.low
-        auc = auc_of(entry)
+        right, auc = entry.measures.accuracy, auc_of(entry)
         compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
-        verdict = (
-            ", not clearly better than chance"
-            if low is None or low <= 0.5
-            else ": it does not generalise to them"
-            if _is_weak(entry, own)
-            else ": it generalises to them"
-            if own is not None
-            else ""
-        )
         lines.append(
             f"On pictures from other sources ({name}), it has an accuracy of {right.value or 0:.1%} "
-            f"({right.low or 0:.1%} to {right.high or 0:.1%}{compared}){verdict}."
+            f"({right.low or 0:.1%} to {right.high or 0:.1%}{compared}){_judge(entry, own)}."
         )
     lines += [
         f"Trained without {source}, it has an accuracy of {left.right.value:.1%} on that source's "
@@ -132,11 +142,12 @@ def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
 
 
 def _weak_degradations(found: Robustness) -> list[str]:
-    """The lightest degradation of each kind that costs too much of the ROC AUC."""
+    """The lightest degradation of each kind that costs too much of the ROC AUC, or after which the answers
+    are next to chance: a model may rank pictures well and call all of them the same."""
     least = found.clean.roc_auc - WORTH_A_WARNING
     first: dict[str, str] = {}
     for point in found.points:
-        if point.roc_auc < least:
+        if point.roc_auc < least or (point.recall_fake + point.recall_real) / 2 <= WEAK:
             first.setdefault(point.kind, point.says)
     return list(first.values())
 
@@ -146,10 +157,12 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
     own = auc_of(evaluation.test)
     found = []
     weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
+    shown = _tell_unseen(evaluation) or any(_shows_much(e, own) for e in evaluation.foreign.values())
     if weak:
         found.append(f"pictures from other sources, such as {', '.join(weak)}")
-    elif not evaluation.foreign and not _tell_unseen(evaluation):
-        found.append("pictures from other sources, until that is measured")
+    elif not shown:
+        more = " on more of them" if evaluation.foreign else ""
+        found.append(f"pictures from other sources, until that is measured{more}")
     found += [
         f"{entry.label} pictures from sources it was not trained on, such as {source}"
         for source, entry in evaluation.left_out.items()
@@ -164,6 +177,14 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
         if changed := _weak_degradations(evaluation.test.robustness):
             found.append(f"pictures degraded as much as by {', '.join(changed)}")
     return found
+
+
+def _is_chance(results: TestResults) -> bool:
+    """Whether the answers to the test pictures are no clear help: the interval of the balanced accuracy."""
+    (caught, missed), (alarms, cleared) = results.confusion_matrix
+    if not (caught + missed and alarms + cleared):
+        return False
+    return mean_interval((caught, caught + missed), (cleared, alarms + cleared))[0] <= 0.5
 
 
 def summarise(
@@ -190,7 +211,7 @@ def summarise(
     parts = [show_tiles(results, evaluation), paragraph(" ".join(plain))]
     one_sided = tell_one_sided(results.confusion_matrix)
     parts += [paragraph(line, "warning") for line in one_sided]
-    unfit = ["anything"] if one_sided else _unfit_for(evaluation)
+    unfit = ["anything"] if one_sided or _is_chance(results) else _unfit_for(evaluation)
     parts.append(paragraph(_tell_unfit(unfit), "warning" if unfit else ""))
     return "".join(parts)
 

@@ -30,6 +30,7 @@ from fakedetect.core.model_folder import (
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.dataset.identical import count_known
 from fakedetect.dataset.samples import Sample, check_both_classes, describe_faults
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
@@ -119,7 +120,7 @@ def _read_folder(text: str) -> Path:
 
 
 def _read_foreign(folder: Path) -> list[Sample]:
-    folders = class_folders(folder, "Put the pictures of that class there.")
+    folders = class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
     samples = [
         Sample(path, label, source_of(path, class_folder))
         for class_folder, label in folders
@@ -127,6 +128,12 @@ def _read_foreign(folder: Path) -> list[Sample]:
     ]
     check_both_classes(samples, folders, "", "Put some there.")
     return samples
+
+
+def _list_own(settings: Settings) -> list[Path]:
+    """The pictures of the project, originals and copies."""
+    folders = (*settings.original.values(), *settings.resized.values())
+    return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
 
 
 def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
@@ -160,6 +167,7 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
         folder=printable(folder.resolve()),
         predictions=hash_text(table),
+        own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
     )
     evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
     return Evaluated(evaluation, "foreign", name, bad, predictions=table)
@@ -198,7 +206,8 @@ def _tell(settings: Settings, found: Evaluated) -> list[str]:
     elif found.part == "foreign":
         entry = evaluation.foreign[found.name]
         lines = _tell_entry(settings, f"{evaluation.model} on {found.name}", entry)
-        lines += tell_gap(auc_of(evaluation.test), auc_of(entry), f"on {found.name}")
+        own = auc_of(evaluation.test)
+        lines += tell_gap(own, entry.measures.roc_auc, f"on {found.name}", known=entry.own)
         if evaluation.test is None:
             lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
     elif found.part == "left_out":
@@ -234,7 +243,7 @@ def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequenc
     own = auc_of(evaluation.test)
     lines = []
     for name, entry in evaluation.foreign.items():
-        lines += tell_gap(own, auc_of(entry), f"on {name}")
+        lines += tell_gap(own, entry.measures.roc_auc, f"on {name}", known=entry.own)
     for source, left_out in evaluation.left_out.items():
         lines.append(tell_left_out(source, left_out))
     if not lines:

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import Bin, Point, Robustness
 from fakedetect.images.confusion import plot_confusion
 from fakedetect.images.degradations import AXES, StrengthAxis
@@ -77,7 +78,7 @@ def plot_p_fake(
         range=(0, 1),
         weights=[np.full(len(values), 100 / len(values)) for values in shown.values()],
         color=[CLASS_COLOURS[name] for name in shown],
-        label=[f"{name} ({len(values):,} pictures)" for name, values in shown.items()],
+        label=[f"{name} ({plural(len(values), 'picture')})" for name, values in shown.items()],
     )
     for (label, threshold), line in zip(thresholds.items(), ("--", ":"), strict=False):
         axes.axvline(threshold, color="black", linewidth=1, linestyle=line, label=label)

@@ -145,7 +145,7 @@ def tell_held_out(model: str, source: str, entry: LeftOut) -> list[str]:
         tell_left_out(source, entry),
         *tell_gap(
             entry.roc_auc_with,
-            entry.roc_auc.value,
+            entry.roc_auc,
             "when it was never seen",
             f"on {source} after training on it",
         ),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fakedetect.core.console import plural, printable
-from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, SourceEntry, in_percent
+from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, Measure, SourceEntry, in_percent
 from fakedetect.core.intervals import share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
@@ -67,16 +67,37 @@ def auc_of(entry: Entry | None) -> float | None:
     return entry.measures.roc_auc.value if entry else None
 
 
-def tell_gap(own: float | None, other: float | None, where: str, at_home: str = OWN) -> list[str]:
-    """The difference in ROC AUC between pictures like the training ones and others, in words."""
-    if own is None or other is None:
+def explain_doubt(own: float, other: Measure, known: int = 0) -> str:
+    """Why a ROC AUC on other pictures does not show that a model generalises; '' where it does.
+
+    Args:
+        own: its ROC AUC on pictures like the training ones.
+        known: how many of the others are the project's own.
+    """
+    if known:
+        return f"{known:,} of them {'is' if known == 1 else 'are'} in this project's own folders"
+    if other.low is None or other.low < own - WORTH_A_WARNING:
+        return "the pictures are too few to show whether it generalises"
+    return ""
+
+
+def tell_gap(
+    own: float | None, other: Measure, where: str, at_home: str = OWN, known: int = 0
+) -> list[str]:
+    """The difference in ROC AUC between pictures like the training ones and others, in words.
+
+    Args:
+        known: how many of the others are the project's own.
+    """
+    if own is None or other.value is None:
         return []
-    line = f"ROC AUC {own:.3f} {at_home}, {other:.3f} {where}"
-    if other >= own - WORTH_A_WARNING:
-        return [f"{line}: the model generalises."]
+    line = f"ROC AUC {own:.3f} {at_home}, {other.value:.3f} {where}"
+    if other.value >= own - WORTH_A_WARNING:
+        doubt = explain_doubt(own, other, known)
+        return [f"{line}; {doubt}." if doubt else f"{line}: the model generalises."]
     return [
         f"{line}.",
-        f"Warning: the model does not generalise; its ROC AUC is {own - other:.3f} lower there. On "
+        f"Warning: the model does not generalise; its ROC AUC is {own - other.value:.3f} lower there. On "
         "pictures from other sources, expect the second figure, not the first.",
     ]
 

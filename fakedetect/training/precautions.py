@@ -21,6 +21,9 @@ UNEQUAL = 1 / 3
 DOMINANT = 0.5
 """A source that holds more than this share of its class draws a warning."""
 
+FEW, SENSIBLE = 10, 500
+"""Pictures of a class below which a run draws a warning, and as many as it takes to learn something."""
+
 LOOKED_AT = 100
 TINY = 32
 """Pixels a side, below which a picture has little to learn from."""
@@ -82,10 +85,10 @@ def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], 
             counts["both"] += 1
     listing = settings.command("explore", "--on", "resized")
     if leaks := counts["leak"]:
-        be = "is" if leaks == 1 else "are"
+        be = "is an exact duplicate" if leaks == 1 else "are exact duplicates"
         console.warn(
-            f"{plural(leaks, 'picture')} of the test folder {be} exact duplicates of training "
-            f"pictures: testing on them inflates the accuracy. {listing} lists them."
+            f"{plural(leaks, 'picture')} of the test folder {be} of training pictures: testing on them "
+            f"inflates the accuracy. {listing} lists them."
         )
     if both := counts["both"]:
         be = "is" if both == 1 else "are"
@@ -161,6 +164,13 @@ def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
             f"The training set ({plural(count, 'picture')}) is smaller than one batch "
             f"({settings.recipe.batch_size}): each epoch is a single step. Set a smaller batch_size in "
             f"{settings.file}."
+        )
+    fakes = sum(sample.label == 0 for sample in dataset.samples)
+    if min(fakes, count - fakes) < FEW:
+        console.warn(
+            f"Only {fakes:,} fake and {plural(count - fakes, 'real picture')} to train and validate on: so "
+            "few teach a model nothing, and its validation accuracy is a matter of luck. Collect some "
+            f"{SENSIBLE} of each class or more."
         )
     _check_sizes(dataset, console)
     _check_copies(settings, dataset, _test_samples(settings), console)

@@ -66,7 +66,7 @@ def test_a_damaged_list_of_bad_images_is_one_line_everywhere(project: Path, tabl
         (f"{HEAD}\n1,0.5,0.5\n", "line 2 has fewer cells"),
         (f"{HEAD}\n1;0,5;0,5;0,9;1;9;0\n".replace(",", ";", 6), "$[0].train_loss"),
         ("epoch,val_loss\n1,0.5\n", "a column is missing: images_per_second"),
-        (HEAD, "no epochs"),
+        (HEAD, "contains no epochs"),
     ],
 )
 def test_a_damaged_log_is_one_line(project: Path, text: str, said: str) -> None:

@@ -17,6 +17,7 @@ PLACES = (
     "/home/ann/My Pictures/Summer 2024/a.jpg",
     "/home/ann/My Pictures/beach at night.jpeg",
     "~/My Pictures/x/",
+    "/data/elsewhere/real/web/pages/a-dutch-road-sign-v0-abcdefghijk1.png",
     "C:\\Users\\Ann Lee\\Pictures\\a.png",
 )
 COMMANDS = (

@@ -136,9 +136,9 @@ def test_a_folder_that_cannot_be_read_leaves_the_menu_open(
         (b"<?xml version='1.0'?>\n<svg>", "SVG"),
         (b"ID3\x04", "sound"),
         (b"MZ\x90\0", "program"),
-        (b"\0\0\0\x1cftypavif" + bytes(30), "begins as AVIF"),
-        (b"\xff\xd8\xff\xe0", "begins as JPEG"),
-        (b"\x89PNG\r\n\x1a\n", "begins as PNG"),
+        (b"\0\0\0\x1cftypavif" + bytes(30), "starts as AVIF"),
+        (b"\xff\xd8\xff\xe0", "starts as JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "starts as PNG"),
         (b"nothing known", "no known format"),
     ],
 )

@@ -56,6 +56,7 @@ ONE = (
     ("a.jpg", "a.jpg"),
     ("./My Pictures", "My Pictures"),
     ("& '{}/a.jpg'", "a.jpg"),
+    ("{}/a.jpg/", "a.jpg"),
 )
 
 
@@ -76,6 +77,9 @@ def test_a_path_is_what_people_paste(pictures: Path, text: str, meant: str) -> N
         "file://{0}/My%20Pictures/b%20c.jpg\r\nfile://{0}/a.jpg\r\n",
         "{0}/My Pictures/b c.jpg\n{0}/a.jpg",
         '"~/My Pictures/b c.jpg" ~/a.jpg',
+        '"{0}/My Pictures/b c.jpg","{0}/a.jpg"',
+        "'{0}/My Pictures/b c.jpg', '{0}/a.jpg'",
+        "~/My\\ Pictures/b\\ c.jpg;a.jpg",
         "\u201c{0}/My Pictures/b c.jpg\u201d \u201c{0}/a.jpg\u201d",
     ],
 )
@@ -104,6 +108,12 @@ REFUSED = (
     ("https://example.org/a.jpg?x=1", "is a web address"),
     ("www.example.org/a.jpg", "is a web address"),
     ("data:image/png;base64,iVBORw0KGgo" + "A" * 500, "is a web address"),
+    ("smb://server/pictures/a.jpg", "is a network address. Copy the picture"),
+    (r"%USERPROFILE%\a.jpg", r"%USERPROFILE%\a.jpg is a Windows path"),
+    ("file:///C:/Users/a.jpg", "file:///C:/Users/a.jpg is a Windows path"),
+    ("", "The name is empty. Name a picture or folder."),
+    ("''", "The name is empty"),
+    ("a.jpg,b.jpg", "There is no picture or folder b.jpg"),
     (r"D:\fotos\a.jpg", "is a Windows path"),
     ("a.jgp", "There is no picture or folder a.jgp. Did you mean a.jpg?"),
     ("~/A.JPG.jpg", "There is no picture or folder"),

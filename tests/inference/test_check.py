@@ -408,6 +408,20 @@ def test_without_a_model_it_says_what_is_needed_and_what_the_files_say(data: Pat
     assert "has not been trained" in menu.stderr and "generator: Stable Diffusion" in menu.stdout
 
 
+def test_a_name_that_begins_as_an_option_does_is_a_picture(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(trained.parent)
+    for name in ("-1.jpg", "--json"):
+        paint(trained.parent / "a.jpg", 3).rename(name)
+    result = run("--paths", trained, "check", "-1.jpg", "--csv", "o.csv", "--no-stability")
+    assert result.returncode == 0 and "-1.jpg" in Path("o.csv").read_text(encoding="utf-8")
+    told = run("--paths", trained, "check", "-1.jpg", "--json", "--no-stability").stdout
+    assert len(told.splitlines()) == 1 and json.loads(told)["path"] == "-1.jpg"
+    behind = run("--paths", trained, "check", "--no-stability", "--", "--json")
+    assert "1 picture: " in behind.stdout
+
+
 def test_another_model_that_is_trained_is_offered(trained: Path) -> None:
     result = run("--paths", trained, "--model", "resnet18", "check", trained.parent / "dataset/test/real")
     assert result.returncode == 2 and "use tiny, which is trained" in result.stderr

@@ -1,6 +1,7 @@
 """A training.json or a texture_vote.json that does not fit: one line, whichever command reads it."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ STRANGE = [
     ("training.json", "[" * 200_000, "object"),
     ("training.json", '{"other": ' + "[" * 200_000, "nested too deeply"),
     ("training.json", json.dumps({"calibration": {**CALIBRATION, "temperature": 10**400}}), "temperature"),
+    ("training.json", json.dumps({"calibration": {**CALIBRATION, "temperature": 1e-320}}), "temperature"),
+    ("training.json", json.dumps({"recipe": {"std": [0, 0, 0]}}), "$.recipe.std[0]"),
     ("training.json", json.dumps({"calibration": {**CALIBRATION, "fake_from": -5}}), "fake_from"),
     ("training.json", json.dumps({"calibration": {**CALIBRATION, "real_below": 0.95}}), "real_below"),
     ("training.json", json.dumps({"split": {"validation_share": "a tenth"}}), "$.split.validation_share"),
@@ -29,8 +32,33 @@ STRANGE = [
     ("texture_vote.json", json.dumps({**VOTE, "layer": []}), "$.layer"),
     ("texture_vote.json", json.dumps({**VOTE, "layer": ""}), "$.layer"),
     ("texture_vote.json", json.dumps({**VOTE, "vote_scale": 0}), "$.vote_scale"),
+    ("texture_vote.json", json.dumps({**VOTE, "temperature": 1e-320}), "$.temperature"),
     ("texture_vote.json", json.dumps({**VOTE, "weights": [10**400]}), "$.weights"),
 ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_in_the_place_of_a_file_is_refused_and_not_waited_for(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    picture = next((trained.parent / "dataset/test/fake/gan").iterdir())
+    places = [
+        (folder / "training.json", ["check", picture]),
+        (folder / "test_predictions.csv", ["report"]),
+        (trained.parent / "list_of_bad_images.txt", ["test"]),
+        (trained.parent / "o.csv", ["check", picture, "--csv", trained.parent / "o.csv"]),
+        (trained.parent / "o.html", ["check", picture, "--html", trained.parent / "o.html"]),
+        (trained, ["test"]),
+    ]
+    for file, command in places:
+        kept = file.read_bytes() if file.exists() else None
+        file.unlink(missing_ok=True)
+        os.mkfifo(file)
+        result = run("--paths", trained, *command)
+        assert result.returncode == 2, (file, result.stdout)
+        assert str(file) in result.stderr and "it is a pipe or a device, not a file" in result.stderr
+        file.unlink()
+        if kept is not None:
+            file.write_bytes(kept)
 
 
 @pytest.mark.parametrize(("name", "content", "says"), STRANGE, ids=range(len(STRANGE)))

@@ -42,7 +42,10 @@ def write_old(value: object, path: Path) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [None, "state_dict", "model"])
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod."])
+@pytest.mark.parametrize(
+    "prefix",
+    ["", "module.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "model.", "net.module."],
+)
 @pytest.mark.parametrize("save", [write, write_old])
 def test_what_is_clearly_meant_is_used(
     tmp_path: Path,
@@ -116,6 +119,47 @@ def test_the_rest_is_refused_with_its_cause(tmp_path: Path, state: dict[str, tor
     path.unlink()
     path.mkdir()
     assert "Cannot read" in refusal()
+
+
+def test_a_checkpoint_that_is_nearly_right_is_told_what_differs(
+    tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    path = tmp_path / "classifier_model.pth"
+    wide = torch.zeros(1, state["fc.weight"].shape[1]).expand(10**12, -1)
+    less = {key: value for key, value in state.items() if key != "fc.bias"}
+    less_still = {key: value for key, value in less.items() if key != "fc.weight"}
+    resnet34 = timm.create_model("resnet34", num_classes=2).state_dict()
+    twice = {f"{name}.{key}": value for name in ("student", "teacher") for key, value in state.items()}
+    for value, said in (
+        ({**state, "fc.weight": torch.tensor(1.0)}, "fc.weight is of another shape (a single number,"),
+        ({**state, "fc.weight": torch.zeros(2, 3)}, "fc.weight is of another shape (2 x 3,"),
+        ({**state, "bn1.weight": torch.tensor(1.0)}, "bn1.weight is of another shape (a single number"),
+        (less, "is nearly a tiny: fc.bias is missing. Save the model's whole state_dict there."),
+        (less_still, "is nearly a tiny: fc.weight and 1 more weight are missing"),
+        ({**state, "loss.weight": torch.ones(2)}, "is nearly a tiny: loss.weight is unknown to it"),
+        ({f"net.{key}": value for key, value in less.items()}, "is nearly a tiny: fc.bias is missing"),
+        ({**state, "fc.weight": wide}, f"{wide.numel():,} values that are not all in the file (fc.weight)"),
+        (twice, "holds several models, below student. and teacher.. Save"),
+        (resnet34, "is not a tiny; it looks like another ResNet."),
+        ({f"encoder.{key}": value for key, value in resnet34.items()}, "it looks like another ResNet."),
+    ):  # fmt: skip
+        write(value, path)
+        with pytest.raises(UserError) as caught:
+            load_checkpoint(RECIPE, path)
+        assert str(path) in str(caught.value) and said in str(caught.value)
+    zipfile.ZipFile(path, "w").close()
+    with pytest.raises(UserError, match="is not a PyTorch checkpoint"):
+        load_checkpoint(RECIPE, path)
+
+
+def test_the_weights_of_a_model_are_used_beside_others_of_its_training(
+    tmp_path: Path, state: dict[str, torch.Tensor]
+) -> None:
+    plain, path = tmp_path / "plain.pth", tmp_path / "classifier_model.pth"
+    write(state, plain)
+    lightning = {f"model.{key}": value for key, value in state.items()}
+    write({"state_dict": {**lightning, "loss.pos_weight": torch.ones(1)}, "epoch": 3}, path)
+    assert torch.equal(logits(path), logits(plain))
 
 
 def test_a_safetensors_checkpoint_is_a_trained_model_everywhere(trained: Path) -> None:

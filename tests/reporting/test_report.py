@@ -130,6 +130,29 @@ def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
     assert re.search(r"\d+ of 20 predictions are wrong", after)
 
 
+def test_it_is_not_for_pictures_on_which_its_answers_are_next_to_chance(evaluated: Path) -> None:
+    """A blur may leave the order of the pictures, and so the ROC AUC, and make every answer the same."""
+    file = evaluated.parent / "model_folders/tiny/evaluation.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    robustness = found["test"]["robustness"]
+    for point in robustness["points"]:
+        point.update(roc_auc=1.0, recall_fake=1.0, recall_real=float(point["kind"] != "blur"))
+    robustness["clean"]["roc_auc"] = 1.0
+    file.write_text(json.dumps(found), encoding="utf-8")
+    blur = next(point["says"] for point in robustness["points"] if point["kind"] == "blur")
+    assert f"pictures degraded as much as by {blur}. Never" in read_report(evaluated)
+
+
+def test_copies_of_the_own_pictures_do_not_show_that_it_generalises(evaluated: Path) -> None:
+    entry = json.loads((evaluated.parent / "model_folders/tiny/evaluation.json").read_text())["foreign"]
+    assert entry["elsewhere"]["own"] == 20
+    report = read_report(evaluated)
+    assert "; 20 of them are in this project's own folders." in report
+    assert "Not suitable for: pictures from other sources, until that is measured on more of them" in report
+    told = run("--paths", evaluated, "evaluate", "--data", evaluated.parent / "elsewhere").stdout
+    assert "; 20 of them are in this project's own folders." in told and "generalises" not in told
+
+
 def test_answers_of_another_evaluation_are_not_shown(evaluated: Path) -> None:
     answers = evaluated.parent / "model_folders/tiny/foreign_elsewhere_predictions.csv"
     text = answers.read_text(encoding="utf-8")

@@ -196,6 +196,9 @@ def check_in_a_browser(file: Path) -> None:
         "e => e.getClientRects().length > 1).length,"
         "apart: [...document.querySelectorAll('.beside')].filter("
         "e => e.children[0].offsetTop != e.children[1].offsetTop).length,"
+        "stacked: [...document.querySelectorAll('h2')].filter(h => /elsewhere/.test(h.textContent))"
+        ".flatMap(h => [...h.parentNode.querySelectorAll('.charts')])"
+        ".filter(c => new Set([...c.children].map(e => e.offsetTop)).size > 1).length,"
         "wide: document.documentElement.scrollWidth - innerWidth}) })</script></body>"
     )
     probe.write_text(file.read_text(encoding="utf-8").replace("</body>", script), encoding="utf-8")
@@ -211,6 +214,7 @@ def check_in_a_browser(file: Path) -> None:
         assert found["images"] and found["wide"] <= 0 and not found["broken"], (width, found)
         # Tables and charts stand side by side where there is room.
         assert (found["apart"] == 0) == (width == 1600), (width, found)
+        assert width == 500 or not found["stacked"], found
         assert "CONSOLE" not in result.stderr, result.stderr
 
 
@@ -227,6 +231,31 @@ def check_in_a_browser(file: Path) -> None:
 def test_mistakes_are_told_in_one_line(trained_once: Path, command: list[str], said: str) -> None:
     result = run("--paths", trained_once, *command)
     assert result.returncode == 2 and re.search(said, result.stderr) and "Traceback" not in result.stderr
+
+
+def test_a_class_without_pictures_is_told_from_one_that_is_not_resized(trained: Path) -> None:
+    """Else `resize` and `train` would send from one to the other for ever."""
+    folder = trained.parent / "dataset"
+    for part in ("train", "test"):
+        shutil.rmtree(folder / f"resized_{part}/fake")
+        shutil.rmtree(folder / part / "fake")
+        (folder / part / "fake").mkdir()
+    result = run("--paths", trained, "resize")
+    assert result.returncode == 1
+    said = f"there are no pictures in {folder / 'test/fake'}. Put some there, then resize."
+    assert f"test-fake: {said}" in result.stdout and "train-real: 0 pictures resized" in result.stdout
+    for command in (["train", "--overwrite"], ["test"], ["evaluate"], ["explain", "--sheet"]):
+        empty = folder / ("train" if command[0] == "train" else "test") / "fake"
+        result = run("--paths", trained, *command)
+        assert result.returncode == 2, command
+        assert f"There are no fake pictures in {empty}. Put some there and resize:" in result.stderr
+    elsewhere = run("--paths", trained, "evaluate", "--data", folder / "test")
+    assert (
+        elsewhere.returncode == 2 and "test/fake has no fake pictures. Put some there." in elsewhere.stderr
+    )
+    paint(folder / "test/fake/a.jpg", 1)
+    result = run("--paths", trained, "test")
+    assert "has no class folder 'fake'. Resize first: python menu.py" in result.stderr
 
 
 def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:

@@ -297,7 +297,7 @@ def test_thresholds_are_fitted_to_sources_and_too_few_of_them_are_refused(fitted
     assert saved["unseen_real_sources"] and saved["unseen_families"]
     (folder_of(fitted) / "out_of_fold.json").unlink()
     gone = run("--paths", fitted, "fit-thresholds", "--max-false-alarms", "0.3")
-    assert gone.returncode == 2 and "holds no answers of this probe to sources left out" in gone.stderr
+    assert gone.returncode == 2 and "has no out-of-fold scores for this probe" in gone.stderr
 
 
 def pretrained_project(folder: Path, architecture: str = "test_vit") -> Path:

@@ -137,8 +137,9 @@ def test_mistakes_in_the_data_are_told_before_the_first_epoch(resized: Path) -> 
     before = result.stderr.split("epoch 1/")[0]
     assert "Only 23% of the training pictures are real" in before
     assert "smaller than one batch (64)" in before
+    assert "Only 20 fake and 6 real pictures to train and validate on: so few" in before
     assert "Most fake pictures" in before and "smaller than 32 pixels" in before
-    assert "1 picture of the test folder is in the training folder too" in before
+    assert "1 picture of the test folder is an exact duplicate of training pictures" in before
 
 
 @pytest.mark.parametrize("test_folder", ["dataset/resized_train", "dataset/resized_train/test"])
@@ -146,7 +147,7 @@ def test_a_test_folder_inside_the_training_folder_is_refused(resized: Path, test
     text = resized.read_text(encoding="utf-8") + f'\n[resized]\ntest = "{test_folder}"\n'
     resized.write_text(text, encoding="utf-8")
     result = run("--paths", resized, "train")
-    assert result.returncode == 2 and "one lies in the other" in result.stderr
+    assert result.returncode == 2 and "or one contains the other" in result.stderr
 
 
 def test_one_folder_for_both_classes_is_refused(project: Path) -> None:
