@@ -170,7 +170,7 @@ def test_an_exploration_is_a_result_of_its_own_and_writes_nothing(project: Path)
 
 
 def test_without_pictures_one_line_says_what_to_do(project: Path) -> None:
-    for on, hint in (("original", "demo"), ("resized", "Resize first")):
+    for on, hint in (("original", "demo"), ("resized", "no resized pictures yet")):
         result = run("--paths", project, "explore", "--on", on)
         assert result.returncode == 2 and hint in result.stderr and "Traceback" not in result.stderr
 
