@@ -16,7 +16,8 @@ from fakedetect.core.files import atomic_write, file_lock
 from fakedetect.core.model_input import Scaling
 from fakedetect.core.pool import map_images
 from fakedetect.images.copies import scale
-from fakedetect.images.reading import explain_fault, open_checked, to_rgb_or_grey
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import open_checked, to_rgb_or_grey
 
 SHARE_OF_DISK = 0.25
 """Of the free disk, the most that the array of a data set may take."""

@@ -13,8 +13,8 @@ from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.copies import PROBE_COPIES, Kind
+from fakedetect.images.faults import explain_fault
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
-from fakedetect.images.reading import explain_fault
 from fakedetect.images.views import in_batches
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
 from fakedetect.models.conversion import choose_engine

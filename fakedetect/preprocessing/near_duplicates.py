@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.dataset.identical import Pair
-from fakedetect.images.reading import explain_fault, load_reduced, open_image, to_rgb_or_grey
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
 
 SIDE = 32
 KEPT = 16
