@@ -91,7 +91,15 @@ def look_at(look: Look) -> View | str:
     except (MemoryError, OSError) as error:
         # A picture that decodes may still be too large to work on; anything else would be a bug here.
         return explain_fault(error, look.path)
-    return View(images, width, height, file_format, sha256, origin, thumbnail)
+    return View(
+        images=images,
+        width=width,
+        height=height,
+        format=file_format,
+        sha256=sha256,
+        origin=origin,
+        thumbnail=thumbnail,
+    )
 
 
 def _kind_to_open(look: Look) -> Kind:

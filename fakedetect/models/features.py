@@ -54,7 +54,9 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
     backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
     weights = hash_weights(backbone.network)
     to_device(backbone)
-    return Frozen(backbone, weights, seed, choose_engine(settings, console, backbone))
+    return Frozen(
+        backbone=backbone, weights=weights, seed=seed, engine=choose_engine(settings, console, backbone)
+    )
 
 
 def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCache:
@@ -138,7 +140,7 @@ def _list_jobs(
         missing = tuple(v for v, key in enumerate(of_path) if key not in cache and key not in claimed)
         claimed.update(of_path)
         if missing:
-            jobs.append(ProbeLook(path, missing, seed, kind))
+            jobs.append(ProbeLook(path=path, views=missing, seed=seed, kind=kind))
     return jobs
 
 

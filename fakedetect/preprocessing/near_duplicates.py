@@ -87,7 +87,9 @@ def find_near(prints: Sequence[tuple[int, Fingerprint]]) -> list[Pair]:
                 apart = np.abs(thumbnails[first].astype(np.int16) - view).mean()
                 if apart <= MAX_DIFFERENCE:
                     distance = (BITS - int(products[row, column])) // 2
-                    pairs.append(Pair("near", numbers[first], numbers[second], distance))
+                    pairs.append(
+                        Pair(kind="near", first=numbers[first], second=numbers[second], distance=distance)
+                    )
     nearest: dict[tuple[int, int], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: pair.distance):
         nearest.setdefault((pair.first, pair.second), pair)
