@@ -16,6 +16,16 @@ Bin = tuple[Share, Share, Few]
 Bins = Annotated[tuple[Bin, ...], msgspec.Meta(min_length=1)]
 
 
+def say_range(low: float, high: float, form: str = ".3f") -> str:
+    """The ends of an interval: '0.863 to 0.945'."""
+    return f"{low:{form}} to {high:{form}}"
+
+
+def say_interval(value: float, low: float, high: float, form: str = ".3f") -> str:
+    """A figure and its interval: '0.912 (0.863 to 0.945)'."""
+    return f"{value:{form}} ({say_range(low, high, form)})"
+
+
 class Measure(Record, frozen=True, kw_only=True):
     """A figure and its 95 % interval; all None where one class is missing and it needs both."""
 
@@ -28,7 +38,7 @@ class Measure(Record, frozen=True, kw_only=True):
             return "-"
         if self.low is None or self.high is None:
             return f"{self.value:.3f}"
-        return f"{self.value:.3f} ({self.low:.3f}-{self.high:.3f})"
+        return say_interval(self.value, self.low, self.high)
 
 
 class Accuracy(Record, frozen=True, kw_only=True):
@@ -40,10 +50,10 @@ class Accuracy(Record, frozen=True, kw_only=True):
 
 
 def in_percent(share: Measure | Accuracy) -> str:
-    """A share with its interval: '5.0% (3.1%-8.0%)'."""
+    """A share with its interval: '5.0% (3.1% to 8.0%)'."""
     if share.value is None or share.low is None or share.high is None:
         return "-"
-    return f"{share.value:.1%} ({share.low:.1%}-{share.high:.1%})"
+    return say_interval(share.value, share.low, share.high, ".1%")
 
 
 class Measures(Record, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from fakedetect.core.evaluation_record import Accuracy, Measure
+from fakedetect.core.evaluation_record import Accuracy, Measure, say_interval
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2024; --soft: #59636e; --line: #d5dae0;
@@ -89,10 +89,9 @@ def with_interval(measure: Measure | Accuracy, form: str = ".3f") -> str:
     """A measure as its value and, in brackets, its interval."""
     if measure.value is None:
         return "-"
-    text = format(measure.value, form)
     if measure.low is None or measure.high is None:
-        return text
-    return f"{text} ({format(measure.low, form)} to {format(measure.high, form)})"
+        return format(measure.value, form)
+    return say_interval(measure.value, measure.low, measure.high, form)
 
 
 def paragraph(text: str, kind: str = "") -> str:

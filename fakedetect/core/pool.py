@@ -96,7 +96,7 @@ class _Pool:
 
     def _start_worker(self) -> "_Worker":
         others = [self.stopped, *(worker.connection for worker in self.workers)]
-        return _Worker(self.context, self.function, self.stop, others)
+        return _Worker(context=self.context, function=self.function, stop=self.stop, others=others)
 
     def replace(self, worker: "_Worker") -> None:
         """Start another process in the place of one that has ended."""

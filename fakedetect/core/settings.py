@@ -1,6 +1,5 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -10,23 +9,15 @@ from typing import Any, cast
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
 from fakedetect.core.model_input import (
-    INTERPOLATIONS,
-    LARGEST,
-    LEAST_STD,
-    MOST_MEAN,
-    MOST_STD,
-    SIZE,
-    Channels,
-    InputKeys,
     ModelInput,
 )
-from fakedetect.core.recipes import BALANCES, METHODS, RECIPES, UNBALANCED, Recipe
+from fakedetect.core.model_sections import OWN, OWN_KEYS, RECIPE_KEYS, find_idle_keys, read_recipes
+from fakedetect.core.recipes import BALANCES, RECIPES, UNBALANCED, Recipe
 from fakedetect.core.shards import count_workers
 from fakedetect.core.toml_file import TomlFile
 from fakedetect.core.toml_section import Section
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
-OPTIMIZERS = ("Adam", "AdamW", "SGD")
 LARGEST_SEED = 2**32 - 1
 """What numpy takes."""
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -61,10 +52,6 @@ class Inference:
     engine: str = AUTO
 
 
-RECIPE_KEYS = ("recipe", "batch_size", "optimizer", "learning_rate", "weight_decay")
-INPUT_KEYS = tuple(field.name for field in fields(InputKeys))
-
-
 @dataclass(frozen=True)
 class Training:
     """How the chosen model is trained, beside its recipe."""
@@ -81,13 +68,6 @@ class Training:
     balance: str = UNBALANCED
 
 
-RESERVED = {
-    "all": "means every model",
-    "calibrated": "is reserved: check already has a column p_fake_calibrated",
-}
-"""Names that no model may have, and why."""
-
-OWN = "[models.NAME]"
 KEYS: Mapping[str, tuple[str, ...]] = {
     "[]": ("model", "original", "resized", "outputs", "training", "inference", "probe", "models"),
     "[original]": tuple(ORIGINAL),
@@ -96,7 +76,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "[training]": (*(field.name for field in fields(Training)), *RECIPE_KEYS),
     "[inference]": tuple(field.name for field in fields(Inference)),
     "[probe]": tuple(field.name for field in fields(ProbeOptions)),
-    OWN: ("timm", "weights", *INPUT_KEYS, *RECIPE_KEYS),
+    OWN: OWN_KEYS,
 }
 """The keys of each section by its title; those of the file itself stand above the first section."""
 
@@ -217,7 +197,7 @@ def load_settings(path: Path) -> Settings:
     training = _training(top.section("training"))
     inference = _inference(top.section("inference"))
     probe = _probe(top.section("probe"))
-    recipes = _recipes(top)
+    recipes = read_recipes(top, KEYS)
     original = _places(top.section("original"), ORIGINAL)
     outputs = _places(top.section("outputs"), OUTPUTS)
     model = _chosen(top, recipes)
@@ -234,7 +214,7 @@ def load_settings(path: Path) -> Settings:
         inference=inference,
         probe=probe,
         written=recipes,
-        idle=_idle_keys(top),
+        idle=find_idle_keys(top),
         call=Call(file.path, model, model),
     )
 
@@ -288,119 +268,6 @@ def _probe(section: Section) -> ProbeOptions:
         if strength == "auto"
         else section.take_number("strength", float, 0.001, 0, above=True),
         max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 4),
-    )
-
-
-def _recipes(top: Section) -> dict[str, Recipe]:
-    """The reference's models as [training] changes them, and the user's own of [models.*]."""
-    training = top.section("training")
-    recipes = {base.name: _recipe(training, base) for base in RECIPES}
-    models = top.section("models")
-    for name, value in models.values.items():
-        if not isinstance(value, (dict, list)):
-            raise models.wrong(name, "belongs to one model. Write [models.my_model] above it.")
-        section = models.section(name)
-        _check_name(section, name, recipes)
-        recipes[name] = _own_model(section, name)
-    return recipes
-
-
-def _idle_keys(top: Section) -> dict[str, tuple[str, ...]]:
-    """For each of [models.*] the recipe keys that stand under [training] alone."""
-    given = [key for key in RECIPE_KEYS if key in top.section("training").values]
-    models = top.section("models")
-    return {
-        name: tuple(key for key in given if key not in models.section(name).values)
-        for name in models.values
-    }
-
-
-def _check_name(section: Section, name: str, others: Mapping[str, Recipe]) -> None:
-    """A model's name becomes that of its folder, on systems that tell no capitals apart too."""
-    if name.casefold() in RESERVED:
-        raise section.wrong_whole(f"'{name}' {RESERVED[name.casefold()]}; choose another name.")
-    if name.casefold() in {other.casefold() for other in others}:
-        raise section.wrong_whole(f"a model named {name} already exists; choose another name.")
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise section.wrong_whole(
-            "a model's name may contain only letters, digits, '_', '-' and '.', and not start with '-' "
-            "or '.'."
-        )
-    for key, value in section.values.items():
-        if isinstance(value, dict):
-            raise section.wrong_whole(f'a dot in a name needs quotes. Write [models."{name}.{key}"]')
-
-
-def _own_model(section: Section, name: str) -> Recipe:
-    section.check_keys(KEYS[OWN], KEYS)
-    architecture = section.take("timm", str, None)
-    if architecture is None:
-        raise section.wrong_whole('timm = "…" is missing. Add that line with the name of a timm model.')
-    weights = section.take_path("weights", None)
-    if weights is not None and not weights.is_file():
-        what = "is a folder" if weights.is_dir() else "does not exist"
-        raise section.wrong(
-            "weights", f"names a file that {what}: {weights}. Name the file, or remove the line."
-        )
-    base = Recipe(
-        name=name,
-        library="timm",
-        architecture=architecture,
-        batch_size=32,
-        optimizer="AdamW",
-        learning_rate=2e-5,
-        given=_input(section),
-        weights=weights,
-        place=_name_line(section, "timm"),
-        size_place=_name_line(section, "size") if "size" in section.values else "",
-    )
-    return _recipe(section, base)
-
-
-def _name_line(section: Section, key: str) -> str:
-    """'paths.toml, line 7: timm in [models.mine]'."""
-    line = section.file.find_line((*section.place, key))
-    return f"{section.file.path}, line {line}: {key} in {section.title}"
-
-
-def _input(section: Section) -> InputKeys:
-    size = section.take_number("size", int, SIZE, 1)
-    if size > LARGEST:
-        raise section.wrong("size", f"must be at most {LARGEST:,} pixels a side, not {size:,}.")
-    return InputKeys(
-        size=size if "size" in section.values else None,
-        interpolation=section.take_word("interpolation", INTERPOLATIONS, None),
-        mean=_three(section, "mean"),
-        std=_three(section, "std"),
-    )
-
-
-def _three(section: Section, key: str) -> Channels | None:
-    """A number for red, green and blue each; None where the file does not set it."""
-    if key not in section.values:
-        return None
-    values = section.values[key]
-    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
-    least, most = (LEAST_STD, MOST_STD) if key == "std" else (-MOST_MEAN, MOST_MEAN)
-    if not numbers or len(values) != 3:
-        raise section.wrong(key, f"must be three numbers. Write {key} = [0.5, 0.5, 0.5]")
-    # Whole numbers of any size are compared, where a conversion would overflow; nan compares false.
-    if not all(least <= value <= most for value in values):
-        shown = f"{least:,g} to {most:,g}"
-        raise section.wrong(key, f"must be three numbers from {shown}. Write {key} = [0.5, 0.5, 0.5]")
-    red, green, blue = map(float, values)
-    return red, green, blue
-
-
-def _recipe(section: Section, base: Recipe) -> Recipe:
-    """`base` with the recipe keys that the section sets."""
-    return replace(
-        base,
-        method=section.take_word("recipe", METHODS, base.method),
-        batch_size=section.take_number("batch_size", int, base.batch_size, 1),
-        optimizer=section.take_word("optimizer", OPTIMIZERS, base.optimizer),
-        learning_rate=section.take_number("learning_rate", float, base.learning_rate, 0, above=True),
-        weight_decay=section.take_number("weight_decay", float, base.weight_decay, 0),
     )
 
 

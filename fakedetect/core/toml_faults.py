@@ -43,7 +43,7 @@ def find_statements(text: str) -> Iterator[Statement]:
             section = _names(found[1])
             yield Statement(number, section, section)
         elif found := re.match(_ASSIGNMENT, line):
-            yield Statement(number, section + _names(found[1]), section, found[2])
+            yield Statement(line=number, place=section + _names(found[1]), section=section, value=found[2])
             quotes = found[2][:3]
             if quotes in ('"""', "'''") and quotes not in found[2][3:]:
                 ends = quotes

@@ -99,7 +99,9 @@ class _Loading:
         good = tuple(self.samples[row] for row in rows)
         labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
         bad = tuple(Unreadable(self.samples[row], reason) for row, reason in sorted(faults.items()))
-        return Batch(images.permute(0, 3, 1, 2), labels, good, bad, tuple(rows))
+        return Batch(
+            images=images.permute(0, 3, 1, 2), labels=labels, samples=good, bad=bad, places=tuple(rows)
+        )
 
 
 def _decode(path: Path, scaling: Scaling, pixels: np.ndarray) -> str | None:
@@ -133,13 +135,31 @@ def load_batches(
     pool = ThreadPoolExecutor(workers)
     try:
         loading = deque(
-            _Loading(pool, workers, samples, scaling, decoded, pin, change)
+            _Loading(
+                pool=pool,
+                parts=workers,
+                samples=samples,
+                scaling=scaling,
+                decoded=decoded,
+                pin=pin,
+                change=change,
+            )
             for samples in itertools.islice(waiting, AHEAD)
         )
         while loading:
             batch = loading.popleft().finish()
             for samples in itertools.islice(waiting, 1):
-                loading.append(_Loading(pool, workers, samples, scaling, decoded, pin, change))
+                loading.append(
+                    _Loading(
+                        pool=pool,
+                        parts=workers,
+                        samples=samples,
+                        scaling=scaling,
+                        decoded=decoded,
+                        pin=pin,
+                        change=change,
+                    )
+                )
             yield batch
     finally:
         pool.shutdown(cancel_futures=True)

@@ -16,7 +16,8 @@ from fakedetect.core.files import atomic_write, file_lock
 from fakedetect.core.model_input import Scaling
 from fakedetect.core.pool import map_images
 from fakedetect.images.copies import scale
-from fakedetect.images.reading import explain_fault, open_checked, to_rgb_or_grey
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import open_checked, to_rgb_or_grey
 
 SHARE_OF_DISK = 0.25
 """Of the free disk, the most that the array of a data set may take."""
@@ -145,7 +146,7 @@ def _open(
     reasons = found.tolist()
     faults = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason}
     rows = {path: row for row, path in enumerate(paths) if path not in faults}
-    return DecodedPictures(file, size, rows, faults)
+    return DecodedPictures(file=file, size=size, rows=rows, faults=faults)
 
 
 def _build(
@@ -155,7 +156,7 @@ def _build(
     with file.open("wb") as empty:
         empty.truncate(len(paths) * bytes_of(scaling.size))
     reasons = [""] * len(paths)
-    jobs = [_Job(path, file, row, scaling) for row, path in enumerate(paths)]
+    jobs = [_Job(path=path, file=file, row=row, scaling=scaling) for row, path in enumerate(paths)]
     for job, reason in console.track(map_images(_decode_into, jobs, workers), len(jobs), "decoding, once"):
         reasons[job.row] = reason or ""
     return reasons

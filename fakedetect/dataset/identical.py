@@ -61,7 +61,7 @@ def find_exact(paths: Sequence[Path], sizes: Sequence[int]) -> list[Pair]:
             if digest is None:
                 continue
             if digest in first:
-                pairs.append(Pair("exact", first[digest], number, 0))
+                pairs.append(Pair(kind="exact", first=first[digest], second=number, distance=0))
             else:
                 first[digest] = number
     return pairs

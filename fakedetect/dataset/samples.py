@@ -68,7 +68,7 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
     folders = class_folders(folder, advise_to_resize(settings, part))
     samples, left_out = _list_samples(settings, part, folders, leave_out, advise_to_resize(settings, part))
     check_both_classes(samples, folders, "usable ", "Scan and resize again.")
-    return Dataset(folder, tuple(samples), left_out, leave_out)
+    return Dataset(folder=folder, samples=tuple(samples), left_out=left_out, without=leave_out)
 
 
 def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Dataset:
@@ -85,7 +85,9 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
     samples, left_out = _list_samples(settings, part, folders, leave_out, advise)
     check_both_classes(samples, folders, "usable ", "Put some there.")
     common = Path(os.path.commonpath([folder for folder, _ in folders]))
-    return Dataset(common, tuple(samples), left_out, leave_out, resized=False)
+    return Dataset(
+        folder=common, samples=tuple(samples), left_out=left_out, without=leave_out, resized=False
+    )
 
 
 def check_both_classes(

@@ -9,7 +9,8 @@ from PIL import Image
 from fakedetect.images.chains import degrade_at_random, random_for
 from fakedetect.images.copies import Kind, make_copy, open_for_copy
 from fakedetect.images.degradations import to_shared_size
-from fakedetect.images.reading import explain_fault, open_checked
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import open_checked
 
 
 @dataclass(frozen=True)

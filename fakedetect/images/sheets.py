@@ -20,7 +20,8 @@ from PIL import Image
 from fakedetect.core.console import printable
 from fakedetect.core.files import atomic_write
 from fakedetect.core.pool import map_images
-from fakedetect.images.reading import explain_fault, load_reduced, open_image, to_rgb_or_grey
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
 
 SIDE = 320
 CAPTION = 30

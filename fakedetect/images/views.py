@@ -12,7 +12,8 @@ from fakedetect.core.files import hash_file
 from fakedetect.core.model_input import SIZE, Scaling
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
-from fakedetect.images.reading import explain_fault, format_of, open_checked, open_image
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import format_of, open_checked, open_image
 from fakedetect.images.thumbnails import make_thumbnail
 from fakedetect.provenance.finding import Finding, in_words
 from fakedetect.provenance.metadata import Metadata, read_metadata
@@ -90,7 +91,15 @@ def look_at(look: Look) -> View | str:
     except (MemoryError, OSError) as error:
         # A picture that decodes may still be too large to work on; anything else would be a bug here.
         return explain_fault(error, look.path)
-    return View(images, width, height, file_format, sha256, origin, thumbnail)
+    return View(
+        images=images,
+        width=width,
+        height=height,
+        format=file_format,
+        sha256=sha256,
+        origin=origin,
+        thumbnail=thumbnail,
+    )
 
 
 def _kind_to_open(look: Look) -> Kind:

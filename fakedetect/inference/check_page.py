@@ -63,7 +63,9 @@ class CheckPage:
         """
         folder = self.folders.setdefault(card.folder, len(self.folders))
         text = draw_card(card, folder, self.hints).encode("utf-8", "replace")
-        self.places.append(_Place(card.folder, card.name, self.beside.tell(), len(text)))
+        self.places.append(
+            _Place(folder=card.folder, name=card.name, start=self.beside.tell(), length=len(text))
+        )
         self.states[card.state] += 1
         self.of_folder[card.folder] += 1
         self.kinds.update(card.kinds)

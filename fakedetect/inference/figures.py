@@ -160,7 +160,7 @@ def explain_image(
     answer = probabilities(detector, image[None])[0]
     predicted = CLASSES[int(answer.argmax())]
     asked = CLASSES.index(target or predicted)
-    explanation = Explanation(path, predicted, float(answer[0]), ())
+    explanation = Explanation(path=path, predicted=predicted, p_fake_calibrated=float(answer[0]), maps=())
     shown = read_in_shape(find_originals(settings, "test", [path])[0], image)
     for method in methods:
         if method == "grad-cam":
@@ -171,7 +171,13 @@ def explain_image(
             name = "all attention layers"
             heat = attention_rollout(model, batch)[0]
         faithfulness = measure_faithfulness(partial(probabilities, detector), image, heat, asked)
-        heat_map = HeatMap(method, name, CLASSES[asked], faithfulness, _next_figure(settings, path))
+        heat_map = HeatMap(
+            method=method,
+            layer=name,
+            target=CLASSES[asked],
+            faithfulness=faithfulness,
+            figure=_next_figure(settings, path),
+        )
         explanation = replace(explanation, maps=(*explanation.maps, heat_map))
         coloured, mixed = overlay(shown, heat)
         name = shorten(path.name, LONGEST_NAME)

@@ -78,7 +78,14 @@ def _open_records(
     made_with = _made_with(detectors, not wanted.no_stability, wanted.shard)
     columns = [*COLUMNS, *extra, *JUDGED]
     # A heat map is drawn as a picture is judged.
-    records = Records(target, columns, made_with, group, judges, afresh=wanted.heat_map)
+    records = Records(
+        file=target,
+        columns=columns,
+        made_with=made_with,
+        group=group,
+        judges=judges,
+        afresh=wanted.heat_map,
+    )
     if records.resumed:
         console.note(f"Continuing: {plural(records.resumed, 'picture')} checked before")
     if records.replaced:
@@ -101,7 +108,13 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         known = [read_known(detector, console) for detector in detectors]
         weak = all(each.is_weak for each in known)
         page = opened.enter_context(closing(CheckPage(wanted.html, weak))) if wanted.html else None
-        checker = Checker(detectors, not wanted.no_stability, wanted.heat_map, weak, bool(page))
+        checker = Checker(
+            detectors=detectors,
+            stability=not wanted.no_stability,
+            heat_map=wanted.heat_map,
+            weak=weak,
+            thumbnails=bool(page),
+        )
         records = _open_records(wanted.csv, wanted, checker, console, group) if wanted.csv else None
         if not wanted.as_json:
             _show_reminders(console, known, weak)

@@ -57,7 +57,7 @@ def read_known(detector: Detector, console: Console) -> Known:
     if detector.is_probe:
         unseen = read(lambda: read_out_of_fold(folder, checkpoint, command("train", "--overwrite")))
     rates = find_rates(detector.calibration, evaluation, unseen, detector.training, test)
-    return Known(detector, evaluation, test, rates)
+    return Known(detector=detector, evaluation=evaluation, test=test, rates=rates)
 
 
 def remind(known: Known, advise: bool = False) -> list[str]:

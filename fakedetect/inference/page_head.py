@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Entry, Evaluation, in_percent
+from fakedetect.core.evaluation_record import Entry, Evaluation, in_percent, say_interval
 from fakedetect.core.intervals import share_interval
 from fakedetect.core.page import beside, heading, paragraph, section, table
 from fakedetect.inference.known import Known, explain_p_fake, remind, tell_base_rates
@@ -62,7 +62,7 @@ def _tell_measures(known: Known) -> str:
         rows.append(_entry_row("test dataset, like its training pictures", evaluation.test))
     elif test:
         low, high = share_interval(round(test.accuracy * test.count), test.count)
-        accuracy = f"{test.accuracy:.1%} ({low:.1%}-{high:.1%})"
+        accuracy = say_interval(test.accuracy, low, high, ".1%")
         auc = "-" if test.roc_auc is None else f"{test.roc_auc:.3f}"
         rows.append(("test dataset, like its training pictures", test.count, accuracy, auc, "-"))
     rows += _unseen_rows(evaluation)

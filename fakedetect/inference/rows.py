@@ -77,7 +77,9 @@ def _check(
     name = printable(look.path)
     line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {name}"
     line += f"  [{'; '.join(remarks)}]" if remarks else ""
-    return Checked(row, line, bool(together.flips), view.origin, view.thumbnail)
+    return Checked(
+        row=row, line=line, unstable=bool(together.flips), origin=view.origin, thumbnail=view.thumbnail
+    )
 
 
 def _unreadable(look: Look, reason: str) -> Checked:

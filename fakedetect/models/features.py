@@ -13,8 +13,8 @@ from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.copies import PROBE_COPIES, Kind
+from fakedetect.images.faults import explain_fault
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
-from fakedetect.images.reading import explain_fault
 from fakedetect.images.views import in_batches
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
 from fakedetect.models.conversion import choose_engine
@@ -54,7 +54,9 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
     backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
     weights = hash_weights(backbone.network)
     to_device(backbone)
-    return Frozen(backbone, weights, seed, choose_engine(settings, console, backbone))
+    return Frozen(
+        backbone=backbone, weights=weights, seed=seed, engine=choose_engine(settings, console, backbone)
+    )
 
 
 def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCache:
@@ -138,7 +140,7 @@ def _list_jobs(
         missing = tuple(v for v, key in enumerate(of_path) if key not in cache and key not in claimed)
         claimed.update(of_path)
         if missing:
-            jobs.append(ProbeLook(path, missing, seed, kind))
+            jobs.append(ProbeLook(path=path, views=missing, seed=seed, kind=kind))
     return jobs
 
 

@@ -245,5 +245,5 @@ def fit_judged(
     margins = judge_left_out(standard, is_fake, weights, folds, strengths, advance)
     best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
     coefficients, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
-    line = Line(mean, scale, coefficients, np.array(bias, np.float32))
+    line = Line(mean=mean, scale=scale, weights=coefficients, bias=np.array(bias, np.float32))
     return Fitted(line, strengths[best], margins[best])

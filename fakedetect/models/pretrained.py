@@ -68,7 +68,7 @@ def find_published(recipe: Recipe) -> Published:
         usual = (constants.SAFETENSORS_SINGLE_FILE, constants.PYTORCH_WEIGHTS_NAME)
         files = (config.hf_hub_filename,) if config.hf_hub_filename else usual
         url = huggingface_hub.hf_hub_url(repository, files[0], revision=revision or None)
-        return Published(url, files, repository, revision or None)
+        return Published(url=url, files=files, repository=repository, revision=revision or None)
     if config is not None and config.url:
         return _at(str(config.url))
     raise UserError(

@@ -184,9 +184,9 @@ def make_promise(scores: OutOfFold, label: str, most: float | None) -> Promise:
     # The smallest rate that can be promised takes the most extreme picture of all for its threshold.
     usual = max(USUAL_RATE, 2 * smallest_rate(len(groups)))
     if unseen and (most is not None or usual <= MOST_USUAL):
-        return Promise(label, most or usual, tuple(groups), True)
+        return Promise(label=label, most=most or usual, groups=tuple(groups), unseen=True)
     usual = min(0.5, max(USUAL_RATE, smallest_rate(len(pictures))))
-    return Promise(label, most or usual, tuple(pictures), False)
+    return Promise(label=label, most=most or usual, groups=tuple(pictures), unseen=False)
 
 
 def _bound(promise: Promise, option: str) -> float:

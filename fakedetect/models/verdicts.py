@@ -44,11 +44,11 @@ def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degrad
     )
     calibrated = float(calibration.probability(margins[:1])[0])
     return Answer(
-        UNSURE if flips else calibration.verdict(calibrated),
-        sides[0],
-        float(expit(margins[:1])[0]),
-        calibrated,
-        flips if tried else None,
+        verdict=UNSURE if flips else calibration.verdict(calibrated),
+        side=sides[0],
+        p_fake=float(expit(margins[:1])[0]),
+        calibrated=calibrated,
+        flips=flips if tried else None,
     )
 
 
@@ -69,11 +69,11 @@ def agree(answers: Sequence[Answer]) -> Answer:
         flips = tuple(dict.fromkeys(flip for each in answers for flip in each.flips or ()))
     calibrated = float(np.mean([each.calibrated for each in answers]))
     return Answer(
-        together,
-        FAKE if calibrated >= 0.5 else REAL,
-        float(np.mean([each.p_fake for each in answers])),
-        calibrated,
-        flips,
+        verdict=together,
+        side=FAKE if calibrated >= 0.5 else REAL,
+        p_fake=float(np.mean([each.p_fake for each in answers])),
+        calibrated=calibrated,
+        flips=flips,
     )
 
 

@@ -65,7 +65,14 @@ def explore_dataset(settings: Settings, console: Console, on: str = "original") 
     console.note("Trying to tell the classes apart without looking at the pictures …")
     audit = audit_shortcuts(good, on)
     duplicates = find_duplicates(settings, console, good)
-    return Explored(on, pictures, summarise(good), audit, duplicates, left_out)
+    return Explored(
+        on=on,
+        pictures=pictures,
+        summary=summarise(good),
+        audit=audit,
+        duplicates=duplicates,
+        left_out=left_out,
+    )
 
 
 def _write(settings: Settings, console: Console, folder: Path, found: Explored) -> None:

@@ -6,7 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakedetect.images.reading import explain_fault, format_of, open_image
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import format_of, open_image
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -70,7 +70,14 @@ def review_labels(settings: Settings, console: Console, on: str = "original") ->
     table = table.assign(
         p_fake=found.p_fake.round(4), suspected=doubts.suspected, leaning=doubts.leaning
     ).iloc[doubts.order]
-    return ReviewedLabels(on, table.reset_index(drop=True), found.network, found.auc, found.bad, left_out)
+    return ReviewedLabels(
+        on=on,
+        table=table.reset_index(drop=True),
+        network=found.network,
+        auc=found.auc,
+        bad=found.bad,
+        left_out=left_out,
+    )
 
 
 def _row(place: Place) -> dict[str, object]:

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.dataset.identical import Pair
-from fakedetect.images.reading import explain_fault, load_reduced, open_image, to_rgb_or_grey
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
 
 SIDE = 32
 KEPT = 16
@@ -86,7 +87,9 @@ def find_near(prints: Sequence[tuple[int, Fingerprint]]) -> list[Pair]:
                 apart = np.abs(thumbnails[first].astype(np.int16) - view).mean()
                 if apart <= MAX_DIFFERENCE:
                     distance = (BITS - int(products[row, column])) // 2
-                    pairs.append(Pair("near", numbers[first], numbers[second], distance))
+                    pairs.append(
+                        Pair(kind="near", first=numbers[first], second=numbers[second], distance=distance)
+                    )
     nearest: dict[tuple[int, int], Pair] = {}
     for pair in sorted(pairs, key=lambda pair: pair.distance):
         nearest.setdefault((pair.first, pair.second), pair)

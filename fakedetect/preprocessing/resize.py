@@ -28,8 +28,9 @@ from fakedetect.images.copies import (
     present_marks,
     shrink,
 )
+from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import list_images
-from fakedetect.images.reading import explain_fault, open_checked, prepare_pillow
+from fakedetect.images.reading import open_checked, prepare_pillow
 from fakedetect.preprocessing.stale_copies import delete_copies, find_stale_copies
 
 

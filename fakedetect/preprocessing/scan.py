@@ -95,7 +95,7 @@ def scan_folder(
         replace_bad_images(settings, is_ours, found.bad)
 
     found = find_bad_images(settings, console, paths, name, save)
-    return Scanned(name, len(paths), len(found.bad), skipped)
+    return Scanned(name=name, count=len(paths), bad=len(found.bad), skipped=skipped)
 
 
 def scan(

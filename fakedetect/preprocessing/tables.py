@@ -46,7 +46,9 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
         paths = list_images(folder)
         good = [path for path in paths if path not in listed]
         left_out += len(paths) - len(good)
-        places += [Place(path, part, label, source_of(path, folder)) for path in good]
+        places += [
+            Place(path=path, part=part, label=label, source=source_of(path, folder)) for path in good
+        ]
     if not places:
         raise UserError(f"The {on} folders contain no pictures. Put them there, or see {settings.file}.")
     return places, left_out

@@ -71,7 +71,7 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
             names = name_pictures(settings, "test", [Path(path) for path in table["path"]])
             by_name = table.set_index(pd.Index(names)).sort_index()
             repeats = _read_runs(settings.with_model(name), console, tested.results.checkpoint)
-            found.append(Compared(name, tested.results, by_name, repeats))
+            found.append(Compared(name=name, results=tested.results, predictions=by_name, repeats=repeats))
     if not found and unusable:
         raise UserError("No model has usable test results.")
     if not found:
@@ -118,12 +118,21 @@ def compare_pairs(models: Sequence[Compared]) -> tuple[Pair, ...]:
         if a.predictions.index.equals(b.predictions.index):
             tests.append((mcnemar(a.right.to_numpy(), b.right.to_numpy()), a, b, better, worse))
         else:
-            untested.append(Pair(a.name, b.name, better.name, worse.name, None))
+            untested.append(Pair(first=a.name, second=b.name, better=better.name, worse=worse.name, p=None))
     highest = 0.0
     found = []
     for number, (p, a, b, better, worse) in enumerate(sorted(tests, key=lambda test: test[0])):
         highest = max(highest, min(1.0, p * (len(tests) - number)))
-        found.append(Pair(a.name, b.name, better.name, worse.name, highest, _overlap(a, b)))
+        found.append(
+            Pair(
+                first=a.name,
+                second=b.name,
+                better=better.name,
+                worse=worse.name,
+                p=highest,
+                overlap=_overlap(a, b),
+            )
+        )
     return (*found, *untested)
 
 

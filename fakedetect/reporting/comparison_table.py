@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import BOLD, PLAIN, Console
+from fakedetect.core.evaluation_record import say_interval
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import FIGURES, TESTED, Repeats
@@ -137,7 +138,7 @@ def _cells(row: pd.Series, repeated: bool) -> dict[str, tuple[str, tuple[str, ..
         if pd.isna(row[low]):
             return number(column, form) if scale == 1 else f"{scale * row[column]:{form}}"
         high = row[low.replace("low", "high")]
-        return f"{scale * row[column]:{form}} ({scale * row[low]:{form}}-{scale * high:{form}})"
+        return say_interval(scale * row[column], scale * row[low], scale * high, form)
 
     def pair(measure: str) -> tuple[str, tuple[str, ...]]:
         names = (f"{measure}_fake", f"{measure}_real")

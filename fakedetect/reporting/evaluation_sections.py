@@ -8,7 +8,15 @@ import msgspec
 import pandas as pd
 
 from fakedetect.core.console import plural
-from fakedetect.core.evaluation_record import Entry, Evaluation, Measures, Point, SourceEntry, VerdictRates
+from fakedetect.core.evaluation_record import (
+    Entry,
+    Evaluation,
+    Measures,
+    Point,
+    SourceEntry,
+    VerdictRates,
+    say_interval,
+)
 from fakedetect.core.page import (
     beside,
     charts,
@@ -221,7 +229,7 @@ def robustness_section(evaluation: Evaluation) -> str:
     rows = [
         (
             says,
-            f"{point.roc_auc:.3f} ({point.low:.3f} to {point.high:.3f})",
+            say_interval(point.roc_auc, point.low, point.high),
             percent(point.accuracy),
             percent(point.recall_fake),
             percent(point.recall_real),

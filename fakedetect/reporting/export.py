@@ -84,7 +84,7 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
             missing.append(f"{file}, for {error}")
     parity = compare_files(answering, pictures, [folder / file for file in files])
     write_text(folder / CARD, write_card(detector, parity))
-    return Exported(folder, (*files, CARD), parity, tuple(missing))
+    return Exported(folder=folder, files=(*files, CARD), parity=parity, missing=tuple(missing))
 
 
 def _write_safetensors(detector: Detector, path: Path) -> str:

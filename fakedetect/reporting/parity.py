@@ -115,7 +115,7 @@ def compare_files(answering: Answering, pictures: Pictures, files: Sequence[Path
             name, answer = engine(file)
             apart[name] = float(np.abs(answer(pictures.given) - wanted).max())
     covered = int(pictures.covered.sum())
-    return Parity(len(wanted), covered, apart, pictures.made_up)
+    return Parity(count=len(wanted), from_files=covered, apart=apart, made_up=pictures.made_up)
 
 
 def prepare(path: Path, kind: Kind) -> np.ndarray | None:

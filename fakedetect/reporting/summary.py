@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, in_percent
+from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, in_percent, say_range
 from fakedetect.core.intervals import mean_interval, roc_auc_interval, share_interval
 from fakedetect.core.page import paragraph, tiles
 from fakedetect.core.recipes import CLASSES
@@ -26,7 +26,7 @@ INTERVAL = "95 % interval"
 
 def _share_tile(hits: int, count: int, of: str) -> tuple[str, str]:
     low, high = share_interval(hits, count)
-    return f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {INTERVAL} {low:.1%} to {high:.1%}"
+    return f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {INTERVAL} {say_range(low, high, '.1%')}"
 
 
 def show_tiles(results: TestResults, evaluation: Evaluation) -> str:
@@ -36,7 +36,7 @@ def show_tiles(results: TestResults, evaluation: Evaluation) -> str:
     shown = {"Accuracy": _share_tile(caught + cleared, fakes + reals, "test pictures")}
     if results.roc_auc is not None and fakes and reals:
         low, high = roc_auc_interval(results.roc_auc, fakes, reals)
-        remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {low:.3f} to {high:.3f}"
+        remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {say_range(low, high)}"
         shown["ROC AUC"] = f"{results.roc_auc:.3f}", remark
     if fakes:
         shown["Fakes classified as real"] = _share_tile(missed, fakes, "fakes")
@@ -45,10 +45,10 @@ def show_tiles(results: TestResults, evaluation: Evaluation) -> str:
     for name, entry in evaluation.foreign.items():
         auc, right = entry.measures.roc_auc, entry.measures.accuracy
         if right.value is not None and right.low is not None and right.high is not None:
-            remark = f"pictures from other sources; {INTERVAL} {right.low:.1%} to {right.high:.1%}"
+            remark = f"pictures from other sources; {INTERVAL} {say_range(right.low, right.high, '.1%')}"
             shown[f"Accuracy on {name}"] = f"{right.value:.1%}", remark
         if auc.value is not None and auc.low is not None and auc.high is not None:
-            remark = f"pictures from other sources; {INTERVAL} {auc.low:.3f} to {auc.high:.3f}"
+            remark = f"pictures from other sources; {INTERVAL} {say_range(auc.low, auc.high)}"
             shown[f"ROC AUC on {name}"] = f"{auc.value:.3f}", remark
     return tiles(shown)
 
@@ -97,7 +97,7 @@ def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, train
     like = "On pictures like its training pictures" if trained_here else "On the test dataset"
     lines = [
         f"{like}{f' ({sources})' if sources else ''}, {model} has an accuracy of {results.accuracy:.1%} "
-        f"({low:.1%} to {high:.1%})."
+        f"({say_range(low, high, '.1%')})."
     ]
     if not trained_here:
         lines.append(
@@ -128,7 +128,7 @@ def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
         compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
         lines.append(
             f"On pictures from other sources ({name}), it has an accuracy of {right.value or 0:.1%} "
-            f"({right.low or 0:.1%} to {right.high or 0:.1%}{compared}){_judge(entry, own)}."
+            f"({say_range(right.low or 0, right.high or 0, '.1%')}{compared}){_judge(entry, own)}."
         )
     lines += [
         f"Trained without {source}, it has an accuracy of {left.right.value:.1%} on that source's "

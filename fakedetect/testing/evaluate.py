@@ -108,7 +108,13 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     )
     by_class = [{s.source for s in dataset.samples if s.label == label} for label in (0, 1)]
     sources = sorted(source for found in by_class if len(found) > 1 for source in found if source)
-    return Evaluated(msgspec.structs.replace(earlier, test=entry), "test", "", bad, tuple(sources))
+    return Evaluated(
+        evaluation=msgspec.structs.replace(earlier, test=entry),
+        part="test",
+        name="",
+        bad=bad,
+        sources=tuple(sources),
+    )
 
 
 def _read_folder(text: str) -> Path:
@@ -170,7 +176,7 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
         own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
     )
     evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
-    return Evaluated(evaluation, "foreign", name, bad, predictions=table)
+    return Evaluated(evaluation=evaluation, part="foreign", name=name, bad=bad, predictions=table)
 
 
 def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation, source: str) -> Evaluated:
@@ -178,7 +184,9 @@ def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation,
     entry, bad = evaluate_without(detector, console, source)
     name = printable(source)
     left_out = {**earlier.left_out, name: entry}
-    return Evaluated(msgspec.structs.replace(earlier, left_out=left_out), "left_out", name, bad)
+    return Evaluated(
+        evaluation=msgspec.structs.replace(earlier, left_out=left_out), part="left_out", name=name, bad=bad
+    )
 
 
 def _write(folder: Path, found: Evaluated) -> None:

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability
+from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability, say_interval
 from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.originals import find_originals
@@ -121,13 +121,13 @@ def tell_robustness(found: Robustness) -> list[str]:
     """The robustness as a table."""
     lines = [
         f"  {'after degrading ' + format(found.count, ',') + ' pictures':<34}"
-        f"{'ROC AUC (95 %)':<22}{'accuracy':>10}{'fake recall':>13}{'real recall':>13}"
+        f"{'ROC AUC (95 %)':<24}{'accuracy':>10}{'fake recall':>13}{'real recall':>13}"
     ]
     points: list[tuple[str, Point]] = [("not degraded", found.clean), *((p.says, p) for p in found.points)]
     for says, point in points:
-        auc = f"{point.roc_auc:.3f} ({point.low:.3f}-{point.high:.3f})"
+        auc = say_interval(point.roc_auc, point.low, point.high)
         lines.append(
-            f"  {says:<34}{auc:<22}{point.accuracy:>10.1%}{point.recall_fake:>13.1%}"
+            f"  {says:<34}{auc:<24}{point.accuracy:>10.1%}{point.recall_fake:>13.1%}"
             f"{point.recall_real:>13.1%}"
         )
     stability = found.stability

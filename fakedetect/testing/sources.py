@@ -50,10 +50,10 @@ def mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:
 
 def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
     """The sources as a table, with their mean and the worst of them."""
-    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)         ROC AUC (95 %)"]
+    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)           ROC AUC (95 %)"]
     for entry in entries:
         name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
-        lines.append(f"  {name}  {in_percent(entry.right):<24}{entry.roc_auc}")
+        lines.append(f"  {name}  {in_percent(entry.right):<26}{entry.roc_auc}")
     if len(entries) > 1:
         mean, worst = mean_and_worst(entries)
         lines.append(

@@ -82,7 +82,13 @@ def fit_on_validation(
         fake_called_fake=found.fake_called_fake,
         real_called_real=found.real_called_real,
     )
-    return Fitted(fitted, validation, max_false_alarms, max_missed, bad)
+    return Fitted(
+        calibration=fitted,
+        validation=validation,
+        max_false_alarms=max_false_alarms,
+        max_missed=max_missed,
+        bad=bad,
+    )
 
 
 def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | None:

@@ -183,7 +183,7 @@ def run_epochs(
     """
     options, console = run.settings.training, run.console
     forecast = _make_forecast(run, runs)
-    kept = _Keeper(run, dataset, state, conditions)
+    kept = _Keeper(run=run, dataset=dataset, state=state, conditions=conditions)
     try:
         while len(kept.epochs) < options.max_epochs and not _is_over(kept.epochs, options.patience):
             epoch, unread = _run_epoch(run, len(kept.epochs) + 1, kept.started, kept.add_steps, forecast)
@@ -211,7 +211,14 @@ def _make_forecast(run: Run, runs: int) -> Forecast:
     robust = run.settings.recipe.method == ROBUST
     # Of the texture's vote.
     passes = 2 * min(training, MOST_FITTED) + validation if robust else 0
-    return Forecast(run.console, run.settings.training, training, validation, passes, runs)
+    return Forecast(
+        console=run.console,
+        options=run.settings.training,
+        training=training,
+        validation=validation,
+        passes=passes,
+        runs=runs,
+    )
 
 
 def _run_epoch(

@@ -21,8 +21,8 @@ UNEQUAL = 1 / 3
 DOMINANT = 0.5
 """A source that holds more than this share of its class draws a warning."""
 
-FEW, SENSIBLE = 10, 500
-"""Pictures of a class below which a run draws a warning, and as many as it takes to learn something."""
+FEW = 10
+"""Pictures of a class below which a run draws a warning."""
 
 LOOKED_AT = 100
 TINY = 32
@@ -169,8 +169,8 @@ def check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
     if min(fakes, count - fakes) < FEW:
         console.warn(
             f"Only {fakes:,} fake and {plural(count - fakes, 'real picture')} to train and validate on: so "
-            "few teach a model nothing, and its validation accuracy is a matter of luck. Collect some "
-            f"{SENSIBLE} of each class or more."
+            "few teach a model nothing, and its validation accuracy is a matter of luck. Collect more of "
+            "both classes."
         )
     _check_sizes(dataset, console)
     _check_copies(settings, dataset, _test_samples(settings), console)

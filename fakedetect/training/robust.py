@@ -98,7 +98,12 @@ def _collect(
     parts = group.gather((found, margins, read, bad))
     arrays = [np.concatenate([array for part in parts for array in part[n]]) for n in range(2)]
     everything = tuple(sample for part in parts for sample in part[2])
-    return _Seen(everything, arrays[0], arrays[1], dict(ChainMap(*(part[3] for part in parts))))
+    return _Seen(
+        samples=everything,
+        features=arrays[0],
+        margins=arrays[1],
+        bad=dict(ChainMap(*(part[3] for part in parts))),
+    )
 
 
 def _collect_both(

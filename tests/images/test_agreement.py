@@ -17,7 +17,8 @@ from fakedetect.core.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.images import reading
 from fakedetect.images.copies import Kind
-from fakedetect.images.reading import explain_fault, find_fault
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import find_fault
 from fakedetect.images.views import Look, look_at
 from fakedetect.preprocessing.resize import Job, resize_image
 
