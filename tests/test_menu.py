@@ -289,7 +289,7 @@ def test_escape_leaves_questions_and_tab_completes_paths(trained: Path) -> None:
     # A file that cannot be is asked for again too, and the pictures are kept.
     child.expect("or a CSV file")
     child.send(f"{picture.parent}\r")
-    child.expect("is a folder. .*or a CSV file")
+    child.expect(r"is\s+a\s+folder\..*or a CSV file")
     child.send("\r")
     child.expect("Draw a heat map")
     child.send("\x1b")

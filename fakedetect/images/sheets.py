@@ -77,7 +77,7 @@ def missing_glyphs_ignored() -> Iterator[None]:
 def literal(text: str) -> str:
     """A text as matplotlib has to be given it to show it as it is: a dollar sign begins no formula, and
     a name's bytes that are not UTF-8, which it cannot draw, are told by their numbers."""
-    return printable(text).replace("$", r"\$")
+    return printable(text, "\n").replace("$", r"\$")
 
 
 def set_round_ticks(axis: Axis, most: int = 8, integer: bool = False) -> None:

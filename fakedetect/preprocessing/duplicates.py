@@ -82,7 +82,8 @@ def write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
     for row in shown.itertuples():
         paths += [row.path_a, row.path_b]
         note = f"{row.kind}, distance {row.distance}, {row.where}"
-        captions += [f"{row.path_a.name}\n{row.folder_a}\n{note}", f"{row.path_b.name}\n{row.folder_b}"]
+        first = f"{printable(row.path_a.name)}\n{printable(row.folder_a)}\n{note}"
+        captions += [first, f"{printable(row.path_b.name)}\n{printable(row.folder_b)}"]
     tiles = read_tiles(paths, captions, workers)
     draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", folder / SHEET)
 

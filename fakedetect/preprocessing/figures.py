@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from fakedetect.core.console import printable
 from fakedetect.images.palette import CLASS_COLOURS, series_colour, series_hatch
 from fakedetect.images.sheets import draw_sheet, literal, read_tiles, save_figure, set_round_ticks
 
@@ -72,8 +73,8 @@ def _draw_samples(rows: pd.DataFrame, name: str, path: Path, workers: int) -> No
         for _, group in list(rows.groupby("source"))[:MOST_SOURCES]
     )
     captions = [
-        f"{row.path.name}\n{row.width} x {row.height} {row.format}"
-        + (f", {row.source}" if row.source else "")
+        f"{printable(row.path.name)}\n{row.width} x {row.height} {row.format}"
+        + (f", {printable(row.source)}" if row.source else "")
         for row in chosen.itertuples()
     ]
     tiles = read_tiles(list(chosen["path"]), captions, workers)

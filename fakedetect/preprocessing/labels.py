@@ -105,8 +105,8 @@ def _write(settings: Settings, folder: Path, found: ReviewedLabels) -> None:
         (folder / SHEET).unlink(missing_ok=True)
         return
     captions = [
-        f"{row.path.name}\nlabelled {row.label}, looks {row.suggested_label}\n"
-        f"p(fake) {row.p_fake:.2f}, {row.part}" + (f", {row.source}" if row.source else "")
+        f"{printable(row.path.name)}\nlabelled {row.label}, looks {row.suggested_label}\n"
+        f"p(fake) {row.p_fake:.2f}, {row.part}" + (f", {printable(row.source)}" if row.source else "")
         for row in shown.itertuples()
     ]
     tiles = read_tiles(list(shown["path"]), captions, settings.workers)

@@ -53,10 +53,12 @@ def test_a_file_gets_a_line_now_and_then_and_a_short_job_none(
 def test_many_short_jobs_in_a_row_speak_as_a_long_one(
     often: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    console = Console()
+    console, begun = Console(), time.monotonic()
     for _ in range(8):
         list(console.track(work(0.015, 2), 2, "validation"))
-    assert 1 <= len(capsys.readouterr().err.splitlines()) <= 5
+    # As many as a job of that length has, however slow the machine is.
+    most = (time.monotonic() - begun) / progress.SECONDS_BETWEEN_LINES
+    assert 1 <= len(capsys.readouterr().err.splitlines()) <= min(most, 15)
 
 
 def test_a_line_comes_while_one_picture_takes_long(often: None, capsys: pytest.CaptureFixture[str]) -> None:
