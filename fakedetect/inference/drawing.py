@@ -86,7 +86,7 @@ def draw_contact_sheet(
             target = torch.tensor([predicted], device=batch.device)
             heat = grad_cam(detector.model, find_layer(detector.model, name), batch, target)[0][0]
         verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
-        caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, classified as {verdict}"
+        caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, predicted {verdict}"
         mixed = overlay(read_in_shape(original, image), heat)[1]
         tiles.append(Tile(mixed, caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
