@@ -16,14 +16,18 @@ Bin = tuple[Share, Share, Few]
 Bins = Annotated[tuple[Bin, ...], msgspec.Meta(min_length=1)]
 
 
-def say_range(low: float, high: float, form: str = ".3f") -> str:
+def say_range(low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
     """The ends of an interval: '0.863 to 0.945'."""
-    return f"{low:{form}} to {high:{form}}"
+    return f"{low:{form}}{to}{high:{form}}"
 
 
-def say_interval(value: float, low: float, high: float, form: str = ".3f") -> str:
-    """A figure and its interval: '0.912 (0.863 to 0.945)'."""
-    return f"{value:{form}} ({say_range(low, high, form)})"
+def say_interval(value: float, low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
+    """A figure and its interval: '0.912 (0.863 to 0.945)'.
+
+    Args:
+        to: shorter in tables that must fit a narrow terminal.
+    """
+    return f"{value:{form}} ({say_range(low, high, form, to)})"
 
 
 class Measure(Record, frozen=True, kw_only=True):

@@ -138,7 +138,7 @@ def _cells(row: pd.Series, repeated: bool) -> dict[str, tuple[str, tuple[str, ..
         if pd.isna(row[low]):
             return number(column, form) if scale == 1 else f"{scale * row[column]:{form}}"
         high = row[low.replace("low", "high")]
-        return say_interval(scale * row[column], scale * row[low], scale * high, form)
+        return say_interval(scale * row[column], scale * row[low], scale * high, form, "-")
 
     def pair(measure: str) -> tuple[str, tuple[str, ...]]:
         names = (f"{measure}_fake", f"{measure}_real")
