@@ -133,9 +133,11 @@ def load_batches(
     """
     waiting = iter(batches)
     pool = ThreadPoolExecutor(workers)
-    try:
-        loading = deque(
-            _Loading(
+
+    def begin(count: int) -> Iterator[_Loading]:
+        """Begin to load the next batches."""
+        for samples in itertools.islice(waiting, count):
+            yield _Loading(
                 pool=pool,
                 parts=workers,
                 samples=samples,
@@ -144,22 +146,12 @@ def load_batches(
                 pin=pin,
                 change=change,
             )
-            for samples in itertools.islice(waiting, AHEAD)
-        )
+
+    try:
+        loading = deque(begin(AHEAD))
         while loading:
             batch = loading.popleft().finish()
-            for samples in itertools.islice(waiting, 1):
-                loading.append(
-                    _Loading(
-                        pool=pool,
-                        parts=workers,
-                        samples=samples,
-                        scaling=scaling,
-                        decoded=decoded,
-                        pin=pin,
-                        change=change,
-                    )
-                )
+            loading.extend(begin(1))
             yield batch
     finally:
         pool.shutdown(cancel_futures=True)
