@@ -86,9 +86,7 @@ def _check(folder: Path, quick: bool, stability: bool) -> Pair:
 
     def ours() -> None:
         csv_file.unlink(missing_ok=True)
-        wanted = Request(pictures=paths, csv=csv_file, no_stability=not stability)
-        with contextlib.redirect_stdout(io.StringIO()):
-            judge(settings, Console(quiet=True), wanted)
+        _judge(settings, Request(pictures=paths, csv=csv_file, no_stability=not stability))
 
     def equal() -> bool:
         with csv_file.open(encoding="utf-8", newline="") as opened:
@@ -112,6 +110,30 @@ def check(folder: Path, quick: bool, _: str) -> Pair:
 def check_plain(folder: Path, quick: bool, _: str) -> Pair:
     """The same without the test of stability."""
     return _check(folder, quick, stability=False)
+
+
+def check_page(folder: Path, quick: bool, _: str) -> Pair:
+    """Verdicts with the test of stability onto a page, beside the same without one."""
+    settings, paths = _project(folder, 40 if quick else 200)
+    page = folder / "answers.html"
+
+    def without() -> None:
+        _judge(settings, Request(pictures=paths))
+
+    def ours() -> None:
+        page.unlink(missing_ok=True)
+        _judge(settings, Request(pictures=paths, html=page))
+
+    def equal() -> bool:
+        cards = page.read_text(encoding="utf-8").partition('<ol id="cards">')[2].partition("</ol>")[0]
+        return cards.count("<h3>") == len(paths)
+
+    return Pair(len(paths), "pictures", without, ours, equal, lambda: _name_engine(settings))
+
+
+def _judge(settings: Settings, wanted: Request) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        judge(settings, Console(quiet=True), wanted)
 
 
 def evaluate(folder: Path, quick: bool, _: str) -> Pair:

@@ -319,6 +319,7 @@ JOBS = {
     "start": start,
     "check": answers.check,
     "check-plain": answers.check_plain,
+    "check-page": answers.check_page,
     "evaluate": answers.evaluate,
     "probe-features": probe.features,
     "probe-lines": probe.lines,
