@@ -127,7 +127,7 @@ def _below(
                     else:
                         skipped.add(entry.name)
     except OSError as error:
-        tell(f"Skipped the folder {folder}: {error.strerror}.")
+        tell(f"Skipped the folder {_say(folder)}: {error.strerror}.")
 
 
 def list_images(folder: Path, skipped: Skipped | None = None) -> list[Path]:
@@ -188,7 +188,14 @@ def _read_folder(place: str) -> list[os.DirEntry[str]]:
         with os.scandir(place) as entries:
             return list(entries)
     except OSError as error:
-        raise UserError(f"Cannot read the folder {place}: {error.strerror}.") from None
+        raise UserError(f"Cannot read the folder {_say(place)}: {error.strerror}.") from None
+
+
+def _say(folder: str | Path) -> str:
+    # Every worker imports this module, and starts sooner without the console.
+    from fakedetect.core.console import printable
+
+    return printable(str(folder))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -188,7 +188,7 @@ def _advice(path: Path) -> str:
     if near:
         return f"Did you mean {printable(missing.parent / near)}?"
     if missing != path:
-        return f"The folder {missing.parent} contains no {missing.name}."
+        return f"The folder {printable(missing.parent)} contains no {printable(missing.name)}."
     return "Check the name."
 
 

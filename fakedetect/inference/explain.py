@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome
+from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import require_checkpoint
 from fakedetect.core.recipes import CLASSES
@@ -37,10 +37,10 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
         ends = [(re.search(r"\d+$", path.stem), path) for path in paths]
         found = [path for end, path in ends if end and int(end[0]) == int(number)]
     if not found:
-        some = ", ".join(path.stem for path in paths[:3])
+        some = ", ".join(printable(path.stem) for path in paths[:3])
         raise UserError(f"No picture {number!r} in {folder}. Available: {some or 'none'}, …")
     if len(found) > 1:
-        some = ", ".join(str(path.relative_to(folder)) for path in found[:4])
+        some = ", ".join(printable(path.relative_to(folder)) for path in found[:4])
         raise UserError(f"Several pictures have the number {number}: {some}. Give the path of one.")
     # Copied once more, its small copy would get another answer than `test` has given.
     return find_originals(settings, "test", found)[0]
