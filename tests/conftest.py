@@ -129,11 +129,16 @@ def data_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return paths
 
 
+def copy_project(paths: Path, folder: Path) -> Path:
+    """Copy a project, to do with as a test likes; returns its paths.toml."""
+    shutil.copytree(paths.parent, folder, dirs_exist_ok=True)
+    return folder / "paths.toml"
+
+
 @pytest.fixture
 def data(data_once: Path, tmp_path: Path) -> Path:
     """A copy of that project."""
-    shutil.copytree(data_once.parent, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "paths.toml"
+    return copy_project(data_once, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -148,8 +153,7 @@ def resized_once(data_once: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 @pytest.fixture
 def resized(resized_once: Path, tmp_path: Path) -> Path:
     """A copy of the project with original and resized pictures."""
-    shutil.copytree(resized_once.parent, tmp_path, dirs_exist_ok=True)
-    return tmp_path / "paths.toml"
+    return copy_project(resized_once, tmp_path)
 
 
 def halve(paths: Path) -> None:
@@ -207,9 +211,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def trained(trained_once: Path, tmp_path: Path) -> Path:
     """A copy of that project, to do with as a test likes; returns its paths.toml."""
-    folder = tmp_path / "trained"
-    shutil.copytree(trained_once.parent, folder)
-    return folder / "paths.toml"
+    return copy_project(trained_once, tmp_path / "trained")
 
 
 @pytest.fixture(scope="session")
@@ -234,6 +236,4 @@ def evaluated_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def evaluated(evaluated_once: Path, tmp_path: Path) -> Path:
     """A copy of the evaluated project."""
-    folder = tmp_path / "evaluated"
-    shutil.copytree(evaluated_once.parent, folder)
-    return folder / "paths.toml"
+    return copy_project(evaluated_once, tmp_path / "evaluated")

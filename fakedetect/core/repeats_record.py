@@ -7,6 +7,7 @@ from typing import Annotated
 
 import msgspec
 
+from fakedetect.core.evaluation_record import say_range
 from fakedetect.core.model_folder import REPEATS_FILE
 from fakedetect.core.records import Count, NotNegative, Record, Share, read_record, write_record
 from fakedetect.core.test_record import Rounded, TestResults
@@ -75,7 +76,7 @@ class Spread(Record, frozen=True, kw_only=True):
 
     def say_range(self, form: str) -> str:
         """'90.9% to 92.6%'."""
-        return f"{self.lowest:{form}} to {self.highest:{form}}"
+        return say_range(self.lowest, self.highest, form)
 
 
 class Repeats(Record, frozen=True, kw_only=True, omit_defaults=True):

@@ -8,9 +8,7 @@ from typing import Any, cast
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.model_input import (
-    ModelInput,
-)
+from fakedetect.core.model_input import ModelInput
 from fakedetect.core.model_sections import OWN, OWN_KEYS, RECIPE_KEYS, find_idle_keys, read_recipes
 from fakedetect.core.recipes import BALANCES, RECIPES, UNBALANCED, Recipe
 from fakedetect.core.shards import count_workers

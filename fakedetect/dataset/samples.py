@@ -64,9 +64,9 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
     Raises:
         UserError: the folder, a class or its pictures are missing.
     """
-    folder = settings.resized[part]
-    folders = class_folders(folder, advise_to_resize(settings, part))
-    samples, left_out = _list_samples(settings, part, folders, leave_out, advise_to_resize(settings, part))
+    folder, advise = settings.resized[part], advise_to_resize(settings, part)
+    folders = class_folders(folder, advise)
+    samples, left_out = _list_samples(settings, part, folders, leave_out, advise)
     check_both_classes(samples, folders, "usable ", "Scan and resize again.")
     return Dataset(folder=folder, samples=tuple(samples), left_out=left_out, without=leave_out)
 
@@ -78,7 +78,7 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
     Raises:
         UserError: both folders, a class or its pictures are missing.
     """
-    folders = [(settings.original[f"{part}-{name}"], label) for label, name in enumerate(("fake", "real"))]
+    folders = [(settings.original[f"{part}-{name}"], label) for label, name in enumerate(CLASSES)]
     if settings.resized[part].is_dir() or not all(folder.is_dir() for folder, _ in folders):
         return load_dataset(settings, part, leave_out)
     advise = "Put {} pictures there.".format

@@ -215,12 +215,13 @@ def judge_left_out(
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A line fitted to all pictures, with the strength that tells left out pictures apart best, and their
-    margins (N,) by lines that were fitted without them."""
+class JudgedLine:
+    """A line fitted to all pictures, with the strength that tells left out pictures apart best; their
+    margins (N,) by lines that were fitted without their fold."""
 
     line: Line
     strength: float
+    folds: Folds
     margins: np.ndarray
 
 
@@ -231,7 +232,7 @@ def fit_judged(
     folds: Folds,
     strengths: Sequence[float],
     advance: Callable[[int], object],
-) -> Fitted:
+) -> JudgedLine:
     """Choose the strength by the folds left out, and fit a line to all pictures.
 
     Args:
@@ -246,4 +247,4 @@ def fit_judged(
     best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
     coefficients, bias = fit(standard, is_fake, weights, strengths[best : best + 1])[0]
     line = Line(mean=mean, scale=scale, weights=coefficients, bias=np.array(bias, np.float32))
-    return Fitted(line, strengths[best], margins[best])
+    return JudgedLine(line=line, strength=strengths[best], folds=folds, margins=margins[best])

@@ -45,7 +45,7 @@ def measure_unseen(scores: OutOfFold, seed: int = 0) -> UnseenSources:
     fakes, reals = by_group(scores.fake), by_group(scores.real)
     ranking = _Ranking(_draw_units(fakes), _draw_units(reals))
     all_reals = np.concatenate(list(reals.values()))
-    least = _least_margin(all_reals, np.ones(len(all_reals)))
+    least = ranking.least_margin()
     auc, recall = ranking.measure(np.ones(len(ranking.fakes)), np.ones(len(ranking.reals)))
     random = np.random.default_rng(seed)
     areas, recalls = zip(*(ranking.measure(*ranking.draw(random)) for _ in range(REPEATS)), strict=True)
@@ -77,12 +77,9 @@ class _Ranking:
     def __init__(self, fakes: Sequence[np.ndarray], reals: Sequence[np.ndarray]):
         self.fakes = np.array([len(unit) for unit in fakes])
         self.reals = np.array([len(unit) for unit in reals])
-        self.fake_margins, self.real_margins = np.concatenate(fakes), np.concatenate(reals)
-        values, places = np.unique(
-            np.concatenate([self.fake_margins, self.real_margins]), return_inverse=True
-        )
-        self.values = len(values)
-        self.fake_places, self.real_places = np.split(places, [len(self.fake_margins)])
+        values, places = np.unique(np.concatenate([*fakes, *reals]), return_inverse=True)
+        self.values = values
+        self.fake_places, self.real_places = np.split(places, [self.fakes.sum()])
 
     def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """How often each unit of fakes (F,) and of reals (R,) comes in a draw with replacement."""
@@ -96,18 +93,21 @@ class _Ranking:
         """The area under the ROC curve, ties as half, and the fake recall at FALSE_ALARMS, with so many
         copies of each unit of fakes (F,) and of reals (R,)."""
         fakes, reals = np.repeat(of_fakes, self.fakes), np.repeat(of_reals, self.reals)
-        at_value = np.bincount(self.real_places, reals, self.values)
-        beaten = np.cumsum(at_value) - at_value / 2
-        area = fakes @ beaten[self.fake_places] / (fakes.sum() * reals.sum())
-        least = _least_margin(self.real_margins, reals)
-        return float(area), float(fakes @ (self.fake_margins > least) / fakes.sum())
+        at_value = np.bincount(self.real_places, reals, len(self.values))
+        passed = np.cumsum(at_value)
+        area = fakes @ (passed - at_value / 2)[self.fake_places] / (fakes.sum() * passed[-1])
+        caught = self.fake_places > _least_place(passed)
+        return float(area), float(fakes @ caught / fakes.sum())
+
+    def least_margin(self) -> float:
+        """The margin above which lie at most FALSE_ALARMS of the real pictures."""
+        passed = np.cumsum(np.bincount(self.real_places, minlength=len(self.values)))
+        return float(self.values[_least_place(passed)])
 
 
-def _least_margin(reals: np.ndarray, weights: np.ndarray) -> float:
-    """The margin above which lie at most FALSE_ALARMS of the real pictures, by weight."""
-    order = np.argsort(reals)
-    passed = np.cumsum(weights[order])
-    return float(reals[order[np.searchsorted(passed, (1 - FALSE_ALARMS) * passed[-1] - 1e-9)]])
+def _least_place(passed: np.ndarray) -> int:
+    """The place of that margin, by how many real pictures lie at each of the ordered values and below."""
+    return int(np.searchsorted(passed, (1 - FALSE_ALARMS) * passed[-1] - 1e-9))
 
 
 def _measure(value: float, drawn: Sequence[float], closed: tuple[float, float]) -> Measure:

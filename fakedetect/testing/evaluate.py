@@ -92,6 +92,11 @@ def measure_entry(calibration: Calibration, samples: Sequence[Sample], margins: 
     )
 
 
+def _check_readable(samples: Sequence[Sample], folder: Path, advice: str) -> None:
+    """Refuse a folder in which no picture of one of the classes can be read."""
+    check_both_classes(samples, [(folder, label) for label in range(len(CLASSES))], "readable ", advice)
+
+
 def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Evaluated:
     """Measure the model on the test dataset, also after degrading its pictures.
 
@@ -100,8 +105,7 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     """
     dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
-    folders = [(dataset.folder, label) for label in range(len(CLASSES))]
-    check_both_classes(samples, folders, "readable ", "Scan and resize again.")
+    _check_readable(samples, dataset.folder, "Scan and resize again.")
     entry = TestEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
         robustness=measure_robustness(detector, console, samples, margins),
@@ -164,8 +168,7 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     found, bad = predict_pictures(detector, console, list(by_path), folder.name)
     samples = [sample for path, sample in by_path.items() if path in found]
-    folders = [(folder, label) for label in range(len(CLASSES))]
-    check_both_classes(samples, folders, "readable ", "Put some there.")
+    _check_readable(samples, folder, "Put some there.")
     margins = np.array([found[sample.path][0] for sample in samples])
     name = _name_of(folder, earlier.foreign)
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))

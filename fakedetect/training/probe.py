@@ -54,7 +54,7 @@ from fakedetect.models.features import (
 )
 from fakedetect.models.lines import (
     LEAST,
-    Folds,
+    JudgedLine,
     check_enough,
     choose_pictures,
     count_groups,
@@ -63,7 +63,7 @@ from fakedetect.models.lines import (
     weigh,
 )
 from fakedetect.models.probe import Probe, write_probe
-from fakedetect.models.probe_line import Line, ProbeFacts
+from fakedetect.models.probe_line import ProbeFacts
 from fakedetect.models.processes import Group, join_group
 from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
@@ -101,16 +101,6 @@ class Fitted:
     copies: int
     bad: Mapping[Path, str]
     seconds: float
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """A line, the strength that was chosen for it, and the margins (N,) of the pictures left out of it."""
-
-    line: Line
-    strength: float
-    folds: Folds
-    margins: np.ndarray
 
 
 def train_probe(
@@ -197,18 +187,17 @@ def _look(
 
 def _judge(
     settings: Settings, console: Console, samples: Sequence[Sample], views: Sequence[np.ndarray]
-) -> _Judged:
+) -> JudgedLine:
     """Choose the strength by the sources left out, and fit the line on all pictures."""
     is_fake = np.array([sample.label == 0 for sample in samples])
     weights = weigh(samples)
     folds = deal_folds(samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
     with console.progress(len(samples), "held-out sources") as progress:
-        fitted = fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
-    return _Judged(line=fitted.line, strength=fitted.strength, folds=folds, margins=fitted.margins)
+        return fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
 
 
-def _collect(checkpoint: str, samples: Sequence[Sample], judged: _Judged) -> OutOfFold:
+def _collect(checkpoint: str, samples: Sequence[Sample], judged: JudgedLine) -> OutOfFold:
     """The margins of the sources left out, by class and source."""
     by_class: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
     for sample, margin in zip(samples, judged.margins, strict=True):
@@ -232,7 +221,7 @@ def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
         return None
 
 
-def _save_line(settings: Settings, frozen: Frozen, judged: _Judged, degraded_views: int) -> str:
+def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, degraded_views: int) -> str:
     """Write probe.safetensors in place of any other checkpoint; returns its hash."""
     facts = ProbeFacts(
         architecture=settings.recipe.architecture,
@@ -256,7 +245,7 @@ def _save(
     dataset: Dataset,
     frozen: Frozen,
     samples: Sequence[Sample],
-    judged: _Judged,
+    judged: JudgedLine,
     degraded_views: int,
 ) -> tuple[ProbeRecord, UnseenSources, CalibrationRecord | None]:
     """Write the line and all records; returns what the probe is, its figures and thresholds."""

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from conftest import ROOT, paint, run
+from conftest import ROOT, copy_project, paint, run
 
 from fakedetect.core.evaluation_record import read_evaluation
 from fakedetect.core.model_folder import model_hash
@@ -56,9 +56,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(once: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "mine"
-    shutil.copytree(once.parent, folder)
-    return folder / "paths.toml"
+    return copy_project(once, tmp_path / "mine")
 
 
 def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:

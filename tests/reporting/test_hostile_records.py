@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import leave_figures_out, run
+from conftest import copy_project, leave_figures_out, run
 
 DEEP = "[" * 200_000
 RESULTS = {
@@ -125,9 +125,7 @@ def explored_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture
 def explored(explored_once: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "explored"
-    shutil.copytree(explored_once.parent, folder)
-    return folder / "paths.toml"
+    return copy_project(explored_once, tmp_path / "explored")
 
 
 @pytest.mark.parametrize(("keys", "text"), EVALUATION)

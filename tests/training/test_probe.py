@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from conftest import run
+from conftest import copy_project, run
 from PIL import Image
 
 SOURCES = {
@@ -65,9 +65,7 @@ def fitted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fitted(fitted_once: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "probe"
-    shutil.copytree(fitted_once.parent, folder)
-    return folder / "paths.toml"
+    return copy_project(fitted_once, tmp_path / "probe")
 
 
 def folder_of(paths: Path) -> Path:
