@@ -30,6 +30,9 @@ CAPTION = 30
 TITLE = 45
 """Characters of a title in the width of a panel."""
 
+LEAST_COLUMNS = 3
+"""A sheet's width in pictures, so that its title has room."""
+
 KEPT_END = 12
 """Characters at the end of a shortened name, its ending among them."""
 
@@ -126,10 +129,11 @@ def wrap_caption(caption: str) -> str:
 
 
 def draw_sheet(tiles: Sequence[Tile], columns: int, title: str, path: Path) -> None:
-    """Pictures in rows of `columns`, each under its caption; those of wrong ones are bold."""
+    """Pictures in rows of up to `columns`, each under its caption; those of wrong ones are bold."""
+    columns = min(columns, max(len(tiles), LEAST_COLUMNS))
     rows = math.ceil(len(tiles) / columns)
     figure = Figure(figsize=(2.3 * columns, 2.75 * rows + 0.5), layout="constrained")
-    figure.suptitle(literal(title))
+    figure.suptitle(literal(textwrap.fill(title, TITLE * columns // 2)))
     for axes in figure.subplots(rows, columns, squeeze=False).flat:
         axes.set_axis_off()
     for axes, tile in zip(figure.axes, tiles, strict=False):
