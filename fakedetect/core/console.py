@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.keys import add_keys
@@ -88,7 +88,7 @@ class Console:
         shown = shown if whole else wrap(shown, columns_of(sys.stdout))
         for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
             shown = shown.replace(mark, code if self._paint("", "1", sys.stdout) else "")
-        with _above_bars():
+        with _above_bars(sys.stdout):
             print(shown, flush=True)
 
     def title(self, text: str) -> None:
@@ -103,11 +103,10 @@ class Console:
         """News of the work going on, to stderr, above a progress bar if there is one."""
         if self.quiet:
             return
-        from tqdm import tqdm
-
         self._said_loading = False
         said = wrap(printable(text, "\n"), columns_of(sys.stderr))
-        tqdm.write(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr)
+        with _above_bars(sys.stderr):
+            print(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """A warning, to stderr."""
@@ -281,14 +280,14 @@ class Console:
 
 
 @contextmanager
-def _above_bars() -> Iterator[None]:
-    """Take progress bars off the screen while something else is written there."""
+def _above_bars(stream: TextIO) -> Iterator[None]:
+    """Take progress bars off the screen while something else is written to `stream`."""
     if "tqdm" not in sys.modules:
         yield
         return
     from tqdm import tqdm
 
-    with tqdm.external_write_mode(file=sys.stdout):
+    with tqdm.external_write_mode(file=stream):
         yield
 
 

@@ -63,8 +63,10 @@ def format_for_copy(path: Path, file_format: str) -> str:
     file's own where the ending says nothing."""
     from PIL import Image
 
-    Image.init()
-    named = Image.registered_extensions().get(path.suffix.lower(), file_format)
+    suffix = path.suffix.lower()
+    # Most names end as those of the few formats that are known before all are loaded.
+    Image.preinit()
+    named = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix, file_format)
     return "JPEG" if named == "MPO" else named
 
 
