@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from timm.layers.grn import GlobalResponseNorm
+from timm.layers.mlp import GlobalResponseNormMlp
 from torch import nn
 
 from fakedetect.models.depthwise import use_lean_depthwise
@@ -39,6 +40,23 @@ def test_response_norm(channels_last: bool) -> None:
     values = torch.randn((3, 7, 7, 24) if channels_last else (3, 24, 7, 7))
     assert same(results(lean, values, mixed=False), results(plain, values, mixed=False), 0.0)
     assert same(results(lean, values, mixed=True), results(plain, values, mixed=False), 0.01)
+
+
+@pytest.mark.parametrize("side", [3, 9])
+def test_response_norm_with_the_layer_behind_it(side: int) -> None:
+    torch.manual_seed(2)
+    plain = GlobalResponseNormMlp(16, 64)
+    nn.init.normal_(plain.grn.weight)
+    nn.init.normal_(plain.grn.bias)
+    lean = use_lean_response_norm(copy.deepcopy(plain))
+    values = torch.randn(3, side, side, 16)
+    assert same(results(lean, values, mixed=False), results(plain, values, mixed=False), 0.0)
+    assert same(results(lean, values, mixed=True), results(plain, values, mixed=False), 0.01)
+    assert set(lean.state_dict()) == set(plain.state_dict())
+    # An empty map has no size to be divided by.
+    silent = use_lean_response_norm(GlobalResponseNormMlp(16, 64, act_layer=nn.ReLU))
+    nn.init.constant_(silent.fc1.bias, -9.0)
+    assert all(part.isfinite().all() for part in results(silent, values, mixed=True))
 
 
 def test_response_norm_of_an_empty_map() -> None:
