@@ -211,7 +211,9 @@ class UnseenSources(Record, frozen=True, kw_only=True):
     """What a probe makes of the sources that were left out of it, with intervals over sources.
 
     `fakes_by_source` and `reals_by_source`: whether whole sources of the class were left out, or pictures
-    only, since there is but one.
+    only, since there is but one. `auc_same_shape` is the ROC AUC of fakes and real pictures that are both
+    square, both wide or both tall, without a value where there are none; None where shapes are not known
+    or all are the same, and in files before 0.6.
     """
 
     auc: Measure
@@ -220,6 +222,7 @@ class UnseenSources(Record, frozen=True, kw_only=True):
     real_sources: Annotated[dict[str, RealSource], msgspec.Meta(min_length=1)]
     fakes_by_source: bool = True
     reals_by_source: bool = True
+    auc_same_shape: Measure | None = None
 
     @property
     def mean_family_auc(self) -> float:

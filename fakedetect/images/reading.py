@@ -25,6 +25,9 @@ FORMATS = (
 )
 """What a file may really hold: Pillow's other readers are never started on it."""
 
+TURNED = range(5, 9)
+"""Orientations of pictures that are shown with their sides exchanged."""
+
 LOSSLESS_FRAMES = (b"\xc3", b"\xc7", b"\xcb", b"\xcf")
 """Markers of a JPEG's frame without loss (ITU-T T.81, table B.1)."""
 
@@ -158,16 +161,21 @@ def find_other_kind(path: Path) -> str | None:
     return None
 
 
-def _upright(image: "Image.Image") -> "Image.Image":
+def orientation_of(image: "Image.Image") -> int:
+    """How a picture is to be turned, as EXIF numbers it; 1, not at all, where the file does not say."""
     try:
-        orientation = image.getexif().get(0x0112, 1)
+        found = image.getexif().get(0x0112, 1)
     except Exception as error:
         if is_bug(error):
             raise
-        return image
+        return 1
+    return found if found in range(2, 9) else 1
+
+
+def _upright(image: "Image.Image") -> "Image.Image":
     from PIL import ImageOps
 
-    return ImageOps.exif_transpose(image) if orientation in range(2, 9) else image
+    return image if orientation_of(image) == 1 else ImageOps.exif_transpose(image)
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":

@@ -20,11 +20,14 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import Recipe
 from fakedetect.models.building import build_network
 
+LEAST_VARIANCE = 1e-6
+"""Added to each variance: the root of 0, of a channel that is off, has no gradient."""
+
 
 class Backbone(nn.Module):
     """images (B, 3, H, W) float, normalised -> features (B, D) float32, each part of them of length 1.
 
-    A part is a block's class token, the mean of its patch tokens, or the mean of a stage's map.
+    A part is a block's class token, the mean or the deviation of its patch tokens, or of a stage's map.
 
     Args:
         network: a model of timm, or torchvision's ResNet, without its head.
@@ -59,7 +62,7 @@ class Backbone(nn.Module):
         """The parts (B, D) of every block or stage."""
         network = cast(Any, self.network)
         if hasattr(network, "layer4"):
-            return [(stage.mean((2, 3)),) for stage in _stages_of_resnet(network, images)]
+            return [_summarise(stage, (2, 3)) for stage in _stages_of_resnet(network, images)]
         if not hasattr(network, "forward_intermediates"):
             raise UserError(
                 "timm cannot extract intermediate features from this model, which a probe and explore "
@@ -67,13 +70,13 @@ class Backbone(nn.Module):
             )
         options = {"intermediates_only": True}
         if "return_prefix_tokens" not in inspect.signature(network.forward_intermediates).parameters:
-            return [(stage.mean((2, 3)),) for stage in network.forward_intermediates(images, **options)]
+            return [_summarise(stage, (2, 3)) for stage in network.forward_intermediates(images, **options)]
         blocks = network.forward_intermediates(
             images, return_prefix_tokens=True, output_fmt="NLC", **options
         )
         if getattr(network, "cls_token", None) is None:
-            return [(patches.mean(1),) for patches, _ in blocks]
-        return [(prefix[:, 0], patches.mean(1)) for patches, prefix in blocks]
+            return [_summarise(patches, (1,)) for patches, _ in blocks]
+        return [(prefix[:, 0], *_summarise(patches, (1,))) for patches, prefix in blocks]
 
     @property
     def middle_layer(self) -> str | None:
@@ -83,6 +86,12 @@ class Backbone(nn.Module):
         if not isinstance(blocks, nn.Sequential) or not hasattr(blocks[0], "norm1"):
             return None
         return f"network.blocks.{len(blocks) // 2}.norm1"
+
+
+def _summarise(values: torch.Tensor, over: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The mean and the deviation (B, C) of tokens or a map over its places."""
+    deviation = (values.float().var(over, correction=0) + LEAST_VARIANCE).sqrt()
+    return values.mean(over), deviation
 
 
 def _stages_of_resnet(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:

@@ -23,7 +23,7 @@ from fakedetect.models.probe_line import PICTURES, Line, ProbeFacts, read_probe
 SEED = 42
 MOST_APART = 0.25
 """How far other weights may move the margins of the check's pictures, by root mean square. Rounding every
-channel of CLIP ViT-B/16 to 8 bits moves the starter's by 0.05, random weights by 1.5 (python -m
+channel of CLIP ViT-B/16 to 8 bits moves the starter's by 0.07, random weights by 2.3 (python -m
 benchmarks.unseen --rounding)."""
 
 

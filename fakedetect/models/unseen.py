@@ -7,6 +7,7 @@ whole sources, and a threshold's promise is made for a picture of a source like 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.special import expit
@@ -18,38 +19,50 @@ from fakedetect.core.out_of_fold import OutOfFold
 from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
 from fakedetect.dataset.sources import group_of
 from fakedetect.models.calibration import UNCALIBRATED, Calibration, fit_temperature, smallest_rate
+from fakedetect.models.ranking import Ranking, draw
 from fakedetect.models.rates import calibration_error, measure_verdicts
 
-FALSE_ALARMS = 0.05
 USUAL_RATE = 0.05
 MOST_USUAL = 0.2
 """With so few sources that a promise for others would be worth no more than this, it is made for pictures
 of the same sources."""
 
 
-def by_group(margins: Mapping[str, Sequence[float]]) -> dict[str, np.ndarray]:
-    """The margins of each group of sources, a family of generators say."""
-    found: dict[str, list[float]] = {}
-    for source, values in sorted(margins.items()):
-        found.setdefault(group_of(source), []).extend(values)
-    return {group: np.array(values) for group, values in found.items()}
+T = TypeVar("T")
+BySource = Mapping[str, Sequence[T]]
+"""What is known of each picture, by source."""
 
 
-def measure_unseen(scores: OutOfFold, seed: int = 0) -> UnseenSources:
+def by_group(values: BySource[T]) -> dict[str, np.ndarray]:
+    """Values of the pictures of each group of sources, a family of generators say: their margins."""
+    found: dict[str, list[T]] = {}
+    for source, of_source in sorted(values.items()):
+        found.setdefault(group_of(source), []).extend(of_source)
+    return {group: np.array(of_group) for group, of_group in found.items()}
+
+
+def measure_unseen(
+    scores: OutOfFold, shapes: tuple[BySource[str], BySource[str]] | None = None, seed: int = 0
+) -> UnseenSources:
     """The figures of sources left out, each with its 95 % interval.
 
     Those of all sources together have a bootstrap over sources (Field and Welsh 2007, 'Bootstrapping
     clustered data'), over pictures in a class of one source; those of one source the usual one over its
     pictures.
+
+    Args:
+        shapes: of the fakes and of the real pictures, '' where one is not known; None where none is.
     """
     fakes, reals = by_group(scores.fake), by_group(scores.real)
-    ranking = _Ranking(_draw_units(fakes), _draw_units(reals))
+    ranking = Ranking(_draw_units(fakes), _draw_units(reals))
     all_reals = np.concatenate(list(reals.values()))
     least = ranking.least_margin()
     auc, recall = ranking.measure(np.ones(len(ranking.fakes)), np.ones(len(ranking.reals)))
     random = np.random.default_rng(seed)
-    areas, recalls = zip(*(ranking.measure(*ranking.draw(random)) for _ in range(REPEATS)), strict=True)
     drawn = len(ranking.fakes), len(ranking.reals)
+    areas, recalls = zip(
+        *(ranking.measure(*(draw(random, units) for units in drawn)) for _ in range(REPEATS)), strict=True
+    )
     return UnseenSources(
         auc=_measure(auc, areas, roc_auc_interval(auc, *drawn)),
         fake_recall_at_5=_measure(recall, recalls, share_interval(recall * drawn[0], drawn[0])),
@@ -62,52 +75,50 @@ def measure_unseen(scores: OutOfFold, seed: int = 0) -> UnseenSources:
         },
         fakes_by_source=scores.fakes_by_source,
         reals_by_source=scores.reals_by_source,
+        auc_same_shape=shapes and _measure_same_shape(scores, shapes, np.random.default_rng(seed)),
     )
 
 
 def _draw_units(groups: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """What a bootstrap draws of a class: its groups, or the pictures of its only one."""
-    margins = list(groups.values())
-    return margins if len(margins) > 1 else [np.array([margin]) for margin in margins[0]]
+    values = list(groups.values())
+    return values if len(values) > 1 else [np.array([value]) for value in values[0]]
 
 
-class _Ranking:
-    """The margins of both classes in one order, to be measured with any numbers of copies of each unit."""
+def _measure_same_shape(
+    scores: OutOfFold, shapes: tuple[BySource[str], BySource[str]], random: np.random.Generator
+) -> Measure | None:
+    """The ROC AUC of pairs of a fake and a real picture of one shape; None where all have the same one.
 
-    def __init__(self, fakes: Sequence[np.ndarray], reals: Sequence[np.ndarray]):
-        self.fakes = np.array([len(unit) for unit in fakes])
-        self.reals = np.array([len(unit) for unit in reals])
-        values, places = np.unique(np.concatenate([*fakes, *reals]), return_inverse=True)
-        self.values = values
-        self.fake_places, self.real_places = np.split(places, [self.fakes.sum()])
+    A model that tells squeezed pictures from others has no part in it.
+    """
+    margins = [_draw_units(by_group(of_class)) for of_class in (scores.fake, scores.real)]
+    shaped = [_draw_units(by_group(of_class)) for of_class in shapes]
+    known = sorted({shape for units in shaped for unit in units for shape in unit} - {""})
+    if len(known) < 2:
+        return None
+    rankings = []
+    for shape in known:
+        of_shape = [
+            [unit[its == shape] for unit, its in zip(units, their, strict=True)]
+            for units, their in zip(margins, shaped, strict=True)
+        ]
+        if all(any(map(len, units)) for units in of_shape):
+            rankings.append(Ranking(*of_shape))
 
-    def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """How often each unit of fakes (F,) and of reals (R,) comes in a draw with replacement."""
-        fakes, reals = (
-            random.multinomial(len(units), np.full(len(units), 1 / len(units)))
-            for units in (self.fakes, self.reals)
-        )
-        return fakes, reals
+    def area(of_fakes: np.ndarray, of_reals: np.ndarray) -> float | None:
+        counts = [ranking.count_wins(of_fakes, of_reals) for ranking in rankings]
+        pairs = sum(of_shape for _, of_shape in counts)
+        return float(sum(won for won, _ in counts) / pairs) if pairs else None
 
-    def measure(self, of_fakes: np.ndarray, of_reals: np.ndarray) -> tuple[float, float]:
-        """The area under the ROC curve, ties as half, and the fake recall at FALSE_ALARMS, with so many
-        copies of each unit of fakes (F,) and of reals (R,)."""
-        fakes, reals = np.repeat(of_fakes, self.fakes), np.repeat(of_reals, self.reals)
-        at_value = np.bincount(self.real_places, reals, len(self.values))
-        passed = np.cumsum(at_value)
-        area = fakes @ (passed - at_value / 2)[self.fake_places] / (fakes.sum() * passed[-1])
-        caught = self.fake_places > _least_place(passed)
-        return float(area), float(fakes @ caught / fakes.sum())
-
-    def least_margin(self) -> float:
-        """The margin above which lie at most FALSE_ALARMS of the real pictures."""
-        passed = np.cumsum(np.bincount(self.real_places, minlength=len(self.values)))
-        return float(self.values[_least_place(passed)])
-
-
-def _least_place(passed: np.ndarray) -> int:
-    """The place of that margin, by how many real pictures lie at each of the ordered values and below."""
-    return int(np.searchsorted(passed, (1 - FALSE_ALARMS) * passed[-1] - 1e-9))
+    fakes, reals = map(len, margins)
+    found = area(np.ones(fakes), np.ones(reals))
+    if found is None:
+        return Measure(value=None)
+    drawn = [area(draw(random, fakes), draw(random, reals)) for _ in range(REPEATS)]
+    return _measure(
+        found, [each for each in drawn if each is not None], roc_auc_interval(found, fakes, reals)
+    )
 
 
 def _measure(value: float, drawn: Sequence[float], closed: tuple[float, float]) -> Measure:

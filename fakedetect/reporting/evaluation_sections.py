@@ -30,7 +30,7 @@ from fakedetect.core.page import (
 from fakedetect.core.training_record import CalibrationRecord
 from fakedetect.models.detector import Detector
 from fakedetect.models.rates import is_of_calibration
-from fakedetect.models.unseen_words import describe_left_out, tell_what_helps
+from fakedetect.models.unseen_words import SAME_SHAPE, describe_left_out, tell_what_helps
 from fakedetect.reporting.answers import draw_answers, show_mistakes
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
@@ -189,6 +189,8 @@ def unseen_section(detector: Detector, evaluation: Evaluation) -> str:
         ("ROC AUC", with_interval(found.auc)),
         ("fake recall at 5 % false alarms", with_interval(found.fake_recall_at_5)),
     ]
+    if found.auc_same_shape:
+        figures.append((SAME_SHAPE, with_interval(found.auc_same_shape)))
     told = [
         paragraph(f"{describe_left_out(found)}{folds}; intervals over sources.", "soft"),
         table(("measure", "value (95 % interval)"), figures),

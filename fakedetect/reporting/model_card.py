@@ -13,6 +13,7 @@ from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_sp
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.core.version import describe_version
 from fakedetect.models.detector import Detector
+from fakedetect.models.unseen_words import SAME_SHAPE
 from fakedetect.reporting.parity import Parity
 
 TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are for research"
@@ -146,6 +147,8 @@ def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
         yield "| measure | value |\n|---|---|"
         yield f"| ROC AUC | {with_interval(unseen.auc)} |"
         yield f"| fake recall at 5 % false alarms | {with_interval(unseen.fake_recall_at_5)} |"
+        if unseen.auc_same_shape:
+            yield f"| {SAME_SHAPE} | {with_interval(unseen.auc_same_shape)} |"
         for name, family in unseen.hardest_families[:3]:
             yield f"| ROC AUC on {_plain(name)} ({family.n:,}) | {with_interval(family.auc)} |"
     for name, entry in known.foreign.items():

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, plural, printable
+from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Evaluation, UnseenSources, write_evaluation
 from fakedetect.core.files import hash_file
@@ -44,6 +44,7 @@ from fakedetect.core.training_record import (
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
+from fakedetect.images.shapes import find_shape
 from fakedetect.models.devices import choose_device
 from fakedetect.models.features import (
     Features,
@@ -67,6 +68,7 @@ from fakedetect.models.probe_line import ProbeFacts
 from fakedetect.models.processes import Group, join_group
 from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
+from fakedetect.training.left_out import by_source, collect_scores
 from fakedetect.training.run_record import (
     describe_data,
     describe_recipe,
@@ -139,8 +141,11 @@ def train_probe(
     check_enough(samples, LEAST)
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
+    shapes = _find_shapes(dataset, paths, found.places)
     # An earlier model is replaced when nothing is left to be waited for.
-    record, unseen, calibration = _save(settings, dataset, frozen, samples, judged, len(found.views) - 1)
+    record, unseen, calibration = _save(
+        settings, dataset, frozen, samples, judged, shapes, len(found.views) - 1
+    )
     draw_curves(settings, curves)
     own = [sample.path for sample in dataset.samples]
     return Fitted(
@@ -185,6 +190,14 @@ def _look(
     return gather_features(settings, console, group, frozen.engine, kept, paths)
 
 
+def _find_shapes(dataset: Dataset, paths: Sequence[Path], places: Sequence[int]) -> list[str]:
+    """The shapes of the readable pictures; '' where only the square copy of one is left."""
+    return [
+        "" if dataset.resized and paths[place] == dataset.samples[place].path else find_shape(paths[place])
+        for place in places
+    ]
+
+
 def _judge(
     settings: Settings, console: Console, samples: Sequence[Sample], views: Sequence[np.ndarray]
 ) -> JudgedLine:
@@ -195,22 +208,6 @@ def _judge(
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
     with console.progress(len(samples), "held-out sources") as progress:
         return fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
-
-
-def _collect(checkpoint: str, samples: Sequence[Sample], judged: JudgedLine) -> OutOfFold:
-    """The margins of the sources left out, by class and source."""
-    by_class: tuple[dict[str, list[float]], dict[str, list[float]]] = ({}, {})
-    for sample, margin in zip(samples, judged.margins, strict=True):
-        source = printable(sample.source) or CLASSES[sample.label]
-        by_class[sample.label].setdefault(source, []).append(round(float(margin), 4))
-    fake, real = ({source: tuple(values) for source, values in found.items()} for found in by_class)
-    return OutOfFold(
-        checkpoint=checkpoint,
-        fakes_by_source=judged.folds.by_source[0],
-        reals_by_source=judged.folds.by_source[1],
-        fake=fake,
-        real=real,
-    )
 
 
 def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
@@ -246,6 +243,7 @@ def _save(
     frozen: Frozen,
     samples: Sequence[Sample],
     judged: JudgedLine,
+    shapes: Sequence[str],
     degraded_views: int,
 ) -> tuple[ProbeRecord, UnseenSources, CalibrationRecord | None]:
     """Write the line and all records; returns what the probe is, its figures and thresholds."""
@@ -259,15 +257,21 @@ def _save(
         families=families,
         real_sources=real_sources,
     )
-    scores = _collect(checkpoint, samples, judged)
-    return record, *_save_records(settings, dataset, frozen, record, scores)
+    scores = collect_scores(checkpoint, samples, judged)
+    unseen = measure_unseen(scores, by_source(samples, shapes))
+    return record, unseen, _save_records(settings, dataset, frozen, record, scores, unseen)
 
 
 def _save_records(
-    settings: Settings, dataset: Dataset, frozen: Frozen, probe: ProbeRecord, scores: OutOfFold
-) -> tuple[UnseenSources, CalibrationRecord | None]:
-    """Write what the sources left out have shown, and the run's record; returns figures and thresholds."""
-    unseen, calibration = measure_unseen(scores), _calibrate(scores)
+    settings: Settings,
+    dataset: Dataset,
+    frozen: Frozen,
+    probe: ProbeRecord,
+    scores: OutOfFold,
+    unseen: UnseenSources,
+) -> CalibrationRecord | None:
+    """Write what the sources left out have shown, and the run's record; returns the thresholds."""
+    calibration = _calibrate(scores)
     folder = settings.model_folder
     write_out_of_fold(folder, scores)
     training = TrainingRecord(
@@ -290,4 +294,4 @@ def _save_records(
     write_training(folder, training)
     evaluation = Evaluation(model=settings.model, checkpoint=scores.checkpoint, unseen_sources=unseen)
     write_evaluation(folder / EVALUATION, evaluation)
-    return unseen, calibration
+    return calibration

@@ -121,3 +121,47 @@ def test_too_few_sources_are_refused_with_the_rate_that_they_allow() -> None:
     # Without a wish, the rate is one that there are sources enough for.
     assert calibrate_unseen(scores).max_missed == pytest.approx(0.154)
     assert calibrate_unseen(scores).max_false_alarms == pytest.approx(0.066)
+
+
+def test_the_area_of_pictures_of_one_shape_leaves_out_what_the_shape_tells() -> None:
+    random = np.random.default_rng(11)
+    scores = draw_scores(random)
+    often = {"fake": 0.9, "real": 0.2}
+    drawn = {
+        label: {
+            source: np.where(random.random(len(values)) < often[label], "square", "wide")
+            for source, values in getattr(scores, label).items()
+        }
+        for label in often
+    }
+
+    def moved(by: float) -> OutOfFold:
+        """Margins of a model that takes square pictures for fakes."""
+        margins = {
+            label: {
+                source: tuple(np.array(values) + by * (drawn[label][source] == "square"))
+                for source, values in getattr(scores, label).items()
+            }
+            for label in often
+        }
+        return score(margins, True)
+
+    shapes = tuple({source: tuple(values) for source, values in drawn[label].items()} for label in often)
+    plain, cheating = measure_unseen(scores, shapes), measure_unseen(moved(5.0), shapes)
+    assert cheating.auc.value > plain.auc.value + 0.03
+    assert cheating.auc_same_shape.value == pytest.approx(plain.auc_same_shape.value)
+    fakes, reals = (np.concatenate([np.array(v) for v in of.values()]) for of in (scores.fake, scores.real))
+    square = [np.concatenate(list(drawn[label].values())) == "square" for label in often]
+    pairs = square[0][:, None] == square[1][None, :]
+    won = (fakes[:, None] > reals[None, :])[pairs].mean()
+    assert plain.auc_same_shape.value == pytest.approx(won)
+    assert plain.auc_same_shape.low < won < plain.auc_same_shape.high
+    # Unknown shapes are in no pair; of one shape alone, or of none, there is nothing to leave out.
+    unknown = tuple({source: ("",) * len(values) for source, values in of.items()} for of in shapes)
+    assert measure_unseen(scores, unknown).auc_same_shape is None
+    assert measure_unseen(scores).auc_same_shape is None
+    apart = tuple(
+        {source: (shape,) * len(values) for source, values in of.items()}
+        for of, shape in zip(shapes, ("square", "tall"), strict=True)
+    )
+    assert measure_unseen(scores, apart).auc_same_shape.value is None

@@ -425,3 +425,36 @@ def test_unreadable_pictures_are_skipped_and_named(fitted: Path) -> None:
     (fitted.parent / "dataset/train/real/phone/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n nothing")
     result = run("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
     assert result.returncode == 1 and "broken.png" in result.stdout
+
+
+def test_what_the_shape_of_the_pictures_tells_is_said(tmp_path: Path) -> None:
+    make_sources(tmp_path, each=3)
+    paths = write_settings(tmp_path / "paths.toml")
+    train = ("--paths", paths, "train", "--recipe", "probe", "--overwrite")
+
+    def reshape(folders: str, size: tuple[int, int], turned: bool = False) -> None:
+        exif = Image.Exif()
+        if turned:
+            exif[0x0112] = 6
+        for file in (tmp_path / "dataset" / "train").glob(f"{folders}/*.png"):
+            Image.open(file).resize(size).save(file, exif=exif)
+
+    def same_shape() -> dict[str, float | None] | None:
+        evaluation = tmp_path / "model_folders" / "tiny" / "evaluation.json"
+        return json.loads(evaluation.read_text(encoding="utf-8"))["unseen_sources"]["auc_same_shape"]
+
+    alike = run(*train)
+    assert same_shape() is None and "same shape" not in alike.stdout
+    # Turned upright, a wide file is a tall picture.
+    reshape("real/*", (96, SIDE), turned=True)
+    reshape("fake/gan/*", (96, SIDE))
+    apart = run(*train)
+    assert same_shape() == {"value": None, "low": None, "high": None}
+    assert "No fake has the shape (square, wide or tall) of any real picture" in apart.stdout
+    reshape("fake/gan/*", (SIDE, 96))
+    shown = run(*train).stdout
+    assert re.search(rf"ROC AUC, same shape only +{same_shape()['value']:.3f} ", shown)
+    for command in ("test", "report"):
+        assert run("--paths", paths, command).returncode == 0
+    page = (tmp_path / "model_folders" / "tiny" / "report.html").read_text(encoding="utf-8")
+    assert "ROC AUC, same shape only" in page
