@@ -22,6 +22,9 @@ LEAST = 2
 
 MOST_ITERATIONS = 500
 
+ROWS = 1024
+"""Pictures that are scaled at a time: it takes four times the memory that they come in."""
+
 
 def check_enough(samples: Sequence[Sample], least: int, how: str = "") -> None:
     """Let nothing be learnt from too few pictures.
@@ -152,15 +155,20 @@ def standardise(views: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarr
     for view in views:
         scaler.partial_fit(view)
     mean, scale = scaler.mean_, scaler.scale_
-    return (
-        [((view - mean) / scale).astype(np.float32) for view in views],
-        mean.astype(np.float32),
-        scale.astype(np.float32),
-    )
+    scaled = [np.empty(view.shape, np.float32) for view in views]
+    for view, out in zip(views, scaled, strict=True):
+        for start in range(0, len(view), ROWS):
+            rows = slice(start, start + ROWS)
+            out[rows] = (view[rows] - mean) / scale
+    return scaled, mean.astype(np.float32), scale.astype(np.float32)
 
 
 def fit(
-    views: Sequence[np.ndarray], is_fake: np.ndarray, weights: np.ndarray, strengths: Sequence[float]
+    views: Sequence[np.ndarray],
+    is_fake: np.ndarray,
+    weights: np.ndarray,
+    strengths: Sequence[float],
+    used: np.ndarray | None = None,
 ) -> list[tuple[np.ndarray, float]]:
     """Logistic regressions for fake on standardised views, one for each strength.
 
@@ -169,6 +177,7 @@ def fit(
         is_fake: (N,) bool.
         weights: (N,).
         strengths: scikit-learn's C, rising, so that each fit starts from the one before.
+        used: the pictures (N,) bool that it learns from; all otherwise.
 
     Returns:
         Coefficients (D,) and intercept of each.
@@ -176,8 +185,13 @@ def fit(
     from sklearn.linear_model import LogisticRegression
 
     line = LogisticRegression(max_iter=MOST_ITERATIONS, warm_start=True)
-    rows = views[0] if len(views) == 1 else np.concatenate(views)
-    target, shares = np.tile(is_fake, len(views)), np.tile(weights, len(views)) / len(views)
+    places = np.arange(len(is_fake)) if used is None else np.flatnonzero(used)
+    # One copy: of thousands of pictures each takes gigabytes.
+    rows = np.empty((len(views) * len(places), views[0].shape[1]), np.float32)
+    for view, part in zip(views, np.split(rows, len(views)), strict=True):
+        np.take(view, places, axis=0, out=part, mode="clip")
+    target = np.tile(is_fake[places], len(views))
+    shares = np.tile(weights[places], len(views)) / len(views)
     found = []
     for strength in strengths:
         line.set_params(C=strength).fit(rows, target, shares)
@@ -207,7 +221,7 @@ def judge_left_out(
     for fold in range(folds.count):
         out = folds.numbers == fold
         used = ~out if learn_from is None else ~out & learn_from(fold)
-        lines = fit([view[used] for view in views], is_fake[used], weights[used], strengths)
+        lines = fit(views, is_fake, weights, strengths, used)
         for number, (line, bias) in enumerate(lines):
             margins[number, out] = views[0][out] @ line + bias
         advance(int(out.sum()))
