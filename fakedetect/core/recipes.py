@@ -17,7 +17,7 @@ UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 METHODS_IN_WORDS = {
     REFERENCE: "unmodified pictures, as in the course project",
     ROBUST: "degraded pictures too, to hold up better on pictures from the web",
-    PROBE: "linear classifier on frozen features, for many sources; evaluated on held-out ones",
+    PROBE: "linear classifier on frozen features; evaluated on held-out sources",
 }
 
 

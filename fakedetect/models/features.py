@@ -1,13 +1,14 @@
 """Features of pictures: views of them, looked at once for all by a backbone that stays frozen."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from fakedetect.core.console import Console
 from fakedetect.core.files import hash_file
+from fakedetect.core.model_folder import BACKBONE_FILE
 from fakedetect.core.model_input import REFERENCE_SCALING
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
@@ -40,7 +41,8 @@ class Frozen:
 
 
 def freeze_backbone(settings: Settings, console: Console) -> Frozen:
-    """The chosen model's network as it was pretrained, whatever it has been trained to since.
+    """The chosen model's network as it was pretrained, whatever it has been trained to since; with the
+    weights that came along with its probe, if some did.
 
     Raises:
         MissingWeightsError: its weights are not here and cannot be downloaded.
@@ -51,7 +53,9 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
         console.warn(
             "pretrained = false: the features come from random weights, which have learned nothing."
         )
-    backbone = build_backbone(settings.recipe, settings.probe.layers, seed)
+    own = settings.model_folder / BACKBONE_FILE
+    recipe = replace(settings.recipe, weights=own) if own.is_file() else settings.recipe
+    backbone = build_backbone(recipe, settings.probe.layers, seed)
     weights = hash_weights(backbone.network)
     to_device(backbone)
     return Frozen(

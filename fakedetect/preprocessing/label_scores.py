@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import BACKBONE_FILE, FEATURES, SMALL_STARTER, find_starter
+from fakedetect.core.model_folder import FEATURES, SMALL_STARTER, find_starter
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
@@ -92,9 +92,8 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
     Returns:
         The settings with the model chosen whose backbone it is, and the backbone.
     """
-    chosen = _with_own_weights(settings)
     try:
-        return chosen, freeze_backbone(chosen, console)
+        return settings, freeze_backbone(settings, console)
     except MissingWeightsError:
         small = find_starter(settings, SMALL_STARTER)
         if small is None:
@@ -103,15 +102,8 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
         f"The pretrained weights of {settings.model} cannot be downloaded; using the network of "
         f"{SMALL_STARTER}, which comes with the program."
     )
-    small = _with_own_weights(small)
     small = replace(small, probe=replace(small.probe, layers=()))
     return small, freeze_backbone(small, console)
-
-
-def _with_own_weights(settings: Settings) -> Settings:
-    """The settings with the weights of a backbone that came along with a probe, if there is one."""
-    own = settings.model_folder / BACKBONE_FILE
-    return settings.with_recipe(weights=own) if own.is_file() else settings
 
 
 def _look(settings: Settings, console: Console, frozen: Frozen, paths: Sequence[Path]) -> Features:

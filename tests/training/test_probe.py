@@ -458,3 +458,23 @@ def test_what_the_shape_of_the_pictures_tells_is_said(tmp_path: Path) -> None:
         assert run("--paths", paths, command).returncode == 0
     page = (tmp_path / "model_folders" / "tiny" / "report.html").read_text(encoding="utf-8")
     assert "ROC AUC, same shape only" in page
+
+
+def test_weights_that_came_with_a_probe_fit_it_again_without_a_network(tmp_path: Path) -> None:
+    make_sources(tmp_path, each=3)
+    paths = write_settings(tmp_path / "paths.toml")
+    paths.write_text(
+        paths.read_text(encoding="utf-8").replace("pretrained = false\n", ""), encoding="utf-8"
+    )
+    train = ("--paths", paths, "train", "--recipe", "probe")
+    assert "cannot be downloaded" in run(*train).stderr
+    own = tmp_path / "model_folders" / "tiny" / "backbone.safetensors"
+    own.parent.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(3)
+    safetensors.torch.save_file(timm.create_model("test_vit", num_classes=0).state_dict(), own)
+    fitted = run(*train)
+    assert fitted.returncode == 0, fitted.stderr
+    tested = run("--paths", paths, "test")
+    assert tested.returncode == 0, tested.stderr
+    # They are the very weights that it was fitted on, so nothing has to be compared.
+    assert not (own.parent / "backbone_check.json").exists()
