@@ -129,9 +129,9 @@ def test_a_review_is_a_result_of_its_own_and_needs_no_checkpoint(project: Path) 
     assert found.network == "tiny" and found.auc > 0.8
     assert not (project.parent / "explore").exists()
     # Most pictures are then judged by the line of the few that are learnt from.
-    few = replace(settings, probe=replace(settings.probe, max_pictures=44))
+    few = replace(settings, probe=replace(settings.probe, max_pictures=40))
     again = review_labels(few, Console(quiet=True))
-    assert len(again.table) == 2 * EACH and again.auc > 0.8 and len(names_of(again) & PLANTED) >= 2
+    assert len(again.table) == 2 * EACH and len(names_of(again) & PLANTED) >= 3
 
 
 def test_copies_are_not_judged_by_what_was_learnt_from_their_twins(project: Path) -> None:
