@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from fakedetect.images.reading import TURNED, open_image, orientation_of
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import TURNED, format_of, open_image, orientation_of
 
 SQUARE, WIDE, TALL = "square", "wide", "tall"
 
@@ -15,9 +16,12 @@ def find_shape(path: Path) -> str:
     try:
         with open_image(path) as image:
             width, height = image.size
-            if orientation_of(image) in TURNED:
+            # To look for what may stand behind its pixels, Pillow would decode a whole PNG.
+            told = "exif" in image.info or format_of(image) != "PNG"
+            if told and orientation_of(image) in TURNED:
                 width, height = height, width
-    except OSError:
+    except Exception as error:
+        explain_fault(error, path)
         return ""
     if max(width, height) <= NEARLY * min(width, height):
         return SQUARE
