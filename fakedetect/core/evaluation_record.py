@@ -213,7 +213,7 @@ class UnseenSources(Record, frozen=True, kw_only=True):
     `fakes_by_source` and `reals_by_source`: whether whole sources of the class were left out, or pictures
     only, since there is but one. `auc_same_shape` is the ROC AUC of fakes and real pictures that are both
     square, both wide or both tall, without a value where there are none; None where shapes are not known
-    or all are the same, and in files before 0.6.
+    or all are the same.
     """
 
     auc: Measure

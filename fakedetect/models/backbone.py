@@ -10,6 +10,8 @@ Across Generative Models').
 import hashlib
 import inspect
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.model_folder import BACKBONE_FILE
 from fakedetect.core.recipes import Recipe
 from fakedetect.models.building import build_network
 
@@ -103,6 +106,12 @@ def _stages_of_resnet(network: nn.Module, images: torch.Tensor) -> list[torch.Te
         if name.startswith("layer"):
             stages.append(images)
     return stages
+
+
+def with_own_weights(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with the weights that lie beside a probe in its folder, if some do."""
+    own = folder / BACKBONE_FILE
+    return replace(recipe, weights=own) if own.is_file() else recipe
 
 
 def build_backbone(recipe: Recipe, layers: Sequence[int], seed: int | None) -> Backbone:

@@ -1,14 +1,13 @@
 """Features of pictures: views of them, looked at once for all by a backbone that stays frozen."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from fakedetect.core.console import Console
 from fakedetect.core.files import hash_file
-from fakedetect.core.model_folder import BACKBONE_FILE
 from fakedetect.core.model_input import REFERENCE_SCALING
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
@@ -17,7 +16,7 @@ from fakedetect.images.copies import PROBE_COPIES, Kind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.images.views import in_batches
-from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
+from fakedetect.models.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.conversion import choose_engine
 from fakedetect.models.devices import to_device
 from fakedetect.models.engine import Engine
@@ -53,8 +52,7 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
         console.warn(
             "pretrained = false: the features come from random weights, which have learned nothing."
         )
-    own = settings.model_folder / BACKBONE_FILE
-    recipe = replace(settings.recipe, weights=own) if own.is_file() else settings.recipe
+    recipe = with_own_weights(settings.recipe, settings.model_folder)
     backbone = build_backbone(recipe, settings.probe.layers, seed)
     weights = hash_weights(backbone.network)
     to_device(backbone)

@@ -189,6 +189,7 @@ def fit(
     # One copy: of thousands of pictures each takes gigabytes.
     rows = np.empty((len(views) * len(places), views[0].shape[1]), np.float32)
     for view, part in zip(views, np.split(rows, len(views)), strict=True):
+        # numpy's default mode would write through a buffer.
         np.take(view, places, axis=0, out=part, mode="clip")
     target = np.tile(is_fake[places], len(views))
     shares = np.tile(weights[places], len(views)) / len(views)

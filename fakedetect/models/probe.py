@@ -1,7 +1,7 @@
 """A probe: a line on a backbone's features that gives fake or real, and the file it is kept in."""
 
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import msgspec
@@ -13,11 +13,11 @@ from torch import nn
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, hash_file
-from fakedetect.core.model_folder import BACKBONE_CHECK, BACKBONE_FILE
+from fakedetect.core.model_folder import BACKBONE_CHECK
 from fakedetect.core.model_input import SIZE
 from fakedetect.core.recipes import Recipe
 from fakedetect.core.records import NotNegative, Record, read_record, write_record
-from fakedetect.models.backbone import Backbone, build_backbone, hash_weights
+from fakedetect.models.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.probe_line import PICTURES, Line, ProbeFacts, read_probe
 
 SEED = 42
@@ -118,8 +118,7 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
             f"{path} was fitted on pictures of {fitted} x {fitted} pixels, but {recipe.name} takes "
             f"{recipe.input.size} x {recipe.input.size}. Set size = {fitted} for it, or train again."
         )
-    if (own := path.with_name(BACKBONE_FILE)).is_file():
-        recipe = replace(recipe, weights=own)
+    recipe = with_own_weights(recipe, path.parent)
     backbone = build_backbone(recipe, facts.layers, facts.seed)
     if (count := line.weights.size) != backbone.width:
         raise UserError(f"{path} has {count:,} weights for {backbone.width:,} features. Train again.")

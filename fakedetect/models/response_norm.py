@@ -131,20 +131,17 @@ class _LeanMlp(GlobalResponseNormMlp):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _, high, wide, _ = x.shape
         trains = torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        if not trains or torch.get_autocast_dtype("cpu") != torch.bfloat16:
-            return self._as_usual(x)
-        if high * wide <= self.fc2.out_features:
-            return self._as_usual(x)
+        mixed = trains and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        answer: torch.Tensor
+        if not mixed or high * wide <= self.fc2.out_features:
+            answer = super().forward(x)
+            return answer
         hidden = self.drop1(self.act(self.fc1(x))).flatten(1, 2)
         norm, layer = self.grn, self.fc2
         found: torch.Tensor = _NormedLinear.apply(
             hidden, norm.weight, norm.bias, layer.weight, layer.bias, norm.eps
         )
-        answer: torch.Tensor = self.drop2(found.unflatten(1, (high, wide)))
-        return answer
-
-    def _as_usual(self, x: torch.Tensor) -> torch.Tensor:
-        answer: torch.Tensor = super().forward(x)
+        answer = self.drop2(found.unflatten(1, (high, wide)))
         return answer
 
 

@@ -54,7 +54,8 @@ def measure_unseen(
         shapes: of the fakes and of the real pictures, '' where one is not known; None where none is.
     """
     fakes, reals = by_group(scores.fake), by_group(scores.real)
-    ranking = Ranking(_draw_units(fakes), _draw_units(reals))
+    units = _draw_units(fakes), _draw_units(reals)
+    ranking = Ranking(*units)
     all_reals = np.concatenate(list(reals.values()))
     least = ranking.least_margin()
     auc, recall = ranking.measure(np.ones(len(ranking.fakes)), np.ones(len(ranking.reals)))
@@ -75,7 +76,7 @@ def measure_unseen(
         },
         fakes_by_source=scores.fakes_by_source,
         reals_by_source=scores.reals_by_source,
-        auc_same_shape=shapes and _measure_same_shape(scores, shapes, np.random.default_rng(seed)),
+        auc_same_shape=shapes and _measure_same_shape(units, shapes, np.random.default_rng(seed)),
     )
 
 
@@ -86,13 +87,17 @@ def _draw_units(groups: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 
 
 def _measure_same_shape(
-    scores: OutOfFold, shapes: tuple[BySource[str], BySource[str]], random: np.random.Generator
+    margins: tuple[list[np.ndarray], list[np.ndarray]],
+    shapes: tuple[BySource[str], BySource[str]],
+    random: np.random.Generator,
 ) -> Measure | None:
     """The ROC AUC of pairs of a fake and a real picture of one shape; None where all have the same one.
 
-    A model that tells squeezed pictures from others has no part in it.
+    Whether a model tells squeezed pictures from others has no part in it.
+
+    Args:
+        margins: those of the fakes and of the real pictures, in the units of a bootstrap.
     """
-    margins = [_draw_units(by_group(of_class)) for of_class in (scores.fake, scores.real)]
     shaped = [_draw_units(by_group(of_class)) for of_class in shapes]
     known = sorted({shape for units in shaped for unit in units for shape in unit} - {""})
     if len(known) < 2:

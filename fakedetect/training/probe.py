@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from operator import eq
 from pathlib import Path
 
 import msgspec
@@ -141,13 +140,15 @@ def train_probe(
     check_enough(samples, LEAST)
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
-    shapes = _find_shapes(dataset, paths, found.places)
+    is_copy = [
+        dataset.resized and path == sample.path for path, sample in zip(paths, dataset.samples, strict=True)
+    ]
+    shapes = ["" if is_copy[place] else find_shape(paths[place]) for place in found.places]
     # An earlier model is replaced when nothing is left to be waited for.
     record, unseen, calibration = _save(
         settings, dataset, frozen, samples, judged, shapes, len(found.views) - 1
     )
     draw_curves(settings, curves)
-    own = [sample.path for sample in dataset.samples]
     return Fitted(
         probe=record,
         unseen=unseen,
@@ -155,7 +156,7 @@ def train_probe(
         curves=curves,
         pictures=len(samples),
         features=frozen.backbone.width,
-        copies=sum(map(eq, paths, own)) if dataset.resized else 0,
+        copies=sum(is_copy),
         bad=found.bad,
         seconds=time.monotonic() - start,
     )
@@ -188,14 +189,6 @@ def _look(
         )
     kept = cache_features(settings, frozen, cache)
     return gather_features(settings, console, group, frozen.engine, kept, paths)
-
-
-def _find_shapes(dataset: Dataset, paths: Sequence[Path], places: Sequence[int]) -> list[str]:
-    """The shapes of the readable pictures; '' where only the square copy of one is left."""
-    return [
-        "" if dataset.resized and paths[place] == dataset.samples[place].path else find_shape(paths[place])
-        for place in places
-    ]
 
 
 def _judge(
