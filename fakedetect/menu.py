@@ -168,7 +168,7 @@ def _settings(file: Path, model: str | None) -> Settings:
 def _met_gloo() -> bool:
     """Whether this process may have joined others by gloo, which PyTorch uses where there is no GPU."""
     torch = sys.modules.get("torch")
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
     return several and torch is not None and not torch.cuda.is_available()
 
 

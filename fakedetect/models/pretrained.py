@@ -116,8 +116,9 @@ def _fetch_from_hub(published: Published) -> Path:
 
     if not huggingface_hub.constants.HF_HUB_OFFLINE:
         _check_connection(published.url)
-    # The hub's own error derives from that of the HTTP client that it happens to use.
-    client_errors: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__
+    # The hub's own error derives from that of the HTTP client that it happens to use; hf_xet, which fetches
+    # large files for it, calls a transfer that broke off a RuntimeError.
+    client_errors: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, RuntimeError)
     for name in published.files:
         try:
             return Path(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECONDS_TO_LET_SPEAK = 2.0
+MOST_PROCESSES = 65_536
 MINUTES_TO_WAIT = 30
 """How long a process waits for the others, while the first one decodes the pictures, say."""
 
@@ -74,10 +75,10 @@ def join_group() -> Iterator[Group]:
     """The processes that torchrun started together with this one, by its environment variables.
 
     Raises:
-        ProcessError: this process, not the first, has met a mistake.
+        ProcessError: this process, not the first, has met a mistake; or those variables do not fit.
         UserError: another process of the group has ended.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    size = _count_processes()
     if size == 1:
         yield Group()
         return
@@ -85,9 +86,9 @@ def join_group() -> Iterator[Group]:
     import torch
     from torch import distributed
 
-    rank = int(os.environ["RANK"])
+    rank = _read_number("RANK", range(size))
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(_read_number("LOCAL_RANK", range(torch.cuda.device_count())))
     distributed.init_process_group(
         "nccl" if torch.cuda.is_available() else "gloo",
         timeout=datetime.timedelta(minutes=MINUTES_TO_WAIT),
@@ -113,13 +114,43 @@ def join_group() -> Iterator[Group]:
 
 
 def in_group() -> bool:
-    """Whether torchrun started this process together with others."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    """Whether torchrun started this process together with others.
+
+    Raises:
+        ProcessError: its environment variables do not fit.
+    """
+    return _count_processes() > 1
 
 
 def is_first() -> bool:
     """Whether this process is alone or the first of its group."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _count_processes() -> int:
+    if "WORLD_SIZE" not in os.environ:
+        return 1
+    size = _read_number("WORLD_SIZE", range(1, MOST_PROCESSES + 1))
+    if size > 1:
+        _read_number("RANK", range(size))
+        _read_number("MASTER_PORT", range(1, 65536))
+        if not os.environ.get("MASTER_ADDR"):
+            raise _misstarted(f"WORLD_SIZE is {size} but MASTER_ADDR is not set.")
+    return size
+
+
+def _read_number(name: str, allowed: range) -> int:
+    """What an environment variable of torchrun says."""
+    said = os.environ.get(name)
+    if said is None:
+        raise _misstarted(f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but {name} is not set.")
+    if said.isdecimal() and int(said) in allowed:
+        return int(said)
+    raise _misstarted(f"{name} is {said!r}, not a number from {allowed[0]} to {allowed[-1]}.")
+
+
+def _misstarted(reason: str) -> ProcessError:
+    return ProcessError(f"{reason} torchrun sets these variables; for one process, unset WORLD_SIZE.")
 
 
 def distribute_model(model: "nn.Module", group: Group) -> "nn.Module":

@@ -108,6 +108,25 @@ def test_a_download_that_fails_is_a_message(
     assert "cannot be downloaded" in refusal(BY_NAME["resnet18"])
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Data processing error: connection closed before message completed"),
+        ConnectionError("connection reset"),
+        OSError("Consistency check failed: file should be of size 353 but has size 100"),
+    ],
+)
+def test_a_download_from_the_hub_that_breaks_off_is_a_message(
+    offline: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setenv("https_proxy", "http://localhost:9")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", fail)
+    assert "cannot be downloaded" in refusal(BY_NAME["vit_b_16"])
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a bug"), KeyError("a bug"), TypeError("a bug")])
 def test_a_bug_is_no_failed_download(
     offline: Path, monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import ROOT, run
-from program import run_together
+from program import Program, run_together
 
 from fakedetect.models.processes import launch
 
@@ -114,3 +114,31 @@ def test_a_process_that_joined_no_group_ends_as_any_other(data: Path, size: dict
         check=False,
     )
     assert result.stdout.endswith("ended with 2\n"), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', not a number from 1 to"),
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE is '', not a number from 1 to"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', not a number from 1 to"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2 but RANK is not set."),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK is '2', not a number from 0 to 1."),
+        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE is 2 but MASTER_PORT is not set."),
+        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "-1"}, "MASTER_PORT is '-1', not a number from 1"),
+        (
+            {"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500"},
+            "WORLD_SIZE is 2 but MASTER_ADDR is not",
+        ),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "test", "check"])
+def test_variables_of_a_group_that_do_not_fit_are_reported_in_one_line(
+    trained: Path, command: str, variables: dict[str, str], said: str
+) -> None:
+    options = {"train": ["--overwrite"], "check": [trained.parent / "dataset/test"]}.get(command, [])
+    ended = Program("--paths", trained, command, *options, environment=variables).end()
+    lines = [line for line in ended.stdout.splitlines() if line]
+    assert ended.returncode == 2 and said in lines[-1], ended.stdout
+    assert "for one process, unset WORLD_SIZE" in lines[-1]
+    assert "Traceback" not in ended.stdout
