@@ -112,7 +112,9 @@ class VerdictRates(Record, frozen=True, kw_only=True):
 class Entry(Record, frozen=True, kw_only=True):
     """A set of pictures; `verdicts` is None where no thresholds are fitted.
 
-    `reliability` has a diagram for each kind of probability.
+    `reliability` has a diagram for each kind of probability. `auc_same_shape` is the ROC AUC of fakes and
+    real pictures that are both square, both wide or both tall, without a value where there are none; None
+    where shapes are not known or all are the same, and in files of versions before 0.6.
     """
 
     count: Count
@@ -122,6 +124,7 @@ class Entry(Record, frozen=True, kw_only=True):
     sources: tuple[SourceEntry, ...]
     verdicts: VerdictRates | None
     reliability: dict[str, Bins]
+    auc_same_shape: Measure | None = None
 
 
 class Point(Record, frozen=True, kw_only=True):
@@ -211,9 +214,7 @@ class UnseenSources(Record, frozen=True, kw_only=True):
     """What a probe makes of the sources that were left out of it, with intervals over sources.
 
     `fakes_by_source` and `reals_by_source`: whether whole sources of the class were left out, or pictures
-    only, since there is but one. `auc_same_shape` is the ROC AUC of fakes and real pictures that are both
-    square, both wide or both tall, without a value where there are none; None where shapes are not known
-    or all are the same.
+    only, since there is but one. `auc_same_shape` is as in an Entry.
     """
 
     auc: Measure

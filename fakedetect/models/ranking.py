@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fakedetect.core.evaluation_record import Measure
+from fakedetect.core.intervals import interval
+
 FALSE_ALARMS = 0.05
 """The share of the real pictures called fake where the recall of fakes is told."""
 
@@ -54,3 +57,12 @@ class Ranking:
 def _least_place(passed: np.ndarray) -> int:
     """The place of that margin, by how many real pictures lie at each of the ordered values and below."""
     return int(np.searchsorted(passed, (1 - FALSE_ALARMS) * passed[-1] - 1e-9))
+
+
+def measure_drawn(value: float, drawn: Sequence[float], closed: tuple[float, float]) -> Measure:
+    """A figure with the interval of its bootstrap; where all draws give the same, as they do of a perfect
+    result, with the `closed` one."""
+    low, high = interval(np.array(drawn))
+    if low == high:
+        low, high = closed
+    return Measure(value=value, low=min(low, value), high=max(high, value))

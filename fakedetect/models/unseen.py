@@ -14,13 +14,14 @@ from scipy.special import expit
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Family, Measure, RealSource, UnseenSources
-from fakedetect.core.intervals import REPEATS, interval, roc_auc_interval, share_interval
+from fakedetect.core.intervals import REPEATS, roc_auc_interval, share_interval
 from fakedetect.core.out_of_fold import OutOfFold
 from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
 from fakedetect.dataset.sources import group_of
 from fakedetect.models.calibration import UNCALIBRATED, Calibration, fit_temperature, smallest_rate
-from fakedetect.models.ranking import Ranking, draw
+from fakedetect.models.ranking import Ranking, draw, measure_drawn
 from fakedetect.models.rates import calibration_error, measure_verdicts
+from fakedetect.models.same_shape import measure_same_shape
 
 USUAL_RATE = 0.05
 MOST_USUAL = 0.2
@@ -65,8 +66,8 @@ def measure_unseen(
         *(ranking.measure(*(draw(random, units) for units in drawn)) for _ in range(REPEATS)), strict=True
     )
     return UnseenSources(
-        auc=_measure(auc, areas, roc_auc_interval(auc, *drawn)),
-        fake_recall_at_5=_measure(recall, recalls, share_interval(recall * drawn[0], drawn[0])),
+        auc=measure_drawn(auc, areas, roc_auc_interval(auc, *drawn)),
+        fake_recall_at_5=measure_drawn(recall, recalls, share_interval(recall * drawn[0], drawn[0])),
         families={
             name: Family(auc=_area_of(values, all_reals), n=len(values)) for name, values in fakes.items()
         },
@@ -76,7 +77,7 @@ def measure_unseen(
         },
         fakes_by_source=scores.fakes_by_source,
         reals_by_source=scores.reals_by_source,
-        auc_same_shape=shapes and _measure_same_shape(units, shapes, np.random.default_rng(seed)),
+        auc_same_shape=shapes and measure_same_shape(units, _shape_units(shapes), seed),
     )
 
 
@@ -86,53 +87,9 @@ def _draw_units(groups: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     return values if len(values) > 1 else [np.array([value]) for value in values[0]]
 
 
-def _measure_same_shape(
-    margins: tuple[list[np.ndarray], list[np.ndarray]],
-    shapes: tuple[BySource[str], BySource[str]],
-    random: np.random.Generator,
-) -> Measure | None:
-    """The ROC AUC of pairs of a fake and a real picture of one shape; None where all have the same one.
-
-    Whether a model tells squeezed pictures from others has no part in it.
-
-    Args:
-        margins: those of the fakes and of the real pictures, in the units of a bootstrap.
-    """
-    shaped = [_draw_units(by_group(of_class)) for of_class in shapes]
-    known = sorted({shape for units in shaped for unit in units for shape in unit} - {""})
-    if len(known) < 2:
-        return None
-    rankings = []
-    for shape in known:
-        of_shape = [
-            [unit[its == shape] for unit, its in zip(units, their, strict=True)]
-            for units, their in zip(margins, shaped, strict=True)
-        ]
-        if all(any(map(len, units)) for units in of_shape):
-            rankings.append(Ranking(*of_shape))
-
-    def area(of_fakes: np.ndarray, of_reals: np.ndarray) -> float | None:
-        counts = [ranking.count_wins(of_fakes, of_reals) for ranking in rankings]
-        pairs = sum(of_shape for _, of_shape in counts)
-        return float(sum(won for won, _ in counts) / pairs) if pairs else None
-
-    fakes, reals = map(len, margins)
-    found = area(np.ones(fakes), np.ones(reals))
-    if found is None:
-        return Measure(value=None)
-    drawn = [area(draw(random, fakes), draw(random, reals)) for _ in range(REPEATS)]
-    return _measure(
-        found, [each for each in drawn if each is not None], roc_auc_interval(found, fakes, reals)
-    )
-
-
-def _measure(value: float, drawn: Sequence[float], closed: tuple[float, float]) -> Measure:
-    """A figure with the interval of its bootstrap; where all draws give the same, as they do of a perfect
-    result, with the `closed` one."""
-    low, high = interval(np.array(drawn))
-    if low == high:
-        low, high = closed
-    return Measure(value=value, low=min(low, value), high=max(high, value))
+def _shape_units(shapes: tuple[BySource[str], BySource[str]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    fakes, reals = (_draw_units(by_group(of_class)) for of_class in shapes)
+    return fakes, reals
 
 
 def _count_wins(fakes: np.ndarray, reals: np.ndarray) -> float:

@@ -3,17 +3,13 @@
 from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import UnseenSources, in_percent
 from fakedetect.core.training_record import CalibrationRecord
+from fakedetect.models.same_shape import SAME_SHAPE, tell_shapes
 
 WORST = 3
 """Sources that are named for what they lack."""
 
 ODD = 0.15
 """False alarms of a real source from which on more sources like it would help."""
-
-SHAPE_GAP = 0.01
-"""How far the ROC AUC may lie above that of pictures of the same shape before it is said why."""
-
-SAME_SHAPE = "ROC AUC, same shape only"
 
 
 def describe_left_out(found: UnseenSources) -> str:
@@ -71,7 +67,7 @@ def tell_in_a_line(model: str, found: UnseenSources | None) -> list[str]:
 
 def tell_what_helps(found: UnseenSources) -> list[str]:
     """Which kinds of sources would help most: those that the others do not stand in for."""
-    lines = _tell_shapes(found)
+    lines = tell_shapes(found.auc, found.auc_same_shape)
     alarms = [(name, source.false_alarms_at_5.value or 0.0) for name, source in found.worst_real_sources]
     odd = [f"{name} ({rate:.0%} called fake)" for name, rate in alarms[:WORST] if rate >= ODD]
     if found.reals_by_source and odd:
@@ -91,25 +87,6 @@ def tell_what_helps(found: UnseenSources) -> list[str]:
     if few:
         lines.append(f"To improve it most, add {' and '.join(few)}, each in a sub-folder of its class.")
     return lines
-
-
-def _tell_shapes(found: UnseenSources) -> list[str]:
-    """How much of the ROC AUC is the shape of the pictures."""
-    same = found.auc_same_shape
-    if same is None:
-        return []
-    if same.value is None:
-        return [
-            "No fake has the shape (square, wide or tall) of any real picture: the figures may be about "
-            "shape alone. Collect both classes in the same shapes."
-        ]
-    if (found.auc.value or 0.0) - same.value < SHAPE_GAP:
-        return []
-    return [
-        f"Part of this is shape: among pictures of the same shape (square, wide or tall) ROC AUC is "
-        f"{same.value:.2f}. Scaling to a square squeezes the others, and the probe sees that. Collect both "
-        "classes in similar shapes."
-    ]
 
 
 def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:

@@ -11,7 +11,6 @@ from fakedetect.core.console import plural
 from fakedetect.core.evaluation_record import (
     Entry,
     Evaluation,
-    Measures,
     Point,
     SourceEntry,
     VerdictRates,
@@ -30,7 +29,8 @@ from fakedetect.core.page import (
 from fakedetect.core.training_record import CalibrationRecord
 from fakedetect.models.detector import Detector
 from fakedetect.models.rates import is_of_calibration
-from fakedetect.models.unseen_words import SAME_SHAPE, describe_left_out, tell_what_helps
+from fakedetect.models.same_shape import SAME_SHAPE, tell_shapes
+from fakedetect.models.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.reporting.answers import draw_answers, show_mistakes
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
@@ -159,7 +159,8 @@ def elsewhere_section(
     for name, entry in evaluation.foreign.items():
         parts += [heading(f"{name}: {entry.count:,} pictures"), paragraph(entry.folder, "soft")]
         parts += [paragraph(line, "warning") for line in tell_one_sided(confusion_of(entry))]
-        figures = measures_table(entry.measures)
+        parts += [paragraph(line) for line in tell_shapes(entry.measures.roc_auc, entry.auc_same_shape)]
+        figures = measures_table(entry)
         sources = table(SOURCE_HEADINGS, _source_rows(entry.sources))
         if (predictions := answers.get(name)) is None:
             again = settings.command("evaluate", "--data", entry.folder)
@@ -209,9 +210,9 @@ def unseen_section(detector: Detector, evaluation: Evaluation) -> str:
     return section("Held-out sources", *told, beside(*listed) if listed else "")
 
 
-def measures_table(measures: Measures) -> str:
+def measures_table(entry: Entry) -> str:
     """The figures of merit, each with its interval."""
-    rows = [(said, with_interval(value)) for said, value in named(measures)]
+    rows = [(said, with_interval(value)) for said, value in named(entry)]
     return table(("measure", "value (95 % interval)"), rows)
 
 

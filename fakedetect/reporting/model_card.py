@@ -13,7 +13,7 @@ from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_sp
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.core.version import describe_version
 from fakedetect.models.detector import Detector
-from fakedetect.models.unseen_words import SAME_SHAPE
+from fakedetect.models.same_shape import SAME_SHAPE
 from fakedetect.reporting.parity import Parity
 
 TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are for research"
@@ -157,6 +157,8 @@ def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
         yield "| measure | value |\n|---|---|"
         yield f"| accuracy | {with_interval(entry.measures.accuracy, '.1%')} |"
         yield f"| ROC AUC | {with_interval(entry.measures.roc_auc)} |"
+        if entry.auc_same_shape:
+            yield f"| {SAME_SHAPE} | {with_interval(entry.auc_same_shape)} |"
     if known.test:
         found = known.test.robustness
         yield f"\nDegraded test pictures: mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} "

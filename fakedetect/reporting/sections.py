@@ -17,6 +17,7 @@ from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord
 from fakedetect.dataset.shortcuts import Audit, describe_audit
 from fakedetect.models.calibration import Calibration
 from fakedetect.models.detector import Detector
+from fakedetect.models.same_shape import tell_shapes
 from fakedetect.reporting.answers import draw_answers
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.evaluation_sections import measures_table
@@ -146,7 +147,9 @@ def results_section(
         text = f"The test dataset has changed since it was evaluated. Evaluate again: {again}"
         told.append(paragraph(text, "warning"))
     else:
-        told.append(measures_table(evaluation.test.measures))
+        tested = evaluation.test
+        told += map(paragraph, tell_shapes(tested.measures.roc_auc, tested.auc_same_shape))
+        told.append(measures_table(tested))
     rows = [
         (name, f"{found.precision:.3f}", f"{found.recall:.3f}", f"{found.f1:.3f}", found.support)
         for name, found in zip(CLASSES, results.classes.both(), strict=True)

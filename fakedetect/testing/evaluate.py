@@ -1,25 +1,21 @@
 """Option 3.5: how good is the model really, on what, and how far does that carry?"""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import (
     Entry,
     Evaluation,
-    ForeignEntry,
-    Measures,
     TestEntry,
     VerdictRates,
     read_evaluation,
     write_evaluation,
 )
-from fakedetect.core.files import hash_text, run_lock, write_text
+from fakedetect.core.files import run_lock, write_text
 from fakedetect.core.model_folder import (
     EVALUATION,
     RELIABILITY_FIGURE,
@@ -27,74 +23,22 @@ from fakedetect.core.model_folder import (
     foreign_predictions_file,
     require_checkpoint,
 )
-from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.folders import class_folders, source_of
-from fakedetect.dataset.identical import count_known
-from fakedetect.dataset.samples import Sample, check_both_classes, describe_faults
-from fakedetect.images.listing import list_images
+from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.named import read_named
-from fakedetect.models.calibration import UNCALIBRATED, Calibration
+from fakedetect.images.shapes import find_shape
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
-from fakedetect.models.rates import measure_verdicts
-from fakedetect.models.test_run import format_predictions
+from fakedetect.models.predictions import load_pictures, predict_samples
+from fakedetect.models.same_shape import tell_shapes
+from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
 from fakedetect.testing.figures import draw_reliability, draw_robustness
+from fakedetect.testing.foreign import evaluate_foreign
 from fakedetect.testing.held_out import evaluate_without, tell_held_out
-from fakedetect.testing.measures import (
-    CALIBRATED_CURVE,
-    UNCALIBRATED_CURVE,
-    measure,
-    named,
-    reliability,
-)
+from fakedetect.testing.measures import named
 from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
-from fakedetect.testing.sources import auc_of, measure_sources, tell_gap, tell_left_out, tell_sources
-
-
-@dataclass(frozen=True)
-class Evaluated:
-    """What is known of a model after an evaluation, and what that one has measured.
-
-    `part` is 'test', 'foreign' or 'left_out', and `name` the folder's or the source's; `sources` could be
-    left out of training. `bad` has the reasons of the unreadable pictures, and `predictions` the answers
-    to foreign ones as CSV.
-    """
-
-    evaluation: Evaluation
-    part: str
-    name: str
-    bad: Mapping[Path, str]
-    sources: tuple[str, ...] = ()
-    predictions: str = ""
-
-
-def measure_entry(calibration: Calibration, samples: Sequence[Sample], margins: np.ndarray) -> Entry:
-    """All figures of a set of pictures.
-
-    Args:
-        margins: (N,) logit of fake minus logit of real.
-    """
-    is_fake = np.array([sample.label == 0 for sample in samples], bool)
-    p_fake = UNCALIBRATED.probability(margins)
-    curves = {UNCALIBRATED_CURVE: reliability(p_fake, is_fake)}
-    if calibration.fitted:
-        curves[CALIBRATED_CURVE] = reliability(calibration.probability(margins), is_fake)
-    return Entry(
-        count=len(samples),
-        fake=int(is_fake.sum()),
-        real=int((~is_fake).sum()),
-        measures=Measures(**measure(margins, p_fake, is_fake)),
-        sources=measure_sources(samples, margins),
-        verdicts=measure_verdicts(calibration, margins, is_fake) if calibration.fitted else None,
-        reliability=curves,
-    )
-
-
-def _check_readable(samples: Sequence[Sample], folder: Path, advice: str) -> None:
-    """Refuse a folder in which no picture of one of the classes can be read."""
-    check_both_classes(samples, [(folder, label) for label in range(len(CLASSES))], "readable ", advice)
+from fakedetect.testing.sources import auc_of, tell_gap, tell_left_out, tell_sources
 
 
 def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Evaluated:
@@ -105,9 +49,10 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     """
     dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
-    _check_readable(samples, dataset.folder, "Scan and resize again.")
+    check_readable(samples, dataset.folder, "Scan and resize again.")
+    shapes = _find_shapes(detector.settings, samples, of_copies=dataset.resized)
     entry = TestEntry(
-        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
+        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins, shapes)),
         robustness=measure_robustness(detector, console, samples, margins),
     )
     by_class = [{s.source for s in dataset.samples if s.label == label} for label in (0, 1)]
@@ -121,65 +66,14 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     )
 
 
-def _read_folder(text: str) -> Path:
-    """The one folder that a text names."""
-    paths = read_named([text], "folder")
-    if len(paths) != 1 or not paths[0].is_dir():
-        raise UserError(f"{paths[0]} is not a folder. Give one that contains real/ and fake/.")
-    return paths[0]
-
-
-def _read_foreign(folder: Path) -> list[Sample]:
-    folders = class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
-    samples = [
-        Sample(path, label, source_of(path, class_folder))
-        for class_folder, label in folders
-        for path in list_images(class_folder)
+def _find_shapes(settings: Settings, samples: Sequence[Sample], of_copies: bool) -> list[str]:
+    """The shapes of the test pictures' originals, '' where one is gone: all copies are square."""
+    paths = [sample.path for sample in samples]
+    originals = find_originals(settings, "test", paths)
+    return [
+        "" if of_copies and original == path else find_shape(original)
+        for original, path in zip(originals, paths, strict=True)
     ]
-    check_both_classes(samples, folders, "", "Put some there.")
-    return samples
-
-
-def _list_own(settings: Settings) -> list[Path]:
-    """The pictures of the project, originals and copies."""
-    folders = (*settings.original.values(), *settings.resized.values())
-    return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
-
-
-def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
-    """What a folder's figures are kept by: its own name, with those above it where others have that one."""
-    place = folder.resolve()
-    whole = printable(str(place))
-    for name, entry in known.items():
-        if entry.folder == whole:
-            return name
-    # The name becomes that of a file too, on systems that tell no capitals apart.
-    taken = {name.casefold() for name in known}
-    ends = (PurePath(*place.parts[-count:]).as_posix() for count in range(1, len(place.parts)))
-    return next((name for name in map(printable, ends) if name.casefold() not in taken), whole)
-
-
-def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, folder: Path) -> Evaluated:
-    """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
-
-    Raises:
-        UserError: it holds no readable pictures of both classes.
-    """
-    by_path = {sample.path: sample for sample in _read_foreign(folder)}
-    found, bad = predict_pictures(detector, console, list(by_path), folder.name)
-    samples = [sample for path, sample in by_path.items() if path in found]
-    _check_readable(samples, folder, "Put some there.")
-    margins = np.array([found[sample.path][0] for sample in samples])
-    name = _name_of(folder, earlier.foreign)
-    table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
-    entry = ForeignEntry(
-        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins)),
-        folder=printable(folder.resolve()),
-        predictions=hash_text(table),
-        own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
-    )
-    evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
-    return Evaluated(evaluation=evaluation, part="foreign", name=name, bad=bad, predictions=table)
 
 
 def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation, source: str) -> Evaluated:
@@ -230,9 +124,10 @@ def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
-        *(f"  {said:<34}{value}" for said, value in named(entry.measures)),
+        *(f"  {said:<34}{value}" for said, value in named(entry)),
         *_tell_verdicts(settings, entry.verdicts),
         *tell_sources(entry.sources),
+        *tell_shapes(entry.measures.roc_auc, entry.auc_same_shape),
         *tell_one_sided(confusion_of(entry)),
     ]
 
@@ -264,6 +159,14 @@ def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequenc
             + (f", or --leave-out SOURCE (of {', '.join(map(printable, sources))})" if sources else "")
         )
     return lines
+
+
+def _read_folder(text: str) -> Path:
+    """The one folder that a text names."""
+    paths = read_named([text], "folder")
+    if len(paths) != 1 or not paths[0].is_dir():
+        raise UserError(f"{paths[0]} is not a folder. Give one that contains real/ and fake/.")
+    return paths[0]
 
 
 def evaluate_model(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fakedetect.core.evaluation_record import Bin, Measure, Measures
+from fakedetect.core.evaluation_record import Bin, Entry, Measure
 from fakedetect.core.intervals import (
     REPEATS,
     interval,
@@ -11,6 +11,7 @@ from fakedetect.core.intervals import (
     share_interval,
 )
 from fakedetect.models.rates import BINS, bins_of, weighted_calibration_error
+from fakedetect.models.same_shape import SAME_SHAPE
 
 FALSE_ALARMS = (0.05, 0.01)
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"
@@ -30,9 +31,10 @@ NAMES = {
 """What is measured: the keys of the results and how they are said."""
 
 
-def named(measures: Measures) -> list[tuple[str, Measure]]:
-    """Each figure under its name of NAMES."""
-    return [(said, getattr(measures, key)) for key, said in NAMES.items()]
+def named(entry: Entry) -> list[tuple[str, Measure]]:
+    """Each figure under its name."""
+    found = [(said, getattr(entry.measures, key)) for key, said in NAMES.items()]
+    return [*found, (SAME_SHAPE, entry.auc_same_shape)] if entry.auc_same_shape else found
 
 
 def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:

@@ -150,6 +150,43 @@ def test_folders_of_one_name_are_told_apart(trained: Path) -> None:
     assert len(set(re.findall(r"evaluate --data (\S+)", page))) == 3
 
 
+def test_the_roc_auc_of_pictures_of_one_shape_stands_beside_that_of_all(evaluated: Path) -> None:
+    """The project's fakes are wide and its real pictures square."""
+    folder = evaluated.parent / "model_folders/tiny"
+    assert read(folder / "evaluation.json")["test"]["auc_same_shape"] == dict.fromkeys(
+        ("value", "low", "high")
+    )
+    assert "No fake has the shape" in (evaluated.parent / "told.txt").read_text(encoding="utf-8")
+    other, shapes = evaluated.parent / "other", {}
+    sizes = [(90, 90), (120, 80), (80, 120), (90, 92)]
+    random = np.random.default_rng(5)
+    for number in range(12):
+        for label, size in (("fake", sizes[number % 2]), ("real", sizes[number % 4])):
+            file = other / label / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            noise = random.integers(0, 256, (*reversed(size), 3), dtype=np.uint8)
+            Image.fromarray(noise).save(file)
+            shapes[f"{label}/{number}"] = max(size) / min(size) < 1.05 or size
+    told = run("--paths", evaluated, "evaluate", "--data", other).stdout
+    found = read(folder / "evaluation.json")["foreign"]["other"]["auc_same_shape"]
+    with next(folder.glob("foreign_other*_predictions.csv")).open(newline="") as file:
+        p_fake = {str(Path(row["path"]).relative_to(other).with_suffix("")): float(row["p_fake"])
+                  for row in csv.DictReader(file)}  # fmt: skip
+    pairs = [(fake, real) for fake in p_fake for real in p_fake
+             if fake[0] == "f" and real[0] == "r" and shapes[fake] == shapes[real]]  # fmt: skip
+    won = np.mean([(np.sign(p_fake[fake] - p_fake[real]) + 1) / 2 for fake, real in pairs])
+    assert len(pairs) == 6 * 6 + 6 * 3 and found["value"] == pytest.approx(won)
+    assert found["low"] < found["value"] < found["high"]
+    line = f"ROC AUC, same shape only +{won:.3f} "
+    assert re.search(line, told)
+    assert run("--paths", evaluated, "report").returncode == 0
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("ROC AUC, same shape only") == 3
+    # A copy does not show its original's shape.
+    shutil.rmtree(evaluated.parent / "dataset/test")
+    assert "same shape" not in run("--paths", evaluated, "evaluate").stdout
+
+
 class Links(HTMLParser):
     """Everything that a page would fetch."""
 

@@ -1,0 +1,76 @@
+"""How a model does on a folder of pictures from elsewhere."""
+
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+
+import msgspec
+import numpy as np
+
+from fakedetect.core.console import Console, printable
+from fakedetect.core.evaluation_record import Evaluation, ForeignEntry
+from fakedetect.core.files import hash_text
+from fakedetect.core.settings import Settings
+from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.dataset.identical import count_known
+from fakedetect.dataset.samples import Sample, check_both_classes
+from fakedetect.images.listing import list_images
+from fakedetect.images.shapes import find_shape
+from fakedetect.models.calibration import UNCALIBRATED
+from fakedetect.models.detector import Detector
+from fakedetect.models.predictions import predict_pictures
+from fakedetect.models.test_run import format_predictions
+from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
+
+
+def _read_foreign(folder: Path) -> list[Sample]:
+    folders = class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
+    samples = [
+        Sample(path, label, source_of(path, class_folder))
+        for class_folder, label in folders
+        for path in list_images(class_folder)
+    ]
+    check_both_classes(samples, folders, "", "Put some there.")
+    return samples
+
+
+def _list_own(settings: Settings) -> list[Path]:
+    """The pictures of the project, originals and copies."""
+    folders = (*settings.original.values(), *settings.resized.values())
+    return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
+
+
+def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
+    """What a folder's figures are kept by: its own name, with those above it where others have that one."""
+    place = folder.resolve()
+    whole = printable(str(place))
+    for name, entry in known.items():
+        if entry.folder == whole:
+            return name
+    # The name becomes that of a file too, on systems that tell no capitals apart.
+    taken = {name.casefold() for name in known}
+    ends = (PurePath(*place.parts[-count:]).as_posix() for count in range(1, len(place.parts)))
+    return next((name for name in map(printable, ends) if name.casefold() not in taken), whole)
+
+
+def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, folder: Path) -> Evaluated:
+    """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
+
+    Raises:
+        UserError: it holds no readable pictures of both classes.
+    """
+    by_path = {sample.path: sample for sample in _read_foreign(folder)}
+    found, bad = predict_pictures(detector, console, list(by_path), folder.name)
+    samples = [sample for path, sample in by_path.items() if path in found]
+    check_readable(samples, folder, "Put some there.")
+    margins = np.array([found[sample.path][0] for sample in samples])
+    name = _name_of(folder, earlier.foreign)
+    table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
+    shapes = [find_shape(sample.path) for sample in samples]
+    entry = ForeignEntry(
+        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins, shapes)),
+        folder=printable(folder.resolve()),
+        predictions=hash_text(table),
+        own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
+    )
+    evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
+    return Evaluated(evaluation=evaluation, part="foreign", name=name, bad=bad, predictions=table)
