@@ -23,6 +23,7 @@ from fakedetect.dataset.batches import Batch, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.models.devices import Normaliser, forward, predict_batches, torch_engine
+from fakedetect.models.halves import Halves, add_gradients
 from fakedetect.models.processes import Group
 from fakedetect.training.augmentation import degrade_with
 from fakedetect.training.balance import draw_epoch, weigh
@@ -40,8 +41,8 @@ EPOCHS_A_SEED = 100_003
 class Run:
     """What stays the same from epoch to epoch.
 
-    `network` is the model as the processes share it, `whole_batches` takes batches of full size;
-    `average` is there in the robust recipe only.
+    `network` is the model as the processes share it, `whole_batches` takes batches of full size; `halves`
+    is there where halves of a batch are faster, `average` in the robust recipe only.
     """
 
     settings: Settings
@@ -55,6 +56,7 @@ class Run:
     train_samples: list[Sample]
     val_samples: list[Sample]
     decoded: DecodedPictures | None
+    halves: Halves | None = None
     average: AveragedModel | None = None
 
     @property
@@ -212,19 +214,20 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(3), images)
         labels = batch.labels.to(device, non_blocking=True)
         normalised = Normaliser(run.settings.recipe, device)(images)
-        logits = forward(run.whole_batches if whole else run.network, normalised, run.dtype)
-        loss = functional.cross_entropy(logits, labels, reduction="sum")
+        network = run.whole_batches if whole else run.network
+        # The processes' gradients are averaged; the batch's mean is over its pictures.
+        loss = add_gradients(network, run.halves, normalised, labels, run.dtype, group.size / size)
     else:
         # All processes have to take part in a step; this one has no picture left to give.
         side = run.settings.recipe.input.size
         empty = torch.zeros(1, 3, side, side, device=device)
-        loss = 0 * forward(run.network, empty, run.dtype).sum()
-    # The processes' gradients are averaged; the batch's mean is over its pictures.
-    (loss * group.size / size).backward()
+        nothing = 0 * forward(run.network, empty, run.dtype).sum()
+        nothing.backward()
+        loss = nothing.detach()
     run.optimizer.step()
     if run.average is not None:
         run.average.update_parameters(run.model)
-    return loss.detach()
+    return loss
 
 
 def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:

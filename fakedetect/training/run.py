@@ -19,6 +19,7 @@ from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
 from fakedetect.models.building import build_model
 from fakedetect.models.devices import choose_precision, to_device
+from fakedetect.models.halves import find_halves
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
 from fakedetect.training.balance import describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
@@ -168,6 +169,7 @@ def prepare_run(
     if state:
         restore(settings, state, model, optimizer, average, group)
     network = distribute_model(model, group)
+    alone = group.size == 1 and not options.compile
     return Run(
         settings=settings,
         console=console,
@@ -180,6 +182,7 @@ def prepare_run(
         train_samples=train_samples,
         val_samples=val_samples,
         decoded=decoded,
+        halves=find_halves(model, dtype, recipe.input.size) if alone else None,
         average=average,
     )
 

@@ -1,0 +1,110 @@
+"""The gradients of a batch, worked out on a CPU in two halves at a time, each by half of the cores."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from fakedetect.models.devices import forward
+
+LEAST = 4
+"""Pictures of a half below which a layer's weights are read too often for what they do."""
+
+
+class Halves:
+    """A model whose gradients are worked out for two halves of a batch at once.
+
+    Two threads for all that a layer does wait for each other at its end, and both for the memory in the
+    layers between the matrix products. A half on each core's own multiplies while the other one waits.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype):
+        self.model, self.dtype = model, dtype
+        # One thread for the whole run: each has memory of its own that the C library keeps.
+        self._thread = ThreadPoolExecutor(1)
+
+    def add_gradients(
+        self, images: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor
+    ) -> torch.Tensor:
+        """As add_gradients() does."""
+        parameters = [each for each in self.model.parameters() if each.requires_grad]
+        threads, middle = torch.get_num_threads(), len(labels) // 2
+
+        def of_second() -> tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]:
+            torch.set_num_threads(threads - max(1, threads // 2))
+            loss = self._loss(images[middle:], labels[middle:])
+            return loss.detach(), torch.autograd.grad(loss * scale, parameters, allow_unused=True)
+
+        second = self._thread.submit(of_second)
+        try:
+            torch.set_num_threads(max(1, threads // 2))
+            loss = self._loss(images[:middle], labels[:middle])
+            (loss * scale).backward()
+        finally:
+            # Also when the user has stopped the run: what is saved then must not change any more.
+            wait([second])
+            torch.set_num_threads(threads)
+        other, gradients = second.result()
+        for parameter, added in zip(parameters, gradients, strict=True):
+            if parameter.grad is None:
+                parameter.grad = added
+            elif added is not None:
+                parameter.grad += added
+        return loss.detach() + other
+
+    def _loss(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(forward(self.model, images, self.dtype), labels, reduction="sum")
+
+
+def find_halves(model: nn.Module, dtype: torch.dtype, size: int) -> Halves | None:
+    """A model's Halves where they gain: in mixed precision, on more than one core of a CPU.
+
+    Args:
+        size: of the images (3, S, S) that the model takes.
+    """
+    mixed = dtype == torch.bfloat16 and next(model.parameters()).device.type == "cpu"
+    if not mixed or torch.get_num_threads() < 2 or not _is_alone(model, size):
+        return None
+    return Halves(model, dtype)
+
+
+def add_gradients(
+    network: Callable[[torch.Tensor], torch.Tensor],
+    halves: Halves | None,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    dtype: torch.dtype,
+    scale: torch.Tensor,
+) -> torch.Tensor:
+    """Add the gradients of the sum of the losses, times a scale, to the parameters'; returns the sum.
+
+    Args:
+        images: (B, 3, H, W) float, normalised.
+        labels: (B,).
+    """
+    if halves and len(labels) >= 2 * LEAST:
+        return halves.add_gradients(images, labels, scale)
+    loss = functional.cross_entropy(forward(network, images, dtype), labels, reduction="sum")
+    (loss * scale).backward()
+    return loss.detach()
+
+
+def _is_alone(model: nn.Module, size: int) -> bool:
+    """Whether a picture's logits depend, in training too, on that picture alone and on no random number."""
+    if any(isinstance(layer, _BatchNorm) for layer in model.modules()):
+        return False
+    training = model.training
+    model.train()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            images = torch.rand(2, 3, size, size)
+            before = torch.get_rng_state()
+            both, alone = model(images), model(images[:1])
+            return torch.equal(before, torch.get_rng_state()) and torch.allclose(
+                both[:1], alone, rtol=1e-3, atol=1e-4
+            )
+    finally:
+        model.train(training)
