@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from fakedetect.models.mixed_precision import trains_mixed
+
 PIECE = 3
 """The side of a kernel whose gradient oneDNN works out fast; larger ones take tens of times as long."""
 
@@ -94,13 +96,11 @@ class _LeanDepthwise(nn.Conv2d):
     """A layer that computes the same and learns so, where mixed precision trains it on a CPU."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        trains = torch.is_grad_enabled() and self.weight.requires_grad and x.device.type == "cpu"
-        if not trains or not torch.is_autocast_enabled("cpu"):
+        if not trains_mixed(x) or not self.weight.requires_grad:
             return super().forward(x)
-        dtype = torch.get_autocast_dtype("cpu")
-        bias = None if self.bias is None else self.bias.to(dtype)
+        bias = None if self.bias is None else self.bias.bfloat16()
         answer: torch.Tensor = _Depthwise.apply(
-            x.to(dtype), self.weight.to(dtype), bias, self.stride, self.padding
+            x.bfloat16(), self.weight.bfloat16(), bias, self.stride, self.padding
         )
         return answer
 

@@ -7,6 +7,8 @@ from timm.layers.grn import GlobalResponseNorm
 from timm.layers.mlp import GlobalResponseNormMlp
 from torch import nn
 
+from fakedetect.models.mixed_precision import trains_mixed
+
 
 def _find_scale(
     size: torch.Tensor, weight: torch.Tensor, channel: int, eps: float
@@ -130,10 +132,8 @@ class _LeanMlp(GlobalResponseNormMlp):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _, high, wide, _ = x.shape
-        trains = torch.is_grad_enabled() and x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
-        mixed = trains and torch.get_autocast_dtype("cpu") == torch.bfloat16
         answer: torch.Tensor
-        if not mixed or high * wide <= self.fc2.out_features:
+        if not trains_mixed(x) or high * wide <= self.fc2.out_features:
             answer = super().forward(x)
             return answer
         hidden = self.drop1(self.act(self.fc1(x))).flatten(1, 2)
