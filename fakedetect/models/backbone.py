@@ -9,11 +9,12 @@ Across Generative Models').
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -26,11 +27,17 @@ from fakedetect.models.building import build_network
 LEAST_VARIANCE = 1e-6
 """Added to each variance: the root of 0, of a channel that is off, has no gradient."""
 
+DIRECTIONS = 48
+"""Of a map with more channels than that, as many random mixtures of them have their covariances taken."""
+
 
 class Backbone(nn.Module):
     """images (B, 3, H, W) float, normalised -> features (B, D) float32, each part of them of length 1.
 
-    A part is a block's class token, the mean or the deviation of its patch tokens, or of a stage's map.
+    A part is a block's class token, the mean or the deviation of its patch tokens, or of a stage's map; of
+    that also the covariances of its channels, which tell textures apart (Gatys, Ecker and Bethge 2015,
+    'Texture Synthesis Using Convolutional Neural Networks'; in generated faces: Liu, Qi and Torr 2020,
+    'Global Texture Enhancement for Fake Face Detection In the Wild').
 
     Args:
         network: a model of timm, or torchvision's ResNet, without its head.
@@ -65,7 +72,7 @@ class Backbone(nn.Module):
         """The parts (B, D) of every block or stage."""
         network = cast(Any, self.network)
         if hasattr(network, "layer4"):
-            return [_summarise(stage, (2, 3)) for stage in _stages_of_resnet(network, images)]
+            return [self._summarise_map(stage) for stage in _stages_of_resnet(network, images)]
         if not hasattr(network, "forward_intermediates"):
             raise UserError(
                 "timm cannot extract intermediate features from this model, which a probe and explore "
@@ -73,13 +80,33 @@ class Backbone(nn.Module):
             )
         options = {"intermediates_only": True}
         if "return_prefix_tokens" not in inspect.signature(network.forward_intermediates).parameters:
-            return [_summarise(stage, (2, 3)) for stage in network.forward_intermediates(images, **options)]
+            return [
+                self._summarise_map(stage) for stage in network.forward_intermediates(images, **options)
+            ]
         blocks = network.forward_intermediates(
             images, return_prefix_tokens=True, output_fmt="NLC", **options
         )
         if getattr(network, "cls_token", None) is None:
             return [_summarise(patches, (1,)) for patches, _ in blocks]
         return [(prefix[:, 0], *_summarise(patches, (1,))) for patches, prefix in blocks]
+
+    def _summarise_map(self, stage: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The mean, the deviation and the covariances of a map (B, C, H, W) over its places."""
+        centred = stage.flatten(2).float()
+        centred = centred - centred.mean(2, keepdim=True)
+        channels = stage.shape[1]
+        if channels > DIRECTIONS:
+            centred = self._keep(f"directions_{channels}", lambda: _draw_directions(channels)) @ centred
+        count = centred.shape[1]
+        pairs = self._keep(f"pairs_{count}", lambda: _number_pairs(count))
+        products = (centred @ centred.transpose(1, 2) / centred.shape[2]).flatten(1)
+        return (*_summarise(stage, (2, 3)), products.index_select(1, pairs))
+
+    def _keep(self, name: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
+        """A constant of that name, made the first time it is asked for; it moves with the model."""
+        if name not in self._buffers:
+            self.register_buffer(name, make(), persistent=False)
+        return cast(torch.Tensor, self._buffers[name])
 
     @property
     def middle_layer(self) -> str | None:
@@ -95,6 +122,21 @@ def _summarise(values: torch.Tensor, over: tuple[int, ...]) -> tuple[torch.Tenso
     """The mean and the deviation (B, C) of tokens or a map over its places."""
     deviation = (values.float().var(over, correction=0) + LEAST_VARIANCE).sqrt()
     return values.mean(over), deviation
+
+
+def _draw_directions(channels: int) -> torch.Tensor:
+    """Mixtures (48, C) of channels in random directions at right angles, the same everywhere and always."""
+    drawn = hashlib.shake_256(str(channels).encode()).digest(DIRECTIONS * channels // 8)
+    signs = 2.0 * np.unpackbits(np.frombuffer(drawn, np.uint8)).reshape(channels, DIRECTIONS) - 1
+    directions, sizes = np.linalg.qr(signs)
+    # Which of two opposite directions comes out is left to the library that works them out.
+    return torch.from_numpy((directions * np.sign(np.diag(sizes))).T.astype(np.float32))
+
+
+def _number_pairs(count: int) -> torch.Tensor:
+    """The places of each pair, once, in a flattened matrix of `count` rows and columns."""
+    rows, columns = torch.triu_indices(count, count)
+    return rows * count + columns
 
 
 def _stages_of_resnet(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:

@@ -1,0 +1,55 @@
+"""What a probe reads of a picture: of maps the mean, deviation and covariances of their channels."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from fakedetect.models.backbone import DIRECTIONS, Backbone
+
+SIDE = 64
+
+
+def test_of_a_map_mean_deviation_and_covariances_are_read() -> None:
+    torch.manual_seed(1)
+    network = timm.create_model("test_efficientnet", num_classes=0).eval()
+    backbone = Backbone(network, SIDE).eval()
+    images = torch.randn(3, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        features = backbone(images).numpy()
+        maps = network.forward_intermediates(images, intermediates_only=True)
+    assert features.shape == (3, backbone.width)
+    at, wide = 0, 0
+    for stage in maps:
+        values = stage.flatten(2).numpy()
+        channels = values.shape[1]
+        mixed = values
+        if channels > DIRECTIONS:
+            wide += 1
+            mixed = backbone.get_buffer(f"directions_{channels}").numpy() @ values
+        pairs = np.triu_indices(mixed.shape[1])
+        for expected in (
+            values.mean(2),
+            np.sqrt(values.var(2) + 1e-6),
+            np.stack([np.cov(picture, bias=True)[pairs] for picture in mixed]),
+        ):
+            part = features[:, at : at + expected.shape[1]]
+            expected = expected / np.linalg.norm(expected, axis=1, keepdims=True)
+            np.testing.assert_allclose(part, expected, atol=1e-4)
+            at += expected.shape[1]
+    assert at == backbone.width and wide
+
+
+def test_the_mixtures_of_channels_are_the_same_everywhere() -> None:
+    """A probe's file does not hold them: other ones would make its line worthless."""
+    network = timm.create_model("test_efficientnet", num_classes=0).eval()
+    first, second = (Backbone(network, SIDE) for _ in range(2))
+    names = [name for name, _ in first.named_buffers() if name.startswith("directions_")]
+    assert names
+    for name in names:
+        drawn = first.get_buffer(name)
+        assert torch.equal(drawn, second.get_buffer(name))
+        torch.testing.assert_close(drawn @ drawn.T, torch.eye(DIRECTIONS))
+    beginning = first.get_buffer("directions_64")[0, :8].tolist()
+    assert beginning == pytest.approx([-0.125, 0.125, 0.125, -0.125, 0.125, -0.125, 0.125, 0.125], abs=1e-3)
+    assert not any("directions_" in name for name in first.state_dict())
