@@ -105,7 +105,9 @@ class Backbone(nn.Module):
     def _keep(self, name: str, make: Callable[[], torch.Tensor]) -> torch.Tensor:
         """A constant of that name, made the first time it is asked for; it moves with the model."""
         if name not in self._buffers:
-            self.register_buffer(name, make(), persistent=False)
+            # A heat map goes back through it, which a tensor made in inference mode does not allow.
+            with torch.inference_mode(False):
+                self.register_buffer(name, make(), persistent=False)
         return cast(torch.Tensor, self._buffers[name])
 
     @property

@@ -377,7 +377,9 @@ def test_a_probe_and_a_fine_tuned_model_replace_one_another(fitted: Path) -> Non
 
 
 @pytest.mark.parametrize("architecture", ["test_resnet", "test_efficientnet"])
-def test_a_convolutional_backbone_gives_the_mean_of_every_stage(tmp_path: Path, architecture: str) -> None:
+def test_a_convolutional_backbone_is_read_stage_by_stage_and_explained(
+    tmp_path: Path, architecture: str
+) -> None:
     make_sources(tmp_path, 3)
     paths = write_settings(tmp_path / "paths.toml", architecture)
     result = run("--paths", paths, "train", "--recipe", "probe")
