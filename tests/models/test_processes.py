@@ -116,23 +116,24 @@ def test_a_process_that_joined_no_group_ends_as_any_other(data: Path, size: dict
     assert result.stdout.endswith("ended with 2\n"), result.stderr
 
 
+ALONE = {"WORLD_SIZE": "2"}
+
+
 @pytest.mark.parametrize(
-    ("variables", "said"),
+    ("command", "variables", "said"),
     [
-        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', not a number from 1 to"),
-        ({"WORLD_SIZE": ""}, "WORLD_SIZE is '', not a number from 1 to"),
-        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', not a number from 1 to"),
-        ({"WORLD_SIZE": "2"}, "WORLD_SIZE is 2 but RANK is not set."),
-        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK is '2', not a number from 0 to 1."),
-        ({"WORLD_SIZE": "2", "RANK": "0"}, "WORLD_SIZE is 2 but MASTER_PORT is not set."),
-        ({"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "-1"}, "MASTER_PORT is '-1', not a number from 1"),
-        (
-            {"WORLD_SIZE": "2", "RANK": "0", "MASTER_PORT": "29500"},
-            "WORLD_SIZE is 2 but MASTER_ADDR is not",
-        ),
+        ("train", {"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', not a number from 1 to"),
+        ("train", {"WORLD_SIZE": ""}, "WORLD_SIZE is '', not a number from 1 to"),
+        ("train", {"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', not a number from 1 to"),
+        ("train", ALONE, "WORLD_SIZE is 2 but RANK is not set."),
+        ("test", ALONE, "WORLD_SIZE is 2 but RANK is not set."),
+        ("check", ALONE, "WORLD_SIZE is 2 but RANK is not set."),
+        ("train", {**ALONE, "RANK": "2"}, "RANK is '2', not a number from 0 to 1."),
+        ("train", {**ALONE, "RANK": "0"}, "WORLD_SIZE is 2 but MASTER_PORT is not set."),
+        ("train", {**ALONE, "RANK": "0", "MASTER_PORT": "-1"}, "MASTER_PORT is '-1', not a number from 1"),
+        ("train", {**ALONE, "RANK": "0", "MASTER_PORT": "29500"}, "WORLD_SIZE is 2 but MASTER_ADDR is"),
     ],
 )
-@pytest.mark.parametrize("command", ["train", "test", "check"])
 def test_variables_of_a_group_that_do_not_fit_are_reported_in_one_line(
     trained: Path, command: str, variables: dict[str, str], said: str
 ) -> None:
