@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fakedetect.core.model_input import find_copies
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.listing import EXTENSIONS
+from fakedetect.images.shapes import find_shape
+
+if TYPE_CHECKING:
+    from fakedetect.dataset.samples import Sample
 
 
 def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> list[Path]:
@@ -18,6 +23,19 @@ def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> lis
         for folder, label in _list_homes(settings, part).items()
     }
     return [_find_original(homes, copy) for copy in copies]
+
+
+def find_shapes(paths: Sequence[Path], samples: Sequence["Sample"], resized: bool) -> list[str]:
+    """The shapes of the samples' pictures at these paths; '' where the picture is a resized copy.
+
+    Args:
+        paths: those of find_originals().
+        resized: the samples are copies, which are all square; one whose original is gone stands for itself.
+    """
+    return [
+        "" if resized and path == sample.path else find_shape(path)
+        for path, sample in zip(paths, samples, strict=True)
+    ]
 
 
 def name_pictures(settings: Settings, part: str, paths: Sequence[Path]) -> list[str]:

@@ -11,14 +11,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from fakedetect.models.devices import forward
 
 LEAST = 4
-"""Pictures of a half below which a layer's weights are read too often for what they do."""
+"""Pictures in a half below which reading the weights takes too large a share of the time."""
 
 
 class Halves:
     """A model whose gradients are worked out for two halves of a batch at once.
 
-    Two threads for all that a layer does wait for each other at its end, and both for the memory in the
-    layers between the matrix products. A half on each core's own multiplies while the other one waits.
+    Cores that share every layer wait for one another at its end, and all of them for memory between the
+    matrix products. With a half of the batch each, some multiply while the others wait.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):

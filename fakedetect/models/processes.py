@@ -3,6 +3,7 @@
 import datetime
 import logging
 import os
+import re
 import sys
 import time
 import uuid
@@ -144,7 +145,7 @@ def _read_number(name: str, allowed: range) -> int:
     said = os.environ.get(name)
     if said is None:
         raise _misstarted(f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but {name} is not set.")
-    if said.isdecimal() and int(said) in allowed:
+    if re.fullmatch(r"[0-9]{1,6}", said) and int(said) in allowed:
         return int(said)
     raise _misstarted(f"{name} is {said!r}, not a number from {allowed[0]} to {allowed[-1]}.")
 

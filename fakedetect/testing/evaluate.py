@@ -24,10 +24,9 @@ from fakedetect.core.model_folder import (
     require_checkpoint,
 )
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.samples import Sample, describe_faults
+from fakedetect.dataset.originals import find_originals, find_shapes
+from fakedetect.dataset.samples import describe_faults
 from fakedetect.images.named import read_named
-from fakedetect.images.shapes import find_shape
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.models.same_shape import tell_shapes
@@ -50,7 +49,8 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
     check_readable(samples, dataset.folder, "Scan and resize again.")
-    shapes = _find_shapes(detector.settings, samples, of_copies=dataset.resized)
+    originals = find_originals(detector.settings, "test", [sample.path for sample in samples])
+    shapes = find_shapes(originals, samples, dataset.resized)
     entry = TestEntry(
         **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins, shapes)),
         robustness=measure_robustness(detector, console, samples, margins),
@@ -64,16 +64,6 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
         bad=bad,
         sources=tuple(sources),
     )
-
-
-def _find_shapes(settings: Settings, samples: Sequence[Sample], of_copies: bool) -> list[str]:
-    """The shapes of the test pictures' originals, '' where one is gone: all copies are square."""
-    paths = [sample.path for sample in samples]
-    originals = find_originals(settings, "test", paths)
-    return [
-        "" if of_copies and original == path else find_shape(original)
-        for original, path in zip(originals, paths, strict=True)
-    ]
 
 
 def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation, source: str) -> Evaluated:

@@ -40,10 +40,9 @@ from fakedetect.core.training_record import (
     TrainingRecord,
     write_training,
 )
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
-from fakedetect.images.shapes import find_shape
 from fakedetect.models.devices import choose_device
 from fakedetect.models.features import (
     Features,
@@ -140,10 +139,12 @@ def train_probe(
     check_enough(samples, LEAST)
     judged = _judge(settings, console, samples, found.views)
     curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
-    is_copy = [
-        dataset.resized and path == sample.path for path, sample in zip(paths, dataset.samples, strict=True)
+    copies = [
+        path
+        for path, sample in zip(paths, dataset.samples, strict=True)
+        if dataset.resized and path == sample.path
     ]
-    shapes = ["" if is_copy[place] else find_shape(paths[place]) for place in found.places]
+    shapes = find_shapes([paths[place] for place in found.places], samples, dataset.resized)
     # An earlier model is replaced when nothing is left to be waited for.
     record, unseen, calibration = _save(
         settings, dataset, frozen, samples, judged, shapes, len(found.views) - 1
@@ -156,7 +157,7 @@ def train_probe(
         curves=curves,
         pictures=len(samples),
         features=frozen.backbone.width,
-        copies=sum(is_copy),
+        copies=len(copies),
         bad=found.bad,
         seconds=time.monotonic() - start,
     )
