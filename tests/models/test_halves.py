@@ -33,7 +33,7 @@ def build(name: str, **options: object) -> nn.Module:
     [
         (lambda: build("test_vit", img_size=SIDE), torch.bfloat16, True),
         (lambda: build("test_convnext2"), torch.bfloat16, True),
-        # Outside mixed precision it gains nothing.
+        # Float32 keeps the order of its sums.
         (lambda: build("test_vit", img_size=SIDE), torch.float32, False),
         # Batch normalisation takes its statistics of the whole batch.
         (lambda: build("test_resnet"), torch.bfloat16, False),
