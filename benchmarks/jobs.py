@@ -112,9 +112,9 @@ def _settings(model: str) -> Settings:
 def train(folder: Path, quick: bool, model: str) -> Pair:
     """Training steps on pictures that are decoded already."""
     settings = _settings(model)
-    batch, steps = 16, 2 if quick else 4
     torch.manual_seed(0)
     recipe = settings.recipe
+    batch, steps = recipe.batch_size, 2 if quick else 4
     side = recipe.input.size
     images = torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     labels = torch.arange(batch) % 2

@@ -14,6 +14,7 @@ from typing import Any
 from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError, did_you_mean, is_own_import
+from fakedetect.core.heap import freed_is_kept
 from fakedetect.core.model_folder import checkpoint_file, find_starter
 from fakedetect.core.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
@@ -65,7 +66,8 @@ def run_option(
             console.loading(module)
         with end_at_once(lambda: console.fail(STOPPED)) if alone else nullcontext():
             target = getattr(importlib.import_module(module), function)
-        outcome: Outcome = target(settings, console, **arguments)
+        with freed_is_kept():
+            outcome: Outcome = target(settings, console, **arguments)
         console.show(outcome.text)
         if option.command == "demo" and outcome.status == 0:
             return _run_demo(settings, console)

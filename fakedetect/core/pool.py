@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from fakedetect.core.heap import MOST_FOR_PICTURES, keep_freed
 from fakedetect.core.signals import delay_interrupts
 
 SECONDS_A_PICTURE = 60.0
@@ -243,6 +244,7 @@ def _work(
         other.close()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit_memory()
+    keep_freed(MOST_FOR_PICTURES)
     try:
         while True:
             item = connection.recv()

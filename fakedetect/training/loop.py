@@ -11,6 +11,7 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
+from fakedetect.core.heap import return_freed
 from fakedetect.core.model_folder import TEXTURE_VOTE, remove_other_checkpoints
 from fakedetect.core.recipes import CLASSES, ROBUST
 from fakedetect.core.training_record import (
@@ -241,7 +242,9 @@ def _run_epoch(
     else:
         train_loss, unread = train_epoch(run, number, label, started, save, forecast)
     seconds = time.monotonic() - start
+    return_freed()
     val_loss, accuracy, unread_too = validate(run, "validation")
+    return_freed()
     if not np.isfinite((train_loss, val_loss)).all():
         raise tell_divergence(run.settings, number)
     epoch = Epoch(

@@ -103,7 +103,8 @@ def test_forked_processes_do_as_those_that_start_afresh() -> None:
     path = os.pathsep.join(map(str, (here, here.parent, ROOT)))
     done = subprocess.run(
         [sys.executable, "-c", FORKED],
-        env=os.environ | {"PYTHONPATH": path},
+        # NumPy would start threads of its own, beside which nothing is forked.
+        env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
     )

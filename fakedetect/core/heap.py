@@ -1,0 +1,65 @@
+"""The C library's heap, which keeps the memory that is freed while a job works."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
+"""glibc's parameters (mallopt(3))."""
+
+USUAL = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 * 1024**2, TRIM_THRESHOLD: 64 * 1024**2}
+"""What glibc comes to by itself once large blocks have been freed."""
+
+MOST_FOR_PICTURES = 128 * 1024**2
+"""Bytes for a process that decodes pictures: enough for those of most cameras."""
+
+ALL = -1
+
+
+def keep_freed(most: int = ALL) -> None:
+    """Have this process keep memory that it frees, up to so many bytes, for what it needs next.
+
+    glibc returns large blocks to the kernel, which has to clear each of their pages when they are needed
+    again: a step of training, a batch's predictions or a large picture frees and takes as much as the one
+    before it. Other C libraries stay as they are.
+    """
+    if library := _find_glibc():
+        # A second arena cannot hold large blocks, and what is free in one is missing in the other.
+        library.mallopt(ARENA_MAX, 1)
+        library.mallopt(MMAP_MAX, 0)
+        library.mallopt(TRIM_THRESHOLD, most)
+
+
+@contextmanager
+def freed_is_kept() -> Iterator[None]:
+    """Keep all freed memory until the end of a job, and return it to the kernel then."""
+    keep_freed()
+    try:
+        yield
+    finally:
+        if library := _find_glibc():
+            for parameter, value in USUAL.items():
+                library.mallopt(parameter, value)
+        return_freed()
+
+
+def return_freed() -> None:
+    """Return to the kernel what is free now.
+
+    Work in blocks of other sizes fits badly between those that were kept, and takes more beside them.
+    """
+    if library := _find_glibc():
+        library.malloc_trim(0)
+
+
+@cache
+def _find_glibc() -> Any:
+    """None where the C library is another one."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    library = ctypes.CDLL(None)
+    return library if hasattr(library, "mallopt") and hasattr(library, "malloc_trim") else None
