@@ -103,6 +103,7 @@ def main() -> int:
     if unknown := [job for job in given.jobs if job != MEMORY and not _find(job)]:
         parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
     print(describe_machine())
+    # Here too, since the heap is laid out once, when torch starts its threads.
     with freed_is_kept():
         peaks = {bf16: measure_product(bf16) for bf16 in (False, True)}
     print(

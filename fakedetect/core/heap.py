@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
-"""glibc's parameters (mallopt(3))."""
+"""glibc's numbers for mallopt."""
 
 USUAL = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 * 1024**2, TRIM_THRESHOLD: 64 * 1024**2}
 """What glibc comes to by itself once large blocks have been freed."""
@@ -19,11 +19,14 @@ ALL = -1
 
 
 def keep_freed(most: int = ALL) -> None:
-    """Have this process keep memory that it frees, up to so many bytes, for what it needs next.
+    """Have this process keep the memory that it frees for what it needs next (mallopt(3)).
 
-    glibc returns large blocks to the kernel, which has to clear each of their pages when they are needed
-    again: a step of training, a batch's predictions or a large picture frees and takes as much as the one
-    before it. Other C libraries stay as they are.
+    glibc returns large blocks to the kernel, which clears every page before it hands them out again. A step
+    of training, a batch of predictions or a large picture needs as much as the one before it. Other C
+    libraries are left alone.
+
+    Args:
+        most: bytes to keep at most.
     """
     if library := _find_glibc():
         # A second arena cannot hold large blocks, and what is free in one is missing in the other.
@@ -46,9 +49,9 @@ def freed_is_kept() -> Iterator[None]:
 
 
 def return_freed() -> None:
-    """Return to the kernel what is free now.
+    """Return all free memory to the kernel, before work whose blocks have other sizes.
 
-    Work in blocks of other sizes fits badly between those that were kept, and takes more beside them.
+    They would not fit where the freed ones were, and memory would grow.
     """
     if library := _find_glibc():
         library.malloc_trim(0)

@@ -23,7 +23,7 @@ class Halves:
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
         self.model, self.dtype = model, dtype
-        # One thread for the whole run: each has memory of its own that the C library keeps.
+        # One thread for the whole run: OpenMP starts threads of its own for each that computes.
         self._thread = ThreadPoolExecutor(1)
 
     def add_gradients(
