@@ -10,10 +10,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from types import FrameType
 from typing import Any
 
 from fakedetect.core.heap import MOST_FOR_PICTURES, keep_freed
-from fakedetect.core.signals import delay_interrupts
+from fakedetect.core.signals import ENDING, delay_signals
 
 SECONDS_A_PICTURE = 60.0
 MEMORY_A_PICTURE = 4 * 1024**3
@@ -108,10 +109,19 @@ class _Pool:
         self.workers.insert(place, self._start_worker())
 
     def end(self) -> None:
-        self.stopped.close()
-        for worker in self.workers:
-            worker.end()
-        self.stop.close()
+        """Let every process finish the picture that it is writing, but not wait for ever."""
+        # Whoever presses Ctrl-C twice would end them in the middle of it.
+        with delay_signals():
+            self.stopped.close()
+            for worker in self.workers:
+                worker.connection.close()
+            deadline = time.monotonic() + SECONDS_TO_END
+            for worker in self.workers:
+                worker.process.join(max(0.0, deadline - time.monotonic()))
+                if worker.process.is_alive():
+                    worker.process.kill()
+                    worker.process.join()
+            self.stop.close()
 
 
 def _may_fork() -> bool:
@@ -189,14 +199,6 @@ class _Worker:
             return item, f"takes longer than {SECONDS_A_PICTURE:.0f} s"
         return item, "its decoder crashed"
 
-    def end(self) -> None:
-        """Let the process finish the picture that it is writing, but not wait for ever."""
-        self.connection.close()
-        self.process.join(SECONDS_TO_END)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
-
 
 def _start(process: Any, forked: bool) -> None:
     """Start a process that no Ctrl-C reaches: while it imports, it would answer with a traceback."""
@@ -205,7 +207,7 @@ def _start(process: Any, forked: bool) -> None:
 
         # Starts with the first process otherwise, and lifts the mask that the child is to inherit.
         resource_tracker.ensure_running()
-    with delay_interrupts():
+    with delay_signals():
         process.start()
 
 
@@ -231,15 +233,20 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End this process, which removes what it has half written."""
+    sys.exit(128 + number)
+
+
 def _work(
     connection: Connection, function: Callable[[Any], Any], stop: Connection, copied: Sequence[Connection]
 ) -> None:
     """Answer items until the pipe ends; `copied` are the parent's ends of pipes, which a fork brings."""
     # Ctrl-C reaches the whole process group; only the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP"):
-        if (number := getattr(signal, name, None)) and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
     for other in copied:
         other.close()
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -5,13 +5,16 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 SECONDS_TO_RETRY = 0.05
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+ANSWERED = (signal.SIGINT, *ENDING)
 
 WAITING = ("select", "_poll")
 """Functions in which an event loop waits, on POSIX and on Windows."""
@@ -33,9 +36,8 @@ def answer_signals() -> Iterator[None]:
     Nor does one get lost in a finaliser, which cannot raise.
     """
     previous = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+    for number in ANSWERED:
+        if signal.getsignal(number) is not signal.SIG_IGN:
             previous[number] = signal.signal(number, _raise)
     hook = sys.unraisablehook
 
@@ -111,18 +113,21 @@ def end_at_once(say: Callable[[], None]) -> Iterator[None]:
         say()
         os._exit(128 + number)
 
-    with _handled(leave):
+    with _handled(leave, (signal.SIGINT,)):
         yield
 
 
 @contextmanager
-def delay_interrupts() -> Iterator[None]:
-    """Let Ctrl-C wait for the block's end; processes that are started in it never get one (POSIX)."""
-    came: list[int] = []
+def delay_signals() -> Iterator[None]:
+    """Let what would end the program wait for the block's end.
+
+    Processes that are started in it never get a Ctrl-C (POSIX).
+    """
+    came: set[int] = set()
     # The handler holds back what another thread has received; only the mask is inherited.
     masks = hasattr(signal, "pthread_sigmask")
     try:
-        with _handled(lambda number, frame: came.append(number)):
+        with _handled(lambda number, frame: came.add(number), ANSWERED):
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
             try:
                 yield
@@ -131,18 +136,20 @@ def delay_interrupts() -> Iterator[None]:
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     finally:
         if came:
-            signal.raise_signal(signal.SIGINT)
+            # One is raised, and Ctrl-C in the menu would end less than the others do.
+            signal.raise_signal(min(came, key=lambda number: number == signal.SIGINT))
 
 
 @contextmanager
-def _handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
-    """Let another handler answer Ctrl-C, unless it is ignored, or this thread may not say so."""
-    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    if ignored or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    previous = signal.signal(signal.SIGINT, handler)
+def _handled(handler: Callable[[int, FrameType | None], Any], numbers: Sequence[int]) -> Iterator[None]:
+    """Let another handler answer signals, except those ignored, unless this thread may not say so."""
+    previous = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in numbers:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                previous[number] = signal.signal(number, handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, before in previous.items():
+            signal.signal(number, before)

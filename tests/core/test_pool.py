@@ -1,6 +1,7 @@
 """Work on pictures in processes, some of which crash, hang or take too much memory."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -123,3 +124,60 @@ def _is_running(number: int) -> bool:
         return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
         return False
+
+
+SIGNALLED = """
+import os, sys, threading, time
+from fakedetect.core.files import atomic_write
+from fakedetect.core.pool import map_images
+from fakedetect.core.signals import answer_signals
+from pathlib import Path
+
+NUMBER = int(sys.argv[1])
+
+def write(path):
+    with atomic_write(Path(path), durable=False) as file:
+        file.write(b"half")
+        file.flush()
+        for _ in range(3):
+            os.killpg(0, NUMBER)
+            time.sleep(0.2)
+        file.write(b" and half")
+
+if __name__ == "__main__":
+    if sys.argv[2] == "spawn":
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    try:
+        with answer_signals():
+            list(map_images(write, ["first", "second"], 1))
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+"""A picture is written while a signal reaches the whole group, as from a terminal, again and again."""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs process groups")
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_leave_no_half_written_file(tmp_path: Path, name: str, start: str) -> None:
+    number = getattr(signal, name)
+    script = tmp_path / "script.py"
+    script.write_text(SIGNALLED)
+    folder = tmp_path / "written"
+    folder.mkdir()
+    ended = subprocess.run(
+        [sys.executable, str(script), str(int(number)), start],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        # Where the tests run in the background of a shell, it is ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+        timeout=60,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (128 + number, "", "")
+    # Ctrl-C lets the picture be finished; the others end its process too.
+    whole = {"first": "half and half"} if name == "SIGINT" else {}
+    assert {path.name: path.read_text() for path in folder.iterdir()} == whole

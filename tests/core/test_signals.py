@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from fakedetect.core.signals import Ended, answer_signals, delay_interrupts
+from fakedetect.core.signals import Ended, answer_signals, delay_signals
 
 
 def wait_for_it() -> None:
@@ -66,7 +66,7 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 def test_a_process_started_meanwhile_never_gets_it() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('alive')"
     with pytest.raises(KeyboardInterrupt), answer_signals():
-        with delay_interrupts():
+        with delay_signals():
             signal.raise_signal(signal.SIGINT)
             child = subprocess.run(
                 [sys.executable, "-c", code], capture_output=True, text=True, check=False
