@@ -22,13 +22,13 @@ Draw = Callable[..., list[Figure]]
 
 @pytest.fixture(scope="module")
 def drawing() -> Iterator[Draw]:
-    """Runs a command and returns the figures that it has saved."""
+    """Runs a command and returns the figures that it has drawn."""
     saved: list[Figure] = []
-    save = matplotlib.figure.Figure.savefig
+    drawn = matplotlib.figure.Figure.draw
 
     def keep(figure: Figure, *arguments: object, **named: object) -> None:
         saved.append(figure)
-        save(figure, *arguments, **named)
+        drawn(figure, *arguments, **named)
 
     def draw(paths: Path, *command: object) -> list[Figure]:
         saved.clear()
@@ -37,7 +37,7 @@ def drawing() -> Iterator[Draw]:
         return list(saved)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matplotlib.figure.Figure, "savefig", keep)
+        patch.setattr(matplotlib.figure.Figure, "draw", keep)
         yield draw
 
 

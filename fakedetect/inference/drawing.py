@@ -13,7 +13,8 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample
-from fakedetect.images.sheets import Tile, draw_sheet
+from fakedetect.images.sheets import draw_sheet
+from fakedetect.images.tiles import Tile
 from fakedetect.images.views import Look, look_at
 from fakedetect.inference.figures import (
     HEAT_MAPS,

@@ -18,7 +18,8 @@ from fakedetect.core.files import write_json
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.originals import find_originals
-from fakedetect.images.sheets import literal, read_thumbnail, save_figure, shorten
+from fakedetect.images.sheets import literal, save_figure, shorten
+from fakedetect.images.tiles import read_thumbnail
 from fakedetect.inference.heatmaps import (
     Faithfulness,
     attention_rollout,

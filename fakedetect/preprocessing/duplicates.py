@@ -11,7 +11,8 @@ from fakedetect.core.files import write_text
 from fakedetect.core.pool import map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.identical import Pair, find_exact
-from fakedetect.images.sheets import draw_sheet, read_tiles
+from fakedetect.images.sheets import draw_sheet
+from fakedetect.images.tiles import read_tiles
 from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
 
 FILE_NAME = "duplicates.csv"

@@ -1,6 +1,7 @@
 """The figures of an exploration: counts, histograms and samples."""
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from matplotlib.patches import Patch
 
 from fakedetect.core.console import printable
 from fakedetect.images.palette import CLASS_COLOURS, series_colour, series_hatch
-from fakedetect.images.sheets import draw_sheet, literal, read_tiles, save_figure, set_round_ticks
+from fakedetect.images.sheets import TITLE_HEIGHT, draw_sheet, literal, save_figure, set_round_ticks
+from fakedetect.images.tiles import read_tiles
 
 RATIOS = {"9:16": 9 / 16, "2:3": 2 / 3, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9}
 WIDEST = 3
@@ -45,8 +47,7 @@ def draw_dataset(good: pd.DataFrame, folder: Path, workers: int) -> None:
         counts.setdefault(f"{part} {label}", {})[source] = len(group)
     draw_counts(counts, folder / "counts.png")
     _draw_sizes(good, folder)
-    for (part, label), rows in good.groupby(["part", "label"], sort=False):
-        _draw_samples(rows, f"{part} {label}", folder / f"samples_{part}-{label}.png", workers)
+    _draw_samples(good, folder, workers)
 
 
 def _draw_sizes(good: pd.DataFrame, folder: Path) -> None:
@@ -65,20 +66,32 @@ def _draw_sizes(good: pd.DataFrame, folder: Path) -> None:
     draw_histograms(by_source, "Sizes and shapes by source", folder / "histograms_sources.png")
 
 
-def _draw_samples(rows: pd.DataFrame, name: str, path: Path, workers: int) -> None:
-    """A sheet of some pictures of a folder: a row a source, or four rows where it has one."""
-    most = SAMPLES if rows["source"].nunique() > 1 else 4 * SAMPLES
-    chosen = pd.concat(
-        group.sample(min(len(group), most), random_state=SEED)
-        for _, group in list(rows.groupby("source"))[:MOST_SOURCES]
-    )
+def _draw_samples(good: pd.DataFrame, folder: Path, workers: int) -> None:
+    """A sheet of some pictures of each folder."""
+    by_folder = {
+        f"{part} {label}": _sample(rows)
+        for (part, label), rows in good.groupby(["part", "label"], sort=False)
+    }
+    samples = pd.concat(by_folder.values())
     captions = [
         f"{printable(row.path.name)}\n{row.width} x {row.height} {row.format}"
         + (f", {printable(row.source)}" if row.source else "")
-        for row in chosen.itertuples()
+        for row in samples.itertuples()
     ]
-    tiles = read_tiles(list(chosen["path"]), captions, workers)
-    draw_sheet(tiles, SAMPLES, f"Samples of {name}", path)
+    # All at once: the processes that read them take longer to start than to read one sheet's.
+    tiles = iter(read_tiles(list(samples["path"]), captions, workers))
+    for name, rows in by_folder.items():
+        path = folder / f"samples_{name.replace(' ', '-')}.png"
+        draw_sheet(list(islice(tiles, len(rows))), SAMPLES, f"Samples of {name}", path)
+
+
+def _sample(rows: pd.DataFrame) -> pd.DataFrame:
+    """Pictures of a folder for its sheet: a row a source, or four rows where it has one."""
+    most = SAMPLES if rows["source"].nunique() > 1 else 4 * SAMPLES
+    return pd.concat(
+        group.sample(min(len(group), most), random_state=SEED)
+        for _, group in list(rows.groupby("source"))[:MOST_SOURCES]
+    )
 
 
 def draw_counts(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
@@ -168,7 +181,8 @@ def draw_histograms(groups: Mapping[str, Any], title: str, path: Path) -> None:
         for axes, (group, classes) in zip(rows[:, number], groups.items(), strict=True):
             _draw_panel(axes, classes, column, top)
             counts = ", ".join(f"{len(table):,} {label}" for label, table in classes.items())
-            axes.set(title=literal(f"{group} ({counts}): {name}"), xlabel=unit, ylabel=SHARE)
+            axes.set_title(literal(f"{group} ({counts}): {name}"), y=TITLE_HEIGHT)
+            axes.set(xlabel=unit, ylabel=SHARE)
     shown = {label: CLASS_COLOURS[label] for classes in groups.values() for label in classes}
     handles = [Patch(color=colour, label=label) for label, colour in sorted(shown.items())]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))

@@ -18,7 +18,8 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.originals import find_originals, name_pictures
-from fakedetect.images.sheets import draw_sheet, read_tiles
+from fakedetect.images.sheets import draw_sheet
+from fakedetect.images.tiles import read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
 from fakedetect.testing.results import find_mistakes, read_tested, tell_one_sided

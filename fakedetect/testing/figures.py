@@ -20,7 +20,7 @@ from fakedetect.images.palette import (
     series_colour,
     series_line,
 )
-from fakedetect.images.sheets import literal, panels, save_figure, set_round_ticks
+from fakedetect.images.sheets import TITLE_HEIGHT, literal, panels, save_figure, set_round_ticks
 
 P_FAKE_BINS = 20
 
@@ -115,7 +115,8 @@ def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
     axes.plot(places, accuracy, marker="s", color=ACCURACY_COLOUR, label="accuracy")
     axes.axhline(0.5, color="grey", linestyle=":", label="chance")
     axes.set_xticks(places, strengths)
-    axes.set(xlabel=literal(axis.unit), ylabel="ROC AUC and accuracy", title=literal(axis.name))
+    axes.set_title(literal(axis.name), y=TITLE_HEIGHT)
+    axes.set(xlabel=literal(axis.unit), ylabel="ROC AUC and accuracy")
     axes.set_ylim(robustness_limits(found))
     set_round_ticks(axes.yaxis)
     axes.grid(alpha=0.3)
