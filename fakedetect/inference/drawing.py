@@ -1,6 +1,6 @@
 """Heat maps drawn for pictures one after the other, and on a contact sheet."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,16 +34,21 @@ SHEET_COLUMNS = 6
 SEED = 42
 
 
-def _read(path: Path, detector: Detector) -> np.ndarray:
-    """The copy (S, S, 3) uint8 of a picture that `check` judges."""
-    if path.is_dir():
-        raise UserError(
-            f"{printable(path)} is a folder. Name pictures, or use --sheet for many test pictures."
-        )
-    ((_, view),) = map_images(look_at, [Look(path, (detector.kind,))], 1)
-    if isinstance(view, str):
-        raise UserError(f"{printable(path)} cannot be used: {view}.")
-    return view.images[0][0]
+def _read(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:
+    """The copy (S, S, 3) uint8 of each picture, as `check` judges it, or why there is none; in turn."""
+    folders = {path for path in paths if path.is_dir()}
+    looks = [Look(path, (detector.kind,)) for path in paths if path not in folders]
+    seen = map_images(look_at, looks, detector.settings.workers)
+    early: dict[Path, list[np.ndarray | str]] = {}
+    for path in paths:
+        if path in folders:
+            yield "is a folder. Name pictures, or use --sheet for many test pictures"
+            continue
+        while not early.get(path):
+            look, view = next(seen)
+            copy = f"cannot be used: {view}" if isinstance(view, str) else view.images[0][0]
+            early.setdefault(look.path, []).append(copy)
+        yield early[path].pop()
 
 
 def _choose_samples(settings: Settings, count: int) -> list[Sample]:
@@ -111,9 +116,12 @@ def explain_all(
     detector = load_detector(settings, console)
     methods = [method] if method else default_methods(detector.model)
     failed = 0
-    for path in console.track(paths, len(paths), "explained") if len(paths) > 1 else paths:
+    copies = zip(paths, _read(paths, detector), strict=True)
+    for path, copy in console.track(copies, len(paths), "explained") if len(paths) > 1 else copies:
         try:
-            explanation = explain_image(detector, path, _read(path, detector), methods, layer, target)
+            if isinstance(copy, str):
+                raise UserError(f"{printable(path)} {copy}.")
+            explanation = explain_image(detector, path, copy, methods, layer, target)
         except UserError as error:
             if len(paths) == 1:
                 raise

@@ -169,6 +169,22 @@ def test_what_cannot_be_explained_is_said_in_one_line(
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_pictures_are_explained_in_the_order_in_which_they_are_named(project: Path) -> None:
+    save_model(project, "tiny", "test_resnet")
+    large, small = (
+        paint(project.parent / "large.png", 1, (1600, 900)),
+        paint(project.parent / "small.png", 2),
+    )
+    bad = project.parent / "bad.png"
+    bad.write_bytes(b"no picture")
+    result = run("--paths", project, "explain", large, small, bad, project.parent, small)
+    assert result.returncode == 1, result.stderr
+    explained = [line for line in result.stdout.splitlines() if ".png: " in line and "Figure" not in line]
+    assert [Path(line.split(": ")[0]).name for line in explained] == ["large.png", "small.png", "small.png"]
+    first, second = result.stderr.strip().splitlines()[-2:]
+    assert f"{bad} cannot be used" in first and f"{project.parent} is a folder." in second
+
+
 def test_explain_and_check_say_the_same_of_a_picture(trained: Path) -> None:
     own = trained.parent / "own"
     pictures = [
