@@ -23,18 +23,18 @@ Draw = Callable[..., list[Figure]]
 @pytest.fixture(scope="module")
 def drawing() -> Iterator[Draw]:
     """Runs a command and returns the figures that it has drawn."""
-    saved: list[Figure] = []
-    drawn = matplotlib.figure.Figure.draw
+    drawn: list[Figure] = []
+    draw_it = matplotlib.figure.Figure.draw
 
     def keep(figure: Figure, *arguments: object, **named: object) -> None:
-        saved.append(figure)
-        drawn(figure, *arguments, **named)
+        drawn.append(figure)
+        draw_it(figure, *arguments, **named)
 
     def draw(paths: Path, *command: object) -> list[Figure]:
-        saved.clear()
+        drawn.clear()
         result = run("--paths", paths, *command)
         assert result.returncode == 0, result.stderr
-        return list(saved)
+        return list(drawn)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matplotlib.figure.Figure, "draw", keep)

@@ -44,9 +44,9 @@ def encoded(number: int, kind: str) -> bytes:
 
 
 @cache
-def swelling(count: int) -> bytes:
-    """So many zeros, compressed."""
-    return zlib.compress(bytes(count))
+def swelling(byte: bytes, count: int) -> bytes:
+    """A byte so many times, compressed."""
+    return zlib.compress(byte * count)
 
 
 def fuzz(content: bytes, other: bytes, chance: random.Random) -> bytes:
@@ -89,10 +89,10 @@ def surround(project: Path, fuzzed: int) -> Iterator[Path]:
         (folder / f"{number:04}.{kind}").write_bytes(fuzz(encoded(number % DRAWN, kind), other, chance))
     odd = folder / "odd"
     odd.mkdir()
-    text = b"comment\0\0" + swelling(200_000_000)
+    text = b"comment\0\0" + swelling(b"x", 200_000_000)
     (odd / "text.png").write_bytes(png(4, 4, *[chunk(b"zTXt", text)] * 40))
     (odd / "huge.png").write_bytes(png(60_000, 60_000, chunk(b"IDAT", zlib.compress(b"x"))))
-    (odd / "swells.png").write_bytes(png(22_000, 22_000, chunk(b"IDAT", swelling(10**8))))
+    (odd / "swells.png").write_bytes(png(22_000, 22_000, chunk(b"IDAT", swelling(b"\0", 10**8))))
     (odd / "folder.jpg").mkdir()
     for name in ("new\nline.jpg", "emoji 🙂.jpg", "e" * 251 + ".jpg", "\u2028.jpg", "$(x) `y`.jpg"):
         (odd / name).write_bytes(encoded(3, "jpg"))

@@ -51,6 +51,17 @@ def map_images(
     return _results(_Pool(function, count if waiting.next else 0), waiting, second_try)
 
 
+def in_order(items: Iterable[Any], results: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """What map_images yields of the items, in their order; one may be there several times."""
+    early: dict[Any, list[Any]] = {}
+    found = iter(results)
+    for item in items:
+        while not early.get(item):
+            other, result = next(found)
+            early.setdefault(other, []).append(result)
+        yield item, early[item].pop()
+
+
 def _results(
     pool: "_Pool", waiting: "_Waiting", second_try: Callable[[Any], Any]
 ) -> Iterator[tuple[Any, Any]]:
@@ -110,7 +121,7 @@ class _Pool:
 
     def end(self) -> None:
         """Let every process finish the picture that it is writing, but not wait for ever."""
-        # Whoever presses Ctrl-C twice would end them in the middle of it.
+        # A second Ctrl-C would end them in the middle of it.
         with delay_signals():
             self.stopped.close()
             for worker in self.workers:

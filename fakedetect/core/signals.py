@@ -35,10 +35,6 @@ def answer_signals() -> Iterator[None]:
     than wait: a task whose result is there and was not told would sleep for ever, and the process with it.
     Nor does one get lost in a finaliser, which cannot raise.
     """
-    previous = {}
-    for number in ANSWERED:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            previous[number] = signal.signal(number, _raise)
     hook = sys.unraisablehook
 
     def retry_what_was_lost(unraisable: Any) -> None:
@@ -49,13 +45,12 @@ def answer_signals() -> Iterator[None]:
         else:
             hook(unraisable)
 
-    sys.unraisablehook = retry_what_was_lost
-    try:
-        yield
-    finally:
-        sys.unraisablehook = hook
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+    with _handled(_raise, ANSWERED):
+        sys.unraisablehook = retry_what_was_lost
+        try:
+            yield
+        finally:
+            sys.unraisablehook = hook
 
 
 def _raise(number: int, frame: FrameType | None) -> None:
@@ -136,13 +131,13 @@ def delay_signals() -> Iterator[None]:
                     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     finally:
         if came:
-            # One is raised, and Ctrl-C in the menu would end less than the others do.
+            # Only one can be raised: Ctrl-C may end a job alone, the others end the program.
             signal.raise_signal(min(came, key=lambda number: number == signal.SIGINT))
 
 
 @contextmanager
 def _handled(handler: Callable[[int, FrameType | None], Any], numbers: Sequence[int]) -> Iterator[None]:
-    """Let another handler answer signals, except those ignored, unless this thread may not say so."""
+    """Let another handler answer the signals that are not ignored; only the main thread may set one."""
     previous = {}
     if threading.current_thread() is threading.main_thread():
         for number in numbers:

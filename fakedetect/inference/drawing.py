@@ -8,7 +8,7 @@ import torch
 
 from fakedetect.core.console import Console, Outcome, open_picture, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.pool import map_images
+from fakedetect.core.pool import in_order, map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.originals import find_originals
@@ -38,17 +38,13 @@ def _read(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | st
     """The copy (S, S, 3) uint8 of each picture, as `check` judges it, or why there is none; in turn."""
     folders = {path for path in paths if path.is_dir()}
     looks = [Look(path, (detector.kind,)) for path in paths if path not in folders]
-    seen = map_images(look_at, looks, detector.settings.workers)
-    early: dict[Path, list[np.ndarray | str]] = {}
+    seen = in_order(looks, map_images(look_at, looks, detector.settings.workers))
     for path in paths:
         if path in folders:
             yield "is a folder. Name pictures, or use --sheet for many test pictures"
             continue
-        while not early.get(path):
-            look, view = next(seen)
-            copy = f"cannot be used: {view}" if isinstance(view, str) else view.images[0][0]
-            early.setdefault(look.path, []).append(copy)
-        yield early[path].pop()
+        _, view = next(seen)
+        yield f"cannot be used: {view}" if isinstance(view, str) else view.images[0][0]
 
 
 def _choose_samples(settings: Settings, count: int) -> list[Sample]:

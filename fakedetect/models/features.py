@@ -1,6 +1,6 @@
 """Features of pictures: views of them, looked at once for all by a backbone that stays frozen."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import numpy as np
 from fakedetect.core.console import Console
 from fakedetect.core.files import hash_file
 from fakedetect.core.model_input import REFERENCE_SCALING
-from fakedetect.core.pool import map_images
+from fakedetect.core.pool import in_order, map_images
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.copies import PROBE_COPIES, Kind
@@ -121,7 +121,8 @@ def gather_features(
         return engine(images).astype(np.float16)
 
     part = group.part_of(jobs)
-    looks = _in_order(part, map_images(look_for_probe, part, settings.workers))
+    # Batches of the same pictures give the same features.
+    looks = in_order(part, map_images(look_for_probe, part, settings.workers))
     batches = in_batches(looks, max(1, AT_A_TIME // len(views)))
     with console.progress(sum(len(job.views) for job in jobs), "features") as progress:
         for path, reason in _fill(cache, group, batches, see, keys, progress.advance):
@@ -170,14 +171,3 @@ def _fill(
             yield from unread
         if not any(of_process or unread for of_process, _, unread in rounds):
             return
-
-
-def _in_order(jobs: Sequence[ProbeLook], seen: Iterable[Seen]) -> Iterator[Seen]:
-    """What was seen in the order of the jobs: batches of the same pictures give the same features."""
-    early: dict[ProbeLook, np.ndarray | str] = {}
-    found = iter(seen)
-    for job in jobs:
-        while job not in early:
-            other, views = next(found)
-            early[other] = views
-        yield job, early.pop(job)
