@@ -81,6 +81,19 @@ def test_alike_classes_are_near_chance(project: Path, undrawn: None) -> None:
     assert result["auc_low"] < 0.6 and result["count"] == 120
 
 
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".bmp", ".tif"])
+@pytest.mark.parametrize("odd_one", [".png", ".jpg"])
+def test_columns_without_values_are_left_out(
+    project: Path, undrawn: None, ending: str, odd_one: str
+) -> None:
+    """One format has no JPEG quality, one size has one width, and a fold may lack the odd picture."""
+    folder = fill(project, ending, ending, count=25)
+    (folder / "fake" / f"0000{ending}").unlink()
+    paint(folder / "fake" / f"odd{odd_one}", 0)
+    found = audit(project, "original")
+    assert found["count"] == 50 and found["auc_low"] <= found["auc"] <= found["auc_high"]
+
+
 def test_plain_and_aligned_copies_replace_each_other_and_keep_twins_apart(project: Path) -> None:
     folder = project.parent / "dataset/train/real"
     for name in ("a.png", "a.jpg", "b.webp", "c.jpg"):
