@@ -14,8 +14,8 @@ STAGES = {"preprocessing", "training", "testing", "inference", "reporting"}
 
 MAY_IMPORT = {
     "core": set(),
-    "provenance": CORE,
     "images": {"core", "provenance"},
+    "provenance": {"core", "images"},
     "dataset": {"core", "provenance", "images"},
     "models": {"core", "provenance", "images", "dataset"},
     "preprocessing": SHARED,

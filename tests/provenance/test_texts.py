@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from fakedetect.images.views import Look, View, look_at
-from fakedetect.provenance.field import MOST_TEXT
-from fakedetect.provenance.png_text import MOST_CHARACTERS, MOST_TEXTS, read_png_text
+from fakedetect.provenance.texts import MOST_CHARACTERS, MOST_TEXT, MOST_TEXTS, read_png_text
 
 PARAMETERS = b"a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
 XMP = (

@@ -1,20 +1,14 @@
-"""Files of the containers' own parts, and the C2PA manifest among them.
-
-By: C2PA 2.1, section 'Embedding manifests' and its appendix on formats (JPEG APP11 with JUMBF, PNG caBX,
-RIFF C2PA, TIFF tag 0xCD41, GIF application extension, ISO box uuid).
-"""
+"""The parts of picture files beside their pixels, as containers have them: segments, chunks, boxes."""
 
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
-
-if TYPE_CHECKING:
-    from PIL import Image
+from typing import BinaryIO
 
 C2PA_TIFF = 0xCD41
-C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 C2PA_GIF = b"\x21\xff\x0bC2PA_GIF"
+"""Where a TIFF and a GIF have a C2PA manifest, as their only part that is read."""
 
 MOST_METADATA = 16 * 1024 * 1024
 """Bytes of a file's metadata that are looked through."""
@@ -41,7 +35,7 @@ def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         yield marker, file.read(max(0, struct.unpack(">H", length)[0] - 2))
 
 
-def png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """The chunks of a PNG but those of its pixels, before and behind them: name and content."""
     file.seek(8)
     for _ in range(MOST_CHUNKS):
@@ -81,50 +75,52 @@ def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             file.seek(length - 8, 1)
 
 
-PARTS = {
-    "JPEG": jpeg_parts,
-    "MPO": jpeg_parts,
-    "PNG": png_parts,
-    "WEBP": _riff_parts,
-    "AVIF": _iso_parts,
-    "HEIF": _iso_parts,
-}
+def _tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The C2PA manifest in the first directory of a TIFF or BigTIFF, as a string of bytes."""
+    file.seek(0)
+    order = "<" if file.read(2) == b"II" else ">"
+    big = struct.unpack(f"{order}H", file.read(2))[0] == 43
+    number, size, count, entry = ("Q", 8, "Q", 20) if big else ("L", 4, "H", 12)
+    file.seek(size)
+    file.seek(struct.unpack(order + number, file.read(size))[0])
+    entries = struct.unpack(order + count, file.read(struct.calcsize(order + count)))[0]
+    directory = file.read(min(entries * entry, MOST_METADATA // entry * entry))
+    for tag, kind, length, place in struct.iter_unpack(f"{order}HH2{number}", directory):
+        # Of another type than bytes, the tag holds no manifest.
+        if tag == C2PA_TIFF and kind in (1, 7) and length > size:
+            file.seek(place)
+            yield b"C2PA", file.read(min(length, MOST_METADATA))
 
 
-def _is_manifest(name: bytes, data: bytes) -> bool:
-    """Whether a part of a file is a C2PA manifest, or belongs to one."""
-    if name == b"\xeb":
-        return data[:2] == b"JP" and b"jumb" in data[:64]
-    return name in (b"caBX", b"C2PA") or (name == b"uuid" and data[:16] == C2PA_BOX)
+def _gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    file.seek(0)
+    start = file.read(MOST_METADATA)
+    if (place := start.find(C2PA_GIF)) >= 0:
+        yield b"C2PA", start[place:]
 
 
-def read_manifest(image: "Image.Image", path: Path) -> bytes | None:
-    """The bytes of a file's C2PA manifest, at most MOST_METADATA; None for none.
+PARTS = (
+    (0, b"\xff\xd8", jpeg_parts),
+    (0, b"\x89PNG", _png_parts),
+    (8, b"WEBP", _riff_parts),
+    (4, b"ftyp", _iso_parts),
+    (0, b"II", _tiff_parts),
+    (0, b"MM", _tiff_parts),
+    (0, b"GIF8", _gif_parts),
+)
+"""How the parts of a file are read that has these bytes at a place."""
 
-    Args:
-        image: the picture of the file, opened.
+
+def read_parts(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """The parts of a picture's file but its pixels: name and content; none of an unknown container's.
 
     Raises:
-        OSError, struct.error, ValueError: the file cannot be read, or its parts cannot be followed.
+        OSError, struct.error: the file cannot be read, or its parts cannot be followed.
     """
-    found: list[bytes] = []
-    size = 0
-    if image.format in PARTS:
-        with path.open("rb") as file:
-            for name, data in PARTS[image.format](file):
-                size += len(data)
-                # Segments after the first have no header of their own to know them by.
-                if _is_manifest(name, data) or (found and name == b"\xeb"):
-                    found.append(data)
-                if size > MOST_METADATA:
-                    break
-    tags = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    # Of another type than bytes, the tag holds no manifest.
-    if isinstance(manifest := tags.get(C2PA_TIFF), bytes):
-        found.append(manifest)
-    if image.format == "GIF":
-        with path.open("rb") as file:
-            start = file.read(MOST_METADATA)
-        if (place := start.find(C2PA_GIF)) >= 0:
-            found.append(start[place:])
-    return b"".join(found)[:MOST_METADATA] if found else None
+    # A length of 64 bits may be beyond every file: its parts end there.
+    with path.open("rb") as file, suppress(OverflowError):
+        start = file.read(16)
+        for place, signature, read in PARTS:
+            if start[place:].startswith(signature):
+                yield from read(file)
+                return
