@@ -1,5 +1,6 @@
 """THE table of options: the menu and the command line are both read from it."""
 
+from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +89,7 @@ OPTIONS = (
         "scan",
         "find the pictures that cannot be used and list them with the reason",
         SCAN,
-        takes=(FOLDER_ARGUMENT, SHARD_ARGUMENT),
+        takes=(FOLDER_ARGUMENT, Argument("--shard", {"help": SUPPRESS})),
         title="Bad Images Menu",
         entries=_by_folder(
             SCAN,
