@@ -8,11 +8,16 @@ from fakedetect.core.page import paragraph
 from fakedetect.core.pool import map_images
 from fakedetect.core.shards import parse_shard
 from fakedetect.core.version import describe_version
-from fakedetect.images.thumbnails import thumbnail_of
-from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.cards import Card
 from fakedetect.inference.check_page import CheckPage, today
 from fakedetect.inference.known import Known
+from fakedetect.inference.look import (
+    CloseLook,
+    Seen,
+    look_closely,
+    look_without_verifier,
+    thumbnail_of,
+)
 from fakedetect.inference.page_head import tell_models
 from fakedetect.inference.request import Request
 from fakedetect.inference.resumable_csv import Records, Row
@@ -50,16 +55,16 @@ def add_passed(
         return
     waiting: dict[Path, Row] = {}
 
-    def looks() -> Iterator[Look]:
+    def looks() -> Iterator[CloseLook]:
         for row in records.passed_rows():
             path = Path(row["path"])
             waiting[path] = row
-            yield Look(path, (), with_origin=True, thumbnail=True)
+            yield CloseLook(path, (), thumbnail=True)
 
-    found = map_images(look_at, looks(), workers, look_without_verifier)
-    for look, view in console.track(found, tally.passed, "page"):
-        seen = (view.origin, view.thumbnail) if isinstance(view, View) else ()
-        page.add(Card(waiting.pop(look.path), *seen))
+    found = map_images(look_closely, looks(), workers, look_without_verifier)
+    for look, seen in console.track(found, tally.passed, "page"):
+        shown = (seen.origin, seen.thumbnail) if isinstance(seen, Seen) else ()
+        page.add(Card(waiting.pop(look.path), *shown))
 
 
 def write_page(

@@ -9,9 +9,9 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.page import paragraph
 from fakedetect.core.pool import map_images
 from fakedetect.images.listing import Skipped
-from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.cards import Card
 from fakedetect.inference.check_page import CheckPage, tell_page, today
+from fakedetect.inference.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.inference.request import Request, count_pictures, list_pictures, tell_passed_over
 
 NO_MODEL = (
@@ -20,17 +20,17 @@ NO_MODEL = (
 )
 
 
-def _row(look: Look, view: View | str) -> dict[str, str]:
+def _row(look: CloseLook, seen: Seen | str) -> dict[str, str]:
     """The columns of a check's row that need no model; of an unreadable file, the reason."""
     row = {"path": str(look.path), "verdict": ""}
-    if isinstance(view, str):
-        return {**row, "reason": view}
+    if isinstance(seen, str):
+        return {**row, "reason": seen}
     return {
         **row,
-        "sha256": view.sha256,
-        "size": f"{view.width}x{view.height}",
-        "format": view.format,
-        "provenance": "; ".join(view.provenance),
+        "sha256": seen.sha256,
+        "size": f"{seen.view.width}x{seen.view.height}",
+        "format": seen.view.format,
+        "provenance": "; ".join(seen.provenance),
     }
 
 
@@ -42,8 +42,8 @@ def _line(row: dict[str, str]) -> str:
     return f"{row['format']:<6}{row['size']:>11}  {name}  [{said}]"
 
 
-def _as_json(row: dict[str, str], view: View | str) -> str:
-    origin = [] if isinstance(view, str) else [asdict(finding) for finding in view.origin]
+def _as_json(row: dict[str, str], seen: Seen | str) -> str:
+    origin = [] if isinstance(seen, str) else [asdict(finding) for finding in seen.origin]
     return json.dumps({**row, "verdict": None, "origin": origin})
 
 
@@ -83,15 +83,14 @@ def _show(wanted: Request, workers: int, console: Console, page: CheckPage | Non
     count = 0
     total = count_pictures(wanted)
     paths = list_pictures(wanted, passed_over, skipped)
-    looks = (Look(path, (), with_origin=True, thumbnail=page is not None) for path in paths)
-    found = map_images(look_at, looks, workers, look_without_verifier)
-    for look, view in console.track(found, total, "origin") if total > 1 else found:
-        row = _row(look, view)
+    looks = (CloseLook(path, (), thumbnail=page is not None) for path in paths)
+    found = map_images(look_closely, looks, workers, look_without_verifier)
+    for look, seen in console.track(found, total, "origin") if total > 1 else found:
+        row = _row(look, seen)
         count += 1
         if page:
-            seen = (view.origin, view.thumbnail) if isinstance(view, View) else ()
-            page.add(Card(row, *seen))
-        shown = _as_json(row, view) if wanted.as_json else _line(row)
+            page.add(Card(row, *((seen.origin, seen.thumbnail) if isinstance(seen, Seen) else ())))
+        shown = _as_json(row, seen) if wanted.as_json else _line(row)
         console.show(shown, whole=wanted.as_json)
     tell_passed_over(console, passed_over, skipped)
     return count

@@ -10,7 +10,8 @@ import numpy as np
 from fakedetect.core.console import printable
 from fakedetect.core.pool import map_images
 from fakedetect.images.degradations import STABILITY
-from fakedetect.images.views import Look, View, look_at, look_without_verifier
+from fakedetect.images.views import View
+from fakedetect.inference.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.inference.request import COLUMNS
 from fakedetect.inference.stamps import Stamp, judges_of, stamp_of
 from fakedetect.models.calibration import UNSURE
@@ -47,7 +48,7 @@ def _describe_answers(answers: Sequence[Answer], detectors: Sequence[Detector]) 
 
 
 def _check(
-    look: Look, view: View, answers: Sequence[Answer], detectors: Sequence[Detector], weak: bool
+    look: CloseLook, seen: Seen, answers: Sequence[Answer], detectors: Sequence[Detector], weak: bool
 ) -> Checked:
     """A picture's row, still without the columns JUDGED."""
     together = agree(answers)
@@ -57,10 +58,10 @@ def _check(
         "p_fake": f"{together.p_fake:.6f}",
         "p_fake_calibrated": f"{together.calibrated:.6f}",
         "stability": together.stability,
-        "sha256": view.sha256,
-        "size": f"{view.width}x{view.height}",
-        "format": view.format,
-        "provenance": "; ".join(view.provenance),
+        "sha256": seen.sha256,
+        "size": f"{seen.view.width}x{seen.view.height}",
+        "format": seen.view.format,
+        "provenance": "; ".join(seen.provenance),
         "reason": "",
     }
     remarks = []
@@ -72,17 +73,17 @@ def _check(
     if together.flips:
         said = f"{together.side}, but " if len(answers) == 1 else ""
         remarks.append(f"{said}{', '.join(together.flips)}")
-    remarks += view.provenance
+    remarks += seen.provenance
     mark = "?" if weak and together.verdict != UNSURE else ""
     name = printable(look.path)
     line = f"{together.verdict + mark:<8}p(fake) {100 * together.calibrated:5.1f} %  {name}"
     line += f"  [{'; '.join(remarks)}]" if remarks else ""
     return Checked(
-        row=row, line=line, unstable=bool(together.flips), origin=view.origin, thumbnail=view.thumbnail
+        row=row, line=line, unstable=bool(together.flips), origin=seen.origin, thumbnail=seen.thumbnail
     )
 
 
-def _unreadable(look: Look, reason: str) -> Checked:
+def _unreadable(look: CloseLook, reason: str) -> Checked:
     row = {**dict.fromkeys(COLUMNS, ""), "path": str(look.path), "reason": reason}
     return Checked(row, f"{'-':<8}{'-':>15}  {printable(look.path)}  [{reason}]", False)
 
@@ -111,13 +112,13 @@ class Checker:
         # Before a file is read: what changes it meanwhile makes its row one that does not hold.
         stamps: dict[Path, Stamp] = {}
 
-        def begin(path: Path) -> Look:
+        def begin(path: Path) -> CloseLook:
             stamps[path] = stamp_of(path)
-            return Look(path, self.kinds, self.tried, with_origin=True, thumbnail=self.thumbnails)
+            return CloseLook(path, self.kinds, self.tried, thumbnail=self.thumbnails)
 
-        batch: list[tuple[Look, View | str]] = []
+        batch: list[tuple[CloseLook, Seen | str]] = []
         size = 1
-        for seen in map_images(look_at, map(begin, paths), workers, look_without_verifier):
+        for seen in map_images(look_closely, map(begin, paths), workers, look_without_verifier):
             batch.append(seen)
             if len(batch) >= size:
                 start = time.monotonic()
@@ -136,16 +137,16 @@ class Checker:
             stamp = stamps.pop(path, None) or stamp_of(path)
             yield replace(each, row={**each.row, **asdict(stamp), **self.judges.columns()})
 
-    def _check_batch(self, batch: Sequence[tuple[Look, View | str]]) -> list[Checked]:
+    def _check_batch(self, batch: Sequence[tuple[CloseLook, Seen | str]]) -> list[Checked]:
         """The rows of a batch in its order."""
-        answers = iter(self._answer([view for _, view in batch if isinstance(view, View)]))
+        answers = iter(self._answer([seen.view for _, seen in batch if isinstance(seen, Seen)]))
         rows = []
-        for look, view in batch:
-            if isinstance(view, str):
-                rows.append(_unreadable(look, view))
+        for look, seen in batch:
+            if isinstance(seen, str):
+                rows.append(_unreadable(look, seen))
                 continue
-            checked = _check(look, view, next(answers), self.detectors, self.weak)
-            rows.append(self._add_heat_map(checked, look, view) if self.heat_map else checked)
+            checked = _check(look, seen, next(answers), self.detectors, self.weak)
+            rows.append(self._add_heat_map(checked, look, seen.view) if self.heat_map else checked)
         return rows
 
     def _answer(self, views: Sequence[View]) -> list[list[Answer]]:
@@ -160,7 +161,7 @@ class Checker:
             by_detector.append([answer(detector.calibration, row, self.tried) for row in margins])
         return [list(answers) for answers in zip(*by_detector, strict=True)]
 
-    def _add_heat_map(self, checked: Checked, look: Look, view: View) -> Checked:
+    def _add_heat_map(self, checked: Checked, look: CloseLook, view: View) -> Checked:
         # Without heat maps, check starts sooner than matplotlib does.
         from fakedetect.inference.figures import default_methods, explain_image
 

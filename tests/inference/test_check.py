@@ -24,7 +24,7 @@ from fakedetect.core.console import Console
 from fakedetect.core.pool import map_images
 from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import CURVES, STABILITY, degrade
-from fakedetect.images.views import Look, look_at
+from fakedetect.inference.look import CloseLook, look_closely
 from fakedetect.models.calibration import Calibration
 from fakedetect.models.verdicts import agree, answer
 
@@ -310,7 +310,7 @@ def test_broken_metadata_harms_nothing(tmp_path: Path) -> None:
             raw[place] = random.integers(256)
         file = tmp_path / f"broken{Path(name).suffix}"
         file.write_bytes(raw)
-        found = look_at(Look(file, (Kind(),), with_origin=True))
+        found = look_closely(CloseLook(file, (Kind(),)))
         assert isinstance(found, str) or all("\n" not in each for each in found.provenance)
         read += not isinstance(found, str)
     assert read > 25
