@@ -188,6 +188,14 @@ OPTIONS = (
                             "far the figures vary; finished runs are kept",
                         },
                     ),
+                    Argument(
+                        "--leave-out",
+                        {
+                            "metavar": "SOURCE",
+                            "help": "train once more without this source (a sub-folder), beside the model, "
+                            "and test on it",
+                        },
+                    ),
                 ),
                 together=True,
             ),
@@ -222,7 +230,7 @@ OPTIONS = (
                 "5",
                 "evaluate thoroughly",
                 "evaluate",
-                "intervals, sources, calibration and robustness; other pictures and unseen sources",
+                "intervals, sources, calibration and robustness; other pictures",
                 "fakedetect.testing.evaluate:evaluate",
                 {"ask": True},
                 (
@@ -237,7 +245,7 @@ OPTIONS = (
                         "--leave-out",
                         {
                             "metavar": "SOURCE",
-                            "help": "train once more without this source (a sub-folder) and test on it",
+                            "help": "now train --leave-out",
                         },
                     ),
                 ),

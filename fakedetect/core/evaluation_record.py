@@ -271,6 +271,11 @@ def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | Non
     return found if found and found.checkpoint == checkpoint else None
 
 
+def read_or_begin(path: Path, model: str, checkpoint: str, again: str) -> Evaluation:
+    """read_evaluation(); an empty one of the model's where there is none."""
+    return read_evaluation(path, checkpoint, again) or Evaluation(model=model, checkpoint=checkpoint)
+
+
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:
     """Write an evaluation, whole or not at all."""
     write_record(path, evaluation)

@@ -222,7 +222,7 @@ def repeat_section(detector: Detector, evaluation: Evaluation, repeats: Repeats 
     if evaluation.test:
         commands.append(["evaluate"])
     commands += [["evaluate", "--data", entry.folder] for entry in evaluation.foreign.values()]
-    commands += [["evaluate", "--leave-out", source] for source in evaluation.left_out]
+    commands += [["train", "--leave-out", source] for source in evaluation.left_out]
     lines = [settings.call.lasting_command(*words) for words in [*commands, ["report"]]]
     versions = training.versions or {}
     rows = [(name, f"version {version}") for name, version in versions.items()]

@@ -20,9 +20,9 @@ from fakedetect.testing.sources import measure_sources
 class Evaluated:
     """What is known of a model after an evaluation, and what that one has measured.
 
-    `part` is 'test', 'foreign' or 'left_out', and `name` the folder's or the source's; `sources` could be
-    left out of training. `bad` has the reasons of the unreadable pictures, and `predictions` the answers
-    to foreign ones as CSV.
+    `part` is 'test' or 'foreign', and `name` that of the foreign folder; `sources` could be left out of
+    training. `bad` has the reasons of the unreadable pictures, and `predictions` the answers to foreign
+    ones as CSV.
     """
 
     evaluation: Evaluation

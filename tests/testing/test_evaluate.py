@@ -102,14 +102,14 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Pat
     entry = read(folder / "evaluation.json")["foreign"]["foreign"]
     assert entry["count"] == 24 and entry["measures"]["roc_auc"]["value"] < 0.8
 
-    result = run("--paths", evaluated, "evaluate", "--leave-out", "gan")
+    result = run("--paths", evaluated, "train", "--leave-out", "gan")
     assert result.returncode == 0, result.stderr
     without = folder / "without_gan"
     assert read(without / "training.json")["data"]["count"] == 45
     assert (without / "classifier_model.pth").is_file()
     left = read(folder / "evaluation.json")["left_out"]["gan"]
     assert left["count"] == 5 and 0 <= left["right"]["value"] <= 1
-    again = run("--paths", evaluated, "evaluate", "--leave-out", "gan")
+    again = run("--paths", evaluated, "train", "--leave-out", "gan")
     assert "Trained without gan before" in again.stderr and "Epoch 1" not in again.stdout
 
     check_report(evaluated, folder)
@@ -218,7 +218,7 @@ def check_report(trained: Path, folder: Path) -> None:
     # Confusion, ROC and p(fake) of the test pictures, of the same elsewhere and of the foreign ones, two of
     # reliability, seven of robustness, loss, accuracy; eight heat maps.
     assert links.tags.count("svg") == 20 and links.tags.count("img") >= 8
-    assert "evaluate --leave-out gan" in text and "prefers-color-scheme" in text
+    assert "train --leave-out gan" in text and "prefers-color-scheme" in text
     if CHROMIUM:
         check_in_a_browser(folder / "report.html")
 
@@ -259,8 +259,9 @@ def check_in_a_browser(file: Path) -> None:
     ("command", "said"),
     [
         (["evaluate", "--data", "nowhere"], "There is no folder nowhere"),
-        (["evaluate", "--leave-out", "midjourney"], "The sources are .*camera, diffusion, gan, phone"),
-        (["evaluate", "--leave-out", "gan", "--data", "x"], "use one at a time"),
+        (["train", "--leave-out", "midjourney"], "The sources are .*camera, diffusion, gan, phone"),
+        (["train", "--leave-out", "gan", "--resume"], "give it without --overwrite, --resume"),
+        (["evaluate", "--leave-out", "gan"], "train now: .* train --leave-out gan"),
         (["--model", "resnet18", "evaluate"], "no checkpoint"),
         (["--model", "resnet18", "report"], "not been tested yet"),
     ],
@@ -297,7 +298,7 @@ def test_a_class_without_pictures_is_told_from_one_that_is_not_resized(trained: 
 
 def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:
     shutil.rmtree(trained.parent / "dataset/resized_train/fake/diffusion")
-    result = run("--paths", trained, "evaluate", "--leave-out", "gan")
+    result = run("--paths", trained, "train", "--leave-out", "gan")
     assert result.returncode == 2 and "gan is the only source of fake pictures" in result.stderr
 
 

@@ -1,28 +1,80 @@
-"""Trained without a source and tested on it: what a model does with pictures it has never met."""
+"""Trained once more without a source and tested on it: what a model does with pictures it has never met."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, printable
+from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import LeftOut, SourceEntry
+from fakedetect.core.evaluation_record import LeftOut, SourceEntry, read_or_begin, write_evaluation
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file, name_without
+from fakedetect.core.model_folder import (
+    EVALUATION,
+    FEATURES,
+    TRAINING,
+    checkpoint_file,
+    name_without,
+    require_checkpoint,
+)
 from fakedetect.core.model_sections import OPTIMIZERS, RECIPE_KEYS
 from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
-from fakedetect.dataset.samples import Sample, load_dataset, load_for_probe
+from fakedetect.dataset.samples import Sample, describe_faults, load_dataset, load_for_probe
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
 from fakedetect.training.run import gather_conditions, train_without
 from fakedetect.training.unfinished import can_go_on, unfinished_file
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What leaving a source out of training has shown, and the reasons of the unreadable pictures."""
+
+    source: str
+    entry: LeftOut
+    faults: Mapping[Path, str]
+
+
+def find_sources(settings: Settings) -> list[str]:
+    """The sources that can be left out of the chosen model's training; none where it is not trained yet, or
+    its pictures are not there."""
+    if unfinished_file(settings.model_folder).is_file() or not checkpoint_file(settings).is_file():
+        return []
+    try:
+        train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
+    except UserError:
+        return []
+    fakes, reals = ({sample.source for sample in train if sample.label == label} for label in (0, 1))
+    of_several = {source for found in (fakes, reals) if len(found) > 1 for source in found}
+    return sorted((of_several - (fakes & reals)) & {sample.source for sample in test} - {""})
+
+
+def train_held_out(settings: Settings, console: Console, source: str) -> Outcome:
+    """Train the chosen model once more without a source, in a folder inside its own, and test that on it.
+
+    What was measured goes into the model's evaluation.json.
+
+    Raises:
+        UserError: the model is not trained, there is no such source, or nothing to learn from without it.
+    """
+    require_checkpoint(settings)
+    file = settings.model_folder / EVALUATION
+    with run_lock(settings.model_folder):
+        detector = load_detector(settings, console)
+        again = settings.command("evaluate")
+        earlier = read_or_begin(file, detector.name, detector.checkpoint_hash, again)
+        found = _evaluate_without(detector, console, source)
+        left_out = {**earlier.left_out, found.source: found.entry}
+        write_evaluation(file, msgspec.structs.replace(earlier, left_out=left_out))
+    lines = [*_describe(detector.name, found), *describe_faults(found.faults), f"Results: {file}"]
+    return Outcome("\n".join(lines), 1 if found.faults else 0)
 
 
 def _without(settings: Settings, training: TrainingRecord, source: str) -> Settings:
@@ -69,12 +121,7 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
     train_without(settings, console, source, can_go_on(settings, now), features)
 
 
-def evaluate_without(detector: Detector, console: Console, source: str) -> tuple[LeftOut, dict[Path, str]]:
-    """Train once more without a source, and test on it; the unreadable pictures' reasons by path.
-
-    Raises:
-        UserError: there is no such source, or nothing to learn from without it.
-    """
+def _evaluate_without(detector: Detector, console: Console, source: str) -> HeldOut:
     settings = detector.settings
     train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
     label = _class_of(source, train, test)
@@ -99,7 +146,7 @@ def evaluate_without(detector: Detector, console: Console, source: str) -> tuple
         right_with=with_it.right.value,
         roc_auc_with=with_it.roc_auc.value,
     )
-    return entry, bad
+    return HeldOut(source=printable(source), entry=entry, faults=bad)
 
 
 def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> int:
@@ -138,8 +185,8 @@ def _source_entry(samples: Sequence[Sample], margins: np.ndarray, source: str) -
     raise UserError(f"None of the test pictures of {printable(source)} can be read. Scan and resize again.")
 
 
-def tell_held_out(model: str, source: str, entry: LeftOut) -> list[str]:
-    """What leaving a source out of training has shown, in words."""
+def _describe(model: str, found: HeldOut) -> list[str]:
+    source, entry = found.source, found.entry
     other = CLASSES[1 - CLASSES.index(entry.label)]
     return [
         f"{model}, trained without {source}, on its test pictures (ROC AUC: against all {other} ones)",
