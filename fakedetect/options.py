@@ -13,6 +13,12 @@ TRAIN = "fakedetect.training.train:train"
 EXPLORE = "fakedetect.preprocessing.explore:explore"
 EXPLAIN = "fakedetect.inference.explain:explain"
 TEST = "fakedetect.testing.test:run_test"
+CHECK = "fakedetect.inference.check:check"
+DEMO = "fakedetect.preprocessing.demo:make_demo"
+INIT = "fakedetect.init:write_paths"
+
+WITHOUT_FILE = frozenset({EXPLAIN, CHECK, DEMO, INIT})
+"""Targets that need no paths.toml; without one, the program's own is read in its place."""
 
 SLOW_TO_LOAD = frozenset(
     f"fakedetect.{name}"
@@ -382,7 +388,7 @@ OPTIONS = (
         "Check my own pictures",
         "check",
         "is this picture real? A verdict on each picture: fake, real or unsure",
-        "fakedetect.inference.check:check",
+        CHECK,
         {"ask": True},
         (
             Argument(
@@ -433,14 +439,17 @@ OPTIONS = (
         "Demo: the whole job on made-up pictures",
         "demo",
         "make pictures and run scan, resize, train, test and loss graph on them",
-        "fakedetect.preprocessing.demo:make_demo",
+        DEMO,
         confirm="Make 520 small pictures in demo/ and train on them? It takes a minute or two.",
     ),
 )
+COMMANDS = (Option("", "", "init", "write a paths.toml with every key explained, to begin with", INIT),)
+"""Commands that the menu does not have."""
+
 DEMO_STEPS = ("scan", "resize", "train", "test", "loss-graph")
 
 
-def commands(options: Sequence[Option] = OPTIONS) -> list[Option]:
+def commands(options: Sequence[Option] = (*OPTIONS, *COMMANDS)) -> list[Option]:
     """The rows that are commands too."""
     return [
         found
