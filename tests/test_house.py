@@ -27,6 +27,8 @@ MAY_IMPORT = {
     "options": CORE,
     "overview": {"core", "images"},
     "choose": CORE,
+    "init": CORE,
+    "__main__": {"menu"},
 }
 """What the modules of each package (or each module beside them) may import."""
 

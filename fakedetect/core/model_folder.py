@@ -6,10 +6,8 @@ from pathlib import Path
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text
+from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
 from fakedetect.core.settings import Settings
-
-STARTER, SMALL_STARTER = STARTERS = ("starter", "starter_small")
-"""The models that come with the program, for who has trained none: the small one needs no download."""
 
 TEXTURE_VOTE = "texture_vote.json"
 PROBE_FILE = "probe.safetensors"
@@ -109,6 +107,20 @@ def find_starter(settings: Settings, name: str = STARTER) -> Settings | None:
     return found if checkpoint_file(found).is_file() else None
 
 
+def adopt_starter(settings: Settings) -> None:
+    """Copy a chosen starter that lies in the installed package to the user's own models, before anything
+    is written about it.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    shipped = shipped_folder(settings.model)
+    if shipped and settings.model_folder == shipped:
+        beside = settings.model_folders / f".{settings.model}.partial"
+        shutil.copytree(shipped, beside, dirs_exist_ok=True)
+        beside.rename(settings.model_folders / settings.model)
+
+
 def require_checkpoint(settings: Settings) -> Path:
     """checkpoint_file, which is there.
 
@@ -133,9 +145,9 @@ def model_hash(settings: Settings) -> str:
 
 def describe_model(settings: Settings, name: str) -> str:
     """'trained, tested: accuracy 92.00 %' for a model, by the files in its folder."""
-    folder = settings.model_folders / name
-    unfinished = "; a run was stopped" if (folder / UNFINISHED).is_file() else ""
-    return f"{_describe_checkpoint(settings.with_model(name))}{unfinished}"
+    chosen = settings.with_model(name)
+    unfinished = "; a run was stopped" if (chosen.model_folder / UNFINISHED).is_file() else ""
+    return f"{_describe_checkpoint(chosen)}{unfinished}"
 
 
 def _describe_unseen(settings: Settings) -> str:

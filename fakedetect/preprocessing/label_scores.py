@@ -14,7 +14,8 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import FEATURES, SMALL_STARTER, find_starter
+from fakedetect.core.installation import SMALL_STARTER
+from fakedetect.core.model_folder import FEATURES, adopt_starter, find_starter
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
@@ -102,6 +103,7 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
         f"The pretrained weights of {settings.model} cannot be downloaded; using the network of "
         f"{SMALL_STARTER}, which comes with the program."
     )
+    adopt_starter(small)
     small = replace(small, probe=replace(small.probe, layers=()))
     return small, freeze_backbone(small, console)
 
