@@ -183,7 +183,7 @@ OPTIONS = (
                     text(
                         "--leave-out",
                         "SOURCE",
-                        "train once more without this source (a sub-folder), beside the model, and test on it",
+                        "train once more without this source (a sub-folder), and test on it",
                     ),
                 ),
                 together=True,
