@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakedetect.core.recipes import METHODS
+from fakedetect.core.recipes import METHODS, ROBUST
 from fakedetect.core.settings import FOLDERS
 
 SCAN = "fakedetect.preprocessing.scan:scan"
@@ -174,7 +174,8 @@ OPTIONS = (
                     Argument(
                         "--recipe",
                         {
-                            "choices": METHODS,
+                            "choices": (*METHODS, ROBUST),
+                            "metavar": f"{{{','.join(METHODS)}}}",
                             "help": "the training recipe (default: recipe in paths.toml, else reference)",
                         },
                     ),
