@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakedetect.core.recipes import METHODS
+from fakedetect.core.recipes import METHODS, ROBUST
 from fakedetect.core.settings import FOLDERS
 
 SCAN = "fakedetect.preprocessing.scan:scan"
@@ -171,8 +171,9 @@ OPTIONS = (
                     flag("--resume", "continue a run that was stopped"),
                     choice(
                         "--recipe",
-                        METHODS,
+                        (*METHODS, ROBUST),
                         "the training recipe (default: recipe in paths.toml, else reference)",
+                        metavar=f"{{{','.join(METHODS)}}}",
                     ),
                     number(
                         "--repeat",

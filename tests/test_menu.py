@@ -312,7 +312,7 @@ def test_the_menu_offers_recipes_and_rates(trained: Path) -> None:
     child.send("\r")
     child.expect("Train again and replace it.*y/N")
     child.send("y\r")
-    child.expect("Recipe.*reference.*set in paths.toml.*robust.*Back")
+    child.expect("Recipe.*reference.*set in paths.toml.*probe.*Back")
     child.send("0\r")
     child.expect("Nothing was trained.*Model Training Menu.*Back")
     child.send("6\r")

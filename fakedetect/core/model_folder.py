@@ -10,6 +10,7 @@ from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
 from fakedetect.core.settings import Settings
 
 TEXTURE_VOTE = "texture_vote.json"
+"""What the robust recipe left beside its checkpoint until version 0.6; nothing reads it."""
 PROBE_FILE = "probe.safetensors"
 BACKBONE_FILE = "backbone.safetensors"
 """Weights of a probe's backbone that came along with it."""
@@ -82,7 +83,7 @@ def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
     for path in _checkpoints(settings):
         if path != kept:
             path.unlink(missing_ok=True)
-    for name in (*OPENVINO_FILES, REPEATS_FILE):
+    for name in (*OPENVINO_FILES, REPEATS_FILE, TEXTURE_VOTE):
         (settings.model_folder / name).unlink(missing_ok=True)
     if (repeats := settings.model_folder / REPEATS).is_dir():
         shutil.rmtree(repeats)
@@ -137,10 +138,8 @@ def require_checkpoint(settings: Settings) -> Path:
 
 
 def model_hash(settings: Settings) -> str:
-    """What the chosen model's answers depend on, as a hash: its checkpoint and its texture vote."""
-    vote = settings.model_folder / TEXTURE_VOTE
-    parts = [require_checkpoint(settings), *([vote] if vote.is_file() else [])]
-    return "-".join(hash_file(part) for part in parts)
+    """The hash of the chosen model's checkpoint, which its answers depend on."""
+    return hash_file(require_checkpoint(settings))
 
 
 def describe_model(settings: Settings, name: str) -> str:

@@ -65,6 +65,7 @@ class Training:
     validation_share: float = 0.1
     save_minutes: float = 10.0
     balance: str = UNBALANCED
+    degrade: bool = False
 
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -245,6 +246,7 @@ def _training(section: Section) -> Training:
         validation_share=share,
         save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
         balance=section.take_word("balance", BALANCES, Training.balance),
+        degrade=section.take("degrade", bool, Training.degrade),
     )
 
 

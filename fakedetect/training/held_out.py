@@ -21,7 +21,7 @@ from fakedetect.core.model_folder import (
     require_checkpoint,
 )
 from fakedetect.core.model_sections import OPTIMIZERS, RECIPE_KEYS
-from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
+from fakedetect.core.recipes import CLASSES, METHODS, PROBE, REFERENCE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
@@ -84,7 +84,10 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     """
     name = name_without(source)
     then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
-    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
+    method = then.get("recipe", REFERENCE)
+    if method == ROBUST:
+        raise UserError(f"{settings.model} was trained by the robust recipe. {ROBUST_REMOVED}")
+    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or method not in METHODS:
         raise UserError(
             f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
             f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
@@ -92,7 +95,7 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     if "recipe" in then:
         then["method"] = then.pop("recipe")
     options = _given(training, ("seed", "max_epochs", "patience"))
-    options |= _given(training.run, ("balance",)) if training.run else {}
+    options |= _given(training.run, ("balance", "degrade")) if training.run else {}
     return replace(
         settings,
         model=name,
