@@ -34,7 +34,7 @@ MAY_IMPORT = {
 
 PUBLIC = {
     "training": {"run", "log", "unfinished"},
-    "testing": {"results", "measures", "sources", "figures"},
+    "testing": {"test", "results", "measures", "sources", "figures"},
     "inference": {"heatmaps", "figures"},
 }
 """Of the stages that other stages may import, the modules that they may."""

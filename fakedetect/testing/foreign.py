@@ -18,8 +18,8 @@ from fakedetect.images.shapes import find_shape
 from fakedetect.models.calibration import UNCALIBRATED
 from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import predict_pictures
-from fakedetect.models.test_run import format_predictions
 from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
+from fakedetect.testing.results import format_predictions
 
 
 def _read_foreign(folder: Path) -> list[Sample]:
