@@ -38,11 +38,7 @@ class Measure(Record, frozen=True, kw_only=True):
     high: Share | None = None
 
     def __str__(self) -> str:
-        if self.value is None:
-            return "-"
-        if self.low is None or self.high is None:
-            return f"{self.value:.3f}"
-        return say_interval(self.value, self.low, self.high)
+        return with_interval(self)
 
 
 class Accuracy(Record, frozen=True, kw_only=True):
@@ -51,6 +47,15 @@ class Accuracy(Record, frozen=True, kw_only=True):
     value: Share
     low: Share
     high: Share
+
+
+def with_interval(measure: Measure | Accuracy, form: str = ".3f") -> str:
+    """A measure as its value and, in brackets, its interval where it has one; '-' without a value."""
+    if measure.value is None:
+        return "-"
+    if measure.low is None or measure.high is None:
+        return format(measure.value, form)
+    return say_interval(measure.value, measure.low, measure.high, form)
 
 
 def in_percent(share: Measure | Accuracy) -> str:
