@@ -63,8 +63,7 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
         return cast(nn.Module, model)
     import timm
 
-    from fakedetect.models.depthwise import use_lean_depthwise
-    from fakedetect.models.response_norm import use_lean_response_norm
+    from fakedetect.models.cpu_training.speed_up import speed_up_layers
 
     place = recipe.place or f"timm for {recipe.name}"
     check_architecture(recipe.architecture, place)
@@ -74,7 +73,7 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
         model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs, **sized)
     except (safetensors.SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{file} is truncated or not a weights file. Remove it and try again.") from error
-    return use_lean_depthwise(use_lean_response_norm(model))
+    return speed_up_layers(model)
 
 
 def _fit_positions(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

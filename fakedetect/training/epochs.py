@@ -18,8 +18,8 @@ from fakedetect.core.training_record import StartedEpoch
 from fakedetect.dataset.batches import Batch, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
+from fakedetect.models.cpu_training.speed_up import Gradients
 from fakedetect.models.devices import Normaliser, forward, predict_batches, torch_engine
-from fakedetect.models.halves import Halves, add_gradients
 from fakedetect.models.processes import Group
 from fakedetect.training.augmentation import degrade_with
 from fakedetect.training.balance import draw_epoch, weigh
@@ -34,8 +34,7 @@ EPOCHS_A_SEED = 100_003
 class Run:
     """What stays the same from epoch to epoch.
 
-    `network` is the model as the processes share it, `whole_batches` takes batches of full size; `halves`
-    is there where halves of a batch are faster.
+    `network` is the model as the processes share it, `whole_batches` takes batches of full size.
     """
 
     settings: Settings
@@ -46,10 +45,10 @@ class Run:
     whole_batches: Callable[[torch.Tensor], torch.Tensor]
     optimizer: torch.optim.Optimizer
     dtype: torch.dtype
+    gradients: Gradients
     train_samples: list[Sample]
     val_samples: list[Sample]
     decoded: DecodedPictures | None
-    halves: Halves | None = None
 
 
 def tell_divergence(settings: Settings, epoch: int) -> UserError:
@@ -186,7 +185,7 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         normalised = Normaliser(run.settings.recipe, device)(images)
         network = run.whole_batches if whole else run.network
         # The processes' gradients are averaged; the batch's mean is over its pictures.
-        loss = add_gradients(network, run.halves, normalised, labels, run.dtype, group.size / size)
+        loss = run.gradients.add(network, normalised, labels, group.size / size)
     else:
         # All processes have to take part in a step; this one has no picture left to give.
         side = run.settings.recipe.input.size

@@ -17,8 +17,8 @@ from fakedetect.core.settings import Settings
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
 from fakedetect.models.building import build_model
+from fakedetect.models.cpu_training.speed_up import speed_up
 from fakedetect.models.devices import choose_precision, to_device
-from fakedetect.models.halves import find_halves
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
 from fakedetect.training.balance import describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
@@ -175,7 +175,7 @@ def prepare_run(
         train_samples=train_samples,
         val_samples=val_samples,
         decoded=decoded,
-        halves=find_halves(model, dtype, recipe.input.size) if alone else None,
+        gradients=speed_up(model, dtype, recipe.input.size, alone),
     )
 
 

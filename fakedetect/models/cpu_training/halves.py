@@ -1,6 +1,5 @@
 """The gradients of a batch, worked out on a CPU in two halves at a time, each by half of the cores."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
 import torch
@@ -29,7 +28,7 @@ class Halves:
     def add_gradients(
         self, images: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor
     ) -> torch.Tensor:
-        """As add_gradients() does."""
+        """As Gradients.add() does."""
         parameters = [each for each in self.model.parameters() if each.requires_grad]
         threads, middle = torch.get_num_threads(), len(labels) // 2
 
@@ -71,27 +70,6 @@ def find_halves(model: nn.Module, dtype: torch.dtype, size: int) -> Halves | Non
     if not mixed or torch.get_num_threads() < 2 or not _is_alone(model, size):
         return None
     return Halves(model, dtype)
-
-
-def add_gradients(
-    network: Callable[[torch.Tensor], torch.Tensor],
-    halves: Halves | None,
-    images: torch.Tensor,
-    labels: torch.Tensor,
-    dtype: torch.dtype,
-    scale: torch.Tensor,
-) -> torch.Tensor:
-    """Add the gradients of the sum of the losses, times a scale, to the parameters'; returns the sum.
-
-    Args:
-        images: (B, 3, H, W) float, normalised.
-        labels: (B,).
-    """
-    if halves and len(labels) >= 2 * LEAST:
-        return halves.add_gradients(images, labels, scale)
-    loss = functional.cross_entropy(forward(network, images, dtype), labels, reduction="sum")
-    (loss * scale).backward()
-    return loss.detach()
 
 
 def _is_alone(model: nn.Module, size: int) -> bool:

@@ -7,7 +7,7 @@ from timm.layers.grn import GlobalResponseNorm
 from timm.layers.mlp import GlobalResponseNormMlp
 from torch import nn
 
-from fakedetect.models.mixed_precision import trains_mixed
+from fakedetect.models.cpu_training.mixed_precision import trains_mixed
 
 
 def _find_scale(

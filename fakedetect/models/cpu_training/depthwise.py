@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fakedetect.models.mixed_precision import trains_mixed
+from fakedetect.models.cpu_training.mixed_precision import trains_mixed
 
 PIECE = 3
 """The side of a kernel whose gradient oneDNN works out fast; larger ones take tens of times as long."""
