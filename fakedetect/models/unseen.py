@@ -17,7 +17,7 @@ from fakedetect.core.evaluation_record import Family, Measure, RealSource, Unsee
 from fakedetect.core.intervals import REPEATS, roc_auc_interval, share_interval
 from fakedetect.core.out_of_fold import OutOfFold
 from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
-from fakedetect.dataset.sources import group_of
+from fakedetect.dataset.folders import group_of
 from fakedetect.models.calibration import UNCALIBRATED, Calibration, fit_temperature, smallest_rate
 from fakedetect.models.ranking import Ranking, draw, measure_drawn
 from fakedetect.models.rates import calibration_error, measure_verdicts

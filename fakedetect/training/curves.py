@@ -11,8 +11,8 @@ from fakedetect.core.evaluation_record import Measure
 from fakedetect.core.model_folder import CURVE_FIGURE
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
+from fakedetect.dataset.folders import group_of
 from fakedetect.dataset.samples import Sample
-from fakedetect.dataset.sources import group_of
 from fakedetect.images.palette import CLASS_COLOURS
 from fakedetect.images.sheets import literal, save_figure
 from fakedetect.models.lines import Folds, judge_left_out, standardise, weigh
