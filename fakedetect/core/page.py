@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from fakedetect.core.evaluation_record import Accuracy, Measure, say_interval
+from fakedetect.core.evaluation_record import Measure
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fff; --ink: #1c2024; --soft: #59636e; --line: #d5dae0;
@@ -85,13 +85,9 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def with_interval(measure: Measure | Accuracy, form: str = ".3f") -> str:
+def with_interval(measure: Measure, form: str = ".3f") -> str:
     """A measure as its value and, in brackets, its interval."""
-    if measure.value is None:
-        return "-"
-    if measure.low is None or measure.high is None:
-        return format(measure.value, form)
-    return say_interval(measure.value, measure.low, measure.high, form)
+    return measure.describe(form)
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -18,7 +18,7 @@ from fakedetect.core.page import charts, paragraph, to_html
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
 from fakedetect.images.tiles import read_thumbnail
-from fakedetect.models.calibration import Calibration
+from fakedetect.metrics.calibration import Calibration
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.testing.figures import plot_confusion, plot_p_fake, plot_roc
 from fakedetect.testing.results import find_mistakes

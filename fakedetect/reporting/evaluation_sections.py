@@ -27,14 +27,14 @@ from fakedetect.core.page import (
     with_interval,
 )
 from fakedetect.core.training_record import CalibrationRecord
+from fakedetect.metrics.calibration import is_of_calibration
+from fakedetect.metrics.measures import UNCALIBRATED_CURVE, named
+from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
+from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector
-from fakedetect.models.rates import is_of_calibration
-from fakedetect.models.same_shape import SAME_SHAPE, tell_shapes
-from fakedetect.models.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.reporting.answers import draw_answers, show_mistakes
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
-from fakedetect.testing.measures import UNCALIBRATED_CURVE, named
 from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
 

@@ -15,9 +15,9 @@ from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord
 from fakedetect.dataset.shortcuts import Audit, describe_audit
-from fakedetect.models.calibration import Calibration
+from fakedetect.metrics.calibration import Calibration
+from fakedetect.metrics.ranking import tell_shapes
 from fakedetect.models.detector import Detector
-from fakedetect.models.same_shape import tell_shapes
 from fakedetect.reporting.answers import draw_answers
 from fakedetect.reporting.charts import draw_chart
 from fakedetect.reporting.evaluation_sections import measures_table

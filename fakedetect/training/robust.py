@@ -25,7 +25,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import UNBALANCED
 from fakedetect.dataset.samples import Sample, draw_places, faults_of
-from fakedetect.models.calibration import fit_temperature
+from fakedetect.metrics.calibration import fit_temperature
 from fakedetect.models.devices import predict_batches, torch_engine
 from fakedetect.models.processes import Group
 from fakedetect.models.texture import TEXTURE_STRENGTH, TextureVote, early_layer, watch

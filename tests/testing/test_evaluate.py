@@ -18,8 +18,8 @@ from conftest import paint, run, shorten
 from PIL import Image
 from program import Program
 
+from fakedetect.metrics.measures import NAMES
 from fakedetect.models.texture import TextureVote, add_vote, read_vote, save_vote, statistics
-from fakedetect.testing.measures import NAMES
 from fakedetect.training.augmentation import degrade_at_random, random_for
 from fakedetect.training.epochs import rate_factor
 
