@@ -9,15 +9,16 @@ from conftest import ROOT
 from fakedetect.options import OPTIONS, Option, commands
 
 CORE = {"core"}
-SHARED = {"core", "provenance", "images", "dataset", "models"}
+SHARED = {"core", "metrics", "provenance", "images", "dataset", "models"}
 STAGES = {"preprocessing", "training", "testing", "inference", "reporting"}
 
 MAY_IMPORT = {
     "core": set(),
-    "images": {"core", "provenance"},
+    "images": CORE,
     "provenance": {"core", "images"},
-    "dataset": {"core", "provenance", "images"},
-    "models": {"core", "provenance", "images", "dataset"},
+    "metrics": CORE,
+    "dataset": {"core", "metrics", "provenance", "images"},
+    "models": {"core", "metrics", "provenance", "images", "dataset"},
     "preprocessing": SHARED,
     "training": SHARED | {"testing"},
     "testing": SHARED,
@@ -34,7 +35,7 @@ MAY_IMPORT = {
 
 PUBLIC = {
     "training": {"run", "log", "unfinished"},
-    "testing": {"test", "results", "measures", "sources", "figures"},
+    "testing": {"test", "results", "sources", "figures"},
     "inference": {"heatmaps", "figures"},
 }
 """Of the stages that other stages may import, the modules that they may."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
-from fakedetect.core.evaluation_record import Accuracy, Measure, say_interval
+from fakedetect.core.evaluation_record import Measure
 
 STYLE = (Path(__file__).parents[1] / "templates/page.css").read_text(encoding="utf-8")
 
@@ -27,13 +27,9 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def with_interval(measure: Measure | Accuracy, form: str = ".3f") -> str:
+def with_interval(measure: Measure, form: str = ".3f") -> str:
     """A measure as its value and, in brackets, its interval."""
-    if measure.value is None:
-        return "-"
-    if measure.low is None or measure.high is None:
-        return format(measure.value, form)
-    return say_interval(measure.value, measure.low, measure.high, form)
+    return measure.describe(form)
 
 
 def paragraph(text: str, kind: str = "") -> str:

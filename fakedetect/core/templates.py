@@ -5,7 +5,7 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
 
-from fakedetect.core.evaluation_record import Point, say_interval, with_interval
+from fakedetect.core.evaluation_record import Measure, Point, say_interval
 
 ENDING = re.compile(r"([\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?)")
 """The end of a file's name, which no line break may cut."""
@@ -35,7 +35,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        form=_form, interval=with_interval, auc_interval=_auc_interval, split_endings=_split_endings
+        form=_form, interval=Measure.describe, auc_interval=_auc_interval, split_endings=_split_endings
     )
     return found
 

@@ -98,11 +98,3 @@ def source_of(path: Path, class_folder: Path) -> str:
     """A picture's source: its sub-folder inside the class folder, '' for none."""
     inside = path.relative_to(class_folder).parent
     return "" if inside == Path() else inside.as_posix()
-
-
-def group_of(source: str) -> str:
-    """The family of a source 'family/generator', and the source itself where it names none.
-
-    Generators of one family leave like traces, so a family is left out as a whole.
-    """
-    return source.partition("/")[0]

@@ -11,9 +11,9 @@ from fakedetect.core.model_folder import EVALUATION, results_file
 from fakedetect.core.out_of_fold import read_out_of_fold
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.inference.base_rates import Rates, find_rates, share_right
-from fakedetect.models.calibration import FAKE, REAL
+from fakedetect.metrics.calibration import FAKE, REAL
+from fakedetect.metrics.unseen_words import tell_in_a_line
 from fakedetect.models.detector import Detector
-from fakedetect.models.unseen_words import tell_in_a_line
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fakedetect.core.files import hash_file
 from fakedetect.inference.stamps import Judges, Stamp, stamp_of
-from fakedetect.models.calibration import FAKE, REAL, UNSURE
+from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 VERDICTS = ("", FAKE, REAL, UNSURE)
 SAME, OTHER_OPTIONS, OTHER_MODEL = range(3)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Entry, Evaluation, in_percent, say_interval
-from fakedetect.core.intervals import share_interval
+from fakedetect.core.evaluation_record import Entry, Evaluation
 from fakedetect.core.page import beside, heading, paragraph, section, table
 from fakedetect.inference.known import Known, explain_p_fake, remind, tell_base_rates
+from fakedetect.metrics.intervals import measure_share
 from fakedetect.models.detector import Detector
 
 
@@ -61,8 +61,7 @@ def _tell_measures(known: Known) -> str:
     if evaluation.test:
         rows.append(_entry_row("test dataset, like its training pictures", evaluation.test))
     elif test:
-        low, high = share_interval(round(test.accuracy * test.count), test.count)
-        accuracy = say_interval(test.accuracy, low, high, ".1%")
+        accuracy = measure_share(round(test.accuracy * test.count), test.count).describe(".1%")
         auc = "-" if test.roc_auc is None else f"{test.roc_auc:.3f}"
         rows.append(("test dataset, like its training pictures", test.count, accuracy, auc, "-"))
     rows += _unseen_rows(evaluation)
@@ -78,7 +77,13 @@ Row = tuple[str, int, str, str, str]
 
 def _entry_row(name: str, entry: Entry) -> Row:
     found = entry.measures
-    return name, entry.count, in_percent(found.accuracy), str(found.roc_auc), in_percent(found.recall_fake)
+    return (
+        name,
+        entry.count,
+        found.accuracy.describe(".1%"),
+        str(found.roc_auc),
+        found.recall_fake.describe(".1%"),
+    )
 
 
 def _unseen_rows(evaluation: Evaluation) -> list[Row]:
@@ -87,5 +92,5 @@ def _unseen_rows(evaluation: Evaluation) -> list[Row]:
         return []
     fakes = sum(family.n for family in found.families.values())
     count = fakes + sum(source.n for source in found.real_sources.values())
-    recall = f"{in_percent(found.fake_recall_at_5)} at 5 % false alarms"
+    recall = f"{found.fake_recall_at_5.describe('.1%')} at 5 % false alarms"
     return [("held-out sources", count, "-", str(found.auc), recall)]

@@ -14,7 +14,7 @@ from fakedetect.images.views import View
 from fakedetect.inference.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.inference.request import COLUMNS
 from fakedetect.inference.stamps import Stamp, judges_of, stamp_of
-from fakedetect.models.calibration import UNSURE
+from fakedetect.metrics.calibration import UNSURE
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import Answer, agree, answer, disagreement
 from fakedetect.provenance.finding import Finding

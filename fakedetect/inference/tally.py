@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from fakedetect.core.console import plural
 from fakedetect.inference.resumable_csv import Records
-from fakedetect.models.calibration import FAKE, REAL, UNSURE
+from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 
 @dataclass

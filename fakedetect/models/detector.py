@@ -23,7 +23,7 @@ from fakedetect.core.trained_input import as_trained, read_own_training
 from fakedetect.core.training_record import TrainingRecord
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
-from fakedetect.models.calibration import Calibration, calibration_for
+from fakedetect.metrics.calibration import Calibration, calibration_for
 from fakedetect.models.engine import Engine, kept_engine
 
 if TYPE_CHECKING:

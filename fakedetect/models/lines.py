@@ -9,8 +9,8 @@ import numpy as np
 from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import CLASSES
-from fakedetect.dataset.folders import group_of
 from fakedetect.dataset.samples import Sample
+from fakedetect.metrics.unseen import group_of
 from fakedetect.models.probe_line import Line
 
 MOST_FOLDS = 8

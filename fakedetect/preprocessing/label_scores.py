@@ -21,7 +21,7 @@ from fakedetect.core.model_folder import FEATURES, adopt_starter, find_starter
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
-from fakedetect.models.calibration import UNCALIBRATED
+from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.features import (
     Features,
     Frozen,

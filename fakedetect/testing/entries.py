@@ -9,10 +9,9 @@ import numpy as np
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measures
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample, check_both_classes
-from fakedetect.models.calibration import UNCALIBRATED, Calibration
-from fakedetect.models.rates import measure_verdicts
-from fakedetect.models.same_shape import measure_same_shape
-from fakedetect.testing.measures import CALIBRATED_CURVE, UNCALIBRATED_CURVE, measure, reliability
+from fakedetect.metrics.calibration import UNCALIBRATED, Calibration, measure_verdicts
+from fakedetect.metrics.measures import CALIBRATED_CURVE, UNCALIBRATED_CURVE, measure, reliability
+from fakedetect.metrics.ranking import measure_same_shape
 from fakedetect.testing.sources import measure_sources
 
 

@@ -27,13 +27,13 @@ from fakedetect.core.settings import Settings
 from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.images.named import read_named
+from fakedetect.metrics.measures import named
+from fakedetect.metrics.ranking import tell_shapes
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
-from fakedetect.models.same_shape import tell_shapes
 from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.foreign import evaluate_foreign
-from fakedetect.testing.measures import named
 from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
 from fakedetect.testing.sources import auc_of, tell_gap, tell_left_out, tell_sources

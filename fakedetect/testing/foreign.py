@@ -15,7 +15,7 @@ from fakedetect.dataset.identical import count_known
 from fakedetect.dataset.originals import find_shape
 from fakedetect.dataset.samples import Sample, check_both_classes
 from fakedetect.images.listing import list_images
-from fakedetect.models.calibration import UNCALIBRATED
+from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import predict_pictures
 from fakedetect.testing.entries import Evaluated, check_readable, measure_entry

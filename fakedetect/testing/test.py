@@ -27,7 +27,7 @@ from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
 from fakedetect.core.trained_input import as_trained, read_own_training
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults
-from fakedetect.models.calibration import UNCALIBRATED
+from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.models.processes import Group, is_first, join_group

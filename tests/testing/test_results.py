@@ -15,7 +15,7 @@ from fakedetect.core.records import write_record
 from fakedetect.core.settings import load_settings
 from fakedetect.core.test_record import read_results
 from fakedetect.dataset.samples import Sample
-from fakedetect.testing import measures
+from fakedetect.metrics import measures
 from fakedetect.testing.test import Predictions, summarise
 
 

@@ -14,14 +14,24 @@ from scipy.special import expit
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Family, Measure, RealSource, UnseenSources
-from fakedetect.core.intervals import REPEATS, roc_auc_interval, share_interval
 from fakedetect.core.out_of_fold import OutOfFold
 from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
-from fakedetect.dataset.folders import group_of
-from fakedetect.models.calibration import UNCALIBRATED, Calibration, fit_temperature, smallest_rate
-from fakedetect.models.ranking import Ranking, draw, measure_drawn
-from fakedetect.models.rates import calibration_error, measure_verdicts
-from fakedetect.models.same_shape import measure_same_shape
+from fakedetect.metrics.calibration import (
+    UNCALIBRATED,
+    Calibration,
+    calibration_error,
+    fit_temperature,
+    measure_verdicts,
+    smallest_rate,
+)
+from fakedetect.metrics.intervals import (
+    REPEATS,
+    measure_area,
+    measure_share,
+    roc_auc_interval,
+    share_interval,
+)
+from fakedetect.metrics.ranking import Ranking, draw, measure_drawn, measure_same_shape
 
 USUAL_RATE = 0.05
 MOST_USUAL = 0.2
@@ -32,6 +42,14 @@ of the same sources."""
 T = TypeVar("T")
 BySource = Mapping[str, Sequence[T]]
 """What is known of each picture, by source."""
+
+
+def group_of(source: str) -> str:
+    """The family of a source 'family/generator', and the source itself where it names none.
+
+    Generators of one family leave like traces, so a family is left out as a whole.
+    """
+    return source.partition("/")[0]
 
 
 def by_group(values: BySource[T]) -> dict[str, np.ndarray]:
@@ -72,7 +90,9 @@ def measure_unseen(
             name: Family(auc=_area_of(values, all_reals), n=len(values)) for name, values in fakes.items()
         },
         real_sources={
-            name: RealSource(false_alarms_at_5=_share_of(values > least), n=len(values))
+            name: RealSource(
+                false_alarms_at_5=measure_share(int((values > least).sum()), len(values)), n=len(values)
+            )
             for name, values in reals.items()
         },
         fakes_by_source=scores.fakes_by_source,
@@ -101,13 +121,7 @@ def _count_wins(fakes: np.ndarray, reals: np.ndarray) -> float:
 
 def _area_of(fakes: np.ndarray, reals: np.ndarray) -> Measure:
     area = _count_wins(fakes, reals) / (len(fakes) * len(reals))
-    low, high = roc_auc_interval(area, len(fakes), len(reals))
-    return Measure(value=area, low=low, high=high)
-
-
-def _share_of(called: np.ndarray) -> Measure:
-    low, high = share_interval(int(called.sum()), len(called))
-    return Measure(value=float(called.mean()), low=low, high=high)
+    return measure_area(area, len(fakes), len(reals))
 
 
 @dataclass(frozen=True)

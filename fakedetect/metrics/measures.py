@@ -3,15 +3,15 @@
 import numpy as np
 
 from fakedetect.core.evaluation_record import Bin, Entry, Measure
-from fakedetect.core.intervals import (
+from fakedetect.metrics.calibration import BINS, bins_of, weighted_calibration_error
+from fakedetect.metrics.intervals import (
     REPEATS,
     interval,
     mean_interval,
     roc_auc_interval,
     share_interval,
 )
-from fakedetect.models.rates import BINS, bins_of, weighted_calibration_error
-from fakedetect.models.same_shape import SAME_SHAPE
+from fakedetect.metrics.ranking import SAME_SHAPE
 
 FALSE_ALARMS = (0.05, 0.01)
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say, and thresholds that keep a promise."""
+"""Probabilities that mean what they say, thresholds that keep a promise, and what the verdicts come to."""
 
 import math
 from dataclasses import dataclass
@@ -7,11 +7,15 @@ import numpy as np
 from scipy.special import expit
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import VerdictRates
 from fakedetect.core.model_input import ModelInput
 from fakedetect.core.records import LEAST_TEMPERATURE, MOST_TEMPERATURE
 from fakedetect.core.training_record import CalibrationRecord, InputRecord
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
+
+BINS = 15
+"""Of equal width, for the calibration error."""
 
 
 @dataclass(frozen=True)
@@ -146,3 +150,55 @@ def calibration_for(
         real_below=saved.real_below,
         fitted=True,
     )
+
+
+def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
+    """Expected calibration error (Naeini et al. 2015) of p_fake (N,) over BINS bins of equal width."""
+    weights = np.ones(len(p_fake))
+    return float(weighted_calibration_error(bins_of(p_fake), p_fake, weights, weights * is_fake))
+
+
+def bins_of(p_fake: np.ndarray) -> np.ndarray:
+    """The bin of each probability (N,)."""
+    return np.minimum((p_fake * BINS).astype(int), BINS - 1)
+
+
+def weighted_calibration_error(
+    bins: np.ndarray, p_fake: np.ndarray, weights: np.ndarray, fake_weights: np.ndarray
+) -> float:
+    """calibration_error where pictures count several times: weights (N,), and those of the fakes."""
+    said = np.bincount(bins, weights * p_fake, BINS)
+    found = np.bincount(bins, fake_weights, BINS)
+    return float(np.abs(said - found).sum() / weights.sum())
+
+
+def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray) -> VerdictRates:
+    """What the three verdicts come to on pictures whose class is known.
+
+    Args:
+        margins: (N,) logit of fake minus logit of real.
+        is_fake: (N,) bool, both values present.
+    """
+    p_fake = calibration.probability(margins)
+    verdicts = np.array([calibration.verdict(p) for p in p_fake])
+    sure = verdicts != UNSURE
+    right = np.where(is_fake, verdicts == FAKE, verdicts == REAL)
+    return VerdictRates(
+        real_called_fake=float((verdicts[~is_fake] == FAKE).mean()),
+        fake_called_real=float((verdicts[is_fake] == REAL).mean()),
+        unsure=float((~sure).mean()),
+        accuracy=float(((margins >= 0) == is_fake).mean()),
+        accuracy_of_sure=float(right[sure].mean()) if sure.any() else 0.0,
+        ece_calibrated=calibration_error(p_fake, is_fake),
+        temperature=calibration.temperature,
+        fake_from=calibration.fake_from,
+        real_below=calibration.real_below,
+        fake_called_fake=float((verdicts[is_fake] == FAKE).mean()),
+        real_called_real=float((verdicts[~is_fake] == REAL).mean()),
+    )
+
+
+def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:
+    """Whether verdicts were measured with this calibration; assumed where an older file does not say."""
+    then = (found.temperature, found.fake_from, found.real_below)
+    return None in then or then == (calibration.temperature, calibration.fake_from, calibration.real_below)

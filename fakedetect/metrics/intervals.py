@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 
+from fakedetect.core.evaluation_record import Measure
+
 REPEATS = 1000
 """Bootstrap samples, for the figures that have no closed form."""
 
@@ -62,3 +64,15 @@ def roc_auc_interval(auc: float, fakes: int, reals: int) -> tuple[float, float]:
     low = 0.0 if auc <= 0 else brentq(lambda area: auc - area - reach(area), 0, auc - 1e-12)
     high = 1.0 if auc >= 1 else brentq(lambda area: area - auc - reach(area), auc + 1e-12, 1)
     return float(low), float(high)
+
+
+def measure_share(hits: int, count: int) -> Measure:
+    """The share hits/count with its interval."""
+    low, high = share_interval(hits, count)
+    return Measure(value=hits / count, low=low, high=high)
+
+
+def measure_area(auc: float, fakes: int, reals: int) -> Measure:
+    """An area under the ROC curve with its interval."""
+    low, high = roc_auc_interval(auc, fakes, reals)
+    return Measure(value=auc, low=low, high=high)

@@ -1,9 +1,9 @@
 """What a probe makes of sources left out of it, in words."""
 
 from fakedetect.core.console import plural
-from fakedetect.core.evaluation_record import UnseenSources, in_percent
+from fakedetect.core.evaluation_record import UnseenSources
 from fakedetect.core.training_record import CalibrationRecord
-from fakedetect.models.same_shape import SAME_SHAPE, tell_shapes
+from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
 
 WORST = 3
 """Sources that are named for what they lack."""
@@ -48,7 +48,7 @@ def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
     if found.reals_by_source:
         lines.append(f"  {'real source':<34}{'pictures':>9}  called fake (5 % overall)")
         lines += [
-            f"  {name:<34}{source.n:>9,}  {in_percent(source.false_alarms_at_5)}"
+            f"  {name:<34}{source.n:>9,}  {source.false_alarms_at_5.describe('.1%')}"
             for name, source in found.worst_real_sources
         ]
     return lines

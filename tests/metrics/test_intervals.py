@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from fakedetect.core.intervals import mean_interval, roc_auc_interval, share_interval
+from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_interval
 
 
 def test_a_share_without_a_mistake_has_a_width() -> None:

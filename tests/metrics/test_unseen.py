@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.out_of_fold import OutOfFold
-from fakedetect.models.unseen import calibrate_unseen, measure_unseen
+from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
 
 MEAN = 1.2
 """Of the classes' margins: so close that no threshold stops at an even chance."""
