@@ -19,6 +19,7 @@ from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import Repeats, read_several
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
+from fakedetect.core.training_record import Epoch
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, read_audit
@@ -45,7 +46,7 @@ from fakedetect.reporting.sections import (
 )
 from fakedetect.reporting.summary import summarise
 from fakedetect.testing.results import Tested, read_predictions, read_tested
-from fakedetect.training.log import Epoch, read_epochs
+from fakedetect.training.log import read_epochs
 
 HEAT_MAPS = 8
 SEED = 42

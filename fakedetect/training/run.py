@@ -27,7 +27,7 @@ from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
 from fakedetect.training.probe import train_probe
 from fakedetect.training.robust import average_of
-from fakedetect.training.run_record import gather_conditions
+from fakedetect.training.run_record import gather_conditions as gather_conditions
 from fakedetect.training.unfinished import Unfinished, read_unfinished, restore, tell_difference
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
