@@ -96,6 +96,15 @@ def test_pins_and_bounds_agree() -> None:
     assert not [name for name in pins if name not in table]
 
 
+def test_the_lock_has_names_and_versions_alone_and_the_pins() -> None:
+    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[1:]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+    locked = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
+    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    for pin in map(Requirement, pins):
+        assert f"=={locked[canonicalize_name(pin.name)]}" == str(pin.specifier)
+
+
 def test_versions_agree() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## (\S+)", changelog, re.MULTILINE)

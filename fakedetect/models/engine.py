@@ -75,7 +75,8 @@ def import_openvino() -> ModuleType:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    return openvino
+    module: ModuleType = openvino
+    return module
 
 
 def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:

@@ -19,6 +19,7 @@ from fakedetect.core.repeats_record import FIGURES, Repeats, read_several
 from fakedetect.core.settings import Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.test_record import TestResults
+from fakedetect.core.training_record import Epoch
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
@@ -40,7 +41,7 @@ from fakedetect.reporting.sections import (
 from fakedetect.reporting.summary import summarise
 from fakedetect.testing.results import Tested, confusion_of, read_predictions, read_tested, tell_one_sided
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
-from fakedetect.training.log import Epoch, best_of, read_epochs
+from fakedetect.training.log import best_of, read_epochs
 
 SUMMARY_FILE = "summary.csv"
 SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")

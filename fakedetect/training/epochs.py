@@ -240,7 +240,8 @@ def _judge(
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser over all layers, each step in one kernel where the device has it."""
-    return getattr(torch.optim, recipe.optimizer)(
+    kind: type[torch.optim.Adam] = getattr(torch.optim, recipe.optimizer)
+    return kind(
         model.parameters(),
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,

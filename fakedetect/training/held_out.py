@@ -29,7 +29,8 @@ from fakedetect.dataset.samples import Sample, describe_faults, load_dataset, lo
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
-from fakedetect.training.run import gather_conditions, train_without
+from fakedetect.training.run import train_without
+from fakedetect.training.run_record import gather_conditions
 from fakedetect.training.unfinished import can_go_on, unfinished_file
 
 

@@ -116,7 +116,8 @@ class _LeanResponseNorm(GlobalResponseNorm):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not torch.is_autocast_enabled(x.device.type) or x.dtype != torch.bfloat16:
-            return super().forward(x)
+            theirs: torch.Tensor = super().forward(x)
+            return theirs
         weight, bias = self.weight.view(self.wb_shape), self.bias.view(self.wb_shape)
         answer: torch.Tensor = _ResponseNorm.apply(
             x, weight, bias, list(self.spatial_dim), self.channel_dim, self.eps
