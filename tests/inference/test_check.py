@@ -201,7 +201,7 @@ def test_models_that_contradict_each_other_are_unsure() -> None:
 def test_an_answer_that_a_small_change_turns_is_unsure_and_says_why() -> None:
     margins = np.array([4.0, -1.0, 3.0, 3.0, -0.5])
     found = answer(Calibration(), margins, STABILITY)
-    assert found.verdict == "unsure" and found.side == "fake"
+    assert found.verdict == "unsure" and found.p_fake > 0.5
     assert found.flips == ("real after JPEG 70", "real after 5% crop")
     assert answer(Calibration(), np.abs(margins), STABILITY).stability == "stable"
     assert answer(Calibration(), margins[:1], ()).stability == ""
