@@ -362,7 +362,6 @@ OPTIONS = (
             SHARD,
         ),
         several=True,
-        together=True,
     ),
     Option(
         key="9",

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
@@ -139,7 +140,18 @@ def require_checkpoint(settings: Settings) -> Path:
 
 def model_hash(settings: Settings) -> str:
     """The hash of the chosen model's checkpoint, which its answers depend on."""
-    return hash_file(require_checkpoint(settings))
+    return hash_checkpoint(require_checkpoint(settings))
+
+
+def hash_checkpoint(path: Path) -> str:
+    """hash_file of a file of a model, which is read once as long as it stays the same."""
+    state = path.stat()
+    return _hash_of(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@cache
+def _hash_of(path: Path, _: tuple[int, int, int]) -> str:
+    return hash_file(path)
 
 
 def describe_model(settings: Settings, name: str) -> str:
