@@ -22,19 +22,28 @@ from fakedetect.core.model_input import (
     SIZE,
     InputKeys,
 )
+from fakedetect.core.recipes import one_of
 from fakedetect.core.records import Positive, Record
 
 if TYPE_CHECKING:
     from torch import nn
 
-Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, description=f"a whole number from 1 to {LARGEST:,}")]
 Mean = Annotated[float, msgspec.Meta(ge=-MOST_MEAN, le=MOST_MEAN)]
-Means = tuple[Mean, Mean, Mean]
+Means = Annotated[
+    tuple[Mean, Mean, Mean],
+    msgspec.Meta(
+        description=f"three numbers from {-MOST_MEAN:,g} to {MOST_MEAN:,g}, as in [0.5, 0.5, 0.5]"
+    ),
+]
 Std = Annotated[float, msgspec.Meta(ge=LEAST_STD, le=MOST_STD)]
-Stds = tuple[Std, Std, Std]
+Stds = Annotated[
+    tuple[Std, Std, Std],
+    msgspec.Meta(description=f"three numbers from {LEAST_STD:,g} to {MOST_STD:,g}: [0.5, 0.5, 0.5]"),
+]
 """For red, green and blue."""
 
-Interpolation = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(INTERPOLATIONS)})\Z")]
+Interpolation = Annotated[str, one_of(INTERPOLATIONS)]
 
 STEP = 32
 """Pixels by which sizes are tried of a network without patches: most halve a picture five times."""

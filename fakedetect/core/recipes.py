@@ -1,7 +1,11 @@
 """The models as small records of facts: what is built, and how it is trained."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from fakedetect.core.model_input import REFERENCE_KEYS, InputKeys, ModelInput
 
@@ -14,11 +18,29 @@ REFERENCE, ROBUST, PROBE = METHODS = ("reference", "robust", "probe")
 UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 """What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
 
+OPTIMIZERS = ("Adam", "AdamW", "SGD")
+
 METHODS_IN_WORDS = {
     REFERENCE: "unmodified pictures, as in the course project",
     ROBUST: "degraded pictures too, to hold up better on pictures from the web",
     PROBE: "linear classifier on frozen features; evaluated on held-out sources",
 }
+
+
+def one_of(words: Sequence[str]) -> msgspec.Meta:
+    """That a text is one of the words, and how messages say it."""
+    listed = " or ".join(", ".join(f'"{word}"' for word in words).rsplit(", ", 1))
+    return msgspec.Meta(pattern=rf"^({'|'.join(words)})\Z", description=listed)
+
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="a whole number from 1")]
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[
+    int, msgspec.Meta(ge=0, le=LARGEST_SEED, description=f"a whole number from 0 to {LARGEST_SEED}")
+]
+"""What numpy takes."""
+
+Balance = Annotated[str, one_of(BALANCES)]
 
 
 @dataclass(frozen=True)

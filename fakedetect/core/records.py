@@ -20,8 +20,8 @@ Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPER
 Scale = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
 """A spread of margins that they are divided by."""
 
-Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max, description="a number above 0")]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max, description="a number from 0")]
 """Neither infinite: JSON has no such number, but a CSV or a checkpoint may."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]

@@ -8,7 +8,7 @@ import msgspec
 from fakedetect.core.architectures import Interpolation, Means, Size, Stds
 from fakedetect.core.model_folder import TRAINING
 from fakedetect.core.model_input import LANCZOS, SIZE, InputKeys, ModelInput
-from fakedetect.core.recipes import BALANCES, REFERENCE, UNBALANCED
+from fakedetect.core.recipes import REFERENCE, UNBALANCED, AtLeastOne, Balance, Seed
 from fakedetect.core.records import (
     Count,
     NotNegative,
@@ -18,13 +18,6 @@ from fakedetect.core.records import (
     read_record,
     write_record,
 )
-from fakedetect.core.settings import LARGEST_SEED
-
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SEED)]
-"""What numpy takes as a seed."""
-
-Balance = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(BALANCES)})\Z")]
 
 
 class Epoch(Record, frozen=True, kw_only=True):

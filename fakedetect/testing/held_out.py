@@ -12,8 +12,8 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import LeftOut, SourceEntry
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file, name_without
-from fakedetect.core.model_sections import OPTIMIZERS, RECIPE_KEYS
-from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
+from fakedetect.core.model_sections import RECIPE_KEYS
+from fakedetect.core.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
