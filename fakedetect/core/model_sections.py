@@ -2,13 +2,20 @@
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Set
 from typing import Annotated, Any
 
-from fakedetect.core.architectures import Interpolation, Means, Size, Stds
-from fakedetect.core.model_input import InputKeys
-from fakedetect.core.recipes import METHODS, OPTIMIZERS, AtLeastOne, Recipe, one_of
+from fakedetect.core.recipes import (
+    METHODS,
+    OPTIMIZERS,
+    AtLeastOne,
+    Interpolation,
+    Means,
+    Recipe,
+    Size,
+    Stds,
+    one_of,
+)
 from fakedetect.core.records import NotNegative, Positive
 from fakedetect.core.toml_file import Kinds, Text, TomlFile, name_section
 
@@ -20,6 +27,8 @@ RECIPE_KEYS: Kinds = {
     "weight_decay": NotNegative,
 }
 INPUT_KEYS: Kinds = {"size": Size, "interpolation": Interpolation, "mean": Means, "std": Stds}
+OWN_VALUES: Mapping[str, Any] = {"batch_size": 32, "optimizer": "AdamW", "learning_rate": 2e-5}
+"""Unless the section says otherwise."""
 OWN_KEYS: Kinds = {"timm": Text, "weights": Text, **INPUT_KEYS, **RECIPE_KEYS}
 
 RESERVED = {
@@ -37,8 +46,11 @@ def pop_recipe(values: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def read_own_model(file: TomlFile, name: str, section: Any, others: Mapping[str, Recipe]) -> Recipe:
+def read_own_model(file: TomlFile, name: str, section: Any, taken: Set[str]) -> Recipe:
     """The model of a section of [models].
+
+    Args:
+        taken: the names of the other models, casefolded.
 
     Raises:
         UserError: its name cannot be used, or the section says something that cannot be meant.
@@ -49,7 +61,7 @@ def read_own_model(file: TomlFile, name: str, section: Any, others: Mapping[str,
         raise file.wrong(
             f"{name} in [models] belongs to one model. Write [models.my_model] above it.", *place
         )
-    _check_name(file, name, others)
+    _check_name(file, name, taken)
     values = file.take("[models.NAME]", section, *place)
     if "timm" not in values:
         raise file.wrong(
@@ -59,26 +71,15 @@ def read_own_model(file: TomlFile, name: str, section: Any, others: Mapping[str,
     # Unlike pathlib's, it is also False for a name that is too long.
     if weights is not None and not os.path.isfile(weights):  # noqa: PTH113
         raise file.wrong(f"weights in {title} names no file that exists: {weights}.", *place, "weights")
-    base = Recipe(
-        name=name,
-        library="timm",
-        architecture=values["timm"],
-        batch_size=32,
-        optimizer="AdamW",
-        learning_rate=2e-5,
-        given=InputKeys(**{key: values[key] for key in INPUT_KEYS if key in values}),
-        weights=weights,
-        place=str(file.wrong(f"timm in {title}", *place, "timm")),
-        size_place=str(file.wrong(f"size in {title}", *place, "size")) if "size" in values else "",
-    )
-    return replace(base, **pop_recipe(values))
+    said = {**OWN_VALUES, **pop_recipe(values), **{key: values[key] for key in INPUT_KEYS if key in values}}
+    return Recipe(name, "timm", values["timm"], weights=str(weights) if weights else None, **said)
 
 
-def _check_name(file: TomlFile, name: str, others: Mapping[str, Recipe]) -> None:
+def _check_name(file: TomlFile, name: str, taken: Set[str]) -> None:
     """A model's name becomes that of its folder, on systems that tell no capitals apart too."""
     if name.casefold() in RESERVED:
         what = f"'{name}' {RESERVED[name.casefold()]}"
-    elif name.casefold() in {other.casefold() for other in others}:
+    elif name.casefold() in taken:
         what = f"a model named {name} already exists"
     elif not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         what = "a model's name has letters, digits, '_', '-' and '.', and does not start with '-' or '.'"

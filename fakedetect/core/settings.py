@@ -10,13 +10,14 @@ import msgspec
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.model_input import ModelInput
+from fakedetect.core.model_input import LANCZOS, ModelInput
 from fakedetect.core.model_sections import OWN_KEYS, RECIPE_KEYS, pop_recipe, read_own_model
 from fakedetect.core.recipes import (
     RECIPES,
     UNBALANCED,
     AtLeastOne,
     Balance,
+    Input,
     Recipe,
     Seed,
     one_of,
@@ -142,28 +143,27 @@ class Settings:
             UserError: timm has no such model, or its pictures are not square.
         """
         recipe = self.written[self.model]
-        if recipe.given.known():
-            return recipe
-        from fakedetect.core.known_inputs import look_up_input
+        if not recipe.known():
+            from fakedetect.core.known_inputs import look_up_input
 
-        said = look_up_input(self.model_folders, recipe.architecture, recipe.place)
-        given = said.fill(recipe.given)
-        if given.size is None:
-            raise UserError(
-                f"{recipe.place}: {recipe.architecture} expects non-square input, which fakedetect does "
-                "not support. Set a square size below it, for example size = 768."
-            )
-        return replace(recipe, given=given)
+            recipe = look_up_input(self.model_folders, recipe.architecture, recipe.section).fill(recipe)
+            if recipe.size is None:
+                raise UserError(
+                    f"{recipe.section}: {recipe.architecture} expects non-square input, which fakedetect "
+                    "does not support. Set a square size there, for example size = 768."
+                )
+        # Only the reference's size is known without it.
+        return recipe.or_else(Input(interpolation=LANCZOS))
 
     def recall_input(self) -> ModelInput | None:
         """What the chosen model takes; None where timm would have to be loaded to say it."""
         recipe = self.written[self.model]
-        if known := recipe.given.known():
+        if known := recipe.known():
             return known
         from fakedetect.core.known_inputs import recall_input
 
         said = recall_input(self.model_folders, recipe.architecture)
-        return said.fill(recipe.given).known() if said else None
+        return said.fill(recipe).known() if said else None
 
     @property
     def resized(self) -> Mapping[str, Path]:
@@ -205,7 +205,7 @@ class Settings:
 
     def with_recipe(self, **changes: Any) -> "Settings":
         """These settings with other values in the chosen model's recipe."""
-        recipe = replace(self.written[self.model], **changes)
+        recipe = msgspec.structs.replace(self.written[self.model], **changes)
         return replace(self, written={**self.written, self.model: recipe})
 
 
@@ -220,9 +220,11 @@ def load_settings(path: Path) -> Settings:
     training = _section(file, top, "training")
     common = pop_recipe(training)
     models = top.get("models", {})
-    recipes = {base.name: replace(base, **common) for base in RECIPES}
+    recipes = {base.name: msgspec.structs.replace(base, **common) for base in RECIPES}
+    taken = {name.casefold() for name in recipes}
     for name, values in models.items():
-        recipes[name] = read_own_model(file, name, values, recipes)
+        recipes[name] = read_own_model(file, name, values, taken)
+        taken.add(name.casefold())
     model = top.get("model", RECIPES[0].name)
     if model not in recipes:
         raise file.wrong(

@@ -49,7 +49,7 @@ def build_network(recipe: Recipe, pretrained: bool) -> nn.Module:
 def _build(recipe: Recipe, pretrained: bool, outputs: int) -> nn.Module:
     model = _build_empty(recipe, pretrained and recipe.weights is None, outputs)
     if pretrained and recipe.weights is not None:
-        _load_all_but_head(model, recipe.weights, recipe.architecture)
+        _load_all_but_head(model, Path(recipe.weights), recipe.architecture)
     return model
 
 
@@ -68,9 +68,9 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
     from fakedetect.models.depthwise import use_lean_depthwise
     from fakedetect.models.response_norm import use_lean_response_norm
 
-    place = recipe.place or f"timm for {recipe.name}"
+    place = recipe.section or f"timm for {recipe.name}"
     check_architecture(recipe.architecture, place)
-    sized = find_size_arguments(recipe.architecture, recipe.input.size, recipe.size_place or place)
+    sized = find_size_arguments(recipe.architecture, recipe.input.size, place)
     file = fetch_weights(recipe) if download else None
     try:
         model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs, **sized)

@@ -13,7 +13,7 @@ from fakedetect.core.recipes import CLASSES, REFERENCE, UNBALANCED
 from fakedetect.core.repeats_record import FIGURES, Repeats
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
-from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord
+from fakedetect.core.training_record import Epoch, TrainingRecord
 from fakedetect.dataset.shortcuts import Audit, describe_audit
 from fakedetect.models.calibration import Calibration
 from fakedetect.models.detector import Detector
@@ -94,16 +94,16 @@ def _tell_scaling(training: TrainingRecord) -> str | None:
 def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
     """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
     title = "Recipe and learning curves"
-    if not training.known:
+    recipe = training.recipe
+    if recipe is None:
         text = "How this checkpoint was trained is unknown: it has no training.json."
         return section(title, paragraph(text))
-    recipe = training.recipe or RecipeRecord()
     rows = [
         (name.replace("_", " "), str(value))
         for name, value in {
-            "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
+            "architecture": f"{recipe.architecture} ({recipe.library})",
             "pictures": _tell_scaling(training),
-            "recipe": recipe.recipe,
+            "recipe": recipe.method,
             "balance": _tell_balance(training),
             "parameters": None if training.parameters is None else f"{training.parameters:,}",
             "pretrained": training.pretrained,
@@ -196,7 +196,7 @@ def _given(flag: str, value: float | None) -> list[str]:
 
 
 def _train_again(training: TrainingRecord, repeats: Repeats | None) -> list[str]:
-    recipe = training.recipe.recipe if training.recipe else REFERENCE
+    recipe = training.recipe.method if training.recipe else REFERENCE
     of_recipe = [] if recipe == REFERENCE else ["--recipe", recipe]
     return ["train", *of_recipe, *_given("--repeat", len(repeats) if repeats else None)]
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from fakedetect.core.console import Console, printable
@@ -12,8 +13,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import LeftOut, SourceEntry
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import FEATURES, TRAINING, checkpoint_file, name_without
-from fakedetect.core.model_sections import RECIPE_KEYS
-from fakedetect.core.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST
+from fakedetect.core.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
@@ -31,21 +31,20 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     Its folder lies inside the model's.
     """
     name = name_without(source)
-    then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
-    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
+    then = training.recipe or settings.recipe
+    if then.optimizer not in OPTIMIZERS or then.method not in METHODS:
         raise UserError(
-            f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
-            f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
+            f"{settings.model_folder / TRAINING} names the optimizer {then.optimizer!r} and the recipe "
+            f"{then.method!r}; one of them is unknown. Correct it, or train again."
         )
-    if "recipe" in then:
-        then["method"] = then.pop("recipe")
+    way = ("method", "batch_size", "optimizer", "learning_rate", "weight_decay")
     options = _given(training, ("seed", "max_epochs", "patience"))
     options |= _given(training.run, ("balance",)) if training.run else {}
     return replace(
         settings,
         model=name,
         model_folders=settings.model_folder,
-        written={name: replace(settings.recipe, name=name, **then)},
+        written={name: msgspec.structs.replace(settings.recipe, name=name, **_given(then, way))},
         training=replace(settings.training, **options),
     )
 

@@ -32,7 +32,7 @@ from fakedetect.training.epochs import Run, tell_divergence, train_epoch, valida
 from fakedetect.training.forecast import Forecast
 from fakedetect.training.log import best_of, write_log
 from fakedetect.training.robust import MOST_FITTED, fit_head, fit_vote
-from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
+from fakedetect.training.run_record import describe_data, read_versions
 from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
 
 MOST_BAD = 0.25
@@ -44,7 +44,7 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunCondit
     kind = find_kind(class_folders(dataset.folder)[0][0])
     return TrainingRecord(
         model=settings.model,
-        recipe=describe_recipe(recipe),
+        recipe=recipe,
         pretrained=options.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
         split=SplitRecord(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import run
 
-from fakedetect.core.model_input import InputKeys
+from fakedetect.core.recipes import Input
 from fakedetect.core.settings import load_settings
 
 SYNTAX = [
@@ -207,7 +207,7 @@ def test_what_is_right_in_toml_is_no_mistake(tmp_path: Path) -> None:
     settings = load_settings(paths)
     assert settings.model == "a.b" and settings.training.seed == 1000 and settings.training.patience == 5
     own = settings.written["a.b"]
-    assert own.given == InputKeys(mean=(0.5, 1.0, 0.25)) and own.weights == tmp_path / "w.pth"
+    assert Input.of(own) == Input(mean=(0.5, 1.0, 0.25)) and own.weights == str(tmp_path / "w.pth")
     assert settings.plain_copies["test"] == tmp_path / "y"
 
 

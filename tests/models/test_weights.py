@@ -14,10 +14,10 @@ import torch
 from conftest import run, shorten
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import Recipe
+from fakedetect.core.recipes import REFERENCE_INPUT, Recipe
 from fakedetect.models.building import load_checkpoint
 
-RECIPE = Recipe("tiny", "timm", "test_resnet", 8, "AdamW", 1e-3)
+RECIPE = Recipe("tiny", "timm", "test_resnet", 8, "AdamW", 1e-3).or_else(REFERENCE_INPUT)
 
 
 @pytest.fixture
