@@ -13,14 +13,12 @@ from fakedetect.core.architectures import check_architecture, find_size_argument
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
 from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING
-from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
+from fakedetect.core.recipes import CLASSES, Recipe
 from fakedetect.core.training_record import read_training
 from fakedetect.models.foreign import are_positions, explain_mismatch, unprefix
 from fakedetect.models.pretrained import fetch_weights
 from fakedetect.models.texture import add_vote, read_vote
 from fakedetect.models.weights import HEADS, read_state, save_tensors
-
-BUILT_IN = frozenset(recipe.name for recipe in RECIPES)
 
 
 def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
@@ -30,7 +28,7 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
         UserError: timm has no such model, or its pretrained weights are not to be had.
     """
     model = _build(recipe, pretrained, len(CLASSES))
-    if pretrained and recipe.name not in BUILT_IN:
+    if pretrained and recipe.section:
         # timm's start of an EfficientNet's two-output head is so large that the first steps
         # undo the pretrained layers; torch's own start of a Linear layer does not.
         cast(Any, model).reset_classifier(len(CLASSES))
