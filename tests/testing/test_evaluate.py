@@ -13,8 +13,8 @@ import pytest
 from conftest import paint, run
 from PIL import Image
 
+from fakedetect.images.chains import degrade_at_random, random_for
 from fakedetect.testing.measures import NAMES
-from fakedetect.training.augmentation import degrade_at_random, random_for
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
