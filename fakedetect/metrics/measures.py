@@ -1,17 +1,30 @@
-"""The figures of merit of a detector, each with its 95 % interval."""
+"""The figures of merit of a detector, each with its 95 % interval: of all pictures and source by source."""
 
+from collections.abc import Sequence
+
+import msgspec
 import numpy as np
 
-from fakedetect.core.evaluation_record import Bin, Entry, Measure
-from fakedetect.metrics.calibration import BINS, bins_of, weighted_calibration_error
+from fakedetect.core.console import printable
+from fakedetect.core.evaluation_record import Accuracy, Bin, Entry, Measure, Measures, SourceEntry
+from fakedetect.core.recipes import CLASSES
+from fakedetect.metrics.calibration import (
+    BINS,
+    UNCALIBRATED,
+    Calibration,
+    bins_of,
+    measure_verdicts,
+    weighted_calibration_error,
+)
 from fakedetect.metrics.intervals import (
     REPEATS,
     interval,
     mean_interval,
+    measure_share,
     roc_auc_interval,
     share_interval,
 )
-from fakedetect.metrics.ranking import SAME_SHAPE
+from fakedetect.metrics.ranking import SAME_SHAPE, measure_auc, measure_same_shape
 
 FALSE_ALARMS = (0.05, 0.01)
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"
@@ -146,3 +159,70 @@ def _closed_intervals(
         if (value := exact[name]) is not None:
             found[name] = share_interval(round(value * fakes), fakes)
     return found
+
+
+def measure_entry(
+    calibration: Calibration,
+    is_fake: np.ndarray,
+    sources: Sequence[str],
+    margins: np.ndarray,
+    shapes: Sequence[str],
+) -> Entry:
+    """All figures of a set of pictures.
+
+    Args:
+        is_fake: (N,) bool.
+        sources: those of the pictures, '' for none.
+        margins: (N,) logit of fake minus logit of real.
+        shapes: those of find_shape(), '' where one is not known.
+    """
+    p_fake = UNCALIBRATED.probability(margins)
+    curves = {UNCALIBRATED_CURVE: reliability(p_fake, is_fake)}
+    if calibration.fitted:
+        curves[CALIBRATED_CURVE] = reliability(calibration.probability(margins), is_fake)
+    of_shape = np.array(shapes)
+    return Entry(
+        count=len(is_fake),
+        fake=int(is_fake.sum()),
+        real=int((~is_fake).sum()),
+        measures=Measures(**measure(margins, p_fake, is_fake)),
+        sources=measure_sources(is_fake, sources, margins),
+        verdicts=measure_verdicts(calibration, margins, is_fake) if calibration.fitted else None,
+        reliability=curves,
+        auc_same_shape=measure_same_shape(
+            (_each(margins[is_fake]), _each(margins[~is_fake])),
+            (_each(of_shape[is_fake]), _each(of_shape[~is_fake])),
+        ),
+    )
+
+
+def _each(values: np.ndarray) -> list[np.ndarray]:
+    """Every picture as a unit of its own."""
+    return list(values[:, None])
+
+
+def measure_sources(
+    is_fake: np.ndarray, sources: Sequence[str], margins: np.ndarray
+) -> tuple[SourceEntry, ...]:
+    """For each source and class: its share of right answers, and its ROC AUC against the other class.
+
+    Args:
+        is_fake, sources, margins: as measure_entry() takes them.
+    """
+    right, names = (margins >= 0) == is_fake, np.array(sources, object)
+    entries = []
+    for label, source in sorted(set(zip((~is_fake).astype(int).tolist(), sources, strict=True))):
+        of_class = is_fake == (label == 0)
+        mine = of_class & (names == source)
+        share = measure_share(int(right[mine].sum()), int(mine.sum()))
+        both = mine | ~of_class
+        entries.append(
+            SourceEntry(
+                source=printable(source),
+                label=CLASSES[label],
+                count=int(mine.sum()),
+                right=Accuracy(**msgspec.structs.asdict(share)),
+                roc_auc=measure_auc(is_fake[both], margins[both]),
+            )
+        )
+    return tuple(entries)

@@ -12,9 +12,11 @@ from typing import TypeVar
 import numpy as np
 from scipy.special import expit
 
+from fakedetect.core.console import printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Family, Measure, RealSource, UnseenSources
 from fakedetect.core.out_of_fold import OutOfFold
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
 from fakedetect.metrics.calibration import (
     UNCALIBRATED,
@@ -58,6 +60,21 @@ def by_group(values: BySource[T]) -> dict[str, np.ndarray]:
     for source, of_source in sorted(values.items()):
         found.setdefault(group_of(source), []).extend(of_source)
     return {group: np.array(of_group) for group, of_group in found.items()}
+
+
+def by_source(
+    is_fake: np.ndarray, sources: Sequence[str], values: Sequence[T]
+) -> tuple[dict[str, tuple[T, ...]], dict[str, tuple[T, ...]]]:
+    """Values of pictures by source, or by class where they have none: of fakes and of real ones.
+
+    Args:
+        is_fake: (N,) bool.
+    """
+    found: tuple[dict[str, list[T]], dict[str, list[T]]] = ({}, {})
+    for fake, source, value in zip(is_fake.tolist(), sources, values, strict=True):
+        found[not fake].setdefault(printable(source) or CLASSES[not fake], []).append(value)
+    fakes, reals = ({source: tuple(group) for source, group in each.items()} for each in found)
+    return fakes, reals
 
 
 def measure_unseen(

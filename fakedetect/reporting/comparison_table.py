@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import BOLD, PLAIN, Console
 from fakedetect.core.evaluation_record import say_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import FIGURES, TESTED, Repeats
 from fakedetect.core.test_record import TestResults
-from fakedetect.metrics.intervals import roc_auc_interval, share_interval
+from fakedetect.metrics.intervals import measure_share
+from fakedetect.metrics.ranking import measure_auc
 
 PUBLISHED = {
     "resnet18": (0.9425, 0.94, 0.94, 0.94, 0.94, 0.94, 0.94, 339, 351, 6),
@@ -58,25 +58,19 @@ class Compared:
 
 def _row(model: Compared, epochs: int) -> dict[str, str | float | None]:
     results, frame = model.results, model.predictions
-    fake = (frame["label"] == "fake").to_numpy()
-    scores = frame["p_fake"].to_numpy()
-    both = 0 < fake.sum() < len(fake)
-    low, high = share_interval(int(model.right.sum()), len(frame))
-    auc = float(roc_auc_score(fake, scores)) if both else None
-    auc_low, auc_high = (
-        (None, None) if auc is None else roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
-    )
+    accuracy = measure_share(int(model.right.sum()), len(frame))
+    auc = measure_auc((frame["label"] == "fake").to_numpy(), frame["p_fake"].to_numpy())
     classes = tuple(zip(CLASSES, results.classes.both(), strict=True))
     return {
         "model": model.name,
         "from": "measured",
         "pictures": len(frame),
-        "accuracy": float(model.right.mean()),
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "roc_auc": auc,
-        "auc_low": auc_low,
-        "auc_high": auc_high,
+        "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "roc_auc": auc.value,
+        "auc_low": auc.low,
+        "auc_high": auc.high,
         **{f"precision_{name}": of_class.precision for name, of_class in classes},
         **{f"recall_{name}": of_class.recall for name, of_class in classes},
         **{f"f1_{name}": of_class.f1 for name, of_class in classes},

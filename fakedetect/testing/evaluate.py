@@ -1,9 +1,11 @@
 """Option 3.5: how good is the model really, on what, and how far does that carry?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
@@ -25,21 +27,30 @@ from fakedetect.core.model_folder import (
 )
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.originals import find_originals, find_shapes
-from fakedetect.dataset.samples import describe_faults
+from fakedetect.dataset.samples import check_both_classes, describe_faults
 from fakedetect.images.named import read_named
-from fakedetect.metrics.measures import named
+from fakedetect.metrics.measures import measure_entry, named
 from fakedetect.metrics.ranking import tell_shapes
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
-from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
 from fakedetect.testing.figures import draw_reliability, draw_robustness
-from fakedetect.testing.foreign import evaluate_foreign
+from fakedetect.testing.foreign import measure_foreign
 from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
 from fakedetect.testing.sources import auc_of, tell_gap, tell_left_out, tell_sources
 
 
-def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Evaluated:
+@dataclass(frozen=True)
+class Tested:
+    """The test dataset as it was measured, the sources that could be left out of training, and the reasons
+    of the unreadable pictures."""
+
+    entry: TestEntry
+    sources: tuple[str, ...]
+    bad: Mapping[Path, str]
+
+
+def measure_test(detector: Detector, console: Console) -> Tested:
     """Measure the model on the test dataset, also after degrading its pictures.
 
     Raises:
@@ -47,54 +58,58 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
     """
     dataset = load_pictures(detector.settings, "test")
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
-    check_readable(samples, dataset.folder, "Scan and resize again.")
+    folders = [(dataset.folder, 0), (dataset.folder, 1)]
+    check_both_classes(samples, folders, "readable ", "Scan and resize again.")
     originals = find_originals(detector.settings, "test", [sample.path for sample in samples])
     shapes = find_shapes(originals, samples, dataset.resized)
-    entry = TestEntry(
-        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins, shapes)),
-        robustness=measure_robustness(detector, console, samples, margins),
-    )
+    is_fake = np.array([sample.label == 0 for sample in samples], bool)
+    sources = [sample.source for sample in samples]
+    found = measure_entry(detector.calibration, is_fake, sources, margins, shapes)
+    robustness = measure_robustness(detector, console, samples, margins)
     by_class = [{s.source for s in dataset.samples if s.label == label} for label in (0, 1)]
-    sources = sorted(source for found in by_class if len(found) > 1 for source in found if source)
-    return Evaluated(
-        evaluation=msgspec.structs.replace(earlier, test=entry),
-        part="test",
-        name="",
+    several = sorted(source for found in by_class if len(found) > 1 for source in found if source)
+    return Tested(
+        entry=TestEntry(**msgspec.structs.asdict(found), robustness=robustness),
+        sources=tuple(several),
         bad=bad,
-        sources=tuple(sources),
     )
 
 
-def _write(folder: Path, found: Evaluated) -> None:
-    """evaluation.json, and what was measured: the answers to foreign pictures, the test's figures."""
-    evaluation = found.evaluation
-    if found.predictions:
-        write_text(foreign_predictions_file(folder, found.name), found.predictions)
+def _evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Outcome:
+    settings, folder = detector.settings, detector.settings.model_folder
+    found = measure_test(detector, console)
+    evaluation = msgspec.structs.replace(earlier, test=found.entry)
     write_evaluation(folder / EVALUATION, evaluation)
-    if found.part == "test" and evaluation.test:
-        draw_robustness(evaluation.test.robustness, evaluation.model, folder / ROBUSTNESS_FIGURE)
-        draw_reliability(evaluation.test.reliability, evaluation.model, folder / RELIABILITY_FIGURE)
+    draw_robustness(found.entry.robustness, evaluation.model, folder / ROBUSTNESS_FIGURE)
+    draw_reliability(found.entry.reliability, evaluation.model, folder / RELIABILITY_FIGURE)
+    lines = [
+        *_tell_entry(settings, f"{evaluation.model} on the test dataset", found.entry),
+        *tell_robustness(found.entry.robustness),
+        f"Figures: {folder / ROBUSTNESS_FIGURE} and {RELIABILITY_FIGURE}",
+        *_tell_elsewhere(settings, evaluation, found.sources),
+    ]
+    return _finish(lines, found.bad, folder)
 
 
-def _tell(settings: Settings, found: Evaluated) -> list[str]:
-    """What an evaluation has measured, in words."""
-    evaluation, folder = found.evaluation, settings.model_folder
-    lines: list[str] = []
-    if found.part == "test" and evaluation.test:
-        lines = [
-            *_tell_entry(settings, f"{evaluation.model} on the test dataset", evaluation.test),
-            *tell_robustness(evaluation.test.robustness),
-            f"Figures: {folder / ROBUSTNESS_FIGURE} and {RELIABILITY_FIGURE}",
-            *_tell_elsewhere(settings, evaluation, found.sources),
-        ]
-    elif found.part == "foreign":
-        entry = evaluation.foreign[found.name]
-        lines = _tell_entry(settings, f"{evaluation.model} on {found.name}", entry)
-        own = auc_of(evaluation.test)
-        lines += tell_gap(own, entry.measures.roc_auc, f"on {found.name}", known=entry.own)
-        if evaluation.test is None:
-            lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
-    return [*lines, *describe_faults(found.bad), f"Results: {folder / EVALUATION}"]
+def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, data: Path) -> Outcome:
+    settings, folder = detector.settings, detector.settings.model_folder
+    found = measure_foreign(detector, console, earlier.foreign, data)
+    write_text(foreign_predictions_file(folder, found.name), found.predictions)
+    foreign = {**earlier.foreign, found.name: found.entry}
+    write_evaluation(folder / EVALUATION, msgspec.structs.replace(earlier, foreign=foreign))
+    auc = found.entry.measures.roc_auc
+    lines = [
+        *_tell_entry(settings, f"{earlier.model} on {found.name}", found.entry),
+        *tell_gap(auc_of(earlier.test), auc, f"on {found.name}", known=found.entry.own),
+    ]
+    if earlier.test is None:
+        lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
+    return _finish(lines, found.bad, folder)
+
+
+def _finish(lines: Sequence[str], bad: Mapping[Path, str], folder: Path) -> Outcome:
+    text = "\n".join([*lines, *describe_faults(bad), f"Results: {folder / EVALUATION}"])
+    return Outcome(text, 1 if bad else 0)
 
 
 def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
@@ -151,15 +166,7 @@ def _read_folder(text: str) -> Path:
     return paths[0]
 
 
-def evaluate_model(settings: Settings, console: Console, data: Path | None = None) -> Evaluated:
-    """Measure the chosen model and keep the results in its folder.
-
-    Args:
-        data: test on this folder of other pictures, which holds class folders, instead.
-
-    Raises:
-        UserError: the model is not trained, its evaluation.json does not fit, or pictures are missing.
-    """
+def _evaluate(settings: Settings, console: Console, data: Path | None) -> Outcome:
     require_checkpoint(settings)
     folder = settings.model_folder
     with run_lock(folder):
@@ -167,11 +174,8 @@ def evaluate_model(settings: Settings, console: Console, data: Path | None = Non
         again = settings.command("evaluate")
         earlier = read_or_begin(folder / EVALUATION, detector.name, detector.checkpoint_hash, again)
         if data:
-            found = evaluate_foreign(detector, console, earlier, data)
-        else:
-            found = evaluate_test(detector, console, earlier)
-        _write(folder, found)
-    return found
+            return _evaluate_foreign(detector, console, earlier, data)
+        return _evaluate_test(detector, console, earlier)
 
 
 def evaluate(
@@ -187,17 +191,18 @@ def evaluate(
         data: test on this folder of other pictures, which holds class folders, instead.
         leave_out: of earlier versions; `train` has it now.
         ask: on a terminal, ask for such a folder after the test dataset.
+
+    Raises:
+        UserError: the model is not trained, its evaluation.json does not fit, or pictures are missing.
     """
     if leave_out:
         raise UserError(
             f"--leave-out is an option of train now: {settings.command('train', '--leave-out', leave_out)}"
         )
-    found = evaluate_model(settings, console, _read_folder(data) if data else None)
-    text = "\n".join(_tell(settings, found))
-    status = 1 if found.bad else 0
+    outcome = _evaluate(settings, console, _read_folder(data) if data else None)
     if ask and console.interactive:
-        console.show(text)
+        console.show(outcome.text)
         question = "Also test on a folder of other pictures, with real/ and fake/ (Enter: no)"
         folder = console.ask(question, path=True)
-        return evaluate(settings, console, data=folder) if folder else Outcome("", status)
-    return Outcome(text, status)
+        return evaluate(settings, console, data=folder) if folder else Outcome("", outcome.status)
+    return outcome

@@ -1,13 +1,14 @@
 """How a model does on a folder of pictures from elsewhere."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 import msgspec
 import numpy as np
 
 from fakedetect.core.console import Console, printable
-from fakedetect.core.evaluation_record import Evaluation, ForeignEntry
+from fakedetect.core.evaluation_record import ForeignEntry
 from fakedetect.core.files import hash_text
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
@@ -16,10 +17,21 @@ from fakedetect.dataset.originals import find_shape
 from fakedetect.dataset.samples import Sample, check_both_classes
 from fakedetect.images.listing import list_images
 from fakedetect.metrics.calibration import UNCALIBRATED
+from fakedetect.metrics.measures import measure_entry
 from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import predict_pictures
-from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
 from fakedetect.testing.results import format_predictions
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A folder of other pictures as it was measured: the name that it is kept by, its figures, the answers
+    as CSV, and the reasons of the unreadable pictures."""
+
+    name: str
+    entry: ForeignEntry
+    predictions: str
+    bad: Mapping[Path, str]
 
 
 def _read_foreign(folder: Path) -> list[Sample]:
@@ -52,8 +64,13 @@ def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
     return next((name for name in map(printable, ends) if name.casefold() not in taken), whole)
 
 
-def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, folder: Path) -> Evaluated:
+def measure_foreign(
+    detector: Detector, console: Console, known: Mapping[str, ForeignEntry], folder: Path
+) -> Foreign:
     """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
+
+    Args:
+        known: the folders that were measured before, by name.
 
     Raises:
         UserError: it holds no readable pictures of both classes.
@@ -61,16 +78,16 @@ def evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, 
     by_path = {sample.path: sample for sample in _read_foreign(folder)}
     found, bad = predict_pictures(detector, console, list(by_path), folder.name)
     samples = [sample for path, sample in by_path.items() if path in found]
-    check_readable(samples, folder, "Put some there.")
+    check_both_classes(samples, [(folder, 0), (folder, 1)], "readable ", "Put some there.")
     margins = np.array([found[sample.path][0] for sample in samples])
-    name = _name_of(folder, earlier.foreign)
+    is_fake = np.array([sample.label == 0 for sample in samples], bool)
+    sources = [sample.source for sample in samples]
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
     shapes = [find_shape(sample.path) for sample in samples]
     entry = ForeignEntry(
-        **msgspec.structs.asdict(measure_entry(detector.calibration, samples, margins, shapes)),
+        **msgspec.structs.asdict(measure_entry(detector.calibration, is_fake, sources, margins, shapes)),
         folder=printable(folder.resolve()),
         predictions=hash_text(table),
         own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
     )
-    evaluation = msgspec.structs.replace(earlier, foreign={**earlier.foreign, name: entry})
-    return Evaluated(evaluation=evaluation, part="foreign", name=name, bad=bad, predictions=table)
+    return Foreign(name=_name_of(folder, known), entry=entry, predictions=table, bad=bad)

@@ -1,45 +1,15 @@
-"""How a model does on each source of pictures: the sub-folders of the class folders."""
+"""How a model does on each source (a sub-folder of a class folder) and on other pictures, in words."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from fakedetect.core.console import plural, printable
-from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, Measure, SourceEntry
-from fakedetect.core.recipes import CLASSES
-from fakedetect.dataset.samples import Sample
-from fakedetect.metrics.intervals import share_interval
-from fakedetect.metrics.ranking import measure_auc
+from fakedetect.core.console import plural
+from fakedetect.core.evaluation_record import Entry, LeftOut, Measure, SourceEntry
 
 OWN = "on the test set"
 WORTH_A_WARNING = 0.05
 """A loss of ROC AUC between the test set and other pictures that deserves a warning."""
-
-
-def measure_sources(samples: Sequence[Sample], margins: np.ndarray) -> tuple[SourceEntry, ...]:
-    """For each source and class: its share of right answers, and its ROC AUC against the other class.
-
-    Args:
-        margins: (N,) logit of fake minus logit of real.
-    """
-    labels = np.array([sample.label for sample in samples])
-    right = (margins >= 0) == (labels == 0)
-    entries = []
-    for label, source in sorted({(sample.label, sample.source) for sample in samples}):
-        mine = np.array([s.label == label and s.source == source for s in samples])
-        count, hits = int(mine.sum()), int(right[mine].sum())
-        low, high = share_interval(hits, count)
-        both = mine | (labels != label)
-        entries.append(
-            SourceEntry(
-                source=printable(source),
-                label=CLASSES[label],
-                count=count,
-                right=Accuracy(value=hits / count, low=low, high=high),
-                roc_auc=measure_auc(labels[both] == 0, margins[both]),
-            )
-        )
-    return tuple(entries)
 
 
 def mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:

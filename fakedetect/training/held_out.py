@@ -19,15 +19,17 @@ from fakedetect.core.model_folder import (
     checkpoint_file,
     name_without,
     require_checkpoint,
+    settings_of_run,
 )
 from fakedetect.core.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset, load_for_probe
+from fakedetect.metrics.measures import measure_sources
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
-from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
+from fakedetect.testing.sources import tell_gap, tell_left_out
 from fakedetect.training.run import train_without
 from fakedetect.training.run_record import gather_conditions
 from fakedetect.training.unfinished import can_go_on, unfinished_file
@@ -82,7 +84,6 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
 
     Its folder lies inside the model's.
     """
-    name = name_without(source)
     then = training.recipe or settings.recipe
     if then.method == ROBUST:
         raise UserError(f"{settings.model} was trained by the robust recipe. {ROBUST_REMOVED}")
@@ -94,13 +95,9 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     way = ("method", "batch_size", "optimizer", "learning_rate", "weight_decay")
     options = _given(training, ("seed", "max_epochs", "patience"))
     options |= _given(training.run, ("balance", "degrade")) if training.run else {}
-    return replace(
-        settings,
-        model=name,
-        model_folders=settings.model_folder,
-        written={name: msgspec.structs.replace(settings.recipe, name=name, **_given(then, way))},
-        training=replace(settings.training, **options),
-    )
+    as_then = replace(settings.training, **options)
+    folder, name = settings.model_folder, name_without(source)
+    return settings_of_run(settings, folder, name, as_then, **_given(then, way))
 
 
 def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
@@ -180,7 +177,8 @@ def _source_entry(samples: Sequence[Sample], margins: np.ndarray, source: str) -
     Raises:
         UserError: none of its pictures can be read.
     """
-    for entry in measure_sources(samples, margins):
+    is_fake = np.array([sample.label == 0 for sample in samples], bool)
+    for entry in measure_sources(is_fake, [sample.source for sample in samples], margins):
         if entry.source == printable(source):
             return entry
     raise UserError(f"None of the test pictures of {printable(source)} can be read. Scan and resize again.")

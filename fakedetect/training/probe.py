@@ -42,7 +42,7 @@ from fakedetect.core.training_record import (
 from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
-from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
+from fakedetect.metrics.unseen import by_source, calibrate_unseen, measure_unseen
 from fakedetect.models.devices import choose_device
 from fakedetect.models.features import (
     Features,
@@ -65,7 +65,6 @@ from fakedetect.models.probe import Probe, write_probe
 from fakedetect.models.probe_line import ProbeFacts
 from fakedetect.models.processes import Group, join_group
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
-from fakedetect.training.left_out import by_source, collect_scores
 from fakedetect.training.run_record import (
     describe_data,
     gather_conditions,
@@ -249,8 +248,17 @@ def _save(
         families=families,
         real_sources=real_sources,
     )
-    scores = collect_scores(checkpoint, samples, judged)
-    unseen = measure_unseen(scores, by_source(samples, shapes))
+    is_fake = np.array([sample.label == 0 for sample in samples])
+    sources = [sample.source for sample in samples]
+    fake, real = by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
+    scores = OutOfFold(
+        checkpoint=checkpoint,
+        fakes_by_source=judged.folds.by_source[0],
+        reals_by_source=judged.folds.by_source[1],
+        fake=fake,
+        real=real,
+    )
+    unseen = measure_unseen(scores, by_source(is_fake, sources, shapes))
     return record, unseen, _save_records(settings, dataset, frozen, record, scores, unseen)
 
 

@@ -10,12 +10,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import msgspec
-
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_text
-from fakedetect.core.model_folder import OPENVINO_FILES, REPEATS, REPEATS_FILE, checkpoint_file, model_hash
+from fakedetect.core.model_folder import (
+    OPENVINO_FILES,
+    REPEATS,
+    REPEATS_FILE,
+    checkpoint_file,
+    model_hash,
+    settings_of_run,
+)
 from fakedetect.core.repeats_record import (
     FIGURES,
     RepeatedRun,
@@ -61,14 +66,8 @@ def settings_of(settings: Settings, number: int) -> Settings:
     if number == 0:
         return settings
     seed = settings.training.seed + number
-    name = f"seed_{seed}"
-    return replace(
-        settings,
-        model=name,
-        model_folders=settings.model_folder / REPEATS,
-        written={name: msgspec.structs.replace(settings.recipe, name=name)},
-        training=replace(settings.training, seed=seed),
-    )
+    training = replace(settings.training, seed=seed)
+    return settings_of_run(settings, settings.model_folder / REPEATS, f"seed_{seed}", training)
 
 
 def find_difference(settings: Settings) -> str | None:

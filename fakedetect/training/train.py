@@ -67,8 +67,7 @@ def train(
     Args:
         overwrite: replace a checkpoint and its repeats, and forget an unfinished run.
         resume: continue an unfinished run from where it was saved last.
-        recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
-            as the settings say.
+        recipe: one of recipes.METHODS; otherwise that of the unfinished run, or as the settings say.
         repeat: train so many times, with one seed after the other.
         leave_out: train once more without this source, and test on it.
         ask: on a terminal, ask for a source to leave out, and for the recipe.
@@ -79,12 +78,7 @@ def train(
     if ask and console.interactive:
         leave_out = _ask_source(settings, console)
     if leave_out:
-        if overwrite or resume or recipe or repeat:
-            raise UserError(
-                "--leave-out trains as the model was trained, continues what was stopped and keeps the "
-                "model: give it without --overwrite, --resume, --recipe and --repeat."
-            )
-        return _train_held_out(settings, console, leave_out)
+        return _train_held_out(settings, console, leave_out, bool(overwrite or resume or recipe or repeat))
     if overwrite and resume:
         raise UserError("--overwrite starts over and --resume continues: use one of them.")
     _check_flags(settings, recipe, repeat)
@@ -110,8 +104,13 @@ def train(
         return _train(call, console, resume, finished)
 
 
-def _train_held_out(settings: Settings, console: Console, source: str) -> Outcome:
-    """In the first process only, for the test is not shared."""
+def _train_held_out(settings: Settings, console: Console, source: str, otherwise: bool) -> Outcome:
+    """In the first process only, for the test is not shared; `otherwise`: other flags were given too."""
+    if otherwise:
+        raise UserError(
+            "--leave-out trains as the model was trained, continues what was stopped and keeps the model: "
+            "give it without --overwrite, --resume, --recipe and --repeat."
+        )
     if not is_first():
         return Outcome("")
     from fakedetect.training.held_out import train_held_out
