@@ -1,13 +1,10 @@
 """A checked picture as a card of the page: its thumbnail, verdict, stability, origin and reason."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import PurePath
 
 from fakedetect.core.console import printable
-from fakedetect.core.page import to_html
 from fakedetect.provenance.finding import Finding
 
 UNREADABLE, UNJUDGED = "unreadable", "none"
@@ -66,42 +63,34 @@ class Card:
         """The folder that it lies in, as it may be shown."""
         return printable(PurePath(self.row["path"]).parent)
 
+    @property
+    def p_fake(self) -> float | None:
+        """The calibrated probability; None for none."""
+        return _share_of(self.row.get("p_fake_calibrated", ""))
 
-def draw_card(card: Card, folder: int, hint: bool) -> str:
-    """The card as an item of a list.
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Why it has no verdict, what each model said, whether the answer is stable."""
+        row = self.row
+        lines = [printable(row["reason"])] if row.get("reason") else []
+        columns = [name for name in row if name.startswith("p_fake_") and name != "p_fake_calibrated"]
+        each = {name.removeprefix("p_fake_"): _share_of(row[name]) for name in columns}
+        if said := [f"{printable(model)} {100 * p:.1f} %" for model, p in each.items() if p is not None]:
+            lines.append("; ".join(said))
+        if stability := row.get("stability"):
+            lines.append("stable" if stability == "stable" else f"not stable: {printable(stability)}")
+        if not self.origin and row.get("provenance"):
+            lines.append(f"origin: {printable(row['provenance'])}")
+        return lines
 
-    Args:
-        folder: the number of its folder, which filters go by.
-        hint: the verdict is a hint only.
-    """
-    row = card.row
-    p_fake = _share_of(row.get("p_fake_calibrated", ""))
-    number = "" if p_fake is None else f"{p_fake:.6f}"
-    kinds = " ".join(kind.replace(" ", "-") for kind in card.kinds)
-    parts = [
-        f'<li class="card" data-verdict="{escape(card.state)}" data-p="{number}" '
-        f'data-folder="{folder}" data-origin="{escape(kinds)}">',
-        _draw_thumbnail(card),
-        f"<h3>{to_html(card.name)}</h3>",
-        _draw_verdict(card, p_fake, hint),
-        *(f'<p class="soft">{to_html(line)}</p>' for line in _remarks(card)),
-        _draw_origin(card.origin),
-        _draw_heat_maps(card),
-        _draw_file(row, card.folder),
-        "</li>\n",
-    ]
-    return "".join(parts)
-
-
-def _draw_image(image: bytes, alt: str) -> str:
-    data = base64.b64encode(image).decode("ascii")
-    return f'<img loading="lazy" decoding="async" alt="{escape(alt)}" src="data:image/webp;base64,{data}">'
-
-
-def _draw_thumbnail(card: Card) -> str:
-    if not card.thumbnail:
-        return '<div class="thumbnail">no preview</div>'
-    return f'<div class="thumbnail">{_draw_image(card.thumbnail, f"Thumbnail of {card.name}")}</div>'
+    @property
+    def file(self) -> Sequence[str]:
+        """The file's folder, format and size, and hash."""
+        row = self.row
+        lines = [self.folder, ", ".join(filter(None, (row.get("format"), row.get("size"))))]
+        if sha256 := row.get("sha256"):
+            lines.append(f"SHA-256 {sha256}")
+        return [printable(line) for line in lines if line]
 
 
 def _share_of(cell: str) -> float | None:
@@ -111,55 +100,3 @@ def _share_of(cell: str) -> float | None:
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None
-
-
-def _draw_verdict(card: Card, p_fake: float | None, hint: bool) -> str:
-    word = STATES.get(card.state, card.state)
-    if hint and card.state in ("fake", "real"):
-        word += "?"
-    figure = bar = ""
-    if p_fake is not None:
-        percent = 100 * p_fake
-        figure = f" <span>p(fake) {percent:.1f} %</span>"
-        bar = f'<div class="bar" aria-hidden="true"><i style="width:{percent:.1f}%"></i></div>'
-    return f'<p class="verdict {escape(card.state)}"><b>{escape(word)}</b>{figure}</p>{bar}'
-
-
-def _remarks(card: Card) -> Sequence[str]:
-    """Why it has no verdict, what each model said, whether the answer is stable."""
-    row = card.row
-    lines = [printable(row["reason"])] if row.get("reason") else []
-    columns = [name for name in row if name.startswith("p_fake_") and name != "p_fake_calibrated"]
-    each = {name.removeprefix("p_fake_"): _share_of(row[name]) for name in columns}
-    if said := [f"{printable(model)} {100 * p:.1f} %" for model, p in each.items() if p is not None]:
-        lines.append("; ".join(said))
-    if stability := row.get("stability"):
-        lines.append("stable" if stability == "stable" else f"not stable: {printable(stability)}")
-    if not card.origin and row.get("provenance"):
-        lines.append(f"origin: {printable(row['provenance'])}")
-    return lines
-
-
-def _draw_origin(origin: Sequence[Finding]) -> str:
-    if not origin:
-        return ""
-    items = "".join(
-        f'<li><span class="sure {each.sure}">{each.sure}</span> {to_html(printable(each.says))}</li>'
-        for each in origin
-    )
-    return f'<ul class="origin" aria-label="Origin">{items}</ul>'
-
-
-def _draw_heat_maps(card: Card) -> str:
-    if not card.heat_maps:
-        return ""
-    drawn = "".join(_draw_image(image, f"Heat map of {card.name}") for image in card.heat_maps)
-    return f"<details><summary>Heat map</summary>{drawn}</details>"
-
-
-def _draw_file(row: Mapping[str, str], folder: str) -> str:
-    told = [folder, ", ".join(filter(None, (row.get("format"), row.get("size"))))]
-    if sha256 := row.get("sha256"):
-        told.append(f"SHA-256 {sha256}")
-    inside = "".join(f"<p>{to_html(printable(line))}</p>" for line in told if line)
-    return f"<details><summary>File</summary>{inside}</details>"

@@ -4,16 +4,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fakedetect.core.console import Console, printable
-from fakedetect.core.page import paragraph
+from fakedetect.core.evaluation_record import say_interval
+from fakedetect.core.intervals import share_interval
 from fakedetect.core.pool import map_images
 from fakedetect.core.shards import parse_shard
+from fakedetect.core.test_record import TestResults
 from fakedetect.core.version import describe_version
 from fakedetect.images.thumbnails import thumbnail_of
 from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.cards import Card
 from fakedetect.inference.check_page import CheckPage, today
-from fakedetect.inference.known import Known
-from fakedetect.inference.page_head import tell_models
+from fakedetect.inference.known import Known, explain_p_fake, remind, tell_base_rates
 from fakedetect.inference.request import Request
 from fakedetect.inference.resumable_csv import Records, Row
 from fakedetect.inference.rows import Checked
@@ -72,15 +73,26 @@ def write_page(
     """
     names = ", ".join(printable(path) for path in wanted.pictures)
     share = f", share {parse_shard(wanted.shard)}" if wanted.shard else ""
-    head = [
-        paragraph(f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
-        *(paragraph(printable(line), "warning") for line in left_out),
-        paragraph(NO_PROOF),
-        tell_models(known, wanted.prevalence),
+    notes = [
+        (f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
+        *((printable(line), "warning") for line in left_out),
+        (NO_PROOF, ""),
     ]
     if tally.stopped:
         done = tally.verdicts.total()
-        head.insert(
-            0, paragraph(f"The check was stopped: {done:,} of {tally.total:,} pictures.", "warning")
-        )
-    page.write(count_verdicts(tally), *head)
+        notes.insert(0, (f"The check was stopped: {done:,} of {tally.total:,} pictures.", "warning"))
+    page.write(
+        count_verdicts(tally),
+        notes,
+        known=known,
+        prevalence=wanted.prevalence,
+        explain_p_fake=explain_p_fake,
+        remind=remind,
+        say_accuracy=_say_accuracy,
+        tell_base_rates=tell_base_rates,
+    )
+
+
+def _say_accuracy(test: TestResults) -> str:
+    low, high = share_interval(round(test.accuracy * test.count), test.count)
+    return say_interval(test.accuracy, low, high, ".1%")

@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.page import paragraph
 from fakedetect.core.pool import map_images
 from fakedetect.images.listing import Skipped
 from fakedetect.images.views import Look, View, look_at, look_without_verifier
@@ -66,8 +65,7 @@ def tell_origins(wanted: Request, workers: int, console: Console) -> Outcome:
         if page:
             page.write(
                 plural(count, "picture"),
-                paragraph(NO_MODEL, "warning"),
-                paragraph(f"Checked on {today()}.", "soft"),
+                [(NO_MODEL, "warning"), (f"Checked on {today()}.", "soft")],
             )
             text = f"{text}\n{tell_page(page.file, console)}"
     if wanted.as_json:

@@ -4,10 +4,9 @@ Cards for Model Reporting')."""
 from collections.abc import Iterator
 
 from fakedetect.core.console import plural, printable
-from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluation
+from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluation, with_interval
 from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.model_folder import EVALUATION, results_file
-from fakedetect.core.page import with_interval
 from fakedetect.core.recipes import UNBALANCED
 from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.test_record import TestResults, read_results
