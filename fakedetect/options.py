@@ -426,7 +426,6 @@ OPTIONS = (
             SHARD_ARGUMENT,
         ),
         several=True,
-        together=True,
     ),
     Option(
         "9",

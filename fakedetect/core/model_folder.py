@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
@@ -128,7 +129,18 @@ def model_hash(settings: Settings) -> str:
     """What the chosen model's answers depend on, as a hash: its checkpoint and its texture vote."""
     vote = settings.model_folder / TEXTURE_VOTE
     parts = [require_checkpoint(settings), *([vote] if vote.is_file() else [])]
-    return "-".join(hash_file(part) for part in parts)
+    return "-".join(hash_checkpoint(part) for part in parts)
+
+
+def hash_checkpoint(path: Path) -> str:
+    """hash_file of a file of a model, which is read once as long as it stays the same."""
+    state = path.stat()
+    return _hash_of(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@cache
+def _hash_of(path: Path, _: tuple[int, int, int]) -> str:
+    return hash_file(path)
 
 
 def describe_model(settings: Settings, name: str) -> str:

@@ -13,7 +13,72 @@ from fakedetect.core.console import Console, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
 from fakedetect.core.templates import load_template
-from fakedetect.inference.cards import NO_ORIGIN, STATES, Card
+from fakedetect.inference.judged import Judged
+
+UNREADABLE, UNJUDGED = "unreadable", "none"
+"""What stands in for a verdict: the file cannot be read; there is no model."""
+
+STATES = {
+    "fake": "fake",
+    "unsure": "unsure",
+    "real": "real",
+    UNREADABLE: "cannot be read",
+    UNJUDGED: "no verdict",
+}
+"""The verdicts and what stands in for them, in words and in the order of the page."""
+
+NO_ORIGIN, SOME_ORIGIN = "says nothing", "says something"
+"""What stands in for the kinds of findings: there are none; they are known in words only."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a page shows of a picture.
+
+    Attributes:
+        judged: it.
+        heat_maps: figures as WebP files.
+    """
+
+    judged: Judged
+    heat_maps: tuple[bytes, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """A key of STATES."""
+        return UNREADABLE if self.judged.reason else self.judged.verdict or UNJUDGED
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its findings, each once; NO_ORIGIN without any, none of a file that was not read."""
+        if self.state == UNREADABLE:
+            return ()
+        if not self.judged.origin and self.judged.provenance:
+            return (SOME_ORIGIN,)
+        return tuple(dict.fromkeys(finding.kind for finding in self.judged.origin)) or (NO_ORIGIN,)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as it may be shown."""
+        return printable(self.judged.path.name)
+
+    @property
+    def folder(self) -> str:
+        """The folder that it lies in, as it may be shown."""
+        return printable(self.judged.path.parent)
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Why it has no verdict, what each model said, whether the answer is stable."""
+        judged = self.judged
+        lines = [judged.reason] if judged.reason else []
+        if judged.answers:
+            lines.append("; ".join(f"{each.model} {100 * each.p_fake:.1f} %" for each in judged.answers))
+        if judged.stability:
+            lines.append(f"not stable: {judged.stability}" if judged.unstable else "stable")
+        if not judged.origin and judged.provenance:
+            lines.append(f"origin: {'; '.join(judged.provenance)}")
+        return lines
 
 
 @dataclass(frozen=True, order=True)

@@ -11,8 +11,7 @@ from torch import nn
 
 from fakedetect.core.architectures import check_architecture, find_size_arguments
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file
-from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING
+from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING, hash_checkpoint
 from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
 from fakedetect.core.training_record import read_training
 from fakedetect.models.foreign import are_positions, explain_mismatch, unprefix
@@ -147,7 +146,7 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
         raise UserError(f"{path} contains NaN or infinite values ({broken[0]}). Train again.")
     _obey_class_order(state, path)
     model.load_state_dict(state)
-    if (path.parent / TEXTURE_VOTE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
+    if (path.parent / TEXTURE_VOTE).is_file() and (vote := read_vote(path.parent, hash_checkpoint(path))):
         add_vote(model, vote)
     return model
 

@@ -5,9 +5,8 @@ whole sources, and a threshold's promise is made for a picture of a source like 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from scipy.special import expit
@@ -17,7 +16,7 @@ from fakedetect.core.evaluation_record import Family, Measure, RealSource, Unsee
 from fakedetect.core.intervals import REPEATS, roc_auc_interval, share_interval
 from fakedetect.core.out_of_fold import OutOfFold
 from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
-from fakedetect.dataset.sources import group_of
+from fakedetect.dataset.sources import BySource, by_group
 from fakedetect.models.calibration import UNCALIBRATED, Calibration, fit_temperature, smallest_rate
 from fakedetect.models.ranking import Ranking, draw, measure_drawn
 from fakedetect.models.rates import calibration_error, measure_verdicts
@@ -27,19 +26,6 @@ USUAL_RATE = 0.05
 MOST_USUAL = 0.2
 """With so few sources that a promise for others would be worth no more than this, it is made for pictures
 of the same sources."""
-
-
-T = TypeVar("T")
-BySource = Mapping[str, Sequence[T]]
-"""What is known of each picture, by source."""
-
-
-def by_group(values: BySource[T]) -> dict[str, np.ndarray]:
-    """Values of the pictures of each group of sources, a family of generators say: their margins."""
-    found: dict[str, list[T]] = {}
-    for source, of_source in sorted(values.items()):
-        found.setdefault(group_of(source), []).extend(of_source)
-    return {group: np.array(of_group) for group, of_group in found.items()}
 
 
 def measure_unseen(

@@ -2,7 +2,7 @@
 
 Two statements that must not be mixed up: whether the file is what was signed, and who signed it. The
 library fetches neither manifests from elsewhere nor the state of certificates. It is loaded when the first
-manifest is met, in a process that may crash or hang (images/views.py).
+manifest is met, in a process that may crash or hang (inference/look.py).
 """
 
 from functools import cache

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from fakedetect.images.copies import Kind
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.inference.look import CloseLook, Seen, look_closely
 from fakedetect.provenance import containers, metadata
 from fakedetect.provenance.c2pa import UNREADABLE
 from fakedetect.provenance.field import Field
@@ -26,8 +26,8 @@ TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedi
 
 def origin(path: Path) -> tuple[str, ...]:
     """What is said of a file, which has to be read as a picture."""
-    view = look_at(Look(path, (Kind(),), with_origin=True))
-    assert isinstance(view, View), view
+    view = look_closely(CloseLook(path, (Kind(),)))
+    assert isinstance(view, Seen), view
     return view.provenance
 
 
@@ -226,8 +226,8 @@ def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) 
     path = tmp_path / "a.jpg"
     more = [Image.fromarray(NOISE[::-1].copy())]
     Image.fromarray(NOISE).save(path, format="MPO", save_all=True, append_images=more, exif=exif)
-    view = look_at(Look(path, (Kind(),), with_origin=True))
-    assert isinstance(view, View) and view.format == "JPEG"
+    view = look_closely(CloseLook(path, (Kind(),)))
+    assert isinstance(view, Seen) and view.view.format == "JPEG"
     assert view.provenance == ("EXIF camera: Apple iPhone 12",)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.inference.look import CloseLook, Seen, look_closely
 from fakedetect.provenance.field import MOST_TEXT
 from fakedetect.provenance.png_text import MOST_CHARACTERS, MOST_TEXTS, read_png_text
 
@@ -62,8 +62,8 @@ def write(path: Path, chunks: bytes, *, late: bool) -> Path:
     ],
 )  # fmt: skip
 def test_a_chunk_is_read_wherever_it_stands(tmp_path: Path, chunks: bytes, said: str, late: bool) -> None:
-    view = look_at(Look(write(tmp_path / "a.png", chunks, late=late), (), with_origin=True))
-    assert isinstance(view, View), view
+    view = look_closely(CloseLook(write(tmp_path / "a.png", chunks, late=late), ()))
+    assert isinstance(view, Seen), view
     assert view.provenance == (said,)
 
 
