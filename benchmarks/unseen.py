@@ -19,10 +19,10 @@ from scipy.special import logit
 from fakedetect.core.model_folder import model_hash, require_checkpoint
 from fakedetect.core.out_of_fold import OutOfFold, read_out_of_fold
 from fakedetect.core.settings import Settings, load_settings
+from fakedetect.metrics.ranking import FALSE_ALARMS
+from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
 from fakedetect.models.backbone import build_backbone
 from fakedetect.models.probe import load_probe, margins_of_test_pictures
-from fakedetect.models.ranking import FALSE_ALARMS
-from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 
 DRAWS = 300
 LEVELS = 255

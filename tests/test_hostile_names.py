@@ -83,7 +83,7 @@ def hostile(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Hos
     folder = trained.parent / FAKES
     commands = (
         ["scan"], ["bad-images"], ["resize"], ["test"], ["evaluate"],
-        ["evaluate", "--leave-out", "\x1b[1mx\nFORGED"],
+        ["train", "--leave-out", "\x1b[1mx\nFORGED"],
         ["compare"], ["report"], ["explore"], ["check", folder, "--no-stability"],
         ["check", folder, "--no-stability", "--json", "--html", trained.parent / PAGE],
         ["explain", folder / NAMES[0]],

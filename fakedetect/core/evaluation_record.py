@@ -38,31 +38,23 @@ class Measure(Record, frozen=True, kw_only=True):
     high: Share | None = None
 
     def __str__(self) -> str:
-        return with_interval(self)
+        return self.describe()
+
+    def describe(self, form: str = ".3f") -> str:
+        """'0.912 (0.863 to 0.945)' in a format; '-' for none."""
+        if self.value is None:
+            return "-"
+        if self.low is None or self.high is None:
+            return format(self.value, form)
+        return say_interval(self.value, self.low, self.high, form)
 
 
-class Accuracy(Record, frozen=True, kw_only=True):
+class Accuracy(Measure, frozen=True, kw_only=True):
     """A share of right answers and its 95 % interval."""
 
     value: Share
     low: Share
     high: Share
-
-
-def with_interval(measure: Measure | Accuracy, form: str = ".3f") -> str:
-    """A measure as its value and, in brackets, its interval where it has one; '-' without a value."""
-    if measure.value is None:
-        return "-"
-    if measure.low is None or measure.high is None:
-        return format(measure.value, form)
-    return say_interval(measure.value, measure.low, measure.high, form)
-
-
-def in_percent(share: Measure | Accuracy) -> str:
-    """A share with its interval: '5.0% (3.1% to 8.0%)'."""
-    if share.value is None or share.low is None or share.high is None:
-        return "-"
-    return say_interval(share.value, share.low, share.high, ".1%")
 
 
 class Measures(Record, frozen=True, kw_only=True):
@@ -274,6 +266,11 @@ def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | Non
     """
     found = read_record(path, Evaluation, f"Remove it, then evaluate again: {again}")
     return found if found and found.checkpoint == checkpoint else None
+
+
+def read_or_begin(path: Path, model: str, checkpoint: str, again: str) -> Evaluation:
+    """read_evaluation(); an empty one of the model's where there is none."""
+    return read_evaluation(path, checkpoint, again) or Evaluation(model=model, checkpoint=checkpoint)
 
 
 def write_evaluation(path: Path, evaluation: Evaluation) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Point, in_percent, say_interval, with_interval
+from fakedetect.core.evaluation_record import Measure, Point, say_interval
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -50,8 +50,7 @@ def _environment() -> "Environment":
         auc_interval=_auc_interval,
         base64=_base64,
         form=_form,
-        in_percent=in_percent,
-        interval=with_interval,
+        interval=Measure.describe,
         printable=printable,
         split_endings=_split_endings,
     )

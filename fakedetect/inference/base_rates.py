@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measure
-from fakedetect.core.intervals import REPEATS, interval, share_interval
 from fakedetect.core.out_of_fold import OutOfFold
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.training_record import TrainingRecord, ValidationRecord
-from fakedetect.dataset.sources import by_group
-from fakedetect.models.calibration import FAKE, REAL, Calibration
-from fakedetect.models.rates import is_of_calibration
+from fakedetect.metrics.calibration import FAKE, REAL, Calibration, is_of_calibration
+from fakedetect.metrics.intervals import REPEATS, interval, share_interval
+from fakedetect.metrics.unseen import by_group
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,8 @@ from typing import Any
 
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import MissingWeightsError, UserError
-from fakedetect.core.model_folder import (
-    SMALL_STARTER,
-    STARTER,
-    checkpoint_file,
-    find_starter,
-    trained_models,
-)
+from fakedetect.core.installation import SMALL_STARTER, STARTER
+from fakedetect.core.model_folder import checkpoint_file, find_starter, trained_models
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.named import read_named, read_target

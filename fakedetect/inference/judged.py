@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fakedetect.core.console import plural
-from fakedetect.models.calibration import FAKE, REAL, UNSURE
+from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 from fakedetect.provenance.finding import Finding
 
 COLUMNS = (

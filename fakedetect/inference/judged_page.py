@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fakedetect.core.console import Console, plural, printable
-from fakedetect.core.evaluation_record import say_interval
-from fakedetect.core.intervals import share_interval
+from fakedetect.core.evaluation_record import Measure
 from fakedetect.core.test_record import TestResults
 from fakedetect.core.version import describe_version
 from fakedetect.inference.check_page import Card, CheckPage, tell_page, today
@@ -16,6 +15,7 @@ from fakedetect.inference.known import Known, explain_p_fake, remind, tell_base_
 from fakedetect.inference.look import thumbnail_of
 from fakedetect.inference.request import Request
 from fakedetect.inference.results_csv import ResultsCsv
+from fakedetect.metrics.intervals import measure_share
 
 NO_PROOF = (
     "A verdict is an estimate from the pixels, not proof: 'real' does not mean that a picture shows "
@@ -63,11 +63,11 @@ class Page:
             self.page.write(
                 counts.describe_verdicts(),
                 self._notes(counts),
+                accuracy_of=_accuracy_of,
                 known=self.known,
                 prevalence=self.wanted.prevalence,
                 explain_p_fake=explain_p_fake,
                 remind=remind,
-                say_accuracy=_say_accuracy,
                 tell_base_rates=tell_base_rates,
             )
         else:
@@ -108,6 +108,5 @@ class Page:
         return notes
 
 
-def _say_accuracy(test: TestResults) -> str:
-    low, high = share_interval(round(test.accuracy * test.count), test.count)
-    return say_interval(test.accuracy, low, high, ".1%")
+def _accuracy_of(test: TestResults) -> Measure:
+    return measure_share(round(test.accuracy * test.count), test.count)

@@ -11,7 +11,7 @@ from fakedetect.core.model_folder import EVALUATION, results_file
 from fakedetect.core.out_of_fold import read_out_of_fold
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.inference.base_rates import Rates, find_rates, share_right
-from fakedetect.models.calibration import FAKE, REAL
+from fakedetect.metrics.calibration import FAKE, REAL
 from fakedetect.models.detector import Detector
 
 T = TypeVar("T")

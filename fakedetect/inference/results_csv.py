@@ -26,7 +26,7 @@ from fakedetect.inference.judged import (
     judged_of,
     row_of,
 )
-from fakedetect.models.calibration import FAKE, REAL, UNSURE
+from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 Row = dict[str, str]
 

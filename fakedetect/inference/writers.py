@@ -10,7 +10,7 @@ from typing import Protocol
 
 from fakedetect.core.console import Console, printable
 from fakedetect.inference.judged import Counts, Judged, row_of
-from fakedetect.models.calibration import FAKE, REAL, UNSURE
+from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 WITHOUT_MODEL = ("path", "verdict", "sha256", "size", "format", "provenance")
 """What JSON has of a picture that no model has judged."""

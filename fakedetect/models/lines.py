@@ -10,7 +10,7 @@ from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
-from fakedetect.dataset.sources import group_of
+from fakedetect.metrics.unseen import group_of
 from fakedetect.models.probe_line import Line
 
 MOST_FOLDS = 8

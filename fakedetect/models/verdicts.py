@@ -7,7 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from fakedetect.images.degradations import Degradation
-from fakedetect.models.calibration import FAKE, REAL, UNSURE, Calibration
+from fakedetect.metrics.calibration import FAKE, REAL, UNSURE, Calibration
 
 
 @dataclass(frozen=True)

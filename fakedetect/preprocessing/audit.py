@@ -10,8 +10,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.dataset.shortcuts import LEAST, Audit, Feature
+from fakedetect.metrics.intervals import roc_auc_interval
 
 NUMBERS = ("width", "height", "aspect_ratio", "megapixels", "bytes_per_pixel", "jpeg_quality")
 NAMES = ("format", "extension", "mode", "jpeg_subsampling", "jpeg_tables")

@@ -16,12 +16,11 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from fakedetect.core.console import printable
 from fakedetect.core.pool import map_images
 from fakedetect.core.recipes import CLASSES
-from fakedetect.images.confusion import plot_confusion
 from fakedetect.images.tiles import read_thumbnail
-from fakedetect.models.calibration import Calibration
+from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.detector import Detector
 from fakedetect.reporting.charts import Chart, draw_chart
-from fakedetect.testing.figures import plot_p_fake, plot_roc
+from fakedetect.testing.figures import plot_confusion, plot_p_fake, plot_roc
 from fakedetect.testing.results import find_mistakes
 
 MISTAKES = 12

@@ -8,10 +8,10 @@ from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.console import BOLD, PLAIN, Console
 from fakedetect.core.evaluation_record import say_interval
-from fakedetect.core.intervals import roc_auc_interval, share_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import FIGURES, TESTED, Repeats
 from fakedetect.core.test_record import TestResults
+from fakedetect.metrics.intervals import roc_auc_interval, share_interval
 
 PUBLISHED = {
     "resnet18": (0.9425, 0.94, 0.94, 0.94, 0.94, 0.94, 0.94, 339, 351, 6),

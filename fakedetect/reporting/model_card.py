@@ -4,15 +4,15 @@ Cards for Model Reporting')."""
 from collections.abc import Iterator
 
 from fakedetect.core.console import plural, printable
-from fakedetect.core.evaluation_record import Evaluation, Measure, read_evaluation, with_interval
-from fakedetect.core.intervals import roc_auc_interval, share_interval
+from fakedetect.core.evaluation_record import Evaluation, read_evaluation
 from fakedetect.core.model_folder import EVALUATION, results_file
 from fakedetect.core.recipes import UNBALANCED
 from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.core.version import describe_version
+from fakedetect.metrics.intervals import measure_area, measure_share
+from fakedetect.metrics.ranking import SAME_SHAPE
 from fakedetect.models.detector import Detector
-from fakedetect.models.same_shape import SAME_SHAPE
 from fakedetect.reporting.parity import Parity
 
 TORCHVISION_LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are for research"
@@ -121,12 +121,10 @@ def _tell_results(results: TestResults | None) -> Iterator[str]:
     yield "| measure | value |\n|---|---|"
     for name, (hits, count) in shares.items():
         if count:
-            low, high = share_interval(hits, count)
-            share = Measure(value=hits / count, low=low, high=high)
-            yield f"| {name} | {with_interval(share, '.1%')} |"
+            yield f"| {name} | {measure_share(hits, count).describe('.1%')} |"
     if results.roc_auc is not None:
-        low, high = roc_auc_interval(results.roc_auc, caught + missed, alarms + cleared)
-        yield f"| ROC AUC | {with_interval(Measure(value=results.roc_auc, low=low, high=high))} |"
+        auc = measure_area(results.roc_auc, caught + missed, alarms + cleared)
+        yield f"| ROC AUC | {auc} |"
 
 
 def _tell_repeats(repeats: Repeats | None) -> Iterator[str]:
@@ -144,20 +142,20 @@ def _tell_evaluation(known: Evaluation | None) -> Iterator[str]:
         unseen = known.unseen_sources
         yield "\nOn held-out sources and families (95 % intervals over sources):\n"
         yield "| measure | value |\n|---|---|"
-        yield f"| ROC AUC | {with_interval(unseen.auc)} |"
-        yield f"| fake recall at 5 % false alarms | {with_interval(unseen.fake_recall_at_5)} |"
+        yield f"| ROC AUC | {unseen.auc} |"
+        yield f"| fake recall at 5 % false alarms | {unseen.fake_recall_at_5} |"
         if unseen.auc_same_shape:
-            yield f"| {SAME_SHAPE} | {with_interval(unseen.auc_same_shape)} |"
+            yield f"| {SAME_SHAPE} | {unseen.auc_same_shape} |"
         for name, family in unseen.hardest_families[:3]:
-            yield f"| ROC AUC on {_plain(name)} ({family.n:,}) | {with_interval(family.auc)} |"
+            yield f"| ROC AUC on {_plain(name)} ({family.n:,}) | {family.auc} |"
     for name, entry in known.foreign.items():
         pictures = plural(entry.count, "picture")
         yield f"\nOn {pictures} from other sources, {_plain(name)} (95 % intervals):\n"
         yield "| measure | value |\n|---|---|"
-        yield f"| accuracy | {with_interval(entry.measures.accuracy, '.1%')} |"
-        yield f"| ROC AUC | {with_interval(entry.measures.roc_auc)} |"
+        yield f"| accuracy | {entry.measures.accuracy.describe('.1%')} |"
+        yield f"| ROC AUC | {entry.measures.roc_auc} |"
         if entry.auc_same_shape:
-            yield f"| {SAME_SHAPE} | {with_interval(entry.auc_same_shape)} |"
+            yield f"| {SAME_SHAPE} | {entry.auc_same_shape} |"
     if known.test:
         found = known.test.robustness
         yield f"\nDegraded test pictures: mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} "

@@ -19,15 +19,17 @@ from fakedetect.core.repeats_record import FIGURES, Repeats, read_several
 from fakedetect.core.settings import Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.test_record import TestResults
+from fakedetect.core.training_record import Epoch
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
 from fakedetect.inference.figures import layer_name, read_in_shape, to_input
 from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
+from fakedetect.metrics.measures import named
+from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
+from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies
-from fakedetect.models.same_shape import SAME_SHAPE, tell_shapes
-from fakedetect.models.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.reporting.answers import Answers, Picture, encode_picture, gather_answers
 from fakedetect.reporting.sections import (
     commands_again,
@@ -37,10 +39,9 @@ from fakedetect.reporting.sections import (
     gather_verdicts,
 )
 from fakedetect.reporting.summary import summarise
-from fakedetect.testing.measures import named
 from fakedetect.testing.results import Tested, confusion_of, read_predictions, read_tested, tell_one_sided
 from fakedetect.testing.sources import mean_and_worst, tell_left_out
-from fakedetect.training.log import Epoch, best_of, read_epochs
+from fakedetect.training.log import best_of, read_epochs
 
 SUMMARY_FILE = "summary.csv"
 SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")

@@ -9,11 +9,11 @@ from fakedetect.core.model_input import Scaling
 from fakedetect.core.recipes import REFERENCE, UNBALANCED
 from fakedetect.core.repeats_record import Repeats
 from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord, ValidationRecord
+from fakedetect.metrics.calibration import is_of_calibration
+from fakedetect.metrics.measures import UNCALIBRATED_CURVE
 from fakedetect.models.detector import Detector
-from fakedetect.models.rates import is_of_calibration
 from fakedetect.reporting.charts import Chart, draw_chart
 from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
-from fakedetect.testing.measures import UNCALIBRATED_CURVE
 from fakedetect.training.log import plot_accuracy, plot_losses
 
 
@@ -149,5 +149,5 @@ def commands_again(detector: Detector, evaluation: Evaluation, repeats: Repeats 
     if evaluation.test:
         commands.append(["evaluate"])
     commands += [["evaluate", "--data", entry.folder] for entry in evaluation.foreign.values()]
-    commands += [["evaluate", "--leave-out", source] for source in evaluation.left_out]
+    commands += [["train", "--leave-out", source] for source in evaluation.left_out]
     return [detector.settings.call.lasting_command(*words) for words in [*commands, ["report"]]]

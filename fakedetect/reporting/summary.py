@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 
 from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, in_percent, say_range
-from fakedetect.core.intervals import mean_interval, roc_auc_interval, share_interval
+from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, say_range
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
+from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_interval
 from fakedetect.testing.results import tell_one_sided
 from fakedetect.testing.sources import WORTH_A_WARNING, auc_of, explain_doubt
 
@@ -132,7 +132,7 @@ def _tell_unseen(evaluation: Evaluation) -> list[str]:
     found = evaluation.unseen_sources
     if found is None or not found.of_sources:
         return []
-    recall = in_percent(found.fake_recall_at_5)
+    recall = found.fake_recall_at_5.describe(".1%")
     return [
         f"On held-out generators, its fake recall is {recall} at a 5 % false-positive rate on real "
         f"pictures of held-out sources; ROC AUC {found.auc}."

@@ -9,10 +9,9 @@ import numpy as np
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measures
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample, check_both_classes
-from fakedetect.models.calibration import UNCALIBRATED, Calibration
-from fakedetect.models.rates import measure_verdicts
-from fakedetect.models.same_shape import measure_same_shape
-from fakedetect.testing.measures import CALIBRATED_CURVE, UNCALIBRATED_CURVE, measure, reliability
+from fakedetect.metrics.calibration import UNCALIBRATED, Calibration, measure_verdicts
+from fakedetect.metrics.measures import CALIBRATED_CURVE, UNCALIBRATED_CURVE, measure, reliability
+from fakedetect.metrics.ranking import measure_same_shape
 from fakedetect.testing.sources import measure_sources
 
 
@@ -20,9 +19,9 @@ from fakedetect.testing.sources import measure_sources
 class Evaluated:
     """What is known of a model after an evaluation, and what that one has measured.
 
-    `part` is 'test', 'foreign' or 'left_out', and `name` the folder's or the source's; `sources` could be
-    left out of training. `bad` has the reasons of the unreadable pictures, and `predictions` the answers
-    to foreign ones as CSV.
+    `part` is 'test' or 'foreign', and `name` that of the foreign folder; `sources` could be left out of
+    training. `bad` has the reasons of the unreadable pictures, and `predictions` the answers to foreign
+    ones as CSV.
     """
 
     evaluation: Evaluation

@@ -12,7 +12,7 @@ from fakedetect.core.evaluation_record import (
     Evaluation,
     TestEntry,
     VerdictRates,
-    read_evaluation,
+    read_or_begin,
     write_evaluation,
 )
 from fakedetect.core.files import run_lock, write_text
@@ -27,14 +27,13 @@ from fakedetect.core.settings import Settings
 from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.images.named import read_named
+from fakedetect.metrics.measures import named
+from fakedetect.metrics.ranking import tell_shapes
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
-from fakedetect.models.same_shape import tell_shapes
 from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
 from fakedetect.testing.figures import draw_reliability, draw_robustness
 from fakedetect.testing.foreign import evaluate_foreign
-from fakedetect.testing.held_out import evaluate_without, tell_held_out
-from fakedetect.testing.measures import named
 from fakedetect.testing.results import confusion_of, tell_one_sided
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
 from fakedetect.testing.sources import auc_of, tell_gap, tell_left_out, tell_sources
@@ -63,16 +62,6 @@ def evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> 
         name="",
         bad=bad,
         sources=tuple(sources),
-    )
-
-
-def evaluate_left_out(detector: Detector, console: Console, earlier: Evaluation, source: str) -> Evaluated:
-    """Train once more without a source, and measure that model on it."""
-    entry, bad = evaluate_without(detector, console, source)
-    name = printable(source)
-    left_out = {**earlier.left_out, name: entry}
-    return Evaluated(
-        evaluation=msgspec.structs.replace(earlier, left_out=left_out), part="left_out", name=name, bad=bad
     )
 
 
@@ -105,8 +94,6 @@ def _tell(settings: Settings, found: Evaluated) -> list[str]:
         lines += tell_gap(own, entry.measures.roc_auc, f"on {found.name}", known=entry.own)
         if evaluation.test is None:
             lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
-    elif found.part == "left_out":
-        lines = tell_held_out(evaluation.model, found.name, evaluation.left_out[found.name])
     return [*lines, *describe_faults(found.bad), f"Results: {folder / EVALUATION}"]
 
 
@@ -146,7 +133,12 @@ def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequenc
         lines.append(
             "All of these pictures are like the training ones. Whether the model generalises: "
             f"{settings.command('evaluate', '--data', 'FOLDER')} (other pictures, in real/ and fake/)"
-            + (f", or --leave-out SOURCE (of {', '.join(map(printable, sources))})" if sources else "")
+            + (
+                f", or {settings.command('train', '--leave-out', 'SOURCE')} (one of "
+                f"{', '.join(map(printable, sources))})"
+                if sources
+                else ""
+            )
         )
     return lines
 
@@ -159,14 +151,11 @@ def _read_folder(text: str) -> Path:
     return paths[0]
 
 
-def evaluate_model(
-    settings: Settings, console: Console, data: Path | None = None, leave_out: str | None = None
-) -> Evaluated:
+def evaluate_model(settings: Settings, console: Console, data: Path | None = None) -> Evaluated:
     """Measure the chosen model and keep the results in its folder.
 
     Args:
         data: test on this folder of other pictures, which holds class folders, instead.
-        leave_out: train once more without this source and test on it, instead.
 
     Raises:
         UserError: the model is not trained, its evaluation.json does not fit, or pictures are missing.
@@ -175,13 +164,10 @@ def evaluate_model(
     folder = settings.model_folder
     with run_lock(folder):
         detector = load_detector(settings, console)
-        earlier = read_evaluation(
-            folder / EVALUATION, detector.checkpoint_hash, settings.command("evaluate")
-        ) or Evaluation(model=detector.name, checkpoint=detector.checkpoint_hash)
+        again = settings.command("evaluate")
+        earlier = read_or_begin(folder / EVALUATION, detector.name, detector.checkpoint_hash, again)
         if data:
             found = evaluate_foreign(detector, console, earlier, data)
-        elif leave_out:
-            found = evaluate_left_out(detector, console, earlier, leave_out)
         else:
             found = evaluate_test(detector, console, earlier)
         _write(folder, found)
@@ -199,12 +185,14 @@ def evaluate(
 
     Args:
         data: test on this folder of other pictures, which holds class folders, instead.
-        leave_out: train once more without this source and test on it, instead.
+        leave_out: of earlier versions; `train` has it now.
         ask: on a terminal, ask for such a folder after the test dataset.
     """
-    if data and leave_out:
-        raise UserError("--data and --leave-out are different tests: use one at a time.")
-    found = evaluate_model(settings, console, _read_folder(data) if data else None, leave_out)
+    if leave_out:
+        raise UserError(
+            f"--leave-out is an option of train now: {settings.command('train', '--leave-out', leave_out)}"
+        )
+    found = evaluate_model(settings, console, _read_folder(data) if data else None)
     text = "\n".join(_tell(settings, found))
     status = 1 if found.bad else 0
     if ask and console.interactive:

@@ -12,14 +12,14 @@ from fakedetect.core.files import hash_text
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.identical import count_known
+from fakedetect.dataset.originals import find_shape
 from fakedetect.dataset.samples import Sample, check_both_classes
 from fakedetect.images.listing import list_images
-from fakedetect.images.shapes import find_shape
-from fakedetect.models.calibration import UNCALIBRATED
+from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import predict_pictures
-from fakedetect.models.test_run import format_predictions
 from fakedetect.testing.entries import Evaluated, check_readable, measure_entry
+from fakedetect.testing.results import format_predictions
 
 
 def _read_foreign(folder: Path) -> list[Sample]:

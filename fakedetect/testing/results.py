@@ -1,18 +1,24 @@
-"""What a test has left in a model's folder: its results, its predictions, its mistakes."""
+"""What a test leaves in a model's folder: its results, its predictions, its mistakes."""
 
+import csv
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from fakedetect.core.cells import read_table
+from fakedetect.core.cells import read_table, to_cell
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Entry
 from fakedetect.core.model_folder import predictions_file, results_file
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.test_record import Matrix, TestResults, read_results
-from fakedetect.models.test_run import COLUMNS
+from fakedetect.dataset.samples import Sample
+
+COLUMNS = ("path", "source", "label", "predicted", "p_fake")
+"""Those of the table of predictions."""
 
 ONE_SIDED = 0.95
 """The share of both classes that a model calls the same from which on it tells nothing apart."""
@@ -45,6 +51,28 @@ def read_tested(folder: Path, again: str) -> Tested | None:
             f"{results_file(folder, 'test')} and {file.name} are from different tests. Test again: {again}"
         )
     return Tested(results, predictions)
+
+
+def format_predictions(samples: Sequence[Sample], predicted: np.ndarray, p_fake: np.ndarray) -> str:
+    """The table of predictions as CSV.
+
+    Args:
+        predicted: (N,) of 0 fake, 1 real; p_fake: (N,).
+    """
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(COLUMNS)
+    for sample, number, p in zip(samples, predicted, p_fake, strict=True):
+        writer.writerow(
+            (
+                to_cell(str(sample.path)),
+                to_cell(sample.source),
+                CLASSES[sample.label],
+                CLASSES[number],
+                f"{p:.8f}",
+            )
+        )
+    return table.getvalue()
 
 
 def read_predictions(file: Path, again: str) -> pd.DataFrame:

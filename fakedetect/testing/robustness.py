@@ -10,12 +10,12 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability, say_interval
-from fakedetect.core.intervals import roc_auc_interval
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample, draw_places
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
-from fakedetect.models.calibration import UNSURE
+from fakedetect.metrics.calibration import UNSURE
+from fakedetect.metrics.intervals import roc_auc_interval
 from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import predict_pictures
 from fakedetect.models.verdicts import answer

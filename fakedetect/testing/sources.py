@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from fakedetect.core.console import plural, printable
-from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, Measure, SourceEntry, in_percent
-from fakedetect.core.intervals import share_interval
+from fakedetect.core.evaluation_record import Accuracy, Entry, LeftOut, Measure, SourceEntry
 from fakedetect.core.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
-from fakedetect.models.rates import measure_auc
+from fakedetect.metrics.intervals import share_interval
+from fakedetect.metrics.ranking import measure_auc
 
 OWN = "on the test set"
 WORTH_A_WARNING = 0.05
@@ -53,7 +53,7 @@ def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
     lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)           ROC AUC (95 %)"]
     for entry in entries:
         name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
-        lines.append(f"  {name}  {in_percent(entry.right):<26}{entry.roc_auc}")
+        lines.append(f"  {name}  {entry.right.describe('.1%'):<26}{entry.roc_auc}")
     if len(entries) > 1:
         mean, worst = mean_and_worst(entries)
         lines.append(

@@ -1,19 +1,170 @@
 """Options 3.2 and 3.3: predictions on a whole data set, the report, the confusion matrix."""
 
+import itertools
+import time
+from collections import ChainMap
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from sklearn import metrics
 
-from fakedetect.core.console import Console, Outcome, plural
-from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import confusion_figure, require_checkpoint, results_file
+from fakedetect.core.console import Console, Outcome, plural, printable
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import run_lock, write_text
+from fakedetect.core.model_folder import (
+    confusion_figure,
+    model_hash,
+    predictions_file,
+    require_checkpoint,
+    results_file,
+)
 from fakedetect.core.recipes import CLASSES
+from fakedetect.core.records import write_record
 from fakedetect.core.settings import Settings
-from fakedetect.dataset.samples import describe_faults
-from fakedetect.models.processes import is_first, join_group
-from fakedetect.models.test_run import TestRun, measure_folder, write_test
-from fakedetect.testing.results import tell_one_sided
+from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
+from fakedetect.core.trained_input import as_trained, read_own_training
+from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.samples import Sample, describe_faults
+from fakedetect.metrics.calibration import UNCALIBRATED
+from fakedetect.models.detector import load_detector
+from fakedetect.models.predictions import load_pictures, predict_samples
+from fakedetect.models.processes import Group, is_first, join_group
+from fakedetect.testing.figures import draw_confusion_matrix
+from fakedetect.testing.results import format_predictions, tell_one_sided
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Samples with p_fake (N,), labels (N,) and predicted (N,) of 0 fake, 1 real.
+
+    `bad` has the reasons of the unreadable ones.
+    """
+
+    samples: tuple[Sample, ...]
+    p_fake: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    bad: dict[Path, str]
+    left_out: int
+    parameters: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class TestRun:
+    """A test: the record of its results, and what it has predicted."""
+
+    results: TestResults
+    predictions: Predictions
+
+
+def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
+    """The chosen model's predictions on the resized folder 'train' or 'test', in every process.
+
+    Args:
+        settings: with the input that it was trained with.
+    """
+    dataset = load_pictures(settings, part)
+    detector = load_detector(settings, console)
+    parameters = sum(parameter.numel() for parameter in detector.model.parameters())
+    paths = [sample.path for sample in dataset.samples]
+    decoded = None
+    if not detector.is_probe:
+        scaling = settings.recipe.input.scaling
+        decoded = decode_all(dataset.folder, paths, console, settings.workers, scaling)
+    group.wait()
+    start = time.monotonic()
+    own = group.part_of(dataset.samples)
+    read, own_margins, bad = predict_samples(detector, console, own, part, part, decoded)
+    found = list(zip(read, own_margins.tolist(), strict=True))
+    places = {path: place for place, path in enumerate(paths)}
+    everything = sorted(itertools.chain(*group.gather(found)), key=lambda pair: places[pair[0].path])
+    if not everything:
+        raise UserError(f"None of the pictures in {dataset.folder} can be read. Resize them again.")
+    margins = np.array([margin for _, margin in everything])
+    return Predictions(
+        samples=tuple(sample for sample, _ in everything),
+        p_fake=UNCALIBRATED.probability(margins),
+        labels=np.array([sample.label for sample, _ in everything]),
+        predicted=np.where(margins >= 0, 0, 1),
+        bad=dict(ChainMap(*group.gather(bad))),
+        left_out=dataset.left_out,
+        parameters=parameters,
+        images_per_second=len(everything) / (time.monotonic() - start),
+    )
+
+
+def summarise(settings: Settings, part: str, found: Predictions, answering: str) -> TestResults:
+    """The record of a test.
+
+    Args:
+        answering: the hash of what answered, by model_hash().
+    """
+    matrix = metrics.confusion_matrix(found.labels, found.predicted, labels=(0, 1))
+    scores = metrics.precision_recall_fscore_support(
+        found.labels, found.predicted, labels=(0, 1), zero_division=0
+    )
+    fake, real = (
+        ClassResult(precision=float(p), recall=float(r), f1=float(f1), support=int(support))
+        for p, r, f1, support in zip(*scores, strict=True)
+    )
+    both = len(set(found.labels.tolist())) == 2
+    is_fake = found.labels == 0
+    return TestResults(
+        model=settings.model,
+        checkpoint=answering,
+        on=part,
+        folder=printable(settings.resized[part]),
+        count=len(found.samples),
+        left_out=found.left_out + len(found.bad),
+        accuracy=float((found.labels == found.predicted).mean()),
+        classes=ClassResults(fake=fake, real=real),
+        confusion_matrix=(
+            (int(matrix[0, 0]), int(matrix[0, 1])),
+            (int(matrix[1, 0]), int(matrix[1, 1])),
+        ),
+        roc_auc=float(metrics.roc_auc_score(is_fake, found.p_fake)) if both else None,
+        # A perfect one may be added up to a little more than 1.
+        average_precision=(
+            min(1.0, float(metrics.average_precision_score(is_fake, found.p_fake))) if both else None
+        ),
+        parameters=found.parameters,
+        images_per_second=round(found.images_per_second, 2),
+    )
+
+
+def measure_folder(settings: Settings, console: Console, part: str, group: Group) -> TestRun:
+    """The chosen model's test on the resized folder 'train' or 'test', in every process of a group.
+
+    Raises:
+        UserError: the model is not trained, or no picture can be read.
+    """
+    require_checkpoint(settings)
+    answering = model_hash(settings)
+    settings = as_trained(settings, read_own_training(settings, answering))
+    found = predict(settings, console, part, group)
+    return TestRun(summarise(settings, part, found, answering), found)
+
+
+def write_test(settings: Settings, run: TestRun) -> None:
+    """Write a test's results, predictions and confusion matrix into the model's folder.
+
+    Raises:
+        UserError: another checkpoint is there now, or the folder cannot be written to.
+    """
+    results, found, folder = run.results, run.predictions, settings.model_folder
+    if model_hash(settings) != results.checkpoint:
+        raise UserError(
+            f"{require_checkpoint(settings)} was replaced during the test, so the results belong to "
+            "neither model. Test again."
+        )
+    table = format_predictions(found.samples, found.predicted, found.p_fake)
+    write_text(predictions_file(folder, results.on), table)
+    write_record(results_file(folder, results.on), results)
+    title = f"{results.model} on the {results.on} dataset"
+    draw_confusion_matrix(results.confusion_matrix, CLASSES, title, confusion_figure(folder, results.on))
 
 
 def test_model(settings: Settings, console: Console, on: str = "test") -> TestRun | None:

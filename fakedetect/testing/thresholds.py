@@ -23,19 +23,20 @@ from fakedetect.core.training_record import (
     write_training,
 )
 from fakedetect.dataset.samples import describe_faults
-from fakedetect.models.calibration import (
+from fakedetect.metrics.calibration import (
     UNCALIBRATED,
     Calibration,
+    calibration_error,
     fit_temperature,
     fit_thresholds,
+    measure_verdicts,
     rate_of_a_bad_fit,
     smallest_rate,
 )
+from fakedetect.metrics.unseen import USUAL_RATE, calibrate_unseen, make_promise
+from fakedetect.metrics.unseen_words import tell_thresholds
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import predict_samples, validation_samples
-from fakedetect.models.rates import calibration_error, measure_verdicts
-from fakedetect.models.unseen import USUAL_RATE, calibrate_unseen, make_promise
-from fakedetect.models.unseen_words import tell_thresholds
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from fakedetect.core.model_folder import CURVE_FIGURE
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.samples import Sample
-from fakedetect.dataset.sources import group_of
 from fakedetect.images.palette import CLASS_COLOURS
 from fakedetect.images.sheets import literal, save_figure
+from fakedetect.metrics.ranking import measure_auc
+from fakedetect.metrics.unseen import group_of
 from fakedetect.models.lines import Folds, judge_left_out, standardise, weigh
-from fakedetect.models.rates import measure_auc
 
 FEWEST = 3
 """Groups of a class from which on there is something to draw."""

@@ -15,7 +15,7 @@ from fakedetect.core.model_folder import (
 from fakedetect.core.progress import duration
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.samples import describe_faults
-from fakedetect.models.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
+from fakedetect.metrics.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
 from fakedetect.training.log import best_of
 from fakedetect.training.loop import Trained
 

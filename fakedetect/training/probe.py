@@ -26,7 +26,6 @@ from fakedetect.core.model_folder import (
     LOG,
     LOSS_PLOT,
     PROBE_FILE,
-    TEXTURE_VOTE,
     UNFINISHED,
     remove_other_checkpoints,
 )
@@ -43,6 +42,7 @@ from fakedetect.core.training_record import (
 from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
+from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
 from fakedetect.models.devices import choose_device
 from fakedetect.models.features import (
     Features,
@@ -64,7 +64,6 @@ from fakedetect.models.lines import (
 from fakedetect.models.probe import Probe, write_probe
 from fakedetect.models.probe_line import ProbeFacts
 from fakedetect.models.processes import Group, join_group
-from fakedetect.models.unseen import calibrate_unseen, measure_unseen
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
 from fakedetect.training.left_out import by_source, collect_scores
 from fakedetect.training.run_record import (
@@ -80,7 +79,7 @@ STRENGTHS = (0.0003, 0.001, 0.003)
 MOST_BAD = 0.25
 """The share of unreadable pictures above which nothing is fitted."""
 
-OF_EPOCHS = (TEXTURE_VOTE, UNFINISHED, LOG, LOSS_PLOT)
+OF_EPOCHS = (UNFINISHED, LOG, LOSS_PLOT)
 """What an earlier run of epochs has left, and a probe has not."""
 
 

@@ -29,7 +29,7 @@ from fakedetect.core.trained_input import read_own_training
 from fakedetect.core.training_record import TrainingRecord, read_training
 from fakedetect.dataset.samples import describe_faults, load_dataset
 from fakedetect.models.processes import Group, join_group
-from fakedetect.models.test_run import measure_folder, write_test
+from fakedetect.testing.test import measure_folder, write_test
 from fakedetect.training.loop import Trained
 from fakedetect.training.outcome import describe_stop
 from fakedetect.training.run import Plan, train_in_memory
@@ -193,7 +193,7 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
                 before = "" if plan else ": already finished"
                 console.note(f"Run {number + 1} of {count}, seed {own.training.seed}{before}")
                 if plan:
-                    plan = replace(plan, group=group, runs=count - number)
+                    plan = replace(plan, group=group)
                     trained = train_in_memory(own, console, plan)
                     series.faults |= trained.faults
                     if trained.stopped:

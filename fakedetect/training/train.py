@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from fakedetect.core.console import BACK, Console, Outcome
+from fakedetect.core.console import BACK, Console, Outcome, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import FEATURES, REPEATS, checkpoint_file
-from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE
+from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings import LARGEST_SEED, Settings, Training
 from fakedetect.core.training_record import read_training
 from fakedetect.models.processes import in_group, is_first, launch
@@ -18,7 +18,7 @@ from fakedetect.training.outcome import describe_probe, describe_trained
 from fakedetect.training.run import Plan, train_in_memory
 from fakedetect.training.unfinished import unfinished_file
 
-OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minutes", "balance")
+OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minutes", "balance", "degrade")
 """Keys under [training] that a probe, which has no epochs, does not look at."""
 
 PROBES_REPEAT = (
@@ -59,6 +59,7 @@ def train(
     resume: bool = False,
     recipe: str | None = None,
     repeat: int | None = None,
+    leave_out: str | None = None,
     ask: bool = False,
 ) -> Outcome:
     """Train by the recipe until the validation loss stops falling; the best epoch is kept.
@@ -69,14 +70,24 @@ def train(
         recipe: the way of training, one of recipes.METHODS; otherwise that of the unfinished run, or
             as the settings say.
         repeat: train so many times, with one seed after the other.
-        ask: on a terminal, ask for the recipe.
+        leave_out: train once more without this source, and test on it.
+        ask: on a terminal, ask for a source to leave out, and for the recipe.
 
     Raises:
         UserError: a checkpoint is there and may not be replaced, or the data cannot be used.
     """
+    if ask and console.interactive:
+        leave_out = _ask_source(settings, console)
+    if leave_out:
+        if overwrite or resume or recipe or repeat:
+            raise UserError(
+                "--leave-out trains as the model was trained, continues what was stopped and keeps the "
+                "model: give it without --overwrite, --resume, --recipe and --repeat."
+            )
+        return _train_held_out(settings, console, leave_out)
     if overwrite and resume:
         raise UserError("--overwrite starts over and --resume continues: use one of them.")
-    _check_repeat(settings, repeat)
+    _check_flags(settings, recipe, repeat)
     if repeat and resume and not recipe:
         recipe = _recipe_so_far(settings)
     call = _Call(settings, recipe, repeat)
@@ -99,7 +110,36 @@ def train(
         return _train(call, console, resume, finished)
 
 
-def _check_repeat(settings: Settings, repeat: int | None) -> None:
+def _train_held_out(settings: Settings, console: Console, source: str) -> Outcome:
+    """In the first process only, for the test is not shared."""
+    if not is_first():
+        return Outcome("")
+    from fakedetect.training.held_out import train_held_out
+
+    return train_held_out(settings, console, source)
+
+
+def _ask_source(settings: Settings, console: Console) -> str | None:
+    """The source that is to be left out, None for none; nothing is asked where none can be."""
+    from fakedetect.training.held_out import find_sources
+
+    sources = {printable(source): source for source in find_sources(settings)}
+    if not sources:
+        return None
+
+    def read(answer: str) -> str:
+        if answer not in sources:
+            raise UserError(f"Please enter one of {', '.join(sources)}")
+        return sources[answer]
+
+    return console.ask_until(
+        f"Leave out a source, to see how the model generalises ({', '.join(sources)}; Enter: none)", read
+    )
+
+
+def _check_flags(settings: Settings, recipe: str | None, repeat: int | None) -> None:
+    if recipe == ROBUST:
+        raise UserError(ROBUST_REMOVED)
     if repeat is not None and repeat < 2:
         raise UserError(f"--repeat {repeat}: give the number of runs, 2 or more.")
     if repeat and settings.training.seed + repeat - 1 > LARGEST_SEED:

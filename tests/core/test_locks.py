@@ -100,11 +100,11 @@ def test_a_second_check_onto_one_csv_is_refused(trained: Path) -> None:
 def test_a_checkpoint_replaced_during_a_test_gives_no_results(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fakedetect.models import test_run
+    from fakedetect.testing import test
 
     folder = trained.parent / "model_folders/tiny"
     (folder / "test_results.json").unlink()
-    predict = test_run.predict
+    predict = test.predict
 
     def predict_and_exchange(*arguments: object) -> object:
         found = predict(*arguments)
@@ -112,7 +112,7 @@ def test_a_checkpoint_replaced_during_a_test_gives_no_results(
             file.write(b"other")
         return found
 
-    monkeypatch.setattr(test_run, "predict", predict_and_exchange)
+    monkeypatch.setattr(test, "predict", predict_and_exchange)
     result = run("--paths", trained, "test")
     assert result.returncode == 2 and "replaced during the test" in result.stderr
     assert not (folder / "test_results.json").exists()

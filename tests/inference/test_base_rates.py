@@ -3,11 +3,11 @@
 import pytest
 
 from fakedetect.core.evaluation_record import Evaluation, Measure
-from fakedetect.core.intervals import share_interval
 from fakedetect.core.out_of_fold import OutOfFold
 from fakedetect.core.training_record import TrainingRecord
 from fakedetect.inference.base_rates import Rates, find_rates, share_right
-from fakedetect.models.calibration import Calibration
+from fakedetect.metrics.calibration import Calibration
+from fakedetect.metrics.intervals import share_interval
 
 
 def rates(fakes: tuple[int, int, int], reals: tuple[int, int, int]) -> Rates:

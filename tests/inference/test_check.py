@@ -25,7 +25,7 @@ from fakedetect.core.pool import map_images
 from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import CURVES, STABILITY, degrade
 from fakedetect.inference.look import CloseLook, look_closely
-from fakedetect.models.calibration import Calibration
+from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.verdicts import agree, answer
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".avif")

@@ -77,7 +77,7 @@ def test_the_menus_own_start_of_processes_gives_one_message_for_a_mistake(data: 
 
 
 def test_what_one_process_does_holds_up_no_other(trained: Path) -> None:
-    left_out = run_together(2, "--paths", trained, "evaluate", "--leave-out", "gan")
+    left_out = run_together(2, "--paths", trained, "train", "--leave-out", "gan")
     assert left_out.returncode == 0 and "gan (fake" in left_out.stdout, left_out.stdout
     fitted = run_together(
         2, "--paths", trained, "fit-thresholds", "--max-false-alarms", "0.3", "--max-missed", "0.3"

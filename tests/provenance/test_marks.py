@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
+from fakedetect.images import containers
 from fakedetect.images.copies import Kind
 from fakedetect.inference.look import CloseLook, Seen, look_closely
-from fakedetect.provenance import containers, metadata
+from fakedetect.provenance import metadata
 from fakedetect.provenance.c2pa import UNREADABLE
-from fakedetect.provenance.field import Field
 from fakedetect.provenance.marks import find_marks
 from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.xmp import read_xmp
+from fakedetect.provenance.texts import Field, read_xmp
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 PARAMETERS = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"

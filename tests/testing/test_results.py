@@ -15,8 +15,8 @@ from fakedetect.core.records import write_record
 from fakedetect.core.settings import load_settings
 from fakedetect.core.test_record import read_results
 from fakedetect.dataset.samples import Sample
-from fakedetect.models.test_run import Predictions, summarise
-from fakedetect.testing import measures
+from fakedetect.metrics import measures
+from fakedetect.testing.test import Predictions, summarise
 
 
 def test_a_perfect_model_has_results_that_can_be_read(project: Path, tmp_path: Path) -> None:

@@ -13,17 +13,17 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.intervals import share_interval
 from fakedetect.core.model_input import ModelInput
 from fakedetect.core.training_record import InputRecord, read_training
-from fakedetect.models.calibration import (
+from fakedetect.metrics.calibration import (
     Calibration,
+    calibration_error,
     calibration_for,
     fit_temperature,
     fit_thresholds,
 )
-from fakedetect.models.rates import calibration_error
-from fakedetect.testing.measures import measure
+from fakedetect.metrics.intervals import share_interval
+from fakedetect.metrics.measures import measure
 
 
 def draw(count: int, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

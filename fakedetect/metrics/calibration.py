@@ -1,0 +1,205 @@
+"""Probabilities that mean what they say, thresholds that keep a promise, and what the verdicts come to."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import VerdictRates
+from fakedetect.core.model_input import ModelInput
+from fakedetect.core.records import LEAST_TEMPERATURE, MOST_TEMPERATURE
+from fakedetect.core.training_record import CalibrationRecord, InputRecord
+
+FAKE, REAL, UNSURE = "fake", "real", "unsure"
+
+BINS = 15
+"""Of equal width, for the calibration error."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What fit-thresholds found: probabilities are those of margin / temperature.
+
+    A calibrated probability of fake from `fake_from` on is called fake, one below `real_below`
+    real, and one between them unsure.
+    """
+
+    temperature: float = 1.0
+    fake_from: float = 0.5
+    real_below: float = 0.5
+    fitted: bool = False
+
+    def probability(self, margins: np.ndarray) -> np.ndarray:
+        """Calibrated p_fake (N,) of margins (N,): logit of fake minus logit of real."""
+        return np.asarray(expit(np.asarray(margins, np.float64) / self.temperature))
+
+    def verdict(self, p_fake: float) -> str:
+        """FAKE, REAL or UNSURE for a calibrated probability."""
+        if p_fake >= self.fake_from:
+            return FAKE
+        return REAL if p_fake < self.real_below else UNSURE
+
+
+UNCALIBRATED = Calibration()
+
+
+def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
+    """The temperature with the least cross entropy (Guo et al. 2017, 'On Calibration of Modern Neural
+    Networks').
+
+    For two classes that is a logistic regression on the margin without an intercept. Its targets are
+    Platt's (1999, 'Probabilistic Outputs for Support Vector Machines'), a little inside 0 and 1, so
+    that a handful of pictures without a mistake does not make the model infinitely sure.
+
+    Args:
+        margins: (N,) logit of fake minus logit of real.
+        is_fake: (N,) bool, both values present.
+    """
+    # A second to import, which every command with a model would wait for.
+    from sklearn.linear_model import LogisticRegression
+
+    fakes, reals = int(is_fake.sum()), int((~is_fake).sum())
+    target = np.where(is_fake, (fakes + 1) / (fakes + 2), 1 / (reals + 2))
+    scale = float(np.abs(margins).mean()) or 1.0
+    twice = np.concatenate([margins, margins])[:, None] / scale
+    model = LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-10, max_iter=1000)
+    model.fit(twice, np.repeat([1, 0], len(margins)), np.concatenate([target, 1 - target]))
+    slope = float(model.coef_[0, 0]) / scale
+    if not slope > 0:
+        raise UserError(
+            "The model is no better than chance on the validation pictures: there is nothing to "
+            "calibrate. Train it again."
+        )
+    return min(max(1 / slope, LEAST_TEMPERATURE), MOST_TEMPERATURE)
+
+
+def rank_for(count: int, most: float) -> int | None:
+    """The rank k from below of `count` scores such that a further score of the same kind exceeds the
+    kth smallest with a probability of at most `most`; None where there are too few scores.
+
+    Split conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al. 2018).
+    """
+    rank = math.ceil((count + 1) * (1 - most) - 1e-9)
+    return rank if 1 <= rank <= count else None
+
+
+def fit_thresholds(
+    p_fake: np.ndarray, is_fake: np.ndarray, max_false_alarms: float, max_missed: float
+) -> tuple[float, float]:
+    """The thresholds (fake_from, real_below) that keep both promises on further pictures.
+
+    `fake_from` is the lowest that at most `max_false_alarms` of the real pictures reach, and at least
+    0.5; `real_below` the highest that at most `max_missed` of the fakes stay below, and at most 0.5.
+
+    Args:
+        p_fake: (N,) calibrated probabilities.
+        is_fake: (N,) bool.
+
+    Raises:
+        UserError: too few pictures of a class to promise that much.
+    """
+    real, fake = np.sort(p_fake[~is_fake]), np.sort(p_fake[is_fake])
+    ranks = []
+    for name, scores, most, option in (
+        ("real", real, max_false_alarms, "--max-false-alarms"),
+        ("fake", fake, max_missed, "--max-missed"),
+    ):
+        rank = rank_for(len(scores), most)
+        if rank is None:
+            needed = math.ceil(1 / most - 1e-9) - 1
+            smallest = smallest_rate(len(scores))
+            raise UserError(
+                f"{len(scores)} {name} validation pictures are too few to guarantee {most:.1%}; that takes "
+                f"{needed}. Give {option} {smallest:g} or more, or train with a larger validation_share."
+            )
+        ranks.append(rank)
+    above_real = float(np.nextafter(real[ranks[0] - 1], np.inf))
+    return max(0.5, above_real), min(0.5, float(fake[len(fake) - ranks[1]]))
+
+
+def smallest_rate(count: int) -> float:
+    """The smallest share that `count` scores of a class can promise, in steps of 0.001."""
+    return math.ceil(1000 / (count + 1) - 1e-9) / 1000
+
+
+def rate_of_a_bad_fit(count: int, most: float) -> float:
+    """The true rate that one in twenty thresholds fitted on `count` scores exceeds.
+
+    Over all draws of the scores the rate has the distribution Beta(count + 1 - rank, rank).
+    """
+    # Half a second to import, which every check would wait for.
+    from scipy.stats import beta
+
+    rank = rank_for(count, most) or count
+    return float(beta.ppf(0.95, count + 1 - rank, rank))
+
+
+def calibration_for(
+    saved: CalibrationRecord | None, checkpoint_hash: str, taken: ModelInput
+) -> Calibration:
+    """The calibration in a training.json; UNCALIBRATED where it is not of this checkpoint and input."""
+    if saved is None or saved.checkpoint != checkpoint_hash:
+        return UNCALIBRATED
+    if saved.input not in (None, InputRecord.of(taken)):
+        return UNCALIBRATED
+    return Calibration(
+        temperature=saved.temperature,
+        fake_from=saved.fake_from,
+        real_below=saved.real_below,
+        fitted=True,
+    )
+
+
+def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
+    """Expected calibration error (Naeini et al. 2015) of p_fake (N,) over BINS bins of equal width."""
+    weights = np.ones(len(p_fake))
+    return float(weighted_calibration_error(bins_of(p_fake), p_fake, weights, weights * is_fake))
+
+
+def bins_of(p_fake: np.ndarray) -> np.ndarray:
+    """The bin of each probability (N,)."""
+    bins: np.ndarray = np.minimum((p_fake * BINS).astype(int), BINS - 1)
+    return bins
+
+
+def weighted_calibration_error(
+    bins: np.ndarray, p_fake: np.ndarray, weights: np.ndarray, fake_weights: np.ndarray
+) -> float:
+    """calibration_error where pictures count several times: weights (N,), and those of the fakes."""
+    said = np.bincount(bins, weights * p_fake, BINS)
+    found = np.bincount(bins, fake_weights, BINS)
+    return float(np.abs(said - found).sum() / weights.sum())
+
+
+def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray) -> VerdictRates:
+    """What the three verdicts come to on pictures whose class is known.
+
+    Args:
+        margins: (N,) logit of fake minus logit of real.
+        is_fake: (N,) bool, both values present.
+    """
+    p_fake = calibration.probability(margins)
+    verdicts = np.array([calibration.verdict(p) for p in p_fake])
+    sure = verdicts != UNSURE
+    right = np.where(is_fake, verdicts == FAKE, verdicts == REAL)
+    return VerdictRates(
+        real_called_fake=float((verdicts[~is_fake] == FAKE).mean()),
+        fake_called_real=float((verdicts[is_fake] == REAL).mean()),
+        unsure=float((~sure).mean()),
+        accuracy=float(((margins >= 0) == is_fake).mean()),
+        accuracy_of_sure=float(right[sure].mean()) if sure.any() else 0.0,
+        ece_calibrated=calibration_error(p_fake, is_fake),
+        temperature=calibration.temperature,
+        fake_from=calibration.fake_from,
+        real_below=calibration.real_below,
+        fake_called_fake=float((verdicts[is_fake] == FAKE).mean()),
+        real_called_real=float((verdicts[~is_fake] == REAL).mean()),
+    )
+
+
+def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:
+    """Whether verdicts were measured with this calibration; assumed where an older file does not say."""
+    then = (found.temperature, found.fake_from, found.real_below)
+    return None in then or then == (calibration.temperature, calibration.fake_from, calibration.real_below)

@@ -1,0 +1,233 @@
+"""What a model makes of sources that it has never seen: figures and thresholds, source by source.
+
+Pictures of one source resemble one another, so it is sources that are counted, not pictures: intervals draw
+whole sources, and a threshold's promise is made for a picture of a source like those, but none of them.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from scipy.special import expit
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import Family, Measure, RealSource, UnseenSources
+from fakedetect.core.out_of_fold import OutOfFold
+from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
+from fakedetect.metrics.calibration import (
+    UNCALIBRATED,
+    Calibration,
+    calibration_error,
+    fit_temperature,
+    measure_verdicts,
+    smallest_rate,
+)
+from fakedetect.metrics.intervals import (
+    REPEATS,
+    measure_area,
+    measure_share,
+    roc_auc_interval,
+    share_interval,
+)
+from fakedetect.metrics.ranking import Ranking, draw, measure_drawn, measure_same_shape
+
+USUAL_RATE = 0.05
+MOST_USUAL = 0.2
+"""With so few sources that a promise for others would be worth no more than this, it is made for pictures
+of the same sources."""
+
+
+T = TypeVar("T")
+BySource = Mapping[str, Sequence[T]]
+"""What is known of each picture, by source."""
+
+
+def group_of(source: str) -> str:
+    """The family of a source 'family/generator', and the source itself where it names none.
+
+    Generators of one family leave like traces, so a family is left out as a whole.
+    """
+    return source.partition("/")[0]
+
+
+def by_group(values: BySource[T]) -> dict[str, np.ndarray]:
+    """Values of the pictures of each group of sources, a family of generators say: their margins."""
+    found: dict[str, list[T]] = {}
+    for source, of_source in sorted(values.items()):
+        found.setdefault(group_of(source), []).extend(of_source)
+    return {group: np.array(of_group) for group, of_group in found.items()}
+
+
+def measure_unseen(
+    scores: OutOfFold, shapes: tuple[BySource[str], BySource[str]] | None = None, seed: int = 0
+) -> UnseenSources:
+    """The figures of sources left out, each with its 95 % interval.
+
+    Those of all sources together have a bootstrap over sources (Field and Welsh 2007, 'Bootstrapping
+    clustered data'), over pictures in a class of one source; those of one source the usual one over its
+    pictures.
+
+    Args:
+        shapes: of the fakes and of the real pictures, '' where one is not known; None where none is.
+    """
+    fakes, reals = by_group(scores.fake), by_group(scores.real)
+    units = _draw_units(fakes), _draw_units(reals)
+    ranking = Ranking(*units)
+    all_reals = np.concatenate(list(reals.values()))
+    least = ranking.least_margin()
+    auc, recall = ranking.measure(np.ones(len(ranking.fakes)), np.ones(len(ranking.reals)))
+    random = np.random.default_rng(seed)
+    drawn = len(ranking.fakes), len(ranking.reals)
+    areas, recalls = zip(
+        *(ranking.measure(*(draw(random, units) for units in drawn)) for _ in range(REPEATS)), strict=True
+    )
+    return UnseenSources(
+        auc=measure_drawn(auc, areas, roc_auc_interval(auc, *drawn)),
+        fake_recall_at_5=measure_drawn(recall, recalls, share_interval(recall * drawn[0], drawn[0])),
+        families={
+            name: Family(auc=_area_of(values, all_reals), n=len(values)) for name, values in fakes.items()
+        },
+        real_sources={
+            name: RealSource(
+                false_alarms_at_5=measure_share(int((values > least).sum()), len(values)), n=len(values)
+            )
+            for name, values in reals.items()
+        },
+        fakes_by_source=scores.fakes_by_source,
+        reals_by_source=scores.reals_by_source,
+        auc_same_shape=shapes and measure_same_shape(units, _shape_units(shapes), seed),
+    )
+
+
+def _draw_units(groups: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """What a bootstrap draws of a class: its groups, or the pictures of its only one."""
+    values = list(groups.values())
+    return values if len(values) > 1 else [np.array([value]) for value in values[0]]
+
+
+def _shape_units(shapes: tuple[BySource[str], BySource[str]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    fakes, reals = (_draw_units(by_group(of_class)) for of_class in shapes)
+    return fakes, reals
+
+
+def _count_wins(fakes: np.ndarray, reals: np.ndarray) -> float:
+    """The pairs of a fake and a real one whose margins are in the right order, ties as half."""
+    ordered = np.sort(reals)
+    below, up_to = (np.searchsorted(ordered, fakes, side=side).sum() for side in ("left", "right"))
+    return float(below + up_to) / 2
+
+
+def _area_of(fakes: np.ndarray, reals: np.ndarray) -> Measure:
+    area = _count_wins(fakes, reals) / (len(fakes) * len(reals))
+    return measure_area(area, len(fakes), len(reals))
+
+
+@dataclass(frozen=True)
+class Promise:
+    """At most the share `most` of a class's pictures gets the wrong verdict.
+
+    `groups` has the margins of the class by what the promise is counted by, with the wrong end up.
+    `unseen`: it holds for a source that is drawn as those were and is none of them; else for their own
+    pictures.
+    """
+
+    label: str
+    most: float
+    groups: tuple[np.ndarray, ...]
+    unseen: bool
+
+    def bound(self) -> float | None:
+        """The least margin that a further picture exceeds with a probability of at most `most`; None where
+        there are too few groups to say.
+
+        Conformal prediction for groups, averaged over them (Dunn, Wasserman and Ramdas 2022, 'Distribution-
+        Free Prediction Sets for Two-Layer Hierarchical Models'; Lee, Barber and Willett 2023,
+        'Distribution-Free Inference with Hierarchical Data').
+        """
+        values = np.concatenate(self.groups)
+        weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in self.groups])
+        order = np.argsort(values, kind="stable")
+        passed = np.cumsum(weights[order]) / (len(self.groups) + 1)
+        place = int(np.searchsorted(passed, 1 - self.most - 1e-9))
+        return None if place == len(values) else float(values[order[place]])
+
+    def shares_above(self, margin: float) -> np.ndarray:
+        """The share of each group's pictures above a margin (G,)."""
+        return np.array([(group > margin).mean() for group in self.groups])
+
+
+def make_promise(scores: OutOfFold, label: str, most: float | None) -> Promise:
+    """The promise for a class of CLASSES.
+
+    Args:
+        most: None for USUAL_RATE, or more where there are few groups.
+    """
+    sign = 1 if label == "real" else -1
+    groups = [sign * values for values in by_group(getattr(scores, label)).values()]
+    pictures = np.concatenate(groups)[:, None]
+    unseen = bool(getattr(scores, f"{label}s_by_source"))
+    # The smallest rate that can be promised takes the most extreme picture of all for its threshold.
+    usual = max(USUAL_RATE, 2 * smallest_rate(len(groups)))
+    if unseen and (most is not None or usual <= MOST_USUAL):
+        return Promise(label=label, most=most or usual, groups=tuple(groups), unseen=True)
+    usual = min(0.5, max(USUAL_RATE, smallest_rate(len(pictures))))
+    return Promise(label=label, most=most or usual, groups=tuple(pictures), unseen=False)
+
+
+def _bound(promise: Promise, option: str) -> float:
+    bound = promise.bound()
+    if bound is None:
+        count, needed = len(promise.groups), math.ceil(1 / promise.most - 1e-9) - 1
+        of_sources = "families of fakes" if promise.label == "fake" else "sources of real pictures"
+        what = of_sources if promise.unseen else f"{promise.label} pictures"
+        raise UserError(
+            f"{count} {what} are too few to guarantee {promise.most:.1%} for others; that takes {needed}. "
+            f"Give {option} {smallest_rate(count):g} or more, or train with more {what}."
+        )
+    return bound
+
+
+def calibrate_unseen(
+    scores: OutOfFold, max_false_alarms: float | None = None, max_missed: float | None = None
+) -> CalibrationRecord:
+    """Temperature and thresholds by the sources left out, and what they give on those.
+
+    Args:
+        max_false_alarms: the share of real pictures that may be called fake, of max_missed that of fakes
+            that may be called real; None for the usual ones of make_promise().
+
+    Raises:
+        UserError: too few sources to promise that much, or the scores are no better than chance.
+    """
+    alarms, missed = (
+        make_promise(scores, label, most)
+        for label, most in (("real", max_false_alarms), ("fake", max_missed))
+    )
+    margins = np.concatenate([*(-group for group in missed.groups), *alarms.groups])
+    is_fake = np.arange(len(margins)) < sum(map(len, missed.groups))
+    temperature = fit_temperature(margins, is_fake)
+    above_real = max(0.0, float(np.nextafter(_bound(alarms, "--max-false-alarms"), np.inf)))
+    below_fake = min(0.0, -_bound(missed, "--max-missed"))
+    fake_from, real_below = (float(p) for p in expit(np.array([above_real, below_fake]) / temperature))
+    rates = measure_verdicts(Calibration(temperature, fake_from, real_below, fitted=True), margins, is_fake)
+    return CalibrationRecord(
+        temperature=temperature,
+        fake_from=fake_from,
+        real_below=real_below,
+        checkpoint=scores.checkpoint,
+        max_false_alarms=alarms.most,
+        max_missed=missed.most,
+        validation=ValidationRecord(
+            fake=int(is_fake.sum()),
+            real=int((~is_fake).sum()),
+            real_called_fake=float(alarms.shares_above(above_real).mean()),
+            fake_called_real=float(missed.shares_above(-below_fake).mean()),
+            unsure=rates.unsure,
+            ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
+            ece_after=rates.ece_calibrated,
+        ),
+        unseen_real_sources=alarms.unseen,
+        unseen_families=missed.unseen,
+    )

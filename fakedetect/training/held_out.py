@@ -1,0 +1,204 @@
+"""Trained once more without a source and tested on it: what a model does with pictures it has never met."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from fakedetect.core.console import Console, Outcome, printable
+from fakedetect.core.errors import UserError
+from fakedetect.core.evaluation_record import LeftOut, SourceEntry, read_or_begin, write_evaluation
+from fakedetect.core.files import run_lock
+from fakedetect.core.model_folder import (
+    EVALUATION,
+    FEATURES,
+    TRAINING,
+    checkpoint_file,
+    name_without,
+    require_checkpoint,
+)
+from fakedetect.core.model_sections import OPTIMIZERS, RECIPE_KEYS
+from fakedetect.core.recipes import CLASSES, METHODS, PROBE, REFERENCE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.records import Record
+from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import TrainingRecord, read_training
+from fakedetect.dataset.samples import Sample, describe_faults, load_dataset, load_for_probe
+from fakedetect.models.detector import Detector, load_detector
+from fakedetect.models.predictions import load_pictures, predict_samples
+from fakedetect.testing.sources import measure_sources, tell_gap, tell_left_out
+from fakedetect.training.run import train_without
+from fakedetect.training.run_record import gather_conditions
+from fakedetect.training.unfinished import can_go_on, unfinished_file
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What leaving a source out of training has shown, and the reasons of the unreadable pictures."""
+
+    source: str
+    entry: LeftOut
+    faults: Mapping[Path, str]
+
+
+def find_sources(settings: Settings) -> list[str]:
+    """The sources that can be left out of the chosen model's training; none where it is not trained yet, or
+    its pictures are not there."""
+    if unfinished_file(settings.model_folder).is_file() or not checkpoint_file(settings).is_file():
+        return []
+    try:
+        train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
+    except UserError:
+        return []
+    fakes, reals = ({sample.source for sample in train if sample.label == label} for label in (0, 1))
+    of_several = {source for found in (fakes, reals) if len(found) > 1 for source in found}
+    return sorted((of_several - (fakes & reals)) & {sample.source for sample in test} - {""})
+
+
+def train_held_out(settings: Settings, console: Console, source: str) -> Outcome:
+    """Train the chosen model once more without a source, in a folder inside its own, and test that on it.
+
+    What was measured goes into the model's evaluation.json.
+
+    Raises:
+        UserError: the model is not trained, there is no such source, or nothing to learn from without it.
+    """
+    require_checkpoint(settings)
+    file = settings.model_folder / EVALUATION
+    with run_lock(settings.model_folder):
+        detector = load_detector(settings, console)
+        again = settings.command("evaluate")
+        earlier = read_or_begin(file, detector.name, detector.checkpoint_hash, again)
+        found = _evaluate_without(detector, console, source)
+        left_out = {**earlier.left_out, found.source: found.entry}
+        write_evaluation(file, msgspec.structs.replace(earlier, left_out=left_out))
+    lines = [*_describe(detector.name, found), *describe_faults(found.faults), f"Results: {file}"]
+    return Outcome("\n".join(lines), 1 if found.faults else 0)
+
+
+def _without(settings: Settings, training: TrainingRecord, source: str) -> Settings:
+    """Settings under which the model is trained as it was, by its training.json, without a source.
+
+    Its folder lies inside the model's.
+    """
+    name = name_without(source)
+    then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
+    method = then.get("recipe", REFERENCE)
+    if method == ROBUST:
+        raise UserError(f"{settings.model} was trained by the robust recipe. {ROBUST_REMOVED}")
+    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or method not in METHODS:
+        raise UserError(
+            f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
+            f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
+        )
+    if "recipe" in then:
+        then["method"] = then.pop("recipe")
+    options = _given(training, ("seed", "max_epochs", "patience"))
+    options |= _given(training.run, ("balance", "degrade")) if training.run else {}
+    return replace(
+        settings,
+        model=name,
+        model_folders=settings.model_folder,
+        written={name: replace(settings.recipe, name=name, **then)},
+        training=replace(settings.training, **options),
+    )
+
+
+def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the named fields that a record has a value for."""
+    values = ((name, getattr(record, name)) for name in names)
+    return {name: value for name, value in values if value is not None}
+
+
+def _train_without(settings: Settings, console: Console, source: str) -> None:
+    """Train without the source, unless that was done with the same data and recipe."""
+    training = read_training(settings.model_folder)
+    load = load_for_probe if settings.recipe.method == PROBE else load_dataset
+    now = gather_conditions(settings, load(settings, "train", source))
+    stopped = unfinished_file(settings.model_folder).is_file()
+    if not stopped and checkpoint_file(settings).is_file() and training.run == now:
+        console.note(f"Trained without {printable(source)} before")
+        return
+    features = settings.model_folder.parent / FEATURES
+    train_without(settings, console, source, can_go_on(settings, now), features)
+
+
+def _evaluate_without(detector: Detector, console: Console, source: str) -> HeldOut:
+    settings = detector.settings
+    train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
+    label = _class_of(source, train, test)
+    reduced = _without(settings, detector.training, source)
+    with run_lock(reduced.model_folder):
+        _train_without(reduced, console, source)
+    pictures = sorted(
+        (sample for sample in test if sample.source == source or sample.label != label),
+        key=lambda sample: sample.source != source,
+    )
+    read, margins, bad = predict_samples(
+        load_detector(reduced, console), console, pictures, f"test without {printable(source)}"
+    )
+    read_with, margins_with, _ = predict_samples(detector, console, pictures, "test with it")
+    without = _source_entry(read, margins, source)
+    with_it = _source_entry(read_with, margins_with, source)
+    entry = LeftOut(
+        label=CLASSES[label],
+        count=without.count,
+        right=without.right,
+        roc_auc=without.roc_auc,
+        right_with=with_it.right.value,
+        roc_auc_with=with_it.roc_auc.value,
+    )
+    return HeldOut(source=printable(source), entry=entry, faults=bad)
+
+
+def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> int:
+    """The label of a source that can be left out.
+
+    Raises:
+        UserError: it cannot.
+    """
+    of_source = [sample for sample in test if sample.source == source]
+    known = sorted({sample.source for sample in train if sample.source})
+    if source not in known or not of_source:
+        raise UserError(
+            f"No source {source!r} in both the training and the test pictures. The sources are the "
+            f"sub-folders of the class folders: {', '.join(map(printable, known)) or 'none'}."
+        )
+    label = of_source[0].label
+    if any(sample.source == source and sample.label != label for sample in (*train, *test)):
+        raise UserError(f"{printable(source)} is a source of both classes. Rename one of its two folders.")
+    if all(sample.source == source for sample in train if sample.label == label):
+        raise UserError(
+            f"{printable(source)} is the only source of {CLASSES[label]} pictures: without it there is "
+            "nothing left to train on. Leave out another source."
+        )
+    return label
+
+
+def _source_entry(samples: Sequence[Sample], margins: np.ndarray, source: str) -> SourceEntry:
+    """A source's own figures.
+
+    Raises:
+        UserError: none of its pictures can be read.
+    """
+    for entry in measure_sources(samples, margins):
+        if entry.source == printable(source):
+            return entry
+    raise UserError(f"None of the test pictures of {printable(source)} can be read. Scan and resize again.")
+
+
+def _describe(model: str, found: HeldOut) -> list[str]:
+    source, entry = found.source, found.entry
+    other = CLASSES[1 - CLASSES.index(entry.label)]
+    return [
+        f"{model}, trained without {source}, on its test pictures (ROC AUC: against all {other} ones)",
+        tell_left_out(source, entry),
+        *tell_gap(
+            entry.roc_auc_with,
+            entry.roc_auc,
+            "when it was never seen",
+            f"on {source} after training on it",
+        ),
+    ]
