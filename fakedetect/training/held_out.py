@@ -20,8 +20,7 @@ from fakedetect.core.model_folder import (
     name_without,
     require_checkpoint,
 )
-from fakedetect.core.model_sections import OPTIMIZERS, RECIPE_KEYS
-from fakedetect.core.recipes import CLASSES, METHODS, PROBE, REFERENCE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
@@ -84,24 +83,22 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     Its folder lies inside the model's.
     """
     name = name_without(source)
-    then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
-    method = then.get("recipe", REFERENCE)
-    if method == ROBUST:
+    then = training.recipe or settings.recipe
+    if then.method == ROBUST:
         raise UserError(f"{settings.model} was trained by the robust recipe. {ROBUST_REMOVED}")
-    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or method not in METHODS:
+    if then.optimizer not in OPTIMIZERS or then.method not in METHODS:
         raise UserError(
-            f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
-            f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
+            f"{settings.model_folder / TRAINING} names the optimizer {then.optimizer!r} and the recipe "
+            f"{then.method!r}; one of them is unknown. Correct it, or train again."
         )
-    if "recipe" in then:
-        then["method"] = then.pop("recipe")
+    way = ("method", "batch_size", "optimizer", "learning_rate", "weight_decay")
     options = _given(training, ("seed", "max_epochs", "patience"))
     options |= _given(training.run, ("balance", "degrade")) if training.run else {}
     return replace(
         settings,
         model=name,
         model_folders=settings.model_folder,
-        written={name: replace(settings.recipe, name=name, **then)},
+        written={name: msgspec.structs.replace(settings.recipe, name=name, **_given(then, way))},
         training=replace(settings.training, **options),
     )
 

@@ -28,7 +28,7 @@ from fakedetect.images.copies import find_kind
 from fakedetect.models.building import save_checkpoint
 from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
 from fakedetect.training.log import best_of, write_log
-from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
+from fakedetect.training.run_record import describe_data, read_versions
 from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
 
 MOST_BAD = 0.25
@@ -40,7 +40,7 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunCondit
     kind = find_kind(class_folders(dataset.folder)[0][0])
     return TrainingRecord(
         model=settings.model,
-        recipe=describe_recipe(recipe),
+        recipe=recipe,
         pretrained=options.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
         split=SplitRecord(

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
+
 from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_text
@@ -64,7 +66,7 @@ def settings_of(settings: Settings, number: int) -> Settings:
         settings,
         model=name,
         model_folders=settings.model_folder / REPEATS,
-        written={name: replace(settings.recipe, name=name)},
+        written={name: msgspec.structs.replace(settings.recipe, name=name)},
         training=replace(settings.training, seed=seed),
     )
 
