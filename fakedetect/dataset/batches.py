@@ -3,7 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,41 +56,14 @@ def cut_growing(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sam
     return batches
 
 
+@dataclass(frozen=True)
 class _Loading:
-    """A batch that is being filled, by several threads at once (decoders release the lock)."""
+    """A batch that is being filled: its images (B, S, S, 3) uint8, and from each thread the rows whose
+    pictures cannot be decoded, with the reason."""
 
-    def __init__(
-        self,
-        pool: Executor,
-        parts: int,
-        samples: Sequence[Sample],
-        scaling: Scaling,
-        decoded: DecodedPictures | None,
-        pin: bool,
-        change: Change | None,
-    ):
-        self.samples = samples
-        shape = (len(samples), scaling.size, scaling.size, 3)
-        self.images = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
-        pixels = self.images.numpy()
-
-        def fill(rows: range) -> dict[int, str]:
-            """The rows whose pictures cannot be decoded, with the reason."""
-            faults = {}
-            with decoded.open() if decoded else nullcontext() as file:
-                for row in rows:
-                    path = samples[row].path
-                    if decoded is not None and file is not None:
-                        reason = decoded.read(file, path, pixels[row])
-                    else:
-                        reason = _decode(path, scaling, pixels[row])
-                    if reason is not None:
-                        faults[row] = reason
-                    elif change:
-                        pixels[row] = change(pixels[row], samples[row])
-            return faults
-
-        self.parts = [pool.submit(fill, range(part, len(samples), parts)) for part in range(parts)]
+    samples: Sequence[Sample]
+    images: torch.Tensor
+    parts: list[Future[dict[int, str]]]
 
     def finish(self) -> Batch:
         faults = {row: reason for part in self.parts for row, reason in part.result().items()}
@@ -102,6 +75,31 @@ class _Loading:
         return Batch(
             images=images.permute(0, 3, 1, 2), labels=labels, samples=good, bad=bad, places=tuple(rows)
         )
+
+
+def _fill(
+    samples: Sequence[Sample],
+    pixels: np.ndarray,
+    rows: range,
+    scaling: Scaling,
+    decoded: DecodedPictures | None,
+    change: Change | None,
+) -> dict[int, str]:
+    """Put the pictures of some rows into `pixels` (B, S, S, 3) uint8; the rows where that fails, with the
+    reason."""
+    faults = {}
+    with decoded.open() if decoded else nullcontext() as file:
+        for row in rows:
+            path = samples[row].path
+            if decoded is not None and file is not None:
+                reason = decoded.read(file, path, pixels[row])
+            else:
+                reason = _decode(path, scaling, pixels[row])
+            if reason is not None:
+                faults[row] = reason
+            elif change:
+                pixels[row] = change(pixels[row], samples[row])
+    return faults
 
 
 def _decode(path: Path, scaling: Scaling, pixels: np.ndarray) -> str | None:
@@ -135,17 +133,16 @@ def load_batches(
     pool = ThreadPoolExecutor(workers)
 
     def begin(count: int) -> Iterator[_Loading]:
-        """Begin to load the next batches."""
+        """Begin to load the next batches, each by all threads at once (decoders release the lock)."""
         for samples in itertools.islice(waiting, count):
-            yield _Loading(
-                pool=pool,
-                parts=workers,
-                samples=samples,
-                scaling=scaling,
-                decoded=decoded,
-                pin=pin,
-                change=change,
-            )
+            shape = (len(samples), scaling.size, scaling.size, 3)
+            images = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
+            pixels = images.numpy()
+            parts = [range(part, len(samples), workers) for part in range(workers)]
+            filling = [
+                pool.submit(_fill, samples, pixels, rows, scaling, decoded, change) for rows in parts
+            ]
+            yield _Loading(samples, images, filling)
 
     try:
         loading = deque(begin(AHEAD))
