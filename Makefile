@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test menu bench
+.PHONY: demo test check menu bench lock
 
 demo: .venv/installed
 	$(BIN)/python menu.py demo
@@ -9,16 +9,20 @@ demo: .venv/installed
 menu: .venv/installed
 	$(BIN)/python menu.py
 
+# Style, types and the tests that hardly need torch.
+check: .venv/installed
+	$(BIN)/python .ci/check.py
+
 test: .venv/installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/python -m pip check
-	@# Two files at a time, one thread each: more threads than cores would wait for each other.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python .ci/check.py --all
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
+
+# The whole tree as installed here, names and versions alone: neither hosts nor paths of this machine.
+lock: .venv/installed
+	echo "# Linux, x86-64, Python 3.11: what requirements.txt installed. Made by make lock." > requirements.lock
+	$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip >> requirements.lock
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv

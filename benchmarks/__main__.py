@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -50,7 +51,7 @@ def describe_machine() -> str:
     )
 
 
-def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> dict:
+def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> dict[str, Any]:
     """One job's pairs: A B A B …, after one round that does not count; ours as the menu runs a job.
 
     Args:

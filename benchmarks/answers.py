@@ -18,8 +18,8 @@ from fakedetect.core.settings import TORCH, Inference, Settings, load_settings
 from fakedetect.images.copies import PLAIN_COPIES
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.images.listing import list_images
-from fakedetect.images.views import Look, View, look_at
 from fakedetect.inference.judging import judge
+from fakedetect.inference.look import CloseLook, Seen, look_closely
 from fakedetect.inference.request import Request
 from fakedetect.models.building import build_model, save_checkpoint
 from fakedetect.models.detector import Detector, load_detector
@@ -63,9 +63,9 @@ def _ask_plainly(detector: Detector, paths: Sequence[Path], how: Sequence[Degrad
     """Margins (N, 1 + D): one picture after the other, by torch in float32."""
     rows = []
     for path in paths:
-        view = look_at(Look(path, (PLAIN_COPIES,), tuple(how), with_origin=True))
-        assert isinstance(view, View)  # noqa: S101
-        rows.append(detector.margins(view.images[0]))
+        seen = look_closely(CloseLook(path, (PLAIN_COPIES,), tuple(how)))
+        assert isinstance(seen, Seen)  # noqa: S101
+        rows.append(detector.margins(seen.view.images[0]))
     return np.stack(rows)
 
 

@@ -28,8 +28,8 @@ from fakedetect.images.listing import list_images
 from fakedetect.images.reading import find_fault
 from fakedetect.models.building import build_model
 from fakedetect.models.conversion import choose_engine
+from fakedetect.models.cpu_training.speed_up import speed_up
 from fakedetect.models.devices import Normaliser, choose_precision, predict_batches, to_device
-from fakedetect.models.halves import add_gradients, find_halves
 from fakedetect.preprocessing.resize import Job, resize_image
 from fakedetect.training.epochs import make_optimizer
 
@@ -132,7 +132,7 @@ def train(folder: Path, quick: bool, model: str) -> Pair:
         make_optimizer(recipe, tuned),
     )
     as_floats = Normaliser(recipe, torch.device("cpu"))(images).contiguous()
-    halves, scale = find_halves(tuned, dtype, side), torch.tensor(1 / batch, device=device)
+    gradients, scale = speed_up(tuned, dtype, side), torch.tensor(1 / batch, device=device)
     first: dict[str, float] = {}
 
     def theirs() -> None:
@@ -144,7 +144,7 @@ def train(folder: Path, quick: bool, model: str) -> Pair:
         for _ in range(steps):
             optimizers[1].zero_grad(set_to_none=True)
             floats, their = normalise(images.to(device)), labels.to(device)
-            loss = scale * add_gradients(tuned, halves, floats, their, dtype, scale)
+            loss = scale * gradients.add(tuned, floats, their, scale)
             optimizers[1].step()
             first.setdefault("ours", loss.item())
 
@@ -255,12 +255,12 @@ def feed(folder: Path, quick: bool, model: str) -> Pair:
     random = torch.randint(0, 256, shape, dtype=torch.uint8, device=device)
     random = random.permute(0, 3, 1, 2)
     labels = (torch.arange(size) % 2).to(device)
-    halves = find_halves(network, dtype, scaling.size)
+    gradients = speed_up(network, dtype, scaling.size)
     scale = torch.tensor(1 / size, device=device)
 
     def step(images: torch.Tensor, targets: torch.Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
-        add_gradients(network, halves, normalise(images), targets, dtype, scale)
+        gradients.add(network, normalise(images), targets, scale)
         optimizer.step()
 
     def finish() -> None:

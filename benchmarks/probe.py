@@ -99,7 +99,8 @@ def lines(folder: Path, quick: bool, _: str) -> Pair:
     def leave_out(size: int) -> np.ndarray:
         standard, _, _ = standardise([rows[:size]])
         dealt = Folds(folds[:size], FOLDS, (True, True))
-        return judge_left_out(standard, is_fake[:size], np.ones(size), dealt, STRENGTHS)[-1]
+        margins: np.ndarray = judge_left_out(standard, is_fake[:size], np.ones(size), dealt, STRENGTHS)[-1]
+        return margins
 
     def ours() -> None:
         margins["ours"] = leave_out(count)

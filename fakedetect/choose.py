@@ -6,8 +6,9 @@ from pathlib import Path
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
+from fakedetect.core.installation import STARTERS
 from fakedetect.core.known_inputs import look_up_input
-from fakedetect.core.model_folder import STARTERS, checkpoint_file, describe_model
+from fakedetect.core.model_folder import checkpoint_file, describe_model
 from fakedetect.core.model_input import SIZE
 from fakedetect.core.settings import Settings
 from fakedetect.core.trained_input import check_size, own_settings

@@ -11,16 +11,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fakedetect.core.calls import DEFAULT_PATHS
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError, did_you_mean, is_own_import
 from fakedetect.core.heap import freed_is_kept
-from fakedetect.core.model_folder import checkpoint_file, find_starter
+from fakedetect.core.installation import HOME, PACKAGE, TEMPLATE, default_paths, program_words
+from fakedetect.core.model_folder import adopt_starter, checkpoint_file, find_starter
 from fakedetect.core.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.core.settings import FOLDERS, Settings, load_settings
 from fakedetect.core.signals import Ended, answer_signals, end_at_once
 from fakedetect.core.version import VERSION
-from fakedetect.options import DEMO_STEPS, OPTIONS, SLOW_TO_LOAD, Option, commands
+from fakedetect.options import DEMO_STEPS, INIT, OPTIONS, SLOW_TO_LOAD, WITHOUT_FILE, Option, commands
 from fakedetect.overview import describe_state
 
 SECONDS_TO_LET_SPEAK = 2.0
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--paths", type=Path, metavar="FILE", help="settings (default: paths.toml)")
     common.add_argument("--model", metavar="NAME", help="the model, for this call only")
     parser = argparse.ArgumentParser(
-        prog="menu.py",
+        prog=program_words()[-1],
         parents=[common],
         description="Tell real photographs from AI-generated images. Without a command: the menu.",
     )
@@ -61,6 +61,9 @@ def run_option(
         alone: the process runs this row only, so that Ctrl-C need not wait for imports.
     """
     try:
+        if option.target not in WITHOUT_FILE:
+            _require_file(settings)
+            adopt_starter(settings)
         module, function = option.target.split(":")
         if module in SLOW_TO_LOAD:
             console.loading(module)
@@ -81,12 +84,26 @@ def run_option(
     except ModuleNotFoundError as error:
         if is_own_import(error):
             raise
-        console.fail(f"The package {error.name} is not installed: pip install -r requirements.txt")
+        advice = "Install fakedetect again" if HOME == PACKAGE else "pip install -r requirements.txt"
+        console.fail(f"The package {error.name} is not installed: {advice}")
         return 2
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         console.fail(f"{error.strerror or error}{where}. Check the disk and the permissions.")
         return 2
+
+
+def _require_file(settings: Settings) -> None:
+    """Let nothing work on folders that no settings file names.
+
+    Raises:
+        UserError: there is none in the current folder.
+    """
+    if not settings.file.exists():
+        raise UserError(
+            f"There is no {settings.file.name} in this folder. To write one with every key explained: "
+            f"{settings.command('init')}"
+        )
 
 
 def _run_demo(settings: Settings, console: Console) -> int:
@@ -163,7 +180,9 @@ def _run_entry(option: Option, settings: Settings, console: Console) -> int:
 
 
 def _settings(file: Path, model: str | None) -> Settings:
-    settings = load_settings(file)
+    """The settings of a file; where the default one is missing, the program's own in its place."""
+    missing = file == default_paths() and not file.exists()
+    settings = load_settings(file, TEMPLATE if missing else None)
     return settings.with_model(model) if model else settings
 
 
@@ -234,7 +253,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _run_command(given: dict[str, Any], console: Console) -> int:
-    file = given.pop("paths", DEFAULT_PATHS)
+    file = given.pop("paths", None) or default_paths()
     model = given.pop("model", None)
     command = given.pop("command")
     if command is None:
@@ -249,4 +268,5 @@ def _run_command(given: dict[str, Any], console: Console) -> int:
         return 0
     if option.several and model == "all":
         given["all_models"], model = True, None
-    return run_option(option, _settings(file, model), console, given, alone=True)
+    settings = load_settings(file, TEMPLATE) if option.target == INIT else _settings(file, model)
+    return run_option(option, settings, console, given, alone=True)

@@ -1,18 +1,24 @@
 """THE table of options: the menu and the command line are both read from it."""
 
+from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakedetect.core.recipes import METHODS
+from fakedetect.core.recipes import METHODS, ROBUST
 from fakedetect.core.settings import FOLDERS
 
 SCAN = "fakedetect.preprocessing.scan:scan"
 RESIZE = "fakedetect.preprocessing.resize:resize"
-TRAIN = "fakedetect.training.train:train"
 EXPLORE = "fakedetect.preprocessing.explore:explore"
 EXPLAIN = "fakedetect.inference.explain:explain"
 TEST = "fakedetect.testing.test:run_test"
+CHECK = "fakedetect.inference.check:check"
+DEMO = "fakedetect.preprocessing.demo:make_demo"
+INIT = "fakedetect.init:write_paths"
+
+WITHOUT_FILE = frozenset({EXPLAIN, CHECK, DEMO, INIT})
+"""Targets that need no paths.toml; without one, the program's own is read in its place."""
 
 SLOW_TO_LOAD = frozenset(
     f"fakedetect.{name}"
@@ -33,19 +39,32 @@ class Argument:
     keywords: Mapping[str, Any]
 
 
-FOLDER_ARGUMENT = Argument(
-    "folders",
-    {
-        "nargs": "*",
-        "metavar": "FOLDER",
-        "help": f"any of {', '.join(FOLDERS)} (default: all four)",
-    },
-)
-RATE = {"type": float, "default": 0.05, "metavar": "SHARE"}
-SHARD_ARGUMENT = Argument(
-    "--shard",
-    {"metavar": "K/N", "help": "process only the Kth of N shares, as one of N jobs on a cluster"},
-)
+def flag(name: str, help: str, **more: Any) -> Argument:
+    """An option that is there or not."""
+    return Argument(name, {"action": "store_true", "help": help, **more})
+
+
+def text(name: str, metavar: str, help: str, **more: Any) -> Argument:
+    """An option or a positional argument with a text."""
+    return Argument(name, {"metavar": metavar, "help": help, **more})
+
+
+def number(name: str, metavar: str, help: str, kind: type = int, **more: Any) -> Argument:
+    """An option with a number."""
+    return text(name, metavar, help, type=kind, **more)
+
+
+def choice(name: str, words: Sequence[str], help: str, **more: Any) -> Argument:
+    """An option with one of several words."""
+    return Argument(name, {"choices": words, "help": help, **more})
+
+
+FOLDER = text("folders", "FOLDER", f"any of {', '.join(FOLDERS)} (default: all four)", nargs="*")
+SHARD = text("--shard", "K/N", "process only the Kth of N shares, as one of N jobs on a cluster")
+
+
+def _rate(name: str, of: str) -> Argument:
+    return number(name, "SHARE", f"share of {of} (default: 0.05)", kind=float, default=0.05)
 
 
 @dataclass(frozen=True)
@@ -73,7 +92,7 @@ class Option:
     confirm: str = ""
 
 
-def _by_folder(target: str, also: tuple[Option, ...] = ()) -> tuple[Option, ...]:
+def _by_folder(target: str, *also: Option) -> tuple[Option, ...]:
     singles = (
         Option(str(number), name.replace("-", " "), target=target, arguments={"folders": (name,)})
         for number, name in enumerate(FOLDERS, start=1)
@@ -83,291 +102,214 @@ def _by_folder(target: str, also: tuple[Option, ...] = ()) -> tuple[Option, ...]
 
 OPTIONS = (
     Option(
-        "1",
-        "Look for bad images",
-        "scan",
-        "find the pictures that cannot be used and list them with the reason",
-        SCAN,
-        takes=(FOLDER_ARGUMENT, SHARD_ARGUMENT),
+        key="1",
+        label="Look for bad images",
+        command="scan",
+        help="find the pictures that cannot be used and list them with the reason",
+        target=SCAN,
+        takes=(FOLDER, Argument("--shard", {"help": SUPPRESS})),
         title="Bad Images Menu",
         entries=_by_folder(
             SCAN,
-            (
-                Option(
-                    "5",
-                    "list of bad images",
-                    "bad-images",
-                    "print the list that earlier scans wrote",
-                    "fakedetect.preprocessing.scan:show_bad_images",
-                ),
-                Option("6", "all four folders", target=SCAN),
+            Option(
+                key="5",
+                label="list of bad images",
+                command="bad-images",
+                help="print the list that earlier scans wrote",
+                target="fakedetect.preprocessing.scan:show_bad_images",
             ),
+            Option("6", "all four folders", target=SCAN),
         ),
     ),
     Option(
-        "2",
-        "Resize images from the dataset",
-        "resize",
-        "write the copies that training and testing use, in the size that the chosen model takes",
-        RESIZE,
+        key="2",
+        label="Resize images from the dataset",
+        command="resize",
+        help="write the copies that training and testing use, in the size that the chosen model takes",
+        target=RESIZE,
         takes=(
-            FOLDER_ARGUMENT,
-            Argument(
+            FOLDER,
+            flag(
                 "--align",
-                {
-                    "action": "store_true",
-                    "help": "write every copy as RGB JPEG of one quality, so that file formats "
-                    "cannot leak the class",
-                },
+                "write every copy as RGB JPEG of one quality, so that file formats cannot leak the class",
             ),
-            Argument(
+            flag(
                 "--fast",
-                {
-                    "action": "store_true",
-                    "help": "decode large JPEGs at a smaller size: several times as fast, and nearly the "
-                    "same pixels",
-                },
+                "decode large JPEGs at a smaller size: several times as fast, and nearly the same pixels",
             ),
-            Argument(
-                "--prune",
-                {"action": "store_true", "help": "delete copies whose original has been moved or deleted"},
-            ),
-            SHARD_ARGUMENT,
+            flag("--prune", "delete copies whose original has been moved or deleted"),
+            SHARD,
         ),
         title="Resize Menu",
         entries=_by_folder(
             RESIZE,
-            (
-                Option("5", "all four folders", target=RESIZE),
-                Option("6", "all four folders, aligned", target=RESIZE, arguments={"align": True}),
-                Option("7", "all four folders, fast", target=RESIZE, arguments={"fast": True}),
-                Option(
-                    "8",
-                    "all four folders, and delete copies without an original",
-                    target=RESIZE,
-                    arguments={"prune": True},
-                ),
+            Option("5", "all four folders", target=RESIZE),
+            Option("6", "all four folders, aligned", target=RESIZE, arguments={"align": True}),
+            Option("7", "all four folders, fast", target=RESIZE, arguments={"fast": True}),
+            Option(
+                key="8",
+                label="all four folders, and delete copies without an original",
+                target=RESIZE,
+                arguments={"prune": True},
             ),
         ),
     ),
     Option(
-        "3",
-        "Train/Test the model",
+        key="3",
+        label="Train/Test the model",
         title="Model Training Menu",
         entries=(
             Option(
-                "1",
-                "train the model",
-                "train",
-                "train the chosen model; the best epoch becomes classifier_model.pth",
-                TRAIN,
-                {"ask": True},
+                key="1",
+                label="train the model",
+                command="train",
+                help="train the chosen model; the best epoch becomes classifier_model.pth",
+                target="fakedetect.training.train:train",
+                arguments={"ask": True},
                 takes=(
-                    Argument(
-                        "--overwrite",
-                        {"action": "store_true", "help": "start over and replace what is there"},
-                    ),
-                    Argument(
-                        "--resume",
-                        {"action": "store_true", "help": "continue a run that was stopped"},
-                    ),
-                    Argument(
+                    flag("--overwrite", "start over and replace what is there"),
+                    flag("--resume", "continue a run that was stopped"),
+                    choice(
                         "--recipe",
-                        {
-                            "choices": METHODS,
-                            "help": "the training recipe (default: recipe in paths.toml, else reference)",
-                        },
+                        (*METHODS, ROBUST),
+                        "the training recipe (default: recipe in paths.toml, else reference)",
+                        metavar=f"{{{','.join(METHODS)}}}",
                     ),
-                    Argument(
+                    number(
                         "--repeat",
-                        {
-                            "type": int,
-                            "metavar": "N",
-                            "help": "train N times with consecutive seeds, test each run and report how "
-                            "far the figures vary; finished runs are kept",
-                        },
+                        "N",
+                        "train N times with consecutive seeds, test each run and report how far the "
+                        "figures vary; finished runs are kept",
                     ),
-                    Argument(
+                    text(
                         "--leave-out",
-                        {
-                            "metavar": "SOURCE",
-                            "help": "train once more without this source (a sub-folder), beside the model, "
-                            "and test on it",
-                        },
+                        "SOURCE",
+                        "train once more without this source (a sub-folder), and test on it",
                     ),
                 ),
                 together=True,
             ),
             Option("2", "use the model on the train dataset", target=TEST, arguments={"on": "train"}),
             Option(
-                "3",
-                "use the model on the test dataset",
-                "test",
-                "predict a data set and print accuracy, report and confusion matrix",
-                TEST,
-                {"on": "test"},
-                (
-                    Argument(
-                        "--on",
-                        {
-                            "choices": ("train", "test"),
-                            "default": "test",
-                            "help": "the data set (default: test)",
-                        },
-                    ),
-                ),
+                key="3",
+                label="use the model on the test dataset",
+                command="test",
+                help="predict a data set and print accuracy, report and confusion matrix",
+                target=TEST,
+                arguments={"on": "test"},
+                takes=(choice("--on", ("train", "test"), "the data set (default: test)", default="test"),),
                 together=True,
             ),
             Option(
-                "4",
-                "show loss graph",
-                "loss-graph",
-                "draw loss_plot.jpg from the last run's log and print its epochs",
-                "fakedetect.training.log:show_loss_graph",
+                key="4",
+                label="show loss graph",
+                command="loss-graph",
+                help="draw loss_plot.jpg from the last run's log and print its epochs",
+                target="fakedetect.training.log:show_loss_graph",
             ),
             Option(
-                "5",
-                "evaluate thoroughly",
-                "evaluate",
-                "intervals, sources, calibration and robustness; other pictures",
-                "fakedetect.testing.evaluate:evaluate",
-                {"ask": True},
-                (
-                    Argument(
-                        "--data",
-                        {
-                            "metavar": "FOLDER",
-                            "help": "test on other pictures instead: a folder with real/ and fake/",
-                        },
-                    ),
-                    Argument(
-                        "--leave-out",
-                        {
-                            "metavar": "SOURCE",
-                            "help": "now train --leave-out",
-                        },
-                    ),
-                ),
-            ),
-            Option(
-                "6",
-                "set thresholds",
-                "fit-thresholds",
-                "calibrate the probabilities and set the thresholds of fake, real and unsure",
-                "fakedetect.testing.thresholds:set_thresholds",
-                {"ask": True},
+                key="5",
+                label="evaluate thoroughly",
+                command="evaluate",
+                help="intervals, sources, calibration and robustness; other pictures",
+                target="fakedetect.testing.evaluate:evaluate",
+                arguments={"ask": True},
                 takes=(
-                    Argument(
-                        "--max-false-alarms",
-                        {**RATE, "help": "share of real pictures that may be called fake (default: 0.05)"},
+                    text(
+                        "--data", "FOLDER", "test on other pictures instead: a folder with real/ and fake/"
                     ),
-                    Argument(
-                        "--max-missed",
-                        {**RATE, "help": "share of fakes that may be called real (default: 0.05)"},
-                    ),
+                    text("--leave-out", "SOURCE", "now train --leave-out"),
                 ),
             ),
             Option(
-                "7",
-                "report",
-                "report",
-                "everything known about the model on one page, report.html, to keep or to share",
-                "fakedetect.reporting.report:report",
+                key="6",
+                label="set thresholds",
+                command="fit-thresholds",
+                help="calibrate the probabilities and set the thresholds of fake, real and unsure",
+                target="fakedetect.testing.thresholds:set_thresholds",
+                arguments={"ask": True},
+                takes=(
+                    _rate("--max-false-alarms", "real pictures that may be called fake"),
+                    _rate("--max-missed", "fakes that may be called real"),
+                ),
             ),
             Option(
-                "8",
-                "export",
-                "export",
-                "write the model as ONNX, OpenVINO IR and safetensors, with a model card",
-                "fakedetect.reporting.export:export",
+                key="7",
+                label="report",
+                command="report",
+                help="everything known about the model on one page, report.html, to keep or to share",
+                target="fakedetect.reporting.report:report",
+            ),
+            Option(
+                key="8",
+                label="export",
+                command="export",
+                help="write the model as ONNX, OpenVINO IR and safetensors, with a model card",
+                target="fakedetect.reporting.export:export",
             ),
         ),
     ),
     Option(
-        "4",
-        "Choose the model",
-        "choose",
-        "write the chosen model into paths.toml and show what input it takes",
-        "fakedetect.choose:choose_model",
-        takes=(Argument("name", {"metavar": "MODEL", "help": "the model's name"}),),
+        key="4",
+        label="Choose the model",
+        command="choose",
+        help="write the chosen model into paths.toml and show what input it takes",
+        target="fakedetect.choose:choose_model",
+        takes=(text("name", "MODEL", "the model's name"),),
     ),
     Option(
-        "5",
-        "Explore the dataset",
-        "explore",
-        "sizes, samples, a shortcut audit and duplicates, as tables and figures; suspected wrong labels",
-        EXPLORE,
+        key="5",
+        label="Explore the dataset",
+        command="explore",
+        help="sizes, samples, a shortcut audit and duplicates, as tables and figures; suspected wrong "
+        "labels",
+        target=EXPLORE,
         takes=(
-            Argument(
+            choice(
                 "--on",
-                {
-                    "choices": ("original", "resized"),
-                    "default": "original",
-                    "help": "the pictures as downloaded, or their copies (default: original)",
-                },
+                ("original", "resized"),
+                "the pictures as downloaded, or their copies (default: original)",
+                default="original",
             ),
-            Argument(
-                "--labels",
-                {
-                    "action": "store_true",
-                    "help": "look for pictures whose label is probably wrong instead",
-                },
-            ),
+            flag("--labels", "look for pictures whose label is probably wrong instead"),
         ),
         title="Explore Menu",
-        entries=(
-            Option("1", "original pictures", target=EXPLORE, arguments={"on": "original"}),
-            Option("2", "resized pictures", target=EXPLORE, arguments={"on": "resized"}),
-            Option(
-                "3",
-                "suspected wrong labels, original pictures",
-                target=EXPLORE,
-                arguments={"on": "original", "labels": True},
-            ),
-            Option(
-                "4",
-                "suspected wrong labels, resized pictures",
-                target=EXPLORE,
-                arguments={"on": "resized", "labels": True},
-            ),
+        entries=tuple(
+            Option(key, label, target=EXPLORE, arguments=arguments)
+            for key, label, arguments in (
+                ("1", "original pictures", {"on": "original"}),
+                ("2", "resized pictures", {"on": "resized"}),
+                ("3", "suspected wrong labels, original pictures", {"on": "original", "labels": True}),
+                ("4", "suspected wrong labels, resized pictures", {"on": "resized", "labels": True}),
+            )
         ),
     ),
     Option(
-        "6",
-        "Explain a prediction",
-        "explain",
-        "draw where in a picture the model finds its evidence, and test how far to trust the map",
-        EXPLAIN,
+        key="6",
+        label="Explain a prediction",
+        command="explain",
+        help="draw where in a picture the model finds its evidence, and test how far to trust the map",
+        target=EXPLAIN,
         takes=(
-            Argument("images", {"nargs": "*", "metavar": "IMAGE", "help": "pictures to explain"}),
-            Argument(
-                "--layer",
-                {"metavar": "NAME", "help": "the layer for Grad-CAM (default: the model's last map)"},
-            ),
-            Argument(
+            text("images", "IMAGE", "pictures to explain", nargs="*"),
+            text("--layer", "NAME", "the layer for Grad-CAM (default: the model's last map)"),
+            choice(
                 "--class",
-                {
-                    "dest": "target",
-                    "choices": ("fake", "real"),
-                    "help": "the class to explain (default: the predicted one)",
-                },
+                ("fake", "real"),
+                "the class to explain (default: the predicted one)",
+                dest="target",
             ),
-            Argument(
+            choice(
                 "--method",
-                {
-                    "choices": ("grad-cam", "rollout"),
-                    "help": "default: Grad-CAM, and for a ViT Attention Rollout too",
-                },
+                ("grad-cam", "rollout"),
+                "default: Grad-CAM, and for a ViT Attention Rollout too",
             ),
-            Argument(
+            number(
                 "--sheet",
-                {
-                    "nargs": "?",
-                    "const": 24,
-                    "type": int,
-                    "metavar": "COUNT",
-                    "help": "a contact sheet of COUNT test pictures (default: 24) instead",
-                },
+                "COUNT",
+                "a contact sheet of COUNT test pictures (default: 24) instead",
+                nargs="?",
+                const=24,
             ),
         ),
         title="Explain Menu",
@@ -379,76 +321,64 @@ OPTIONS = (
         ),
     ),
     Option(
-        "7",
-        "Compare the models",
-        "compare",
-        "the tested models side by side: table, intervals, tests, figures, wrong predictions",
-        "fakedetect.reporting.compare:compare",
+        key="7",
+        label="Compare the models",
+        command="compare",
+        help="the tested models side by side: table, intervals, tests, figures, wrong predictions",
+        target="fakedetect.reporting.compare:compare",
     ),
     Option(
-        "8",
-        "Check my own pictures",
-        "check",
-        "is this picture real? A verdict on each picture: fake, real or unsure",
-        "fakedetect.inference.check:check",
-        {"ask": True},
-        (
-            Argument(
-                "pictures", {"nargs": "+", "metavar": "PATH", "help": "pictures and folders of pictures"}
-            ),
-            Argument(
+        key="8",
+        label="Check my own pictures",
+        command="check",
+        help="is this picture real? A verdict on each picture: fake, real or unsure",
+        target=CHECK,
+        arguments={"ask": True},
+        takes=(
+            text("pictures", "PATH", "pictures and folders of pictures", nargs="+"),
+            text(
                 "--csv",
-                {
-                    "metavar": "FILE",
-                    "help": "also write the results to FILE; a stopped run continues, and in a finished "
-                    "file only new or changed pictures are checked",
-                },
+                "FILE",
+                "also write the results to FILE; a stopped run continues, and in a finished file only new "
+                "or changed pictures are checked",
             ),
-            Argument(
+            text(
                 "--html",
-                {
-                    "metavar": "FILE",
-                    "help": "write a page to read and share: thumbnails, verdicts and how far to trust "
-                    "them",
-                },
+                "FILE",
+                "write a page to read and share: thumbnails, verdicts and how far to trust them",
             ),
-            Argument(
-                "--json", {"dest": "as_json", "action": "store_true", "help": "print JSON lines instead"}
-            ),
-            Argument(
+            flag("--json", "print JSON lines instead", dest="as_json"),
+            flag(
                 "--no-stability",
-                {
-                    "action": "store_true",
-                    "help": "do not test whether the answer survives small changes; several times as fast",
-                },
+                "do not test whether the answer survives small changes; several times as fast",
             ),
-            Argument("--heat-map", {"action": "store_true", "help": "draw a heat map of each picture"}),
-            Argument(
+            flag("--heat-map", "draw a heat map of each picture"),
+            text(
                 "--prevalence",
-                {
-                    "metavar": "SHARE",
-                    "help": "the share of AI-generated pictures to expect, to estimate how many verdicts "
-                    "would be correct (default: 0.05)",
-                },
+                "SHARE",
+                "the share of AI-generated pictures to expect, to estimate how many verdicts would be "
+                "correct (default: 0.05)",
             ),
-            SHARD_ARGUMENT,
+            SHARD,
         ),
         several=True,
-        together=True,
     ),
     Option(
-        "9",
-        "Demo: the whole job on made-up pictures",
-        "demo",
-        "make pictures and run scan, resize, train, test and loss graph on them",
-        "fakedetect.preprocessing.demo:make_demo",
+        key="9",
+        label="Demo: the whole job on made-up pictures",
+        command="demo",
+        help="make pictures and run scan, resize, train, test and loss graph on them",
+        target=DEMO,
         confirm="Make 520 small pictures in demo/ and train on them? It takes a minute or two.",
     ),
 )
+COMMANDS = (Option("", "", "init", "write a paths.toml with every key explained, to begin with", INIT),)
+"""Commands that the menu does not have."""
+
 DEMO_STEPS = ("scan", "resize", "train", "test", "loss-graph")
 
 
-def commands(options: Sequence[Option] = OPTIONS) -> list[Option]:
+def commands(options: Sequence[Option] = (*OPTIONS, *COMMANDS)) -> list[Option]:
     """The rows that are commands too."""
     return [
         found

@@ -33,6 +33,11 @@ def has_data(settings: Settings) -> bool:
 def describe_state(settings: Settings) -> str:
     """The lines above the main menu."""
     lines = [f"Model: {settings.model} ({describe_model(settings, settings.model)})"]
+    if not settings.file.exists():
+        init = settings.command("init")
+        lines.append(f"No {settings.file.name} in this folder. To name your folders in one: {init}")
+        lines.append("Without it, press 8 to check pictures of your own or 9 for a demonstration.")
+        return "\n".join(lines)
     if not has_data(settings):
         lines.append(f"No pictures yet: none of the data folders named in {settings.file} exists.")
         lines.append("Put your data set there, or press 9 for a demonstration with made-up pictures.")

@@ -4,8 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-DEFAULT_PATHS = Path(__file__).resolve().parents[2] / "paths.toml"
-"""The settings file of a call without --paths: the one beside menu.py."""
+from fakedetect.core.installation import default_paths, program_words
 
 
 @dataclass(frozen=True)
@@ -22,11 +21,11 @@ class Call:
     def command(self, *words: str) -> str:
         """A command line that acts on the same settings and model as this call.
 
-        >>> Call(DEFAULT_PATHS, "resnet18", "resnet50").command("train", "--resume")
+        >>> Call(default_paths(), "resnet18", "resnet50").command("train", "--resume")
         'python menu.py --model resnet50 train --resume'
         """
         options: list[str] = []
-        if self.paths != DEFAULT_PATHS:
+        if self.paths != default_paths():
             options += ["--paths", str(_shortened(self.paths))]
         if self.model != self.chosen:
             options += ["--model", self.model]
@@ -38,7 +37,7 @@ class Call:
 
 
 def _join(*words: str) -> str:
-    return shlex.join(["python", "menu.py", *words])
+    return shlex.join([*program_words(), *words])
 
 
 def _shortened(path: Path) -> Path:

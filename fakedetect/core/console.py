@@ -11,8 +11,7 @@ from typing import Any, TextIO, TypeVar
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.keys import add_keys
-from fakedetect.core.progress import Pace, Progress
-from fakedetect.core.wrapping import columns_of, wrap
+from fakedetect.core.progress import Pace, Progress, columns_of
 
 T = TypeVar("T")
 
@@ -75,17 +74,12 @@ class Console:
         """How wide a result may be: the terminal, or FILE_COLUMNS where it goes into a file."""
         return columns_of(sys.stdout) or FILE_COLUMNS
 
-    def show(self, text: str, whole: bool = False) -> None:
-        """A result, to stdout; whatever a file name in it holds, it cannot drive the terminal.
-
-        Args:
-            whole: data for a program, whose lines are not wrapped.
-        """
+    def show(self, text: str) -> None:
+        """A result, to stdout; whatever a file name in it holds, it cannot drive the terminal."""
         if self.quiet or not text:
             return
         self._said_loading = False
         shown = printable(text, BOLD + PLAIN + "\n")
-        shown = shown if whole else wrap(shown, columns_of(sys.stdout))
         for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
             shown = shown.replace(mark, code if self._paint("", "1", sys.stdout) else "")
         with _above_bars(sys.stdout):
@@ -104,7 +98,7 @@ class Console:
         if self.quiet:
             return
         self._said_loading = False
-        said = wrap(printable(text, "\n"), columns_of(sys.stderr))
+        said = printable(text, "\n")
         with _above_bars(sys.stderr):
             print(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr, flush=True)
 
@@ -115,8 +109,7 @@ class Console:
     def fail(self, text: str, even_quiet: bool = False) -> None:
         """An error, to stderr."""
         if not self.quiet or even_quiet:
-            said = wrap(printable(text, "\n"), columns_of(sys.stderr))
-            print(self._paint(said, "31", sys.stderr), file=sys.stderr, flush=True)
+            print(self._paint(printable(text, "\n"), "31", sys.stderr), file=sys.stderr, flush=True)
 
     def track(
         self, items: Iterable[T], total: int, label: str, pictures: Callable[[T], int] = lambda _: 1
@@ -149,7 +142,7 @@ class Console:
             return False
         self.forget_typed_keys()
         try:
-            return self._read_line(f"{self._fitted(question)} [y/N] ").strip().lower() in ("y", "yes")
+            return self._read_line(f"{printable(question)} [y/N] ").strip().lower() in ("y", "yes")
         except EOFError:
             return False
 
@@ -160,7 +153,7 @@ class Console:
             path: the tabulator key completes the names of files and folders.
         """
         try:
-            return self._read_line(f"{self._fitted(question)}: ", path).strip()
+            return self._read_line(f"{printable(question)}: ", path).strip()
         except (EOFError, KeyboardInterrupt):
             self.show("")
             return None
@@ -179,9 +172,6 @@ class Console:
                     raise
                 self.fail(str(error))
         return None
-
-    def _fitted(self, question: str) -> str:
-        return wrap(printable(question, "\n"), columns_of(sys.stdout))
 
     def _read_line(self, question: str, path: bool = False) -> str:
         """A line as typed; Esc raises EOFError."""

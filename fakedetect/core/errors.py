@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parent.parent
+from fakedetect.core.installation import PACKAGE
 
 BUGS = (
     ArithmeticError,

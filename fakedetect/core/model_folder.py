@@ -3,17 +3,17 @@
 import re
 import shutil
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text
+from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
 from fakedetect.core.settings import Settings, Training
 
-STARTER, SMALL_STARTER = STARTERS = ("starter", "starter_small")
-"""The models that come with the program, for who has trained none: the small one needs no download."""
-
 TEXTURE_VOTE = "texture_vote.json"
+"""What the robust recipe left beside its checkpoint until version 0.6; nothing reads it."""
 PROBE_FILE = "probe.safetensors"
 BACKBONE_FILE = "backbone.safetensors"
 """Weights of a probe's backbone that came along with it."""
@@ -101,7 +101,7 @@ def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
     for path in _checkpoints(settings):
         if path != kept:
             path.unlink(missing_ok=True)
-    for name in (*OPENVINO_FILES, REPEATS_FILE):
+    for name in (*OPENVINO_FILES, REPEATS_FILE, TEXTURE_VOTE):
         (settings.model_folder / name).unlink(missing_ok=True)
     if (repeats := settings.model_folder / REPEATS).is_dir():
         shutil.rmtree(repeats)
@@ -126,6 +126,20 @@ def find_starter(settings: Settings, name: str = STARTER) -> Settings | None:
     return found if checkpoint_file(found).is_file() else None
 
 
+def adopt_starter(settings: Settings) -> None:
+    """Copy a chosen starter that lies in the installed package to the user's own models, before anything
+    is written about it.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    shipped = shipped_folder(settings.model)
+    if shipped and settings.model_folder == shipped:
+        beside = settings.model_folders / f".{settings.model}.partial"
+        shutil.copytree(shipped, beside, dirs_exist_ok=True)
+        beside.rename(settings.model_folders / settings.model)
+
+
 def require_checkpoint(settings: Settings) -> Path:
     """checkpoint_file, which is there.
 
@@ -142,17 +156,26 @@ def require_checkpoint(settings: Settings) -> Path:
 
 
 def model_hash(settings: Settings) -> str:
-    """What the chosen model's answers depend on, as a hash: its checkpoint and its texture vote."""
-    vote = settings.model_folder / TEXTURE_VOTE
-    parts = [require_checkpoint(settings), *([vote] if vote.is_file() else [])]
-    return "-".join(hash_file(part) for part in parts)
+    """The hash of the chosen model's checkpoint, which its answers depend on."""
+    return hash_checkpoint(require_checkpoint(settings))
+
+
+def hash_checkpoint(path: Path) -> str:
+    """hash_file of a file of a model, which is read once as long as it stays the same."""
+    state = path.stat()
+    return _hash_of(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+
+
+@cache
+def _hash_of(path: Path, _: tuple[int, int, int]) -> str:
+    return hash_file(path)
 
 
 def describe_model(settings: Settings, name: str) -> str:
     """'trained, tested: accuracy 92.00 %' for a model, by the files in its folder."""
-    folder = settings.model_folders / name
-    unfinished = "; a run was stopped" if (folder / UNFINISHED).is_file() else ""
-    return f"{_describe_checkpoint(settings.with_model(name))}{unfinished}"
+    chosen = settings.with_model(name)
+    unfinished = "; a run was stopped" if (chosen.model_folder / UNFINISHED).is_file() else ""
+    return f"{_describe_checkpoint(chosen)}{unfinished}"
 
 
 def _describe_unseen(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from fakedetect.core.model_input import (
     Channels,
     InputKeys,
 )
-from fakedetect.core.recipes import METHODS, RECIPES, Recipe
+from fakedetect.core.recipes import METHODS, RECIPES, ROBUST, ROBUST_REMOVED, Recipe
 from fakedetect.core.toml_section import Section
 
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
@@ -141,6 +141,8 @@ def _three(section: Section, key: str) -> Channels | None:
 
 def _recipe(section: Section, base: Recipe) -> Recipe:
     """`base` with the recipe keys that the section sets."""
+    if section.values.get("recipe") == ROBUST:
+        raise section.wrong("recipe", f'is "{ROBUST}". {ROBUST_REMOVED}')
     return replace(
         base,
         method=section.take_word("recipe", METHODS, base.method),

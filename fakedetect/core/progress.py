@@ -1,5 +1,6 @@
 """How far a job has come: a bar on a terminal, and a line about once a minute elsewhere."""
 
+import os
 import sys
 import threading
 import time
@@ -7,15 +8,26 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from fakedetect.core.wrapping import columns_of
-
 SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_TICKS = 1.0
 
 NARROW = 80
 """Columns below which figures are worth more than a bar."""
 
+USUAL = 80
+"""Columns of a terminal that does not tell."""
+
 NARROW_FORMAT = "{desc}: {n_fmt}/{total_fmt}, {remaining} left{postfix}"
+
+
+def columns_of(stream: Any) -> int | None:
+    """The width of a stream's terminal in columns; None where it is none."""
+    if not stream.isatty():
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or USUAL
+    except (OSError, ValueError):
+        return USUAL
 
 
 def duration(seconds: float) -> str:

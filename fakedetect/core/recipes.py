@@ -8,15 +8,19 @@ from fakedetect.core.model_input import REFERENCE_KEYS, InputKeys, ModelInput
 CLASSES = ("fake", "real")
 """Names of the model's outputs: 0 is fake, 1 is real."""
 
-REFERENCE, ROBUST, PROBE = METHODS = ("reference", "robust", "probe")
-"""The ways of training: the course project's, the one that robust.py describes, and probe.py's."""
+REFERENCE, PROBE = METHODS = ("reference", "probe")
+"""The ways of training: the course project's, and probe.py's."""
+
+ROBUST = "robust"
+"""A way of training until version 0.6: paths.toml, commands and files of runs may still name it."""
+
+ROBUST_REMOVED = "The robust recipe was removed. Use degrade = true under [training], or the probe recipe."
 
 UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 """What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
 
 METHODS_IN_WORDS = {
     REFERENCE: "unmodified pictures, as in the course project",
-    ROBUST: "degraded pictures too, to hold up better on pictures from the web",
     PROBE: "linear classifier on frozen features; evaluated on held-out sources",
 }
 

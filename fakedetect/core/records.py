@@ -17,9 +17,6 @@ LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
 Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPERATURE)]
 """What margins are divided by; beyond that range every probability is 0, 0.5 or 1."""
 
-Scale = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
-"""A spread of margins that they are divided by."""
-
 Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
 """Neither infinite: JSON has no such number, but a CSV or a checkpoint may."""

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.installation import shipped_folder
 from fakedetect.core.model_input import ModelInput
 from fakedetect.core.model_sections import OWN, OWN_KEYS, RECIPE_KEYS, find_idle_keys, read_recipes
 from fakedetect.core.recipes import BALANCES, RECIPES, UNBALANCED, Recipe
@@ -64,6 +65,7 @@ class Training:
     validation_share: float = 0.1
     save_minutes: float = 10.0
     balance: str = UNBALANCED
+    degrade: bool = False
 
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -148,7 +150,8 @@ class Settings:
     @property
     def model_folder(self) -> Path:
         """Where the chosen model's checkpoint and results are."""
-        return self.model_folders / self.model
+        own = self.model_folders / self.model
+        return own if own.is_dir() else shipped_folder(self.model) or own
 
     @property
     def checkpoint(self) -> Path:
@@ -183,13 +186,16 @@ class Settings:
         return replace(self, written={**self.written, self.model: recipe})
 
 
-def load_settings(path: Path) -> Settings:
+def load_settings(path: Path, content: Path | None = None) -> Settings:
     """Read a paths.toml.
+
+    Args:
+        content: what is read in its place, as though it lay there; none: the file itself.
 
     Raises:
         UserError: the file is missing or says something that cannot be meant.
     """
-    file = TomlFile(path.absolute())
+    file = TomlFile(path.absolute(), content)
     top = Section(file, file.parse())
     top.check_keys(KEYS["[]"], KEYS)
     training = _training(top.section("training"))
@@ -240,6 +246,7 @@ def _training(section: Section) -> Training:
         validation_share=share,
         save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
         balance=section.take_word("balance", BALANCES, Training.balance),
+        degrade=section.take("degrade", bool, Training.degrade),
     )
 
 

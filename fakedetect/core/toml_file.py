@@ -17,13 +17,16 @@ LARGEST = 1024**2
 class TomlFile:
     """The text of a TOML file.
 
+    Args:
+        content: the file that holds it, where that is not `path` itself.
+
     Raises:
         UserError: there is no such file, or it is no UTF-8 text.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, content: Path | None = None):
         self.path = path
-        self.text = _decode(path, _read(path)).replace("\r\n", "\n").replace("\r", "\n")
+        self.text = _decode(path, _read(content or path)).replace("\r\n", "\n").replace("\r", "\n")
 
     @cached_property
     def statements(self) -> list[Statement]:

@@ -28,11 +28,7 @@ Balance = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(BALANCES)})\Z")]
 
 
 class Epoch(Record, frozen=True, kw_only=True):
-    """A row of training_log.csv.
-
-    `head_only` marks the robust recipe's first epoch: its train_loss is that of a fit on the very features
-    it was fitted on, so the later epochs' are higher without being worse.
-    """
+    """A row of training_log.csv."""
 
     epoch: Count
     train_loss: NotNegative
@@ -40,7 +36,6 @@ class Epoch(Record, frozen=True, kw_only=True):
     val_accuracy: Share
     seconds: NotNegative
     images_per_second: NotNegative
-    head_only: bool = False
 
 
 class StartedEpoch(Record, frozen=True, kw_only=True):
@@ -62,7 +57,7 @@ class RunConditions(Record, frozen=True, kw_only=True):
     """What has to be the same for an unfinished run to go on as if it had not been stopped.
 
     Runs of earlier versions lack what has a default here: they knew no other recipe, left nothing out,
-    took pictures of the reference's size only and showed every picture once an epoch.
+    took pictures of the reference's size only, and showed every picture as it is, once an epoch.
     """
 
     architecture: str
@@ -81,6 +76,7 @@ class RunConditions(Record, frozen=True, kw_only=True):
     pictures: str
     leave_out: str = ""
     balance: Balance = UNBALANCED
+    degrade: bool = False
 
 
 class RecipeRecord(Record, frozen=True, kw_only=True):
@@ -252,7 +248,7 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     def is_of(self, checkpoint: str) -> bool:
         """Whether it describes the model with this hash, by model_hash(); assumed where it does not say."""
-        return self.checkpoint is None or self.checkpoint == checkpoint.split("-")[0]
+        return self.checkpoint is None or self.checkpoint == checkpoint
 
 
 def read_training(folder: Path) -> TrainingRecord:

@@ -1,11 +1,10 @@
 """Which fakedetect this is: its version and, in a git checkout, its commit."""
 
-from pathlib import Path
+from fakedetect.core.installation import ROOT
 
 VERSION = "0.6.0"
-"""As in pyproject.toml; by Semantic Versioning."""
+"""By Semantic Versioning; the package is built with it."""
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 5.0
 """Seconds for git to answer; it takes a few hundredths of one."""
 

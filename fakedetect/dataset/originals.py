@@ -1,4 +1,7 @@
-"""From a resized copy back to the picture that it was made of, and the name that all its copies share."""
+"""From a resized copy back to the picture it was made of, its shape, and the name that its copies share.
+
+Scaling to a square squeezes wide and tall pictures, and models see it.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +11,17 @@ from fakedetect.core.model_input import find_copies
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import CLASS_FOLDERS
+from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import EXTENSIONS
-from fakedetect.images.shapes import find_shape
+from fakedetect.images.reading import TURNED, format_of, open_image, orientation_of
 
 if TYPE_CHECKING:
     from fakedetect.dataset.samples import Sample
+
+SQUARE, WIDE, TALL = "square", "wide", "tall"
+
+NEARLY = 1.05
+"""The ratio of the sides up to which a picture counts as square."""
 
 
 def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> list[Path]:
@@ -23,6 +32,23 @@ def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> lis
         for folder, label in _list_homes(settings, part).items()
     }
     return [_find_original(homes, copy) for copy in copies]
+
+
+def find_shape(path: Path) -> str:
+    """A picture's shape as it is shown, turned upright; '' where the file cannot be opened any more."""
+    try:
+        with open_image(path) as image:
+            width, height = image.size
+            # To look for what may stand behind its pixels, Pillow would decode a whole PNG.
+            told = "exif" in image.info or format_of(image) != "PNG"
+            if told and orientation_of(image) in TURNED:
+                width, height = height, width
+    except Exception as error:
+        explain_fault(error, path)
+        return ""
+    if max(width, height) <= NEARLY * min(width, height):
+        return SQUARE
+    return WIDE if width > height else TALL
 
 
 def find_shapes(paths: Sequence[Path], samples: Sequence["Sample"], resized: bool) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from fakedetect.core.errors import is_bug
+from fakedetect.images.containers import jpeg_parts
 from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
 from fakedetect.images.listing import has_heif, suffix_of
 
@@ -124,8 +125,6 @@ def load_reduced(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
 
 
 def _is_lossless_jpeg(path: Path) -> bool:
-    from fakedetect.provenance.containers import jpeg_parts
-
     with path.open("rb") as file:
         return any(marker in LOSSLESS_FRAMES for marker, _ in jpeg_parts(file))
 

@@ -1,11 +1,9 @@
 """How many verdicts would be right among pictures of which few are AI-generated, by what was measured."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from fakedetect.core.evaluation_record import Entry, Evaluation, Measure
 from fakedetect.core.out_of_fold import OutOfFold
@@ -36,11 +34,10 @@ class Rates:
 
 
 def share_right(rates: Rates, verdict: str, prevalence: float) -> Measure:
-    """The share of a verdict that would be right, with its 95 % interval.
+    """The share of a verdict that would be right, by Bayes' rule; None where it was never given.
 
-    By Bayes' rule; the interval is that of the ratio of both rates, from theirs by the square-and-add
-    method on the scale of logarithms (Zou and Donner 2008). Where no picture of the wrong class got the
-    verdict, the value is None and only `low` says something; where none of either did, all three are None.
+    Its 95 % interval is that of the least and the most favourable ends of both rates' intervals, and so
+    rather too wide.
 
     Args:
         verdict: FAKE or REAL.
@@ -51,20 +48,21 @@ def share_right(rates: Rates, verdict: str, prevalence: float) -> Measure:
         right, wrong, share = rates.real_called_real, rates.fake_called_real, 1 - prevalence
     if not (right.value or wrong.value):
         return Measure(value=None)
-    prior = math.log(share / (1 - share))
-    hit, hit_low, hit_high = map(_log, (right.value, right.low, right.high))
-    miss, miss_low, miss_high = map(_log, (wrong.value, wrong.low, wrong.high))
-    if not wrong.value:
-        return Measure(value=None, low=expit(prior + hit_low - miss_high), high=1.0)
-    if not right.value:
-        return Measure(value=0.0, low=0.0, high=expit(prior + hit_high - miss_low))
-    middle = prior + hit - miss
-    down, up = math.hypot(hit - hit_low, miss_high - miss), math.hypot(hit_high - hit, miss - miss_low)
-    return Measure(value=expit(middle), low=expit(middle - down), high=expit(middle + up))
+    return Measure(
+        value=_bayes(share, right.value, wrong.value),
+        low=_bayes(share, right.low, wrong.high),
+        high=_bayes(share, right.high, wrong.low),
+    )
 
 
-def _log(share: float | None) -> float:
-    return math.log(share) if share else -math.inf
+def _bayes(share: float, right: float | None, wrong: float | None) -> float:
+    """How many of a class's verdicts are right where `right` of its pictures get it, and `wrong` of others.
+
+    Args:
+        share: of the class among all pictures.
+    """
+    hits, misses = share * (right or 0.0), (1 - share) * (wrong or 0.0)
+    return hits / (hits + misses)
 
 
 def find_rates(

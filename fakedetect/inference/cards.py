@@ -1,13 +1,13 @@
 """A checked picture as a card of the page: its thumbnail, verdict, stability, origin and reason."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import PurePath
 
 from fakedetect.core.console import printable
 from fakedetect.core.page import to_html
+from fakedetect.inference.judged import Judged
 from fakedetect.provenance.finding import Finding
 
 UNREADABLE, UNJUDGED = "unreadable", "none"
@@ -31,40 +31,36 @@ class Card:
     """What a page shows of a picture.
 
     Attributes:
-        row: of the CSV.
-        origin: the findings about its origin.
-        thumbnail: a WebP file; b'' for none.
+        judged: it.
         heat_maps: figures as WebP files.
     """
 
-    row: Mapping[str, str]
-    origin: tuple[Finding, ...] = ()
-    thumbnail: bytes = b""
+    judged: Judged
     heat_maps: tuple[bytes, ...] = ()
 
     @property
     def state(self) -> str:
         """A key of STATES."""
-        return UNREADABLE if self.row.get("reason") else self.row.get("verdict") or UNJUDGED
+        return UNREADABLE if self.judged.reason else self.judged.verdict or UNJUDGED
 
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of its findings, each once; NO_ORIGIN without any, none of a file that was not read."""
         if self.state == UNREADABLE:
             return ()
-        if not self.origin and self.row.get("provenance"):
+        if not self.judged.origin and self.judged.provenance:
             return (SOME_ORIGIN,)
-        return tuple(dict.fromkeys(finding.kind for finding in self.origin)) or (NO_ORIGIN,)
+        return tuple(dict.fromkeys(finding.kind for finding in self.judged.origin)) or (NO_ORIGIN,)
 
     @property
     def name(self) -> str:
         """The file's name, as it may be shown."""
-        return printable(PurePath(self.row["path"]).name)
+        return printable(self.judged.path.name)
 
     @property
     def folder(self) -> str:
         """The folder that it lies in, as it may be shown."""
-        return printable(PurePath(self.row["path"]).parent)
+        return printable(self.judged.path.parent)
 
 
 def draw_card(card: Card, folder: int, hint: bool) -> str:
@@ -74,8 +70,7 @@ def draw_card(card: Card, folder: int, hint: bool) -> str:
         folder: the number of its folder, which filters go by.
         hint: the verdict is a hint only.
     """
-    row = card.row
-    p_fake = _share_of(row.get("p_fake_calibrated", ""))
+    p_fake = card.judged.p_fake_calibrated
     number = "" if p_fake is None else f"{p_fake:.6f}"
     kinds = " ".join(kind.replace(" ", "-") for kind in card.kinds)
     parts = [
@@ -85,9 +80,9 @@ def draw_card(card: Card, folder: int, hint: bool) -> str:
         f"<h3>{to_html(card.name)}</h3>",
         _draw_verdict(card, p_fake, hint),
         *(f'<p class="soft">{to_html(line)}</p>' for line in _remarks(card)),
-        _draw_origin(card.origin),
+        _draw_origin(card.judged.origin),
         _draw_heat_maps(card),
-        _draw_file(row, card.folder),
+        _draw_file(card.judged, card.folder),
         "</li>\n",
     ]
     return "".join(parts)
@@ -99,18 +94,9 @@ def _draw_image(image: bytes, alt: str) -> str:
 
 
 def _draw_thumbnail(card: Card) -> str:
-    if not card.thumbnail:
+    if not card.judged.thumbnail:
         return '<div class="thumbnail">no preview</div>'
-    return f'<div class="thumbnail">{_draw_image(card.thumbnail, f"Thumbnail of {card.name}")}</div>'
-
-
-def _share_of(cell: str) -> float | None:
-    """The probability in a cell, which a spreadsheet may have given a decimal comma; None for none."""
-    try:
-        share = float(cell.replace(",", "."))
-    except ValueError:
-        return None
-    return share if 0 <= share <= 1 else None
+    return f'<div class="thumbnail">{_draw_image(card.judged.thumbnail, f"Thumbnail of {card.name}")}</div>'
 
 
 def _draw_verdict(card: Card, p_fake: float | None, hint: bool) -> str:
@@ -127,16 +113,15 @@ def _draw_verdict(card: Card, p_fake: float | None, hint: bool) -> str:
 
 def _remarks(card: Card) -> Sequence[str]:
     """Why it has no verdict, what each model said, whether the answer is stable."""
-    row = card.row
-    lines = [printable(row["reason"])] if row.get("reason") else []
-    columns = [name for name in row if name.startswith("p_fake_") and name != "p_fake_calibrated"]
-    each = {name.removeprefix("p_fake_"): _share_of(row[name]) for name in columns}
-    if said := [f"{printable(model)} {100 * p:.1f} %" for model, p in each.items() if p is not None]:
+    judged = card.judged
+    lines = [printable(judged.reason)] if judged.reason else []
+    if judged.answers:
+        said = [f"{printable(each.model)} {100 * each.p_fake:.1f} %" for each in judged.answers]
         lines.append("; ".join(said))
-    if stability := row.get("stability"):
-        lines.append("stable" if stability == "stable" else f"not stable: {printable(stability)}")
-    if not card.origin and row.get("provenance"):
-        lines.append(f"origin: {printable(row['provenance'])}")
+    if judged.stability:
+        lines.append("stable" if not judged.unstable else f"not stable: {printable(judged.stability)}")
+    if not judged.origin and judged.provenance:
+        lines.append(f"origin: {printable('; '.join(judged.provenance))}")
     return lines
 
 
@@ -157,9 +142,9 @@ def _draw_heat_maps(card: Card) -> str:
     return f"<details><summary>Heat map</summary>{drawn}</details>"
 
 
-def _draw_file(row: Mapping[str, str], folder: str) -> str:
-    told = [folder, ", ".join(filter(None, (row.get("format"), row.get("size"))))]
-    if sha256 := row.get("sha256"):
-        told.append(f"SHA-256 {sha256}")
+def _draw_file(judged: Judged, folder: str) -> str:
+    told = [folder, ", ".join(filter(None, (judged.format, judged.size)))]
+    if judged.sha256:
+        told.append(f"SHA-256 {judged.sha256}")
     inside = "".join(f"<p>{to_html(printable(line))}</p>" for line in told if line)
     return f"<details><summary>File</summary>{inside}</details>"

@@ -6,17 +6,11 @@ from typing import Any
 
 from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import MissingWeightsError, UserError
-from fakedetect.core.model_folder import (
-    SMALL_STARTER,
-    STARTER,
-    checkpoint_file,
-    find_starter,
-    trained_models,
-)
+from fakedetect.core.installation import SMALL_STARTER, STARTER
+from fakedetect.core.model_folder import checkpoint_file, find_starter, trained_models
 from fakedetect.core.settings import Settings
 from fakedetect.core.shards import parse_shard
 from fakedetect.images.named import read_named, read_target
-from fakedetect.inference.origins import tell_origins
 from fakedetect.inference.request import Request, check_targets, parse_prevalence
 
 PAGE_ENDINGS = (".html", ".htm")
@@ -88,14 +82,16 @@ def _read_request(
     csv: str | None = None,
     html: str | None = None,
     prevalence: str | None = None,
-    **how: Any,
+    shard: str | None = None,
+    **how: bool,
 ) -> Request:
     """A command's arguments as the request that they mean, whose pictures are there."""
     named = Request(
+        shard=parse_shard(shard),
+        prevalence=parse_prevalence(prevalence),
         pictures=read_named(pictures),
         csv=read_target(csv) if csv else None,
         html=read_target(html) if html else None,
-        prevalence=parse_prevalence(prevalence),
         **how,
     )
     check_targets(named)
@@ -109,29 +105,31 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
 
     Args:
         ask: ask for what to check.
-        request: the fields of Request otherwise; pictures, csv, html and prevalence as typed or pasted.
+        request: the fields of Request otherwise; pictures, csv, html, prevalence and shard as typed or
+            pasted.
     """
-    parse_shard(request.get("shard"))
-    parse_prevalence(request.get("prevalence"))
+    wanted = None if ask else _read_request(**request)
     trained = trained_models(settings)
-    able = bool(trained) if request.get("all_models") else checkpoint_file(settings).is_file()
+    able = bool(trained) if wanted and wanted.all_models else checkpoint_file(settings).is_file()
     starter = None if able or trained else find_starter(settings)
     if starter:
         console.note(
             f"{settings.model} has not been trained; using {STARTER}, the model that comes with the "
             "program."
         )
-        settings, able, request = starter, True, {**request, "all_models": False}
+        settings, able = starter, True
     if not able:
         console.fail(_tell_missing(settings, trained))
-    wanted = _ask_request(settings, console, able) if ask else _read_request(**request)
+    wanted = wanted or _ask_request(settings, console, able)
     if wanted is None:
         return Outcome("No picture given.")
-    if not able:
-        return tell_origins(wanted, settings.workers, console)
+    if starter:
+        wanted = replace(wanted, all_models=False)
     console.loading("fakedetect.inference.judging")
-    from fakedetect.inference.judging import judge
+    from fakedetect.inference.judging import judge, show_origins
 
+    if not able:
+        return show_origins(settings, console, wanted)
     try:
         return judge(settings, console, wanted)
     except MissingWeightsError as error:
@@ -140,4 +138,4 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         if starter and small:
             console.warn(f"Using {SMALL_STARTER} instead: no download, but less accurate.")
             return judge(small, console, wanted)
-        return tell_origins(wanted, settings.workers, console)
+        return show_origins(settings, console, wanted)

@@ -18,7 +18,7 @@ from fakedetect.inference.cards import NO_ORIGIN, STATES, Card, draw_card
 from fakedetect.inference.reading_guide import TITLE, reading_guide
 from fakedetect.inference.request import PAGE_MARK
 
-HERE = Path(__file__).resolve().parent
+HERE = Path(__file__).resolve().parents[1] / "templates"
 ORDERS = {
     "folder": "folder and name",
     "verdict": "verdict: fake first",
@@ -85,10 +85,8 @@ class CheckPage:
             UserError: the folder cannot be written to, or the disk is full.
         """
         guide = reading_guide()
-        script = (HERE / "check_page.js").read_text(encoding="utf-8")
-        start = page_start(
-            f"{title} - fakedetect", _meta(script), (HERE / "check_page.css").read_text("utf-8")
-        )
+        script = (HERE / "check.js").read_text(encoding="utf-8")
+        start = page_start(f"{title} - fakedetect", _meta(script), (HERE / "check.css").read_text("utf-8"))
         link = f'<p><a href="#reading">{TITLE}, and what to do next</a></p>' if guide else ""
         above = [start, f"<h1>{escape(title)}</h1>", self._tiles(), link, *head]
         above += [f'<section><h2 id="pictures">Pictures</h2>{self._controls()}<ol id="cards">\n']

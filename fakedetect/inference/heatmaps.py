@@ -42,7 +42,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     Raises:
         UserError: there is none of that name.
     """
-    layers = dict(model.named_modules())
+    layers: dict[str, nn.Module] = dict(model.named_modules())
     if not name or name not in layers:
         close = difflib.get_close_matches(name, layers, n=3)
         raise UserError(
@@ -68,7 +68,7 @@ def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
     seen: list[str] = []
 
     def remember(name: str) -> Callable[..., None]:
-        def hook(_: nn.Module, __: tuple, output: torch.Tensor) -> None:
+        def hook(_: nn.Module, __: object, output: torch.Tensor) -> None:
             if isinstance(output, torch.Tensor) and output.ndim >= 3 and output[0, 0].numel() > 1:
                 seen.append(name)
 
@@ -106,7 +106,8 @@ def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
         patches = values[:, getattr(network_of(model), "num_prefix_tokens", 1) :]
         side = math.isqrt(patches.shape[1])
         if side * side == patches.shape[1] and side > 1:
-            return patches.transpose(1, 2).unflatten(2, (side, side))
+            values = patches.transpose(1, 2).unflatten(2, (side, side))
+            return values
     elif values.ndim == 4:
         if values.shape[1] == values.shape[2] != values.shape[3]:
             values = values.permute(0, 3, 1, 2)
@@ -136,7 +137,7 @@ def grad_cam(
     """
     kept: dict[str, torch.Tensor] = {}
 
-    def keep(_: nn.Module, __: tuple, output: torch.Tensor) -> None:
+    def keep(_: nn.Module, __: object, output: torch.Tensor) -> None:
         if not isinstance(output, torch.Tensor):
             raise UserError("That layer returns more than one output. Name another --layer.")
         kept["values"] = output

@@ -1,86 +1,100 @@
-"""The page of pictures that models have judged."""
+"""The page of a check, as a writer: cards of the pictures as they come, and what stands above them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fakedetect.core.console import Console, printable
+from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.page import paragraph
-from fakedetect.core.pool import map_images
-from fakedetect.core.shards import parse_shard
 from fakedetect.core.version import describe_version
-from fakedetect.images.thumbnails import thumbnail_of
-from fakedetect.images.views import Look, View, look_at, look_without_verifier
 from fakedetect.inference.cards import Card
-from fakedetect.inference.check_page import CheckPage, today
+from fakedetect.inference.check_page import CheckPage, tell_page, today
+from fakedetect.inference.checker import read_origins
+from fakedetect.inference.judged import Counts, Judged
 from fakedetect.inference.known import Known
+from fakedetect.inference.look import thumbnail_of
 from fakedetect.inference.page_head import tell_models
 from fakedetect.inference.request import Request
-from fakedetect.inference.resumable_csv import Records, Row
-from fakedetect.inference.rows import Checked
-from fakedetect.inference.tally import Tally, count_verdicts
+from fakedetect.inference.results_csv import ResultsCsv
 
 NO_PROOF = (
     "A verdict is an estimate from the pixels, not proof: 'real' does not mean that a picture shows "
     "what happened, and 'fake' does not mean that it did not happen."
 )
 
+NO_MODEL = (
+    "No model has checked these pictures: the page shows only what their files say about their "
+    "origin, which anybody can write and remove. Finding nothing proves nothing."
+)
+
 HEAT_MAP_SIDE = 720
 
 
-def card_of(checked: Checked) -> Card:
-    """The card of a picture that was just judged."""
-    return Card(
-        row=checked.row,
-        origin=checked.origin,
-        thumbnail=checked.thumbnail,
-        heat_maps=tuple(thumbnail_of(figure, HEAT_MAP_SIDE) for figure in checked.heat_maps),
-    )
+@dataclass(frozen=True)
+class Page:
+    """Pictures on their way onto a page.
 
-
-def add_passed(
-    page: CheckPage, records: Records | None, tally: Tally, workers: int, console: Console
-) -> None:
-    """Cards of the pictures whose rows in the CSV held still, with thumbnails that are made now; but not
-    after a stop, for who has pressed Ctrl-C does not wait for them."""
-    if records is None or not tally.passed:
-        return
-    if tally.stopped:
-        for row in records.passed_rows():
-            page.add(Card(row))
-        return
-    waiting: dict[Path, Row] = {}
-
-    def looks() -> Iterator[Look]:
-        for row in records.passed_rows():
-            path = Path(row["path"])
-            waiting[path] = row
-            yield Look(path, (), with_origin=True, thumbnail=True)
-
-    found = map_images(look_at, looks(), workers, look_without_verifier)
-    for look, view in console.track(found, tally.passed, "page"):
-        seen = (view.origin, view.thumbnail) if isinstance(view, View) else ()
-        page.add(Card(waiting.pop(look.path), *seen))
-
-
-def write_page(
-    page: CheckPage, known: Sequence[Known], tally: Tally, wanted: Request, left_out: Sequence[str]
-) -> None:
-    """Put the page into its place.
-
-    Args:
+    Attributes:
+        page: it, still without a head.
+        known: the models; none where the files alone have been read.
+        results: where rows of pictures are that were not judged again.
         left_out: folders that could not be read, in words.
+        workers: how many processes read pictures.
     """
-    names = ", ".join(printable(path) for path in wanted.pictures)
-    share = f", share {parse_shard(wanted.shard)}" if wanted.shard else ""
-    head = [
-        paragraph(f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
-        *(paragraph(printable(line), "warning") for line in left_out),
-        paragraph(NO_PROOF),
-        tell_models(known, wanted.prevalence),
-    ]
-    if tally.stopped:
-        done = tally.verdicts.total()
-        head.insert(
-            0, paragraph(f"The check was stopped: {done:,} of {tally.total:,} pictures.", "warning")
-        )
-    page.write(count_verdicts(tally), *head)
+
+    page: CheckPage
+    wanted: Request
+    console: Console
+    workers: int
+    left_out: Sequence[str]
+    known: Sequence[Known] = ()
+    results: ResultsCsv | None = None
+
+    def add(self, judged: Judged) -> None:
+        """The card of a picture that was just judged."""
+        heat_maps = (thumbnail_of(figure, HEAT_MAP_SIDE) for figure in judged.heat_maps)
+        self.page.add(Card(judged, tuple(heat_maps)))
+
+    def finish(self, counts: Counts) -> list[str]:
+        """Put the page into its place."""
+        for judged in self._passed(counts):
+            self.page.add(Card(judged))
+        if self.known:
+            self.page.write(counts.describe_verdicts(), *self._head(counts))
+        else:
+            head = [paragraph(NO_MODEL, "warning"), paragraph(f"Checked on {today()}.", "soft")]
+            self.page.write(plural(counts.verdicts.total(), "picture"), *head)
+        return [tell_page(self.page.file, self.console)]
+
+    def _passed(self, counts: Counts) -> Iterator[Judged]:
+        """The pictures whose rows in the CSV still hold, with thumbnails that are made now; but not after a
+        stop, for who has pressed Ctrl-C does not wait for them."""
+        if self.results is None or not counts.passed:
+            return
+        if counts.stopped:
+            yield from self.results.passed_pictures()
+            return
+        waiting: dict[Path, Judged] = {}
+
+        def paths() -> Iterator[Path]:
+            for judged in self.results.passed_pictures() if self.results else ():
+                waiting[judged.path] = judged
+                yield judged.path
+
+        found = read_origins(paths(), self.workers, thumbnails=True)
+        for now in self.console.track(found, counts.passed, "page"):
+            yield replace(waiting.pop(now.path), origin=now.origin, thumbnail=now.thumbnail)
+
+    def _head(self, counts: Counts) -> list[str]:
+        names = ", ".join(printable(path) for path in self.wanted.pictures)
+        share = f", share {self.wanted.shard}" if self.wanted.shard.count > 1 else ""
+        head = [
+            paragraph(f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
+            *(paragraph(printable(line), "warning") for line in self.left_out),
+            paragraph(NO_PROOF),
+            tell_models(self.known, self.wanted.prevalence),
+        ]
+        if counts.stopped:
+            done = f"{counts.verdicts.total():,} of {counts.total:,} pictures"
+            head.insert(0, paragraph(f"The check was stopped: {done}.", "warning"))
+        return head

@@ -12,7 +12,6 @@ from fakedetect.core.out_of_fold import read_out_of_fold
 from fakedetect.core.test_record import TestResults, read_results
 from fakedetect.inference.base_rates import Rates, find_rates, share_right
 from fakedetect.metrics.calibration import FAKE, REAL
-from fakedetect.metrics.unseen_words import tell_in_a_line
 from fakedetect.models.detector import Detector
 
 T = TypeVar("T")
@@ -67,7 +66,14 @@ def remind(known: Known, advise: bool = False) -> list[str]:
         advise: name the command that finds out more.
     """
     detector = known.detector
-    lines = tell_in_a_line(detector.name, known.evaluation.unseen_sources)
+    lines = []
+    unseen = known.evaluation.unseen_sources
+    if unseen and unseen.of_sources:
+        area, recall = unseen.auc.value or 0.0, unseen.fake_recall_at_5.value or 0.0
+        lines.append(
+            f"Keep in mind: on held-out generators, {detector.name} has {recall:.0%} fake recall at a 5% "
+            f"false-positive rate on real pictures of held-out sources (ROC AUC {area:.2f}; 0.5 is chance)."
+        )
     for name, entry in known.evaluation.foreign.items():
         accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
         if accuracy is not None and auc is not None:
@@ -131,12 +137,9 @@ def _tell_base_rate(known: Known, prevalence: float, advise: bool) -> str:
 def _tell_right(rates: Rates, verdict: str, prevalence: float) -> str:
     """'about 49 % of the 'fake' verdicts would be correct (95 % interval 30 % to 70 %)'."""
     found = share_right(rates, verdict, prevalence)
-    of = f"of the '{verdict}' verdicts" + (" would be correct" if verdict == FAKE else "")
-    if found.low is None or found.high is None:
+    if found.value is None or found.low is None or found.high is None:
         return f"the share of correct '{verdict}' verdicts is unknown: it called no picture {verdict}"
-    if found.value is None:
-        wrong = f"{rates.reals:,} real pictures" if verdict == FAKE else f"{rates.fakes:,} fakes"
-        return f"at least {_percent(found.low)} {of} (95 % interval; it called none of {wrong} {verdict})"
+    of = f"of the '{verdict}' verdicts" + (" would be correct" if verdict == FAKE else "")
     interval = f"95 % interval {_percent(found.low)} to {_percent(found.high)}"
     return f"about {_percent(found.value)} {of} ({interval})"
 

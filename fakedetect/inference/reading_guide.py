@@ -1,11 +1,11 @@
 """The text for readers of a verdict, docs/reading-a-verdict.md, as a part of a page."""
 
 import re
-from pathlib import Path
 
+from fakedetect.core.installation import HOME
 from fakedetect.core.page import heading, section, to_html
 
-GUIDE = Path(__file__).resolve().parents[2] / "docs" / "reading-a-verdict.md"
+GUIDE = HOME / "docs" / "reading-a-verdict.md"
 TITLE = "How to read a verdict"
 
 

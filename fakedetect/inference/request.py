@@ -3,24 +3,17 @@
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular
-from fakedetect.core.shards import parse_shard
+from fakedetect.core.shards import Shard
 from fakedetect.images.listing import Skipped, stream_images
 
-COLUMNS = (
-    "path", "verdict", "p_fake", "p_fake_calibrated", "stability", "sha256", "size", "format",
-    "provenance", "reason",
-)  # fmt: skip
-"""Of the CSV; several models add their own behind them."""
-
-JUDGED = ("bytes", "modified", "model", "checkpoint", "options")
-"""The last columns of the CSV: the state of the file, who judged it, and how."""
-
+RESULTS_MARK = "path,verdict,p_fake"
+"""Stands at the beginning of every CSV of check."""
 
 PAGE_MARK = '<meta name="generator" content="fakedetect check">'
 """Stands at the beginning of every page of check."""
@@ -41,7 +34,7 @@ class Request:
         all_models: ask every trained model; the chosen one otherwise.
         no_stability: do not try whether the answer survives STABILITY; several times as fast.
         heat_map: draw a heat map of each picture.
-        shard: 'k/n' to check a share only.
+        shard: the share of the pictures to check.
         prevalence: the share of such pictures that is assumed to be AI-generated.
     """
 
@@ -52,7 +45,7 @@ class Request:
     all_models: bool = False
     no_stability: bool = False
     heat_map: bool = False
-    shard: str | None = None
+    shard: Shard = field(default_factory=Shard)
     prevalence: float = USUAL_PREVALENCE
 
 
@@ -79,9 +72,8 @@ def parse_prevalence(text: str | None) -> float:
 def list_pictures(request: Request, passed_over: list[str], skipped: Skipped) -> Iterator[Path]:
     """The pictures of the request's share; folders that cannot be read are told in `passed_over`, what is
     no picture is counted."""
-    shard = parse_shard(request.shard)
     found = stream_images(request.pictures, passed_over.append, skipped)
-    return itertools.islice(found, shard.number - 1, None, shard.count)
+    return itertools.islice(found, request.shard.number - 1, None, request.shard.count)
 
 
 def count_pictures(request: Request) -> int:
@@ -104,7 +96,7 @@ def check_targets(request: Request) -> None:
         UserError: one is a folder, or is there and was not written by check, or both are the same.
     """
     if request.csv:
-        start = ",".join(COLUMNS[:3]).encode()
+        start = RESULTS_MARK.encode()
         _check_target(request.csv, "results.csv", "result file", lambda found: found.startswith(start))
     if request.html:
         mark = PAGE_MARK.encode()

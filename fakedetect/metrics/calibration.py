@@ -160,7 +160,8 @@ def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
 
 def bins_of(p_fake: np.ndarray) -> np.ndarray:
     """The bin of each probability (N,)."""
-    return np.minimum((p_fake * BINS).astype(int), BINS - 1)
+    bins: np.ndarray = np.minimum((p_fake * BINS).astype(int), BINS - 1)
+    return bins
 
 
 def weighted_calibration_error(

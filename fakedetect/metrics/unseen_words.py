@@ -54,17 +54,6 @@ def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
     return lines
 
 
-def tell_in_a_line(model: str, found: UnseenSources | None) -> list[str]:
-    """How well a probe generalises, in a line; nothing where no sources were left out of it."""
-    if found is None or not found.of_sources:
-        return []
-    auc, recall = found.auc.value or 0.0, found.fake_recall_at_5.value or 0.0
-    return [
-        f"Keep in mind: on held-out generators, {model} has {recall:.0%} fake recall at a 5% "
-        f"false-positive rate on real pictures of held-out sources (ROC AUC {auc:.2f}; 0.5 is chance)."
-    ]
-
-
 def tell_what_helps(found: UnseenSources) -> list[str]:
     """Which kinds of sources would help most: those that the others do not stand in for."""
     lines = tell_shapes(found.auc, found.auc_same_shape)

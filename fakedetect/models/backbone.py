@@ -138,7 +138,8 @@ def _draw_directions(channels: int) -> torch.Tensor:
 def _number_pairs(count: int) -> torch.Tensor:
     """The places of each pair, once, in a flattened matrix of `count` rows and columns."""
     rows, columns = torch.triu_indices(count, count)
-    return rows * count + columns
+    places: torch.Tensor = rows * count + columns
+    return places
 
 
 def _stages_of_resnet(network: nn.Module, images: torch.Tensor) -> list[torch.Tensor]:

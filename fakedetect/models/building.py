@@ -11,13 +11,11 @@ from torch import nn
 
 from fakedetect.core.architectures import check_architecture, find_size_arguments
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file
-from fakedetect.core.model_folder import TEXTURE_VOTE, TRAINING
+from fakedetect.core.model_folder import TRAINING
 from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
 from fakedetect.core.training_record import read_training
 from fakedetect.models.foreign import are_positions, explain_mismatch, unprefix
 from fakedetect.models.pretrained import fetch_weights
-from fakedetect.models.texture import add_vote, read_vote
 from fakedetect.models.weights import HEADS, read_state, save_tensors
 
 BUILT_IN = frozenset(recipe.name for recipe in RECIPES)
@@ -65,8 +63,7 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
         return cast(nn.Module, model)
     import timm
 
-    from fakedetect.models.depthwise import use_lean_depthwise
-    from fakedetect.models.response_norm import use_lean_response_norm
+    from fakedetect.models.cpu_training.speed_up import speed_up_layers
 
     place = recipe.place or f"timm for {recipe.name}"
     check_architecture(recipe.architecture, place)
@@ -76,7 +73,7 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
         model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs, **sized)
     except (safetensors.SafetensorError, pickle.UnpicklingError, EOFError) as error:
         raise UserError(f"{file} is truncated or not a weights file. Remove it and try again.") from error
-    return use_lean_depthwise(use_lean_response_norm(model))
+    return speed_up_layers(model)
 
 
 def _fit_positions(model: nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -147,8 +144,6 @@ def load_checkpoint(recipe: Recipe, path: Path) -> nn.Module:
         raise UserError(f"{path} contains NaN or infinite values ({broken[0]}). Train again.")
     _obey_class_order(state, path)
     model.load_state_dict(state)
-    if (path.parent / TEXTURE_VOTE).is_file() and (vote := read_vote(path.parent, hash_file(path))):
-        add_vote(model, vote)
     return model
 
 

@@ -11,7 +11,13 @@ import numpy as np
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import checkpoint_file, is_probe, model_hash, require_checkpoint
+from fakedetect.core.model_folder import (
+    TEXTURE_VOTE,
+    checkpoint_file,
+    is_probe,
+    model_hash,
+    require_checkpoint,
+)
 from fakedetect.core.settings import Settings
 from fakedetect.core.trained_input import as_trained, read_own_training
 from fakedetect.core.training_record import TrainingRecord
@@ -110,6 +116,10 @@ def load_detector(settings: Settings, console: Console) -> Detector:
     """
     probe = is_probe(require_checkpoint(settings))
     checkpoint_hash = model_hash(settings)
+    if (vote := settings.model_folder / TEXTURE_VOTE).is_file():
+        console.warn(
+            f"{vote} is not used: the checkpoint answers without the robust recipe's texture vote."
+        )
     training = read_own_training(settings, checkpoint_hash)
     settings = as_trained(settings, training)
     taken, model = settings.recipe.input, None

@@ -61,7 +61,7 @@ def _intensity(model: nn.Module, size: int) -> float:
     """Multiplications in matrix products (full convolutions among them) per value that a layer gives."""
     products = values = 0
 
-    def count(layer: nn.Module, _: tuple, output: object) -> None:
+    def count(layer: nn.Module, _: object, output: object) -> None:
         nonlocal products, values
         if not isinstance(output, torch.Tensor):
             return

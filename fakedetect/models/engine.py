@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from fakedetect.core.model_folder import BACKBONE_FILE, TEXTURE_VOTE, checkpoint_file, is_probe
+from fakedetect.core.model_folder import BACKBONE_FILE, checkpoint_file, is_probe
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import AUTO, OPENVINO, Settings
 from fakedetect.core.shards import count_workers
@@ -75,7 +75,8 @@ def import_openvino() -> ModuleType:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
-    return openvino
+    module: ModuleType = openvino
+    return module
 
 
 def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
@@ -125,13 +126,9 @@ def made_of(settings: Settings, checkpoint: str, version: str) -> str:
 
 
 def takes_bf16(settings: Settings) -> bool:
-    """Whether OpenVINO is to compute in bfloat16.
-
-    Not by itself where a texture votes: the line of its vote is a difference of large numbers, and bfloat16
-    moved p(fake) by 0.08 on average.
-    """
-    precision, votes = settings.training.precision, (settings.model_folder / TEXTURE_VOTE).is_file()
-    return precision == "bf16" or (precision == AUTO and not votes and cpu_has_bf16())
+    """Whether OpenVINO is to compute in bfloat16."""
+    precision = settings.training.precision
+    return precision == "bf16" or (precision == AUTO and cpu_has_bf16())
 
 
 def cpu_has_bf16() -> bool:

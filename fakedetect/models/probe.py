@@ -81,7 +81,7 @@ def margins_of_test_pictures(probe: nn.Module, recipe: Recipe) -> np.ndarray:
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (taken.mean, taken.std))
     images = torch.from_numpy(draw_test_pictures(taken.size)).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
-        logits = probe((images - mean) / std)
+        logits: torch.Tensor = probe((images - mean) / std)
     return (logits[:, 0] - logits[:, 1]).numpy()
 
 

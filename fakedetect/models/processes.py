@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fakedetect.core.errors import ProcessError, UserError
+from fakedetect.core.installation import HOME, PACKAGE
 from fakedetect.core.shards import count_workers
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def distribute_model(model: "nn.Module", group: Group) -> "nn.Module":
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run menu.py with the arguments in `count` processes on this machine, as torchrun does.
+    """Run the program with the arguments in `count` processes on this machine, as torchrun does.
 
     Returns:
         The exit code: 0, or that of the first process that failed.
@@ -197,9 +197,10 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         monitor_interval=0.1,
     )
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_workers(None) // count)))
-    program = Path(__file__).resolve().parents[2] / "menu.py"
+    # What is installed lies on the interpreter's own path, a checkout does not.
+    program = ("-m", PACKAGE.name) if HOME == PACKAGE else (str(HOME / "menu.py"),)
     try:
-        elastic_launch(config, sys.executable)(str(program), *arguments)
+        elastic_launch(config, sys.executable)(*program, *arguments)
     except ChildFailedError as error:
         codes = [failure.exitcode for failure in error.failures.values()]
         return next((code for code in codes if code > 0), 1)

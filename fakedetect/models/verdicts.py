@@ -14,13 +14,11 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNSURE, Calibration
 class Answer:
     """What a model says of a picture.
 
-    `p_fake` is its own probability, `calibrated` the calibrated one, and `side` the class that has
-    half of it or more; `flips` are the opposite sides that degradations led to, None where they were
-    not tried.
+    `p_fake` is its own probability, `calibrated` the calibrated one; `flips` are the opposite classes that
+    degradations led to, None where they were not tried.
     """
 
     verdict: str
-    side: str
     p_fake: float
     calibrated: float
     flips: tuple[str, ...] | None
@@ -45,7 +43,6 @@ def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degrad
     calibrated = float(calibration.probability(margins[:1])[0])
     return Answer(
         verdict=UNSURE if flips else calibration.verdict(calibrated),
-        side=sides[0],
         p_fake=float(expit(margins[:1])[0]),
         calibrated=calibrated,
         flips=flips if tried else None,
@@ -70,14 +67,7 @@ def agree(answers: Sequence[Answer]) -> Answer:
     calibrated = float(np.mean([each.calibrated for each in answers]))
     return Answer(
         verdict=together,
-        side=FAKE if calibrated >= 0.5 else REAL,
         p_fake=float(np.mean([each.p_fake for each in answers])),
         calibrated=calibrated,
         flips=flips,
     )
-
-
-def disagreement(answers: Sequence[Answer]) -> float:
-    """How far the models' calibrated probabilities lie apart, at most 1."""
-    values = [each.calibrated for each in answers]
-    return max(values) - min(values)

@@ -183,7 +183,8 @@ class _Sink:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        return self._keep_error(self.file.write, data)
+        written: int = self._keep_error(self.file.write, data)
+        return written
 
     def flush(self) -> None:
         self._keep_error(self.file.flush)

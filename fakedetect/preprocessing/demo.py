@@ -28,7 +28,7 @@ STEPS = 150
 SEED = 42
 
 PATHS = """\
-# The demonstration: made by `python menu.py demo`. Delete this folder to start over.
+# The demonstration, made by the command `demo`. Delete this folder to start over.
 model = "resnet18"
 
 [original]

@@ -1,7 +1,9 @@
 """p(fake) of labelled pictures, each by a line that was fitted without it, on a network's frozen features.
 
 Frozen, for a network that was trained on these pictures has learnt their labels by heart, the wrong ones
-too.
+too. Confident learning then says which labels are probably wrong: Northcutt, Jiang and Chuang 2021,
+'Confident Learning: Estimating Uncertainty in Dataset Labels', Journal of Artificial Intelligence
+Research 70. Their package, cleanlab, does this for any number of classes; for two it is a few lines.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +16,8 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import FEATURES, SMALL_STARTER, find_starter
+from fakedetect.core.installation import SMALL_STARTER
+from fakedetect.core.model_folder import FEATURES, adopt_starter, find_starter
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
@@ -102,6 +105,7 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
         f"The pretrained weights of {settings.model} cannot be downloaded; using the network of "
         f"{SMALL_STARTER}, which comes with the program."
     )
+    adopt_starter(small)
     small = replace(small, probe=replace(small.probe, layers=()))
     return small, freeze_backbone(small, console)
 
@@ -161,3 +165,40 @@ def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
     for pair in find_exact(paths, [path.stat().st_size for path in paths]):
         first[pair.second] = pair.first
     return first
+
+
+@dataclass(frozen=True)
+class Doubts:
+    """What is to be thought of N labels.
+
+    Attributes:
+        suspected: (N,) bool, those off the diagonal of the confident joint.
+        leaning: (N,) bool, the others of which the other class is the more probable one.
+        order: (N,) their places, the likeliest mistakes first.
+    """
+
+    suspected: np.ndarray
+    leaning: np.ndarray
+    order: np.ndarray
+
+
+def doubt_labels(p_fake: np.ndarray, is_fake: np.ndarray) -> Doubts:
+    """Compare scores with labels.
+
+    A class's threshold is the mean probability that its own pictures have of it, so that neither a rare
+    class nor one that is seldom sure of itself is suspected as a whole. A label is suspected where the
+    other class reaches its threshold, and is the more probable one if the label's own does too (the
+    confident joint, equation 1). The order is by self-confidence, the probability of the label; with two
+    classes the normalised margin gives the same one.
+
+    Args:
+        p_fake: (N,) each by a model that has not learnt from that picture.
+        is_fake: (N,) bool, the labels; both classes are among them.
+    """
+    own = np.where(is_fake, p_fake, 1 - p_fake)
+    other = 1 - own
+    of_fake, of_real = own[is_fake].mean(), own[~is_fake].mean()
+    sure_of_own = own >= np.where(is_fake, of_fake, of_real)
+    sure_of_other = other >= np.where(is_fake, of_real, of_fake)
+    suspected = sure_of_other & (~sure_of_own | (other > own))
+    return Doubts(suspected, ~suspected & (other > own), np.lexsort((own, ~suspected)))

@@ -14,8 +14,7 @@ from fakedetect.core.settings import FOLDERS, Settings
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet
 from fakedetect.images.tiles import read_tiles
-from fakedetect.preprocessing.confident_learning import doubt_labels
-from fakedetect.preprocessing.label_scores import score_pictures
+from fakedetect.preprocessing.label_scores import doubt_labels, score_pictures
 from fakedetect.preprocessing.tables import Place, list_places
 
 FILE_NAME = "labels.csv"

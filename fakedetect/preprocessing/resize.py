@@ -31,7 +31,6 @@ from fakedetect.images.copies import (
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import list_images
 from fakedetect.images.reading import open_checked, prepare_pillow
-from fakedetect.preprocessing.stale_copies import delete_copies, find_stale_copies
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ def resize_folder(
     # Of several shards, each would count and delete the same.
     stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 else []
     if prune:
-        delete_copies(stale)
+        _delete(stale)
     return Resized(
         name=name,
         target=target,
@@ -211,11 +210,27 @@ def resize_folder(
 def _find_stale(
     paths: Sequence[Path], planned: Sequence[Job], source: Path, target: Path, kind: Kind
 ) -> list[Path]:
-    """The copies of no original, neither of a good nor of a bad one."""
+    """The copies of no original, neither of a good nor of a bad one: training would still use them.
+
+    Without any original, nothing is stale: whoever keeps only the copies has deleted them all.
+    """
+    if not paths or not target.is_dir():
+        return []
     good = {job.source for job in planned}
     bad = [path for path in paths if path not in good]
     make = _aligned_jobs if kind.aligned else _plain_jobs
-    return find_stale_copies(target, (job.copy for job in (*planned, *make(bad, source, target, kind))))
+    expected = {job.copy for job in (*planned, *make(bad, source, target, kind))}
+    return [copy for copy in list_images(target) if copy not in expected]
+
+
+def _delete(copies: Sequence[Path]) -> None:
+    for copy in copies:
+        try:
+            copy.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"Cannot delete {copy}: {error.strerror}. Close the program that has it open."
+            ) from None
 
 
 def _describe_resized(settings: Settings, resized: Resized) -> str:

@@ -2,17 +2,22 @@
 
 Two statements that must not be mixed up: whether the file is what was signed, and who signed it. The
 library fetches neither manifests from elsewhere nor the state of certificates. It is loaded when the first
-manifest is met, in a process that may crash or hang (images/views.py).
+manifest is met, in a process that may crash or hang (inference/look.py).
+
+The trust lists of C2PA's conformance programme lie in the folder `trust` as NAME-YEAR-MONTH-DAY.pem: whose
+certificates may sign (signers), and whose may date a signature (time-stamps). The newest of a name counts.
 """
 
+import re
+from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fakedetect.provenance.finding import Certainty, Finding, shorten
 from fakedetect.provenance.history import find_ingredients, tell_actions
-from fakedetect.provenance.source_types import find_source_type
-from fakedetect.provenance.trust_list import TRUST_FOLDER, TrustList, find_list
+from fakedetect.provenance.rules import find_source_type
 from fakedetect.provenance.verification import Manifest, Verification, read_verification
 
 if TYPE_CHECKING:
@@ -32,6 +37,11 @@ MIME = {
     "TIFF": "image/tiff",
     "GIF": "image/gif",
 }
+
+TRUST_FOLDER = Path(__file__).with_name("trust")
+
+OLD_DAYS = 365
+"""An older list is told to be old: certificates come and go."""
 
 SIGNERS, TIME_STAMPS = "urn:fakedetect:signers", "urn:fakedetect:time-stamps"
 
@@ -57,6 +67,36 @@ CERTIFICATE = {
     "signingCredential.invalid": "certificate invalid",
 }
 """What can be wrong with a certificate, on a list or not."""
+
+
+@dataclass(frozen=True)
+class TrustList:
+    """Certificates (PEM) and the day from which they are."""
+
+    day: date
+    certificates: str
+
+    def __str__(self) -> str:
+        """The list's name in a sentence."""
+        age = (date.today() - self.day).days
+        return f"C2PA trust list of {self.day}" + (f", {age} days old" if age > OLD_DAYS else "")
+
+
+def _day_of(path: Path) -> date | None:
+    dated = re.fullmatch(r"[a-z-]+-(\d{4})-(\d\d)-(\d\d)\.pem", path.name)
+    try:
+        return date(*map(int, dated.groups())) if dated else None
+    except ValueError:
+        return None
+
+
+def find_list(name: str, folder: Path = TRUST_FOLDER) -> TrustList | None:
+    """The newest list of a name ('signers' or 'time-stamps'); None where there is none."""
+    days = {path: day for path in folder.glob(f"{name}-*.pem") if (day := _day_of(path))}
+    if not days:
+        return None
+    newest = max(days, key=lambda path: days[path])
+    return TrustList(days[newest], newest.read_text(encoding="utf-8"))
 
 
 def _settings(signers: TrustList | None, time_stamps: TrustList | None) -> dict[str, Any]:

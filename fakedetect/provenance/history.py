@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from fakedetect.provenance.finding import Finding, shorten
-from fakedetect.provenance.source_types import spell_source_type
+from fakedetect.provenance.rules import spell_source_type
 from fakedetect.provenance.verification import Action, Ingredient, Manifest, Verification
 
 MOST_ACTIONS = 6

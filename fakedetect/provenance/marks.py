@@ -1,48 +1,73 @@
 """What the marks in a file's metadata say of its origin. All of them can be forged, removed or copied.
 
-What a field means is data: whose parameters it holds (parameters.py), what it says outright (statements.py)
-and whose name it is (generators.py).
+What a field means is data (rules.toml): whose parameters it holds, what it says outright and whose name it
+is. China's label 'AIGC' (GB 45438-2025 and the guides of TC260) is JSON, and read as that.
 """
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
-from fakedetect.provenance.field import Field
+import msgspec
+
 from fakedetect.provenance.finding import Finding, shorten
 from fakedetect.provenance.generators import is_generator, names_generator
-from fakedetect.provenance.labels import find_grok, find_label
 from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.parameters import CAMERA, PROGRAMS, find_parameters, find_together
-from fakedetect.provenance.source_types import find_source_type
+from fakedetect.provenance.rules import find_by_rule, find_source_type, find_together, read_table
 from fakedetect.provenance.statements import find_statement
+from fakedetect.provenance.texts import Field
 
-PEOPLE = frozenset({"artist", "author", "creator", "byline", "xpauthor", "credit", "source"})
-
-GENERATIVE_EDIT = re.compile(r"\bgenerative (?:fill|expand|remove)\b", re.IGNORECASE)
-"""Adobe's tools that put generated parts into a picture."""
-
-AI_GENERATED = re.compile(r"ai[ -]generated\b", re.IGNORECASE)
+AIGC_PLACES = ("aigc", "usercomment", "description", "comment")
+"""Ends of the places in which China's label stands, in lower case."""
 
 
-def _is_generator(field: Field, text: str) -> bool:
-    """Whether a program's or a maker's name holds a generator's, or a person's is one."""
-    if field.name in CAMERA:
-        return names_generator(text, camera=True)
-    if field.name in PROGRAMS:
-        return names_generator(text) or bool(AI_GENERATED.match(text))
-    return field.name in PEOPLE and is_generator(text)
+class _Label(msgspec.Struct):
+    label: str | int | None = msgspec.field(name="Label", default=None)
+    producer: str | None = msgspec.field(name="ContentProducer", default=None)
+
+
+class _Labelled(msgspec.Struct):
+    aigc: _Label = msgspec.field(name="AIGC")
+
+
+def _find_label(field: Field) -> Finding | None:
+    """China's label, if a field is one."""
+    if not (field.where.lower().endswith(AIGC_PLACES) and '"Label"' in field.text):
+        return None
+    label = _read_label(field.text, bare=field.where.lower().endswith("aigc"))
+    meaning = read_table().vocabularies.aigc.get(str(label.label)) if label else None
+    if not (label and meaning):
+        return None
+    producer = f", producer {shorten(label.producer)}" if label.producer else ""
+    return Finding("label", f"label: {meaning}{producer} (China's AIGC label in {field.where})")
+
+
+def _read_label(text: str, bare: bool) -> _Label | None:
+    """The label in a text: under its name, or `bare` where the field itself has the name."""
+    text = text.strip("\0 \r\n\t")
+    try:
+        with suppress(msgspec.ValidationError):
+            return msgspec.json.decode(text, type=_Labelled).aigc
+        return msgspec.json.decode(text, type=_Label) if bare else None
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _find_program(field: Field) -> Finding | None:
-    """The program that wrote the file, by its own word."""
-    if field.name not in CAMERA | PROGRAMS | PEOPLE:
-        return None
-    text = shorten(field.text)
+    """The program that wrote the file, or a person who is one, by the file's own word."""
+    table, text = read_table(), shorten(field.text)
+    camera, program, person = (
+        field.name in table.fields[group] for group in ("CAMERA", "PROGRAMS", "PEOPLE")
+    )
     if not text:
         return None
-    if _is_generator(field, text):
+    if (
+        (camera and names_generator(text, camera=True))
+        or (program and (names_generator(text) or re.match(table.programs.generated, text, re.IGNORECASE)))
+        or (person and is_generator(text))
+    ):
         return Finding("generator", f"software: {text} ({field.where}), a generator")
-    if field.name in PROGRAMS and GENERATIVE_EDIT.search(text):
+    if program and re.search(table.programs.edited, text, re.IGNORECASE):
         return Finding("edit", f"edit: {text} (said in {field.where})")
     if field.where == "EXIF Software":
         return Finding("software", f"EXIF software: {text}")
@@ -50,7 +75,7 @@ def _find_program(field: Field) -> Finding | None:
 
 
 def _find_camera(fields: Sequence[Field]) -> Finding | None:
-    names = {field.where: shorten(field.text) for field in fields if field.name in CAMERA}
+    names = {field.where: shorten(field.text) for field in fields}
     make, model = names.get("EXIF Make", ""), names.get("EXIF Model", "")
     if not (make or model):
         return None
@@ -67,18 +92,17 @@ def find_marks(metadata: Metadata) -> list[Finding]:
     for field in metadata.fields:
         if field.where.lower() == "xmp digitalsourcetype" and (finding := find_source_type(field.text)):
             found.append(finding)
-        elif finding := find_label(field) or find_parameters(field) or find_statement(field):
+        elif finding := _find_label(field) or find_by_rule(field) or find_statement(field):
             spoken_for.add(field)
             # Many generators write the same into several fields.
             if (name := finding.says.partition(" (")[0]) not in named:
                 found.append(finding)
             named.add(name)
-    found += find_together({field.name: field.text for field in metadata.fields})
-    found += find_grok(metadata.fields)
+    found += find_together(metadata.fields)
     left = [field for field in metadata.fields if field not in spoken_for]
     programs = {field: finding for field in left if (finding := _find_program(field))}
     # A generator that signs as a camera's maker, or as its model, is none.
-    makers = [field for field in metadata.fields if field.name in CAMERA]
+    makers = [field for field in metadata.fields if field.name in read_table().fields["CAMERA"]]
     if all(field in left and field not in programs for field in makers) and (
         camera := _find_camera(makers)
     ):

@@ -1,7 +1,9 @@
-"""What a file's metadata holds, as named texts: the containers' own fields and nothing else.
+"""What a file's metadata holds: its C2PA manifest, and as named texts the containers' own fields.
 
 By: EXIF 2.32; the IPTC Photo Metadata Standard and IPTC-IIM 4.2; for the fields that Windows adds to EXIF
-(XPTitle, …) and for Samsung's trailer, ExifTool's lists.
+(XPTitle, …) and for Samsung's trailer, ExifTool's lists; C2PA 2.1, section 'Embedding manifests' and its
+appendix on formats (JPEG APP11 with JUMBF, PNG caBX, RIFF C2PA, TIFF tag 0xCD41, GIF application extension,
+ISO box uuid).
 """
 
 import struct
@@ -11,10 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from fakedetect.core.errors import is_bug
-from fakedetect.provenance.containers import read_manifest
-from fakedetect.provenance.field import MOST_TEXT, Field, decode
-from fakedetect.provenance.png_text import PngText, read_png_text
-from fakedetect.provenance.xmp import MOST_XMP, read_xmp
+from fakedetect.images.containers import MOST_METADATA, read_parts
+from fakedetect.provenance.texts import (
+    MOST_TEXT,
+    MOST_XMP,
+    Field,
+    PngText,
+    decode,
+    read_png_text,
+    read_xmp,
+)
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -44,8 +52,7 @@ IIM_FIELDS = {
     (2, 116): "Copyright",
     (2, 120): "Caption",
 }
-SAMSUNG_EDIT = "Samsung PhotoEditor_Re_Edit_Data"
-"""Where it says that a picture was edited on the phone."""
+C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
 MOST_ENTRIES = 100
 """Entries of a trailer that are looked at."""
@@ -146,7 +153,32 @@ def _samsung_fields(path: Path) -> Iterator[Field]:
             entry = file.read(min(amount, MOST_TEXT))
             name_end = 8 + int.from_bytes(entry[4:8], "little")
             if entry[8:name_end] == b"PhotoEditor_Re_Edit_Data":
-                yield Field(SAMSUNG_EDIT, decode(entry[name_end:]))
+                yield Field("the phone's trailer", decode(entry[name_end:]))
+
+
+def _is_manifest(name: bytes, data: bytes) -> bool:
+    """Whether a part of a file is a C2PA manifest, or belongs to one."""
+    if name == b"\xeb":
+        return data[:2] == b"JP" and b"jumb" in data[:64]
+    return name in (b"caBX", b"C2PA") or (name == b"uuid" and data[:16] == C2PA_BOX)
+
+
+def find_manifest(path: Path) -> bytes | None:
+    """The bytes of a file's C2PA manifest, at most MOST_METADATA; None for none. Nothing is decoded.
+
+    Raises:
+        OSError, struct.error: the file cannot be read, or its parts cannot be followed.
+    """
+    found: list[bytes] = []
+    size = 0
+    for name, data in read_parts(path):
+        size += len(data)
+        # Segments after the first have no header of their own to know them by.
+        if _is_manifest(name, data) or (found and name == b"\xeb"):
+            found.append(data)
+        if size > MOST_METADATA:
+            break
+    return b"".join(found)[:MOST_METADATA] if found else None
 
 
 def read_metadata(image: "Image.Image", path: Path) -> Metadata:
@@ -154,7 +186,7 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
     fields: list[Field] = []
     manifest, png, broken = None, PngText(), False
     try:
-        manifest = read_manifest(image, path)
+        manifest = find_manifest(path)
         png = read_png_text(path) if image.format == "PNG" else png
     except Exception as error:
         # Pillow's and struct's errors on broken metadata are of every kind; the picture is still good.

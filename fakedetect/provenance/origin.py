@@ -1,26 +1,21 @@
 """All that a file tells of its origin, put together: what is proven first."""
 
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 from fakedetect.provenance.c2pa import CRASHED, MIME, UNREADABLE, find_remote, verify_manifest
 from fakedetect.provenance.finding import Finding
 from fakedetect.provenance.marks import find_marks
-from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.source_types import find_source_types_in
-
-SEARCHED = 16 * 1024 * 1024
-"""Bytes of a file that are searched for the name of a manifest's box."""
+from fakedetect.provenance.metadata import Metadata, find_manifest
+from fakedetect.provenance.rules import find_source_types_in
 
 
 def may_hold_manifest(path: Path) -> bool:
-    """Whether a file has a manifest as far as its bytes go; nothing is decoded, and never waited for."""
+    """Whether a file has a manifest; nothing is decoded, and never waited for."""
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            return b"jumb" in file.read(SEARCHED)
-    except OSError:
+        return path.is_file() and find_manifest(path) is not None
+    except (OSError, struct.error):
         return False
 
 

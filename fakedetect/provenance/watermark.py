@@ -95,7 +95,8 @@ def find_hidden(image: "Image.Image") -> list[Finding]:
 def _sum_squares(channel: np.ndarray) -> np.ndarray:
     """The Haar wavelet's approximation: half the sum of each 2 x 2 pixels, (H, W) -> (H / 2, W / 2)."""
     rows = channel[0::2] + channel[1::2]
-    return (rows[:, 0::2] + rows[:, 1::2]).astype(np.float32) / 2
+    halves: np.ndarray = (rows[:, 0::2] + rows[:, 1::2]).astype(np.float32) / 2
+    return halves
 
 
 def _largest_in_blocks(approximation: np.ndarray) -> np.ndarray:
@@ -103,7 +104,8 @@ def _largest_in_blocks(approximation: np.ndarray) -> np.ndarray:
     rows, columns = (length // BLOCK for length in approximation.shape)
     sized = np.abs(approximation[: rows * BLOCK, : columns * BLOCK])
     blocks = sized.reshape(rows, BLOCK, columns, BLOCK).swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
-    return blocks[:, 1:].max(axis=1)
+    largest: np.ndarray = blocks[:, 1:].max(axis=1)
+    return largest
 
 
 def find_dwt_dct(pixels: np.ndarray) -> str | None:

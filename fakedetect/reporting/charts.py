@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 
 import matplotlib
@@ -31,8 +32,16 @@ PAGE_COLOURS = {
 """matplotlib's colours, and the page's for them in light and dark."""
 
 
-def draw_chart(title: str, plot: Callable[[Axes], None]) -> str:
-    """What `plot` draws into axes, as an SVG element under its title."""
+@dataclass(frozen=True)
+class Chart:
+    """A figure of the page: its title, and an SVG element in which every text is escaped."""
+
+    title: str
+    svg: str
+
+
+def draw_chart(title: str, plot: Callable[[Axes], None]) -> Chart:
+    """What `plot` draws into axes."""
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
     plot(axes)
@@ -46,8 +55,7 @@ def draw_chart(title: str, plot: Callable[[Axes], None]) -> str:
         FigureCanvasSVG(figure).print_svg(
             file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
         )
-    svg = _restyle(file.getvalue(), title)
-    return f'<figure class="chart"><figcaption>{escape(title)}</figcaption>{svg}</figure>'
+    return Chart(title, _restyle(file.getvalue(), title))
 
 
 def _restyle(text: str, title: str) -> str:

@@ -17,13 +17,14 @@ from fakedetect.core.files import write_text
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.settings import Settings
+from fakedetect.core.training_record import Epoch
 from fakedetect.dataset.originals import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet
 from fakedetect.images.tiles import read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
 from fakedetect.testing.results import find_mistakes, read_tested, tell_one_sided
-from fakedetect.training.log import Epoch, draw_loss_curves, read_epochs
+from fakedetect.training.log import draw_loss_curves, read_epochs
 
 SIGNIFICANT = 0.05
 GALLERY = 12

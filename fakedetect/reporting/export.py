@@ -14,7 +14,7 @@ import torch
 from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
-from fakedetect.core.model_folder import PROBE_FILE, TEXTURE_VOTE, require_checkpoint
+from fakedetect.core.model_folder import PROBE_FILE, require_checkpoint
 from fakedetect.core.settings import TORCH, Inference, Settings
 from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector, load_detector
@@ -95,12 +95,6 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
         copy_file(probe, path)
         return path.name
     recipe, calibration = detector.settings.recipe, detector.calibration
-    votes = (detector.settings.model_folder / TEXTURE_VOTE).is_file()
-    answers = {
-        "temperature": str(calibration.temperature),
-        "fake_from": str(calibration.fake_from),
-        "real_below": str(calibration.real_below),
-    }
     metadata = {
         "architecture": f"{recipe.library} {recipe.architecture}",
         "size": str(recipe.input.size),
@@ -108,8 +102,9 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
         "mean": str(list(recipe.input.mean)),
         "std": str(list(recipe.input.std)),
         "classes": "0 fake, 1 real",
-        # Temperature and thresholds were fitted to the answers with the vote, which is no tensor of these.
-        **({"without": "the vote of the texture"} if votes else answers),
+        "temperature": str(calibration.temperature),
+        "fake_from": str(calibration.fake_from),
+        "real_below": str(calibration.real_below),
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in detector.model.state_dict().items()}
     with atomic_write(path) as file:

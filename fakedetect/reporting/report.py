@@ -9,43 +9,43 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fakedetect.core.console import Console, Outcome, open_picture, printable
+from fakedetect.core.console import Console, Outcome, open_picture, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import Evaluation, read_evaluation
 from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
-from fakedetect.core.model_folder import EVALUATION, REPORT, foreign_predictions_file
-from fakedetect.core.page import page, paragraph, section
+from fakedetect.core.model_folder import EVALUATION, REPORT, checkpoint_file, foreign_predictions_file
 from fakedetect.core.recipes import CLASSES
-from fakedetect.core.repeats_record import Repeats, read_several
+from fakedetect.core.repeats_record import FIGURES, Repeats, read_several
 from fakedetect.core.settings import Settings
+from fakedetect.core.templates import load_template
 from fakedetect.core.test_record import TestResults
+from fakedetect.core.training_record import Epoch
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.shortcuts import Audit, read_audit
+from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
 from fakedetect.inference.figures import layer_name, read_in_shape, to_input
 from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
+from fakedetect.metrics.measures import named
+from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
+from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies
-from fakedetect.reporting.answers import pictures, show_mistakes
-from fakedetect.reporting.evaluation_sections import (
-    elsewhere_section,
-    robustness_section,
-    sources_section,
-    unseen_section,
-    verdicts_section,
-)
+from fakedetect.reporting.answers import Answers, Picture, encode_picture, gather_answers
 from fakedetect.reporting.sections import (
-    SUMMARY,
-    SUMMARY_FILE,
-    data_section,
-    repeat_section,
-    results_section,
-    seeds_section,
-    training_section,
+    commands_again,
+    describe_training,
+    draw_curves,
+    draw_robustness,
+    gather_verdicts,
 )
 from fakedetect.reporting.summary import summarise
-from fakedetect.testing.results import Tested, read_predictions, read_tested
-from fakedetect.training.log import Epoch, read_epochs
+from fakedetect.testing.results import Tested, confusion_of, read_predictions, read_tested, tell_one_sided
+from fakedetect.testing.sources import mean_and_worst, tell_left_out
+from fakedetect.training.log import best_of, read_epochs
+
+SUMMARY_FILE = "summary.csv"
+SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
+"""The columns of summary.csv that a report shows."""
 
 HEAT_MAPS = 8
 SEED = 42
@@ -115,13 +115,9 @@ def _read_answers(settings: Settings, evaluation: Evaluation) -> dict[str, pd.Da
     return found
 
 
-def _gallery(settings: Settings, predictions: pd.DataFrame) -> str:
-    originals = find_originals(settings, "test", [Path(path) for path in predictions["path"]])
-    return section("Wrong answers", show_mistakes(predictions, originals, settings.workers))
-
-
-def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
-    """Grad-CAM of the predicted class on the same few pictures every time, half of them fake."""
+def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> tuple[str, list[Picture]]:
+    """Grad-CAM of the predicted class on the same few pictures every time, half of them fake; and its
+    layer."""
     settings = detector.settings
     random = np.random.default_rng(SEED)
     rows = {}
@@ -130,7 +126,7 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
         rows.update({Path(row.path): row for row in of_class.iloc[chosen].itertuples()})
     originals = dict(zip(rows, find_originals(settings, "test", list(rows)), strict=True))
     copies = judged_copies(detector, list(rows))
-    tiles, name = [], ""
+    drawn, name = [], ""
     for path, row in rows.items():
         image = copies[path]
         if isinstance(image, str):
@@ -141,13 +137,8 @@ def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> str:
         maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
         caption = f"{printable(path.name)}: {row.label}, classified as {row.predicted}"
         shown = read_in_shape(originals[path], image)
-        tiles.append((overlay(shown, maps[0])[1], caption))
-    text = (
-        f"Grad-CAM of the predicted class at {name}; red marks the strongest evidence. "
-        "To test how far such a map can be trusted, picture by picture: "
-        + settings.command("explain", "IMAGE")
-    )
-    return section("Heat maps", paragraph(text), pictures(tiles)) if tiles else ""
+        drawn.append(encode_picture(overlay(shown, maps[0])[1], caption))
+    return name, drawn
 
 
 def gather(settings: Settings, console: Console) -> Known:
@@ -185,27 +176,65 @@ def gather(settings: Settings, console: Console) -> Known:
     )
 
 
+def _answers(known: Known) -> Answers:
+    """The answers to the test pictures."""
+    settings, predictions = known.detector.settings, known.predictions
+    originals = find_originals(settings, "test", [Path(path) for path in predictions["path"]])
+    return gather_answers("test dataset", predictions, known.detector, originals)
+
+
+def _answers_elsewhere(known: Known) -> dict[str, Answers | None]:
+    """The answers to the pictures of foreign folders; None where they are not there."""
+    return {
+        name: gather_answers(name, found, known.detector, [Path(path) for path in found["path"]])
+        if (found := known.answers.get(name)) is not None
+        else None
+        for name in known.evaluation.foreign
+    }
+
+
+WORDS = {
+    "FIGURES": FIGURES,
+    "SAME_SHAPE": SAME_SHAPE,
+    "best_of": best_of,
+    "confusion_of": confusion_of,
+    "describe_audit": describe_audit,
+    "describe_left_out": describe_left_out,
+    "mean_and_worst": mean_and_worst,
+    "named": named,
+    "plural": plural,
+    "tell_left_out": tell_left_out,
+    "tell_one_sided": tell_one_sided,
+    "tell_shapes": tell_shapes,
+    "tell_what_helps": tell_what_helps,
+}
+"""What the screen says too, in the same words."""
+
+
 def build(known: Known, today: str) -> str:
     """The report as HTML; `today` is the date that it bears."""
-    detector, evaluation = known.detector, known.evaluation
+    detector, evaluation, epochs = known.detector, known.evaluation, known.epochs
     settings, training = detector.settings, detector.training
-    return page(
-        f"{settings.model} - fakedetect",
-        f"<h1>{settings.model}: real photograph or AI-generated?</h1>",
-        paragraph(f"Report of {today}, by fakedetect {describe_version()}", "soft"),
-        summarise(settings, known.results, known.predictions, evaluation, training.known),
-        results_section(settings, known.results, known.predictions, evaluation, detector.calibration),
-        unseen_section(detector, evaluation),
-        elsewhere_section(detector, evaluation, known.answers),
-        verdicts_section(detector, evaluation),
-        sources_section(evaluation),
-        robustness_section(evaluation),
-        _gallery(settings, known.predictions),
-        _heat_maps(detector, known.predictions),
-        data_section(settings, training, known.summary, known.audit),
-        training_section(training, known.epochs),
-        "" if detector.is_probe or not training.known else seeds_section(settings, known.repeats),
-        repeat_section(detector, evaluation, known.repeats),
+    layer, heat_maps = _heat_maps(detector, known.predictions)
+    return load_template("report.html").render(
+        WORDS,
+        title=f"{settings.model} - fakedetect",
+        today=today,
+        version=describe_version(),
+        settings=settings,
+        known=known,
+        summary=summarise(settings, known.results, known.predictions, evaluation, training.known),
+        answers=_answers(known),
+        foreign=_answers_elsewhere(known),
+        verdicts=gather_verdicts(detector, evaluation),
+        robustness=draw_robustness(evaluation.test.robustness) if evaluation.test else (),
+        heat_maps=heat_maps,
+        layer=layer,
+        seeds=[f"seed {run.seed}" for run in known.repeats.runs] if known.repeats else [],
+        recipe=describe_training(training, epochs),
+        curves=draw_curves(epochs) if epochs else (),
+        checkpoint=checkpoint_file(settings),
+        commands=commands_again(detector, evaluation, known.repeats),
     )
 
 

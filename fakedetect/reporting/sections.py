@@ -1,70 +1,90 @@
-"""The sections of a report, each from the files that an option has written."""
+"""What the sections of a report show beside the records that its template reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
-import pandas as pd
-
-from fakedetect.core.console import plural
-from fakedetect.core.evaluation_record import Evaluation
-from fakedetect.core.model_folder import checkpoint_file
+from fakedetect.core.evaluation_record import Entry, Evaluation, Robustness, TestEntry, VerdictRates
 from fakedetect.core.model_input import Scaling
-from fakedetect.core.page import beside, charts, paragraph, preformatted, section, table
-from fakedetect.core.recipes import CLASSES, REFERENCE, UNBALANCED
-from fakedetect.core.repeats_record import FIGURES, Repeats
-from fakedetect.core.settings import Settings
-from fakedetect.core.test_record import TestResults
-from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord
-from fakedetect.dataset.shortcuts import Audit, describe_audit
-from fakedetect.metrics.calibration import Calibration
-from fakedetect.metrics.ranking import tell_shapes
+from fakedetect.core.recipes import REFERENCE, UNBALANCED
+from fakedetect.core.repeats_record import Repeats
+from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord, ValidationRecord
+from fakedetect.metrics.calibration import is_of_calibration
+from fakedetect.metrics.measures import UNCALIBRATED_CURVE
 from fakedetect.models.detector import Detector
-from fakedetect.reporting.answers import draw_answers
-from fakedetect.reporting.charts import draw_chart
-from fakedetect.reporting.evaluation_sections import measures_table
-from fakedetect.training.log import best_of, plot_accuracy, plot_losses
-
-SUMMARY_FILE = "summary.csv"
-SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
-"""The columns of summary.csv that a report shows."""
+from fakedetect.reporting.charts import Chart, draw_chart
+from fakedetect.testing.figures import kind_name, kinds_of, plot_reliability, plot_robustness
+from fakedetect.training.log import plot_accuracy, plot_losses
 
 
-def _shown(count: int | None) -> str:
-    return "?" if count is None else f"{count:,}"
+@dataclass(frozen=True)
+class Verdicts:
+    """What the present thresholds come to.
+
+    Attributes:
+        rates: by the name of a set of pictures, the validation pictures first.
+        again: of the sets that were evaluated before these thresholds were fitted, the command that
+            evaluates again.
+        charts: how reliable p(fake) is on the test dataset.
+        ece: the expected calibration error there; None where it was not measured.
+    """
+
+    rates: Mapping[str, VerdictRates | ValidationRecord]
+    again: Mapping[str, str]
+    charts: Sequence[Chart]
+    ece: float | None
 
 
-def data_section(
-    settings: Settings, training: TrainingRecord, summary: pd.DataFrame | None, audit: Audit | None
-) -> str:
-    """The data set: how many pictures, from where, and whether the classes give themselves away."""
-    data, split = training.data, training.split
-    parts = []
-    if data:
-        parts.append(
-            paragraph(
-                f"{_shown(data.count)} training pictures ({_shown(data.fake)} fake, "
-                f"{_shown(data.real)} real), {_shown(split.validation if split else None)} of them for "
-                f"validation; {data.left_out or 0:,} bad ones skipped. Folder: {data.folder or '?'}"
-            )
-        )
-    elif not training.known:
-        text = "The pictures of this project. Whether the model was trained on them is unknown."
-        parts.append(paragraph(text, "soft"))
-    listed, audited = "", []
-    if summary is not None:
-        rows = [
-            [f"{v:.0f}" if isinstance(v, float) else v for v in row]
-            for row in summary[list(SUMMARY)].fillna("").itertuples(index=False)
-        ]
-        headings = ["folder", "class", "source", "pictures", "mean width", "mean height", "formats"]
-        listed = table(headings, rows)
-    if audit:
-        text, warning = describe_audit(audit, settings)
-        title, *lines = text.splitlines()
-        audited.append(paragraph(title, "warning" if warning else ""))
-        audited.append(preformatted("\n".join(line.strip() for line in lines)) if lines else "")
-    else:
-        audited.append(paragraph(f"Not audited for shortcuts yet: {settings.command('explore')}", "soft"))
-    return section("Data set", *parts, beside(listed, "".join(audited)))
+def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | None:
+    """What the thresholds come to on each set of pictures; None where this checkpoint has none."""
+    fitted, test, command = detector.training.calibration, evaluation.test, detector.settings.command
+    if fitted is None or not detector.calibration.fitted:
+        return None
+    entries: dict[str, tuple[Entry, str]] = {"test": (test, command("evaluate"))} if test else {}
+    for name, entry in evaluation.foreign.items():
+        entries[name] = (entry, command("evaluate", "--data", entry.folder))
+    current: dict[str, VerdictRates | ValidationRecord] = {
+        name: entry.verdicts
+        for name, (entry, _) in entries.items()
+        if entry.verdicts and is_of_calibration(entry.verdicts, detector.calibration)
+    }
+    held_out = fitted.unseen_real_sources or fitted.unseen_families
+    validated = {"held-out sources" if held_out else "validation": fitted.validation}
+    measured = "test" in current
+    return Verdicts(
+        rates={name: rates for name, rates in (validated | current).items() if rates},
+        again={
+            "the test dataset" if name == "test" else name: again
+            for name, (_, again) in entries.items()
+            if name not in current
+        },
+        charts=_draw_reliability(test, measured) if test else (),
+        ece=test.verdicts.ece_calibrated if test and test.verdicts and measured else None,
+    )
+
+
+def _draw_reliability(test: TestEntry, calibrated: bool) -> list[Chart]:
+    return [
+        draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
+        for name, bins in test.reliability.items()
+        if name == UNCALIBRATED_CURVE or calibrated
+    ]
+
+
+def draw_robustness(found: Robustness) -> list[Chart]:
+    """A chart for each kind of degradation."""
+    return [
+        draw_chart(kind_name(kind), partial(plot_robustness, kind=kind, found=found))
+        for kind in kinds_of(found)
+    ]
+
+
+def draw_curves(epochs: Sequence[Epoch]) -> list[Chart]:
+    """The learning curves."""
+    return [
+        draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
+        draw_chart("Validation accuracy", lambda axes: plot_accuracy(axes, epochs, "")),
+    ]
 
 
 def _duration(seconds: float) -> str:
@@ -75,117 +95,29 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _tell_balance(training: TrainingRecord) -> str | None:
-    """What was shown equally often, where anything was."""
-    balance = training.run.balance if training.run else UNBALANCED
-    return (
-        None
+def describe_training(training: TrainingRecord, epochs: Sequence[Epoch]) -> dict[str, object]:
+    """The recipe by its words; None for what is not known."""
+    recipe, run, said = training.recipe or RecipeRecord(), training.run, training.input
+    balance = run.balance if run else UNBALANCED
+    return {
+        "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
+        "pictures": Scaling(said.size, said.interpolation) if said.size and said.interpolation else None,
+        "recipe": recipe.recipe,
+        "balance": None
         if balance == UNBALANCED
-        else f"{balance} shown equally often and weighted equally in validation"
-    )
-
-
-def _tell_scaling(training: TrainingRecord) -> str | None:
-    """How the pictures were scaled; None where the record does not say."""
-    said = training.input
-    return str(Scaling(said.size, said.interpolation)) if said.size and said.interpolation else None
-
-
-def training_section(training: TrainingRecord, epochs: Sequence[Epoch]) -> str:
-    """The recipe and the learning curves; of a checkpoint from elsewhere, that they are not known."""
-    title = "Recipe and learning curves"
-    if not training.known:
-        text = "How this checkpoint was trained is unknown: it has no training.json."
-        return section(title, paragraph(text))
-    recipe = training.recipe or RecipeRecord()
-    rows = [
-        (name.replace("_", " "), str(value))
-        for name, value in {
-            "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
-            "pictures": _tell_scaling(training),
-            "recipe": recipe.recipe,
-            "balance": _tell_balance(training),
-            "parameters": None if training.parameters is None else f"{training.parameters:,}",
-            "pretrained": training.pretrained,
-            "optimizer": recipe.optimizer,
-            "learning_rate": recipe.learning_rate,
-            "weight_decay": recipe.weight_decay,
-            "batch_size": recipe.batch_size,
-            "seed": training.seed,
-            "precision": training.precision,
-            "device": training.device,
-            "training_time": _duration(sum(epoch.seconds for epoch in epochs)) if epochs else None,
-            "finished": training.finished,
-        }.items()
-        if value is not None
-    ]
-    if not epochs:
-        return section(title, table(("recipe", "value"), rows))
-    drawn = charts(
-        draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
-        draw_chart("Validation accuracy", lambda axes: plot_accuracy(axes, epochs, "")),
-    )
-    best = best_of(epochs)
-    text = f"{plural(len(epochs), 'epoch')}; the best one is {best.epoch}, with a validation loss of "
-    text += f"{best.val_loss:.4f}."
-    return section(title, beside(table(("recipe", "value"), rows), drawn + paragraph(text, "soft")))
-
-
-def results_section(
-    settings: Settings,
-    results: TestResults,
-    predictions: pd.DataFrame,
-    evaluation: Evaluation,
-    calibration: Calibration,
-) -> str:
-    """Measures with intervals, confusion matrix, ROC curve, p(fake) by class."""
-    told = []
-    again = settings.command("evaluate")
-    if evaluation.test is None:
-        told.append(paragraph(f"Not evaluated with intervals yet: {again}", "soft"))
-    elif (evaluation.test.fake, evaluation.test.real) != tuple(map(sum, results.confusion_matrix)):
-        text = f"The test dataset has changed since it was evaluated. Evaluate again: {again}"
-        told.append(paragraph(text, "warning"))
-    else:
-        tested = evaluation.test
-        told += map(paragraph, tell_shapes(tested.measures.roc_auc, tested.auc_same_shape))
-        told.append(measures_table(tested))
-    rows = [
-        (name, f"{found.precision:.3f}", f"{found.recall:.3f}", f"{found.f1:.3f}", found.support)
-        for name, found in zip(CLASSES, results.classes.both(), strict=True)
-    ]
-    told.append(table(("class", "precision", "recall", "F1", "pictures"), rows))
-    drawn = draw_answers("test dataset", predictions, calibration)
-    return section("Results on the test dataset", beside("".join(told), drawn))
-
-
-def seeds_section(settings: Settings, repeats: Repeats | None) -> str:
-    """The figures of several runs, with mean and spread; that there is one run alone."""
-    title = "Runs with several seeds"
-    if repeats is None:
-        command = settings.command("train", "--repeat", "3")
-        text = f"It was trained once. To measure the variation between runs: {command}"
-        return section(title, paragraph(text, "soft"))
-    rows = [
-        (
-            words,
-            found.say(form),
-            found.say_range(form),
-            *(
-                "-" if (value := getattr(run.figures, name)) is None else f"{value:{form}}"
-                for run in repeats.runs
-            ),
-        )
-        for name, (words, form) in FIGURES.items()
-        if (found := repeats.spread.get(name))
-    ]
-    seeds = [f"seed {run.seed}" for run in repeats.runs]
-    text = "Only the seed differed. The deviation is that of single runs from their mean."
-    return section(
-        title,
-        table(("figure", "mean ± standard deviation", "lowest to highest", *seeds), rows),
-        paragraph(text, "soft"),
-    )
+        else f"{balance} shown equally often and weighted equally in validation",
+        "parameters": None if training.parameters is None else f"{training.parameters:,}",
+        "pretrained": training.pretrained,
+        "optimizer": recipe.optimizer,
+        "learning rate": recipe.learning_rate,
+        "weight decay": recipe.weight_decay,
+        "batch size": recipe.batch_size,
+        "seed": training.seed,
+        "precision": training.precision,
+        "device": training.device,
+        "training time": _duration(sum(epoch.seconds for epoch in epochs)) if epochs else None,
+        "finished": training.finished,
+    }
 
 
 def _given(flag: str, value: float | None) -> list[str]:
@@ -201,17 +133,12 @@ def _train_again(training: TrainingRecord, repeats: Repeats | None) -> list[str]
     return ["train", *of_recipe, *_given("--repeat", len(repeats) if repeats else None)]
 
 
-def repeat_section(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> str:
-    """Versions, and the commands that give this report again; of a checkpoint from elsewhere, without
-    training it."""
-    settings, training = detector.settings, detector.training
-    parts = []
-    if not training.known:
-        where = checkpoint_file(settings)
-        parts.append(paragraph(f"These commands do not make the checkpoint again; keep it: {where}"))
+def commands_again(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> list[str]:
+    """The commands that give this report again; of a checkpoint from elsewhere, without training it."""
+    training, kind = detector.training, detector.kind
     commands = [
         ["scan"],
-        ["resize", *_given("--align", detector.kind.aligned), *_given("--fast", detector.kind.fast)],
+        ["resize", *_given("--align", kind.aligned), *_given("--fast", kind.fast)],
         *([_train_again(training, repeats)] if training.known else []),
         ["test"],
     ]
@@ -223,9 +150,4 @@ def repeat_section(detector: Detector, evaluation: Evaluation, repeats: Repeats 
         commands.append(["evaluate"])
     commands += [["evaluate", "--data", entry.folder] for entry in evaluation.foreign.values()]
     commands += [["train", "--leave-out", source] for source in evaluation.left_out]
-    lines = [settings.call.lasting_command(*words) for words in [*commands, ["report"]]]
-    versions = training.versions or {}
-    rows = [(name, f"version {version}") for name, version in versions.items()]
-    return section(
-        "To repeat it", *parts, preformatted("\n".join(lines)), table(("trained with", ""), rows)
-    )
+    return [detector.settings.call.lasting_command(*words) for words in [*commands, ["report"]]]

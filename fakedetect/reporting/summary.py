@@ -1,12 +1,12 @@
 """The top of a report: the figures that matter most, and in plain words what the model is good for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
 from fakedetect.core.console import printable
 from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, say_range
-from fakedetect.core.page import paragraph, tiles
 from fakedetect.core.recipes import CLASSES
 from fakedetect.core.settings import Settings
 from fakedetect.core.test_record import TestResults
@@ -24,33 +24,53 @@ NAMED = 4
 INTERVAL = "95 % interval"
 
 
-def _share_tile(hits: int, count: int, of: str) -> tuple[str, str]:
+@dataclass(frozen=True)
+class Tile:
+    """A large figure: what it is, and a remark on it."""
+
+    what: str
+    figure: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Tiles, what the model can do in plain words, a warning where it has one answer for all pictures, and
+    what it must not be used for."""
+
+    tiles: Sequence[Tile]
+    plain: str
+    one_sided: Sequence[str]
+    unfit: Sequence[str]
+
+
+def _share_tile(what: str, hits: int, count: int, of: str) -> Tile:
     low, high = share_interval(hits, count)
-    return f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {INTERVAL} {say_range(low, high, '.1%')}"
+    interval = f"{INTERVAL} {say_range(low, high, '.1%')}"
+    return Tile(what, f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {interval}")
 
 
-def show_tiles(results: TestResults, evaluation: Evaluation) -> str:
+def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[Tile]:
     """Accuracy, ROC AUC and both kinds of mistakes, each with its interval; then foreign pictures."""
     (caught, missed), (alarms, cleared) = results.confusion_matrix
     fakes, reals = caught + missed, alarms + cleared
-    shown = {"Accuracy": _share_tile(caught + cleared, fakes + reals, "test pictures")}
+    yield _share_tile("Accuracy", caught + cleared, fakes + reals, "test pictures")
     if results.roc_auc is not None and fakes and reals:
         low, high = roc_auc_interval(results.roc_auc, fakes, reals)
         remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {say_range(low, high)}"
-        shown["ROC AUC"] = f"{results.roc_auc:.3f}", remark
+        yield Tile("ROC AUC", f"{results.roc_auc:.3f}", remark)
     if fakes:
-        shown["Fakes classified as real"] = _share_tile(missed, fakes, "fakes")
+        yield _share_tile("Fakes classified as real", missed, fakes, "fakes")
     if reals:
-        shown["Reals classified as fake"] = _share_tile(alarms, reals, "real pictures")
+        yield _share_tile("Reals classified as fake", alarms, reals, "real pictures")
     for name, entry in evaluation.foreign.items():
         auc, right = entry.measures.roc_auc, entry.measures.accuracy
         if right.value is not None and right.low is not None and right.high is not None:
             remark = f"pictures from other sources; {INTERVAL} {say_range(right.low, right.high, '.1%')}"
-            shown[f"Accuracy on {name}"] = f"{right.value:.1%}", remark
+            yield Tile(f"Accuracy on {name}", f"{right.value:.1%}", remark)
         if auc.value is not None and auc.low is not None and auc.high is not None:
             remark = f"pictures from other sources; {INTERVAL} {say_range(auc.low, auc.high)}"
-            shown[f"ROC AUC on {name}"] = f"{auc.value:.3f}", remark
-    return tiles(shown)
+            yield Tile(f"ROC AUC on {name}", f"{auc.value:.3f}", remark)
 
 
 def _name_sources(predictions: pd.DataFrame) -> str:
@@ -193,8 +213,8 @@ def summarise(
     predictions: pd.DataFrame,
     evaluation: Evaluation,
     trained_here: bool,
-) -> str:
-    """Tiles, what the model can do in plain words, and what it must not be used for.
+) -> Summary:
+    """The figures that matter most, and what they mean.
 
     Args:
         predictions: a row a test picture, with the columns label and source.
@@ -208,14 +228,10 @@ def summarise(
         plain.append(
             f"Its accuracy on degraded pictures is unknown; {settings.command('evaluate')} measures it."
         )
-    parts = [show_tiles(results, evaluation), paragraph(" ".join(plain))]
     one_sided = tell_one_sided(results.confusion_matrix)
-    parts += [paragraph(line, "warning") for line in one_sided]
-    unfit = ["anything"] if one_sided or _is_chance(results) else _unfit_for(evaluation)
-    parts.append(paragraph(_tell_unfit(unfit), "warning" if unfit else ""))
-    return "".join(parts)
-
-
-def _tell_unfit(unfit: Sequence[str]) -> str:
-    proof = "Never use its answer as sole evidence."
-    return f"Not suitable for: {'; '.join(unfit)}. {proof}" if unfit else proof
+    return Summary(
+        tiles=tuple(_tiles(results, evaluation)),
+        plain=" ".join(plain),
+        one_sided=one_sided,
+        unfit=["anything"] if one_sided or _is_chance(results) else _unfit_for(evaluation),
+    )

@@ -13,9 +13,9 @@ from fakedetect.core.files import hash_text
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.identical import count_known
+from fakedetect.dataset.originals import find_shape
 from fakedetect.dataset.samples import Sample, check_both_classes
 from fakedetect.images.listing import list_images
-from fakedetect.images.shapes import find_shape
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.metrics.measures import measure_entry
 from fakedetect.models.detector import Detector

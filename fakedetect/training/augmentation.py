@@ -1,5 +1,5 @@
-"""What the robust recipe does to training pictures, to both classes alike, so that neither sharpness
-nor compression tells the classes apart."""
+"""Training pictures degraded at random, both classes alike, so that neither sharpness nor compression tells
+them apart."""
 
 import numpy as np
 

@@ -1,6 +1,5 @@
 """One pass over the training pictures, and one over the validation pictures."""
 
-import math
 import time
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,26 +9,20 @@ from pathlib import Path
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.progress import Progress, duration
-from fakedetect.core.recipes import ROBUST, UNBALANCED, Recipe
+from fakedetect.core.recipes import UNBALANCED, Recipe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import StartedEpoch
 from fakedetect.dataset.batches import Batch, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
+from fakedetect.models.cpu_training.speed_up import Gradients
 from fakedetect.models.devices import Normaliser, forward, predict_batches, torch_engine
-from fakedetect.models.halves import Halves, add_gradients
 from fakedetect.models.processes import Group
 from fakedetect.training.augmentation import degrade_with
 from fakedetect.training.balance import draw_epoch, weigh
-from fakedetect.training.forecast import Forecast, measure_epoch
-
-WARM_UP = 0.1
 
 STEPS_BETWEEN_LOOKS = 50
 
@@ -41,8 +34,7 @@ EPOCHS_A_SEED = 100_003
 class Run:
     """What stays the same from epoch to epoch.
 
-    `network` is the model as the processes share it, `whole_batches` takes batches of full size; `halves`
-    is there where halves of a batch are faster, `average` in the robust recipe only.
+    `network` is the model as the processes share it, `whole_batches` takes batches of full size.
     """
 
     settings: Settings
@@ -53,16 +45,10 @@ class Run:
     whole_batches: Callable[[torch.Tensor], torch.Tensor]
     optimizer: torch.optim.Optimizer
     dtype: torch.dtype
+    gradients: Gradients
     train_samples: list[Sample]
     val_samples: list[Sample]
     decoded: DecodedPictures | None
-    halves: Halves | None = None
-    average: AveragedModel | None = None
-
-    @property
-    def judged(self) -> nn.Module:
-        """The model that is validated and saved: the average of the weights where there is one."""
-        return self.model if self.average is None else self.average.module
 
 
 def tell_divergence(settings: Settings, epoch: int) -> UserError:
@@ -119,7 +105,6 @@ def train_epoch(
     label: str,
     started: StartedEpoch | None,
     save: Callable[[StartedEpoch], None],
-    forecast: Forecast,
 ) -> tuple[float, dict[Path, str]]:
     """One pass over the samples in random order; returns the mean loss and the unreadable files' reasons.
 
@@ -129,7 +114,6 @@ def train_epoch(
     Args:
         started: where an earlier run has stopped in this epoch.
         save: keeps the state after a step, in every process, once save_minutes have passed.
-        forecast: says how long the run takes.
     """
     settings, group = run.settings, run.group
     device = next(run.model.parameters()).device
@@ -139,7 +123,6 @@ def train_epoch(
     whole = len(group.part_of(chunks[0]))
     to_do = list(zip(chunks, flips, strict=True))[done.steps :]
     batches = _load(run, seed, chunks[done.steps :])
-    schedule = _schedule(run, epoch, len(chunks), done.steps)
     run.model.train()
     saves, before = _SavesDue(run), sum(map(len, chunks[: done.steps]))
     with run.console.progress(len(run.train_samples), label, before) as progress:
@@ -149,16 +132,13 @@ def train_epoch(
             if batch.samples or group.size > 1:
                 done.loss += _step(run, batch, flipped, whole=len(batch.samples) == whole)
                 done.count += len(batch.samples)
-            if schedule:
-                schedule.step()
             done.steps += 1
             progress.advance(len(chunk))
             # Asking a GPU for a figure makes it wait.
             if device.type == "cpu" or done.steps % STEPS_BETWEEN_LOOKS == 1:
                 if not done.loss.isfinite():
                     raise tell_divergence(settings, epoch)
-                progress.tell(_describe_pass(run, epoch, done, progress))
-                forecast.see_steps(epoch, done.steps, progress.done)
+                progress.tell(f"loss {done.mean_loss():.4f}")
                 if saves.now():
                     save(done.record())
     all_loss, all_count = group.total(done.loss.item(), done.count)
@@ -175,7 +155,7 @@ def _draw(run: Run, seed: int) -> tuple[list[Sequence[Sample]], list[torch.Tenso
 
 
 def _load(run: Run, seed: int, chunks: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
-    """This process's shares of the batches, degraded where the recipe says so."""
+    """This process's shares of the batches, degraded where that was asked for."""
     settings = run.settings
     return load_batches(
         [run.group.part_of(chunk) for chunk in chunks],
@@ -183,19 +163,8 @@ def _load(run: Run, seed: int, chunks: Sequence[Sequence[Sample]]) -> Iterator[B
         settings.recipe.input.scaling,
         run.decoded,
         pin=next(run.model.parameters()).device.type == "cuda",
-        change=degrade_with(seed) if settings.recipe.method == ROBUST else None,
+        change=degrade_with(seed) if settings.training.degrade else None,
     )
-
-
-def _describe_pass(run: Run, epoch: int, done: _Pass, progress: Progress) -> str:
-    """The running loss, and how long the whole run takes if nothing stops it early."""
-    loss = f"loss {done.mean_loss():.4f}"
-    if not progress.rate:
-        return loss
-    an_epoch = measure_epoch(len(run.train_samples), len(run.val_samples), progress.rate)
-    rest = measure_epoch(len(run.train_samples) - progress.done, len(run.val_samples), progress.rate)
-    left = rest + (run.settings.training.max_epochs - epoch) * an_epoch
-    return f"{loss}, run: at most {duration(left)}"
 
 
 def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.Tensor:
@@ -216,7 +185,7 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         normalised = Normaliser(run.settings.recipe, device)(images)
         network = run.whole_batches if whole else run.network
         # The processes' gradients are averaged; the batch's mean is over its pictures.
-        loss = add_gradients(network, run.halves, normalised, labels, run.dtype, group.size / size)
+        loss = run.gradients.add(network, normalised, labels, group.size / size)
     else:
         # All processes have to take part in a step; this one has no picture left to give.
         side = run.settings.recipe.input.size
@@ -225,8 +194,6 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         nothing.backward()
         loss = nothing.detach()
     run.optimizer.step()
-    if run.average is not None:
-        run.average.update_parameters(run.model)
     return loss
 
 
@@ -237,7 +204,7 @@ def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
     loss, right, count = 0.0, 0.0, 0.0
     own = run.group.part_of(run.val_samples)
     weights = _weights_of(run.val_samples, run.settings.training.balance)
-    engine = torch_engine(run.settings.recipe, run.judged, run.dtype)
+    engine = torch_engine(run.settings.recipe, run.model, run.dtype)
     for batch, logits in predict_batches(run.settings, run.console, engine, own, label, run.decoded):
         bad.update(faults_of(batch.bad))
         if batch.samples:
@@ -273,29 +240,10 @@ def _judge(
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser over all layers, each step in one kernel where the device has it."""
-    return getattr(torch.optim, recipe.optimizer)(
+    kind: type[torch.optim.Adam] = getattr(torch.optim, recipe.optimizer)
+    return kind(
         model.parameters(),
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         fused=next(model.parameters()).device.type in ("cpu", "cuda"),
     )
-
-
-def _schedule(run: Run, epoch: int, steps_an_epoch: int, steps: int) -> LambdaLR | None:
-    """The robust recipe's learning rate after so many steps of an epoch, of which the first is the head's;
-    None for the reference's, which stays the same."""
-    if run.settings.recipe.method != ROBUST:
-        return None
-    done = steps_an_epoch * (epoch - 2) + steps
-    all_steps = steps_an_epoch * (run.settings.training.max_epochs - 1)
-    for parameters in run.optimizer.param_groups:
-        parameters["initial_lr"] = run.settings.recipe.learning_rate
-    return LambdaLR(run.optimizer, lambda step: rate_factor(step, all_steps), last_epoch=done - 1)
-
-
-def rate_factor(step: int, steps: int) -> float:
-    """What the learning rate is multiplied by in a step (from 0) of so many."""
-    warm = max(1, round(WARM_UP * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

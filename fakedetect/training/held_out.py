@@ -22,7 +22,7 @@ from fakedetect.core.model_folder import (
     settings_of_run,
 )
 from fakedetect.core.model_sections import OPTIMIZERS, RECIPE_KEYS
-from fakedetect.core.recipes import CLASSES, METHODS, PROBE, ROBUST
+from fakedetect.core.recipes import CLASSES, METHODS, PROBE, REFERENCE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
@@ -31,7 +31,8 @@ from fakedetect.metrics.measures import measure_sources
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.testing.sources import tell_gap, tell_left_out
-from fakedetect.training.run import gather_conditions, train_without
+from fakedetect.training.run import train_without
+from fakedetect.training.run_record import gather_conditions
 from fakedetect.training.unfinished import can_go_on, unfinished_file
 
 
@@ -85,7 +86,10 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     Its folder lies inside the model's.
     """
     then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
-    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or then.get("recipe", ROBUST) not in METHODS:
+    method = then.get("recipe", REFERENCE)
+    if method == ROBUST:
+        raise UserError(f"{settings.model} was trained by the robust recipe. {ROBUST_REMOVED}")
+    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or method not in METHODS:
         raise UserError(
             f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
             f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
@@ -93,7 +97,7 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     if "recipe" in then:
         then["method"] = then.pop("recipe")
     options = _given(training, ("seed", "max_epochs", "patience"))
-    options |= _given(training.run, ("balance",)) if training.run else {}
+    options |= _given(training.run, ("balance", "degrade")) if training.run else {}
     as_then = replace(settings.training, **options)
     return settings_of_run(settings, settings.model_folder, name_without(source), as_then, **then)
 

@@ -26,13 +26,13 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch:
 
 
 def read_log(path: Path) -> list[Epoch]:
-    """The rows of a training_log.csv; those from before version 0.6 lack `head_only`.
+    """The rows of a training_log.csv; columns that an older version wrote as well are passed over.
 
     Raises:
         UserError: there is none, or it is damaged.
     """
     renew = "Train again to rewrite it."
-    rows = read_table(path, [name for name in Epoch.__struct_fields__ if name != "head_only"], renew)
+    rows = read_table(path, Epoch.__struct_fields__, renew)
     if rows is None:
         raise UserError(f"There is no {path}. Train the model first.")
     try:
@@ -57,9 +57,7 @@ def write_log(folder: Path, epochs: list[Epoch]) -> None:
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, Epoch.__struct_fields__)
     writer.writeheader()
-    writer.writerows(
-        {**msgspec.structs.asdict(epoch), "head_only": int(epoch.head_only)} for epoch in epochs
-    )
+    writer.writerows(map(msgspec.structs.asdict, epochs))
     write_text(folder / LOG, table.getvalue())
     draw_loss_plot(epochs, folder / LOSS_PLOT)
 
@@ -77,20 +75,13 @@ def _finish(axes: Axes, title: str, quantity: str) -> None:
 
 
 def plot_losses(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
-    """Training and validation loss over the epochs, the best epoch marked.
-
-    The fit of the head is no point of the training curve: its loss is low on the features that it was
-    fitted on, and what follows would look like divergence.
-    """
-    trained = [epoch for epoch in epochs if not epoch.head_only]
-    for label, colour, numbers, losses in (
-        ("Training Loss", TRAINING_COLOUR, [e.epoch for e in trained], [e.train_loss for e in trained]),
-        ("Validation Loss", VALIDATION_COLOUR, [e.epoch for e in epochs], [e.val_loss for e in epochs]),
+    """Training and validation loss over the epochs, the best epoch marked."""
+    numbers = [epoch.epoch for epoch in epochs]
+    for label, colour, losses in (
+        ("Training Loss", TRAINING_COLOUR, [epoch.train_loss for epoch in epochs]),
+        ("Validation Loss", VALIDATION_COLOUR, [epoch.val_loss for epoch in epochs]),
     ):
         axes.plot(numbers, losses, marker="o", color=colour, label=label)
-    for fit in (epoch for epoch in epochs if epoch.head_only):
-        label = "Loss of the fit of the head (not comparable)"
-        axes.plot(fit.epoch, fit.train_loss, marker="o", mfc="none", color="grey", ls="", label=label)
     _mark_best(axes, best_of(epochs))
     _finish(axes, title, "Loss (cross entropy)")
     axes.set_ylim(bottom=0)
@@ -142,7 +133,7 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
         lines.append(
             f"{epoch.epoch:5}  {epoch.train_loss:10.4f}  {epoch.val_loss:8.4f}  "
             f"{epoch.val_accuracy:12.2%}  {epoch.seconds:7.1f}  {epoch.images_per_second:5.1f}"
-            f"{'  best' if epoch is best else ''}{'  head only' if epoch.head_only else ''}"
+            f"{'  best' if epoch is best else ''}"
         )
     plot = settings.model_folder / LOSS_PLOT
     opened = console.interactive and open_picture(plot)

@@ -12,8 +12,8 @@ import numpy as np
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
 from fakedetect.core.heap import return_freed
-from fakedetect.core.model_folder import TEXTURE_VOTE, remove_other_checkpoints
-from fakedetect.core.recipes import CLASSES, ROBUST
+from fakedetect.core.model_folder import remove_other_checkpoints
+from fakedetect.core.recipes import CLASSES
 from fakedetect.core.training_record import (
     Epoch,
     RunConditions,
@@ -25,13 +25,9 @@ from fakedetect.core.training_record import (
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Dataset
 from fakedetect.images.copies import find_kind
-from fakedetect.models.building import load_checkpoint, save_checkpoint
-from fakedetect.models.devices import to_device
-from fakedetect.models.texture import save_vote
+from fakedetect.models.building import save_checkpoint
 from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
-from fakedetect.training.forecast import Forecast
 from fakedetect.training.log import best_of, write_log
-from fakedetect.training.robust import MOST_FITTED, fit_head, fit_vote
 from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
 from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
 
@@ -74,15 +70,6 @@ def refuse_too_many(bad: int, dataset: Dataset) -> None:
             f"{bad:,} of the {len(dataset.samples):,} pictures in {dataset.folder} cannot be read, more "
             f"than {MOST_BAD:.0%}. Check the disk, then scan and resize again."
         )
-
-
-def _save_vote(run: Run) -> None:
-    """Fit the texture's vote for the best epoch's model and write it beside its checkpoint."""
-    settings = run.settings
-    (settings.model_folder / TEXTURE_VOTE).unlink(missing_ok=True)
-    model = to_device(load_checkpoint(settings.recipe, settings.checkpoint))
-    vote = fit_vote(run, model, hash_file(settings.checkpoint))
-    save_vote(vote, settings.model_folder)
 
 
 @dataclass(frozen=True)
@@ -134,9 +121,7 @@ class _Keeper:
 
     def _save_best(self, epoch: Epoch) -> None:
         run, folder = self.run, self.run.settings.model_folder
-        # An earlier run's vote goes with its checkpoint, not before.
-        (folder / TEXTURE_VOTE).unlink(missing_ok=True)
-        save_checkpoint(run.judged, run.settings.checkpoint)
+        save_checkpoint(run.model, run.settings.checkpoint)
         remove_other_checkpoints(run.settings, run.settings.checkpoint)
         record = _describe_run(run, self.dataset, epoch, self.conditions)
         checkpoint = hash_file(run.settings.checkpoint)
@@ -155,7 +140,6 @@ class _Keeper:
                 random=[random for random, _ in states],
                 rows=self.epochs,
                 conditions=self.conditions,
-                average=run.average.state_dict() if run.average else None,
                 started=tuple(part for _, part in states if part),
             )
             save_unfinished(folder, state)
@@ -174,28 +158,17 @@ class _Keeper:
         )
 
 
-def run_epochs(
-    run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions, runs: int = 1
-) -> Trained:
-    """The loop over the epochs, from the first or from where an unfinished run was stopped.
-
-    Args:
-        runs: how many of its kind are to come, this one included.
-    """
+def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions) -> Trained:
+    """The loop over the epochs, from the first or from where an unfinished run was stopped."""
     options, console = run.settings.training, run.console
-    forecast = _make_forecast(run, runs)
     kept = _Keeper(run=run, dataset=dataset, state=state, conditions=conditions)
     try:
         while len(kept.epochs) < options.max_epochs and not _is_over(kept.epochs, options.patience):
-            epoch, unread = _run_epoch(run, len(kept.epochs) + 1, kept.started, kept.add_steps, forecast)
+            epoch, unread = _run_epoch(run, len(kept.epochs) + 1, kept.started, kept.add_steps)
             kept.add_epoch(epoch, unread)
-            if not epoch.head_only:
-                forecast.see_epoch(epoch.epoch, epoch.seconds)
             console.show(_describe_epoch(epoch, epoch is best_of(kept.epochs)))
             if _is_over(kept.epochs, options.patience):
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
-        if run.group.first and run.settings.recipe.method == ROBUST:
-            _save_vote(run)
     except KeyboardInterrupt:
         return kept.tell(stopped=True)
     if run.group.first:
@@ -207,27 +180,8 @@ def _is_over(epochs: Sequence[Epoch], patience: int) -> bool:
     return bool(epochs) and epochs[-1].epoch - best_of(epochs).epoch >= patience
 
 
-def _make_forecast(run: Run, runs: int) -> Forecast:
-    training, validation = len(run.train_samples), len(run.val_samples)
-    robust = run.settings.recipe.method == ROBUST
-    # Of the texture's vote.
-    passes = 2 * min(training, MOST_FITTED) + validation if robust else 0
-    return Forecast(
-        console=run.console,
-        options=run.settings.training,
-        training=training,
-        validation=validation,
-        passes=passes,
-        runs=runs,
-    )
-
-
 def _run_epoch(
-    run: Run,
-    number: int,
-    started: StartedEpoch | None,
-    save: Callable[[StartedEpoch], None],
-    forecast: Forecast,
+    run: Run, number: int, started: StartedEpoch | None, save: Callable[[StartedEpoch], None]
 ) -> tuple[Epoch, dict[Path, str]]:
     """Train and validate once; the unreadable files with the reasons.
 
@@ -236,11 +190,7 @@ def _run_epoch(
     """
     start = time.monotonic() - (started.seconds if started else 0.0)
     label = f"epoch {number}/{run.settings.training.max_epochs}"
-    head_only = run.settings.recipe.method == ROBUST and number == 1
-    if head_only:
-        train_loss, unread = fit_head(run, label)
-    else:
-        train_loss, unread = train_epoch(run, number, label, started, save, forecast)
+    train_loss, unread = train_epoch(run, number, label, started, save)
     seconds = time.monotonic() - start
     return_freed()
     val_loss, accuracy, unread_too = validate(run, "validation")
@@ -254,19 +204,14 @@ def _run_epoch(
         val_accuracy=accuracy,
         seconds=round(time.monotonic() - start, 3),
         images_per_second=round(len(run.train_samples) / seconds, 2),
-        head_only=head_only,
     )
     return epoch, unread | unread_too
 
 
 def _describe_epoch(epoch: Epoch, is_best: bool) -> str:
-    """An epoch in a line; what the head alone was fitted to is no loss of training."""
-    if epoch.head_only:
-        what = f"Epoch {epoch.epoch}: head fitted on the pretrained features (loss of the fit "
-        what += f"{epoch.train_loss:.4f}; training starts in epoch 2)"
-    else:
-        what = f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}"
+    """An epoch in a line."""
     return (
-        f"{what}, validation loss {epoch.val_loss:.4f}, "
+        f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}, "
+        f"validation loss {epoch.val_loss:.4f}, "
         f"validation accuracy {epoch.val_accuracy:.2%}{' (best so far)' if is_best else ''}"
     )

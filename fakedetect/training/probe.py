@@ -26,7 +26,6 @@ from fakedetect.core.model_folder import (
     LOG,
     LOSS_PLOT,
     PROBE_FILE,
-    TEXTURE_VOTE,
     UNFINISHED,
     remove_other_checkpoints,
 )
@@ -79,7 +78,7 @@ STRENGTHS = (0.0003, 0.001, 0.003)
 MOST_BAD = 0.25
 """The share of unreadable pictures above which nothing is fitted."""
 
-OF_EPOCHS = (TEXTURE_VOTE, UNFINISHED, LOG, LOSS_PLOT)
+OF_EPOCHS = (UNFINISHED, LOG, LOSS_PLOT)
 """What an earlier run of epochs has left, and a probe has not."""
 
 

@@ -194,7 +194,7 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
                 before = "" if plan else ": already finished"
                 console.note(f"Run {number + 1} of {count}, seed {own.training.seed}{before}")
                 if plan:
-                    plan = replace(plan, group=group, runs=count - number)
+                    plan = replace(plan, group=group)
                     trained = train_in_memory(own, console, plan)
                     series.faults |= trained.faults
                     if trained.stopped:

@@ -1,7 +1,6 @@
 """A whole training run, from the data to the best checkpoint, within the memory that there is."""
 
 import gc
-import math
 import random
 import shutil
 from contextlib import nullcontext
@@ -13,20 +12,19 @@ import torch
 
 from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import PROBE, ROBUST
+from fakedetect.core.recipes import PROBE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings import Settings
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
 from fakedetect.models.building import build_model
+from fakedetect.models.cpu_training.speed_up import speed_up
 from fakedetect.models.devices import choose_precision, to_device
-from fakedetect.models.halves import find_halves
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
 from fakedetect.training.balance import describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
 from fakedetect.training.probe import train_probe
-from fakedetect.training.robust import average_of
 from fakedetect.training.run_record import gather_conditions
 from fakedetect.training.unfinished import Unfinished, read_unfinished, restore, tell_difference
 
@@ -40,15 +38,13 @@ class Plan:
     `resume`: go on with the unfinished run in the model's folder. `recipe`: the way of training; otherwise
     that of the unfinished run, or as the settings say. `leave_out`: a source whose pictures have no part in
     training, '' for none. `group`: the processes that train; those that torchrun has started unless given.
-    `runs`: how many of its kind are to come, this one included. `data_checked`: an earlier one has had
-    these pictures.
+    `data_checked`: an earlier one has had these pictures.
     """
 
     resume: bool = False
     recipe: str | None = None
     leave_out: str = ""
     group: Group | None = None
-    runs: int = 1
     data_checked: bool = False
 
 
@@ -108,6 +104,9 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
 def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
     state = read_unfinished(settings) if plan.resume else None
     recipe = plan.recipe or (state.conditions.recipe if state else None)
+    if recipe == ROBUST:
+        over = settings.command("train", "--overwrite")
+        raise UserError(f"The unfinished run cannot continue. {ROBUST_REMOVED} To start over: {over}")
     if recipe:
         settings = settings.with_recipe(method=recipe)
     dataset = load_dataset(settings, "train", plan.leave_out)
@@ -124,11 +123,7 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
     with nullcontext(plan.group) if plan.group else join_group() as group:
         # Bound to no name here: the shared model has to go before the group that it belongs to.
         return run_epochs(
-            prepare_run(settings, console, group, dataset, *samples, state),
-            dataset,
-            state,
-            conditions,
-            plan.runs,
+            prepare_run(settings, console, group, dataset, *samples, state), dataset, state, conditions
         )
 
 
@@ -164,10 +159,8 @@ def prepare_run(
     refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
     optimizer = make_optimizer(recipe, model)
-    steps = math.ceil(len(train_samples) / recipe.batch_size)
-    average = average_of(model, steps) if recipe.method == ROBUST else None
     if state:
-        restore(settings, state, model, optimizer, average, group)
+        restore(settings, state, model, optimizer, group)
     network = distribute_model(model, group)
     alone = group.size == 1 and not options.compile
     return Run(
@@ -182,8 +175,7 @@ def prepare_run(
         train_samples=train_samples,
         val_samples=val_samples,
         decoded=decoded,
-        halves=find_halves(model, dtype, recipe.input.size) if alone else None,
-        average=average,
+        gradients=speed_up(model, dtype, recipe.input.size, alone),
     )
 
 
@@ -198,7 +190,7 @@ def _refuse_to_compile_without_compiler(settings: Settings) -> None:
 def _announce(settings: Settings, group: Group, dataset: Dataset, training: int, validating: int) -> str:
     return (
         f"Training {settings.model} on {plural(training, 'picture')}, validating on {validating:,}"
-        + ("; robust recipe" if settings.recipe.method == ROBUST else "")
+        + ("; every picture degraded at random" if settings.training.degrade else "")
         + (f"; {plural(dataset.left_out, 'bad picture')} skipped" if dataset.left_out else "")
         + (f"; {group.size} processes" if group.size > 1 else "")
         + f"; at most {plural(settings.training.max_epochs, 'epoch')}"

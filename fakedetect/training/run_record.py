@@ -75,6 +75,7 @@ def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
         validation_share=options.validation_share,
         pictures=hash_names(dataset),
         leave_out=dataset.without,
-        # A probe weighs its pictures in a way of its own.
+        # A probe weighs and degrades its pictures in a way of its own.
         balance=UNBALANCED if recipe.method == PROBE else options.balance,
+        degrade=options.degrade and recipe.method != PROBE,
     )

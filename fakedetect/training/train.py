@@ -10,7 +10,7 @@ from fakedetect.core.console import BACK, Console, Outcome, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import FEATURES, REPEATS, checkpoint_file
-from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE
+from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings import LARGEST_SEED, Settings, Training
 from fakedetect.core.training_record import read_training
 from fakedetect.models.processes import in_group, is_first, launch
@@ -18,7 +18,7 @@ from fakedetect.training.outcome import describe_probe, describe_trained
 from fakedetect.training.run import Plan, train_in_memory
 from fakedetect.training.unfinished import unfinished_file
 
-OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minutes", "balance")
+OF_EPOCHS = ("compile", "max_epochs", "patience", "validation_share", "save_minutes", "balance", "degrade")
 """Keys under [training] that a probe, which has no epochs, does not look at."""
 
 PROBES_REPEAT = (
@@ -81,7 +81,7 @@ def train(
         return _train_held_out(settings, console, leave_out, bool(overwrite or resume or recipe or repeat))
     if overwrite and resume:
         raise UserError("--overwrite starts over and --resume continues: use one of them.")
-    _check_repeat(settings, repeat)
+    _check_flags(settings, recipe, repeat)
     if repeat and resume and not recipe:
         recipe = _recipe_so_far(settings)
     call = _Call(settings, recipe, repeat)
@@ -136,7 +136,9 @@ def _ask_source(settings: Settings, console: Console) -> str | None:
     )
 
 
-def _check_repeat(settings: Settings, repeat: int | None) -> None:
+def _check_flags(settings: Settings, recipe: str | None, repeat: int | None) -> None:
+    if recipe == ROBUST:
+        raise UserError(ROBUST_REMOVED)
     if repeat is not None and repeat < 2:
         raise UserError(f"--repeat {repeat}: give the number of runs, 2 or more.")
     if repeat and settings.training.seed + repeat - 1 > LARGEST_SEED:

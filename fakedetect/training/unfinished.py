@@ -22,8 +22,7 @@ class Unfinished:
     """The state after a finished epoch or a step of the next: `rows` of the log so far, `conditions` that
     must be the same.
 
-    `average` is that of the weights, in the robust recipe. `random` and, within an epoch, `started` have
-    one entry a process.
+    `random` and, within an epoch, `started` have one entry a process.
     """
 
     model: dict[str, torch.Tensor]
@@ -31,7 +30,6 @@ class Unfinished:
     random: list[dict[str, Any]]
     rows: list[Epoch]
     conditions: RunConditions
-    average: dict[str, Any] | None = None
     started: tuple[StartedEpoch, ...] = ()
 
     def started_by(self, group: Group) -> StartedEpoch | None:
@@ -77,7 +75,6 @@ def save_unfinished(folder: Path, state: Unfinished) -> None:
         # Plain values: torch opens no other in a file without running it.
         "rows": [msgspec.structs.asdict(row) for row in state.rows],
         "facts": msgspec.structs.asdict(state.conditions),
-        "average": state.average,
         "started": [msgspec.structs.asdict(part) for part in state.started],
     }
     save_tensors(content, unfinished_file(folder))
@@ -102,7 +99,6 @@ def read_unfinished(settings: Settings) -> Unfinished:
             random=_random_states(state["random"]),
             rows=msgspec.convert(state["rows"], list[Epoch]),
             conditions=msgspec.convert(state["facts"], RunConditions),
-            average=_mapping(average) if (average := state.get("average")) else None,
             started=msgspec.convert(state.get("started", ()), tuple[StartedEpoch, ...]),
         )
     except (pickle.UnpicklingError, DamagedFile, msgspec.ValidationError, LookupError, TypeError):
@@ -134,18 +130,15 @@ def restore(
     state: Unfinished,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
-    average: nn.Module | None,
     group: Group,
 ) -> None:
-    """Put model, optimiser, average of the weights and random numbers where the run was stopped.
+    """Put model, optimiser and random numbers where the run was stopped.
 
     Raises:
         UserError: the state does not fit the model.
     """
     random = state.random_of(group)
     try:
-        if average is not None and state.average is not None:
-            average.load_state_dict(state.average)
         model.load_state_dict(state.model)
         optimizer.load_state_dict(state.optimizer)
         torch.set_rng_state(random["cpu"])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run
 
-from fakedetect.core.calls import DEFAULT_PATHS, Call
+from fakedetect.core.calls import Call
+from fakedetect.core.installation import default_paths
 from fakedetect.core.settings import load_settings
 
 
@@ -21,8 +22,8 @@ def with_two_models(project: Path) -> Path:
 
 def test_a_command_carries_only_what_is_not_the_default() -> None:
     elsewhere = Path("/data/my set/paths.toml")
-    assert Call(DEFAULT_PATHS, "a", "a").command("test") == "python menu.py test"
-    assert Call(DEFAULT_PATHS, "a", "b").command("test") == "python menu.py --model b test"
+    assert Call(default_paths(), "a", "a").command("test") == "python menu.py test"
+    assert Call(default_paths(), "a", "b").command("test") == "python menu.py --model b test"
     words = shlex.split(Call(elsewhere, "a", "b").command("evaluate", "--data", "my folder"))
     assert words == [
         "python", "menu.py", "--paths", str(elsewhere), "--model", "b", "evaluate", "--data", "my folder",
@@ -78,8 +79,7 @@ def test_the_model_that_paths_toml_chooses_is_not_repeated(project: Path) -> Non
 
 def test_no_other_module_words_a_command() -> None:
     for path in sorted((ROOT / "fakedetect").rglob("*.py")):
-        # The demonstration's paths.toml says by which command anyone makes it.
-        if path.name in ("calls.py", "demo.py"):
+        if path.name in ("calls.py", "installation.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             # Constants are also the fixed parts of f-strings.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import paint, run
 
-HEAD = "epoch,train_loss,val_loss,val_accuracy,seconds,images_per_second,head_only"
+HEAD = "epoch,train_loss,val_loss,val_accuracy,seconds,images_per_second"
 LONG = "x" * 200_000
 
 
@@ -56,15 +56,15 @@ def test_a_damaged_list_of_bad_images_is_one_line_everywhere(project: Path, tabl
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (f"{HEAD}\ninf,0.5,0.5,0.9,1,9,0\n", "$[0].epoch"),
-        (f"{HEAD}\n1,0.5,0.5,0.9,1,9,0\n2,0.5,nan,0.9,1,9,0\n", "$[1].val_loss"),
-        (f"{HEAD}\n1,inf,0.5,0.9,1,9,0\n", "$[0].train_loss"),
-        (f"{HEAD}\n1,0.5,0.5,5,1,9,0\n", "$[0].val_accuracy"),
-        (f"{HEAD}\n1,0.5,0.5,0.9,-1,9,0\n", "$[0].seconds"),
-        (f"{HEAD}\n{'9' * 400},0.5,0.5,0.9,1,9,0\n", "$[0].epoch"),
-        (f"{HEAD}\n1,0.5,0.5,0.9,1,{LONG},0\n", "field limit"),
+        (f"{HEAD}\ninf,0.5,0.5,0.9,1,9\n", "$[0].epoch"),
+        (f"{HEAD}\n1,0.5,0.5,0.9,1,9\n2,0.5,nan,0.9,1,9\n", "$[1].val_loss"),
+        (f"{HEAD}\n1,inf,0.5,0.9,1,9\n", "$[0].train_loss"),
+        (f"{HEAD}\n1,0.5,0.5,5,1,9\n", "$[0].val_accuracy"),
+        (f"{HEAD}\n1,0.5,0.5,0.9,-1,9\n", "$[0].seconds"),
+        (f"{HEAD}\n{'9' * 400},0.5,0.5,0.9,1,9\n", "$[0].epoch"),
+        (f"{HEAD}\n1,0.5,0.5,0.9,1,{LONG}\n", "field limit"),
         (f"{HEAD}\n1,0.5,0.5\n", "line 2 has fewer cells"),
-        (f"{HEAD}\n1;0,5;0,5;0,9;1;9;0\n".replace(",", ";", 6), "$[0].train_loss"),
+        (f"{HEAD}\n1;0,5;0,5;0,9;1;9\n".replace(",", ";", 5), "$[0].train_loss"),
         ("epoch,val_loss\n1,0.5\n", "a column is missing: images_per_second"),
         (HEAD, "contains no epochs"),
     ],
@@ -82,7 +82,7 @@ def test_a_damaged_log_is_one_line(project: Path, text: str, said: str) -> None:
 def test_a_log_of_an_earlier_version_is_read(project: Path) -> None:
     log = project.parent / "model_folders/tiny/training_log.csv"
     log.parent.mkdir(parents=True)
-    log.write_text(f"{HEAD.removesuffix(',head_only')}\n1.0,0.5,0.5,0.9,1,9\n", encoding="utf-8")
+    log.write_text(f"{HEAD},head_only\n1.0,0.5,0.5,0.9,1,9,1\n", encoding="utf-8")
     result = run("--paths", project, "loss-graph")
     assert result.returncode == 0 and "90.00%" in result.stdout
 
@@ -90,5 +90,5 @@ def test_a_log_of_an_earlier_version_is_read(project: Path) -> None:
 def test_a_loss_beyond_all_measure_is_drawn(project: Path) -> None:
     log = project.parent / "model_folders/tiny/training_log.csv"
     log.parent.mkdir(parents=True)
-    log.write_text(f"{HEAD}\n1,1e200,1e200,0.9,1e200,1e200,0\n2,0,0,0,0,0,0\n", encoding="utf-8")
+    log.write_text(f"{HEAD}\n1,1e200,1e200,0.9,1e200,1e200\n2,0,0,0,0,0\n", encoding="utf-8")
     assert run("--paths", project, "loss-graph").returncode == 0

@@ -47,9 +47,8 @@ def test_a_training_json_that_does_not_fit_is_one_line(tmp_path: Path, content: 
     assert str(file) in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["training.json", "texture_vote.json"])
-def test_evaluate_and_report_refuse_it_too(trained: Path, name: str) -> None:
-    file = trained.parent / "model_folders/tiny" / name
+def test_evaluate_and_report_refuse_it_too(trained: Path) -> None:
+    file = trained.parent / "model_folders/tiny/training.json"
     file.write_bytes(DEEP)
     for command in ("evaluate", "report"):
         result = run("--paths", trained, command)

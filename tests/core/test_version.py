@@ -28,7 +28,8 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def copy_program(root: Path) -> None:
-    for name in ("fakedetect/__init__.py", "fakedetect/core/__init__.py", "fakedetect/core/version.py"):
+    for name in ("__init__.py", "core/__init__.py", "core/installation.py", "core/version.py"):
+        name = f"fakedetect/{name}"
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, root / name)
 

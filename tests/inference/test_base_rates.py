@@ -36,8 +36,8 @@ def test_few_fakes_make_few_fake_verdicts_right() -> None:
 def test_a_verdict_that_was_never_wrong_on_a_handful_is_not_called_certain() -> None:
     few = share_right(rates((5, 0, 5), (0, 5, 5)), "fake", 0.05)
     many = share_right(rates((500, 0, 500), (0, 500, 500)), "fake", 0.05)
-    assert few.value is None and 0.02 < few.low < 0.2
-    assert many.value is None and 0.8 < many.low < 1
+    assert few.high == 1 and 0.02 < few.low < 0.2
+    assert many.high == 1 and 0.8 < many.low < 1
 
 
 def test_sources_left_out_that_were_told_apart_without_a_mistake_make_nothing_certain() -> None:
@@ -50,7 +50,7 @@ def test_sources_left_out_that_were_told_apart_without_a_mistake_make_nothing_ce
     known = find_rates(Calibration(), evaluation, scores, TrainingRecord(), None)
     assert known is not None and known.real_called_fake.value == 0
     right = share_right(known, "fake", 0.05)
-    assert right.value is None and 0.02 < right.low < 0.2
+    assert right.high == 1 and 0.02 < right.low < 0.2
 
 
 def test_a_verdict_that_was_never_right_or_never_given_divides_by_nothing() -> None:

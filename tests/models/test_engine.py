@@ -7,14 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import timm
 from conftest import ROOT, run, shorten
 
 from fakedetect.core.files import hash_file
 from fakedetect.models.engine import import_openvino
-from fakedetect.models.texture import TextureVote, save_vote
 
 if importlib.util.find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
@@ -159,29 +156,6 @@ def test_a_kept_network_answers_without_torch_and_telemetry_is_never_loaded(trai
     assert (folder / "openvino.json").is_file() and not loaded.exists()
     (spies / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
     assert check_apart(trained, spies) == first
-
-
-def test_a_vote_of_the_texture_is_not_computed_in_bfloat16(trained: Path) -> None:
-    folder = trained.parent / "model_folders/tiny"
-    width = 2 * timm.create_model("test_resnet").layer1[-1].conv2.out_channels
-    random = np.random.default_rng(3)
-    vote = TextureVote(
-        checkpoint=hash_file(folder / "classifier_model.pth"),
-        layer="layer1",
-        weights=tuple(random.normal(0, 100, width).tolist()),
-        bias=1.0,
-        model_scale=1.0,
-        vote_scale=30.0,
-        temperature=1.0,
-    )
-    save_vote(vote, folder)
-    choose(trained, "torch")
-    wanted, _ = ask(trained, "--no-stability")
-    text = trained.read_text(encoding="utf-8").replace('precision = "fp32"', 'precision = "auto"')
-    trained.write_text(text, encoding="utf-8")
-    assert ask(trained, "--no-stability")[0] == pytest.approx(wanted, abs=0.02)
-    choose(trained, "openvino")
-    assert ask(trained, "--no-stability")[0] == pytest.approx(wanted, abs=1e-3)
 
 
 def test_an_unknown_engine_is_told_in_a_line(trained: Path) -> None:

@@ -10,7 +10,8 @@ import torch
 from conftest import run
 from torch import nn
 
-from fakedetect.models.halves import Halves, add_gradients, find_halves
+from fakedetect.models.cpu_training.halves import Halves
+from fakedetect.models.cpu_training.speed_up import Gradients, speed_up
 
 SIDE = 64
 
@@ -45,14 +46,15 @@ def build(name: str, **options: object) -> nn.Module:
 def test_models_whose_pictures_meet_are_not_halved(model: object, dtype: torch.dtype, halved: bool) -> None:
     built = model()
     weights, random = {k: v.clone() for k, v in built.state_dict().items()}, torch.get_rng_state()
-    assert bool(find_halves(built, dtype, SIDE)) == halved
+    assert bool(speed_up(built, dtype, SIDE).halves) == halved
+    assert speed_up(built, dtype, SIDE, alone=False).halves is None
     assert all(torch.equal(value, weights[key]) for key, value in built.state_dict().items())
     assert torch.equal(random, torch.get_rng_state()) and built.training
 
 
 def test_one_thread_has_nothing_to_share() -> None:
     torch.set_num_threads(1)
-    assert find_halves(build("test_convnext2"), torch.bfloat16, SIDE) is None
+    assert speed_up(build("test_convnext2"), torch.bfloat16, SIDE).halves is None
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_convnext2"])
@@ -66,7 +68,7 @@ def test_halves_give_the_gradients_of_the_whole(name: str, count: int) -> None:
     scale, found = torch.tensor(1 / count), []
     for parts in (None, Halves(model, torch.float32)):
         model.zero_grad()
-        loss = add_gradients(model, parts, images, labels, torch.float32, scale)
+        loss = Gradients(torch.float32, parts).add(model, images, labels, scale)
         found.append((loss, [p.grad for p in model.parameters()]))
         assert first.grad is None and torch.get_num_threads() == 2
     (whole, expected), (halved, gradients) = found
@@ -77,14 +79,14 @@ def test_halves_give_the_gradients_of_the_whole(name: str, count: int) -> None:
 
 def test_an_error_in_either_half_is_the_callers() -> None:
     model = build("test_convnext2").train()
-    halves = find_halves(model, torch.bfloat16, SIDE)
-    assert halves
+    gradients = speed_up(model, torch.bfloat16, SIDE)
+    assert gradients.halves
     images, labels = torch.randn(16, 3, SIDE, SIDE), torch.zeros(16, dtype=torch.long)
     for place in (0, 15):
         wrong = labels.clone()
         wrong[place] = 7
         with pytest.raises(IndexError):
-            add_gradients(model, halves, images, wrong, torch.bfloat16, torch.ones(()))
+            gradients.add(model, images, wrong, torch.ones(()))
         assert torch.get_num_threads() == 2
 
 

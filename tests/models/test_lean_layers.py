@@ -8,8 +8,7 @@ from timm.layers.grn import GlobalResponseNorm
 from timm.layers.mlp import GlobalResponseNormMlp
 from torch import nn
 
-from fakedetect.models.depthwise import use_lean_depthwise
-from fakedetect.models.response_norm import use_lean_response_norm
+from fakedetect.models.cpu_training.speed_up import speed_up_layers
 
 
 def results(layer: nn.Module, values: torch.Tensor, mixed: bool) -> list[torch.Tensor]:
@@ -36,7 +35,7 @@ def test_response_norm(channels_last: bool) -> None:
     plain = GlobalResponseNorm(24, channels_last=channels_last)
     nn.init.normal_(plain.weight)
     nn.init.normal_(plain.bias)
-    lean = use_lean_response_norm(copy.deepcopy(plain))
+    lean = speed_up_layers(copy.deepcopy(plain))
     values = torch.randn((3, 7, 7, 24) if channels_last else (3, 24, 7, 7))
     assert same(results(lean, values, mixed=False), results(plain, values, mixed=False), 0.0)
     assert same(results(lean, values, mixed=True), results(plain, values, mixed=False), 0.01)
@@ -48,19 +47,19 @@ def test_response_norm_with_the_layer_behind_it(side: int) -> None:
     plain = GlobalResponseNormMlp(16, 64)
     nn.init.normal_(plain.grn.weight)
     nn.init.normal_(plain.grn.bias)
-    lean = use_lean_response_norm(copy.deepcopy(plain))
+    lean = speed_up_layers(copy.deepcopy(plain))
     values = torch.randn(3, side, side, 16)
     assert same(results(lean, values, mixed=False), results(plain, values, mixed=False), 0.0)
     assert same(results(lean, values, mixed=True), results(plain, values, mixed=False), 0.01)
     assert set(lean.state_dict()) == set(plain.state_dict())
     # An empty map has no size to be divided by.
-    silent = use_lean_response_norm(GlobalResponseNormMlp(16, 64, act_layer=nn.ReLU))
+    silent = speed_up_layers(GlobalResponseNormMlp(16, 64, act_layer=nn.ReLU))
     nn.init.constant_(silent.fc1.bias, -9.0)
     assert all(part.isfinite().all() for part in results(silent, values, mixed=True))
 
 
 def test_response_norm_of_an_empty_map() -> None:
-    lean = use_lean_response_norm(GlobalResponseNorm(8))
+    lean = speed_up_layers(GlobalResponseNorm(8))
     assert all(part.isfinite().all() for part in results(lean, torch.zeros(2, 5, 5, 8), mixed=True))
 
 
@@ -70,7 +69,7 @@ def test_response_norm_of_an_empty_map() -> None:
 def test_depthwise(kernel: int | tuple[int, int], stride: int | tuple[int, int], bias: bool) -> None:
     torch.manual_seed(2)
     plain = nn.Conv2d(32, 32, kernel, stride, padding=2, groups=32, bias=bias)
-    lean = use_lean_depthwise(copy.deepcopy(plain))
+    lean = speed_up_layers(copy.deepcopy(plain))
     assert type(lean) is not nn.Conv2d
     values = torch.randn(2, 32, 13, 14)
     assert same(results(lean, values, mixed=False), results(plain, values, mixed=False), 0.0)
@@ -89,11 +88,11 @@ def test_depthwise(kernel: int | tuple[int, int], stride: int | tuple[int, int],
     ],
 )
 def test_other_convolutions_stay_torch_s_own(layer: nn.Module) -> None:
-    assert type(use_lean_depthwise(layer)) is nn.Conv2d
+    assert type(speed_up_layers(layer)) is nn.Conv2d
 
 
 def test_frozen_weights_learn_nothing() -> None:
-    layer = use_lean_depthwise(nn.Conv2d(8, 8, 5, groups=8))
+    layer = speed_up_layers(nn.Conv2d(8, 8, 5, groups=8))
     layer.weight.requires_grad_(False)
     values = torch.randn(1, 8, 9, 9, requires_grad=True)
     with torch.autocast("cpu", dtype=torch.bfloat16):

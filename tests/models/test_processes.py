@@ -127,7 +127,6 @@ ALONE = {"WORLD_SIZE": "2"}
         ("train", {"WORLD_SIZE": "0"}, "WORLD_SIZE is '0', not a number from 1 to"),
         ("train", ALONE, "WORLD_SIZE is 2 but RANK is not set."),
         ("test", ALONE, "WORLD_SIZE is 2 but RANK is not set."),
-        ("check", ALONE, "WORLD_SIZE is 2 but RANK is not set."),
         ("train", {**ALONE, "RANK": "2"}, "RANK is '2', not a number from 0 to 1."),
         ("train", {**ALONE, "RANK": "0"}, "WORLD_SIZE is 2 but MASTER_PORT is not set."),
         ("train", {**ALONE, "RANK": "0", "MASTER_PORT": "-1"}, "MASTER_PORT is '-1', not a number from 1"),
@@ -137,7 +136,7 @@ ALONE = {"WORLD_SIZE": "2"}
 def test_variables_of_a_group_that_do_not_fit_are_reported_in_one_line(
     trained: Path, command: str, variables: dict[str, str], said: str
 ) -> None:
-    options = {"train": ["--overwrite"], "check": [trained.parent / "dataset/test"]}.get(command, [])
+    options = ["--overwrite"] if command == "train" else []
     ended = Program("--paths", trained, command, *options, environment=variables).end()
     lines = [line for line in ended.stdout.splitlines() if line]
     assert ended.returncode == 2 and said in lines[-1], ended.stdout

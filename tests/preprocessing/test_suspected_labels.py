@@ -15,7 +15,7 @@ from PIL import Image
 
 from fakedetect.core.console import Console
 from fakedetect.core.settings import load_settings
-from fakedetect.preprocessing.confident_learning import doubt_labels
+from fakedetect.preprocessing.label_scores import doubt_labels
 from fakedetect.preprocessing.labels import ReviewedLabels, review_labels
 
 SIDE, EACH = 64, 30

@@ -27,7 +27,7 @@ from PIL import Image
 from fakedetect.core import pool
 from fakedetect.core.pool import map_images
 from fakedetect.images.copies import Kind
-from fakedetect.images.views import Look, View, look_at, look_without_verifier
+from fakedetect.inference.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.provenance.c2pa import CRASHED, NOT_INSTALLED, UNREADABLE, verify_manifest
 from fakedetect.provenance.finding import Finding
 
@@ -216,8 +216,8 @@ def test_an_untouched_file_is_unchanged_and_one_byte_more_is_not(
     # All formats are found and read as the pictures that they are, by the list that goes along.
     path = trust.parent / f"whole.{file_format.lower()}"
     path.write_bytes(raw)
-    view = look_at(Look(path, (Kind(),), with_origin=True))
-    assert isinstance(view, View) and view.provenance[0] == UNCHANGED
+    view = look_closely(CloseLook(path, (Kind(),)))
+    assert isinstance(view, Seen) and view.provenance[0] == UNCHANGED
     assert re.fullmatch(
         rf"{BY}; on the C2PA trust list of 20\d\d-\d\d-\d\d(, \d+ days old)?: no", view.provenance[1]
     )
@@ -369,8 +369,8 @@ def test_a_manifest_elsewhere_is_named_and_not_fetched(
     for name, file_format in (("a.jpg", "JPEG"), ("a.png", "PNG")):
         path = tmp_path / name
         path.write_bytes(authority.sign(picture(0, file_format), FORMATS[file_format], address=address))
-        view = look_at(Look(path, (Kind(),), with_origin=True))
-        assert isinstance(view, View)
+        view = look_closely(CloseLook(path, (Kind(),)))
+        assert isinstance(view, Seen)
         assert view.provenance == (f"C2PA manifest: stored remotely at {address}; not fetched",)
     with pytest.raises(TimeoutError):
         server.accept()
@@ -422,8 +422,8 @@ def test_without_the_library_a_manifest_is_not_verified(
     assert found_in(signed, trust) == [(NOT_INSTALLED, "stated")]
     path = trust.parent / "a.jpg"
     path.write_bytes(signed)
-    view = look_at(Look(path, (Kind(),), with_origin=True))
-    assert isinstance(view, View)
+    view = look_closely(CloseLook(path, (Kind(),)))
+    assert isinstance(view, Seen)
     assert view.provenance == (NOT_INSTALLED, "IPTC source type: trainedAlgorithmicMedia")
 
 
@@ -446,13 +446,13 @@ def test_what_a_manifest_says_is_short_and_printable(authority: Authority, trust
     assert all(text.isprintable() for text, _ in found_in(hostile, trust))
 
 
-def crash_or_hang(look: Look) -> View | str:
-    """look_at with a verifier that dies on one picture and hangs on another."""
+def crash_or_hang(look: CloseLook) -> Seen | str:
+    """look_closely with a verifier that dies on one picture and hangs on another."""
     if look.verify and look.path.name.startswith("crash"):
         os._exit(3)
     if look.verify and look.path.name.startswith("hang"):
         time.sleep(600)
-    return look_at(look)
+    return look_closely(look)
 
 
 def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
@@ -462,18 +462,18 @@ def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
     names = ["crash.jpg", "a.jpg", "hang.jpg", "b.jpg", "crash_plain.jpg"]
     for name in names:
         (tmp_path / name).write_bytes(picture(3) if "plain" in name else signed)
-    looks = [Look(tmp_path / name, (Kind(),), with_origin=True) for name in names]
+    looks = [CloseLook(tmp_path / name, (Kind(),)) for name in names]
     seen = {
         look.path.name: view for look, view in map_images(crash_or_hang, looks, 1, look_without_verifier)
     }
     assert sorted(seen) == sorted(names)
     for name in ("crash.jpg", "hang.jpg"):
         view = seen[name]
-        assert isinstance(view, View) and view.images[0].size
+        assert isinstance(view, Seen) and view.view.images[0].size
         assert view.provenance == (CRASHED, "IPTC source type: trainedAlgorithmicMedia")
     for name in ("a.jpg", "b.jpg"):
         view = seen[name]
-        assert isinstance(view, View) and view.provenance[0] == UNCHANGED
+        assert isinstance(view, Seen) and view.provenance[0] == UNCHANGED
     # Without a manifest the verifier had no part in it.
     assert seen["crash_plain.jpg"] == "its decoder crashed"
 

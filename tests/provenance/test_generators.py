@@ -2,16 +2,17 @@
 like them."""
 
 import json
+import re
 import time
 
 import pytest
+from msgspec import structs
 
-from fakedetect.provenance.field import MOST_TEXT, Field
 from fakedetect.provenance.finding import Finding
 from fakedetect.provenance.marks import find_marks
 from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.parameters import BY_NAME, PROGRAMS
-from fakedetect.provenance.statements import CREDITS
+from fakedetect.provenance.rules import read_table, rules_by_field
+from fakedetect.provenance.texts import MOST_TEXT, Field
 
 DESCRIPTION, CREDIT, SOFTWARE = "PNG description", "XMP Credit", "EXIF Software"
 JOB = "9b3c2c1e-1111-2222-3333-444455556666"
@@ -232,8 +233,50 @@ REPEATED = (
 
 def test_no_text_takes_longer_than_it_is_long() -> None:
     start = time.monotonic()
-    for name in sorted({*BY_NAME, *CREDITS, *PROGRAMS}):
+    for name in sorted({*rules_by_field(), *frozenset().union(*read_table().fields.values())}):
         for part in REPEATED if name in ("parameters", "software", "credit") else REPEATED[:3]:
             find_marks(Metadata((Field(f"PNG {name}", (part * MOST_TEXT)[:MOST_TEXT]),)))
     # About 180 texts of 64 kB: a pattern that backtracks needs minutes for one of them.
     assert time.monotonic() - start < 20
+
+
+def all_patterns() -> list[str]:
+    table = read_table()
+    rules = [pattern for row in table.rules for pattern in (*row.keys, *row.keys.values(), *row.patterns)]
+    together = [pattern for row in table.together for pattern in row.fields.values()]
+    sentences = [word for words in structs.astuple(table.sentences) for word in words]
+    return [*rules, *together, *sentences, table.programs.generated, table.programs.edited]
+
+
+@pytest.mark.parametrize("pattern", all_patterns())
+def test_what_a_pattern_of_the_table_repeats_has_a_bound(pattern: str) -> None:
+    re.compile(pattern)
+    assert not re.search(r"[*+]|\{\d*,\}", re.sub(r"\\.|\[[^\]]*\]", "", pattern)), "use {0,9}"
+
+
+def rule_texts(row) -> list[str]:
+    """Hostile texts for a rule: what its patterns begin with, many times over."""
+    begins = [f'"{name.split("|")[0]}" : ' for name in row.keys]
+    begins += [
+        re.sub(r"\\[AbsZ]|\{\d+(,\d*)?\}|[?()\[\]:|^]|\\", "", each)[:20] or "a" for each in row.patterns
+    ]
+    return [(begin * MOST_TEXT)[:MOST_TEXT] for begin in begins]
+
+
+def test_every_rule_reads_hostile_texts_in_time() -> None:
+    table, start = read_table(), time.monotonic()
+    for row in table.rules:
+        names = {name for group in row.fields for name in table.fields.get(group, (group,))}
+        for text in rule_texts(row):
+            find_marks(Metadata((Field(f"PNG {min(names)}", text),)))
+    for row in table.together:
+        fields = [Field(f"EXIF {name.rpartition(' ')[2]}", "Signature: a" * 5000) for name in row.fields]
+        find_marks(Metadata(tuple(fields)))
+    assert time.monotonic() - start < 20
+
+
+def test_a_groups_name_in_a_rule_is_one() -> None:
+    table = read_table()
+    for row in table.rules:
+        for group in row.fields:
+            assert group in table.fields or group == group.lower(), f"{row.says}: no group {group}"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.inference.look import CloseLook, Seen, look_closely
 
 PIXELS = np.full((64, 64, 3), 90, np.uint8)
 XMP = (
@@ -20,8 +20,8 @@ PRODUCER = "producer 001191610133596325171T12566"
 
 
 def says(path: Path) -> tuple[str, ...]:
-    view = look_at(Look(path, (), with_origin=True))
-    assert isinstance(view, View), view
+    view = look_closely(CloseLook(path, ()))
+    assert isinstance(view, Seen), view
     assert {finding.sure for finding in view.origin} <= {"stated"}
     return view.provenance
 

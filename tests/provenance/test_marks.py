@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
+from fakedetect.images import containers
 from fakedetect.images.copies import Kind
-from fakedetect.images.views import Look, View, look_at
-from fakedetect.provenance import containers, metadata
+from fakedetect.inference.look import CloseLook, Seen, look_closely
+from fakedetect.provenance import metadata
 from fakedetect.provenance.c2pa import UNREADABLE
-from fakedetect.provenance.field import Field
 from fakedetect.provenance.marks import find_marks
 from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.xmp import read_xmp
+from fakedetect.provenance.texts import Field, read_xmp
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 PARAMETERS = "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
@@ -26,8 +26,8 @@ TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedi
 
 def origin(path: Path) -> tuple[str, ...]:
     """What is said of a file, which has to be read as a picture."""
-    view = look_at(Look(path, (Kind(),), with_origin=True))
-    assert isinstance(view, View), view
+    view = look_closely(CloseLook(path, (Kind(),)))
+    assert isinstance(view, Seen), view
     return view.provenance
 
 
@@ -226,8 +226,8 @@ def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) 
     path = tmp_path / "a.jpg"
     more = [Image.fromarray(NOISE[::-1].copy())]
     Image.fromarray(NOISE).save(path, format="MPO", save_all=True, append_images=more, exif=exif)
-    view = look_at(Look(path, (Kind(),), with_origin=True))
-    assert isinstance(view, View) and view.format == "JPEG"
+    view = look_closely(CloseLook(path, (Kind(),)))
+    assert isinstance(view, Seen) and view.view.format == "JPEG"
     assert view.provenance == ("EXIF camera: Apple iPhone 12",)
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fakedetect.images.copies import Kind
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.inference.look import CloseLook, Seen, look_closely
 from fakedetect.provenance.finding import Finding
 from fakedetect.provenance.watermark import PAYLOADS, find_dwt_dct
 
@@ -70,8 +70,8 @@ def test_a_mark_is_read_in_every_colour_order_and_kind_of_number(
 
 
 def origin(path: Path, kind: Kind | None = None) -> tuple[Finding, ...]:
-    view = look_at(Look(path, (kind,) if kind else (), with_origin=True))
-    assert isinstance(view, View), view
+    view = look_closely(CloseLook(path, (kind,) if kind else ()))
+    assert isinstance(view, Seen), view
     return view.origin
 
 

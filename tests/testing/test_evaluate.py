@@ -1,27 +1,20 @@
-"""Options 3.5, 3.6 and 3.7 and the robust recipe, through the commands and the files they write."""
+"""Options 3.5, 3.6 and 3.7, through the commands and the files they write."""
 
 import csv
 import json
 import re
 import shutil
-import signal
 import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
-import torch
-from conftest import paint, run, shorten
+from conftest import paint, run
 from PIL import Image
-from program import Program
 
+from fakedetect.images.chains import degrade_at_random, random_for
 from fakedetect.metrics.measures import NAMES
-from fakedetect.models.texture import TextureVote, add_vote, read_vote, save_vote, statistics
-from fakedetect.training.augmentation import degrade_at_random, random_for
-from fakedetect.training.epochs import rate_factor
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -302,99 +295,6 @@ def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:
     assert result.returncode == 2 and "gan is the only source of fake pictures" in result.stderr
 
 
-@pytest.fixture(scope="module")
-def robust_once(trained_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The trained project, trained again by the robust recipe."""
-    folder = tmp_path_factory.mktemp("robust") / "project"
-    shutil.copytree(trained_once.parent, folder)
-    result = run("--paths", folder / "paths.toml", "train", "--overwrite", "--recipe", "robust")
-    assert result.returncode == 0, result.stderr
-    return folder / "paths.toml"
-
-
-@pytest.fixture
-def robust(robust_once: Path, tmp_path: Path) -> Path:
-    shutil.copytree(robust_once.parent, tmp_path / "robust")
-    return tmp_path / "robust/paths.toml"
-
-
-def test_the_robust_recipe_trains_and_votes(robust: Path) -> None:
-    folder = robust.parent / "model_folders/tiny"
-    facts = read(folder / "training.json")
-    assert facts["recipe"]["recipe"] == "robust" and facts["run"]["recipe"] == "robust"
-    state = torch.load(folder / "classifier_model.pth", weights_only=True)
-    assert state.keys() == timm.create_model("test_resnet", num_classes=2).state_dict().keys()
-    vote = read(folder / "texture_vote.json")
-    assert vote["layer"] == "layer1" and np.isfinite(vote["weights"]).all()
-    assert run("--paths", robust, "test").returncode == 0
-    with_vote = read(folder / "test_results.json")
-    (folder / "texture_vote.json").rename(folder / "elsewhere.json")
-    assert run("--paths", robust, "test").returncode == 0
-    without = (folder / "test_predictions.csv").read_text()
-    (folder / "elsewhere.json").rename(folder / "texture_vote.json")
-    assert run("--paths", robust, "test").returncode == 0
-    assert read(folder / "test_results.json")["roc_auc"] == with_vote["roc_auc"]
-    assert (folder / "test_predictions.csv").read_text() != without
-    # The other recipe is another run, and leaves no vote behind.
-    shorten(robust)
-    assert run("--paths", robust, "train", "--overwrite").returncode == 0
-    assert not (folder / "texture_vote.json").exists()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="kills a process group")
-def test_a_robust_run_killed_in_its_second_epoch_comes_to_the_same(robust: Path) -> None:
-    folder = robust.parent / "model_folders/tiny"
-    whole = torch.load(folder / "classifier_model.pth", weights_only=True)
-    vote = read(folder / "texture_vote.json")
-    program = Program("--paths", robust, "train", "--overwrite", "--recipe", "robust")
-    program.wait_for("^Epoch 1")
-    program.send(signal.SIGKILL)
-    program.end()
-    other = run("--paths", robust, "train", "--resume", "--recipe", "reference")
-    assert other.returncode == 2 and "recipe was robust and is now reference" in other.stderr
-    result = run("--paths", robust, "train", "--resume")
-    assert result.returncode == 0, result.stderr
-    resumed = torch.load(folder / "classifier_model.pth", weights_only=True)
-    assert all(torch.equal(value, whole[key]) for key, value in resumed.items())
-    assert read(folder / "texture_vote.json") == vote
-
-
-def test_a_vote_is_half_of_the_answer_and_leaves_the_checkpoint_as_it_was(tmp_path: Path) -> None:
-    model = timm.create_model("test_resnet", num_classes=2).eval()
-    images = torch.randn(3, 3, 64, 64)
-    keys = list(model.state_dict())
-    with torch.no_grad():
-        logits = model(images)
-        width = statistics(model.layer1(model.maxpool(model.act1(model.bn1(model.conv1(images)))))).shape[1]
-        vote = TextureVote(
-            checkpoint="a",
-            layer="layer1",
-            weights=(0.5,) * width,
-            bias=0.25,
-            model_scale=2.0,
-            vote_scale=4.0,
-            temperature=1.5,
-        )
-        save_vote(vote, tmp_path)
-        assert read_vote(tmp_path, "a") == vote and read_vote(tmp_path, "b") is None
-        texture = statistics(model.layer1(model.maxpool(model.act1(model.bn1(model.conv1(images))))))
-        add_vote(model, vote)
-        found = model(images)
-    said = (texture.sum(1) * 0.5 + 0.25) / 4.0
-    expected = ((logits[:, 0] - logits[:, 1]) / 2.0 + said) / 2 / 1.5
-    assert torch.allclose(found[:, 0] - found[:, 1], expected, atol=1e-5)
-    assert list(model.state_dict()) == keys
-
-
-def test_texture_is_the_same_however_a_layer_lays_its_maps_out() -> None:
-    maps = torch.randn(2, 6, 5, 5)
-    plain = statistics(maps)
-    assert plain.shape == (2, 12)
-    assert torch.allclose(statistics(maps.permute(0, 2, 3, 1)), plain, atol=1e-6)
-    assert torch.allclose(statistics(maps.flatten(2).transpose(1, 2)), plain, atol=1e-6)
-    assert torch.allclose(plain[:, :6], maps.mean((2, 3)), atol=1e-6)
-
-
 def test_random_degradations_depend_on_seed_and_name_alone() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     first = [degrade_at_random(pixels, random_for(seed, "a.jpg")) for seed in range(12)]
@@ -403,9 +303,3 @@ def test_random_degradations_depend_on_seed_and_name_alone() -> None:
     assert all(image.shape == pixels.shape and image.dtype == np.uint8 for image in first)
     assert len({image.tobytes() for image in first}) > 9
     assert not np.array_equal(first[0], degrade_at_random(pixels, random_for(0, "b.jpg")))
-
-
-def test_the_rate_warms_up_and_falls_to_nothing() -> None:
-    factors = [rate_factor(step, 100) for step in range(100)]
-    assert factors[0] < factors[5] < factors[9] == 1.0
-    assert factors[10:] == sorted(factors[10:], reverse=True) and factors[-1] < 0.01

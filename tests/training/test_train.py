@@ -59,7 +59,7 @@ def test_the_whole_job_leaves_every_file_of_the_contract(resized: Path) -> None:
 
 def test_keys_that_have_no_effect_are_named(resized: Path) -> None:
     text = resized.read_text(encoding="utf-8").replace(
-        "[training]", '[training]\nlearning_rate = 0.1\nbatch_size = 4\nrecipe = "robust"'
+        "[training]", '[training]\nlearning_rate = 0.1\nbatch_size = 4\nrecipe = "probe"'
     )
     resized.write_text(text.replace("max_epochs = 2", "max_epochs = 1"), encoding="utf-8")
     result = run("--paths", resized, "train")
@@ -69,6 +69,31 @@ def test_keys_that_have_no_effect_are_named(resized: Path) -> None:
     assert "Write it under [models.tiny]." in result.stderr
     told = run("--paths", resized, "train", "--overwrite", "--recipe", "reference")
     assert told.returncode == 0 and "no effect" not in told.stderr
+
+
+def test_what_is_left_of_the_robust_recipe(trained: Path) -> None:
+    folder = trained.parent / "model_folders/tiny"
+    said = run("--paths", trained, "train", "--recipe", "robust")
+    assert said.returncode == 2 and said.stderr.count("\n") == 1
+    assert "Use degrade = true under [training], or the probe recipe" in said.stderr
+    assert run("--paths", trained, "test").returncode == 0
+    before = (folder / "test_predictions.csv").read_bytes()
+    (folder / "texture_vote.json").write_text("anything")
+    record = json.loads((folder / "training.json").read_text())
+    record["recipe"]["recipe"] = record["run"]["recipe"] = "robust"
+    record["best"]["head_only"] = False
+    (folder / "training.json").write_text(json.dumps(record))
+    head, *rows = (folder / "training_log.csv").read_text().splitlines()
+    log = [f"{head},head_only", *(f"{row},{int(number == 0)}" for number, row in enumerate(rows))]
+    (folder / "training_log.csv").write_text("\n".join(log))
+    tested = run("--paths", trained, "test")
+    assert tested.returncode == 0 and (folder / "test_predictions.csv").read_bytes() == before
+    assert tested.stderr.count(f"{folder / 'texture_vote.json'} is not used") == 1
+    for command in ("loss-graph", "report"):
+        shown = run("--paths", trained, command)
+        assert shown.returncode == 0, shown.stderr
+    refused = run("--paths", trained, "evaluate", "--leave-out", "gan")
+    assert refused.returncode == 2 and "tiny was trained by the robust recipe" in refused.stderr
 
 
 def plain_model(name: str) -> torch.nn.Module:

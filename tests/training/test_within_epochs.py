@@ -1,6 +1,7 @@
 """Runs that are stopped within an epoch: what is saved, and how they go on."""
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -14,18 +15,19 @@ import torch
 from conftest import halve, run
 from program import run_together
 
-from fakedetect.core.recipes import REFERENCE, ROBUST
 from fakedetect.core.training_record import StartedEpoch
 from fakedetect.models.processes import Group
 from fakedetect.training import epochs
 from fakedetect.training.unfinished import Unfinished
 
+DEGRADE = ("false", "true")
 
-def save_every(data: Path, minutes: str) -> Path:
-    """Set save_minutes for half of the resized data; returns the model's folder."""
+
+def save_every(data: Path, minutes: str, degrade: str = "false") -> Path:
+    """Set save_minutes and degrade for half of the resized data; returns the model's folder."""
     halve(data)
-    text = data.read_text(encoding="utf-8").replace("workers = 2", f"workers = 2\nsave_minutes = {minutes}")
-    # The learning rate follows the whole run's length, which is three epochs here.
+    keys = f"workers = 2\nsave_minutes = {minutes}\ndegrade = {degrade}"
+    text = data.read_text(encoding="utf-8").replace("workers = 2", keys)
     data.write_text(text.replace("max_epochs = 2", "max_epochs = 3"), encoding="utf-8")
     return data.parent / "model_folders/tiny"
 
@@ -56,27 +58,28 @@ Whole = dict[str, tuple[Path, CompletedProcess[str]]]
 
 @pytest.fixture(scope="module")
 def whole(resized_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """By recipe, the data with the model of a run that nothing stopped, and what that run said."""
+    """By `degrade`, the data with the model of a run that nothing stopped, and what that run said."""
     runs = {}
-    for recipe in (REFERENCE, ROBUST):
-        folder = tmp_path_factory.mktemp(recipe)
+    for degrade in DEGRADE:
+        folder = tmp_path_factory.mktemp(degrade)
         shutil.copytree(resized_once.parent, folder, dirs_exist_ok=True)
-        save_every(folder / "paths.toml", "10")
-        result = run("--paths", folder / "paths.toml", "train", "--recipe", recipe)
+        save_every(folder / "paths.toml", "10", degrade)
+        result = run("--paths", folder / "paths.toml", "train")
         assert result.returncode == 0, result.stderr
-        runs[recipe] = folder / "paths.toml", result
+        runs[degrade] = folder / "paths.toml", result
     return runs
 
 
-@pytest.mark.parametrize("recipe", [REFERENCE, ROBUST])
+@pytest.mark.parametrize("degrade", DEGRADE)
 def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
-    whole: Whole, resized: Path, monkeypatch: pytest.MonkeyPatch, recipe: str
+    whole: Whole, resized: Path, monkeypatch: pytest.MonkeyPatch, degrade: str
 ) -> None:
-    paths, said = whole[recipe]
+    paths, said = whole[degrade]
     expected, log = (read(paths.parent / "model_folders/tiny") for read in (weights, losses))
-    folder = save_every(resized, "1e-9")
-    how = ["--recipe", recipe]
-    # 18 pictures in batches of 4: five steps an epoch. The robust recipe's first has none.
+    assert ("; every picture degraded at random" in said.stderr) == (degrade == "true")
+    folder = save_every(resized, "1e-9", degrade)
+    how = []
+    # 18 pictures in batches of 4: five steps an epoch.
     for steps in (2, 6):
         with monkeypatch.context() as patch:
             stop_after(patch, steps)
@@ -90,10 +93,22 @@ def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert losses(folder) == log
     assert not (folder / "unfinished_run.pth").exists()
-    if recipe == ROBUST:
-        with (folder / "training_log.csv").open(newline="") as file:
-            assert [row["head_only"] for row in csv.DictReader(file)] == ["1", "0", "0"]
-        assert "Epoch 1: head fitted" in said.stdout and "Epoch 2: training loss" in said.stdout
+
+
+def test_a_run_goes_on_with_degraded_pictures_or_without_as_it_began(
+    whole: Whole, resized: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain, degraded = (whole[degrade][0].parent / "model_folders/tiny" for degrade in DEGRADE)
+    first = [losses(folder)[1] for folder in (plain, degraded)]
+    assert first[0] != first[1], "the pictures are others"
+    assert json.loads((degraded / "training.json").read_text())["run"]["degrade"] is True
+    save_every(resized, "1e-9", "true")
+    stop_after(monkeypatch, 2)
+    assert run("--paths", resized, "train").returncode == 130
+    text = resized.read_text(encoding="utf-8")
+    resized.write_text(text.replace("degrade = true", "degrade = false"), encoding="utf-8")
+    refused = run("--paths", resized, "train", "--resume")
+    assert refused.returncode == 2 and "degrade was True and is now False" in refused.stderr
 
 
 def test_ctrl_c_before_the_first_save_loses_this_epoch_alone(
@@ -107,18 +122,16 @@ def test_ctrl_c_before_the_first_save_loses_this_epoch_alone(
     assert "earlier run" not in first.stdout and not list(folder.glob("*.pth"))
     monkeypatch.undo()
     assert run("--paths", resized, "train").returncode == 0
-    (folder / "texture_vote.json").write_text("{}")
     before = weights(folder)
     stop_after(monkeypatch, 3)
     again = run("--paths", resized, "train", "--overwrite")
     assert "classifier_model.pth is still the model from an earlier run" in again.stdout
     after = weights(folder)
     assert all(torch.equal(after[key], before[key]) for key in before)
-    assert (folder / "texture_vote.json").exists(), "an earlier run's vote goes with its checkpoint"
 
 
 def test_a_finished_run_says_how_long_it_took_where_all_lies_and_what_is_next(whole: Whole) -> None:
-    paths, result = whole[REFERENCE]
+    paths, result = whole["false"]
     folder = paths.parent / "model_folders/tiny"
     assert "Trained tiny: 3 epochs in " in result.stdout
     for name in ("classifier_model.pth", "loss_plot.jpg", "training_log.csv", "training.json"):
@@ -178,7 +191,7 @@ def test_another_number_of_processes_shares_what_was_done() -> None:
 def test_an_unfinished_run_of_an_older_version_goes_on(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(whole[REFERENCE][0].parent, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(whole["false"][0].parent, tmp_path, dirs_exist_ok=True)
     data, folder = tmp_path / "paths.toml", tmp_path / "model_folders/tiny"
     expected = weights(folder)
     with monkeypatch.context() as patch:
@@ -189,11 +202,14 @@ def test_an_unfinished_run_of_an_older_version_goes_on(
     del state["started"]
     state["random"] = state["random"][0]
     for row in state["rows"]:
-        del row["head_only"]
-    torch.save(state, file)
+        row["head_only"] = False
+    torch.save({**state, "average": None}, file)
     assert run("--paths", data, "train", "--resume").returncode == 0
     found = weights(folder)
     assert all(torch.equal(found[key], expected[key]) for key in expected)
+    torch.save({**state, "facts": {**state["facts"], "recipe": "robust"}}, file)
+    robust = run("--paths", data, "train", "--resume")
+    assert robust.returncode == 2 and robust.stderr.splitlines()[-1].startswith("The unfinished run cannot")
     torch.save({**state, "model": {}}, file)
     refused = run("--paths", data, "train", "--resume")
     assert refused.returncode == 2 and refused.stderr.splitlines()[-1].startswith(f"{file} is damaged")

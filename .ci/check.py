@@ -1,0 +1,32 @@
+"""What `make check` and `make test` run; on Windows, which has no make: `python .ci/check.py [--all]`."""
+
+import os
+import subprocess
+import sys
+
+QUICK = ("tests/core", "tests/images", "tests/provenance", "tests/test_house.py", "tests/test_docs.py")
+"""Tests that hardly need torch."""
+
+# Two files at a time, one thread each: more threads than cores would wait for each other.
+TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--durations=15")
+
+
+def main() -> int:
+    """Style, types, and the quick tests or all; returns the exit code of the first that fails."""
+    everything = "--all" in sys.argv
+    os.environ["OMP_NUM_THREADS"] = "1"
+    commands = [
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+        *([("pip", "check"), TESTS] if everything else [(*TESTS, *QUICK)]),
+    ]
+    for command in commands:
+        print("+", *command, flush=True)
+        if code := subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

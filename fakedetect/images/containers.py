@@ -1,0 +1,126 @@
+"""The parts of picture files beside their pixels, as containers have them: segments, chunks, boxes."""
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+C2PA_TIFF = 0xCD41
+C2PA_GIF = b"\x21\xff\x0bC2PA_GIF"
+"""Where a TIFF and a GIF have a C2PA manifest, as their only part that is read."""
+
+MOST_METADATA = 16 * 1024 * 1024
+"""Bytes of a file's metadata that are looked through."""
+
+MOST_CHUNKS = 200_000
+"""Chunks of a PNG that are walked over, those of its pixels included."""
+
+
+def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The segments of a JPEG before its pixels: marker (the byte behind FF) and content."""
+    file.seek(2)
+    while file.read(1) == b"\xff":
+        # Any number of fill bytes FF may stand before a marker (ITU-T T.81, B.1.1.2).
+        while (marker := file.read(1)) == b"\xff":
+            pass
+        if marker in (b"", b"\xda", b"\xd9"):
+            return
+        if marker == b"\x01" or 0xD0 <= marker[0] <= 0xD7:
+            # These stand alone, without a length.
+            continue
+        length = file.read(2)
+        if len(length) < 2:
+            return
+        yield marker, file.read(max(0, struct.unpack(">H", length)[0] - 2))
+
+
+def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a PNG but those of its pixels, before and behind them: name and content."""
+    file.seek(8)
+    for _ in range(MOST_CHUNKS):
+        start = file.read(8)
+        if len(start) < 8 or start[4:] == b"IEND":
+            return
+        length = struct.unpack(">I", start[:4])[0]
+        if start[4:] in (b"IDAT", b"fdAT") or length > MOST_METADATA:
+            file.seek(length, 1)
+        else:
+            yield start[4:], file.read(length)
+        file.seek(4, 1)
+
+
+def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    file.seek(12)
+    while len(start := file.read(8)) == 8:
+        length = struct.unpack("<I", start[4:])[0]
+        if start[:3] == b"VP8" or length > MOST_METADATA:
+            file.seek(length + length % 2, 1)
+        else:
+            yield start[:4], file.read(length)
+            file.seek(length % 2, 1)
+
+
+def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    file.seek(0)
+    while len(start := file.read(8)) == 8:
+        length, name = struct.unpack(">I", start[:4])[0], start[4:]
+        if length == 1:
+            length = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))[0] - 8
+        if length < 8:
+            return
+        if name == b"uuid" and length <= MOST_METADATA:
+            yield name, file.read(length - 8)
+        else:
+            file.seek(length - 8, 1)
+
+
+def _tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The C2PA manifest in the first directory of a TIFF or BigTIFF, as a string of bytes."""
+    file.seek(0)
+    order = "<" if file.read(2) == b"II" else ">"
+    big = struct.unpack(f"{order}H", file.read(2))[0] == 43
+    number, size, count, entry = ("Q", 8, "Q", 20) if big else ("L", 4, "H", 12)
+    file.seek(size)
+    file.seek(struct.unpack(order + number, file.read(size))[0])
+    entries = struct.unpack(order + count, file.read(struct.calcsize(order + count)))[0]
+    directory = file.read(min(entries * entry, MOST_METADATA // entry * entry))
+    for tag, kind, length, place in struct.iter_unpack(f"{order}HH2{number}", directory):
+        # Of another type than bytes, the tag holds no manifest.
+        if tag == C2PA_TIFF and kind in (1, 7) and length > size:
+            file.seek(place)
+            yield b"C2PA", file.read(min(length, MOST_METADATA))
+
+
+def _gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    file.seek(0)
+    start = file.read(MOST_METADATA)
+    if (place := start.find(C2PA_GIF)) >= 0:
+        yield b"C2PA", start[place:]
+
+
+PARTS = (
+    (0, b"\xff\xd8", jpeg_parts),
+    (0, b"\x89PNG", _png_parts),
+    (8, b"WEBP", _riff_parts),
+    (4, b"ftyp", _iso_parts),
+    (0, b"II", _tiff_parts),
+    (0, b"MM", _tiff_parts),
+    (0, b"GIF8", _gif_parts),
+)
+"""How the parts of a file are read that has these bytes at a place."""
+
+
+def read_parts(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """The parts of a picture's file but its pixels: name and content; none of an unknown container's.
+
+    Raises:
+        OSError, struct.error: the file cannot be read, or its parts cannot be followed.
+    """
+    # A length of 64 bits may be beyond every file: its parts end there.
+    with path.open("rb") as file, suppress(OverflowError):
+        start = file.read(16)
+        for place, signature, read in PARTS:
+            if start[place:].startswith(signature):
+                yield from read(file)
+                return

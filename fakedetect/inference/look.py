@@ -1,0 +1,111 @@
+"""A picture for check: its views, what its file says of its origin, and a thumbnail, in one reading."""
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from PIL import Image
+
+from fakedetect.core.files import hash_file
+from fakedetect.images.copies import Kind
+from fakedetect.images.degradations import Degradation
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
+from fakedetect.images.views import Look, View, decode, kind_to_open, make_view
+from fakedetect.provenance.finding import Finding, in_words
+from fakedetect.provenance.metadata import read_metadata
+from fakedetect.provenance.origin import may_hold_manifest, tell_origin
+from fakedetect.provenance.watermark import find_hidden, may_hide_marks
+
+SIDE = 240
+"""Pixels of a thumbnail's longer side: twice what a page shows of it on a small screen."""
+
+QUALITY = 72
+
+
+@dataclass(frozen=True)
+class CloseLook:
+    """What check wants of a picture: views of it as of a Look, its origin, a thumbnail for a page.
+
+    `verify`: hand a manifest in the file to the verifier, which may crash or hang.
+    """
+
+    path: Path
+    kinds: tuple[Kind, ...]
+    degradations: tuple[Degradation, ...] = ()
+    verify: bool = True
+    thumbnail: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture's view, the hash of its file, its origin, and its thumbnail, a WebP file, if wanted."""
+
+    view: View
+    sha256: str
+    origin: tuple[Finding, ...]
+    thumbnail: bytes = b""
+
+    @property
+    def provenance(self) -> tuple[str, ...]:
+        """The origin in words."""
+        return in_words(self.origin)
+
+
+def look_closely(look: CloseLook) -> Seen | str:
+    """Open a picture and see all that is wanted of it; why it cannot be used otherwise.
+
+    Never raises for a file's content.
+    """
+    views, own = Look(look.path, look.kinds, look.degradations), None
+    try:
+        with open_checked(look.path) as opened:
+            may_hide = may_hide_marks(opened)
+            metadata = read_metadata(opened, look.path)
+            decoded = decode(opened, views)
+            if may_hide:
+                own = _own_pixels(opened, look.path, kind_to_open(views))
+        sha256 = hash_file(look.path)
+    except Exception as error:
+        return explain_fault(error, look.path)
+    # Beside the decoder, so that a bug in it is a traceback.
+    hidden = find_hidden(own) if own else []
+    origin = tell_origin(metadata, look.path, decoded.format, hidden, look.verify)
+    try:
+        view = make_view(decoded, views)
+        thumbnail = make_thumbnail(decoded.image) if look.thumbnail else b""
+    except (MemoryError, OSError) as error:
+        # A picture that decodes may still be too large to work on; anything else would be a bug here.
+        return explain_fault(error, look.path)
+    return Seen(view=view, sha256=sha256, origin=origin, thumbnail=thumbnail)
+
+
+def look_without_verifier(look: CloseLook) -> CloseLook | None:
+    """What to try once more where a look has crashed or hung on a file with a manifest; None for no."""
+    return replace(look, verify=False) if look.verify and may_hold_manifest(look.path) else None
+
+
+def _own_pixels(opened: Image.Image, path: Path, kind: Kind) -> Image.Image:
+    """A picture loaded as it is: JPEG decoders may have scaled the one that was opened."""
+    if not kind.fast or format_of(opened) != "JPEG":
+        return opened
+    with open_image(path) as again:
+        again.load()
+    return again
+
+
+def make_thumbnail(image: Image.Image, side: int = SIDE) -> bytes:
+    """A decoded picture (mode RGB or L) as a WebP file of at most `side` pixels a side."""
+    ratio = min(1.0, side / max(image.size))
+    width, height = (max(1, round(length * ratio)) for length in image.size)
+    small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    file = io.BytesIO()
+    # Its colour profile and metadata stay behind: they would outweigh it.
+    small.save(file, "WEBP", quality=QUALITY, method=2, exif=b"", icc_profile=b"")
+    return file.getvalue()
+
+
+def thumbnail_of(path: Path, side: int = SIDE) -> bytes:
+    """The thumbnail of a picture of our own."""
+    with open_image(path) as opened:
+        return make_thumbnail(to_rgb_or_grey(load_reduced(opened, (side, side)), srgb=True), side)

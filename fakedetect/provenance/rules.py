@@ -1,0 +1,155 @@
+"""The rules of rules.toml, read once in a process, and what they say of a field.
+
+All patterns are read in linear time: between the fixed parts nothing repeats without a bound.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from fakedetect.provenance.finding import Certainty, Finding, Kind
+from fakedetect.provenance.texts import Field
+
+TABLE = Path(__file__).with_name("rules.toml")
+
+
+class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rule as the table has it."""
+
+    says: str
+    fields: tuple[str, ...]
+    keys: dict[str, str] = {}
+    patterns: tuple[str, ...] = ()
+    how: str = "parameters"
+    kind: Kind = "generator"
+
+    def compile(self) -> tuple[re.Pattern[str], ...]:
+        keys = (rf'"(?:{name})"\s{{0,9}}:\s{{0,9}}{value}' for name, value in self.keys.items())
+        return tuple(re.compile(pattern) for pattern in (*keys, *self.patterns))
+
+
+class _Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fields that only together say something: their names or places, and patterns."""
+
+    says: str
+    fields: dict[str, str]
+    how: str = "parameters"
+
+
+class Programs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Patterns of programs' names: of those that generate, and of tools that put generated parts in."""
+
+    generated: str
+    edited: str
+
+
+class Sentences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The words of sentences that say who made a picture."""
+
+    verbs: tuple[str, ...]
+    edits: tuple[str, ...]
+    sure: frozenset[str]
+    things: tuple[str, ...]
+    vendors: tuple[str, ...]
+    models: tuple[str, ...]
+    goes_on: tuple[str, ...]
+    refusals: tuple[str, ...]
+    credits: tuple[str, ...]
+
+
+class _Vocabularies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    source_types: tuple[str, ...]
+    aigc: dict[str, str]
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """rules.toml as it is."""
+
+    fields: dict[str, frozenset[str]]
+    generators: dict[str, tuple[str, ...]]
+    ambiguous: dict[str, tuple[str, ...]]
+    rules: tuple[_Row, ...]
+    together: tuple[_Together, ...]
+    programs: Programs
+    sentences: Sentences
+    vocabularies: _Vocabularies
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a field means whose text has all of the patterns in it."""
+
+    says: str
+    kind: Kind
+    how: str
+    patterns: tuple[re.Pattern[str], ...]
+
+    def find(self, of: Field) -> Finding | None:
+        """What the field means by this rule, None for nothing."""
+        how = self.how
+        for pattern in self.patterns:
+            match = pattern.search(of.text)
+            if not match:
+                return None
+            how = match.expand(self.how) if pattern is self.patterns[-1] else how
+        return Finding(self.kind, f"{self.kind}: {self.says} ({how} in {of.where})")
+
+
+@cache
+def read_table() -> Table:
+    """rules.toml, with every field checked."""
+    return msgspec.convert(tomllib.loads(TABLE.read_text(encoding="utf-8")), Table)
+
+
+@cache
+def rules_by_field() -> dict[str, tuple[Rule, ...]]:
+    """The rules for each name of a field, in the table's order."""
+    found: dict[str, list[Rule]] = {}
+    table = read_table()
+    for row in table.rules:
+        rule = Rule(row.says, row.kind, row.how, row.compile())
+        for group in row.fields:
+            for name in table.fields.get(group, (group,)):
+                found.setdefault(name, []).append(rule)
+    return {name: tuple(rules) for name, rules in found.items()}
+
+
+def find_by_rule(of: Field) -> Finding | None:
+    """What the first rule that fits a field says, None for none."""
+    found = (rule.find(of) for rule in rules_by_field().get(of.name, ()))
+    return next((finding for finding in found if finding), None)
+
+
+def find_together(fields: tuple[Field, ...]) -> list[Finding]:
+    """What fields say that belong together."""
+    known = {name: field for field in fields for name in (field.name, field.where.lower())}
+    return [
+        Finding("generator", f"generator: {row.says} ({row.how} in {known[next(iter(row.fields))].where})")
+        for row in read_table().together
+        if all(
+            name in known and re.search(row.fields[name], known[name].text.strip()) for name in row.fields
+        )
+    ]
+
+
+def spell_source_type(value: str) -> str | None:
+    """A value of IPTC's vocabulary (an address, a code or a name) in its own spelling; None for others."""
+    name = re.split("[/:#]", value.strip().rstrip("/"))[-1].lower()
+    return next((known for known in read_table().vocabularies.source_types if known.lower() == name), None)
+
+
+def find_source_type(value: str, sure: Certainty = "stated") -> Finding | None:
+    """What a value of the vocabulary says; None for others."""
+    name = spell_source_type(value)
+    return Finding("source type", f"IPTC source type: {name}", sure) if name else None
+
+
+def find_source_types_in(manifest: bytes) -> list[Finding]:
+    """The source types that a manifest names which could not be verified."""
+    names = re.findall(rb"digitalsourcetype/([A-Za-z]{1,60})", manifest)
+    found = (find_source_type(name.decode("ascii")) for name in dict.fromkeys(names))
+    return [finding for finding in found if finding]

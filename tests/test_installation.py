@@ -1,0 +1,93 @@
+"""The program as a package: what its wheel holds, and the command `fakedetect` in a folder of its own."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, paint, run
+
+from fakedetect.core import installation
+from fakedetect.core.installation import STARTERS
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which `fakedetect` is typed, as a program that is installed elsewhere."""
+    home, here = tmp_path / "installed", tmp_path / "here"
+    for name in STARTERS:
+        # Without what runs have kept beside them.
+        ignore = shutil.ignore_patterns("*openvino*", "*.bin")
+        shutil.copytree(ROOT / "model_folders" / name, home / "model_folders" / name, ignore=ignore)
+    here.mkdir()
+    monkeypatch.setattr(installation, "HOME", home)
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/fakedetect"])
+    monkeypatch.chdir(here)
+    return here
+
+
+def test_a_picture_is_checked_where_there_is_nothing_but_it(folder: Path) -> None:
+    paint(folder / "mine.jpg", 99)
+    result = run("check", "--no-stability", "mine.jpg")
+    assert result.returncode == 0, result.stderr
+    assert "resnet18 has not been trained; using starter" in result.stderr
+    assert re.search(r"^(fake|real|unsure)\?? +p\(fake\)", result.stdout, re.MULTILINE)
+    assert not (folder / "model_folders" / "starter_small").exists()
+
+
+def test_what_needs_folders_names_the_way_to_a_settings_file(folder: Path) -> None:
+    for command in (["train"], ["scan"], ["choose", "vit_b_16"], ["--model", "starter", "test"]):
+        result = run(*command)
+        assert result.returncode == 2
+        assert re.fullmatch(
+            r"There is no paths.toml in this folder\. .*: fakedetect .*init\n", result.stderr
+        )
+    assert not list(folder.iterdir())
+    menu = run(keys="3\n1\n0\n0\n")
+    assert "No paths.toml in this folder" in menu.stdout and "fakedetect init" in menu.stderr
+    assert run("--paths", "elsewhere.toml", "check", "x.jpg").stderr.startswith("There is no settings file")
+
+
+def test_init_writes_the_programs_own_settings_once(folder: Path) -> None:
+    result = run("init")
+    assert result.returncode == 0, result.stderr
+    written = folder / "paths.toml"
+    assert written.read_bytes() == (ROOT / "paths.toml").read_bytes()
+    written.write_text("model =", encoding="utf-8")
+    again = run("init")
+    assert again.returncode == 2 and "already exists" in again.stderr
+    assert written.read_text(encoding="utf-8") == "model ="
+    assert run("--paths", "other/paths.toml", "init").returncode == 0
+    assert (folder / "other" / "paths.toml").is_file()
+
+
+def test_messages_and_help_name_the_command_that_was_typed(folder: Path) -> None:
+    run("init")
+    assert "fakedetect train" in run("test").stderr
+    assert "menu.py" not in run("--help").stdout
+    assert run("train", "--help").stdout.startswith("usage: fakedetect train")
+
+
+def test_results_of_a_starter_are_written_to_ones_own_models(folder: Path) -> None:
+    run("init")
+    assert "has not been tested" in run("--model", "starter", "report").stderr
+    own = folder / "model_folders" / "starter"
+    names = {path.name for path in (ROOT / "model_folders" / "starter").glob("*.json")}
+    assert names <= {path.name for path in own.iterdir()}
+
+
+def test_the_wheel_holds_what_the_program_reads(tmp_path: Path) -> None:
+    builders = pytest.importorskip("hatchling.builders.wheel")
+    builder = builders.WheelBuilder(str(ROOT))
+    assert builder.metadata.core.scripts == {"fakedetect": "fakedetect.__main__:run"}
+    forced = builder.config.get_force_include()
+    held = {file.distribution_path for file in builder.recurse_included_files()} | set(forced.values())
+    command = ["git", "-C", str(ROOT), "ls-files", "fakedetect", "model_folders/starter*"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    expected = {re.sub("^model_folders/", "fakedetect/model_folders/", name) for name in listed}
+    assert expected <= held
+    assert {"fakedetect/paths.toml", "fakedetect/docs/reading-a-verdict.md"} <= held
+    assert all(name.startswith("fakedetect/") for name in held)
+    assert not [name for name in held if "openvino" in name or "__pycache__" in name]
