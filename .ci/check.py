@@ -4,8 +4,12 @@ import os
 import subprocess
 import sys
 
-QUICK = ("tests/core", "tests/images", "tests/provenance", "tests/test_house.py", "tests/test_docs.py")
-"""Tests that hardly need torch."""
+QUICK = (
+    *("tests/core", "tests/images", "tests/provenance", "tests/test_house.py", "tests/test_docs.py"),
+    *("tests/preprocessing/test_scan.py", "tests/preprocessing/test_resize.py"),
+    *("-m", "not trained", "--ignore=tests/core/test_calls.py"),
+)
+"""Tests that hardly need torch, and no trained model."""
 
 # Two files at a time, one thread each: more threads than cores would wait for each other.
 TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--durations=15")

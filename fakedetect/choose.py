@@ -3,6 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import asdict
+
 from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
@@ -10,6 +12,7 @@ from fakedetect.core.installation import STARTERS
 from fakedetect.core.known_inputs import look_up_input
 from fakedetect.core.model_folder import checkpoint_file, describe_model
 from fakedetect.core.model_input import SIZE
+from fakedetect.core.recipes import Input
 from fakedetect.core.settings import Settings
 from fakedetect.core.trained_input import check_size, own_settings
 
@@ -76,10 +79,10 @@ def _tell_input(settings: Settings, console: Console) -> list[str]:
 def _tell_sources(settings: Settings) -> str:
     """' (size from paths.toml, the rest from timm)' for a model of [models.*]."""
     recipe = settings.written[settings.model]
-    keys = [key for key, value in vars(recipe.given).items() if value is not None]
-    if not recipe.place:
+    keys = [key for key, value in asdict(Input.of(recipe)).items() if value is not None]
+    if not recipe.section:
         return ""
-    if recipe.given.known():
+    if recipe.known():
         return f" (from {settings.file.name})"
     return f" ({', '.join(keys)} from {settings.file.name}, the rest from timm)" if keys else " (from timm)"
 
@@ -87,9 +90,9 @@ def _tell_sources(settings: Settings) -> str:
 def _tell_crop(settings: Settings) -> list[str]:
     """That the whole picture is scaled, where the makers of the weights left its edges out."""
     recipe = settings.recipe
-    if not recipe.place:
+    if not recipe.section:
         return []
-    crop = look_up_input(settings.model_folders, recipe.architecture, recipe.place).crop
+    crop = look_up_input(settings.model_folders, recipe.architecture, recipe.section).crop
     if crop >= 1:
         return []
     return [f"The whole picture is scaled; the published weights used a {crop:.0%} centre crop."]

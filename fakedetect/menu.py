@@ -150,9 +150,8 @@ def run_menu(file: Path, model: str | None, console: Console) -> int:
         if option.entries:
             if not _run_submenu(option, settings, console):
                 return 0
-        else:
-            if _run_entry(option, settings, console) == 0 and key == "4":
-                model = None
+        elif _run_entry(option, settings, console) == 0 and key == "4":
+            model = None
 
 
 def _choices(options: Sequence[Option], last: str) -> list[tuple[str, str]]:
@@ -186,6 +185,11 @@ def _settings(file: Path, model: str | None) -> Settings:
     return settings.with_model(model) if model else settings
 
 
+def _is_first() -> bool:
+    """Whether this process is alone, or the first of those that torchrun has started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def _met_gloo() -> bool:
     """Whether this process may have joined others by gloo, which PyTorch uses where there is no GPU."""
     torch = sys.modules.get("torch")
@@ -207,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         code = 2
-    if code and os.environ.get("RANK", "0") != "0":
+    if code and not _is_first():
         # torchrun ends all processes once one has failed; the first one may still have to say why.
         time.sleep(SECONDS_TO_LET_SPEAK)
     if _met_gloo():
@@ -235,7 +239,7 @@ def _mark_files(arguments: Sequence[str]) -> list[str]:
 
 def _run(arguments: Sequence[str] | None) -> int:
     # Of several processes that torchrun has started, the first one talks.
-    console = Console(quiet=os.environ.get("RANK", "0") != "0")
+    console = Console(quiet=not _is_first())
     try:
         given = _mark_files(sys.argv[1:] if arguments is None else arguments)
         return _run_command(vars(build_parser().parse_args(given)), console)
@@ -264,7 +268,7 @@ def _run_command(given: dict[str, Any], console: Console) -> int:
                 f"Unknown folder {name!r}{did_you_mean(name, FOLDERS)}. Name any of {', '.join(FOLDERS)}."
             )
     option = next(option for option in commands() if option.command == command)
-    if os.environ.get("RANK", "0") != "0" and not option.together:
+    if not (_is_first() or option.together):
         return 0
     if option.several and model == "all":
         given["all_models"], model = True, None

@@ -105,6 +105,13 @@ TINY = (
 """A paths.toml for a tiny model."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what waits for a training, which the quick tests leave out."""
+    for item in items:
+        if "trained_once" in getattr(item, "fixturenames", ()):
+            item.add_marker("trained")
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with a paths.toml for a tiny model; returns the paths.toml."""

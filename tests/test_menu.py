@@ -143,7 +143,7 @@ def test_keys_typed_before_a_job_ends_start_no_other(data: Path) -> None:
 def test_importing_the_menu_loads_nothing_heavy() -> None:
     code = (
         "import sys, fakedetect.menu;"
-        "print({'torch', 'numpy', 'PIL', 'pandas', 'timm', 'cv2', 'matplotlib', 'questionary'}"
+        "print({'torch', 'numpy', 'PIL', 'pandas', 'timm', 'cv2', 'matplotlib', 'questionary', 'jinja2'}"
         " & set(sys.modules))"
     )
     found = subprocess.run(

@@ -5,58 +5,38 @@ timm and torch take seconds to import; nothing does before one of these function
 
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fakedetect.core.errors import UserError, did_you_mean, is_bug
-from fakedetect.core.model_input import (
-    BICUBIC,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    INTERPOLATIONS,
-    LARGEST,
-    LEAST_STD,
-    MOST_MEAN,
-    MOST_STD,
-    SIZE,
-    InputKeys,
-)
-from fakedetect.core.records import Positive, Record
+from fakedetect.core.model_input import BICUBIC, IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS, SIZE
+from fakedetect.core.recipes import Input, Interpolation, Means, Stds
+from fakedetect.core.records import Positive
 
 if TYPE_CHECKING:
     from torch import nn
 
-Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
-Mean = Annotated[float, msgspec.Meta(ge=-MOST_MEAN, le=MOST_MEAN)]
-Means = tuple[Mean, Mean, Mean]
-Std = Annotated[float, msgspec.Meta(ge=LEAST_STD, le=MOST_STD)]
-Stds = tuple[Std, Std, Std]
-"""For red, green and blue."""
-
-Interpolation = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(INTERPOLATIONS)})\Z")]
+Said = TypeVar("Said", bound=Input)
 
 STEP = 32
 """Pixels by which sizes are tried of a network without patches: most halve a picture five times."""
 
 
-class PretrainedInput(Record, frozen=True, kw_only=True):
+class PretrainedInput(Input, frozen=True, kw_only=True):
     """The input that published weights were made for; `size` is None where their pictures were oblong.
 
     `crop` is the share of a picture's side that their makers keep of it; fakedetect keeps all.
     """
 
-    size: Size | None
     interpolation: Interpolation
     mean: Means
     std: Stds
     crop: Positive
 
-    def fill(self, given: InputKeys) -> InputKeys:
-        """The keys that are given, and these in place of the others; pictures of the reference's size are
-        scaled as the reference scales them."""
-        found = given.or_else(InputKeys(size=self.size, mean=self.mean, std=self.std))
-        return found if found.known() else found.or_else(InputKeys(interpolation=self.interpolation))
+    def fill(self, said: Said) -> Said:
+        """What is said, and this in place of the rest; pictures of the reference's size are scaled as the
+        reference scales them."""
+        found = said.or_else(Input(size=self.size, mean=self.mean, std=self.std))
+        return found if found.known() else found.or_else(self)
 
 
 def check_architecture(architecture: str, place: str) -> None:

@@ -29,15 +29,12 @@ class Call:
             options += ["--paths", str(_shortened(self.paths))]
         if self.model != self.chosen:
             options += ["--model", self.model]
-        return _join(*options, *words)
+        return shlex.join([*program_words(), *options, *words])
 
     def lasting_command(self, *words: str) -> str:
         """The same for a file that is read later: wherever that is, and whatever model is chosen then."""
-        return _join("--paths", str(self.paths), "--model", self.model, *words)
-
-
-def _join(*words: str) -> str:
-    return shlex.join([*program_words(), *words])
+        always = ("--paths", str(self.paths), "--model", self.model)
+        return shlex.join([*program_words(), *always, *words])
 
 
 def _shortened(path: Path) -> Path:

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
@@ -71,7 +73,7 @@ def settings_of_run(
         training: how this run is trained.
         recipe: values of the recipe that differ from the model's.
     """
-    written = {name: replace(settings.recipe, name=name, **recipe)}
+    written = {name: msgspec.structs.replace(settings.recipe, name=name, **recipe)}
     return replace(settings, model=name, model_folders=folder, written=written, training=training)
 
 

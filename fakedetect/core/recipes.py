@@ -1,9 +1,24 @@
 """The models as small records of facts: what is built, and how it is trained."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from typing import Annotated, Self
 
-from fakedetect.core.model_input import REFERENCE_KEYS, InputKeys, ModelInput
+import msgspec
+
+from fakedetect.core.model_input import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    INTERPOLATIONS,
+    LANCZOS,
+    LARGEST,
+    LEAST_STD,
+    MOST_MEAN,
+    MOST_STD,
+    SIZE,
+    ModelInput,
+    Scaling,
+)
+from fakedetect.core.records import NotNegative, Positive, Record
 
 CLASSES = ("fake", "real")
 """Names of the model's outputs: 0 is fake, 1 is real."""
@@ -19,50 +34,133 @@ ROBUST_REMOVED = "The robust recipe was removed. Use degrade = true under [train
 UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 """What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
 
+OPTIMIZERS = ("Adam", "AdamW", "SGD")
+
 METHODS_IN_WORDS = {
     REFERENCE: "unmodified pictures, as in the course project",
     PROBE: "linear classifier on frozen features; evaluated on held-out sources",
 }
 
 
-@dataclass(frozen=True)
-class Recipe:
+def one_of(words: Sequence[str]) -> msgspec.Meta:
+    """That a text is one of the words, and how messages say it."""
+    listed = " or ".join(", ".join(f'"{word}"' for word in words).rsplit(", ", 1))
+    return msgspec.Meta(pattern=rf"^({'|'.join(words)})\Z", description=listed)
+
+
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="a whole number from 1")]
+LARGEST_SEED = 2**32 - 1
+Seed = Annotated[
+    int, msgspec.Meta(ge=0, le=LARGEST_SEED, description=f"a whole number from 0 to {LARGEST_SEED}")
+]
+"""What numpy takes."""
+
+Balance = Annotated[str, one_of(BALANCES)]
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, description=f"a whole number from 1 to {LARGEST:,}")]
+Mean = Annotated[float, msgspec.Meta(ge=-MOST_MEAN, le=MOST_MEAN)]
+Means = Annotated[
+    tuple[Mean, Mean, Mean],
+    msgspec.Meta(
+        description=f"three numbers from {-MOST_MEAN:,g} to {MOST_MEAN:,g}, as in [0.5, 0.5, 0.5]"
+    ),
+]
+Std = Annotated[float, msgspec.Meta(ge=LEAST_STD, le=MOST_STD)]
+Stds = Annotated[
+    tuple[Std, Std, Std],
+    msgspec.Meta(description=f"three numbers from {LEAST_STD:,g} to {MOST_STD:,g}: [0.5, 0.5, 0.5]"),
+]
+"""For red, green and blue."""
+
+Interpolation = Annotated[str, one_of(INTERPOLATIONS)]
+
+
+class Input(Record, frozen=True, kw_only=True):
+    """What a model takes, as far as it is said; None for what is not.
+
+    In paths.toml, in a run's record and in what timm says these values have the same names.
+    """
+
+    size: Size | None = None
+    interpolation: Interpolation | None = None
+    mean: Means | None = None
+    std: Stds | None = None
+
+    @classmethod
+    def of(cls, record: "Input") -> "Input":
+        """The input alone, of a record that says more."""
+        return cls(**{key: getattr(record, key) for key in cls.__struct_fields__})
+
+    def known(self) -> ModelInput | None:
+        """The input, if all of it is said: pictures of the reference's size are scaled as its are."""
+        interpolation = self.interpolation or (LANCZOS if self.size == SIZE else None)
+        if self.size is None or interpolation is None or self.mean is None or self.std is None:
+            return None
+        return ModelInput(Scaling(self.size, interpolation), self.mean, self.std)
+
+    def or_else(self, other: "Input") -> Self:
+        """This record, with the other's input where it says nothing."""
+        missing = [key for key in Input.__struct_fields__ if getattr(self, key) is None]
+        return msgspec.structs.replace(self, **{key: getattr(other, key) for key in missing})
+
+
+REFERENCE_INPUT = Input(size=SIZE, interpolation=LANCZOS, mean=IMAGENET_MEAN, std=IMAGENET_STD)
+
+
+class Recipe(Input, frozen=True):
     """A model, the values and the way (of METHODS) it is trained with, and the layer of Grad-CAM.
 
-    `given` is what is said of its input. `place` is where paths.toml names the architecture, for messages,
-    and `size_place` where it gives the size; '' for a model of the reference's.
+    training.json holds it as it is; `method` is `recipe` there, and missing in version 0.4. The models of
+    the reference have a `layer`, those of [models.*] choose one by themselves.
     """
 
     name: str
     library: str
     architecture: str
-    batch_size: int
+    batch_size: AtLeastOne
     optimizer: str
-    learning_rate: float
-    weight_decay: float = 1e-5
-    given: InputKeys = REFERENCE_KEYS
-    weights: Path | None = None
+    learning_rate: Positive
+    weight_decay: NotNegative = 1e-5
+    weights: str | None = None
     layer: str | None = None
-    method: str = REFERENCE
-    place: str = ""
-    size_place: str = ""
+    method: str = msgspec.field(default=REFERENCE, name="recipe")
 
     @property
     def input(self) -> ModelInput:
         """What the model takes; Settings.recipe has asked timm for what paths.toml does not say."""
-        known = self.given.known()
+        known = self.known()
         assert known is not None, f"the input of {self.name} was not looked up"  # noqa: S101
         return known
 
+    @property
+    def section(self) -> str:
+        """The section of paths.toml that describes it, for messages; '' for a model of the reference's."""
+        return f"[models.{self.name}]" if self.layer is None else ""
 
-RECIPES = (
-    Recipe("resnet18", "torchvision", "resnet18", 256, "Adam", 5e-5, layer="layer4.1.conv2"),
-    Recipe("resnet50", "torchvision", "resnet50", 128, "Adam", 5e-5, layer="layer4.2.conv3"),
-    Recipe("vit_b_16", "timm", "vit_base_patch16_224", 96, "AdamW", 2e-5, layer="blocks.11.norm1"),
-    Recipe(
-        "convnext_v2_tiny", "timm", "convnextv2_tiny", 64, "AdamW", 2e-5, layer="stages.3.blocks.2.conv_dw"
-    ),
-    Recipe(
-        "convnext_v2_base", "timm", "convnextv2_base", 32, "AdamW", 2e-5, layer="stages.3.blocks.2.conv_dw"
-    ),
+
+RECIPES = tuple(
+    recipe.or_else(REFERENCE_INPUT)
+    for recipe in (
+        Recipe("resnet18", "torchvision", "resnet18", 256, "Adam", 5e-5, layer="layer4.1.conv2"),
+        Recipe("resnet50", "torchvision", "resnet50", 128, "Adam", 5e-5, layer="layer4.2.conv3"),
+        Recipe("vit_b_16", "timm", "vit_base_patch16_224", 96, "AdamW", 2e-5, layer="blocks.11.norm1"),
+        Recipe(
+            "convnext_v2_tiny",
+            "timm",
+            "convnextv2_tiny",
+            64,
+            "AdamW",
+            2e-5,
+            layer="stages.3.blocks.2.conv_dw",
+        ),
+        Recipe(
+            "convnext_v2_base",
+            "timm",
+            "convnextv2_base",
+            32,
+            "AdamW",
+            2e-5,
+            layer="stages.3.blocks.2.conv_dw",
+        ),
+    )
 )

@@ -17,8 +17,8 @@ LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
 Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPERATURE)]
 """What margins are divided by; beyond that range every probability is 0, 0.5 or 1."""
 
-Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max)]
-NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max, description="a number above 0")]
+NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max, description="a number from 0")]
 """Neither infinite: JSON has no such number, but a CSV or a checkpoint may."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]

@@ -9,9 +9,10 @@ import msgspec
 
 from fakedetect.core.evaluation_record import say_range
 from fakedetect.core.model_folder import REPEATS_FILE
+from fakedetect.core.recipes import AtLeastOne, Seed
 from fakedetect.core.records import Count, NotNegative, Record, Share, read_record, write_record
 from fakedetect.core.test_record import Rounded, TestResults
-from fakedetect.core.training_record import AtLeastOne, Epoch, Seed
+from fakedetect.core.training_record import Epoch
 
 TESTED = ("accuracy", "roc_auc", "recall_fake", "recall_real")
 """The figures on the test dataset that are told first."""

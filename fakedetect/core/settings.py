@@ -1,24 +1,33 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
 
 from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
 from fakedetect.core.installation import shipped_folder
-from fakedetect.core.model_input import ModelInput
-from fakedetect.core.model_sections import OWN, OWN_KEYS, RECIPE_KEYS, find_idle_keys, read_recipes
-from fakedetect.core.recipes import BALANCES, RECIPES, UNBALANCED, Recipe
+from fakedetect.core.model_input import LANCZOS, ModelInput
+from fakedetect.core.model_sections import OWN_KEYS, RECIPE_KEYS, pop_recipe, read_own_model, refuse_robust
+from fakedetect.core.recipes import (
+    RECIPES,
+    UNBALANCED,
+    AtLeastOne,
+    Balance,
+    Input,
+    Recipe,
+    Seed,
+    one_of,
+)
+from fakedetect.core.records import Positive
 from fakedetect.core.shards import count_workers
-from fakedetect.core.toml_file import TomlFile
-from fakedetect.core.toml_section import Section
+from fakedetect.core.toml_file import Kinds, Text, TomlFile
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
-LARGEST_SEED = 2**32 - 1
-"""What numpy takes."""
 PRECISIONS = ("auto", "fp32", "bf16")
 AUTO, TORCH, OPENVINO = ENGINES = ("auto", "torch", "openvino")
 """What computes the answers of a trained model."""
@@ -32,53 +41,71 @@ OUTPUTS = {
 }
 """Where things are unless paths.toml says otherwise."""
 
+Meta = msgspec.Meta
+Switch = Annotated[bool, Meta(description="true or false")]
+Opened = Annotated[dict[str, Any], Meta(description="a section, [NAME] on a line of its own")]
+FromZero = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number from 0")]
+Workers = Annotated[AtLeastOne | None, Meta(description='"auto" or a whole number from 1')]
+Block = Annotated[int, Meta(ge=1, le=999)]
+Layers = Annotated[
+    tuple[Block, ...], Meta(min_length=1, description='"all" or a list of block numbers from 1')
+]
+
 
 @dataclass(frozen=True)
 class ProbeOptions:
     """What the probe recipe looks at: the backbone's blocks by number (none: all), degraded views of each
     picture beside the clean one, scikit-learn's C (None: the best of several), and pictures at most."""
 
-    layers: tuple[int, ...] = ()
-    degraded_views: int = 1
-    strength: float | None = None
-    max_pictures: int = 12_000
+    layers: Layers = ()
+    degraded_views: FromZero = 1
+    strength: Annotated[Positive | None, Meta(description='"auto" or a number above 0')] = None
+    max_pictures: Annotated[int, Meta(ge=4, le=2**63 - 1, description="a whole number from 4")] = 12_000
 
 
 @dataclass(frozen=True)
 class Inference:
     """How a trained model is asked: the engine, of ENGINES."""
 
-    engine: str = AUTO
+    engine: Annotated[str, one_of(ENGINES)] = AUTO
 
 
 @dataclass(frozen=True)
 class Training:
     """How the chosen model is trained, beside its recipe."""
 
-    precision: str = "auto"
-    workers: int | None = None
-    pretrained: bool = True
-    compile: bool = False
-    seed: int = 42
-    max_epochs: int = 50
-    patience: int = 3
-    validation_share: float = 0.1
-    save_minutes: float = 10.0
-    balance: str = UNBALANCED
-    degrade: bool = False
+    precision: Annotated[str, one_of(PRECISIONS)] = "auto"
+    workers: Workers = None
+    pretrained: Switch = True
+    compile: Switch = False
+    seed: Seed = 42
+    max_epochs: AtLeastOne = 50
+    patience: AtLeastOne = 3
+    validation_share: Annotated[float, Meta(gt=0, lt=1, description="a number between 0 and 1")] = 0.1
+    save_minutes: Positive = 10.0
+    balance: Balance = UNBALANCED
+    degrade: Switch = False
 
 
-KEYS: Mapping[str, tuple[str, ...]] = {
-    "[]": ("model", "original", "resized", "outputs", "training", "inference", "probe", "models"),
-    "[original]": tuple(ORIGINAL),
-    "[resized]": tuple(RESIZED),
-    "[outputs]": tuple(OUTPUTS),
-    "[training]": (*(field.name for field in fields(Training)), *RECIPE_KEYS),
-    "[inference]": tuple(field.name for field in fields(Inference)),
-    "[probe]": tuple(field.name for field in fields(ProbeOptions)),
-    OWN: OWN_KEYS,
+DEFAULT_WORDS = {"workers": "auto", "layers": "all", "strength": "auto"}
+"""How the file may write the default of a key that has no value for it."""
+
+SECTIONS: Mapping[str, Kinds] = {
+    "": {
+        "model": Annotated[Text, Meta(description="the name of a model in quotes")],
+        **dict.fromkeys(
+            ("original", "resized", "outputs", "training", "inference", "probe", "models"), Opened
+        ),
+    },
+    "[original]": dict.fromkeys(ORIGINAL, Text),
+    "[resized]": dict.fromkeys(RESIZED, Text),
+    "[outputs]": dict.fromkeys(OUTPUTS, Text),
+    "[training]": {**get_type_hints(Training, include_extras=True), **RECIPE_KEYS},
+    "[inference]": get_type_hints(Inference, include_extras=True),
+    "[probe]": get_type_hints(ProbeOptions, include_extras=True),
+    "[models.NAME]": OWN_KEYS,
 }
-"""The keys of each section by its title; those of the file itself stand above the first section."""
+"""The keys of each section by its title; those above the first section by ''."""
 
 
 @dataclass(frozen=True)
@@ -118,28 +145,27 @@ class Settings:
             UserError: timm has no such model, or its pictures are not square.
         """
         recipe = self.written[self.model]
-        if recipe.given.known():
-            return recipe
-        from fakedetect.core.known_inputs import look_up_input
+        if not recipe.known():
+            from fakedetect.core.known_inputs import look_up_input
 
-        said = look_up_input(self.model_folders, recipe.architecture, recipe.place)
-        given = said.fill(recipe.given)
-        if given.size is None:
-            raise UserError(
-                f"{recipe.place}: {recipe.architecture} expects non-square input, which fakedetect does "
-                "not support. Set a square size below it, for example size = 768."
-            )
-        return replace(recipe, given=given)
+            recipe = look_up_input(self.model_folders, recipe.architecture, recipe.section).fill(recipe)
+            if recipe.size is None:
+                raise UserError(
+                    f"{recipe.section}: {recipe.architecture} expects non-square input, which fakedetect "
+                    "does not support. Set a square size there, for example size = 768."
+                )
+        # Only the reference's size is known without it.
+        return recipe.or_else(Input(interpolation=LANCZOS))
 
     def recall_input(self) -> ModelInput | None:
         """What the chosen model takes; None where timm would have to be loaded to say it."""
         recipe = self.written[self.model]
-        if known := recipe.given.known():
+        if known := recipe.known():
             return known
         from fakedetect.core.known_inputs import recall_input
 
         said = recall_input(self.model_folders, recipe.architecture)
-        return said.fill(recipe.given).known() if said else None
+        return said.fill(recipe).known() if said else None
 
     @property
     def resized(self) -> Mapping[str, Path]:
@@ -182,7 +208,7 @@ class Settings:
 
     def with_recipe(self, **changes: Any) -> "Settings":
         """These settings with other values in the chosen model's recipe."""
-        recipe = replace(self.written[self.model], **changes)
+        recipe = msgspec.structs.replace(self.written[self.model], **changes)
         return replace(self, written={**self.written, self.model: recipe})
 
 
@@ -195,100 +221,51 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
     Raises:
         UserError: the file is missing or says something that cannot be meant.
     """
-    file = TomlFile(path.absolute(), content)
-    top = Section(file, file.parse())
-    top.check_keys(KEYS["[]"], KEYS)
-    training = _training(top.section("training"))
-    inference = _inference(top.section("inference"))
-    probe = _probe(top.section("probe"))
-    recipes = read_recipes(top, KEYS)
-    original = _places(top.section("original"), ORIGINAL)
-    outputs = _places(top.section("outputs"), OUTPUTS)
-    model = _chosen(top, recipes)
+    file = TomlFile(path.absolute(), SECTIONS, content)
+    top = file.take("", file.values)
+    refuse_robust(file, top.get("training", {}), "training")
+    training = _section(file, top, "training")
+    common = pop_recipe(training)
+    models = top.get("models", {})
+    recipes = {base.name: msgspec.structs.replace(base, **common) for base in RECIPES}
+    taken = {name.casefold() for name in recipes}
+    for name, values in models.items():
+        recipes[name] = read_own_model(file, name, values, taken)
+        taken.add(name.casefold())
+    model = top.get("model", RECIPES[0].name)
+    if model not in recipes:
+        raise file.wrong(
+            f"unknown model {model!r}{did_you_mean(model, recipes)}. The models are: {', '.join(recipes)}.",
+            "model",
+        )
+    original = _places(file, top, "original", ORIGINAL)
     return Settings(
         file=file.path,
         model=model,
         original=dict(zip(FOLDERS, original.values(), strict=True)),
-        plain_copies=_places(top.section("resized"), RESIZED),
-        model_folders=outputs["model_folders"],
-        bad_images=outputs["bad_images"],
-        grad_cam=outputs["grad_cam"],
-        explore=outputs["explore"],
-        training=training,
-        inference=inference,
-        probe=probe,
+        plain_copies=_places(file, top, "resized", RESIZED),
+        **_places(file, top, "outputs", OUTPUTS),
+        training=Training(**training),
+        inference=Inference(**_section(file, top, "inference")),
+        probe=ProbeOptions(**_section(file, top, "probe")),
         written=recipes,
-        idle=find_idle_keys(top),
+        idle={
+            name: tuple(key for key in RECIPE_KEYS if key in top.get("training", {}) and key not in values)
+            for name, values in models.items()
+        },
         call=Call(file.path, model, model),
     )
 
 
-def _training(section: Section) -> Training:
-    section.check_keys(KEYS["[training]"], KEYS)
-    workers = section.values.get("workers", "auto")
-    if isinstance(workers, str) and workers != "auto":
-        near = workers.strip() if workers.strip().isdigit() else '"auto"'
-        raise section.wrong("workers", f'must be "auto" or a whole number. Write workers = {near}')
-    share = section.take("validation_share", float, Training.validation_share)
-    if not 0 < share < 1:
-        raise section.wrong("validation_share", f"must be between 0 and 1, not {share:g}.")
-    seed = section.take_number("seed", int, Training.seed, 0)
-    if seed > LARGEST_SEED:
-        raise section.wrong("seed", f"is too large ({seed}): at most {LARGEST_SEED}. Write seed = 42")
-    return Training(
-        precision=section.take_word("precision", PRECISIONS, Training.precision),
-        workers=None if workers == "auto" else section.take_number("workers", int, 4, 1),
-        pretrained=section.take("pretrained", bool, Training.pretrained),
-        compile=section.take("compile", bool, Training.compile),
-        seed=seed,
-        max_epochs=section.take_number("max_epochs", int, Training.max_epochs, 1),
-        patience=section.take_number("patience", int, Training.patience, 1),
-        validation_share=share,
-        save_minutes=section.take_number("save_minutes", float, Training.save_minutes, 0, above=True),
-        balance=section.take_word("balance", BALANCES, Training.balance),
-        degrade=section.take("degrade", bool, Training.degrade),
-    )
+def _section(file: TomlFile, top: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """The values of a section, without defaults that are written as a word."""
+    title = f"[{name}]"
+    usual = {key: word for key, word in DEFAULT_WORDS.items() if key in SECTIONS[title]}
+    said = {key: value for key, value in top.get(name, {}).items() if value != usual.get(key)}
+    return file.take(title, said, name)
 
 
-def _inference(section: Section) -> Inference:
-    section.check_keys(KEYS["[inference]"], KEYS)
-    return Inference(engine=section.take_word("engine", ENGINES, Inference.engine))
-
-
-def _probe(section: Section) -> ProbeOptions:
-    section.check_keys(KEYS["[probe]"], KEYS)
-    layers = section.values.get("layers", "all")
-    numbers = isinstance(layers, list) and all(type(value) is int and 0 < value < 1000 for value in layers)
-    if layers != "all" and not (numbers and layers):
-        raise section.wrong(
-            "layers", 'must be "all" or a list of block numbers from 1. Write layers = "all"'
-        )
-    strength = section.values.get("strength", "auto")
-    if isinstance(strength, str) and strength != "auto":
-        raise section.wrong("strength", 'must be "auto" or a number above 0. Write strength = "auto"')
-    return ProbeOptions(
-        layers=() if layers == "all" else tuple(layers),
-        degraded_views=section.take_number("degraded_views", int, ProbeOptions.degraded_views, 0),
-        strength=None
-        if strength == "auto"
-        else section.take_number("strength", float, 0.001, 0, above=True),
-        max_pictures=section.take_number("max_pictures", int, ProbeOptions.max_pictures, 4),
-    )
-
-
-def _places(section: Section, defaults: Mapping[str, str]) -> dict[str, Path]:
+def _places(file: TomlFile, top: Mapping[str, Any], name: str, usual: dict[str, str]) -> dict[str, Path]:
     """The paths of a section, by key."""
-    section.check_keys(defaults, KEYS)
-    return {key: cast(Path, section.take_path(key, default)) for key, default in defaults.items()}
-
-
-def _chosen(top: Section, recipes: Mapping[str, Recipe]) -> str:
-    if isinstance(top.values.get("model"), dict):
-        raise top.wrong("model", "is not a section. Write [models.my_model] for a model of your own.")
-    model: str = top.take("model", str, RECIPES[0].name)
-    if model not in recipes:
-        raise top.file.wrong(
-            f"unknown model {model!r}{did_you_mean(model, recipes)}. The models are: {', '.join(recipes)}.",
-            "model",
-        )
-    return model
+    said = usual | _section(file, top, name)
+    return {key: file.locate(text, name, key) for key, text in said.items()}

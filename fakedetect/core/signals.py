@@ -62,23 +62,22 @@ def _raise(number: int, frame: FrameType | None) -> None:
         raise Ended(128 + number)
 
 
-def _is_importing(frame: FrameType | None) -> bool:
+def _files(frame: FrameType | None) -> Iterator[str]:
+    """The source files of a frame and of its callers."""
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
+        yield frame.f_code.co_filename
         frame = frame.f_back
-    return False
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    return any(file.startswith("<frozen importlib") for file in _files(frame))
 
 
 def _is_in_event_loop(frame: FrameType | None) -> bool:
     """Whether asyncio is at work, and not where it waits for a key or a timer."""
     if frame is not None and frame.f_code.co_name in WAITING:
         return False
-    while frame is not None:
-        if Path(frame.f_code.co_filename).parent.name == "asyncio":
-            return True
-        frame = frame.f_back
-    return False
+    return any(Path(file).parent.name == "asyncio" for file in _files(frame))
 
 
 def _retry(number: int) -> None:

@@ -1,11 +1,15 @@
 """Pages from the templates of the package, in which every value is escaped."""
 
+import base64
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template, select_autoescape
-
+from fakedetect.core.console import printable
 from fakedetect.core.evaluation_record import Measure, Point, say_interval
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
 
 ENDING = re.compile(r"([\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?)")
 """The end of a file's name, which no line break may cut."""
@@ -21,25 +25,38 @@ def _split_endings(value: object) -> list[str]:
     return ENDING.split(str(value))
 
 
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
 def _auc_interval(point: Point) -> str:
     return say_interval(point.roc_auc, point.low, point.high)
 
 
 @cache
-def _environment() -> Environment:
+def _environment() -> "Environment":
+    # When the first page is rendered: what imports this module may never render one.
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
     found = Environment(
         autoescape=select_autoescape(default=True, disabled_extensions=("md",)),
         loader=PackageLoader("fakedetect"),
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     found.filters.update(
-        form=_form, interval=Measure.describe, auc_interval=_auc_interval, split_endings=_split_endings
+        auc_interval=_auc_interval,
+        base64=_base64,
+        form=_form,
+        interval=Measure.describe,
+        printable=printable,
+        split_endings=_split_endings,
     )
     return found
 
 
-def load_template(name: str) -> Template:
+def load_template(name: str) -> "Template":
     """A template by its name in the folder `templates`."""
     return _environment().get_template(name)

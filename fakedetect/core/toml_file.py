@@ -1,67 +1,185 @@
-"""A TOML file that knows where in its text each key stands, for messages about it."""
+"""A settings file in TOML: what it says, section by section, and each mistake with its line."""
 
+import os
+import re
 import tomllib
+from collections.abc import Mapping
 from errno import EINVAL
-from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from fakedetect.core.errors import UserError
+import msgspec
+
+from fakedetect.core.errors import UserError, did_you_mean
 from fakedetect.core.files import check_regular
-from fakedetect.core.toml_faults import Place, Statement, explain_syntax, find_statements
 
 LARGEST = 1024**2
 """Bytes; no settings file comes near it, and what `--paths` names may be a picture or a disk."""
 
+LONGEST = 70
+"""Characters of a line or a value that a message repeats."""
+
+BACKSLASH = "a backslash in double quotes starts an escape. Use single quotes, as in 'C:\\pictures'"
+
+Text = Annotated[str, msgspec.Meta(pattern=r"\S", description="text in quotes")]
+
+TEXT = "text needs straight quotes; write true and false in lower case, and numbers with a point"
+QUOTE = "the closing quote is missing"
+REASONS = {
+    "Illegal character '\\n'": QUOTE,
+    "Unterminated string": QUOTE,
+    'Expected "\'"': QUOTE,
+    "Invalid value": f"not a value: {TEXT}",
+    "Invalid statement": "not a key = value, a [section] or a # comment",
+    "Expected newline or end of document after a statement": f"only a # comment can follow; {TEXT}",
+    "Cannot overwrite a value": "the key is set twice",
+}
+"""What tomllib says, in plainer words."""
+
+Place = tuple[str, ...]
+"""The names that lead to a section or a key: ('models', 'mine', 'timm')."""
+
+Kinds = Mapping[str, Any]
+"""What each key of a section takes: a type with a description of it."""
+
 
 class TomlFile:
-    """The text of a TOML file.
+    """What a TOML file says: `values` as tomllib has them.
+
+    Args:
+        sections: the keys of each section by its title, those above the first section by ''.
 
     Args:
         content: the file that holds it, where that is not `path` itself.
 
     Raises:
-        UserError: there is no such file, or it is no UTF-8 text.
+        UserError: there is no such file, it is no UTF-8 text, or no TOML.
     """
 
-    def __init__(self, path: Path, content: Path | None = None):
-        self.path = path
-        self.text = _decode(path, _read(content or path)).replace("\r\n", "\n").replace("\r", "\n")
-
-    @cached_property
-    def statements(self) -> list[Statement]:
-        """Its sections and keys with their lines."""
-        return list(find_statements(self.text))
+    def __init__(self, path: Path, sections: Mapping[str, Kinds], content: Path | None = None):
+        self.path, self._sections = path, sections
+        self._text = _decode(path, _read(content or path)).replace("\r\n", "\n").replace("\r", "\n")
+        try:
+            self.values = tomllib.loads(self._text)
+        except tomllib.TOMLDecodeError as error:
+            raise _explain(path, self._text, str(error)) from None
+        except RecursionError:
+            raise UserError(f"{path}: brackets nested too deeply. Remove them.") from None
+        except ValueError:
+            # Python's limit to the digits that it converts.
+            raise UserError(f"{path}: a number with thousands of digits. Write a smaller one.") from None
 
     def wrong(self, what: str, *place: str) -> UserError:
-        """The error that says `what` of a place, with the line where that stands."""
-        line = self.find_line(place)
-        return UserError(f"{self.path}{f', line {line}' if line else ''}: {what}")
+        """The error that says `what`, with the line of a place, or of what holds it."""
+        lines = (_find_line(self._text, place[:length]) for length in range(len(place), 0, -1))
+        return UserError(f"{self.path}, line {next(filter(None, lines), 1)}: {what}")
 
-    def find_line(self, place: Place) -> int | None:
-        """The line of a key or a section; of what holds it where it stands in no line of its own."""
-        for length in range(len(place), 0, -1):
-            for statement in self.statements:
-                if statement.place[:length] == place[:length]:
-                    return statement.line
-        return None
+    def take(self, title: str, values: Mapping[str, Any], *place: str) -> dict[str, Any]:
+        """The values of a section, each as its key's kind.
 
-    def find_text(self, place: Place) -> str:
-        """A key's value as it stands in the file, '' where it has no line of its own."""
-        values = (statement.value for statement in self.statements if statement.place == place)
-        return next((value for value in values if value), "")
-
-    def parse(self) -> dict[str, Any]:
-        """What the file says.
+        Args:
+            title: the section's among all.
+            values: what the file says in the section at `place`.
 
         Raises:
-            UserError: it is not TOML.
+            UserError: a key is unknown, or its value is not of its kind.
         """
+        kinds, here = self._sections[title], f" in {name_section(*place)}" if place else ""
+        taken = {}
+        for key, value in values.items():
+            if key not in kinds:
+                raise self.wrong(f"unknown key {key!r}{self._advise(key, kinds, here)}", *place, key)
+            try:
+                taken[key] = msgspec.convert(value, kinds[key])
+            except msgspec.ValidationError:
+                what = f"must be {kinds[key].__metadata__[-1].description}, not {_show(value)}."
+                raise self.wrong(f"{key}{here} {what}", *place, key) from None
+        return taken
+
+    def locate(self, text: str, *place: str) -> Path:
+        """The path that a key at `place` names; relative ones start at the file's folder, ~ and $NAME are
+        put in.
+
+        Raises:
+            UserError: it holds an escape by mistake, or names an unknown user or variable.
+        """
+        where = f"{place[-1]} in {name_section(*place[:-1])}"
+        if any(ord(character) < 32 for character in text):
+            raise self.wrong(f"{where}: {BACKSLASH}: {_show(text)}", *place)
         try:
-            return tomllib.loads(self.text)
-        except (ValueError, RecursionError) as error:
-            line, what = explain_syntax(self.text, self.statements, error)
-            raise UserError(f"{self.path}, line {line}: {what}") from None
+            expanded = os.path.expandvars(Path(text).expanduser())
+        except RuntimeError:
+            raise self.wrong(f"{where} names no home folder that exists: {text!r}.", *place) from None
+        path = Path(os.path.abspath(self.path.parent / expanded))
+        unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
+        if unset and not os.path.exists(path):
+            what = f"names the environment variable {unset[1]}, which is not set; there is no {path}."
+            raise self.wrong(f"{where} {what}", *place)
+        return path
+
+    def _advise(self, key: str, kinds: Kinds, here: str) -> str:
+        """Where an unknown key belongs, or which was meant."""
+        homes = [title for title, others in self._sections.items() if key in others]
+        if homes:
+            home = f"under {' or '.join(homes)}" if homes[0] else "above the first [section]"
+            return f"{here}. It belongs {home}."
+        return f"{did_you_mean(key, kinds)}{here}. Known here: {', '.join(kinds)}."
+
+
+def name_section(*place: str) -> str:
+    """'[models.mine]'."""
+    names = (name if re.fullmatch(r"[\w-]+", name) else _show(name) for name in place)
+    return f"[{'.'.join(names)}]"
+
+
+def _show(value: object) -> str:
+    """A value as TOML writes it, on one line."""
+    if isinstance(value, (dict, list)):
+        return "a section" if isinstance(value, dict) else "a list"
+    try:
+        shown = msgspec.json.encode(value).decode() if isinstance(value, (str, bool)) else str(value)
+    except ValueError:
+        # Python does not write out what a file may have in hexadecimal.
+        return "a number with thousands of digits"
+    return _shorten(shown)
+
+
+def _shorten(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _find_line(text: str, place: Place) -> int | None:
+    """The line that opens a section or sets a key, or something in it."""
+    section: Place = ()
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.lstrip().startswith("["):
+            here = section = _split(line.strip("[] \t").partition("]")[0])
+        else:
+            key, sign, _ = line.partition("=")
+            here = (*section, *_split(key)) if sign else ()
+        if here[: len(place)] == place:
+            return number
+    return None
+
+
+def _split(dotted: str) -> Place:
+    """The names of a dotted key."""
+    names = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s\"']+", dotted)
+    return tuple(name.strip("\"'") for name in names)
+
+
+def _explain(path: Path, text: str, said: str) -> UserError:
+    """The error for a text that is no TOML: the line where tomllib stops, and what it says of it."""
+    lines = text.rstrip().split("\n")
+    what, _, place = said.rstrip(")").rpartition(" (at ")
+    found = re.match(r"line (\d+)", place)
+    number = int(found[1]) if found else len(lines)
+    if what == 'Expected "\'"':
+        # It has looked for the other one down to the end.
+        number = text[: text.rindex("'")].count("\n") + 1
+    line = lines[min(number, len(lines)) - 1].strip()
+    what = BACKSLASH if re.search(r'"[^"]*\\', line) else REASONS.get(what, what)
+    return UserError(f"{path}, line {number}: {what}: {_shorten(line)}")
 
 
 def _read(path: Path) -> bytes:

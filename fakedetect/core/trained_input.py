@@ -1,6 +1,6 @@
 """The input of a model that has been trained: that of its training, whatever timm says today."""
 
-from dataclasses import asdict
+from msgspec.structs import asdict
 
 from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
@@ -30,17 +30,17 @@ def as_trained(settings: Settings, training: TrainingRecord) -> Settings:
         UserError: paths.toml says another one.
     """
     recipe, recorded = settings.written[settings.model], training.input
-    if not recipe.place:
+    if not recipe.section:
         return settings
     for key, then in asdict(recorded).items():
-        now = getattr(recipe.given, key)
+        now = getattr(recipe, key)
         if None not in (then, now) and then != now:
-            there = f"[models.{settings.model}] in {settings.file}"
+            there = f"{recipe.section} in {settings.file}"
             raise UserError(
                 f"{settings.model} was trained with {key} = {_show(then)}, and {there} says {_show(now)}. "
                 f"Write {key} = {_show(then)}, or train again: {settings.command('train', '--overwrite')}"
             )
-    return settings.with_recipe(given=recipe.given.or_else(recorded))
+    return settings.with_recipe(**asdict(recorded.or_else(recipe)))
 
 
 def _show(value: object) -> str:
@@ -67,10 +67,10 @@ def find_scalings(settings: Settings) -> tuple[Scaling, ...]:
         UserError: timm does not have the model, or its training.json does not fit.
     """
     now = settings.recipe.input.scaling
-    if not settings.recipe.place or not checkpoint_file(settings).is_file():
+    if not settings.recipe.section or not checkpoint_file(settings).is_file():
         return (now,)
     recorded = read_own_training(settings, model_hash(settings)).input
-    then = settings.with_recipe(given=recorded.or_else(settings.recipe.given)).recipe.input.scaling
+    then = settings.with_recipe(**asdict(recorded.or_else(settings.recipe))).recipe.input.scaling
     return tuple(dict.fromkeys((now, then)))
 
 
@@ -83,14 +83,14 @@ def check_size(settings: Settings, console: Console) -> None:
         UserError: timm does not have the model, or it takes no pictures of that size.
     """
     recipe = settings.written[settings.model]
-    if not recipe.place:
+    if not recipe.section:
         return
     from fakedetect.core.architectures import find_size_arguments
     from fakedetect.core.known_inputs import look_up_input, recall_input
 
     if recall_input(settings.model_folders, recipe.architecture) is None:
         console.loading("timm")
-    own = look_up_input(settings.model_folders, recipe.architecture, recipe.place).size
-    if recipe.given.size not in (None, own):
+    own = look_up_input(settings.model_folders, recipe.architecture, recipe.section).size
+    if recipe.size not in (None, own):
         console.loading("timm")
-        find_size_arguments(recipe.architecture, recipe.given.size, recipe.size_place)
+        find_size_arguments(recipe.architecture, recipe.size, recipe.section)

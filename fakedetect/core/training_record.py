@@ -5,10 +5,21 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.architectures import Interpolation, Means, Size, Stds
 from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.model_input import LANCZOS, SIZE, InputKeys, ModelInput
-from fakedetect.core.recipes import BALANCES, REFERENCE, UNBALANCED
+from fakedetect.core.model_input import LANCZOS, SIZE
+from fakedetect.core.recipes import (
+    REFERENCE,
+    UNBALANCED,
+    AtLeastOne,
+    Balance,
+    Input,
+    Interpolation,
+    Means,
+    Recipe,
+    Seed,
+    Size,
+    Stds,
+)
 from fakedetect.core.records import (
     Count,
     NotNegative,
@@ -18,13 +29,6 @@ from fakedetect.core.records import (
     read_record,
     write_record,
 )
-from fakedetect.core.settings import LARGEST_SEED
-
-AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
-Seed = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SEED)]
-"""What numpy takes as a seed."""
-
-Balance = Annotated[str, msgspec.Meta(pattern=rf"^({'|'.join(BALANCES)})\Z")]
 
 
 class Epoch(Record, frozen=True, kw_only=True):
@@ -77,43 +81,6 @@ class RunConditions(Record, frozen=True, kw_only=True):
     leave_out: str = ""
     balance: Balance = UNBALANCED
     degrade: bool = False
-
-
-class RecipeRecord(Record, frozen=True, kw_only=True):
-    """The recipe that a run followed.
-
-    Version 0.4 knew no other way than the reference's, and versions before 0.6 no other size.
-    """
-
-    name: str | None = None
-    library: str | None = None
-    architecture: str | None = None
-    batch_size: AtLeastOne | None = None
-    optimizer: str | None = None
-    learning_rate: NotNegative | None = None
-    weight_decay: NotNegative | None = None
-    size: Size | None = None
-    interpolation: Interpolation | None = None
-    mean: Means | None = None
-    std: Stds | None = None
-    weights: str | None = None
-    layer: str | None = None
-    recipe: str = REFERENCE
-
-
-class InputRecord(Record, frozen=True, kw_only=True):
-    """A model's input, whole."""
-
-    size: Size
-    interpolation: Interpolation
-    mean: Means
-    std: Stds
-
-    @classmethod
-    def of(cls, whole: ModelInput) -> "InputRecord":
-        """An input's record."""
-        keys = InputKeys.of(whole)
-        return cls(**{name: getattr(keys, name) for name in cls.__struct_fields__})
 
 
 class SplitRecord(Record, frozen=True, kw_only=True):
@@ -179,7 +146,7 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     validation: ValidationRecord | None = None
     unseen_real_sources: bool = False
     unseen_families: bool = False
-    input: InputRecord | None = None
+    input: Input | None = None
 
     def __post_init__(self) -> None:
         if self.fake_from < self.real_below:
@@ -201,12 +168,13 @@ class ProbeRecord(Record, frozen=True, kw_only=True):
 class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """A training run, of the file with the hash `checkpoint`; versions before 0.6 did not write that.
 
-    Who brings a checkpoint from elsewhere may tell any part of it, or none.
+    Who brings a checkpoint from elsewhere may tell any part of it, or none; a recipe is whole, but for its
+    input.
     """
 
     model: str | None = None
     checkpoint: str | None = None
-    recipe: RecipeRecord | None = None
+    recipe: Recipe | None = None
     pretrained: bool | None = None
     classes: dict[str, str] | None = None
     split: SplitRecord | None = None
@@ -229,22 +197,15 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def known(self) -> bool:
         """Whether it says how the checkpoint was trained; fit-thresholds alone leaves a record too."""
-        return self.recipe is not None or self.run is not None
+        return self.recipe is not None
 
     @property
-    def input(self) -> InputKeys:
+    def input(self) -> Input:
         """What the model was trained with, as far as it is said."""
-        recipe = self.recipe
-        if recipe is None:
-            return InputKeys()
+        said = Input.of(self.recipe) if self.recipe else Input()
         # What says how the values were normalised and no size was trained before there were others.
-        before = recipe.size is None and recipe.mean is not None
-        return InputKeys(
-            size=SIZE if before else recipe.size,
-            interpolation=LANCZOS if before else recipe.interpolation,
-            mean=recipe.mean,
-            std=recipe.std,
-        )
+        before = said.size is None and said.mean is not None
+        return said.or_else(Input(size=SIZE, interpolation=LANCZOS)) if before else said
 
     def is_of(self, checkpoint: str) -> bool:
         """Whether it describes the model with this hash, by model_hash(); assumed where it does not say."""

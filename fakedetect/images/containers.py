@@ -14,7 +14,7 @@ MOST_METADATA = 16 * 1024 * 1024
 """Bytes of a file's metadata that are looked through."""
 
 MOST_CHUNKS = 200_000
-"""Chunks of a PNG that are walked over, those of its pixels included."""
+"""Chunks or boxes of a file that are walked over, those of its pixels included."""
 
 
 def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
@@ -52,7 +52,10 @@ def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     file.seek(12)
-    while len(start := file.read(8)) == 8:
+    for _ in range(MOST_CHUNKS):
+        start = file.read(8)
+        if len(start) < 8:
+            return
         length = struct.unpack("<I", start[4:])[0]
         if start[:3] == b"VP8" or length > MOST_METADATA:
             file.seek(length + length % 2, 1)
@@ -63,7 +66,10 @@ def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     file.seek(0)
-    while len(start := file.read(8)) == 8:
+    for _ in range(MOST_CHUNKS):
+        start = file.read(8)
+        if len(start) < 8:
+            return
         length, name = struct.unpack(">I", start[:4])[0], start[4:]
         if length == 1:
             length = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))[0] - 8
@@ -118,7 +124,7 @@ def read_parts(path: Path) -> Iterator[tuple[bytes, bytes]]:
         OSError, struct.error: the file cannot be read, or its parts cannot be followed.
     """
     # A length of 64 bits may be beyond every file: its parts end there.
-    with path.open("rb") as file, suppress(OverflowError):
+    with path.open("rb") as file, suppress(OverflowError, ValueError):
         start = file.read(16)
         for place, signature, read in PARTS:
             if start[place:].startswith(signature):

@@ -1,31 +1,84 @@
 """The page of a check: cards on their way into it, one after the other, and the page around them."""
 
-import base64
 import hashlib
 import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import BinaryIO
 
 from fakedetect.core.console import Console, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
-from fakedetect.core.page import PAGE_END, page_start, tiles
-from fakedetect.inference.cards import NO_ORIGIN, STATES, Card, draw_card
-from fakedetect.inference.reading_guide import TITLE, reading_guide
-from fakedetect.inference.request import PAGE_MARK
+from fakedetect.core.templates import load_template
+from fakedetect.inference.judged import Judged
 
-HERE = Path(__file__).resolve().parents[1] / "templates"
-ORDERS = {
-    "folder": "folder and name",
-    "verdict": "verdict: fake first",
-    "falling": "p(fake): highest first",
-    "rising": "p(fake): lowest first",
-    "origin": "origin: pictures with one first",
+UNREADABLE, UNJUDGED = "unreadable", "none"
+"""What stands in for a verdict: the file cannot be read; there is no model."""
+
+STATES = {
+    "fake": "fake",
+    "unsure": "unsure",
+    "real": "real",
+    UNREADABLE: "cannot be read",
+    UNJUDGED: "no verdict",
 }
+"""The verdicts and what stands in for them, in words and in the order of the page."""
+
+NO_ORIGIN, SOME_ORIGIN = "says nothing", "says something"
+"""What stands in for the kinds of findings: there are none; they are known in words only."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a page shows of a picture.
+
+    Attributes:
+        judged: it.
+        heat_maps: figures as WebP files.
+    """
+
+    judged: Judged
+    heat_maps: tuple[bytes, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """A key of STATES."""
+        return UNREADABLE if self.judged.reason else self.judged.verdict or UNJUDGED
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of its findings, each once; NO_ORIGIN without any, none of a file that was not read."""
+        if self.state == UNREADABLE:
+            return ()
+        if not self.judged.origin and self.judged.provenance:
+            return (SOME_ORIGIN,)
+        return tuple(dict.fromkeys(finding.kind for finding in self.judged.origin)) or (NO_ORIGIN,)
+
+    @property
+    def name(self) -> str:
+        """The file's name, as it may be shown."""
+        return printable(self.judged.path.name)
+
+    @property
+    def folder(self) -> str:
+        """The folder that it lies in, as it may be shown."""
+        return printable(self.judged.path.parent)
+
+    @property
+    def remarks(self) -> Sequence[str]:
+        """Why it has no verdict, what each model said, whether the answer is stable."""
+        judged = self.judged
+        lines = [judged.reason] if judged.reason else []
+        if judged.answers:
+            lines.append("; ".join(f"{each.model} {100 * each.p_fake:.1f} %" for each in judged.answers))
+        if judged.stability:
+            lines.append(f"not stable: {judged.stability}" if judged.unstable else "stable")
+        if not judged.origin and judged.provenance:
+            lines.append(f"origin: {'; '.join(judged.provenance)}")
+        return lines
 
 
 @dataclass(frozen=True, order=True)
@@ -62,7 +115,10 @@ class CheckPage:
             UserError: the disk is full.
         """
         folder = self.folders.setdefault(card.folder, len(self.folders))
-        text = draw_card(card, folder, self.hints).encode("utf-8", "replace")
+        drawn = load_template("card.html").render(
+            card=card, folder=folder, is_hint=self.hints, STATES=STATES
+        )
+        text = drawn.encode("utf-8", "replace")
         self.places.append(
             _Place(folder=card.folder, name=card.name, start=self.beside.tell(), length=len(text))
         )
@@ -74,61 +130,47 @@ class CheckPage:
         except OSError as error:
             raise _cannot_write(self.file, error) from None
 
-    def write(self, title: str, *head: str) -> None:
+    def write(self, heading: str, notes: Sequence[tuple[str, str]], **models: object) -> None:
         """Put the page into its place, whole or not at all.
 
         Args:
-            title: what was checked, in a line.
-            head: what stands above the pictures, as HTML.
+            heading: what was checked, in a line.
+            notes: paragraphs above the pictures, and the kind of each: '', 'soft' or 'warning'.
+            models: what the template says of the models that judged; nothing where there are none.
 
         Raises:
             UserError: the folder cannot be written to, or the disk is full.
         """
-        guide = reading_guide()
-        script = (HERE / "check.js").read_text(encoding="utf-8")
-        start = page_start(f"{title} - fakedetect", _meta(script), (HERE / "check.css").read_text("utf-8"))
-        link = f'<p><a href="#reading">{TITLE}, and what to do next</a></p>' if guide else ""
-        above = [start, f"<h1>{escape(title)}</h1>", self._tiles(), link, *head]
-        above += [f'<section><h2 id="pictures">Pictures</h2>{self._controls()}<ol id="cards">\n']
-        below = f"</ol></section>\n{guide}\n<script>{script}</script>{PAGE_END}"
+        script = load_template("check.js").render()
+        kinds = sorted(self.kinds.items(), key=lambda item: (item[0] == NO_ORIGIN, -item[1]))
+        parts = load_template("check.html").generate(
+            title=f"{heading} - fakedetect",
+            heading=heading,
+            notes=notes,
+            script_sha256=hashlib.sha256(script.encode("utf-8")).digest(),
+            STATES=STATES,
+            states=self.states,
+            origins=[(kind.replace(" ", "-"), f"{kind} ({count:,})") for kind, count in kinds],
+            folders=[
+                (number, f"{name} ({self.of_folder[name]:,})")
+                for name, number in sorted(self.folders.items())
+            ],
+            is_hint=self.hints,
+            cards=self._cards(),
+            **models,
+        )
         with atomic_write(self.file) as page:
-            page.write("\n".join(above).encode("utf-8", "replace"))
-            for place in sorted(self.places):
-                self.beside.seek(place.start)
-                page.write(self.beside.read(place.length))
-            page.write(below.encode("utf-8"))
+            for part in parts:
+                page.write(part.encode("utf-8", "replace"))
 
     def close(self) -> None:
         """Let the cards go."""
         self.beside.close()
 
-    def _tiles(self) -> str:
-        counts = {said: self.states[state] for state, said in STATES.items() if self.states[state]}
-        return tiles({said: (f"{count:,}", "") for said, count in counts.items()})
-
-    def _controls(self) -> str:
-        """The filters and the order, which the script shows: without it they would do nothing."""
-        verdicts = "".join(
-            f'<label><input type="checkbox" name="verdict" value="{state}" checked> {said} '
-            f"({self.states[state]:,})</label>"
-            for state, said in STATES.items()
-            if self.states[state]
-        )
-        kinds = sorted(self.kinds.items(), key=lambda item: (item[0] == NO_ORIGIN, -item[1]))
-        origins = {kind.replace(" ", "-"): f"{kind} ({count:,})" for kind, count in kinds}
-        folders = {
-            str(self.folders[name]): f"{name} ({count:,})" for name, count in sorted(self.of_folder.items())
-        }
-        return (
-            '<form id="controls" hidden aria-label="Filter and order">'
-            f"<fieldset><legend>Verdict</legend>{verdicts}</fieldset>"
-            f"{_select('origin', 'Origin', {'': 'all', **origins})}"
-            f"{_select('folder', 'Folder', {'': 'all', **folders})}"
-            '<label>Name contains <input type="search" name="name" autocomplete="off"></label>'
-            f"{_select('order', 'Order', ORDERS)}"
-            '<button type="reset">Show all</button>'
-            '<p id="shown" role="status"></p></form>'
-        )
+    def _cards(self) -> Iterator[str]:
+        for place in sorted(self.places):
+            self.beside.seek(place.start)
+            yield self.beside.read(place.length).decode("utf-8")
 
 
 def today() -> str:
@@ -140,20 +182,6 @@ def tell_page(file: Path, console: Console) -> str:
     """Where the page is; on a desktop a user who waits sees it at once."""
     opened = console.interactive and not console.quiet and open_picture(file)
     return f"Page: {printable(file)}{'' if opened else ' (open it with a browser)'}"
-
-
-def _select(name: str, label: str, options: dict[str, str]) -> str:
-    inside = "".join(
-        f'<option value="{escape(value)}">{escape(said)}</option>' for value, said in options.items()
-    )
-    return f'<label>{label} <select name="{name}">{inside}</select></label>'
-
-
-def _meta(script: str) -> str:
-    """That the page is ours, and that it loads nothing and runs nothing but its own script."""
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    policy = f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
-    return f'{PAGE_MARK}\n<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
 
 
 def _open_beside(file: Path) -> BinaryIO:

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fakedetect.core.console import Console, plural, printable
-from fakedetect.core.page import paragraph
+from fakedetect.core.evaluation_record import Measure
+from fakedetect.core.test_record import TestResults
 from fakedetect.core.version import describe_version
-from fakedetect.inference.cards import Card
-from fakedetect.inference.check_page import CheckPage, tell_page, today
+from fakedetect.inference.check_page import Card, CheckPage, tell_page, today
 from fakedetect.inference.checker import read_origins
 from fakedetect.inference.judged import Counts, Judged
-from fakedetect.inference.known import Known
+from fakedetect.inference.known import Known, explain_p_fake, remind, tell_base_rates
 from fakedetect.inference.look import thumbnail_of
-from fakedetect.inference.page_head import tell_models
 from fakedetect.inference.request import Request
 from fakedetect.inference.results_csv import ResultsCsv
+from fakedetect.metrics.intervals import measure_share
 
 NO_PROOF = (
     "A verdict is an estimate from the pixels, not proof: 'real' does not mean that a picture shows "
@@ -60,10 +60,19 @@ class Page:
         for judged in self._passed(counts):
             self.page.add(Card(judged))
         if self.known:
-            self.page.write(counts.describe_verdicts(), *self._head(counts))
+            self.page.write(
+                counts.describe_verdicts(),
+                self._notes(counts),
+                accuracy_of=_accuracy_of,
+                known=self.known,
+                prevalence=self.wanted.prevalence,
+                explain_p_fake=explain_p_fake,
+                remind=remind,
+                tell_base_rates=tell_base_rates,
+            )
         else:
-            head = [paragraph(NO_MODEL, "warning"), paragraph(f"Checked on {today()}.", "soft")]
-            self.page.write(plural(counts.verdicts.total(), "picture"), *head)
+            notes = [(NO_MODEL, "warning"), (f"Checked on {today()}.", "soft")]
+            self.page.write(plural(counts.verdicts.total(), "picture"), notes)
         return [tell_page(self.page.file, self.console)]
 
     def _passed(self, counts: Counts) -> Iterator[Judged]:
@@ -85,16 +94,19 @@ class Page:
         for now in self.console.track(found, counts.passed, "page"):
             yield replace(waiting.pop(now.path), origin=now.origin, thumbnail=now.thumbnail)
 
-    def _head(self, counts: Counts) -> list[str]:
+    def _notes(self, counts: Counts) -> list[tuple[str, str]]:
         names = ", ".join(printable(path) for path in self.wanted.pictures)
         share = f", share {self.wanted.shard}" if self.wanted.shard.count > 1 else ""
-        head = [
-            paragraph(f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
-            *(paragraph(printable(line), "warning") for line in self.left_out),
-            paragraph(NO_PROOF),
-            tell_models(self.known, self.wanted.prevalence),
+        notes = [
+            (f"{names}{share}; checked on {today()} by fakedetect {describe_version()}.", "soft"),
+            *((printable(line), "warning") for line in self.left_out),
+            (NO_PROOF, ""),
         ]
         if counts.stopped:
             done = f"{counts.verdicts.total():,} of {counts.total:,} pictures"
-            head.insert(0, paragraph(f"The check was stopped: {done}.", "warning"))
-        return head
+            notes.insert(0, (f"The check was stopped: {done}.", "warning"))
+        return notes
+
+
+def _accuracy_of(test: TestResults) -> Measure:
+    return measure_share(round(test.accuracy * test.count), test.count)

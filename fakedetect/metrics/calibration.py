@@ -10,7 +10,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.evaluation_record import VerdictRates
 from fakedetect.core.model_input import ModelInput
 from fakedetect.core.records import LEAST_TEMPERATURE, MOST_TEMPERATURE
-from fakedetect.core.training_record import CalibrationRecord, InputRecord
+from fakedetect.core.training_record import CalibrationRecord
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
 
@@ -142,7 +142,7 @@ def calibration_for(
     """The calibration in a training.json; UNCALIBRATED where it is not of this checkpoint and input."""
     if saved is None or saved.checkpoint != checkpoint_hash:
         return UNCALIBRATED
-    if saved.input not in (None, InputRecord.of(taken)):
+    if saved.input and saved.input.known() != taken:
         return UNCALIBRATED
     return Calibration(
         temperature=saved.temperature,

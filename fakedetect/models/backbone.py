@@ -10,10 +10,10 @@ Across Generative Models').
 import hashlib
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import numpy as np
 import torch
 from torch import nn
@@ -156,7 +156,7 @@ def _stages_of_resnet(network: nn.Module, images: torch.Tensor) -> list[torch.Te
 def with_own_weights(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with the weights that lie beside a probe in its folder, if some do."""
     own = folder / BACKBONE_FILE
-    return replace(recipe, weights=own) if own.is_file() else recipe
+    return msgspec.structs.replace(recipe, weights=str(own)) if own.is_file() else recipe
 
 
 def build_backbone(recipe: Recipe, layers: Sequence[int], seed: int | None) -> Backbone:

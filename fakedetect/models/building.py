@@ -12,13 +12,11 @@ from torch import nn
 from fakedetect.core.architectures import check_architecture, find_size_arguments
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.recipes import CLASSES, RECIPES, Recipe
+from fakedetect.core.recipes import CLASSES, Recipe
 from fakedetect.core.training_record import read_training
 from fakedetect.models.foreign import are_positions, explain_mismatch, unprefix
 from fakedetect.models.pretrained import fetch_weights
 from fakedetect.models.weights import HEADS, read_state, save_tensors
-
-BUILT_IN = frozenset(recipe.name for recipe in RECIPES)
 
 
 def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
@@ -28,7 +26,7 @@ def build_model(recipe: Recipe, pretrained: bool) -> nn.Module:
         UserError: timm has no such model, or its pretrained weights are not to be had.
     """
     model = _build(recipe, pretrained, len(CLASSES))
-    if pretrained and recipe.name not in BUILT_IN:
+    if pretrained and recipe.section:
         # timm's start of an EfficientNet's two-output head is so large that the first steps
         # undo the pretrained layers; torch's own start of a Linear layer does not.
         cast(Any, model).reset_classifier(len(CLASSES))
@@ -47,7 +45,7 @@ def build_network(recipe: Recipe, pretrained: bool) -> nn.Module:
 def _build(recipe: Recipe, pretrained: bool, outputs: int) -> nn.Module:
     model = _build_empty(recipe, pretrained and recipe.weights is None, outputs)
     if pretrained and recipe.weights is not None:
-        _load_all_but_head(model, recipe.weights, recipe.architecture)
+        _load_all_but_head(model, Path(recipe.weights), recipe.architecture)
     return model
 
 
@@ -65,9 +63,9 @@ def _build_empty(recipe: Recipe, download: bool, outputs: int) -> nn.Module:
 
     from fakedetect.models.cpu_training.speed_up import speed_up_layers
 
-    place = recipe.place or f"timm for {recipe.name}"
+    place = recipe.section or f"timm for {recipe.name}"
     check_architecture(recipe.architecture, place)
-    sized = find_size_arguments(recipe.architecture, recipe.input.size, recipe.size_place or place)
+    sized = find_size_arguments(recipe.architecture, recipe.input.size, place)
     file = fetch_weights(recipe) if download else None
     try:
         model = timm.create_model(recipe.architecture, pretrained=download, num_classes=outputs, **sized)

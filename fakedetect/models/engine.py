@@ -117,7 +117,7 @@ def made_of(settings: Settings, checkpoint: str, version: str) -> str:
     """All that a kept network depends on, as text: a change of any of it makes another one."""
     recipe, folder = settings.recipe, settings.model_folder
     # A probe's backbone may come from these.
-    known = [folder / BACKBONE_FILE, *([recipe.weights] if recipe.weights else [])]
+    known = [folder / BACKBONE_FILE, *([Path(recipe.weights)] if recipe.weights else [])]
     files = [file for file in known if file.is_file()]
     weights = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     classes = read_training(folder).classes

@@ -155,7 +155,7 @@ def _advise(recipe: Recipe, published: Published, error: Exception) -> str:
     ]
     if published.repository:
         lines[1] = f"- With internet access, download {published.files[0]} of {published.repository}:"
-        if recipe.place:
+        if recipe.section:
             lines.append('  and name it below your model\'s timm = "…" in paths.toml: weights = "FILE"')
         else:
             lines += [

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import safetensors
 
-from fakedetect.core.architectures import Size
 from fakedetect.core.errors import UserError
+from fakedetect.core.recipes import Size
 from fakedetect.core.records import Count, NotNegative, Record
 
 PICTURES = 20

@@ -5,8 +5,7 @@ All patterns are read in linear time: between the fixed parts nothing repeats wi
 
 import re
 import tomllib
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import msgspec
@@ -17,8 +16,8 @@ from fakedetect.provenance.texts import Field
 TABLE = Path(__file__).with_name("rules.toml")
 
 
-class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A rule as the table has it."""
+class Rule(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
+    """What a field means whose text has all of the keys and patterns in it."""
 
     says: str
     fields: tuple[str, ...]
@@ -27,9 +26,20 @@ class _Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     how: str = "parameters"
     kind: Kind = "generator"
 
-    def compile(self) -> tuple[re.Pattern[str], ...]:
+    @cached_property
+    def compiled(self) -> tuple[re.Pattern[str], ...]:
+        """The patterns of the keys and of the rest, at least one."""
         keys = (rf'"(?:{name})"\s{{0,9}}:\s{{0,9}}{value}' for name, value in self.keys.items())
         return tuple(re.compile(pattern) for pattern in (*keys, *self.patterns))
+
+    def find(self, of: Field) -> Finding | None:
+        """What the field means by this rule, None for nothing."""
+        match = None
+        for pattern in self.compiled:
+            if not (match := pattern.search(of.text)):
+                return None
+        how = match.expand(self.how) if match else self.how
+        return Finding(self.kind, f"{self.kind}: {self.says} ({how} in {of.where})")
 
 
 class _Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,31 +82,11 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, frozenset[str]]
     generators: dict[str, tuple[str, ...]]
     ambiguous: dict[str, tuple[str, ...]]
-    rules: tuple[_Row, ...]
+    rules: tuple[Rule, ...]
     together: tuple[_Together, ...]
     programs: Programs
     sentences: Sentences
     vocabularies: _Vocabularies
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What a field means whose text has all of the patterns in it."""
-
-    says: str
-    kind: Kind
-    how: str
-    patterns: tuple[re.Pattern[str], ...]
-
-    def find(self, of: Field) -> Finding | None:
-        """What the field means by this rule, None for nothing."""
-        how = self.how
-        for pattern in self.patterns:
-            match = pattern.search(of.text)
-            if not match:
-                return None
-            how = match.expand(self.how) if pattern is self.patterns[-1] else how
-        return Finding(self.kind, f"{self.kind}: {self.says} ({how} in {of.where})")
 
 
 @cache
@@ -110,9 +100,8 @@ def rules_by_field() -> dict[str, tuple[Rule, ...]]:
     """The rules for each name of a field, in the table's order."""
     found: dict[str, list[Rule]] = {}
     table = read_table()
-    for row in table.rules:
-        rule = Rule(row.says, row.kind, row.how, row.compile())
-        for group in row.fields:
+    for rule in table.rules:
+        for group in rule.fields:
             for name in table.fields.get(group, (group,)):
                 found.setdefault(name, []).append(rule)
     return {name: tuple(rules) for name, rules in found.items()}

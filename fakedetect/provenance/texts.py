@@ -7,7 +7,6 @@ stand anywhere, and several programs put them last; Pillow knows those only when
 import codecs
 import xml.parsers.expat
 import zlib
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ WRAPPERS = ("li", "Alt", "Seq", "Bag", "value", "Description")
 """Elements of RDF that hold a property's value and have no name of their own."""
 
 XMP = "XML:com.adobe.xmp"
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
 MOST_TEXTS, MOST_CHARACTERS = 1000, 16 * MOST_TEXT
 """Texts of a file, and characters of all of them, that are looked at."""
@@ -115,7 +115,7 @@ def read_png_text(path: Path) -> PngText:
             break
         if name == b"eXIf":
             exif = exif or data
-        elif name in SPLIT and (split := SPLIT[name](data)):
+        elif name in TEXT_CHUNKS and (split := _split(name, data)):
             key, text = split
             if key == XMP:
                 xmp = xmp or text
@@ -142,27 +142,15 @@ def _inflate(data: bytes) -> bytes:
         return b""
 
 
-def _split_text(data: bytes) -> tuple[str, bytes]:
+def _split(name: bytes, data: bytes) -> tuple[str, bytes] | None:
+    """The key and the text of a chunk of text, inflated; None where it has none."""
     key, _, text = data.partition(b"\0")
+    if name == b"zTXt":
+        text = _inflate(text[1:])
+    elif name == b"iTXt":
+        # A language and a translated key stand before the text.
+        parts = text[2:].split(b"\0", 2)
+        if len(parts) < 3:
+            return None
+        text = _inflate(parts[2]) if text[:1] == b"\1" else parts[2]
     return key.decode("latin-1"), text
-
-
-def _split_compressed(data: bytes) -> tuple[str, bytes]:
-    key, _, rest = data.partition(b"\0")
-    return key.decode("latin-1"), _inflate(rest[1:])
-
-
-def _split_international(data: bytes) -> tuple[str, bytes] | None:
-    key, _, rest = data.partition(b"\0")
-    parts = rest[2:].split(b"\0", 2)
-    if len(parts) < 3:
-        return None
-    return key.decode("latin-1"), _inflate(parts[2]) if rest[:1] == b"\1" else parts[2]
-
-
-SPLIT: dict[bytes, Callable[[bytes], tuple[str, bytes] | None]] = {
-    b"tEXt": _split_text,
-    b"zTXt": _split_compressed,
-    b"iTXt": _split_international,
-}
-"""How the chunks of text part into key and text."""

@@ -6,17 +6,15 @@ import msgspec
 
 
 class Status(msgspec.Struct, frozen=True):
-    """One result of the validation: a code of C2PA's table and where it arose."""
+    """One result of the validation: a code of C2PA's table."""
 
     code: str
-    url: str = ""
 
 
 class Results(msgspec.Struct, frozen=True):
     """The results for one manifest."""
 
     success: list[Status] = []
-    informational: list[Status] = []
     failure: list[Status] = []
 
 
@@ -87,7 +85,6 @@ class Signature(msgspec.Struct, frozen=True):
 class Manifest(msgspec.Struct, frozen=True):
     """One manifest of a file."""
 
-    label: str = ""
     claim_generator: str | None = None
     claim_generator_info: list[Program] = []
     signature_info: Signature | None = None

@@ -97,7 +97,7 @@ def _tell_data(detector: Detector) -> Iterator[str]:
     elif training.recipe:
         recipe = training.recipe
         yield (
-            f"- Recipe {recipe.recipe}: {recipe.optimizer}, learning rate {recipe.learning_rate}, batches "
+            f"- Recipe {recipe.method}: {recipe.optimizer}, learning rate {recipe.learning_rate}, batches "
             f"of {recipe.batch_size}, seed {training.seed}"
             + (f", best of epoch {best.epoch}." if best else ".")
         )

@@ -8,7 +8,7 @@ from fakedetect.core.evaluation_record import Entry, Evaluation, Robustness, Tes
 from fakedetect.core.model_input import Scaling
 from fakedetect.core.recipes import REFERENCE, UNBALANCED
 from fakedetect.core.repeats_record import Repeats
-from fakedetect.core.training_record import Epoch, RecipeRecord, TrainingRecord, ValidationRecord
+from fakedetect.core.training_record import Epoch, TrainingRecord, ValidationRecord
 from fakedetect.metrics.calibration import is_of_calibration
 from fakedetect.metrics.measures import UNCALIBRATED_CURVE
 from fakedetect.models.detector import Detector
@@ -97,12 +97,14 @@ def _duration(seconds: float) -> str:
 
 def describe_training(training: TrainingRecord, epochs: Sequence[Epoch]) -> dict[str, object]:
     """The recipe by its words; None for what is not known."""
-    recipe, run, said = training.recipe or RecipeRecord(), training.run, training.input
+    recipe, run, said = training.recipe, training.run, training.input
+    if recipe is None:
+        return {}
     balance = run.balance if run else UNBALANCED
     return {
-        "architecture": f"{recipe.architecture or '?'} ({recipe.library or '?'})",
+        "architecture": f"{recipe.architecture} ({recipe.library})",
         "pictures": Scaling(said.size, said.interpolation) if said.size and said.interpolation else None,
-        "recipe": recipe.recipe,
+        "recipe": recipe.method,
         "balance": None
         if balance == UNBALANCED
         else f"{balance} shown equally often and weighted equally in validation",
@@ -128,7 +130,7 @@ def _given(flag: str, value: float | None) -> list[str]:
 
 
 def _train_again(training: TrainingRecord, repeats: Repeats | None) -> list[str]:
-    recipe = training.recipe.recipe if training.recipe else REFERENCE
+    recipe = training.recipe.method if training.recipe else REFERENCE
     of_recipe = [] if recipe == REFERENCE else ["--recipe", recipe]
     return ["train", *of_recipe, *_given("--repeat", len(repeats) if repeats else None)]
 

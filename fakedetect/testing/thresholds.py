@@ -12,12 +12,11 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import OUT_OF_FOLD, TRAINING, is_probe, model_hash, require_checkpoint
 from fakedetect.core.out_of_fold import OutOfFold, read_out_of_fold
-from fakedetect.core.recipes import CLASSES, PROBE
+from fakedetect.core.recipes import CLASSES, PROBE, Input
 from fakedetect.core.settings import Settings
 from fakedetect.core.trained_input import as_trained, read_own_training
 from fakedetect.core.training_record import (
     CalibrationRecord,
-    InputRecord,
     TrainingRecord,
     ValidationRecord,
     write_training,
@@ -203,7 +202,7 @@ def _write(detector: Detector, found: Fitted) -> None:
         max_false_alarms=found.max_false_alarms,
         max_missed=found.max_missed,
         validation=found.validation,
-        input=InputRecord.of(settings.recipe.input) if detector.input_by_settings else None,
+        input=Input.of(settings.recipe) if detector.input_by_settings else None,
     )
     write_training(settings.model_folder, _with_calibration(settings, detector.training, saved))
 

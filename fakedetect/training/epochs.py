@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -15,13 +16,13 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.recipes import UNBALANCED, Recipe
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import StartedEpoch
-from fakedetect.dataset.batches import Batch, cut_batches, load_batches
+from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
+from fakedetect.images.chains import degrade_at_random, random_for
 from fakedetect.models.cpu_training.speed_up import Gradients
 from fakedetect.models.devices import Normaliser, forward, predict_batches, torch_engine
 from fakedetect.models.processes import Group
-from fakedetect.training.augmentation import degrade_with
 from fakedetect.training.balance import draw_epoch, weigh
 
 STEPS_BETWEEN_LOOKS = 50
@@ -50,23 +51,29 @@ class Run:
     val_samples: list[Sample]
     decoded: DecodedPictures | None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
 
-def tell_divergence(settings: Settings, epoch: int) -> UserError:
+
+def diverged(settings: Settings, epoch: int) -> UserError:
+    """The error that ends a run whose loss is no number."""
     return UserError(
         f"The loss became infinite or NaN in epoch {epoch}; the best epoch so far is kept. Lower "
         f'learning_rate in {settings.file}, or set precision = "fp32".'
     )
 
 
-class _Pass:
+class Pass:
     """A pass over the training pictures as far as this process has come with it."""
 
-    def __init__(self, started: StartedEpoch | None, of_steps: int, device: torch.device):
-        self.steps, self.of_steps = started.steps if started else 0, of_steps
-        self.loss = torch.tensor(started.loss if started else 0.0, device=device)
-        self.count = started.count if started else 0
-        self.faults = {Path(path): why for path, why in started.faults.items()} if started else {}
-        self.begun = time.monotonic() - (started.seconds if started else 0.0)
+    def __init__(self, started: StartedEpoch, of_steps: int, device: torch.device):
+        self.steps, self.of_steps = started.steps, of_steps
+        self.loss = torch.tensor(started.loss, device=device)
+        self.count = started.count
+        self.faults = {Path(path): why for path, why in started.faults.items()}
+        self.begun = time.monotonic() - started.seconds
 
     def mean_loss(self) -> float:
         """The running loss of this process's pictures."""
@@ -84,27 +91,8 @@ class _Pass:
         )
 
 
-class _SavesDue:
-    """Says when an epoch is to be saved, to all processes at the same step."""
-
-    def __init__(self, run: Run):
-        self.group, self.seconds = run.group, 60 * run.settings.training.save_minutes
-        self.last = time.monotonic()
-
-    def now(self) -> bool:
-        """Whether to save; every process has to ask."""
-        due = self.group.gather(time.monotonic() - self.last >= self.seconds)[0]
-        if due:
-            self.last = time.monotonic()
-        return due
-
-
 def train_epoch(
-    run: Run,
-    epoch: int,
-    label: str,
-    started: StartedEpoch | None,
-    save: Callable[[StartedEpoch], None],
+    run: Run, epoch: int, started: StartedEpoch, save: Callable[[Pass], None]
 ) -> tuple[float, dict[Path, str]]:
     """One pass over the samples in random order; returns the mean loss and the unreadable files' reasons.
 
@@ -112,19 +100,22 @@ def train_epoch(
     and each takes its share of every batch, and a pass that was stopped goes on with the same.
 
     Args:
-        started: where an earlier run has stopped in this epoch.
-        save: keeps the state after a step, in every process, once save_minutes have passed.
+        started: where an earlier run has stopped in this epoch, or the epoch's start.
+        save: called after a step in every process; keeps the pass where that is due.
+
+    Raises:
+        UserError: the loss has diverged.
     """
-    settings, group = run.settings, run.group
-    device = next(run.model.parameters()).device
-    seed = settings.training.seed * EPOCHS_A_SEED + epoch
+    group, options = run.group, run.settings.training
+    seed = options.seed * EPOCHS_A_SEED + epoch
     chunks, flips = _draw(run, seed)
-    done = _Pass(started, len(chunks), device)
+    done = Pass(started, len(chunks), run.device)
     whole = len(group.part_of(chunks[0]))
     to_do = list(zip(chunks, flips, strict=True))[done.steps :]
     batches = _load(run, seed, chunks[done.steps :])
     run.model.train()
-    saves, before = _SavesDue(run), sum(map(len, chunks[: done.steps]))
+    before = sum(map(len, chunks[: done.steps]))
+    label = f"epoch {epoch}/{options.max_epochs}"
     with run.console.progress(len(run.train_samples), label, before) as progress:
         progress.tell(f"step {min(done.steps + 1, len(chunks)):,} of {len(chunks):,}")
         for batch, (chunk, flipped) in zip(batches, to_do, strict=True):
@@ -135,12 +126,11 @@ def train_epoch(
             done.steps += 1
             progress.advance(len(chunk))
             # Asking a GPU for a figure makes it wait.
-            if device.type == "cpu" or done.steps % STEPS_BETWEEN_LOOKS == 1:
+            if run.device.type == "cpu" or done.steps % STEPS_BETWEEN_LOOKS == 1:
                 if not done.loss.isfinite():
-                    raise tell_divergence(settings, epoch)
+                    raise diverged(run.settings, epoch)
                 progress.tell(f"loss {done.mean_loss():.4f}")
-                if saves.now():
-                    save(done.record())
+                save(done)
     all_loss, all_count = group.total(done.loss.item(), done.count)
     return all_loss / max(all_count, 1), dict(ChainMap(*group.gather(done.faults)))
 
@@ -162,9 +152,23 @@ def _load(run: Run, seed: int, chunks: Sequence[Sequence[Sample]]) -> Iterator[B
         settings.workers,
         settings.recipe.input.scaling,
         run.decoded,
-        pin=next(run.model.parameters()).device.type == "cuda",
+        pin=run.device.type == "cuda",
         change=degrade_with(seed) if settings.training.degrade else None,
     )
+
+
+def degrade_with(seed: int) -> Change:
+    """A change that degrades every picture at random, in a way of its own, which the seed decides.
+
+    Both classes alike, so that neither sharpness nor compression tells them apart. A picture that an epoch
+    shows several times is degraded in another way each time.
+    """
+
+    def change(pixels: np.ndarray, sample: Sample) -> np.ndarray:
+        name = f"{sample.path.name} {sample.turn}" if sample.turn else sample.path.name
+        return degrade_at_random(pixels, random_for(seed, name))
+
+    return change
 
 
 def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.Tensor:
@@ -174,7 +178,7 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         flipped: (N,) bool for the whole batch of all processes: which pictures are mirrored.
         whole: the share is of full size; a compiled model would be compiled again for a smaller one.
     """
-    group, device = run.group, next(run.model.parameters()).device
+    group, device = run.group, run.device
     size = group.reduce(torch.tensor(float(len(batch.samples)), device=device)).clamp_min(1)
     run.optimizer.zero_grad(set_to_none=True)
     if batch.samples:

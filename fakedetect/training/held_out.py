@@ -21,8 +21,7 @@ from fakedetect.core.model_folder import (
     require_checkpoint,
     settings_of_run,
 )
-from fakedetect.core.model_sections import OPTIMIZERS, RECIPE_KEYS
-from fakedetect.core.recipes import CLASSES, METHODS, PROBE, REFERENCE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.records import Record
 from fakedetect.core.settings import Settings
 from fakedetect.core.training_record import TrainingRecord, read_training
@@ -85,21 +84,20 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
 
     Its folder lies inside the model's.
     """
-    then = _given(training.recipe, RECIPE_KEYS) if training.recipe else {}
-    method = then.get("recipe", REFERENCE)
-    if method == ROBUST:
+    then = training.recipe or settings.recipe
+    if then.method == ROBUST:
         raise UserError(f"{settings.model} was trained by the robust recipe. {ROBUST_REMOVED}")
-    if then.get("optimizer", OPTIMIZERS[0]) not in OPTIMIZERS or method not in METHODS:
+    if then.optimizer not in OPTIMIZERS or then.method not in METHODS:
         raise UserError(
-            f"{settings.model_folder / TRAINING} names the optimizer {then.get('optimizer')!r} and the "
-            f"recipe {then.get('recipe')!r}; one of them is unknown. Correct it, or train again."
+            f"{settings.model_folder / TRAINING} names the optimizer {then.optimizer!r} and the recipe "
+            f"{then.method!r}; one of them is unknown. Correct it, or train again."
         )
-    if "recipe" in then:
-        then["method"] = then.pop("recipe")
+    way = ("method", "batch_size", "optimizer", "learning_rate", "weight_decay")
     options = _given(training, ("seed", "max_epochs", "patience"))
     options |= _given(training.run, ("balance", "degrade")) if training.run else {}
     as_then = replace(settings.training, **options)
-    return settings_of_run(settings, settings.model_folder, name_without(source), as_then, **then)
+    folder, name = settings.model_folder, name_without(source)
+    return settings_of_run(settings, folder, name, as_then, **_given(then, way))
 
 
 def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """The epochs of a run, one after the other, until the validation loss stops falling."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from fakedetect.core.errors import UserError
@@ -26,21 +25,27 @@ from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Dataset
 from fakedetect.images.copies import find_kind
 from fakedetect.models.building import save_checkpoint
-from fakedetect.training.epochs import Run, tell_divergence, train_epoch, validate
+from fakedetect.training.epochs import Pass, Run, diverged, train_epoch, validate
 from fakedetect.training.log import best_of, write_log
-from fakedetect.training.run_record import describe_data, describe_recipe, read_versions
+from fakedetect.training.run_record import describe_data, read_versions
 from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
 
 MOST_BAD = 0.25
 """The share of unreadable pictures above which a run stops."""
 
+NOT_STARTED = StartedEpoch(steps=0, of_steps=0, loss=0.0, count=0, seconds=0.0, faults={})
 
-def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunConditions) -> TrainingRecord:
+
+def _describe_run(
+    run: Run, dataset: Dataset, best: Epoch, conditions: RunConditions, checkpoint: str
+) -> TrainingRecord:
+    """The run's training.json: the best epoch's checkpoint has that hash."""
     settings, recipe, options = run.settings, run.settings.recipe, run.settings.training
     kind = find_kind(class_folders(dataset.folder)[0][0])
     return TrainingRecord(
         model=settings.model,
-        recipe=describe_recipe(recipe),
+        checkpoint=checkpoint,
+        recipe=recipe,
         pretrained=options.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
         split=SplitRecord(
@@ -52,7 +57,7 @@ def _describe_run(run: Run, dataset: Dataset, best: Epoch, conditions: RunCondit
         max_epochs=options.max_epochs,
         patience=options.patience,
         precision=str(run.dtype).split(".")[-1],
-        device=str(next(run.model.parameters()).device),
+        device=str(run.device),
         processes=run.group.size,
         compiled=options.compile,
         parameters=sum(parameter.numel() for parameter in run.model.parameters()),
@@ -93,6 +98,7 @@ class _Keeper:
 
     def __init__(self, run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions):
         self.run, self.dataset, self.conditions = run, dataset, conditions
+        self.folder = run.settings.model_folder
         self.epochs = list(state.rows) if state else []
         self.started = state.started_by(run.group) if state else None
         self.faults: dict[Path, str] = {}
@@ -100,7 +106,14 @@ class _Keeper:
         self.earlier = sum(epoch.seconds for epoch in self.epochs)
         self.earlier += self.started.seconds if self.started else 0.0
         if run.group.first and not state:
-            unfinished_file(run.settings.model_folder).unlink(missing_ok=True)
+            unfinished_file(self.folder).unlink(missing_ok=True)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the validation loss has stopped falling."""
+        epochs = self.epochs
+        patience = self.run.settings.training.patience
+        return bool(epochs) and epochs[-1].epoch - best_of(epochs).epoch >= patience
 
     def add_epoch(self, epoch: Epoch, unread: Mapping[Path, str]) -> None:
         """An epoch has ended; in every process.
@@ -115,25 +128,27 @@ class _Keeper:
             self._save_best(epoch)
         self._save(None)
 
-    def add_steps(self, started: StartedEpoch) -> None:
-        """So many steps of the next epoch are done; in every process."""
-        self._save(started)
+    def add_steps(self, done: Pass) -> None:
+        """A step of the next epoch is done; save it once save_minutes have passed. In every process."""
+        seconds = 60 * self.run.settings.training.save_minutes
+        # The first process's clock, so that all save the same step.
+        if self.run.group.gather(time.monotonic() - self.saved >= seconds)[0]:
+            self._save(done.record())
 
     def _save_best(self, epoch: Epoch) -> None:
-        run, folder = self.run, self.run.settings.model_folder
-        save_checkpoint(run.model, run.settings.checkpoint)
-        remove_other_checkpoints(run.settings, run.settings.checkpoint)
-        record = _describe_run(run, self.dataset, epoch, self.conditions)
-        checkpoint = hash_file(run.settings.checkpoint)
-        write_training(folder, msgspec.structs.replace(record, checkpoint=checkpoint))
+        run, checkpoint = self.run, self.run.settings.checkpoint
+        save_checkpoint(run.model, checkpoint)
+        remove_other_checkpoints(run.settings, checkpoint)
+        record = _describe_run(run, self.dataset, epoch, self.conditions, hash_file(checkpoint))
+        write_training(self.folder, record)
 
     def _save(self, started: StartedEpoch | None) -> None:
         """Write what a stopped run needs to go on, and after an epoch the log."""
-        run, folder = self.run, self.run.settings.model_folder
+        run = self.run
         states = run.group.gather((random_state(), started))
         if run.group.first:
             if not started:
-                write_log(folder, self.epochs)
+                write_log(self.folder, self.epochs)
             state = Unfinished(
                 model=run.model.state_dict(),
                 optimizer=run.optimizer.state_dict(),
@@ -142,10 +157,10 @@ class _Keeper:
                 conditions=self.conditions,
                 started=tuple(part for _, part in states if part),
             )
-            save_unfinished(folder, state)
+            save_unfinished(self.folder, state)
         self.started, self.saved = started, time.monotonic()
 
-    def tell(self, stopped: bool) -> Trained:
+    def result(self, stopped: bool) -> Trained:
         """What the run has come to by now."""
         now = time.monotonic()
         return Trained(
@@ -159,53 +174,43 @@ class _Keeper:
 
 
 def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions) -> Trained:
-    """The loop over the epochs, from the first or from where an unfinished run was stopped."""
-    options, console = run.settings.training, run.console
-    kept = _Keeper(run=run, dataset=dataset, state=state, conditions=conditions)
-    try:
-        while len(kept.epochs) < options.max_epochs and not _is_over(kept.epochs, options.patience):
-            epoch, unread = _run_epoch(run, len(kept.epochs) + 1, kept.started, kept.add_steps)
-            kept.add_epoch(epoch, unread)
-            console.show(_describe_epoch(epoch, epoch is best_of(kept.epochs)))
-            if _is_over(kept.epochs, options.patience):
-                console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
-    except KeyboardInterrupt:
-        return kept.tell(stopped=True)
-    if run.group.first:
-        unfinished_file(run.settings.model_folder).unlink(missing_ok=True)
-    return kept.tell(stopped=False)
-
-
-def _is_over(epochs: Sequence[Epoch], patience: int) -> bool:
-    return bool(epochs) and epochs[-1].epoch - best_of(epochs).epoch >= patience
-
-
-def _run_epoch(
-    run: Run, number: int, started: StartedEpoch | None, save: Callable[[StartedEpoch], None]
-) -> tuple[Epoch, dict[Path, str]]:
-    """Train and validate once; the unreadable files with the reasons.
+    """Train and validate, from the first epoch or from where an unfinished run was stopped, until the
+    validation loss stops falling; the best epoch, the log and the state are saved after each.
 
     Raises:
-        UserError: the loss has diverged, or nothing can be read.
+        UserError: the loss has diverged, or too many pictures cannot be read.
     """
-    start = time.monotonic() - (started.seconds if started else 0.0)
-    label = f"epoch {number}/{run.settings.training.max_epochs}"
-    train_loss, unread = train_epoch(run, number, label, started, save)
-    seconds = time.monotonic() - start
-    return_freed()
-    val_loss, accuracy, unread_too = validate(run, "validation")
-    return_freed()
-    if not np.isfinite((train_loss, val_loss)).all():
-        raise tell_divergence(run.settings, number)
-    epoch = Epoch(
-        epoch=number,
-        train_loss=train_loss,
-        val_loss=val_loss,
-        val_accuracy=accuracy,
-        seconds=round(time.monotonic() - start, 3),
-        images_per_second=round(len(run.train_samples) / seconds, 2),
-    )
-    return epoch, unread | unread_too
+    settings, console = run.settings, run.console
+    options = settings.training
+    kept = _Keeper(run=run, dataset=dataset, state=state, conditions=conditions)
+    try:
+        while len(kept.epochs) < options.max_epochs and not kept.is_over:
+            number, started = len(kept.epochs) + 1, kept.started or NOT_STARTED
+            start = time.monotonic() - started.seconds
+            train_loss, unread = train_epoch(run, number, started, kept.add_steps)
+            seconds = time.monotonic() - start
+            return_freed()
+            val_loss, accuracy, unread_too = validate(run, "validation")
+            return_freed()
+            if not np.isfinite((train_loss, val_loss)).all():
+                raise diverged(settings, number)
+            epoch = Epoch(
+                epoch=number,
+                train_loss=train_loss,
+                val_loss=val_loss,
+                val_accuracy=accuracy,
+                seconds=round(time.monotonic() - start, 3),
+                images_per_second=round(len(run.train_samples) / seconds, 2),
+            )
+            kept.add_epoch(epoch, unread | unread_too)
+            console.show(_describe_epoch(epoch, epoch is best_of(kept.epochs)))
+            if kept.is_over:
+                console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
+    except KeyboardInterrupt:
+        return kept.result(stopped=True)
+    if run.group.first:
+        unfinished_file(settings.model_folder).unlink(missing_ok=True)
+    return kept.result(stopped=False)
 
 
 def _describe_epoch(epoch: Epoch, is_best: bool) -> str:

@@ -67,7 +67,6 @@ from fakedetect.models.processes import Group, join_group
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
 from fakedetect.training.run_record import (
     describe_data,
-    describe_recipe,
     gather_conditions,
     read_versions,
 )
@@ -278,7 +277,7 @@ def _save_records(
     training = TrainingRecord(
         model=settings.model,
         checkpoint=scores.checkpoint,
-        recipe=describe_recipe(settings.recipe),
+        recipe=settings.recipe,
         pretrained=settings.training.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
         seed=settings.training.seed,

@@ -102,65 +102,75 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
 
 
 def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
+    """A run from its data to its best checkpoint, which the epochs save as they end."""
+    # Resume
     state = read_unfinished(settings) if plan.resume else None
-    recipe = plan.recipe or (state.conditions.recipe if state else None)
-    if recipe == ROBUST:
-        over = settings.command("train", "--overwrite")
-        raise UserError(f"The unfinished run cannot continue. {ROBUST_REMOVED} To start over: {over}")
-    if recipe:
-        settings = settings.with_recipe(method=recipe)
+    settings = _choose_method(settings, plan, state)
+
+    # Data
     dataset = load_dataset(settings, "train", plan.leave_out)
-    options = settings.training
-    samples = split_dataset(dataset, options.validation_share, options.seed)
+    samples = split_dataset(dataset, settings.training.validation_share, settings.training.seed)
     conditions = gather_conditions(settings, dataset)
     if state and (difference := tell_difference(state.conditions, conditions)):
         raise UserError(
             f"The unfinished run cannot continue: {difference}. Change it back, or start over: "
             f"{settings.command('train', '--overwrite')}"
         )
+    _refuse_to_compile_without_compiler(settings)
     if is_first() and not plan.data_checked:
         check_data(settings, console, dataset)
+
+    # Model, optimiser, epochs
     with nullcontext(plan.group) if plan.group else join_group() as group:
         # Bound to no name here: the shared model has to go before the group that it belongs to.
         return run_epochs(
-            prepare_run(settings, console, group, dataset, *samples, state), dataset, state, conditions
+            _prepare(settings, console, group, dataset, samples, state), dataset, state, conditions
         )
 
 
-def _seed(seed: int) -> None:
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+def _choose_method(settings: Settings, plan: Plan, state: Unfinished | None) -> Settings:
+    """The settings with the way of training that was asked for, or that of the unfinished run."""
+    method = plan.recipe or (state.conditions.recipe if state else None)
+    if method == ROBUST:
+        over = settings.command("train", "--overwrite")
+        raise UserError(f"The unfinished run cannot continue. {ROBUST_REMOVED} To start over: {over}")
+    return settings.with_recipe(method=method) if method else settings
 
 
-def prepare_run(
+def _prepare(
     settings: Settings,
     console: Console,
     group: Group,
     dataset: Dataset,
-    train_samples: list[Sample],
-    val_samples: list[Sample],
+    samples: tuple[list[Sample], list[Sample]],
     state: Unfinished | None,
 ) -> Run:
+    """The model, its optimiser and the pictures, ready for the first epoch or where a run was stopped.
+
+    Args:
+        samples: those to train on, and those to validate on.
+    """
     options, recipe = settings.training, settings.recipe
-    _refuse_to_compile_without_compiler(settings)
-    _seed(options.seed)
-    for line in (
-        _announce(settings, group, dataset, len(train_samples), len(val_samples)),
-        *describe_balance(train_samples, options.balance),
-    ):
+    for line in _describe_start(settings, group, dataset, samples):
         console.note(line)
+
+    # Model
+    _seed(options.seed)
     model = to_device(build_model(recipe, options.pretrained and state is None))
     dtype = choose_precision(settings, model)
+
+    # Pictures, decoded once it is known that there is a model
     paths = [sample.path for sample in dataset.samples]
     decoded = decode_all(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
     refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
+
+    # Optimiser
     optimizer = make_optimizer(recipe, model)
     if state:
         restore(settings, state, model, optimizer, group)
+
+    # Processes, and what makes a step faster
     network = distribute_model(model, group)
     alone = group.size == 1 and not options.compile
     return Run(
@@ -172,11 +182,19 @@ def prepare_run(
         whole_batches=torch.compile(network) if options.compile else network,
         optimizer=optimizer,
         dtype=dtype,
-        train_samples=train_samples,
-        val_samples=val_samples,
-        decoded=decoded,
         gradients=speed_up(model, dtype, recipe.input.size, alone),
+        train_samples=samples[0],
+        val_samples=samples[1],
+        decoded=decoded,
     )
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
 
 
 def _refuse_to_compile_without_compiler(settings: Settings) -> None:
@@ -187,11 +205,18 @@ def _refuse_to_compile_without_compiler(settings: Settings) -> None:
         )
 
 
-def _announce(settings: Settings, group: Group, dataset: Dataset, training: int, validating: int) -> str:
-    return (
-        f"Training {settings.model} on {plural(training, 'picture')}, validating on {validating:,}"
-        + ("; every picture degraded at random" if settings.training.degrade else "")
+def _describe_start(
+    settings: Settings, group: Group, dataset: Dataset, samples: tuple[list[Sample], list[Sample]]
+) -> list[str]:
+    """What is trained, and what balancing makes of it."""
+    training, validation = samples
+    options = settings.training
+    return [
+        f"Training {settings.model} on {plural(len(training), 'picture')}"
+        + f", validating on {len(validation):,}"
+        + ("; every picture degraded at random" if options.degrade else "")
         + (f"; {plural(dataset.left_out, 'bad picture')} skipped" if dataset.left_out else "")
         + (f"; {group.size} processes" if group.size > 1 else "")
-        + f"; at most {plural(settings.training.max_epochs, 'epoch')}"
-    )
+        + f"; at most {plural(options.max_epochs, 'epoch')}",
+        *describe_balance(training, options.balance),
+    ]

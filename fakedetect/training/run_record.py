@@ -5,30 +5,10 @@ from importlib.metadata import version
 
 from fakedetect.core.recipes import PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import DataRecord, KindRecord, RecipeRecord, RunConditions
+from fakedetect.core.training_record import DataRecord, KindRecord, RunConditions
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.samples import Dataset, hash_names
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind
-
-
-def describe_recipe(recipe: Recipe) -> RecipeRecord:
-    """The recipe that a run followed."""
-    return RecipeRecord(
-        name=recipe.name,
-        library=recipe.library,
-        architecture=recipe.architecture,
-        batch_size=recipe.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        size=recipe.input.size,
-        interpolation=recipe.input.scaling.interpolation,
-        mean=recipe.input.mean,
-        std=recipe.input.std,
-        weights=str(recipe.weights) if recipe.weights else None,
-        layer=recipe.layer,
-        recipe=recipe.method,
-    )
 
 
 def describe_data(dataset: Dataset, kind: Kind) -> DataRecord:
@@ -59,17 +39,10 @@ def read_versions() -> dict[str, str]:
 def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
     """What has to be the same for an unfinished run to go on as if it had not been stopped."""
     recipe, options = settings.recipe, settings.training
+    shared = {key for key in RunConditions.__struct_fields__ if key in Recipe.__struct_fields__}
     return RunConditions(
-        architecture=recipe.architecture,
-        batch_size=recipe.batch_size,
-        optimizer=recipe.optimizer,
-        learning_rate=recipe.learning_rate,
+        **{key: getattr(recipe, key) for key in shared},
         recipe=recipe.method,
-        weight_decay=recipe.weight_decay,
-        size=recipe.input.size,
-        interpolation=recipe.input.scaling.interpolation,
-        mean=recipe.input.mean,
-        std=recipe.input.std,
         seed=options.seed,
         precision=options.precision,
         validation_share=options.validation_share,

@@ -10,8 +10,8 @@ from fakedetect.core.console import BACK, Console, Outcome, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.model_folder import FEATURES, REPEATS, checkpoint_file
-from fakedetect.core.recipes import METHODS, METHODS_IN_WORDS, PROBE, ROBUST, ROBUST_REMOVED
-from fakedetect.core.settings import LARGEST_SEED, Settings, Training
+from fakedetect.core.recipes import LARGEST_SEED, METHODS, METHODS_IN_WORDS, PROBE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.settings import Settings, Training
 from fakedetect.core.training_record import read_training
 from fakedetect.models.processes import in_group, is_first, launch
 from fakedetect.training.outcome import describe_probe, describe_trained

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run
+from conftest import ROOT, run
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.model_input import IMAGENET_MEAN, IMAGENET_STD
+from fakedetect.core.recipes import REFERENCE_INPUT
 from fakedetect.core.training_record import TrainingRecord, read_training, write_training
 
 HUGE = b"1" + b"0" * 400
@@ -101,3 +103,29 @@ def test_an_unfinished_run_that_does_not_fit_is_one_line(trained: Path, change: 
     result = run("--paths", trained, "train", "--resume")
     assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1
     assert f"{file} is damaged" in result.stderr
+
+
+VERSION_0_5 = {
+    "name": "tiny", "library": "timm", "architecture": "test_resnet", "batch_size": 8, "optimizer": "AdamW",
+    "learning_rate": 1e-3, "weight_decay": 1e-5, "mean": IMAGENET_MEAN, "std": IMAGENET_STD,
+    "weights": None, "layer": None, "recipe": "robust",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [{}, {"size": None, "interpolation": None}], ids=["0.5", "written anew"])
+def test_a_recipe_from_before_there_were_sizes_takes_the_reference_s_input(
+    tmp_path: Path, more: dict[str, None]
+) -> None:
+    (tmp_path / "training.json").write_text(json.dumps({"recipe": {**VERSION_0_5, **more}}))
+    found = read_training(tmp_path)
+    assert found.input == REFERENCE_INPUT and found.recipe and found.recipe.method == "robust"
+
+
+@pytest.mark.parametrize("name", ["starter", "starter_small"])
+def test_the_starters_records_are_read_and_written_as_they_are(tmp_path: Path, name: str) -> None:
+    folder = ROOT / "model_folders" / name
+    found = read_training(folder)
+    assert found.recipe and found.recipe.method == "probe" and found.input.known()
+    write_training(tmp_path, found)
+    saved, before = (json.loads((each / "training.json").read_text()) for each in (tmp_path, folder))
+    assert saved == before

@@ -7,6 +7,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -257,3 +259,8 @@ def test_without_a_model_the_page_says_what_the_files_say(data: Path) -> None:
     page = Page(file)
     assert page.cards[0].data["data-verdict"] == "none" and page.cards[0].images
     assert "No model has checked these pictures" in page.text and "generator: Stable" in page.cards[0].text
+
+
+def test_a_check_without_a_page_does_not_wait_for_templates() -> None:
+    code = "import sys, fakedetect.inference.judging; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -3,22 +3,20 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 import timm
 import torch
 from conftest import REFERENCE_INPUT, paint, run
+from msgspec.structs import replace
 from PIL import Image
 from torch.nn import functional
 
 from fakedetect.core import architectures
 from fakedetect.core.architectures import find_size_arguments
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_input import InputKeys
 from fakedetect.core.recipes import Recipe
 from fakedetect.core.settings import load_settings
 from fakedetect.core.training_record import read_training
@@ -41,9 +39,10 @@ RECIPE = Recipe(
     batch_size=2,
     optimizer="AdamW",
     learning_rate=1e-3,
-    given=InputKeys(96, "bicubic", HALF, HALF),
-    place="paths.toml, line 7: timm in [models.mine]",
-    size_place="paths.toml, line 8: size in [models.mine]",
+    size=96,
+    interpolation="bicubic",
+    mean=HALF,
+    std=HALF,
 )
 RUN = """\
 model = "tiny"
@@ -65,7 +64,7 @@ learning_rate = 1e-3
 
 
 def sized(architecture: str, size: int) -> Recipe:
-    return replace(RECIPE, architecture=architecture, given=replace(RECIPE.given, size=size))
+    return replace(RECIPE, architecture=architecture, size=size)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ def test_a_size_that_a_model_cannot_take_is_one_line(architecture: str, size: in
     with pytest.raises(UserError) as refused:
         build_model(sized(architecture, size), pretrained=False)
     assert str(refused.value) == (
-        f"paths.toml, line 8: size in [models.mine]: {architecture} does not accept pictures of {size} x "
+        f"[models.mine]: {architecture} does not accept pictures of {size} x "
         f"{size} pixels. Nearby sizes that work: size = {works}"
     )
 
@@ -260,7 +259,7 @@ def test_another_size_than_that_of_the_training_is_refused(own_size: Path) -> No
     assert run("--paths", own_size, "resize", "test-real").stdout.count("(96 x 96, bicubic)") == 1
     conditions = read_training(own_size.parent / "model_folders/tiny").run
     assert conditions is not None
-    now = msgspec.structs.replace(conditions, size=96)
+    now = replace(conditions, size=96)
     assert tell_difference(conditions, now) == "size was 160 and is now 96"
     own_size.write_text(f"{before}size = 100\n", encoding="utf-8")
     refused = run("--paths", own_size, "resize")

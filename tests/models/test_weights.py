@@ -11,19 +11,28 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+import torchvision
 from conftest import run, shorten
+from msgspec.structs import replace
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import Recipe
-from fakedetect.models.building import load_checkpoint
+from fakedetect.core.recipes import RECIPES, REFERENCE_INPUT, Recipe
+from fakedetect.models.building import build_model, load_checkpoint
 
-RECIPE = Recipe("tiny", "timm", "test_resnet", 8, "AdamW", 1e-3)
+RECIPE = Recipe("tiny", "timm", "test_resnet", 8, "AdamW", 1e-3).or_else(REFERENCE_INPUT)
 
 
 @pytest.fixture
 def state() -> dict[str, torch.Tensor]:
     torch.manual_seed(4)
     return timm.create_model("test_resnet", num_classes=2).state_dict()
+
+
+def test_a_reference_model_is_built_alike_under_another_name(tmp_path: Path) -> None:
+    """As for a further run, or without a source."""
+    torch.save(torchvision.models.resnet18().state_dict(), tmp_path / "weights.pth")
+    own = replace(RECIPES[0], name="seed_43", weights=str(tmp_path / "weights.pth"))
+    assert build_model(own, pretrained=True)(torch.zeros(1, 3, 64, 64)).shape == (1, 2)
 
 
 def logits(path: Path) -> torch.Tensor:

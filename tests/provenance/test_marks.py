@@ -16,7 +16,8 @@ from fakedetect.inference.look import CloseLook, Seen, look_closely
 from fakedetect.provenance import metadata
 from fakedetect.provenance.c2pa import UNREADABLE
 from fakedetect.provenance.marks import find_marks
-from fakedetect.provenance.metadata import Metadata
+from fakedetect.provenance.metadata import Metadata, find_manifest
+from fakedetect.provenance.origin import may_hold_manifest
 from fakedetect.provenance.texts import Field, read_xmp
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
@@ -237,6 +238,52 @@ def test_a_chunk_of_a_png_that_claims_too_much_harms_nothing(tmp_path: Path) -> 
     chunk = struct.pack(">I", 3) + b"caBX" + b"abc" + struct.pack(">I", zlib.crc32(b"caBXabc"))
     path.write_bytes(raw[:33] + chunk + raw[33:])
     assert origin(path) == (UNREADABLE,)
+
+
+BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + b"manifest"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"II*\0" + struct.pack("<IHHHII", 8, 1, 0xCD41, 7, 8, 22) + b"manifest",
+        b"MM\0*" + struct.pack(">IHHHII", 8, 1, 0xCD41, 1, 8, 22) + b"manifest",
+        b"II+\0" + struct.pack("<HHQQHHQQ", 8, 0, 16, 1, 0xCD41, 7, 9, 44) + b"manifest!",
+        b"GIF89a" + b"\x21\xff\x0bC2PA_GIF" + b"manifest",
+        struct.pack(">I4sI", 12, b"ftyp", 0) + struct.pack(">I4s", 8 + len(BOX), b"uuid") + BOX,
+        b"RIFF\0\0\0\0WEBP" + struct.pack("<4sI", b"C2PA", 8) + b"manifest",
+    ],
+)
+def test_a_manifest_is_found_in_each_container(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(raw)
+    assert b"manifest" in (find_manifest(path) or b"")
+    assert may_hold_manifest(path)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"no picture",
+        b"II",
+        b"II*\0\xff\xff\xff\xff",
+        b"II*\0" + struct.pack("<IH", 8, 65_535),
+        b"II*\0" + struct.pack("<IHHHII", 8, 1, 0xCD41, 2, 8, 22) + b"a string",
+        b"II+\0" + struct.pack("<HHQQHHQQ", 8, 0, 16, 1, 0xCD41, 7, 9, 2**64 - 1),
+        struct.pack(">I4sI", 12, b"ftyp", 0) + struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1),
+        struct.pack(">I4s", 8, b"ftyp") * 100_000,
+        b"RIFF\0\0\0\0WEBP" + struct.pack("<4sI", b"VP8 ", 2**32 - 1),
+        b"\xff\xd8" + b"\xff" * 100_000,
+        b"\x89PNG\r\n\x1a\n" + b"\xff" * 12,
+    ],
+)
+def test_containers_that_lie_have_no_manifest(tmp_path: Path, raw: bytes) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(raw)
+    start = time.monotonic()
+    assert not may_hold_manifest(path)
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize(("module", "table"), [(containers, "PARTS"), (metadata, "EXIF_TAGS")])

@@ -14,7 +14,8 @@ from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.model_input import ModelInput
-from fakedetect.core.training_record import InputRecord, read_training
+from fakedetect.core.recipes import REFERENCE_INPUT
+from fakedetect.core.training_record import read_training
 from fakedetect.metrics.calibration import (
     Calibration,
     calibration_error,
@@ -135,7 +136,7 @@ def test_a_calibration_holds_for_its_own_checkpoint_only(tmp_path: Path) -> None
     saved = read_training(tmp_path).calibration
     assert calibration_for(saved, "a", asked).fitted
     assert not calibration_for(saved, "another checkpoint", asked).fitted
-    bound = msgspec.structs.replace(saved, input=InputRecord.of(asked))
+    bound = msgspec.structs.replace(saved, input=REFERENCE_INPUT)
     assert calibration_for(bound, "a", asked).fitted
     assert not calibration_for(bound, "a", ModelInput(mean=(0.5, 0.5, 0.5))).fitted
 

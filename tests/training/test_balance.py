@@ -15,8 +15,8 @@ from PIL import Image
 from fakedetect.core.settings import load_settings
 from fakedetect.dataset.samples import Sample, load_dataset, split_dataset
 from fakedetect.training import epochs
-from fakedetect.training.augmentation import degrade_with
 from fakedetect.training.balance import draw_epoch
+from fakedetect.training.epochs import degrade_with
 
 COPIES = {"fake/gan": 22, "fake/flow": 3, "real": 6}
 
