@@ -17,7 +17,7 @@ from benchmarks.jobs import JOBS
 from benchmarks.memory import measure_memory
 from benchmarks.peak import measure_product
 from fakedetect.core.files import write_json
-from fakedetect.core.heap import freed_is_kept
+from fakedetect.core.processes.heap import freed_is_kept
 
 PAIRS = 5
 QUICK_PAIRS = 3

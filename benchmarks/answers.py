@@ -13,8 +13,8 @@ import torch
 
 from benchmarks.corpus import photographs
 from benchmarks.pairs import Pair
-from fakedetect.core.console import Console
-from fakedetect.core.settings import TORCH, Inference, Settings, load_settings
+from fakedetect.core.settings.settings import TORCH, Inference, Settings, load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import PLAIN_COPIES
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.images.listing import list_images

@@ -16,10 +16,10 @@ from benchmarks import answers, plain, probe, reference, small
 from benchmarks.corpus import make_large, make_small
 from benchmarks.pairs import Pair
 from benchmarks.peak import STEP_IN_PASSES, count_operations
-from fakedetect.core.console import Console
-from fakedetect.core.pool import map_images
-from fakedetect.core.settings import Settings, load_settings
-from fakedetect.core.shards import count_workers
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.processes.shards import count_workers
+from fakedetect.core.settings.settings import Settings, load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import cut_batches, load_batches
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from fakedetect.core.console import Console
-from fakedetect.core.settings import OPENVINO, TORCH, Inference, Settings, load_settings
+from fakedetect.core.settings.settings import OPENVINO, TORCH, Inference, Settings, load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import class_folders
 from fakedetect.images.listing import list_images
 from fakedetect.models.detector import load_detector

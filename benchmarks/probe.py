@@ -12,9 +12,9 @@ from sklearn.preprocessing import StandardScaler
 
 from benchmarks.corpus import make_small
 from benchmarks.pairs import Pair
-from fakedetect.core.console import Console
-from fakedetect.core.recipes import Recipe
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.feature_cache import FeatureCache
 from fakedetect.images.listing import list_images
 from fakedetect.models.backbone import build_backbone

@@ -5,16 +5,16 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 
-from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.installation import STARTERS
-from fakedetect.core.known_inputs import look_up_input
-from fakedetect.core.model_folder import checkpoint_file, describe_model
-from fakedetect.core.model_input import SIZE
-from fakedetect.core.recipes import Input
-from fakedetect.core.settings import Settings
-from fakedetect.core.trained_input import check_size, own_settings
+from fakedetect.core.settings.known_inputs import look_up_input
+from fakedetect.core.settings.model_folder import checkpoint_file, describe_model
+from fakedetect.core.settings.model_input import SIZE
+from fakedetect.core.settings.recipes import Input
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.settings.trained_input import check_size, own_settings
+from fakedetect.core.terminal.console import BACK, Console, Outcome
 
 
 def choose_model(settings: Settings, console: Console, name: str | None = None) -> Outcome:

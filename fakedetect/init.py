@@ -1,10 +1,10 @@
 """The command `init`: a paths.toml in which every key is explained, to begin with."""
 
-from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import copy_file
 from fakedetect.core.installation import TEMPLATE
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome
 
 
 def write_paths(settings: Settings, console: Console) -> Outcome:

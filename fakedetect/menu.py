@@ -11,14 +11,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fakedetect.core.console import BACK, Console, Outcome
 from fakedetect.core.errors import ProcessError, UserError, did_you_mean, is_own_import
-from fakedetect.core.heap import freed_is_kept
 from fakedetect.core.installation import HOME, PACKAGE, TEMPLATE, default_paths, program_words
-from fakedetect.core.model_folder import adopt_starter, checkpoint_file, find_starter
-from fakedetect.core.output import BROKEN_PIPE, OutputClosed, guard_output
-from fakedetect.core.settings import FOLDERS, Settings, load_settings
-from fakedetect.core.signals import Ended, answer_signals, end_at_once
+from fakedetect.core.processes.heap import freed_is_kept
+from fakedetect.core.processes.signals import Ended, answer_signals, end_at_once
+from fakedetect.core.settings.model_folder import adopt_starter, checkpoint_file, find_starter
+from fakedetect.core.settings.settings import FOLDERS, Settings, load_settings
+from fakedetect.core.terminal.console import BACK, Console, Outcome
+from fakedetect.core.terminal.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.core.version import VERSION
 from fakedetect.options import DEMO_STEPS, INIT, OPTIONS, SLOW_TO_LOAD, WITHOUT_FILE, Option, commands
 from fakedetect.overview import describe_state

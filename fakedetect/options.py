@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakedetect.core.recipes import METHODS, ROBUST
-from fakedetect.core.settings import FOLDERS
+from fakedetect.core.settings.recipes import METHODS, ROBUST
+from fakedetect.core.settings.settings import FOLDERS
 
 SCAN = "fakedetect.preprocessing.scan:scan"
 RESIZE = "fakedetect.preprocessing.resize:resize"

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import describe_model, find_starter
-from fakedetect.core.model_input import SIZE
-from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.core.settings.model_folder import describe_model, find_starter
+from fakedetect.core.settings.model_input import SIZE
+from fakedetect.core.settings.settings import FOLDERS, Settings
+from fakedetect.core.terminal.console import plural
 from fakedetect.images.listing import Skipped, count_images
 
 

@@ -17,7 +17,7 @@ import pytest
 from conftest import run
 from PIL import Image
 
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.images.listing import list_images
 

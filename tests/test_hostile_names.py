@@ -15,8 +15,8 @@ from subprocess import CompletedProcess
 import pytest
 from conftest import paint, run, shorten
 
-from fakedetect.core.cells import FORMULA, from_cell, to_cell
-from fakedetect.core.console import printable
+from fakedetect.core.records.cells import FORMULA, from_cell, to_cell
+from fakedetect.core.terminal.console import printable
 
 NAMES = (
     "\x1b[2J\x1b[Hwiped.jpg",

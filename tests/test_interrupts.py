@@ -70,11 +70,11 @@ def interrupt(
     [
         (["scan"], "fakedetect.menu", False),
         (["scan"], "argparse", False),
-        (["scan"], "fakedetect.core.settings", False),
+        (["scan"], "fakedetect.core.settings.settings", False),
         (["scan"], "fakedetect.preprocessing.scan", False),
-        (["scan"], "fakedetect.core.pool", False),
+        (["scan"], "fakedetect.core.processes.pool", False),
         (["scan"], "", True),
-        (["scan"], "fakedetect.core.pool", True),
+        (["scan"], "fakedetect.core.processes.pool", True),
         (["scan"], "fork", True),
         (["resize"], "PIL.Image", True),
         (["explore"], "pandas", False),
@@ -99,7 +99,9 @@ def test_one_line_and_nothing_left(
 def test_ctrl_c_in_the_imports_of_an_entry_leaves_the_menu_usable(data: Path, tmp_path: Path) -> None:
     hook = tmp_path / "hook"
     hook.mkdir()
-    (hook / "sitecustomize.py").write_text(PRESS.format(module="fakedetect.core.pool", in_worker=False))
+    (hook / "sitecustomize.py").write_text(
+        PRESS.format(module="fakedetect.core.processes.pool", in_worker=False)
+    )
     menu = subprocess.run(
         [sys.executable, str(ROOT / "menu.py"), "--paths", str(data)],
         env={**os.environ, "PYTHONPATH": str(hook)},

@@ -5,8 +5,8 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Measure, Point, say_interval
+from fakedetect.core.records.evaluation import Measure, Point, say_interval
+from fakedetect.core.terminal.console import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template

@@ -5,10 +5,10 @@ import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fakedetect.core.cells import read_table, to_cell
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, file_lock, write_text
-from fakedetect.core.settings import Settings
+from fakedetect.core.records.cells import read_table, to_cell
+from fakedetect.core.settings.settings import Settings
 
 SECONDS_TO_WAIT = 30.0
 """For another scan to write its part of the list."""

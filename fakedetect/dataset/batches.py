@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fakedetect.core.model_input import Scaling
+from fakedetect.core.settings.model_input import Scaling
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
 from fakedetect.dataset.samples import Sample, Unreadable
 

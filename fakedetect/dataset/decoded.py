@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write, file_lock
-from fakedetect.core.model_input import Scaling
-from fakedetect.core.pool import map_images
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.settings.model_input import Scaling
+from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import scale
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import open_checked, to_rgb_or_grey

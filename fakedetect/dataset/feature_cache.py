@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
+from fakedetect.core.terminal.console import Console
 
 SHARE_OF_DISK = 0.25
 """Of the free disk, the most that the features may take."""

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import FOLDERS, Settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.images.listing import list_images
 
 CLASS_FOLDERS = {

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakedetect.core.model_input import find_copies
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.model_input import find_copies
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import EXTENSIONS

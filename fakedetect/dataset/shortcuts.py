@@ -5,9 +5,9 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.evaluation_record import say_range
-from fakedetect.core.records import Count, Record, Share, read_record, write_record
-from fakedetect.core.settings import Settings
+from fakedetect.core.records.evaluation import say_range
+from fakedetect.core.records.record import Count, Record, Share, read_record, write_record
+from fakedetect.core.settings.settings import Settings
 
 FILE_NAME = "audit.json"
 LEAST = 20

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
+from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.images.reading import load_reduced, to_rgb_or_grey
 
 if TYPE_CHECKING:

@@ -193,7 +193,7 @@ def _read_folder(place: str) -> list[os.DirEntry[str]]:
 
 def _say(folder: str | Path) -> str:
     # Every worker imports this module, and starts sooner without the console.
-    from fakedetect.core.console import printable
+    from fakedetect.core.terminal.console import printable
 
     return printable(str(folder))
 

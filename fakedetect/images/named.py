@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fakedetect.core.console import printable
 from fakedetect.core.errors import UserError, find_nearest
+from fakedetect.core.terminal.console import printable
 from fakedetect.images.reading import find_other_kind
 
 MOST_COMPARED = 10_000

@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from fakedetect.core.console import printable
 from fakedetect.core.files import atomic_write
+from fakedetect.core.terminal.console import printable
 from fakedetect.images.tiles import Tile
 
 CAPTION = 30

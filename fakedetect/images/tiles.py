@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fakedetect.core.pool import map_images
+from fakedetect.core.processes.pool import map_images
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image
 
-from fakedetect.core.model_input import SIZE, Scaling
+from fakedetect.core.settings.model_input import SIZE, Scaling
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import Degradation, degrade, to_shared_size
 from fakedetect.images.faults import explain_fault

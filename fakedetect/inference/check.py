@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import MissingWeightsError, UserError
 from fakedetect.core.installation import SMALL_STARTER, STARTER
-from fakedetect.core.model_folder import checkpoint_file, find_starter, trained_models
-from fakedetect.core.settings import Settings
-from fakedetect.core.shards import parse_shard
+from fakedetect.core.processes.shards import parse_shard
+from fakedetect.core.settings.model_folder import checkpoint_file, find_starter, trained_models
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.named import read_named, read_target
 from fakedetect.inference.request import Request, check_targets, parse_prevalence
 

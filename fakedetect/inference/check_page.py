@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from fakedetect.core.console import Console, open_picture, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
 from fakedetect.core.templates import load_template
+from fakedetect.core.terminal.console import Console, open_picture, printable
 from fakedetect.inference.judged import Judged
 
 UNREADABLE, UNJUDGED = "unreadable", "none"

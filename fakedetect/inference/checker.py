@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.pool import map_images
+from fakedetect.core.processes.pool import map_images
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.views import View
 from fakedetect.inference.judged import Judged, Judges, ModelAnswer, Stamp

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fakedetect.core.console import Console, Outcome, open_picture, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.pool import in_order, map_images
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
+from fakedetect.core.processes.pool import in_order, map_images
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome, open_picture, printable
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.sheets import draw_sheet

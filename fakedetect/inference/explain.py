@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import require_checkpoint
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
-from fakedetect.core.trained_input import own_settings
+from fakedetect.core.settings.model_folder import require_checkpoint
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.settings.trained_input import own_settings
+from fakedetect.core.terminal.console import Console, Outcome, printable
 from fakedetect.dataset.folders import advise_to_resize, class_folders
 from fakedetect.dataset.originals import find_originals
 from fakedetect.images.listing import list_images

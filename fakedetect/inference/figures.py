@@ -13,10 +13,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from torch import nn
 
-from fakedetect.core.console import printable
 from fakedetect.core.files import write_json
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import printable
 from fakedetect.dataset.originals import find_originals
 from fakedetect.images.sheets import literal, save_figure, shorten
 from fakedetect.images.tiles import read_thumbnail

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fakedetect.core.console import plural
+from fakedetect.core.terminal.console import plural
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 from fakedetect.provenance.finding import Finding
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fakedetect.core.console import Console, plural, printable
-from fakedetect.core.evaluation_record import Measure
-from fakedetect.core.test_record import TestResults
+from fakedetect.core.records.evaluation import Measure
+from fakedetect.core.records.test import TestResults
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.core.version import describe_version
 from fakedetect.inference.check_page import Card, CheckPage, tell_page, today
 from fakedetect.inference.checker import read_origins

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import trained_models
-from fakedetect.core.progress import Progress
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.model_folder import trained_models
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome, plural
+from fakedetect.core.terminal.progress import Progress
 from fakedetect.images.listing import Skipped
 from fakedetect.inference.check_page import CheckPage
 from fakedetect.inference.checker import Checker, read_origins

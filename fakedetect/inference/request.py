@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular
-from fakedetect.core.shards import Shard
+from fakedetect.core.processes.shards import Shard
+from fakedetect.core.terminal.console import Console
 from fakedetect.images.listing import Skipped, stream_images
 
 RESULTS_MARK = "path,verdict,p_fake"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fakedetect.core.cells import from_cell, to_cell
-from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, file_lock, hash_file
+from fakedetect.core.records.cells import from_cell, to_cell
+from fakedetect.core.terminal.console import plural
 from fakedetect.inference.checker import stamp_of
 from fakedetect.inference.judged import (
     COLUMNS,

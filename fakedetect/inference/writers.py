@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
-from fakedetect.core.console import Console, printable
+from fakedetect.core.terminal.console import Console, printable
 from fakedetect.inference.judged import Counts, Judged, row_of
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 

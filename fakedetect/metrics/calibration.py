@@ -7,10 +7,10 @@ import numpy as np
 from scipy.special import expit
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import VerdictRates
-from fakedetect.core.model_input import ModelInput
-from fakedetect.core.records import LEAST_TEMPERATURE, MOST_TEMPERATURE
-from fakedetect.core.training_record import CalibrationRecord
+from fakedetect.core.records.evaluation import VerdictRates
+from fakedetect.core.records.record import LEAST_TEMPERATURE, MOST_TEMPERATURE
+from fakedetect.core.records.training import CalibrationRecord
+from fakedetect.core.settings.model_input import ModelInput
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fakedetect.core.evaluation_record import Measure
+from fakedetect.core.records.evaluation import Measure
 
 REPEATS = 1000
 """Bootstrap samples, for the figures that have no closed form."""

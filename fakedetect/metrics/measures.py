@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Accuracy, Bin, Entry, Measure, Measures, SourceEntry
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.records.evaluation import Accuracy, Bin, Entry, Measure, Measures, SourceEntry
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.calibration import (
     BINS,
     UNCALIBRATED,

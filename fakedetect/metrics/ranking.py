@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fakedetect.core.evaluation_record import Measure
+from fakedetect.core.records.evaluation import Measure
 from fakedetect.metrics.intervals import REPEATS, interval, measure_area, roc_auc_interval
 
 FALSE_ALARMS = 0.05

@@ -12,12 +12,12 @@ from typing import TypeVar
 import numpy as np
 from scipy.special import expit
 
-from fakedetect.core.console import printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import Family, Measure, RealSource, UnseenSources
-from fakedetect.core.out_of_fold import OutOfFold
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.training_record import CalibrationRecord, ValidationRecord
+from fakedetect.core.records.evaluation import Family, Measure, RealSource, UnseenSources
+from fakedetect.core.records.out_of_fold import OutOfFold
+from fakedetect.core.records.training import CalibrationRecord, ValidationRecord
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.calibration import (
     UNCALIBRATED,
     Calibration,

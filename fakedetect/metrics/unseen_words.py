@@ -1,8 +1,8 @@
 """What a probe makes of sources left out of it, in words."""
 
-from fakedetect.core.console import plural
-from fakedetect.core.evaluation_record import UnseenSources
-from fakedetect.core.training_record import CalibrationRecord
+from fakedetect.core.records.evaluation import UnseenSources
+from fakedetect.core.records.training import CalibrationRecord
+from fakedetect.core.terminal.console import plural
 from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
 
 WORST = 3

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from fakedetect.core.recipes import Recipe
+from fakedetect.core.settings.recipes import Recipe
 
 
 class Answering(nn.Module):

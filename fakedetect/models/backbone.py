@@ -20,8 +20,8 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import BACKBONE_FILE
-from fakedetect.core.recipes import Recipe
+from fakedetect.core.settings.model_folder import BACKBONE_FILE
+from fakedetect.core.settings.recipes import Recipe
 from fakedetect.models.building import build_network
 
 LEAST_VARIANCE = 1e-6

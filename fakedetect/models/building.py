@@ -9,11 +9,11 @@ import safetensors
 import torch
 from torch import nn
 
-from fakedetect.core.architectures import check_architecture, find_size_arguments
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.recipes import CLASSES, Recipe
-from fakedetect.core.training_record import read_training
+from fakedetect.core.records.training import read_training
+from fakedetect.core.settings.architectures import check_architecture, find_size_arguments
+from fakedetect.core.settings.model_folder import TRAINING
+from fakedetect.core.settings.recipes import CLASSES, Recipe
 from fakedetect.models.foreign import are_positions, explain_mismatch, unprefix
 from fakedetect.models.pretrained import fetch_weights
 from fakedetect.models.weights import HEADS, read_state, save_tensors

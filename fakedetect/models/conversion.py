@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import is_own_import
-from fakedetect.core.recipes import Recipe
-from fakedetect.core.settings import OPENVINO, Settings
+from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.settings import OPENVINO, Settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
 from fakedetect.models.engine import (
     Engine,

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import (
+from fakedetect.core.records.training import TrainingRecord
+from fakedetect.core.settings.model_folder import (
     TEXTURE_VOTE,
     checkpoint_file,
     is_probe,
     model_hash,
     require_checkpoint,
 )
-from fakedetect.core.settings import Settings
-from fakedetect.core.trained_input import as_trained, read_own_training
-from fakedetect.core.training_record import TrainingRecord
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.settings.trained_input import as_trained, read_own_training
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
 from fakedetect.metrics.calibration import Calibration, calibration_for

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import Recipe
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import Batch, Change, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from fakedetect.core.model_folder import BACKBONE_FILE, checkpoint_file, is_probe
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import AUTO, OPENVINO, Settings
-from fakedetect.core.shards import count_workers
-from fakedetect.core.training_record import read_training
+from fakedetect.core.processes.shards import count_workers
+from fakedetect.core.records.training import read_training
+from fakedetect.core.settings.model_folder import BACKBONE_FILE, checkpoint_file, is_probe
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import AUTO, OPENVINO, Settings
 from fakedetect.models.engine_cache import read_network
 from fakedetect.models.probe_line import Line, read_probe
 

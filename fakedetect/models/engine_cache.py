@@ -9,8 +9,8 @@ from typing import Any
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import copy_file, hash_file
-from fakedetect.core.model_folder import NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE
-from fakedetect.core.records import Record, read_record, write_record
+from fakedetect.core.records.record import Record, read_record, write_record
+from fakedetect.core.settings.model_folder import NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE
 
 LARGEST = 1024**3
 """Bytes of weights; a larger network is converted each time."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import Console
 from fakedetect.core.files import hash_file
-from fakedetect.core.model_input import REFERENCE_SCALING
-from fakedetect.core.pool import in_order, map_images
-from fakedetect.core.settings import Settings
+from fakedetect.core.processes.pool import in_order, map_images
+from fakedetect.core.settings.model_input import REFERENCE_SCALING
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.copies import PROBE_COPIES, Kind
 from fakedetect.images.faults import explain_fault

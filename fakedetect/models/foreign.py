@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import Recipe
+from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.terminal.console import plural
 from fakedetect.models.weights import HEADS
 
 NEARLY = 0.9

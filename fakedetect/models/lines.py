@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fakedetect.core.console import plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.terminal.console import plural
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.unseen import group_of
 from fakedetect.models.probe_line import Line

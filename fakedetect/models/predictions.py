@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import checkpoint_file, is_probe
-from fakedetect.core.pool import map_images
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import TrainingRecord
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.records.training import TrainingRecord
+from fakedetect.core.settings.model_folder import checkpoint_file, is_probe
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import (

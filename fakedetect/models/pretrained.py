@@ -11,7 +11,7 @@ from urllib.parse import urlparse
 import torch
 
 from fakedetect.core.errors import MissingWeightsError, UserError
-from fakedetect.core.recipes import PROBE, Recipe
+from fakedetect.core.settings.recipes import PROBE, Recipe
 
 SECONDS_TO_CONNECT = 3.0
 

@@ -13,10 +13,10 @@ from torch import nn
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, hash_file
-from fakedetect.core.model_folder import BACKBONE_CHECK
-from fakedetect.core.model_input import SIZE
-from fakedetect.core.recipes import Recipe
-from fakedetect.core.records import NotNegative, Record, read_record, write_record
+from fakedetect.core.records.record import NotNegative, Record, read_record, write_record
+from fakedetect.core.settings.model_folder import BACKBONE_CHECK
+from fakedetect.core.settings.model_input import SIZE
+from fakedetect.core.settings.recipes import Recipe
 from fakedetect.models.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.probe_line import PICTURES, Line, ProbeFacts, read_probe
 

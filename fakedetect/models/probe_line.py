@@ -9,8 +9,8 @@ import numpy as np
 import safetensors
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import Size
-from fakedetect.core.records import Count, NotNegative, Record
+from fakedetect.core.records.record import Count, NotNegative, Record
+from fakedetect.core.settings.recipes import Size
 
 PICTURES = 20
 """Made-up ones whose margins a probe's file has."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fakedetect.core.errors import ProcessError, UserError
 from fakedetect.core.installation import HOME, PACKAGE
-from fakedetect.core.shards import count_workers
+from fakedetect.core.processes.shards import count_workers
 
 if TYPE_CHECKING:
     import torch

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fakedetect.core.console import Console, Outcome
 from fakedetect.core.files import atomic_write, write_text
-from fakedetect.core.model_input import SIZE
-from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.core.settings.model_input import SIZE
+from fakedetect.core.settings.settings import FOLDERS, Settings
+from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.listing import list_images
 
 COUNTS = {"train": 200, "test": 60}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.files import write_text
-from fakedetect.core.pool import map_images
-from fakedetect.core.settings import Settings
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.records.cells import frame_to_csv
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.identical import Pair, find_exact
 from fakedetect.images.sheets import draw_sheet
 from fakedetect.images.tiles import read_tiles

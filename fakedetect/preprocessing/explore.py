@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
-from fakedetect.core.settings import Settings
+from fakedetect.core.records.cells import frame_to_csv
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.shortcuts import Audit, describe_audit, write_audit
 from fakedetect.preprocessing.audit import audit_shortcuts
 from fakedetect.preprocessing.duplicates import describe_duplicates, find_duplicates, write_duplicates

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from fakedetect.core.console import printable
+from fakedetect.core.terminal.console import printable
 from fakedetect.images.palette import CLASS_COLOURS, series_colour, series_hatch
 from fakedetect.images.sheets import TITLE_HEIGHT, draw_sheet, literal, save_figure, set_round_ticks
 from fakedetect.images.tiles import read_tiles

@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.files import run_lock
 from fakedetect.core.installation import SMALL_STARTER
-from fakedetect.core.model_folder import FEATURES, adopt_starter, find_starter
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.model_folder import FEATURES, adopt_starter, find_starter
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.calibration import UNCALIBRATED

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.files import write_text
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.core.records.cells import frame_to_csv
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import FOLDERS, Settings
+from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet
 from fakedetect.images.tiles import read_tiles

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, write_text
-from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
-from fakedetect.core.pool import map_images
-from fakedetect.core.settings import FOLDERS, Settings
-from fakedetect.core.shards import Shard, parse_shard
-from fakedetect.core.trained_input import check_size, find_scalings
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.processes.shards import Shard, parse_shard
+from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
+from fakedetect.core.settings.settings import FOLDERS, Settings
+from fakedetect.core.settings.trained_input import check_size, find_scalings
+from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.copies import (

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.pool import map_images
-from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.settings.settings import FOLDERS, Settings
+from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.bad_list import read_bad_images, replace_bad_images
 from fakedetect.dataset.folders import existing_folders
 from fakedetect.images.listing import Skipped, list_images

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from fakedetect.core.console import Console, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.pool import map_images
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import FOLDERS, Settings
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import FOLDERS, Settings
+from fakedetect.core.terminal.console import Console, printable
 from fakedetect.dataset.bad_list import read_bad_images
 from fakedetect.dataset.folders import advise_to_resize, class_folders, existing_folders, source_of
 from fakedetect.images.listing import list_images

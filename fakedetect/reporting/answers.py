@@ -13,9 +13,9 @@ from PIL import Image
 from scipy.special import logit
 from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 
-from fakedetect.core.console import printable
-from fakedetect.core.pool import map_images
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.terminal.console import printable
 from fakedetect.images.tiles import read_thumbnail
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.detector import Detector

@@ -10,14 +10,14 @@ import pandas as pd
 from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
-from fakedetect.core.cells import frame_to_csv
-from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import Epoch
+from fakedetect.core.records.cells import frame_to_csv
+from fakedetect.core.records.repeats import TESTED, Repeats, read_several, say_spread
+from fakedetect.core.records.training import Epoch
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.dataset.originals import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet
 from fakedetect.images.tiles import read_tiles

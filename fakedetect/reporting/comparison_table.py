@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fakedetect.core.console import BOLD, PLAIN, Console
-from fakedetect.core.evaluation_record import say_interval
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.repeats_record import FIGURES, TESTED, Repeats
-from fakedetect.core.test_record import TestResults
+from fakedetect.core.records.evaluation import say_interval
+from fakedetect.core.records.repeats import FIGURES, TESTED, Repeats
+from fakedetect.core.records.test import TestResults
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.terminal.console import BOLD, PLAIN, Console
 from fakedetect.metrics.intervals import measure_share
 from fakedetect.metrics.ranking import measure_auc
 

@@ -11,11 +11,11 @@ import msgspec
 import safetensors.torch
 import torch
 
-from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
-from fakedetect.core.model_folder import PROBE_FILE, require_checkpoint
-from fakedetect.core.settings import TORCH, Inference, Settings
+from fakedetect.core.settings.model_folder import PROBE_FILE, require_checkpoint
+from fakedetect.core.settings.settings import TORCH, Inference, Settings
+from fakedetect.core.terminal.console import Console, Outcome, printable
 from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.engine import import_openvino

@@ -3,12 +3,12 @@ Cards for Model Reporting')."""
 
 from collections.abc import Iterator
 
-from fakedetect.core.console import plural, printable
-from fakedetect.core.evaluation_record import Evaluation, read_evaluation
-from fakedetect.core.model_folder import EVALUATION, results_file
-from fakedetect.core.recipes import UNBALANCED
-from fakedetect.core.repeats_record import TESTED, Repeats, read_several, say_spread
-from fakedetect.core.test_record import TestResults, read_results
+from fakedetect.core.records.evaluation import Evaluation, read_evaluation
+from fakedetect.core.records.repeats import TESTED, Repeats, read_several, say_spread
+from fakedetect.core.records.test import TestResults, read_results
+from fakedetect.core.settings.model_folder import EVALUATION, results_file
+from fakedetect.core.settings.recipes import UNBALANCED
+from fakedetect.core.terminal.console import plural, printable
 from fakedetect.core.version import describe_version
 from fakedetect.metrics.intervals import measure_area, measure_share
 from fakedetect.metrics.ranking import SAME_SHAPE

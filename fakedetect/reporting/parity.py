@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
+from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.originals import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.views import Look, View, look_at

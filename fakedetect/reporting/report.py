@@ -9,17 +9,22 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fakedetect.core.console import Console, Outcome, open_picture, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import Evaluation, read_evaluation
 from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
-from fakedetect.core.model_folder import EVALUATION, REPORT, checkpoint_file, foreign_predictions_file
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.repeats_record import FIGURES, Repeats, read_several
-from fakedetect.core.settings import Settings
+from fakedetect.core.records.evaluation import Evaluation, read_evaluation
+from fakedetect.core.records.repeats import FIGURES, Repeats, read_several
+from fakedetect.core.records.test import TestResults
+from fakedetect.core.records.training import Epoch
+from fakedetect.core.settings.model_folder import (
+    EVALUATION,
+    REPORT,
+    checkpoint_file,
+    foreign_predictions_file,
+)
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
 from fakedetect.core.templates import load_template
-from fakedetect.core.test_record import TestResults
-from fakedetect.core.training_record import Epoch
+from fakedetect.core.terminal.console import Console, Outcome, open_picture, plural, printable
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from fakedetect.core.evaluation_record import Entry, Evaluation, Robustness, TestEntry, VerdictRates
-from fakedetect.core.model_input import Scaling
-from fakedetect.core.recipes import REFERENCE, UNBALANCED
-from fakedetect.core.repeats_record import Repeats
-from fakedetect.core.training_record import Epoch, TrainingRecord, ValidationRecord
+from fakedetect.core.records.evaluation import Entry, Evaluation, Robustness, TestEntry, VerdictRates
+from fakedetect.core.records.repeats import Repeats
+from fakedetect.core.records.training import Epoch, TrainingRecord, ValidationRecord
+from fakedetect.core.settings.model_input import Scaling
+from fakedetect.core.settings.recipes import REFERENCE, UNBALANCED
 from fakedetect.metrics.calibration import is_of_calibration
 from fakedetect.metrics.measures import UNCALIBRATED_CURVE
 from fakedetect.models.detector import Detector

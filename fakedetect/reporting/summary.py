@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fakedetect.core.console import printable
-from fakedetect.core.evaluation_record import Evaluation, ForeignEntry, Robustness, say_range
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
-from fakedetect.core.test_record import TestResults
+from fakedetect.core.records.evaluation import Evaluation, ForeignEntry, Robustness, say_range
+from fakedetect.core.records.test import TestResults
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_interval
 from fakedetect.testing.results import tell_one_sided
 from fakedetect.testing.sources import WORTH_A_WARNING, auc_of, explain_doubt

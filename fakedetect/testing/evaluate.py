@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import (
+from fakedetect.core.files import run_lock, write_text
+from fakedetect.core.records.evaluation import (
     Entry,
     Evaluation,
     TestEntry,
@@ -17,15 +17,15 @@ from fakedetect.core.evaluation_record import (
     read_or_begin,
     write_evaluation,
 )
-from fakedetect.core.files import run_lock, write_text
-from fakedetect.core.model_folder import (
+from fakedetect.core.settings.model_folder import (
     EVALUATION,
     RELIABILITY_FIGURE,
     ROBUSTNESS_FIGURE,
     foreign_predictions_file,
     require_checkpoint,
 )
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import check_both_classes, describe_faults
 from fakedetect.images.named import read_named

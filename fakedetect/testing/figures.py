@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fakedetect.core.console import plural
-from fakedetect.core.evaluation_record import Bin, Point, Robustness
+from fakedetect.core.records.evaluation import Bin, Point, Robustness
+from fakedetect.core.terminal.console import plural
 from fakedetect.images.degradations import AXES, StrengthAxis
 from fakedetect.images.palette import (
     ACCURACY_COLOUR,

@@ -7,10 +7,10 @@ from pathlib import Path, PurePath
 import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, printable
-from fakedetect.core.evaluation_record import ForeignEntry
 from fakedetect.core.files import hash_text
-from fakedetect.core.settings import Settings
+from fakedetect.core.records.evaluation import ForeignEntry
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, printable
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.identical import count_known
 from fakedetect.dataset.originals import find_shape

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakedetect.core.cells import read_table, to_cell
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import Entry
-from fakedetect.core.model_folder import predictions_file, results_file
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.test_record import Matrix, TestResults, read_results
+from fakedetect.core.records.cells import read_table, to_cell
+from fakedetect.core.records.evaluation import Entry
+from fakedetect.core.records.test import Matrix, TestResults, read_results
+from fakedetect.core.settings.model_folder import predictions_file, results_file
+from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.dataset.samples import Sample
 
 COLUMNS = ("path", "source", "label", "predicted", "p_fake")

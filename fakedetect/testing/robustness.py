@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import DegradedPoint, Point, Robustness, Stability, say_interval
-from fakedetect.core.recipes import CLASSES
+from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness, Stability, say_interval
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample, draw_places
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation

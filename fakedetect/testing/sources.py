@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fakedetect.core.console import plural
-from fakedetect.core.evaluation_record import Entry, LeftOut, Measure, SourceEntry
+from fakedetect.core.records.evaluation import Entry, LeftOut, Measure, SourceEntry
+from fakedetect.core.terminal.console import plural
 
 OWN = "on the test set"
 WORTH_A_WARNING = 0.05

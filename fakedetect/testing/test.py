@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 from sklearn import metrics
 
-from fakedetect.core.console import Console, Outcome, plural, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock, write_text
-from fakedetect.core.model_folder import (
+from fakedetect.core.records.record import write_record
+from fakedetect.core.records.test import ClassResult, ClassResults, TestResults
+from fakedetect.core.settings.model_folder import (
     confusion_figure,
     model_hash,
     predictions_file,
     require_checkpoint,
     results_file,
 )
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.records import write_record
-from fakedetect.core.settings import Settings
-from fakedetect.core.test_record import ClassResult, ClassResults, TestResults
-from fakedetect.core.trained_input import as_trained, read_own_training
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.settings.trained_input import as_trained, read_own_training
+from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.metrics.calibration import UNCALIBRATED

@@ -7,20 +7,26 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, Outcome
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import OUT_OF_FOLD, TRAINING, is_probe, model_hash, require_checkpoint
-from fakedetect.core.out_of_fold import OutOfFold, read_out_of_fold
-from fakedetect.core.recipes import CLASSES, PROBE, Input
-from fakedetect.core.settings import Settings
-from fakedetect.core.trained_input import as_trained, read_own_training
-from fakedetect.core.training_record import (
+from fakedetect.core.records.out_of_fold import OutOfFold, read_out_of_fold
+from fakedetect.core.records.training import (
     CalibrationRecord,
     TrainingRecord,
     ValidationRecord,
     write_training,
 )
+from fakedetect.core.settings.model_folder import (
+    OUT_OF_FOLD,
+    TRAINING,
+    is_probe,
+    model_hash,
+    require_checkpoint,
+)
+from fakedetect.core.settings.recipes import CLASSES, PROBE, Input
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.settings.trained_input import as_trained, read_own_training
+from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.metrics.calibration import (
     UNCALIBRATED,

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from fakedetect.core.console import plural, printable
-from fakedetect.core.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
+from fakedetect.core.settings.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
+from fakedetect.core.terminal.console import plural, printable
 from fakedetect.dataset.samples import Sample
 
 Strata = list[list[list[int]]]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from fakedetect.core.console import Console
-from fakedetect.core.evaluation_record import Measure
-from fakedetect.core.model_folder import CURVE_FIGURE
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
+from fakedetect.core.records.evaluation import Measure
+from fakedetect.core.settings.model_folder import CURVE_FIGURE
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.palette import CLASS_COLOURS
 from fakedetect.images.sheets import literal, save_figure

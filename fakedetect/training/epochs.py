@@ -11,11 +11,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import UNBALANCED, Recipe
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import StartedEpoch
+from fakedetect.core.records.training import StartedEpoch
+from fakedetect.core.settings.recipes import UNBALANCED, Recipe
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, Outcome, printable
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import LeftOut, SourceEntry, read_or_begin, write_evaluation
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import (
+from fakedetect.core.records.evaluation import LeftOut, SourceEntry, read_or_begin, write_evaluation
+from fakedetect.core.records.record import Record
+from fakedetect.core.records.training import TrainingRecord, read_training
+from fakedetect.core.settings.model_folder import (
     EVALUATION,
     FEATURES,
     TRAINING,
@@ -21,10 +22,9 @@ from fakedetect.core.model_folder import (
     require_checkpoint,
     settings_of_run,
 )
-from fakedetect.core.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST, ROBUST_REMOVED
-from fakedetect.core.records import Record
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import TrainingRecord, read_training
+from fakedetect.core.settings.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome, printable
 from fakedetect.dataset.samples import Sample, describe_faults, load_dataset, load_for_probe
 from fakedetect.metrics.measures import measure_sources
 from fakedetect.models.detector import Detector, load_detector

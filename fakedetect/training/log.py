@@ -9,13 +9,13 @@ import msgspec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fakedetect.core.cells import read_table
-from fakedetect.core.console import Console, Outcome, open_picture
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
-from fakedetect.core.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import Epoch, read_training
+from fakedetect.core.records.cells import read_table
+from fakedetect.core.records.training import Epoch, read_training
+from fakedetect.core.settings.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, Outcome, open_picture
 from fakedetect.images.palette import TRAINING_COLOUR, VALIDATION_COLOUR
 from fakedetect.images.sheets import literal, panels, save_figure, set_round_ticks
 

@@ -10,10 +10,8 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
-from fakedetect.core.heap import return_freed
-from fakedetect.core.model_folder import remove_other_checkpoints
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.training_record import (
+from fakedetect.core.processes.heap import return_freed
+from fakedetect.core.records.training import (
     Epoch,
     RunConditions,
     SplitRecord,
@@ -21,6 +19,8 @@ from fakedetect.core.training_record import (
     TrainingRecord,
     write_training,
 )
+from fakedetect.core.settings.model_folder import remove_other_checkpoints
+from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Dataset
 from fakedetect.images.copies import find_kind

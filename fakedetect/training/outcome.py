@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fakedetect.core.console import Outcome, plural
-from fakedetect.core.model_folder import (
+from fakedetect.core.settings.model_folder import (
     CURVE_FIGURE,
     EVALUATION,
     LOG,
@@ -12,8 +11,9 @@ from fakedetect.core.model_folder import (
     PROBE_FILE,
     TRAINING,
 )
-from fakedetect.core.progress import duration
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Outcome, plural
+from fakedetect.core.terminal.progress import duration
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.metrics.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
 from fakedetect.training.log import best_of

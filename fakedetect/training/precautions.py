@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from fakedetect.core.console import Console, plural, printable
 from fakedetect.core.errors import UserError, is_bug
-from fakedetect.core.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Dataset, Sample

@@ -16,11 +16,17 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.evaluation_record import Evaluation, UnseenSources, write_evaluation
 from fakedetect.core.files import hash_file
-from fakedetect.core.model_folder import (
+from fakedetect.core.records.evaluation import Evaluation, UnseenSources, write_evaluation
+from fakedetect.core.records.out_of_fold import OutOfFold, write_out_of_fold
+from fakedetect.core.records.training import (
+    CalibrationRecord,
+    ProbeRecord,
+    TrainingRecord,
+    write_training,
+)
+from fakedetect.core.settings.model_folder import (
     EVALUATION,
     FEATURES,
     LOG,
@@ -29,16 +35,10 @@ from fakedetect.core.model_folder import (
     UNFINISHED,
     remove_other_checkpoints,
 )
-from fakedetect.core.model_input import SIZE
-from fakedetect.core.out_of_fold import OutOfFold, write_out_of_fold
-from fakedetect.core.recipes import CLASSES
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import (
-    CalibrationRecord,
-    ProbeRecord,
-    TrainingRecord,
-    write_training,
-)
+from fakedetect.core.settings.model_input import SIZE
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES

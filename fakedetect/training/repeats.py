@@ -10,18 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fakedetect.core.console import Console, Outcome, plural
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_text
-from fakedetect.core.model_folder import (
-    OPENVINO_FILES,
-    REPEATS,
-    REPEATS_FILE,
-    checkpoint_file,
-    model_hash,
-    settings_of_run,
-)
-from fakedetect.core.repeats_record import (
+from fakedetect.core.records.repeats import (
     FIGURES,
     RepeatedRun,
     Repeats,
@@ -31,9 +22,18 @@ from fakedetect.core.repeats_record import (
     read_repeats,
     write_repeats,
 )
-from fakedetect.core.settings import Settings
-from fakedetect.core.trained_input import read_own_training
-from fakedetect.core.training_record import TrainingRecord, read_training
+from fakedetect.core.records.training import TrainingRecord, read_training
+from fakedetect.core.settings.model_folder import (
+    OPENVINO_FILES,
+    REPEATS,
+    REPEATS_FILE,
+    checkpoint_file,
+    model_hash,
+    settings_of_run,
+)
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.settings.trained_input import read_own_training
+from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.dataset.samples import describe_faults, load_dataset
 from fakedetect.models.processes import Group, join_group
 from fakedetect.testing.test import measure_folder, write_test

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fakedetect.core.console import Console, plural
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import PROBE, ROBUST, ROBUST_REMOVED
-from fakedetect.core.settings import Settings
+from fakedetect.core.settings.recipes import PROBE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
 from fakedetect.models.building import build_model

@@ -3,9 +3,9 @@
 import platform
 from importlib.metadata import version
 
-from fakedetect.core.recipes import PROBE, UNBALANCED, Recipe
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import DataRecord, KindRecord, RunConditions
+from fakedetect.core.records.training import DataRecord, KindRecord, RunConditions
+from fakedetect.core.settings.recipes import PROBE, UNBALANCED, Recipe
+from fakedetect.core.settings.settings import Settings
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.samples import Dataset, hash_names
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind

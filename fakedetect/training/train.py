@@ -6,13 +6,20 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from fakedetect.core.console import BACK, Console, Outcome, printable
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.model_folder import FEATURES, REPEATS, checkpoint_file
-from fakedetect.core.recipes import LARGEST_SEED, METHODS, METHODS_IN_WORDS, PROBE, ROBUST, ROBUST_REMOVED
-from fakedetect.core.settings import Settings, Training
-from fakedetect.core.training_record import read_training
+from fakedetect.core.records.training import read_training
+from fakedetect.core.settings.model_folder import FEATURES, REPEATS, checkpoint_file
+from fakedetect.core.settings.recipes import (
+    LARGEST_SEED,
+    METHODS,
+    METHODS_IN_WORDS,
+    PROBE,
+    ROBUST,
+    ROBUST_REMOVED,
+)
+from fakedetect.core.settings.settings import Settings, Training
+from fakedetect.core.terminal.console import BACK, Console, Outcome, printable
 from fakedetect.models.processes import in_group, is_first, launch
 from fakedetect.training.outcome import describe_probe, describe_trained
 from fakedetect.training.run import Plan, train_in_memory

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import UNFINISHED
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import Epoch, RunConditions, StartedEpoch
+from fakedetect.core.records.training import Epoch, RunConditions, StartedEpoch
+from fakedetect.core.settings.model_folder import UNFINISHED
+from fakedetect.core.settings.settings import Settings
 from fakedetect.models.processes import Group
 from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run
 
-from fakedetect.core.calls import Call
 from fakedetect.core.installation import default_paths
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.calls import Call
+from fakedetect.core.settings.settings import load_settings
 
 
 def with_two_models(project: Path) -> Path:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fakedetect.core.heap import freed_is_kept
-from fakedetect.core.pool import map_images
+from fakedetect.core.processes.heap import freed_is_kept
+from fakedetect.core.processes.pool import map_images
 
 resource = pytest.importorskip("resource")
 pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from fakedetect.core import pool
-from fakedetect.core.pool import map_images
+from fakedetect.core.processes import pool
+from fakedetect.core.processes.pool import map_images
 
 
 def work(item: str) -> str:
@@ -71,7 +71,7 @@ def test_leaving_early_ends_the_processes() -> None:
 
 FORKED = """
 import os, sys, time
-from fakedetect.core import pool
+from fakedetect.core.processes import pool
 from test_pool import work
 
 assert pool._may_fork()
@@ -129,8 +129,8 @@ def _is_running(number: int) -> bool:
 SIGNALLED = """
 import os, sys, threading, time
 from fakedetect.core.files import atomic_write
-from fakedetect.core.pool import map_images
-from fakedetect.core.signals import answer_signals
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.processes.signals import answer_signals
 from pathlib import Path
 
 NUMBER = int(sys.argv[1])

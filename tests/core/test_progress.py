@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import Terminal, leave_figures_out, run, shorten
 
-from fakedetect.core import progress
-from fakedetect.core.console import Console
-from fakedetect.core.progress import duration
+from fakedetect.core.terminal import progress
+from fakedetect.core.terminal.console import Console
+from fakedetect.core.terminal.progress import duration
 from fakedetect.dataset.batches import cut_growing
 from fakedetect.dataset.samples import Sample
 

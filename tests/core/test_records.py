@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.records import Count, Positive, Record, Share, read_record, write_record
+from fakedetect.core.records.record import Count, Positive, Record, Share, read_record, write_record
 
 
 class Inner(Record):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import run
 
-from fakedetect.core.recipes import Input
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.recipes import Input
+from fakedetect.core.settings.settings import load_settings
 
 SYNTAX = [
     ("model = resnet18", "line 1: not a value: text needs straight quotes"),

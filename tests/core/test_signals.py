@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from fakedetect.core.signals import Ended, answer_signals, delay_signals
+from fakedetect.core.processes.signals import Ended, answer_signals, delay_signals
 
 
 def wait_for_it() -> None:
@@ -77,7 +77,7 @@ def test_a_process_started_meanwhile_never_gets_it() -> None:
 
 TOLD = """
 import asyncio, signal, sys
-from fakedetect.core.signals import answer_signals
+from fakedetect.core.processes.signals import answer_signals
 
 def interrupted(callback, *arguments, context=None):
     signal.raise_signal(signal.SIGTERM)
@@ -113,7 +113,7 @@ def test_an_event_loop_is_left_only_where_it_waits() -> None:
 
 ORPHANS = """
 import os, sys, time
-from fakedetect.core import pool
+from fakedetect.core.processes import pool
 
 pool.SECONDS_TO_END = 0.3
 

@@ -8,9 +8,9 @@ import torch
 from conftest import ROOT, run
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_input import IMAGENET_MEAN, IMAGENET_STD
-from fakedetect.core.recipes import REFERENCE_INPUT
-from fakedetect.core.training_record import TrainingRecord, read_training, write_training
+from fakedetect.core.records.training import TrainingRecord, read_training, write_training
+from fakedetect.core.settings.model_input import IMAGENET_MEAN, IMAGENET_STD
+from fakedetect.core.settings.recipes import REFERENCE_INPUT
 
 HUGE = b"1" + b"0" * 400
 DEEP = b"[" * 200_000

@@ -9,8 +9,8 @@ import pytest
 from conftest import paint, run, shorten
 from PIL import Image
 
-from fakedetect.core.console import Console
-from fakedetect.core.model_input import REFERENCE_SCALING, Scaling
+from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
+from fakedetect.core.terminal.console import Console
 from fakedetect.dataset import decoded
 from fakedetect.dataset.decoded import DecodedPictures, decode_all, load_image
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT, paint, run
 from PIL import Image
 
-from fakedetect.core.model_input import REFERENCE_SCALING
+from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.images import reading
 from fakedetect.images.copies import Kind

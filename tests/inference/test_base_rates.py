@@ -2,9 +2,9 @@
 
 import pytest
 
-from fakedetect.core.evaluation_record import Evaluation, Measure
-from fakedetect.core.out_of_fold import OutOfFold
-from fakedetect.core.training_record import TrainingRecord
+from fakedetect.core.records.evaluation import Evaluation, Measure
+from fakedetect.core.records.out_of_fold import OutOfFold
+from fakedetect.core.records.training import TrainingRecord
 from fakedetect.inference.base_rates import Rates, find_rates, share_right
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.metrics.intervals import share_interval

@@ -20,8 +20,8 @@ import pytest
 from conftest import REFERENCE_INPUT, ROOT, paint, run, shorten
 from PIL import Image, PngImagePlugin
 
-from fakedetect.core.console import Console
-from fakedetect.core.pool import map_images
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import CURVES, STABILITY, degrade
 from fakedetect.inference.look import CloseLook, look_closely
@@ -449,7 +449,7 @@ def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> 
 
 
 def test_answers_come_as_they_are_found(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fakedetect.core.settings import load_settings
+    from fakedetect.core.settings.settings import load_settings
     from fakedetect.inference.checker import Checker
     from fakedetect.models.detector import Detector, load_detector
 

@@ -17,8 +17,8 @@ import pytest
 from conftest import REFERENCE_INPUT, ROOT, paint, run, stop_after_first
 from PIL import Image, PngImagePlugin
 
-from fakedetect.core.model_folder import model_hash
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.model_folder import model_hash
+from fakedetect.core.settings.settings import load_settings
 
 
 @dataclass

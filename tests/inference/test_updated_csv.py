@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import REFERENCE_INPUT, paint, run, stop_after_first
 
-from fakedetect.core.model_folder import model_hash
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.model_folder import model_hash
+from fakedetect.core.settings.settings import load_settings
 
 
 def read_rows(file: Path) -> dict[str, dict[str, str]]:

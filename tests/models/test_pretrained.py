@@ -13,7 +13,7 @@ from conftest import run
 from msgspec.structs import replace
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import RECIPES, REFERENCE_INPUT, Recipe
+from fakedetect.core.settings.recipes import RECIPES, REFERENCE_INPUT, Recipe
 from fakedetect.models.building import build_model
 
 BY_NAME = {recipe.name: recipe for recipe in RECIPES}

@@ -14,12 +14,12 @@ from msgspec.structs import replace
 from PIL import Image
 from torch.nn import functional
 
-from fakedetect.core import architectures
-from fakedetect.core.architectures import find_size_arguments
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import Recipe
-from fakedetect.core.settings import load_settings
-from fakedetect.core.training_record import read_training
+from fakedetect.core.records.training import read_training
+from fakedetect.core.settings import architectures
+from fakedetect.core.settings.architectures import find_size_arguments
+from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.settings import load_settings
 from fakedetect.inference.heatmaps import (
     attention_rollout,
     choose_layer,

@@ -16,7 +16,7 @@ from conftest import run, shorten
 from msgspec.structs import replace
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.recipes import RECIPES, REFERENCE_INPUT, Recipe
+from fakedetect.core.settings.recipes import RECIPES, REFERENCE_INPUT, Recipe
 from fakedetect.models.building import build_model, load_checkpoint
 
 RECIPE = Recipe("tiny", "timm", "test_resnet", 8, "AdamW", 1e-3).or_else(REFERENCE_INPUT)

@@ -11,8 +11,8 @@ import pytest
 from conftest import leave_figures_out, paint, run
 from PIL import Image
 
-from fakedetect.core.console import Console
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.preprocessing.audit import FLAGS, NAMES, NUMBERS, audit_shortcuts
 from fakedetect.preprocessing.explore import explore_dataset
 

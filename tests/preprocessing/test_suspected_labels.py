@@ -13,8 +13,8 @@ import torch
 from conftest import REFERENCE_INPUT, run
 from PIL import Image
 
-from fakedetect.core.console import Console
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.preprocessing.label_scores import doubt_labels
 from fakedetect.preprocessing.labels import ReviewedLabels, review_labels
 

@@ -11,8 +11,8 @@ import pytest
 from conftest import Terminal, paint, run
 from PIL import Image
 
-from fakedetect.core.console import Console
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.reporting.compare import compare_models
 
 
@@ -144,8 +144,8 @@ def test_mcnemar_is_the_exact_binomial_test() -> None:
 
 
 def test_a_comparison_is_data_before_it_is_words(project: Path) -> None:
-    from fakedetect.core.console import Console
-    from fakedetect.core.settings import load_settings
+    from fakedetect.core.settings.settings import load_settings
+    from fakedetect.core.terminal.console import Console
     from fakedetect.reporting.compare import compare_models
 
     plant(project, "resnet18", list(range(0, 40)))
@@ -172,8 +172,8 @@ def test_results_that_cannot_be_used_are_not_called_untested(project: Path) -> N
 def test_the_table_fits_the_terminal(
     project: Path, monkeypatch: pytest.MonkeyPatch, columns: int, blocks: int
 ) -> None:
-    from fakedetect.core.console import Console
-    from fakedetect.core.settings import load_settings
+    from fakedetect.core.settings.settings import load_settings
+    from fakedetect.core.terminal.console import Console
     from fakedetect.reporting.compare import compare_models
     from fakedetect.reporting.comparison_table import lay_out
 

@@ -10,10 +10,10 @@ from conftest import run
 from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
-from fakedetect.core.evaluation_record import Measures
-from fakedetect.core.records import write_record
-from fakedetect.core.settings import load_settings
-from fakedetect.core.test_record import read_results
+from fakedetect.core.records.evaluation import Measures
+from fakedetect.core.records.record import write_record
+from fakedetect.core.records.test import read_results
+from fakedetect.core.settings.settings import load_settings
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics import measures
 from fakedetect.testing.test import Predictions, summarise

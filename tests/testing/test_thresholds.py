@@ -13,9 +13,9 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_input import ModelInput
-from fakedetect.core.recipes import REFERENCE_INPUT
-from fakedetect.core.training_record import read_training
+from fakedetect.core.records.training import read_training
+from fakedetect.core.settings.model_input import ModelInput
+from fakedetect.core.settings.recipes import REFERENCE_INPUT
 from fakedetect.metrics.calibration import (
     Calibration,
     calibration_error,

@@ -12,7 +12,7 @@ import torch
 from conftest import REFERENCE_INPUT, paint, run
 from PIL import Image
 
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
 from fakedetect.dataset.samples import Sample, load_dataset, split_dataset
 from fakedetect.training import epochs
 from fakedetect.training.balance import draw_epoch

@@ -11,8 +11,8 @@ import torch
 from conftest import REFERENCE_INPUT, paint, run
 from PIL import Image
 
-from fakedetect.core.console import Console
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
 from fakedetect.training import epochs
 
 

@@ -12,7 +12,7 @@ import torchvision
 from conftest import ROOT, run
 from PIL import Image
 
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
 
 
 def test_the_whole_job_leaves_every_file_of_the_contract(resized: Path) -> None:

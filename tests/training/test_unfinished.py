@@ -16,9 +16,9 @@ from conftest import halve, paint, run
 from PIL import Image
 from program import Program
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.settings import load_settings
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
 
 KILLS = 6
 

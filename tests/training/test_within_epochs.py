@@ -15,7 +15,7 @@ import torch
 from conftest import halve, run
 from program import run_together
 
-from fakedetect.core.training_record import StartedEpoch
+from fakedetect.core.records.training import StartedEpoch
 from fakedetect.models.processes import Group
 from fakedetect.training import epochs
 from fakedetect.training.unfinished import Unfinished

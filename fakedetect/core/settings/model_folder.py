@@ -12,7 +12,7 @@ import msgspec
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
-from fakedetect.core.settings import Settings, Training
+from fakedetect.core.settings.settings import Settings, Training
 
 TEXTURE_VOTE = "texture_vote.json"
 """What the robust recipe left beside its checkpoint until version 0.6; nothing reads it."""
@@ -182,7 +182,7 @@ def describe_model(settings: Settings, name: str) -> str:
 
 def _describe_unseen(settings: Settings) -> str:
     """What a probe makes of sources that it has never seen; '' where its evaluation does not say."""
-    from fakedetect.core.evaluation_record import read_evaluation
+    from fakedetect.core.records.evaluation import read_evaluation
 
     file = settings.model_folder / EVALUATION
     try:
@@ -201,7 +201,7 @@ def _describe_checkpoint(settings: Settings) -> str:
     if checkpoint.stat().st_size < 1000:
         return f"its {checkpoint.name} is not a model (a Git LFS pointer?)"
     # The menu starts sooner without it where nothing has been trained yet, and so does every worker.
-    from fakedetect.core.test_record import read_results
+    from fakedetect.core.records.test import read_results
 
     file = results_file(checkpoint.parent, "test")
     try:

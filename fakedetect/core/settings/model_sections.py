@@ -5,7 +5,8 @@ import re
 from collections.abc import Mapping, Set
 from typing import Annotated, Any
 
-from fakedetect.core.recipes import (
+from fakedetect.core.records.record import NotNegative, Positive
+from fakedetect.core.settings.recipes import (
     METHODS,
     OPTIMIZERS,
     ROBUST,
@@ -18,8 +19,7 @@ from fakedetect.core.recipes import (
     Stds,
     one_of,
 )
-from fakedetect.core.records import NotNegative, Positive
-from fakedetect.core.toml_file import Kinds, Text, TomlFile, name_section
+from fakedetect.core.settings.toml_file import Kinds, Text, TomlFile, name_section
 
 RECIPE_KEYS: Kinds = {
     "recipe": Annotated[str, one_of(METHODS)],

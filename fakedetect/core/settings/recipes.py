@@ -5,7 +5,8 @@ from typing import Annotated, Self
 
 import msgspec
 
-from fakedetect.core.model_input import (
+from fakedetect.core.records.record import NotNegative, Positive, Record
+from fakedetect.core.settings.model_input import (
     IMAGENET_MEAN,
     IMAGENET_STD,
     INTERPOLATIONS,
@@ -18,7 +19,6 @@ from fakedetect.core.model_input import (
     ModelInput,
     Scaling,
 )
-from fakedetect.core.records import NotNegative, Positive, Record
 
 CLASSES = ("fake", "real")
 """Names of the model's outputs: 0 is fake, 1 is real."""

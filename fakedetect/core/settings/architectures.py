@@ -8,9 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fakedetect.core.errors import UserError, did_you_mean, is_bug
-from fakedetect.core.model_input import BICUBIC, IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS, SIZE
-from fakedetect.core.recipes import Input, Interpolation, Means, Stds
-from fakedetect.core.records import Positive
+from fakedetect.core.records.record import Positive
+from fakedetect.core.settings.model_input import BICUBIC, IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS, SIZE
+from fakedetect.core.settings.recipes import Input, Interpolation, Means, Stds
 
 if TYPE_CHECKING:
     from torch import nn

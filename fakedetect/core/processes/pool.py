@@ -13,8 +13,8 @@ from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any
 
-from fakedetect.core.heap import MOST_FOR_PICTURES, keep_freed
-from fakedetect.core.signals import ENDING, delay_signals
+from fakedetect.core.processes.heap import MOST_FOR_PICTURES, keep_freed
+from fakedetect.core.processes.signals import ENDING, delay_signals
 
 SECONDS_A_PICTURE = 60.0
 MEMORY_A_PICTURE = 4 * 1024**3

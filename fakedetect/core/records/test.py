@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records import Count, NotNegative, Record, Share, read_record
+from fakedetect.core.records.record import Count, NotNegative, Record, Share, read_record
 
 Rounded = Annotated[float, msgspec.Meta(ge=0, le=1 + 1e-9)]
 """A share that earlier versions wrote as scikit-learn adds it up: 1.0000000000000002 for a perfect one."""

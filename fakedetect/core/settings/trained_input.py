@@ -2,12 +2,12 @@
 
 from msgspec.structs import asdict
 
-from fakedetect.core.console import Console
 from fakedetect.core.errors import UserError
-from fakedetect.core.model_folder import checkpoint_file, model_hash
-from fakedetect.core.model_input import Scaling
-from fakedetect.core.settings import Settings
-from fakedetect.core.training_record import TrainingRecord, read_training
+from fakedetect.core.records.training import TrainingRecord, read_training
+from fakedetect.core.settings.model_folder import checkpoint_file, model_hash
+from fakedetect.core.settings.model_input import Scaling
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Console
 
 
 def read_own_training(settings: Settings, checkpoint_hash: str) -> TrainingRecord:
@@ -85,8 +85,8 @@ def check_size(settings: Settings, console: Console) -> None:
     recipe = settings.written[settings.model]
     if not recipe.section:
         return
-    from fakedetect.core.architectures import find_size_arguments
-    from fakedetect.core.known_inputs import look_up_input, recall_input
+    from fakedetect.core.settings.architectures import find_size_arguments
+    from fakedetect.core.settings.known_inputs import look_up_input, recall_input
 
     if recall_input(settings.model_folders, recipe.architecture) is None:
         console.loading("timm")

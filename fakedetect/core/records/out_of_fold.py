@@ -5,8 +5,8 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.model_folder import OUT_OF_FOLD
-from fakedetect.core.records import Record, read_record, write_record
+from fakedetect.core.records.record import Record, read_record, write_record
+from fakedetect.core.settings.model_folder import OUT_OF_FOLD
 
 Margins = Annotated[tuple[float, ...], msgspec.Meta(min_length=1)]
 

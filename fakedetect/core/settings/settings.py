@@ -8,12 +8,20 @@ from typing import Annotated, Any, get_type_hints
 
 import msgspec
 
-from fakedetect.core.calls import Call
 from fakedetect.core.errors import UserError, did_you_mean
 from fakedetect.core.installation import shipped_folder
-from fakedetect.core.model_input import LANCZOS, ModelInput
-from fakedetect.core.model_sections import OWN_KEYS, RECIPE_KEYS, pop_recipe, read_own_model, refuse_robust
-from fakedetect.core.recipes import (
+from fakedetect.core.processes.shards import count_workers
+from fakedetect.core.records.record import Positive
+from fakedetect.core.settings.calls import Call
+from fakedetect.core.settings.model_input import LANCZOS, ModelInput
+from fakedetect.core.settings.model_sections import (
+    OWN_KEYS,
+    RECIPE_KEYS,
+    pop_recipe,
+    read_own_model,
+    refuse_robust,
+)
+from fakedetect.core.settings.recipes import (
     RECIPES,
     UNBALANCED,
     AtLeastOne,
@@ -23,9 +31,7 @@ from fakedetect.core.recipes import (
     Seed,
     one_of,
 )
-from fakedetect.core.records import Positive
-from fakedetect.core.shards import count_workers
-from fakedetect.core.toml_file import Kinds, Text, TomlFile
+from fakedetect.core.settings.toml_file import Kinds, Text, TomlFile
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -146,7 +152,7 @@ class Settings:
         """
         recipe = self.written[self.model]
         if not recipe.known():
-            from fakedetect.core.known_inputs import look_up_input
+            from fakedetect.core.settings.known_inputs import look_up_input
 
             recipe = look_up_input(self.model_folders, recipe.architecture, recipe.section).fill(recipe)
             if recipe.size is None:
@@ -162,7 +168,7 @@ class Settings:
         recipe = self.written[self.model]
         if known := recipe.known():
             return known
-        from fakedetect.core.known_inputs import recall_input
+        from fakedetect.core.settings.known_inputs import recall_input
 
         said = recall_input(self.model_folders, recipe.architecture)
         return said.fill(recipe).known() if said else None

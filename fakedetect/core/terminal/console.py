@@ -10,8 +10,8 @@ from pathlib import PurePath
 from typing import Any, TextIO, TypeVar
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.keys import add_keys
-from fakedetect.core.progress import Pace, Progress, columns_of
+from fakedetect.core.terminal.keys import add_keys
+from fakedetect.core.terminal.progress import Pace, Progress, columns_of
 
 T = TypeVar("T")
 

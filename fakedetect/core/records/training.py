@@ -5,9 +5,18 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.model_folder import TRAINING
-from fakedetect.core.model_input import LANCZOS, SIZE
-from fakedetect.core.recipes import (
+from fakedetect.core.records.record import (
+    Count,
+    NotNegative,
+    Record,
+    Share,
+    Temperature,
+    read_record,
+    write_record,
+)
+from fakedetect.core.settings.model_folder import TRAINING
+from fakedetect.core.settings.model_input import LANCZOS, SIZE
+from fakedetect.core.settings.recipes import (
     REFERENCE,
     UNBALANCED,
     AtLeastOne,
@@ -19,15 +28,6 @@ from fakedetect.core.recipes import (
     Seed,
     Size,
     Stds,
-)
-from fakedetect.core.records import (
-    Count,
-    NotNegative,
-    Record,
-    Share,
-    Temperature,
-    read_record,
-    write_record,
 )
 
 

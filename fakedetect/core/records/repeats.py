@@ -7,12 +7,12 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.evaluation_record import say_range
-from fakedetect.core.model_folder import REPEATS_FILE
-from fakedetect.core.recipes import AtLeastOne, Seed
-from fakedetect.core.records import Count, NotNegative, Record, Share, read_record, write_record
-from fakedetect.core.test_record import Rounded, TestResults
-from fakedetect.core.training_record import Epoch
+from fakedetect.core.records.evaluation import say_range
+from fakedetect.core.records.record import Count, NotNegative, Record, Share, read_record, write_record
+from fakedetect.core.records.test import Rounded, TestResults
+from fakedetect.core.records.training import Epoch
+from fakedetect.core.settings.model_folder import REPEATS_FILE
+from fakedetect.core.settings.recipes import AtLeastOne, Seed
 
 TESTED = ("accuracy", "roc_auc", "recall_fake", "recall_real")
 """The figures on the test dataset that are told first."""

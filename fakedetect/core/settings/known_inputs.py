@@ -6,9 +6,9 @@ from pathlib import Path
 
 import msgspec
 
-from fakedetect.core.architectures import PretrainedInput, find_pretrained_input
 from fakedetect.core.errors import UserError
-from fakedetect.core.records import Record, read_record, write_record
+from fakedetect.core.records.record import Record, read_record, write_record
+from fakedetect.core.settings.architectures import PretrainedInput, find_pretrained_input
 
 KNOWN_INPUTS = ".timm_inputs.json"
 """In the folder of the models' folders; it may be removed at any time."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records import Count, Record, Share, Temperature, read_record, write_record
+from fakedetect.core.records.record import Count, Record, Share, Temperature, read_record, write_record
 
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^(fake|real)\Z")]
 Strength = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
