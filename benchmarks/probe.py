@@ -17,11 +17,11 @@ from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.feature_cache import FeatureCache
 from fakedetect.images.listing import list_images
-from fakedetect.models.backbone import build_backbone
-from fakedetect.models.conversion import choose_engine
 from fakedetect.models.devices import Normaliser, to_device
-from fakedetect.models.features import gather_features
-from fakedetect.models.lines import Folds, judge_left_out, standardise
+from fakedetect.models.openvino.conversion import choose_engine
+from fakedetect.models.probe.backbone import build_backbone
+from fakedetect.models.probe.features import gather_features
+from fakedetect.models.probe.fitting import Folds, judge_left_out, standardise
 from fakedetect.models.processes import Group
 from fakedetect.training.probe import STRENGTHS
 

@@ -21,8 +21,8 @@ from fakedetect.core.settings.model_folder import model_hash, require_checkpoint
 from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.metrics.ranking import FALSE_ALARMS
 from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
-from fakedetect.models.backbone import build_backbone
-from fakedetect.models.probe import load_probe, margins_of_test_pictures
+from fakedetect.models.probe.backbone import build_backbone
+from fakedetect.models.probe.model import load_probe, margins_of_test_pictures
 
 DRAWS = 300
 LEVELS = 255

@@ -32,7 +32,7 @@ from fakedetect.inference.heatmaps import (
 )
 from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
-from fakedetect.models.probe import Probe
+from fakedetect.models.probe.model import Probe
 
 HEAT_MAPS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
 LONGEST_NAME = 40

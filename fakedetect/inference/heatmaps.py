@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.core.errors import UserError
-from fakedetect.models.probe import Probe
+from fakedetect.models.probe.model import Probe
 
 SHARES = (0.1, 0.2, 0.3)
 RANDOM_REGIONS = 8

@@ -24,7 +24,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
 from fakedetect.metrics.calibration import Calibration, calibration_for
-from fakedetect.models.engine import Engine, kept_engine
+from fakedetect.models.openvino.engine import Engine, kept_engine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,7 +100,7 @@ def load_model(settings: Settings) -> "nn.Module":
     """
     from fakedetect.models.building import load_checkpoint
     from fakedetect.models.devices import to_device
-    from fakedetect.models.probe import load_probe
+    from fakedetect.models.probe.model import load_probe
 
     checkpoint = require_checkpoint(settings)
     load = load_probe if is_probe(checkpoint) else load_checkpoint
@@ -125,7 +125,7 @@ def load_detector(settings: Settings, console: Console) -> Detector:
     taken, model = settings.recipe.input, None
     engine = kept_engine(settings, checkpoint_hash)
     if engine is None:
-        from fakedetect.models.conversion import choose_engine
+        from fakedetect.models.openvino.conversion import choose_engine
 
         model = load_model(settings)
         engine = choose_engine(settings, console, model, checkpoint_hash)

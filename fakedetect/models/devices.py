@@ -13,7 +13,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import Batch, Change, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample
-from fakedetect.models.engine import Engine, cpu_has_bf16
+from fakedetect.models.openvino.engine import Engine, cpu_has_bf16
 
 LEAST_INTENSITY = 60.0
 """Below it, training in bfloat16 was between 0.7 and 1.5 times as fast as in float32 (EfficientNets,

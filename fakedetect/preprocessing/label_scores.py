@@ -22,21 +22,21 @@ from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.calibration import UNCALIBRATED
-from fakedetect.models.features import (
+from fakedetect.models.probe.classifier import Line
+from fakedetect.models.probe.features import (
     Features,
     Frozen,
     cache_features,
     freeze_backbone,
     gather_features,
 )
-from fakedetect.models.lines import (
+from fakedetect.models.probe.fitting import (
     Folds,
     check_enough,
     choose_pictures,
     deal_folds,
     fit_judged,
 )
-from fakedetect.models.probe_line import Line
 from fakedetect.models.processes import Group
 
 STRENGTHS = (0.001, 0.003, 0.01)

@@ -18,8 +18,8 @@ from fakedetect.core.settings.settings import TORCH, Inference, Settings
 from fakedetect.core.terminal.console import Console, Outcome, printable
 from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.engine import import_openvino
-from fakedetect.models.engine_cache import write_ir
+from fakedetect.models.openvino.cache import write_ir
+from fakedetect.models.openvino.engine import import_openvino
 from fakedetect.reporting.model_card import write_card
 from fakedetect.reporting.parity import Parity, choose_pictures, compare_files
 

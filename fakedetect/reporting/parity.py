@@ -17,9 +17,9 @@ from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector
-from fakedetect.models.engine import compile_network, import_openvino
+from fakedetect.models.openvino.engine import compile_network, import_openvino
 from fakedetect.models.predictions import load_pictures
-from fakedetect.models.probe import draw_test_pictures
+from fakedetect.models.probe.model import draw_test_pictures
 
 PICTURES = 32
 SEED = 42

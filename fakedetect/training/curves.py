@@ -16,7 +16,7 @@ from fakedetect.images.palette import CLASS_COLOURS
 from fakedetect.images.sheets import literal, save_figure
 from fakedetect.metrics.ranking import measure_auc
 from fakedetect.metrics.unseen import group_of
-from fakedetect.models.lines import Folds, judge_left_out, standardise, weigh
+from fakedetect.models.probe.fitting import Folds, judge_left_out, standardise, weigh
 
 FEWEST = 3
 """Groups of a class from which on there is something to draw."""

@@ -44,14 +44,15 @@ from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
 from fakedetect.metrics.unseen import by_source, calibrate_unseen, measure_unseen
 from fakedetect.models.devices import choose_device
-from fakedetect.models.features import (
+from fakedetect.models.probe.classifier import ProbeFacts
+from fakedetect.models.probe.features import (
     Features,
     Frozen,
     cache_features,
     freeze_backbone,
     gather_features,
 )
-from fakedetect.models.lines import (
+from fakedetect.models.probe.fitting import (
     LEAST,
     JudgedLine,
     check_enough,
@@ -61,8 +62,7 @@ from fakedetect.models.lines import (
     fit_judged,
     weigh,
 )
-from fakedetect.models.probe import Probe, write_probe
-from fakedetect.models.probe_line import ProbeFacts
+from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
 from fakedetect.training.curves import Curve, draw_curves, measure_curves
 from fakedetect.training.run_record import (

@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 
-from fakedetect.models.backbone import DIRECTIONS, Backbone
+from fakedetect.models.probe.backbone import DIRECTIONS, Backbone
 
 SIDE = 64
 

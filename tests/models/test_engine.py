@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, run, shorten
 
 from fakedetect.core.files import hash_file
-from fakedetect.models.engine import import_openvino
+from fakedetect.models.openvino.engine import import_openvino
 
 if importlib.util.find_spec("openvino") is None:
     pytest.skip("openvino is not installed", allow_module_level=True)
@@ -128,8 +128,8 @@ def test_a_module_of_ours_that_is_not_there_is_a_bug(
         raise ModuleNotFoundError("No module named 'fakedetect.enigne'", name="fakedetect.enigne")
 
     clear(trained.parent / "model_folders/tiny")
-    monkeypatch.setattr("fakedetect.models.conversion.import_openvino", misspelt)
-    monkeypatch.setattr("fakedetect.models.engine.import_openvino", misspelt)
+    monkeypatch.setattr("fakedetect.models.openvino.conversion.import_openvino", misspelt)
+    monkeypatch.setattr("fakedetect.models.openvino.engine.import_openvino", misspelt)
     choose(trained, "openvino")
     with pytest.raises(ModuleNotFoundError):
         run("--paths", trained, "check", trained.parent / "dataset/test")

@@ -27,8 +27,8 @@ from fakedetect.inference.heatmaps import (
     grad_cam,
     has_attention,
 )
-from fakedetect.models.backbone import Backbone
 from fakedetect.models.building import build_model, load_checkpoint, save_checkpoint
+from fakedetect.models.probe.backbone import Backbone
 from fakedetect.training.unfinished import tell_difference
 
 HALF = (0.5, 0.5, 0.5)

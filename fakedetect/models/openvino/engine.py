@@ -21,8 +21,8 @@ from fakedetect.core.records.training import read_training
 from fakedetect.core.settings.model_folder import BACKBONE_FILE, checkpoint_file, is_probe
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import AUTO, OPENVINO, Settings
-from fakedetect.models.engine_cache import read_network
-from fakedetect.models.probe_line import Line, read_probe
+from fakedetect.models.openvino.cache import read_network
+from fakedetect.models.probe.classifier import Line, read_probe
 
 PLATFORMS = ("x86_64", "amd64")
 """Where OpenVINO is known to be the faster one (python -m benchmarks check test evaluate)."""

@@ -11,7 +11,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.unseen import group_of
-from fakedetect.models.probe_line import Line
+from fakedetect.models.probe.classifier import Line
 
 MOST_FOLDS = 8
 FOLDS_OF_PICTURES = 5

@@ -17,8 +17,8 @@ from fakedetect.core.records.record import NotNegative, Record, read_record, wri
 from fakedetect.core.settings.model_folder import BACKBONE_CHECK
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.recipes import Recipe
-from fakedetect.models.backbone import Backbone, build_backbone, hash_weights, with_own_weights
-from fakedetect.models.probe_line import PICTURES, Line, ProbeFacts, read_probe
+from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
+from fakedetect.models.probe.classifier import PICTURES, Line, ProbeFacts, read_probe
 
 SEED = 42
 MOST_APART = 0.25

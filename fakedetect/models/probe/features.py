@@ -16,10 +16,10 @@ from fakedetect.images.copies import PROBE_COPIES, Kind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.probe_views import ProbeLook, look_for_probe
 from fakedetect.images.views import in_batches
-from fakedetect.models.backbone import Backbone, build_backbone, hash_weights, with_own_weights
-from fakedetect.models.conversion import choose_engine
 from fakedetect.models.devices import to_device
-from fakedetect.models.engine import Engine
+from fakedetect.models.openvino.conversion import choose_engine
+from fakedetect.models.openvino.engine import Engine
+from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.processes import Group
 
 Seen = tuple[ProbeLook, np.ndarray | str]

@@ -13,7 +13,8 @@ from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.settings.settings import OPENVINO, Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
-from fakedetect.models.engine import (
+from fakedetect.models.openvino.cache import read_network, write_network
+from fakedetect.models.openvino.engine import (
     Engine,
     compile_network,
     count_outputs,
@@ -23,9 +24,8 @@ from fakedetect.models.engine import (
     takes_bf16,
     wants_openvino,
 )
-from fakedetect.models.engine_cache import read_network, write_network
-from fakedetect.models.probe import Probe, draw_test_pictures
-from fakedetect.models.probe_line import Line
+from fakedetect.models.probe.classifier import Line
+from fakedetect.models.probe.model import Probe, draw_test_pictures
 from fakedetect.models.processes import is_first
 
 MOST_APART = 1e-3
