@@ -13,14 +13,14 @@ import torch
 
 from benchmarks.corpus import photographs
 from benchmarks.pairs import Pair
+from fakedetect.checking.judging import judge
+from fakedetect.checking.look import CloseLook, Seen, look_closely
+from fakedetect.checking.request import Request
 from fakedetect.core.settings.settings import TORCH, Inference, Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import PLAIN_COPIES
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.images.listing import list_images
-from fakedetect.inference.judging import judge
-from fakedetect.inference.look import CloseLook, Seen, look_closely
-from fakedetect.inference.request import Request
 from fakedetect.models.building import build_model, save_checkpoint
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import predict_pictures

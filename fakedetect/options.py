@@ -11,9 +11,9 @@ from fakedetect.core.settings.settings import FOLDERS
 SCAN = "fakedetect.preprocessing.scan:scan"
 RESIZE = "fakedetect.preprocessing.resize:resize"
 EXPLORE = "fakedetect.preprocessing.explore:explore"
-EXPLAIN = "fakedetect.inference.explain:explain"
+EXPLAIN = "fakedetect.explaining.explain:explain"
 TEST = "fakedetect.testing.test:run_test"
-CHECK = "fakedetect.inference.check:check"
+CHECK = "fakedetect.checking.check:check"
 DEMO = "fakedetect.preprocessing.demo:make_demo"
 INIT = "fakedetect.init:write_paths"
 

@@ -57,7 +57,7 @@ def run(*arguments: object, keys: str | None = None) -> subprocess.CompletedProc
 
 def stop_after_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C as soon as check has judged a picture."""
-    from fakedetect.inference.checker import Checker
+    from fakedetect.checking.checker import Checker
 
     whole = Checker.check
 

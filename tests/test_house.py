@@ -9,21 +9,23 @@ from conftest import ROOT
 from fakedetect.options import OPTIONS, Option, commands
 
 CORE = {"core"}
-SHARED = {"core", "metrics", "provenance", "images", "dataset", "models"}
-STAGES = {"preprocessing", "training", "testing", "inference", "reporting"}
+DATA = {"core", "metrics", "images", "dataset"}
+SHARED = DATA | {"models"}
+STAGES = {"preprocessing", "training", "testing", "checking", "explaining", "reporting"}
 
 MAY_IMPORT = {
     "core": set(),
     "images": CORE,
     "provenance": {"core", "images"},
     "metrics": CORE,
-    "dataset": {"core", "metrics", "provenance", "images"},
-    "models": {"core", "metrics", "provenance", "images", "dataset"},
+    "dataset": {"core", "images"},
+    "models": DATA,
     "preprocessing": SHARED,
-    "training": SHARED | {"testing"},
     "testing": SHARED,
-    "inference": SHARED,
-    "reporting": SHARED | {"training", "testing", "inference"},
+    "training": SHARED | {"testing"},
+    "explaining": SHARED,
+    "checking": SHARED | {"provenance", "explaining"},
+    "reporting": SHARED | {"training", "testing", "explaining"},
     "menu": {"core", "options", "overview"},
     "options": CORE,
     "overview": {"core", "images"},
@@ -34,9 +36,9 @@ MAY_IMPORT = {
 """What the modules of each package (or each module beside them) may import."""
 
 PUBLIC = {
-    "training": {"run", "log", "unfinished"},
+    "training": {"log"},
     "testing": {"test", "results", "sources", "figures"},
-    "inference": {"heatmaps", "figures"},
+    "explaining": {"heatmaps", "figures"},
 }
 """Of the stages that other stages may import, the modules that they may."""
 

@@ -2,7 +2,7 @@
 
 Two statements that must not be mixed up: whether the file is what was signed, and who signed it. The
 library fetches neither manifests from elsewhere nor the state of certificates. It is loaded when the first
-manifest is met, in a process that may crash or hang (inference/look.py).
+manifest is met, in a process that may crash or hang (checking/look.py).
 
 The trust lists of C2PA's conformance programme lie in the folder `trust` as NAME-YEAR-MONTH-DAY.pem: whose
 certificates may sign (signers), and whose may date a signature (time-stamps). The newest of a name counts.

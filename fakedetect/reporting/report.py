@@ -28,8 +28,8 @@ from fakedetect.core.terminal.console import Console, Outcome, open_picture, plu
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
-from fakedetect.inference.figures import layer_name, read_in_shape, to_input
-from fakedetect.inference.heatmaps import find_layer, grad_cam, overlay
+from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
+from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.metrics.measures import named
 from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
 from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps

@@ -20,7 +20,7 @@ from fakedetect.core.settings import architectures
 from fakedetect.core.settings.architectures import find_size_arguments
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.settings.settings import load_settings
-from fakedetect.inference.heatmaps import (
+from fakedetect.explaining.heatmaps import (
     attention_rollout,
     choose_layer,
     find_layer,

@@ -24,10 +24,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
+from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.core.processes import pool
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.copies import Kind
-from fakedetect.inference.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.provenance.c2pa import CRASHED, NOT_INSTALLED, UNREADABLE, verify_manifest
 from fakedetect.provenance.finding import Finding
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fakedetect.inference.look import CloseLook, Seen, look_closely
+from fakedetect.checking.look import CloseLook, Seen, look_closely
 
 PIXELS = np.full((64, 64, 3), 90, np.uint8)
 XMP = (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
+from fakedetect.checking.look import CloseLook, Seen, look_closely
 from fakedetect.images import containers
 from fakedetect.images.copies import Kind
-from fakedetect.inference.look import CloseLook, Seen, look_closely
 from fakedetect.provenance import metadata
 from fakedetect.provenance.c2pa import UNREADABLE
 from fakedetect.provenance.marks import find_marks

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakedetect.inference.look import CloseLook, Seen, look_closely
+from fakedetect.checking.look import CloseLook, Seen, look_closely
 from fakedetect.provenance.texts import MOST_CHARACTERS, MOST_TEXT, MOST_TEXTS, read_png_text
 
 PARAMETERS = b"a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fakedetect.checking.look import CloseLook, Seen, look_closely
 from fakedetect.images.copies import Kind
-from fakedetect.inference.look import CloseLook, Seen, look_closely
 from fakedetect.provenance.finding import Finding
 from fakedetect.provenance.watermark import PAYLOADS, find_dwt_dct
 

@@ -5,20 +5,20 @@ from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
+from fakedetect.checking.check_page import CheckPage
+from fakedetect.checking.checker import Checker, read_origins
+from fakedetect.checking.judged import Counts, Judged
+from fakedetect.checking.judged_page import NO_PROOF, Page
+from fakedetect.checking.known import Known, explain_p_fake, read_known, remind, tell_base_rates
+from fakedetect.checking.request import Request, count_pictures, list_pictures, tell_passed_over
+from fakedetect.checking.results_csv import ResultsCsv
+from fakedetect.checking.writers import JsonLines, Screen, Writer, describe_origin, describe_verdict
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.model_folder import trained_models
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.core.terminal.progress import Progress
 from fakedetect.images.listing import Skipped
-from fakedetect.inference.check_page import CheckPage
-from fakedetect.inference.checker import Checker, read_origins
-from fakedetect.inference.judged import Counts, Judged
-from fakedetect.inference.judged_page import NO_PROOF, Page
-from fakedetect.inference.known import Known, explain_p_fake, read_known, remind, tell_base_rates
-from fakedetect.inference.request import Request, count_pictures, list_pictures, tell_passed_over
-from fakedetect.inference.results_csv import ResultsCsv
-from fakedetect.inference.writers import JsonLines, Screen, Writer, describe_origin, describe_verdict
 from fakedetect.models.detector import load_detector, tell_not_fitted
 
 

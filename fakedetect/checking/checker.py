@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fakedetect.checking.judged import Judged, Judges, ModelAnswer, Stamp
+from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.views import View
-from fakedetect.inference.judged import Judged, Judges, ModelAnswer, Stamp
-from fakedetect.inference.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import Answer, agree, answer
 
@@ -172,7 +172,7 @@ class Checker:
 
     def _draw_heat_maps(self, path: Path, view: View) -> tuple[Path, ...]:
         # Without heat maps, check starts sooner than matplotlib does.
-        from fakedetect.inference.figures import default_methods, explain_image
+        from fakedetect.explaining.figures import default_methods, explain_image
 
         figures: list[Path] = []
         for detector in self.detectors:

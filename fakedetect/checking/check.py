@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from fakedetect.checking.request import Request, check_targets, parse_prevalence
 from fakedetect.core.errors import MissingWeightsError, UserError
 from fakedetect.core.installation import SMALL_STARTER, STARTER
 from fakedetect.core.processes.shards import parse_shard
@@ -11,7 +12,6 @@ from fakedetect.core.settings.model_folder import checkpoint_file, find_starter,
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.named import read_named, read_target
-from fakedetect.inference.request import Request, check_targets, parse_prevalence
 
 PAGE_ENDINGS = (".html", ".htm")
 
@@ -125,8 +125,8 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         return Outcome("No picture given.")
     if starter:
         wanted = replace(wanted, all_models=False)
-    console.loading("fakedetect.inference.judging")
-    from fakedetect.inference.judging import judge, show_origins
+    console.loading("fakedetect.checking.judging")
+    from fakedetect.checking.judging import judge, show_origins
 
     if not able:
         return show_origins(settings, console, wanted)

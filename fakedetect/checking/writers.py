@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
 
+from fakedetect.checking.judged import Counts, Judged, row_of
 from fakedetect.core.terminal.console import Console, printable
-from fakedetect.inference.judged import Counts, Judged, row_of
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 WITHOUT_MODEL = ("path", "verdict", "sha256", "size", "format", "provenance")

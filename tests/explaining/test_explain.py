@@ -24,7 +24,7 @@ def save_model(project: Path, name: str, architecture: str) -> None:
 
 
 def test_a_planted_cue_is_what_the_map_shows() -> None:
-    from fakedetect.inference.heatmaps import choose_layer, find_layer, grad_cam, measure_faithfulness
+    from fakedetect.explaining.heatmaps import choose_layer, find_layer, grad_cam, measure_faithfulness
 
     # Redness speaks for fake, blueness for real; nothing else counts.
     convolution = torch.nn.Conv2d(3, 2, 16, stride=16)
@@ -78,7 +78,7 @@ def test_a_vit_is_explained_by_grad_cam_and_attention_rollout(project: Path) -> 
 
 
 def test_rollout_equals_the_product_of_the_attentions() -> None:
-    from fakedetect.inference.heatmaps import attention_rollout
+    from fakedetect.explaining.heatmaps import attention_rollout
 
     torch.manual_seed(1)
     model = timm.create_model("test_vit", num_classes=2).eval()
@@ -108,7 +108,7 @@ def test_rollout_equals_the_product_of_the_attentions() -> None:
 
 
 def test_an_overlay_of_a_white_picture_does_not_overflow() -> None:
-    from fakedetect.inference.heatmaps import overlay
+    from fakedetect.explaining.heatmaps import overlay
 
     white = np.full((224, 224, 3), 255, np.uint8)
     heat = np.tile(np.linspace(0, 1, 224, dtype=np.float32), (224, 1))

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from fakedetect.checking.judged import Judged
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, open_picture, printable
-from fakedetect.inference.judged import Judged
 
 UNREADABLE, UNJUDGED = "unreadable", "none"
 """What stands in for a verdict: the file cannot be read; there is no model."""

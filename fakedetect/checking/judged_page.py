@@ -4,17 +4,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from fakedetect.checking.check_page import Card, CheckPage, tell_page, today
+from fakedetect.checking.checker import read_origins
+from fakedetect.checking.judged import Counts, Judged
+from fakedetect.checking.known import Known, explain_p_fake, remind, tell_base_rates
+from fakedetect.checking.look import thumbnail_of
+from fakedetect.checking.request import Request
+from fakedetect.checking.results_csv import ResultsCsv
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.core.version import describe_version
-from fakedetect.inference.check_page import Card, CheckPage, tell_page, today
-from fakedetect.inference.checker import read_origins
-from fakedetect.inference.judged import Counts, Judged
-from fakedetect.inference.known import Known, explain_p_fake, remind, tell_base_rates
-from fakedetect.inference.look import thumbnail_of
-from fakedetect.inference.request import Request
-from fakedetect.inference.results_csv import ResultsCsv
 from fakedetect.metrics.intervals import measure_share
 
 NO_PROOF = (

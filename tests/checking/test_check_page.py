@@ -262,5 +262,5 @@ def test_without_a_model_the_page_says_what_the_files_say(data: Path) -> None:
 
 
 def test_a_check_without_a_page_does_not_wait_for_templates() -> None:
-    code = "import sys, fakedetect.inference.judging; sys.exit('jinja2' in sys.modules)"
+    code = "import sys, fakedetect.checking.judging; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write, file_lock, hash_file
-from fakedetect.core.records.cells import from_cell, to_cell
-from fakedetect.core.terminal.console import plural
-from fakedetect.inference.checker import stamp_of
-from fakedetect.inference.judged import (
+from fakedetect.checking.checker import stamp_of
+from fakedetect.checking.judged import (
     COLUMNS,
     JUDGED,
     STABLE,
@@ -26,6 +22,10 @@ from fakedetect.inference.judged import (
     judged_of,
     row_of,
 )
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import atomic_write, file_lock, hash_file
+from fakedetect.core.records.cells import from_cell, to_cell
+from fakedetect.core.terminal.console import plural
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 Row = dict[str, str]

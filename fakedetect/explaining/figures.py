@@ -18,9 +18,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable
 from fakedetect.dataset.originals import find_originals
-from fakedetect.images.sheets import literal, save_figure, shorten
-from fakedetect.images.tiles import read_thumbnail
-from fakedetect.inference.heatmaps import (
+from fakedetect.explaining.heatmaps import (
     Faithfulness,
     attention_rollout,
     choose_layer,
@@ -30,6 +28,8 @@ from fakedetect.inference.heatmaps import (
     measure_faithfulness,
     overlay,
 )
+from fakedetect.images.sheets import literal, save_figure, shorten
+from fakedetect.images.tiles import read_thumbnail
 from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
 from fakedetect.models.probe.model import Probe

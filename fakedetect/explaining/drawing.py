@@ -13,10 +13,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, printable
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import Sample
-from fakedetect.images.sheets import draw_sheet
-from fakedetect.images.tiles import Tile
-from fakedetect.images.views import Look, look_at
-from fakedetect.inference.figures import (
+from fakedetect.explaining.figures import (
     HEAT_MAPS,
     default_methods,
     describe_explanation,
@@ -26,7 +23,10 @@ from fakedetect.inference.figures import (
     read_in_shape,
     to_input,
 )
-from fakedetect.inference.heatmaps import attention_rollout, find_layer, grad_cam, overlay
+from fakedetect.explaining.heatmaps import attention_rollout, find_layer, grad_cam, overlay
+from fakedetect.images.sheets import draw_sheet
+from fakedetect.images.tiles import Tile
+from fakedetect.images.views import Look, look_at
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies, load_pictures
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fakedetect.inference.judged import Judged, Judges
-from fakedetect.inference.results_csv import ResultsCsv
+from fakedetect.checking.judged import Judged, Judges
+from fakedetect.checking.results_csv import ResultsCsv
 
 JUDGES = Judges("tiny", "0123", "")
 PICTURE = Judged(path=Path("x.png"), verdict="real", judges=JUDGES)

@@ -105,8 +105,8 @@ def explain(
         raise UserError(
             f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."
         )
-    console.loading("fakedetect.inference.drawing")
-    from fakedetect.inference.drawing import draw_contact_sheet, explain_all
+    console.loading("fakedetect.explaining.drawing")
+    from fakedetect.explaining.drawing import draw_contact_sheet, explain_all
 
     if sheet is not None:
         return draw_contact_sheet(settings, console, layer, method or "grad-cam", sheet)

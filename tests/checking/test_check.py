@@ -20,11 +20,11 @@ import pytest
 from conftest import REFERENCE_INPUT, ROOT, paint, run, shorten
 from PIL import Image, PngImagePlugin
 
+from fakedetect.checking.look import CloseLook, look_closely
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import CURVES, STABILITY, degrade
-from fakedetect.inference.look import CloseLook, look_closely
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.verdicts import agree, answer
 
@@ -449,8 +449,8 @@ def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> 
 
 
 def test_answers_come_as_they_are_found(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fakedetect.checking.checker import Checker
     from fakedetect.core.settings.settings import load_settings
-    from fakedetect.inference.checker import Checker
     from fakedetect.models.detector import Detector, load_detector
 
     asked: list[int] = []
