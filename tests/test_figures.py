@@ -51,7 +51,7 @@ def shown(trained_once: Path, tmp_path_factory: pytest.TempPathFactory, drawing:
     other = folder / "model_folders/other"
     shutil.copytree(folder / "model_folders/tiny", other)
     text = (other / "training_log.csv").read_text().splitlines()
-    rows = [text[0], "1,7.0,5.0,0.5,1.0,1.0,0", "2,6.0,5.5,0.5,1.0,1.0,0", ""]
+    rows = [text[0], "1,7.0,5.0,0.5,1.0,1.0", "2,6.0,5.5,0.5,1.0,1.0", ""]
     (other / "training_log.csv").write_text("\n".join(rows))
     paths.write_text(paths.read_text() + '\n[models.other]\ntimm = "test_resnet"\n')
     picture = paint(folder / "wide $a$ picture.png", 3, (600, 200))
