@@ -32,7 +32,6 @@ from fakedetect.models.openvino.engine import (
 )
 from fakedetect.models.probe.classifier import Line
 from fakedetect.models.probe.model import Probe, draw_test_pictures
-from fakedetect.models.processes import is_first
 
 MOST_APART = 1e-3
 """How far OpenVINO's float32 may be from torch's, relative to the largest logit; rounding gives 1e-6."""
@@ -68,8 +67,7 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
             if settings.inference.engine == OPENVINO:
                 console.warn("openvino is not installed; using torch. To install it: pip install openvino")
         except _CannotRun as error:
-            if is_first():
-                console.warn(f"OpenVINO cannot run {settings.model}; using torch: {error}")
+            console.warn(f"OpenVINO cannot run {settings.model}; using torch: {error}")
     return torch_engine(settings.recipe, model, choose_precision(settings, model))
 
 
