@@ -28,8 +28,9 @@ from fakedetect.images.listing import list_images
 from fakedetect.images.reading import find_fault
 from fakedetect.models.building import build_model
 from fakedetect.models.cpu_training.speed_up import speed_up
-from fakedetect.models.devices import Normaliser, choose_precision, predict_batches, to_device
+from fakedetect.models.devices import Normaliser, choose_precision, to_device
 from fakedetect.models.openvino.conversion import choose_engine
+from fakedetect.models.predictions import predict_batches
 from fakedetect.preprocessing.resize import Job, resize_image
 from fakedetect.training.epochs import make_optimizer
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.special import logit
 
-from fakedetect.core.records.out_of_fold import OutOfFold, read_out_of_fold
+from fakedetect.core.records.training import OutOfFold, read_out_of_fold
 from fakedetect.core.settings.model_folder import model_hash, require_checkpoint
 from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.metrics.ranking import FALSE_ALARMS

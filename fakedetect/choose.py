@@ -8,7 +8,7 @@ from msgspec.structs import asdict
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.installation import STARTERS
-from fakedetect.core.settings.known_inputs import look_up_input
+from fakedetect.core.settings.architectures import look_up_input
 from fakedetect.core.settings.model_folder import checkpoint_file, describe_model
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.recipes import Input
@@ -39,7 +39,7 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
         name = names[int(key) - 1]
     chosen = settings.with_model(name)
     # What is told to be typed is typed after the choice.
-    chosen = replace(chosen, call=replace(chosen.call, chosen=name))
+    chosen = replace(chosen, chosen=name)
     lines = [f"The model is now {name} ({describe_model(chosen, name)}).", *_tell_input(chosen, console)]
     try:
         write_model(settings.file, name)

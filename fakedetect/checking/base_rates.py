@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fakedetect.core.records.evaluation import Entry, Evaluation, Measure
-from fakedetect.core.records.out_of_fold import OutOfFold
 from fakedetect.core.records.test import TestResults
-from fakedetect.core.records.training import TrainingRecord, ValidationRecord
+from fakedetect.core.records.training import OutOfFold, TrainingRecord, ValidationRecord
 from fakedetect.metrics.calibration import FAKE, REAL, Calibration, is_of_calibration
 from fakedetect.metrics.intervals import REPEATS, interval, share_interval
 from fakedetect.metrics.unseen import by_group

@@ -7,8 +7,8 @@ from typing import TypeVar
 from fakedetect.checking.base_rates import Rates, find_rates, share_right
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import Evaluation, read_evaluation
-from fakedetect.core.records.out_of_fold import read_out_of_fold
 from fakedetect.core.records.test import TestResults, read_results
+from fakedetect.core.records.training import read_out_of_fold
 from fakedetect.core.settings.model_folder import EVALUATION, results_file
 from fakedetect.core.terminal.console import Console
 from fakedetect.metrics.calibration import FAKE, REAL

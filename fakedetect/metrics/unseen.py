@@ -14,8 +14,7 @@ from scipy.special import expit
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import Family, Measure, RealSource, UnseenSources
-from fakedetect.core.records.out_of_fold import OutOfFold
-from fakedetect.core.records.training import CalibrationRecord, ValidationRecord
+from fakedetect.core.records.training import CalibrationRecord, OutOfFold, ValidationRecord
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.calibration import (

@@ -1,6 +1,6 @@
 """Where the models run and in which arithmetic; the forward pass that all options share."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -9,10 +9,6 @@ from torch import nn
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.settings.settings import Settings
-from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.batches import Batch, Change, cut_growing, load_batches
-from fakedetect.dataset.decoded import DecodedPictures
-from fakedetect.dataset.samples import Sample
 from fakedetect.models.openvino.engine import Engine, cpu_has_bf16
 
 LEAST_INTENSITY = 60.0
@@ -117,28 +113,3 @@ def torch_engine(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Engine
             return forward(model, normalise(batch), dtype).cpu().numpy()
 
     return Engine(f"torch {str(dtype).removeprefix('torch.')}", run, pin=device.type == "cuda")
-
-
-def predict_batches(
-    settings: Settings,
-    console: Console,
-    engine: Engine,
-    samples: Sequence[Sample],
-    label: str,
-    decoded: DecodedPictures | None = None,
-    change: Change | None = None,
-) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """Yield each batch with its logits (B, 2) on the CPU; no shuffling, no augmentation but `change`."""
-    batches = load_batches(
-        cut_growing(samples, settings.recipe.batch_size),
-        settings.workers,
-        settings.recipe.input.scaling,
-        decoded,
-        pin=engine.pin,
-        change=change,
-    )
-    for batch in console.track(batches, len(samples), label, len):
-        if not batch.samples:
-            yield batch, torch.empty(0, 2)
-            continue
-        yield batch, torch.from_numpy(engine(batch.images.permute(0, 2, 3, 1).numpy()))

@@ -1,10 +1,11 @@
 """What a detector answers to samples and to pictures, many at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.processes.pool import map_images
@@ -12,6 +13,7 @@ from fakedetect.core.records.training import TrainingRecord
 from fakedetect.core.settings.model_folder import checkpoint_file, is_probe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
+from fakedetect.dataset.batches import Batch, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
 from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import (
@@ -26,7 +28,7 @@ from fakedetect.dataset.samples import (
 from fakedetect.images.degradations import Degradation
 from fakedetect.images.views import Look, View, in_batches, look_at
 from fakedetect.models.detector import Detector, refuse_nan
-from fakedetect.models.devices import predict_batches
+from fakedetect.models.openvino.engine import Engine
 
 
 def load_pictures(settings: Settings, part: str) -> Dataset:
@@ -80,6 +82,29 @@ def judged_copies(detector: Detector, paths: Sequence[Path]) -> dict[Path, np.nd
     views = {look.path: view for look, view in map_images(look_at, looks, settings.workers)}
     found = {path: views[original] for path, original in zip(paths, originals, strict=True)}
     return {path: view if isinstance(view, str) else view.images[0][0] for path, view in found.items()}
+
+
+def predict_batches(
+    settings: Settings,
+    console: Console,
+    engine: Engine,
+    samples: Sequence[Sample],
+    label: str,
+    decoded: DecodedPictures | None = None,
+) -> Iterator[tuple[Batch, torch.Tensor]]:
+    """Yield each batch with its logits (B, 2) on the CPU; no shuffling, no augmentation."""
+    batches = load_batches(
+        cut_growing(samples, settings.recipe.batch_size),
+        settings.workers,
+        settings.recipe.input.scaling,
+        decoded,
+        pin=engine.pin,
+    )
+    for batch in console.track(batches, len(samples), label, len):
+        if not batch.samples:
+            yield batch, torch.empty(0, 2)
+            continue
+        yield batch, torch.from_numpy(engine(batch.images.permute(0, 2, 3, 1).numpy()))
 
 
 def predict_samples(

@@ -16,12 +16,11 @@ from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
 from fakedetect.core.settings.model_folder import PROBE_FILE, require_checkpoint
 from fakedetect.core.settings.settings import TORCH, Inference, Settings
 from fakedetect.core.terminal.console import Console, Outcome, printable
-from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.openvino.cache import write_ir
+from fakedetect.models.openvino.conversion import write_ir
 from fakedetect.models.openvino.engine import import_openvino
 from fakedetect.reporting.model_card import write_card
-from fakedetect.reporting.parity import Parity, choose_pictures, compare_files
+from fakedetect.reporting.parity import Answering, Parity, choose_pictures, compare_files
 
 FOLDER = "export"
 CARD = "MODEL_CARD.md"

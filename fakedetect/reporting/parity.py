@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image, ImageOps
+from torch import nn
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.originals import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.views import Look, View, look_at
-from fakedetect.models.answering import Answering
 from fakedetect.models.detector import Detector
 from fakedetect.models.openvino.engine import compile_network, import_openvino
 from fakedetect.models.predictions import load_pictures
@@ -26,6 +27,28 @@ SEED = 42
 
 MOST_APART = 1e-3
 """Difference in p(fake), all in float32."""
+
+
+class Answering(nn.Module):
+    """A detector as one network: images (B, S, S, 3) uint8 -> calibrated p_fake (B,) float32.
+
+    Args:
+        model: images (B, 3, S, S) float -> logits (B, 2), on the CPU, in evaluation mode.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, model: nn.Module, recipe: Recipe, temperature: float):
+        super().__init__()
+        self.model, self.temperature = model, temperature
+        self.register_buffer("mean", torch.tensor(recipe.input.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(recipe.input.std).view(1, 3, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.permute(0, 3, 1, 2).float() / 255
+        logits = self.model((pixels - self.mean) / self.std)
+        return torch.sigmoid((logits[:, 0] - logits[:, 1]) / self.temperature)
 
 
 @dataclass(frozen=True)

@@ -152,4 +152,4 @@ def commands_again(detector: Detector, evaluation: Evaluation, repeats: Repeats 
         commands.append(["evaluate"])
     commands += [["evaluate", "--data", entry.folder] for entry in evaluation.foreign.values()]
     commands += [["train", "--leave-out", source] for source in evaluation.left_out]
-    return [detector.settings.call.lasting_command(*words) for words in [*commands, ["report"]]]
+    return [detector.settings.lasting_command(*words) for words in [*commands, ["report"]]]

@@ -9,11 +9,12 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.records.out_of_fold import OutOfFold, read_out_of_fold
 from fakedetect.core.records.training import (
     CalibrationRecord,
+    OutOfFold,
     TrainingRecord,
     ValidationRecord,
+    read_out_of_fold,
     write_training,
 )
 from fakedetect.core.settings.model_folder import (

@@ -1,7 +1,7 @@
 """How far more sources help: what a probe makes of unseen sources, by how many it was fitted on."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -73,23 +73,21 @@ def measure_curves(
             for count in _choose_counts(most):
                 some = _draw_groups(groups, of_class, folds, count, settings.training.seed)
                 (margins,) = judge_left_out(
-                    [standard], is_fake, weights, folds, [strength], progress.advance, some.__getitem__
+                    [standard], is_fake, weights, some, [strength], progress.advance
                 )
                 areas.append(measure_auc(is_fake, margins))
             curves.append(Curve(label, tuple(_choose_counts(most)), tuple(areas)))
     return tuple(curves)
 
 
-def _draw_groups(
-    groups: np.ndarray, of_class: np.ndarray, folds: Folds, count: int, seed: int
-) -> list[np.ndarray]:
-    """For each fold the pictures (N,) bool of so many groups of a class, and of all of the other."""
+def _draw_groups(groups: np.ndarray, of_class: np.ndarray, folds: Folds, count: int, seed: int) -> Folds:
+    """The folds, whose lines learn from so many groups of a class, and from all of the other."""
     drawn = []
     for fold in range(folds.count):
         random = np.random.default_rng((seed, fold, count))
         there = sorted(set(groups[of_class & (folds.numbers != fold)]))
         drawn.append(~of_class | np.isin(groups, random.choice(there, count, replace=False)))
-    return drawn
+    return replace(folds, learn_from=drawn)
 
 
 def draw_curves(settings: Settings, curves: Sequence[Curve]) -> None:

@@ -21,7 +21,8 @@ from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.images.chains import degrade_at_random, random_for
 from fakedetect.models.cpu_training.speed_up import Gradients
-from fakedetect.models.devices import Normaliser, forward, predict_batches, torch_engine
+from fakedetect.models.devices import Normaliser, forward, torch_engine
+from fakedetect.models.predictions import predict_batches
 from fakedetect.models.processes import Group
 from fakedetect.training.balance import draw_epoch, weigh
 

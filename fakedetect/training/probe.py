@@ -19,11 +19,12 @@ import numpy as np
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
 from fakedetect.core.records.evaluation import Evaluation, UnseenSources, write_evaluation
-from fakedetect.core.records.out_of_fold import OutOfFold, write_out_of_fold
 from fakedetect.core.records.training import (
     CalibrationRecord,
+    OutOfFold,
     ProbeRecord,
     TrainingRecord,
+    write_out_of_fold,
     write_training,
 )
 from fakedetect.core.settings.model_folder import (

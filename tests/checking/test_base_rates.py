@@ -4,8 +4,7 @@ import pytest
 
 from fakedetect.checking.base_rates import Rates, find_rates, share_right
 from fakedetect.core.records.evaluation import Evaluation, Measure
-from fakedetect.core.records.out_of_fold import OutOfFold
-from fakedetect.core.records.training import TrainingRecord
+from fakedetect.core.records.training import OutOfFold, TrainingRecord
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.metrics.intervals import share_interval
 

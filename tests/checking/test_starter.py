@@ -12,8 +12,7 @@ import torch
 from conftest import ROOT, copy_project, paint, run
 
 from fakedetect.core.records.evaluation import read_evaluation
-from fakedetect.core.records.out_of_fold import read_out_of_fold
-from fakedetect.core.records.training import read_training
+from fakedetect.core.records.training import read_out_of_fold, read_training
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
 

@@ -3,13 +3,13 @@
 import ast
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
 
 from fakedetect.core.installation import default_paths
-from fakedetect.core.settings.calls import Call
 from fakedetect.core.settings.settings import load_settings
 
 
@@ -20,11 +20,13 @@ def with_two_models(project: Path) -> Path:
     return project
 
 
-def test_a_command_carries_only_what_is_not_the_default() -> None:
+def test_a_command_carries_only_what_is_not_the_default(project: Path) -> None:
     elsewhere = Path("/data/my set/paths.toml")
-    assert Call(default_paths(), "a", "a").command("test") == "python menu.py test"
-    assert Call(default_paths(), "a", "b").command("test") == "python menu.py --model b test"
-    words = shlex.split(Call(elsewhere, "a", "b").command("evaluate", "--data", "my folder"))
+    usual = replace(load_settings(project), file=default_paths(), chosen="a", called="a")
+    assert usual.command("test") == "python menu.py test"
+    assert replace(usual, called="b").command("test") == "python menu.py --model b test"
+    other = replace(usual, file=elsewhere, called="b")
+    words = shlex.split(other.command("evaluate", "--data", "my folder"))
     assert words == [
         "python", "menu.py", "--paths", str(elsewhere), "--model", "b", "evaluate", "--data", "my folder",
     ]  # fmt: skip
@@ -79,7 +81,7 @@ def test_the_model_that_paths_toml_chooses_is_not_repeated(project: Path) -> Non
 
 def test_no_other_module_words_a_command() -> None:
     for path in sorted((ROOT / "fakedetect").rglob("*.py")):
-        if path.name in ("calls.py", "installation.py"):
+        if path.name in ("settings.py", "installation.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             # Constants are also the fixed parts of f-strings.

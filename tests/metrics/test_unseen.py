@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.records.out_of_fold import OutOfFold
+from fakedetect.core.records.training import OutOfFold
 from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
 
 MEAN = 1.2

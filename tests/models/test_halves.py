@@ -10,8 +10,7 @@ import torch
 from conftest import run
 from torch import nn
 
-from fakedetect.models.cpu_training.halves import Halves
-from fakedetect.models.cpu_training.speed_up import Gradients, speed_up
+from fakedetect.models.cpu_training.speed_up import Gradients, Halves, speed_up
 
 SIDE = 64
 

@@ -8,7 +8,7 @@ from timm.layers.grn import GlobalResponseNorm
 from timm.layers.mlp import GlobalResponseNormMlp
 from torch import nn
 
-from fakedetect.models.cpu_training.speed_up import speed_up_layers
+from fakedetect.models.cpu_training.lean_layers import speed_up_layers
 
 
 def results(layer: nn.Module, values: torch.Tensor, mixed: bool) -> list[torch.Tensor]:

@@ -1,4 +1,4 @@
-"""What `train` and `fit-thresholds` leave of a run: training.json in the model's folder."""
+"""What `train` and `fit-thresholds` leave of a run: training.json and out_of_fold.json."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from fakedetect.core.records.record import (
     read_record,
     write_record,
 )
-from fakedetect.core.settings.model_folder import TRAINING
+from fakedetect.core.settings.model_folder import OUT_OF_FOLD, TRAINING
 from fakedetect.core.settings.model_input import LANCZOS, SIZE
 from fakedetect.core.settings.recipes import (
     REFERENCE,
@@ -212,6 +212,28 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
         return self.checkpoint is None or self.checkpoint == checkpoint
 
 
+Margins = Annotated[tuple[float, ...], msgspec.Meta(min_length=1)]
+
+
+class OutOfFold(Record, frozen=True, kw_only=True):
+    """What the probe of the hash `checkpoint` said of each training picture while its source was left out:
+    margins by source.
+
+    `fakes_by_source` and `reals_by_source`: whole groups of sources of that class were left out; else only
+    pictures were, and nothing is known of other sources.
+    """
+
+    checkpoint: str
+    fakes_by_source: bool
+    reals_by_source: bool
+    fake: dict[str, Margins]
+    real: dict[str, Margins]
+
+    def __post_init__(self) -> None:
+        if not self.fake or not self.real:
+            raise ValueError("both classes need a source")
+
+
 def read_training(folder: Path) -> TrainingRecord:
     """The training.json in a model's folder; a record without any part where there is none.
 
@@ -229,3 +251,21 @@ def write_training(folder: Path, record: TrainingRecord) -> None:
         UserError: the folder cannot be written to, or the disk is full.
     """
     write_record(folder / TRAINING, record)
+
+
+def read_out_of_fold(folder: Path, checkpoint: str, again: str) -> OutOfFold | None:
+    """The margins in a model's folder; None where there are none of this checkpoint, by its hash.
+
+    Args:
+        again: the command that trains again, for the message.
+
+    Raises:
+        UserError: the file does not fit.
+    """
+    found = read_record(folder / OUT_OF_FOLD, OutOfFold, f"Remove it, or train again: {again}")
+    return found if found and found.checkpoint == checkpoint else None
+
+
+def write_out_of_fold(folder: Path, record: OutOfFold) -> None:
+    """Write a model folder's out_of_fold.json."""
+    write_record(folder / OUT_OF_FOLD, record)

@@ -1,14 +1,20 @@
 """What timm knows of an architecture: whether it has it, the input of its weights, the sizes that it takes.
 
-timm and torch take seconds to import; nothing does before one of these functions is called.
+timm and torch take seconds to import; nothing does before it has to be asked. What it has said of inputs is
+kept on the disk: the menu and `check` need not load it again.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
+
 from fakedetect.core.errors import UserError, did_you_mean, is_bug
-from fakedetect.core.records.record import Positive
+from fakedetect.core.records.record import Positive, Record, read_record, write_record
 from fakedetect.core.settings.model_input import BICUBIC, IMAGENET_MEAN, IMAGENET_STD, INTERPOLATIONS, SIZE
 from fakedetect.core.settings.recipes import Input, Interpolation, Means, Stds
 
@@ -16,6 +22,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 Said = TypeVar("Said", bound=Input)
+
+KNOWN_INPUTS = ".timm_inputs.json"
+"""In the folder of the models' folders; it may be removed at any time."""
 
 STEP = 32
 """Pixels by which sizes are tried of a network without patches: most halve a picture five times."""
@@ -37,6 +46,13 @@ class PretrainedInput(Input, frozen=True, kw_only=True):
         reference scales them."""
         found = said.or_else(Input(size=self.size, mean=self.mean, std=self.std))
         return found if found.known() else found.or_else(self)
+
+
+class KnownInputs(Record, frozen=True, kw_only=True):
+    """What the version `timm` of it says, by architecture."""
+
+    timm: str
+    inputs: dict[str, PretrainedInput]
 
 
 def check_architecture(architecture: str, place: str) -> None:
@@ -96,6 +112,49 @@ def find_pretrained_input(architecture: str, place: str) -> PretrainedInput:
         std=said.std,
         crop=said.crop_pct or 1.0,
     )
+
+
+def _read_known(folder: Path) -> KnownInputs:
+    """What is kept, if the timm that is installed has said it."""
+    try:
+        installed = version("timm")
+    except PackageNotFoundError:
+        installed = ""
+    with suppress(UserError):
+        found = read_record(folder / KNOWN_INPUTS, KnownInputs, "Remove it.")
+        if found and found.timm == installed:
+            return found
+    return KnownInputs(timm=installed, inputs={})
+
+
+def recall_input(folder: Path, architecture: str) -> PretrainedInput | None:
+    """What an earlier command has found out of an architecture; None where timm has to be asked.
+
+    Args:
+        folder: of the models' folders.
+    """
+    return _read_known(folder).inputs.get(architecture)
+
+
+def look_up_input(folder: Path, architecture: str, place: str) -> PretrainedInput:
+    """What timm says of an architecture, as it was kept or by asking it.
+
+    Args:
+        folder: of the models' folders.
+        place: where the architecture is named, for the message.
+
+    Raises:
+        UserError: timm has no such model.
+    """
+    if known := recall_input(folder, architecture):
+        return known
+    found = find_pretrained_input(architecture, place)
+    kept = _read_known(folder)
+    # Where nothing may be written, timm is asked each time.
+    with suppress(UserError):
+        inputs = {**kept.inputs, architecture: found}
+        write_record(folder / KNOWN_INPUTS, msgspec.structs.replace(kept, inputs=inputs))
+    return found
 
 
 def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, Any]:

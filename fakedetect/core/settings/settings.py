@@ -1,5 +1,6 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -9,19 +10,13 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.installation import shipped_folder
+from fakedetect.core.installation import default_paths, program_words, shipped_folder
 from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.records.record import Positive
-from fakedetect.core.settings.calls import Call
 from fakedetect.core.settings.model_input import LANCZOS, ModelInput
-from fakedetect.core.settings.model_sections import (
+from fakedetect.core.settings.recipes import (
     OWN_KEYS,
     RECIPE_KEYS,
-    pop_recipe,
-    read_own_model,
-    refuse_robust,
-)
-from fakedetect.core.settings.recipes import (
     RECIPES,
     UNBALANCED,
     AtLeastOne,
@@ -30,6 +25,9 @@ from fakedetect.core.settings.recipes import (
     Recipe,
     Seed,
     one_of,
+    pop_recipe,
+    read_own_model,
+    refuse_robust,
 )
 from fakedetect.core.settings.toml_file import Kinds, Text, TomlFile
 
@@ -120,7 +118,8 @@ class Settings:
 
     `plain_copies`: the folders of copies for the reference's models, as [resized] names them. `written`:
     the recipes as far as the file says them. `idle`: for a model of [models.*] the recipe keys under
-    [training] that have no effect on it. `call` words commands that act on them.
+    [training] that have no effect on it. `chosen` is the model that the file chooses, `called` that of this
+    call, which further commands name.
     """
 
     file: Path
@@ -136,7 +135,8 @@ class Settings:
     probe: ProbeOptions
     written: Mapping[str, Recipe]
     idle: Mapping[str, tuple[str, ...]]
-    call: Call
+    chosen: str
+    called: str
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ class Settings:
         """
         recipe = self.written[self.model]
         if not recipe.known():
-            from fakedetect.core.settings.known_inputs import look_up_input
+            from fakedetect.core.settings.architectures import look_up_input
 
             recipe = look_up_input(self.model_folders, recipe.architecture, recipe.section).fill(recipe)
             if recipe.size is None:
@@ -168,7 +168,7 @@ class Settings:
         recipe = self.written[self.model]
         if known := recipe.known():
             return known
-        from fakedetect.core.settings.known_inputs import recall_input
+        from fakedetect.core.settings.architectures import recall_input
 
         said = recall_input(self.model_folders, recipe.architecture)
         return said.fill(recipe).known() if said else None
@@ -206,16 +206,33 @@ class Settings:
                 f"Unknown model {name!r}{did_you_mean(name, self.written)}. "
                 f"The models are: {', '.join(self.written)}."
             )
-        return replace(self, model=name, call=replace(self.call, model=name))
+        return replace(self, model=name, called=name)
 
     def command(self, *words: str) -> str:
-        """A command for the user to type, with the --paths and --model of this call where it needs them."""
-        return self.call.command(*words)
+        """A command for the user to type, with the --paths and --model of this call where it needs them:
+        'python menu.py --model resnet50 train --resume'."""
+        options: list[str] = []
+        if self.file != default_paths():
+            options += ["--paths", str(_shorten(self.file))]
+        if self.called != self.chosen:
+            options += ["--model", self.called]
+        return shlex.join([*program_words(), *options, *words])
+
+    def lasting_command(self, *words: str) -> str:
+        """The same for a file that is read later: wherever that is, and whatever model is chosen then."""
+        always = ("--paths", str(self.file), "--model", self.called)
+        return shlex.join([*program_words(), *always, *words])
 
     def with_recipe(self, **changes: Any) -> "Settings":
         """These settings with other values in the chosen model's recipe."""
         recipe = msgspec.structs.replace(self.written[self.model], **changes)
         return replace(self, written={**self.written, self.model: recipe})
+
+
+def _shorten(path: Path) -> Path:
+    """The path from the current folder on where it lies below it, as the user would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def load_settings(path: Path, content: Path | None = None) -> Settings:
@@ -259,7 +276,8 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
             name: tuple(key for key in RECIPE_KEYS if key in top.get("training", {}) and key not in values)
             for name, values in models.items()
         },
-        call=Call(file.path, model, model),
+        chosen=model,
+        called=model,
     )
 
 

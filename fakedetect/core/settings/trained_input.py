@@ -85,8 +85,11 @@ def check_size(settings: Settings, console: Console) -> None:
     recipe = settings.written[settings.model]
     if not recipe.section:
         return
-    from fakedetect.core.settings.architectures import find_size_arguments
-    from fakedetect.core.settings.known_inputs import look_up_input, recall_input
+    from fakedetect.core.settings.architectures import (
+        find_size_arguments,
+        look_up_input,
+        recall_input,
+    )
 
     if recall_input(settings.model_folders, recipe.architecture) is None:
         console.loading("timm")

@@ -1,6 +1,9 @@
 """A torch network converted for OpenVINO, once for each checkpoint, and which of the two computes."""
 
+import tempfile
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -8,28 +11,33 @@ import numpy as np
 import torch
 from torch import nn
 
-from fakedetect.core.errors import is_own_import
+from fakedetect.core.errors import UserError, is_own_import
+from fakedetect.core.files import copy_file
+from fakedetect.core.records.record import write_record
+from fakedetect.core.settings.model_folder import NETWORK, OPENVINO_CACHE
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.settings.settings import OPENVINO, Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
-from fakedetect.models.openvino.cache import read_network, write_network
 from fakedetect.models.openvino.engine import (
     Engine,
     compile_network,
-    count_outputs,
+    hash_network,
     import_openvino,
     made_of,
     openvino_engine,
+    read_network,
     takes_bf16,
     wants_openvino,
 )
 from fakedetect.models.probe.classifier import Line
 from fakedetect.models.probe.model import Probe, draw_test_pictures
-from fakedetect.models.processes import is_first
 
 MOST_APART = 1e-3
 """How far OpenVINO's float32 may be from torch's, relative to the largest logit; rounding gives 1e-6."""
+
+LARGEST = 1024**3
+"""Bytes of weights; a larger network is converted each time."""
 
 TRIED = 4
 """Pictures that both compute, before OpenVINO's answers are believed."""
@@ -59,8 +67,7 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
             if settings.inference.engine == OPENVINO:
                 console.warn("openvino is not installed; using torch. To install it: pip install openvino")
         except _CannotRun as error:
-            if is_first():
-                console.warn(f"OpenVINO cannot run {settings.model}; using torch: {error}")
+            console.warn(f"OpenVINO cannot run {settings.model}; using torch: {error}")
     return torch_engine(settings.recipe, model, choose_precision(settings, model))
 
 
@@ -77,16 +84,16 @@ def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> 
 
     core = openvino.Core()
     network, line = (model.backbone, model.line) if isinstance(model, Probe) else (model, None)
-    folder, found, key = settings.model_folder, None, ""
+    found, key = None, ""
     if checkpoint:
         key = made_of(settings, checkpoint, openvino.__version__)
-        found = read_network(core, folder, key, settings.recipe.input.size, count_outputs(line))
+        found = read_network(core, settings, key, line)
     try:
         if found is None:
             found = _convert(openvino, settings.recipe, network)
             _compare(core, found, settings.recipe, network, line)
             if checkpoint:
-                write_network(openvino, found, folder, key)
+                _write_network(openvino, found, settings.model_folder, key)
         return openvino_engine(core, found, takes_bf16(settings), line)
     except (OpConversionFailure, RuntimeError) as error:
         # OpenVINO's own words end in advice; what failed stands above it.
@@ -133,3 +140,33 @@ def _compare(core: Any, found: Any, recipe: Recipe, network: nn.Module, line: Li
     apart = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
     if not apart <= MOST_APART:
         raise _CannotRun(f"its outputs differ from torch's by {apart:.1e}")
+
+
+def _write_network(openvino: ModuleType, network: Any, folder: Path, key: str) -> None:
+    """Keep a network in a model's folder; it replaces the one that was there.
+
+    Where nothing may be written it is converted each time.
+    """
+    constants = (node for node in network.get_ops() if node.get_type_name() == "Constant")
+    if sum(node.data.nbytes for node in constants) > LARGEST:
+        return
+    with suppress(OSError, UserError):
+        write_ir(openvino, network, folder / NETWORK)
+        write_record(folder / OPENVINO_CACHE, hash_network(folder, key))
+
+
+def write_ir(openvino: ModuleType, network: Any, path: Path) -> None:
+    """Write a network in float32 as an .xml and its weights as a .bin beside it, each whole or not at all.
+
+    Raises:
+        UserError: the folder cannot be written to, or a disk is full.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as made:
+            file = Path(made) / path.name
+            openvino.save_model(network, file, compress_to_fp16=False)
+            # The weights first: a network without them cannot be read.
+            for suffix in (".bin", ".xml"):
+                copy_file(file.with_suffix(suffix), path.with_suffix(suffix))
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"Cannot write {path}: {error}. Check the disk and the permissions.") from None

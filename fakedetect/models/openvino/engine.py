@@ -9,6 +9,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,12 +17,21 @@ from typing import Any
 
 import numpy as np
 
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.processes.shards import count_workers
+from fakedetect.core.records.record import Record, read_record
 from fakedetect.core.records.training import read_training
-from fakedetect.core.settings.model_folder import BACKBONE_FILE, checkpoint_file, is_probe
+from fakedetect.core.settings.model_folder import (
+    BACKBONE_FILE,
+    NETWORK,
+    NETWORK_WEIGHTS,
+    OPENVINO_CACHE,
+    checkpoint_file,
+    is_probe,
+)
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import AUTO, OPENVINO, Settings
-from fakedetect.models.openvino.cache import read_network
 from fakedetect.models.probe.classifier import Line, read_probe
 
 PLATFORMS = ("x86_64", "amd64")
@@ -50,6 +60,14 @@ class Engine:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Images (B, S, S, 3) uint8 -> outputs (B, D) float32."""
         return self.run(images)
+
+
+class CachedNetwork(Record, frozen=True, kw_only=True):
+    """What the files beside it were made of, and their hashes: the network's and its weights'."""
+
+    made_of: str
+    network: str
+    weights: str
 
 
 def wants_openvino(settings: Settings) -> bool:
@@ -96,9 +114,7 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
     core = openvino.Core()
     probe = checkpoint_file(settings)
     line = read_probe(probe).line if is_probe(probe) else None
-    key = made_of(settings, checkpoint, openvino.__version__)
-    size = settings.recipe.input.size
-    network = read_network(core, settings.model_folder, key, size, count_outputs(line))
+    network = read_network(core, settings, made_of(settings, checkpoint, openvino.__version__), line)
     if network is None:
         return None
     try:
@@ -108,13 +124,38 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
         return None
 
 
-def count_outputs(line: Line | None) -> int:
-    """How many a network has: the logits, or of a probe the features that its line takes."""
-    return line.weights.size if line else len(CLASSES)
+def read_network(core: Any, settings: Settings, key: str, line: Line | None) -> Any:
+    """The network kept for the chosen model and this key; None where there is none that can be used.
+
+    Args:
+        key: what it has to be made of, by made_of().
+        line: a probe's, which takes the network's outputs.
+    """
+    folder, size = settings.model_folder, settings.recipe.input.size
+    network, weights = folder / NETWORK, folder / NETWORK_WEIGHTS
+    if not (network.is_file() and weights.is_file()):
+        return None
+    # OpenVINO raises a RuntimeError for everything.
+    with suppress(OSError, UserError, RuntimeError):
+        known = read_record(folder / OPENVINO_CACHE, CachedNetwork, "Remove it.")
+        if known == hash_network(folder, key):
+            found = core.read_model(network, weights)
+            given, gives = found.input(0), found.output(0).get_partial_shape()
+            shape = given.get_partial_shape().to_string(), given.get_element_type().get_type_name()
+            width = line.weights.size if line else len(CLASSES)
+            if shape == (f"[?,{size},{size},3]", "u8") and gives.to_string() == f"[?,{width}]":
+                return found
+    return None
+
+
+def hash_network(folder: Path, key: str) -> CachedNetwork:
+    """What describes the network in a model's folder, if it is made of this."""
+    network, weights = hash_file(folder / NETWORK), hash_file(folder / NETWORK_WEIGHTS)
+    return CachedNetwork(made_of=key, network=network, weights=weights)
 
 
 def made_of(settings: Settings, checkpoint: str, version: str) -> str:
-    """All that a kept network depends on, as text: a change of any of it makes another one."""
+    """A hash of all that a kept network depends on: a change of any of it makes another one."""
     recipe, folder = settings.recipe, settings.model_folder
     # A probe's backbone may come from these.
     known = [folder / BACKBONE_FILE, *([Path(recipe.weights)] if recipe.weights else [])]
@@ -122,7 +163,7 @@ def made_of(settings: Settings, checkpoint: str, version: str) -> str:
     weights = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     classes = read_training(folder).classes
     parts = (checkpoint, version, recipe.library, recipe.architecture, repr(recipe.input))
-    return " ".join(map(str, (*parts, classes, weights)))
+    return hash_text(" ".join(map(str, (*parts, classes, weights))))
 
 
 def takes_bf16(settings: Settings) -> bool:

@@ -97,12 +97,14 @@ class Folds:
     """For each picture the fold (N,) whose line is fitted without it.
 
     `by_source` says for each class, fake first, whether whole groups of sources are left out; where a class
-    has one group, its pictures are dealt out, and nothing is known of others.
+    has one group, its pictures are dealt out, and nothing is known of others. `learn_from` has of each fold
+    the pictures (N,) bool that its line may learn from, beside those left out; none: it may from all.
     """
 
     numbers: np.ndarray
     count: int
     by_source: tuple[bool, bool]
+    learn_from: Sequence[np.ndarray] = ()
 
 
 def deal_folds(samples: Sequence[Sample], seed: int) -> Folds:
@@ -207,7 +209,6 @@ def judge_left_out(
     folds: Folds,
     strengths: Sequence[float],
     advance: Callable[[int], object] = lambda _: None,
-    learn_from: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Margins (S, N) of the first view of every picture by lines that were fitted without its fold, one for
     each strength.
@@ -215,13 +216,11 @@ def judge_left_out(
     Args:
         views, is_fake, weights, strengths: as fit() takes them.
         advance: told of each fold's number of pictures when they are judged.
-        learn_from: of a fold, the pictures (N,) bool that its line may learn from, beside those of the fold
-            itself, which it never does; all otherwise.
     """
     margins = np.zeros((len(strengths), len(is_fake)))
     for fold in range(folds.count):
         out = folds.numbers == fold
-        used = ~out if learn_from is None else ~out & learn_from(fold)
+        used = ~out & folds.learn_from[fold] if folds.learn_from else ~out
         lines = fit(views, is_fake, weights, strengths, used)
         for number, (line, bias) in enumerate(lines):
             margins[number, out] = views[0][out] @ line + bias
