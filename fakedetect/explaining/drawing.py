@@ -24,8 +24,7 @@ from fakedetect.explaining.figures import (
     to_input,
 )
 from fakedetect.explaining.heatmaps import attention_rollout, find_layer, grad_cam, overlay
-from fakedetect.images.sheets import draw_sheet
-from fakedetect.images.tiles import Tile
+from fakedetect.images.sheets import Tile, draw_sheet
 from fakedetect.images.views import Look, look_at
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies, load_pictures

@@ -29,7 +29,7 @@ from fakedetect.explaining.heatmaps import (
     overlay,
 )
 from fakedetect.images.sheets import literal, save_figure, shorten
-from fakedetect.images.tiles import read_thumbnail
+from fakedetect.images.views import read_thumbnail
 from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
 from fakedetect.models.probe.model import Probe
