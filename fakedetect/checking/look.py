@@ -12,9 +12,9 @@ from fakedetect.images.degradations import Degradation
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
 from fakedetect.images.views import Look, View, decode, kind_to_open, make_view
-from fakedetect.provenance.finding import Finding, in_words
 from fakedetect.provenance.metadata import read_metadata
 from fakedetect.provenance.origin import may_hold_manifest, tell_origin
+from fakedetect.provenance.rules import Finding, in_words
 from fakedetect.provenance.watermark import find_hidden, may_hide_marks
 
 SIDE = 240
