@@ -156,10 +156,6 @@ def _open_results(wanted: Request, checker: Checker, console: Console) -> Result
         console.warn(
             f"{results.partial} was made by another model, other options or another version: starting over"
         )
-    if results.unsigned:
-        console.warn(
-            f"{wanted.csv} does not record which model produced its verdicts; rechecking all pictures"
-        )
     return results
 
 

@@ -148,14 +148,15 @@ def degrade(image: Image.Image, how: Degradation) -> Image.Image:
     return Image.fromarray(_scale(small, image.size) if how.kind == "scale" else small)
 
 
-def _rescale(image: Image.Image, random: np.random.Generator) -> Image.Image:
+# Quoted, since numpy loads its random numbers once they are named: the workers of check do without.
+def _rescale(image: Image.Image, random: "np.random.Generator") -> Image.Image:
     factor = math.exp(random.uniform(math.log(SMALLEST), 0))
     small = [max(8, round(side * factor)) for side in image.size]
     down, up = (FILTERS[number] for number in random.integers(len(FILTERS), size=2))
     return image.resize((small[0], small[1]), down).resize(image.size, up)
 
 
-def degrade_at_random(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def degrade_at_random(pixels: np.ndarray, random: "np.random.Generator") -> np.ndarray:
     """A picture (H, W, 3) uint8 after a random chain: re-scaling (7 of 10 times), blur (3), noise (3)
     and up to two encodings as JPEG or WebP."""
     image = Image.fromarray(pixels)
@@ -172,6 +173,6 @@ def degrade_at_random(pixels: np.ndarray, random: np.random.Generator) -> np.nda
     return np.asarray(image)
 
 
-def random_for(seed: int, name: str) -> np.random.Generator:
+def random_for(seed: int, name: str) -> "np.random.Generator":
     """A picture's own random numbers, the same in whichever process and order it comes."""
     return np.random.default_rng((seed, zlib.crc32(name.encode("utf-8", "surrogateescape"))))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from fakedetect.core.errors import is_bug
-from fakedetect.images.containers import jpeg_parts
+from fakedetect.images.containers import TEXT_CHUNKS, jpeg_parts
 from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
 from fakedetect.images.listing import has_heif, suffix_of
 
@@ -33,8 +33,6 @@ TURNED = range(5, 9)
 
 CHUNKS_OF_THE_PICTURE = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))
 """Chunks of a PNG that a decoder may ignore, but without which the picture would be another."""
-
-TEXT_CHUNKS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 LOSSLESS_FRAMES = (b"\xc3", b"\xc7", b"\xcb", b"\xcf")
 """Markers of a JPEG's frame without loss (ITU-T T.81, table B.1)."""
