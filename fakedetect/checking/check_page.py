@@ -4,16 +4,25 @@ import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from fakedetect.checking.judged import Judged
+from fakedetect.checking.checker import read_origins
+from fakedetect.checking.judged import Counts, Judged
+from fakedetect.checking.known import Known, explain_p_fake, remind, tell_base_rates
+from fakedetect.checking.look import thumbnail_of
+from fakedetect.checking.request import Request
+from fakedetect.checking.results_csv import ResultsCsv
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
+from fakedetect.core.records.evaluation import Measure
+from fakedetect.core.records.test import TestResults
 from fakedetect.core.templates import load_template
-from fakedetect.core.terminal.console import Console, open_picture, printable
+from fakedetect.core.terminal.console import Console, open_picture, plural, printable
+from fakedetect.core.version import describe_version
+from fakedetect.metrics.intervals import measure_share
 
 UNREADABLE, UNJUDGED = "unreadable", "none"
 """What stands in for a verdict: the file cannot be read; there is no model."""
@@ -29,6 +38,18 @@ STATES = {
 
 NO_ORIGIN, SOME_ORIGIN = "says nothing", "says something"
 """What stands in for the kinds of findings: there are none; they are known in words only."""
+
+NO_PROOF = (
+    "A verdict is an estimate from the pixels, not proof: 'real' does not mean that a picture shows "
+    "what happened, and 'fake' does not mean that it did not happen."
+)
+
+NO_MODEL = (
+    "No model has checked these pictures: the page shows only what their files say about their "
+    "origin, which anybody can write and remove. Finding nothing proves nothing."
+)
+
+HEAT_MAP_SIDE = 720
 
 
 @dataclass(frozen=True)
@@ -83,79 +104,152 @@ class Card:
 
 @dataclass(frozen=True, order=True)
 class _Place:
-    """Where a card lies among the others and in the file beside."""
+    """Where a card lies among the others and in the file beside, and what it counts for."""
 
     folder: str
     name: str
     start: int
     length: int
+    state: str
+    kinds: tuple[str, ...]
 
 
+@dataclass
 class CheckPage:
-    """Cards wait in a file without a name beside the page's own, so that memory holds none of them.
+    """A page under way: cards wait in a file without a name beside it, so that memory holds none of them.
 
-    Args:
+    Attributes:
         file: the page.
-        hints: verdicts are hints only.
+        left_out: folders that could not be read, in words.
+        workers: how many processes read pictures.
+        known: the models; none where the files alone have been read.
+        results: where rows of pictures are that were not judged again.
+        folders: the cards' folders and their numbers.
     """
 
-    def __init__(self, file: Path, hints: bool = False):
-        self.file, self.hints = file, hints
-        self.places: list[_Place] = []
-        self.folders: dict[str, int] = {}
-        self.states: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
-        self.of_folder: Counter[str] = Counter()
-        self.beside = _open_beside(file)
+    file: Path
+    wanted: Request
+    console: Console
+    workers: int
+    left_out: Sequence[str]
+    known: Sequence[Known] = ()
+    results: ResultsCsv | None = None
+    places: list[_Place] = field(default_factory=list)
+    folders: dict[str, int] = field(default_factory=dict)
 
-    def add(self, card: Card) -> None:
-        """A picture more.
+    def __post_init__(self) -> None:
+        self.is_hint = bool(self.known) and all(each.is_weak for each in self.known)
+        self.beside = _open_beside(self.file)
+
+    def add(self, judged: Judged) -> None:
+        """The card of a picture that was just judged.
 
         Raises:
             UserError: the disk is full.
         """
+        self._add(Card(judged, tuple(thumbnail_of(figure, HEAT_MAP_SIDE) for figure in judged.heat_maps)))
+
+    def _add(self, card: Card) -> None:
         folder = self.folders.setdefault(card.folder, len(self.folders))
         drawn = load_template("card.html").render(
-            card=card, folder=folder, is_hint=self.hints, STATES=STATES
+            card=card, folder=folder, is_hint=self.is_hint, STATES=STATES
         )
         text = drawn.encode("utf-8", "replace")
-        self.places.append(
-            _Place(folder=card.folder, name=card.name, start=self.beside.tell(), length=len(text))
+        place = _Place(
+            folder=card.folder,
+            name=card.name,
+            start=self.beside.tell(),
+            length=len(text),
+            state=card.state,
+            kinds=card.kinds,
         )
-        self.states[card.state] += 1
-        self.of_folder[card.folder] += 1
-        self.kinds.update(card.kinds)
+        self.places.append(place)
         try:
             self.beside.write(text)
         except OSError as error:
             raise _cannot_write(self.file, error) from None
 
-    def write(self, heading: str, notes: Sequence[tuple[str, str]], **models: object) -> None:
-        """Put the page into its place, whole or not at all.
+    def finish(self, counts: Counts) -> list[str]:
+        """Put the page into its place, whole or not at all; on a desktop a user who waits sees it at once.
+
+        Raises:
+            UserError: the folder cannot be written to, or the disk is full.
+        """
+        for judged in self._passed(counts):
+            self._add(Card(judged))
+        if self.known:
+            self._write(
+                counts.describe_verdicts(),
+                self._notes(counts),
+                accuracy_of=_accuracy_of,
+                known=self.known,
+                prevalence=self.wanted.prevalence,
+                explain_p_fake=explain_p_fake,
+                remind=remind,
+                tell_base_rates=tell_base_rates,
+            )
+        else:
+            notes = [(NO_MODEL, "warning"), (f"Checked on {_today()}.", "soft")]
+            self._write(plural(counts.verdicts.total(), "picture"), notes)
+        opened = self.console.interactive and not self.console.quiet and open_picture(self.file)
+        return [f"Page: {printable(self.file)}{'' if opened else ' (open it with a browser)'}"]
+
+    def _passed(self, counts: Counts) -> Iterator[Judged]:
+        """The pictures whose rows in the CSV still hold, with thumbnails that are made now; but not after a
+        stop, for who has pressed Ctrl-C does not wait for them."""
+        if self.results is None or not counts.passed:
+            return
+        if counts.stopped:
+            yield from self.results.passed_pictures()
+            return
+        waiting: dict[Path, Judged] = {}
+
+        def paths() -> Iterator[Path]:
+            for judged in self.results.passed_pictures() if self.results else ():
+                waiting[judged.path] = judged
+                yield judged.path
+
+        found = read_origins(paths(), self.workers, thumbnails=True)
+        for now in self.console.track(found, counts.passed, "page"):
+            yield replace(waiting.pop(now.path), origin=now.origin, thumbnail=now.thumbnail)
+
+    def _notes(self, counts: Counts) -> list[tuple[str, str]]:
+        names = ", ".join(printable(path) for path in self.wanted.pictures)
+        share = f", share {self.wanted.shard}" if self.wanted.shard.count > 1 else ""
+        notes = [
+            (f"{names}{share}; checked on {_today()} by fakedetect {describe_version()}.", "soft"),
+            *((printable(line), "warning") for line in self.left_out),
+            (NO_PROOF, ""),
+        ]
+        if counts.stopped:
+            done = f"{counts.verdicts.total():,} of {counts.total:,} pictures"
+            notes.insert(0, (f"The check was stopped: {done}.", "warning"))
+        return notes
+
+    def _write(self, heading: str, notes: Sequence[tuple[str, str]], **models: object) -> None:
+        """The page.
 
         Args:
             heading: what was checked, in a line.
             notes: paragraphs above the pictures, and the kind of each: '', 'soft' or 'warning'.
             models: what the template says of the models that judged; nothing where there are none.
-
-        Raises:
-            UserError: the folder cannot be written to, or the disk is full.
         """
         script = load_template("check.js").render()
-        kinds = sorted(self.kinds.items(), key=lambda item: (item[0] == NO_ORIGIN, -item[1]))
+        of_folder = Counter(place.folder for place in self.places)
+        kinds = Counter(kind for place in self.places for kind in place.kinds)
+        ordered = sorted(kinds.items(), key=lambda item: (item[0] == NO_ORIGIN, -item[1]))
         parts = load_template("check.html").generate(
             title=f"{heading} - fakedetect",
             heading=heading,
             notes=notes,
             script_sha256=hashlib.sha256(script.encode("utf-8")).digest(),
             STATES=STATES,
-            states=self.states,
-            origins=[(kind.replace(" ", "-"), f"{kind} ({count:,})") for kind, count in kinds],
+            states=Counter(place.state for place in self.places),
+            origins=[(kind.replace(" ", "-"), f"{kind} ({count:,})") for kind, count in ordered],
             folders=[
-                (number, f"{name} ({self.of_folder[name]:,})")
-                for name, number in sorted(self.folders.items())
+                (number, f"{name} ({of_folder[name]:,})") for name, number in sorted(self.folders.items())
             ],
-            is_hint=self.hints,
+            is_hint=self.is_hint,
             cards=self._cards(),
             **models,
         )
@@ -173,15 +267,12 @@ class CheckPage:
             yield self.beside.read(place.length).decode("utf-8")
 
 
-def today() -> str:
-    """The date, as pages bear it."""
+def _accuracy_of(test: TestResults) -> Measure:
+    return measure_share(round(test.accuracy * test.count), test.count)
+
+
+def _today() -> str:
     return datetime.now(UTC).date().isoformat()
-
-
-def tell_page(file: Path, console: Console) -> str:
-    """Where the page is; on a desktop a user who waits sees it at once."""
-    opened = console.interactive and not console.quiet and open_picture(file)
-    return f"Page: {printable(file)}{'' if opened else ' (open it with a browser)'}"
 
 
 def _open_beside(file: Path) -> BinaryIO:

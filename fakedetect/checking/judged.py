@@ -1,14 +1,15 @@
-"""A checked picture: what the models and its file say of it, and its row among the results."""
+"""A checked picture: what the models and its file say of it, as a row, as JSON and on the screen."""
 
+import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fakedetect.core.terminal.console import plural
+from fakedetect.core.terminal.console import plural, printable
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
-from fakedetect.provenance.finding import Finding
+from fakedetect.provenance.rules import Finding
 
 COLUMNS = (
     "path", "verdict", "p_fake", "p_fake_calibrated", "stability", "sha256", "size", "format",
@@ -18,6 +19,9 @@ COLUMNS = (
 
 JUDGED = ("bytes", "modified", "model", "checkpoint", "options")
 """The last columns of the CSV: the state of the file, who judged it, and how."""
+
+WITHOUT_MODEL = ("path", "verdict", "sha256", "size", "format", "provenance")
+"""What JSON has of a picture that no model has judged."""
 
 STABLE = "stable"
 
@@ -140,6 +144,61 @@ def _share_of(cell: str) -> float | None:
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None
+
+
+def to_json(judged: Judged, by_model: bool = True) -> str:
+    """The picture as a JSON object.
+
+    Args:
+        by_model: with the columns of a verdict.
+    """
+    row = row_of(judged)
+    if not judged.reason:
+        del row["reason"]
+    if not by_model:
+        kept = ("path", "verdict", "reason") if judged.reason else WITHOUT_MODEL
+        row = {key: row[key] for key in kept}
+    row["verdict"] = row["verdict"] or None
+    rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()}
+    return json.dumps({**rounded, "origin": [asdict(finding) for finding in judged.origin]})
+
+
+def describe_verdict(judged: Judged, weak: bool) -> str:
+    """A judged picture's line, with one for each heat map.
+
+    Args:
+        weak: the verdict is a hint only.
+    """
+    name = printable(judged.path)
+    if judged.reason:
+        return f"{'-':<8}{'-':>15}  {name}  [{judged.reason}]"
+    mark = "?" if weak and judged.verdict != UNSURE else ""
+    line = f"{judged.verdict + mark:<8}p(fake) {100 * (judged.p_fake_calibrated or 0.0):5.1f} %  {name}"
+    if remarks := _remarks(judged):
+        line += f"  [{'; '.join(remarks)}]"
+    return "\n".join([line, *(f"{'':<25}heat map: {figure}" for figure in judged.heat_maps)])
+
+
+def _remarks(judged: Judged) -> Sequence[str]:
+    """What each model said, whether the answer is stable, the origin."""
+    lines = []
+    if judged.answers:
+        each = [f"{by.model} {by.verdict}, p(fake) {100 * by.p_fake:.1f} %" for by in judged.answers]
+        lines.append(f"{'; '.join(each)}; {100 * judged.disagreement:.0f} points apart")
+    if judged.unstable:
+        flips = judged.stability.replace("; ", ", ")
+        side = FAKE if (judged.p_fake or 0.0) >= 0.5 else REAL
+        lines.append(flips if judged.answers else f"{side}, but {flips}")
+    return [*lines, *judged.provenance]
+
+
+def describe_origin(judged: Judged) -> str:
+    """The line of a picture that no model has judged."""
+    name = printable(judged.path)
+    if judged.reason:
+        return f"{'-':<17}  {name}  [{judged.reason}]"
+    said = "; ".join(judged.provenance) or "no information about its origin"
+    return f"{judged.format:<6}{judged.size:>11}  {name}  [{said}]"
 
 
 @dataclass

@@ -1,18 +1,16 @@
-"""The pictures of a request, judged by the models or read without one, given to writers as they come."""
+"""The pictures of a request, judged by the models or read without one, shown and kept as they come."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from functools import partial
 from pathlib import Path
 
-from fakedetect.checking.check_page import CheckPage
+from fakedetect.checking.check_page import NO_PROOF, CheckPage
 from fakedetect.checking.checker import Checker, read_origins
-from fakedetect.checking.judged import Counts, Judged
-from fakedetect.checking.judged_page import NO_PROOF, Page
+from fakedetect.checking.judged import Counts, Judged, describe_origin, describe_verdict, to_json
 from fakedetect.checking.known import Known, explain_p_fake, read_known, remind, tell_base_rates
 from fakedetect.checking.request import Request, count_pictures, list_pictures, tell_passed_over
 from fakedetect.checking.results_csv import ResultsCsv
-from fakedetect.checking.writers import JsonLines, Screen, Writer, describe_origin, describe_verdict
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.model_folder import trained_models
 from fakedetect.core.settings.settings import Settings
@@ -41,27 +39,26 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     skipped = Skipped()
     with ExitStack() as opened:
         results = _open_results(wanted, checker, console)
-        line = partial(describe_verdict, weak=weak)
-        writers: list[Writer] = [JsonLines(console) if wanted.as_json else Screen(console, line)]
-        if results:
-            writers.append(opened.enter_context(closing(results)))
+        files: list[ResultsCsv | CheckPage] = [opened.enter_context(closing(results))] if results else []
         if wanted.html:
-            page = opened.enter_context(closing(CheckPage(wanted.html, weak)))
-            writers.append(Page(page, wanted, console, settings.workers, left_out, known, results))
+            page = CheckPage(wanted.html, wanted, console, settings.workers, left_out, known, results)
+            files.append(opened.enter_context(closing(page)))
+        line = to_json if wanted.as_json else partial(describe_verdict, weak=weak)
+        takers = [lambda judged: console.show(line(judged)), *(file.add for file in files)]
         if not wanted.as_json:
             _show_reminders(console, known, weak)
         counts = Counts(total=count_pictures(wanted))
         try:
             with _progress(console, counts.total, "check") as progress:
                 paths = _unjudged(list_pictures(wanted, left_out, skipped), results, counts, progress)
-                _write(checker.check(paths, settings.workers), writers, counts, progress)
+                _hand_out(checker.check(paths, settings.workers), takers, counts, progress)
         except KeyboardInterrupt:
             counts.stopped = True
             if not counts.verdicts:
                 return Outcome("Stopped before the first picture was checked.", 130)
         finally:
             tell_passed_over(console, left_out, skipped)
-        lines = [counts.describe(), *_finish(writers, counts)]
+        lines = [counts.describe(), *_finish(files, counts)]
     if counts.stopped and not results:
         lines.insert(1, "Stopped. With --csv FILE, a stopped run can continue.")
     lines += [*tell_base_rates(known, wanted.prevalence, advise=True), NO_PROOF]
@@ -79,19 +76,20 @@ def show_origins(settings: Settings, console: Console, wanted: Request) -> Outco
         console.warn(f"{wanted.csv} was not written: there are no verdicts.")
     left_out: list[str] = []
     skipped = Skipped()
-    shown = JsonLines(console, by_model=False) if wanted.as_json else Screen(console, describe_origin)
-    writers: list[Writer] = [shown]
+    line = partial(to_json, by_model=False) if wanted.as_json else describe_origin
+    files: list[CheckPage] = []
     with ExitStack() as opened:
         if wanted.html:
-            page = opened.enter_context(closing(CheckPage(wanted.html)))
-            writers.append(Page(page, wanted, console, settings.workers, left_out))
+            page = CheckPage(wanted.html, wanted, console, settings.workers, left_out)
+            files.append(opened.enter_context(closing(page)))
+        takers = [lambda judged: console.show(line(judged)), *(file.add for file in files)]
         counts = Counts(total=count_pictures(wanted))
         paths = list_pictures(wanted, left_out, skipped)
         pictures = read_origins(paths, settings.workers, thumbnails=wanted.html is not None)
         with _progress(console, counts.total, "origin") as progress:
-            _write(pictures, writers, counts, progress)
+            _hand_out(pictures, takers, counts, progress)
         tell_passed_over(console, left_out, skipped)
-        lines = _finish(writers, counts)
+        lines = _finish(files, counts)
     lines.insert(
         0,
         f"{plural(counts.checked, 'picture')}: only what the files say about their origin. Finding nothing "
@@ -100,24 +98,27 @@ def show_origins(settings: Settings, console: Console, wanted: Request) -> Outco
     return _outcome(console, wanted, lines, 2)
 
 
-def _write(
-    pictures: Generator[Judged], writers: Sequence[Writer], counts: Counts, progress: Progress | None
+def _hand_out(
+    pictures: Generator[Judged],
+    takers: Sequence[Callable[[Judged], None]],
+    counts: Counts,
+    progress: Progress | None,
 ) -> None:
-    """Give each picture to every writer as it comes."""
+    """Give each picture to everything that takes it as it comes."""
     with closing(pictures):
         for judged in pictures:
-            for writer in writers:
-                writer.add(judged)
+            for take in takers:
+                take(judged)
             counts.add(judged)
             if progress:
                 progress.advance()
 
 
-def _finish(writers: Sequence[Writer], counts: Counts) -> list[str]:
-    """What the writers say at the end."""
+def _finish(files: Sequence[ResultsCsv | CheckPage], counts: Counts) -> list[str]:
+    """Put the files into their places; what to say of them."""
     if not counts.verdicts:
         raise UserError("No pictures found. Give a picture or a folder that contains some.")
-    return [line for writer in writers for line in writer.finish(counts)]
+    return [line for file in files for line in file.finish(counts)]
 
 
 def _progress(console: Console, total: int, label: str) -> AbstractContextManager[Progress | None]:
@@ -154,10 +155,6 @@ def _open_results(wanted: Request, checker: Checker, console: Console) -> Result
     if results.replaced:
         console.warn(
             f"{results.partial} was made by another model, other options or another version: starting over"
-        )
-    if results.unsigned:
-        console.warn(
-            f"{wanted.csv} does not record which model produced its verdicts; rechecking all pictures"
         )
     return results
 

@@ -8,13 +8,12 @@ from PIL import Image
 
 from fakedetect.core.files import hash_file
 from fakedetect.images.copies import Kind
-from fakedetect.images.degradations import Degradation
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
 from fakedetect.images.views import Look, View, decode, kind_to_open, make_view
-from fakedetect.provenance.finding import Finding, in_words
 from fakedetect.provenance.metadata import read_metadata
 from fakedetect.provenance.origin import may_hold_manifest, tell_origin
+from fakedetect.provenance.rules import Finding, in_words
 from fakedetect.provenance.watermark import find_hidden, may_hide_marks
 
 SIDE = 240
@@ -24,15 +23,12 @@ QUALITY = 72
 
 
 @dataclass(frozen=True)
-class CloseLook:
-    """What check wants of a picture: views of it as of a Look, its origin, a thumbnail for a page.
+class CloseLook(Look):
+    """What check wants of a picture: views of it, its origin, a thumbnail for a page.
 
     `verify`: hand a manifest in the file to the verifier, which may crash or hang.
     """
 
-    path: Path
-    kinds: tuple[Kind, ...]
-    degradations: tuple[Degradation, ...] = ()
     verify: bool = True
     thumbnail: bool = False
 
@@ -57,14 +53,14 @@ def look_closely(look: CloseLook) -> Seen | str:
 
     Never raises for a file's content.
     """
-    views, own = Look(look.path, look.kinds, look.degradations), None
+    own = None
     try:
         with open_checked(look.path) as opened:
             may_hide = may_hide_marks(opened)
             metadata = read_metadata(opened, look.path)
-            decoded = decode(opened, views)
+            decoded = decode(opened, look)
             if may_hide:
-                own = _own_pixels(opened, look.path, kind_to_open(views))
+                own = _own_pixels(opened, look.path, kind_to_open(look))
         sha256 = hash_file(look.path)
     except Exception as error:
         return explain_fault(error, look.path)
@@ -72,7 +68,7 @@ def look_closely(look: CloseLook) -> Seen | str:
     hidden = find_hidden(own) if own else []
     origin = tell_origin(metadata, look.path, decoded.format, hidden, look.verify)
     try:
-        view = make_view(decoded, views)
+        view = make_view(decoded, look)
         thumbnail = make_thumbnail(decoded.image) if look.thumbnail else b""
     except (MemoryError, OSError) as error:
         # A picture that decodes may still be too large to work on; anything else would be a bug here.

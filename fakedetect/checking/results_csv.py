@@ -30,7 +30,7 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 Row = dict[str, str]
 
-OTHER_MODEL, OTHER_OPTIONS = "by another model", "with other thresholds or options"
+OTHER_MODEL, OTHER_OPTIONS = "by another model or version", "with other thresholds or options"
 ANEW = "a heat map is wanted"
 
 
@@ -54,8 +54,7 @@ class ResultsCsv:
 
     They go into FILE.partial. finish() puts them into FILE: in the place of older rows of the same
     pictures, beside the rows of others. Where a partial file is there and was written by the same judges,
-    the rows in it are `resumed`, otherwise they are `replaced`. `unsigned`: FILE does not say who judged
-    its pictures.
+    the rows in it are `resumed`, otherwise they are `replaced`.
 
     Args:
         judges: who judges now; rows by others do not hold.
@@ -76,8 +75,6 @@ class ResultsCsv:
         self.lock.enter_context(file_lock(file.with_name(f"{self.partial.name}.lock"), str(self.partial)))
         self.resumed = self._begin()
         self.replaced = self.resumed is None
-        header = _columns_of(file)
-        self.unsigned = bool(header) and not set(JUDGED) <= set(header)
         self.known = {
             row["path"]: self._shorten(row, ANEW if afresh else "") for row in _read_finished(file)
         }
@@ -185,7 +182,7 @@ class ResultsCsv:
                 f"checked {counts.checked:,}"
             )
         why = [f"{self.outdated[w]:,} {w}" for w in (OTHER_MODEL, OTHER_OPTIONS) if self.outdated[w]]
-        if why and not self.unsigned:
+        if why:
             lines.append(f"Rechecked old verdicts: {', '.join(why)}")
         if others := self.known.keys() - self.met:
             gone = sum(not os.path.lexists(path) for path in others)

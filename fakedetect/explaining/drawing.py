@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.processes.pool import in_order, map_images
@@ -18,14 +17,13 @@ from fakedetect.explaining.figures import (
     default_methods,
     describe_explanation,
     explain_image,
-    layer_name,
+    map_evidence,
     probabilities,
     read_in_shape,
     to_input,
 )
-from fakedetect.explaining.heatmaps import attention_rollout, find_layer, grad_cam, overlay
-from fakedetect.images.sheets import draw_sheet
-from fakedetect.images.tiles import Tile
+from fakedetect.explaining.heatmaps import overlay
+from fakedetect.images.sheets import Tile, draw_sheet
 from fakedetect.images.views import Look, look_at
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies, load_pictures
@@ -70,7 +68,7 @@ def draw_contact_sheet(
     """
     detector = load_detector(settings, console)
     settings = detector.settings
-    tiles, name = [], ""
+    tiles = []
     samples = _choose_samples(settings, count)
     paths = [sample.path for sample in samples]
     copies, originals = judged_copies(detector, paths), find_originals(settings, "test", paths)
@@ -81,12 +79,8 @@ def draw_contact_sheet(
         batch = to_input(detector.normalise, image[None])
         answer = probabilities(detector, image[None])[0]
         predicted = int(answer.argmax())
-        if method == "rollout":
-            heat = attention_rollout(detector.model, batch)[0]
-        else:
-            name = name or layer_name(settings, detector.model, batch, layer)
-            target = torch.tensor([predicted], device=batch.device)
-            heat = grad_cam(detector.model, find_layer(detector.model, name), batch, target)[0][0]
+        # Once found, the layer is the same for every picture.
+        layer, heat = map_evidence(detector, batch, method, layer, predicted)
         verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
         caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, predicted {verdict}"
         mixed = overlay(read_in_shape(original, image), heat)[1]

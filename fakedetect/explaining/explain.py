@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.model_folder import require_checkpoint
@@ -70,19 +72,11 @@ def _find_all(console: Console, images: Sequence[str]) -> list[Path]:
     return paths
 
 
-def explain(
-    settings: Settings,
-    console: Console,
-    images: Sequence[str] = (),
-    layer: str | None = None,
-    target: str | None = None,
-    method: str | None = None,
-    sheet: int | None = None,
-    ask: str | None = None,
-) -> Outcome:
-    """Draw heat maps of the chosen model's predictions and say how far to believe them.
+@dataclass(frozen=True)
+class Request:
+    """What is to be explained, and how.
 
-    Args:
+    Attributes:
         images: paths of pictures.
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class to explain, 'fake' or 'real'; the predicted one otherwise.
@@ -90,25 +84,45 @@ def explain(
         sheet: draw a contact sheet of so many test pictures instead.
         ask: ask for a picture: 'real' or 'fake' and its number, or 'path'.
     """
-    if sheet is not None and sheet < 1:
-        raise UserError("--sheet needs at least 1 picture.")
-    if sheet is not None and (images or target):
-        raise UserError(
-            "--sheet chooses test pictures itself and explains the predicted class. Remove the pictures "
-            "and --class, or remove --sheet."
-        )
+
+    images: Sequence[str] = ()
+    layer: str | None = None
+    target: str | None = None
+    method: str | None = None
+    sheet: int | None = None
+    ask: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.sheet is not None and self.sheet < 1:
+            raise UserError("--sheet needs at least 1 picture.")
+        if self.sheet is not None and (self.images or self.target):
+            raise UserError(
+                "--sheet chooses test pictures itself and explains the predicted class. Remove the "
+                "pictures and --class, or remove --sheet."
+            )
+
+
+def explain(settings: Settings, console: Console, **asked: Any) -> Outcome:
+    """Draw heat maps of the chosen model's predictions and say how far to believe them.
+
+    Args:
+        asked: the fields of Request.
+    """
+    wanted = Request(**asked)
     require_checkpoint(settings)
-    paths = _ask_for(settings, console, ask) if ask else _find_all(console, images)
-    if ask and not paths:
+    paths = _ask_for(settings, console, wanted.ask) if wanted.ask else _find_all(console, wanted.images)
+    if wanted.ask and not paths:
         return Outcome("No picture given.")
-    if sheet is None and not images and not paths:
+    if wanted.sheet is None and not wanted.images and not paths:
         raise UserError(
             f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."
         )
     console.loading("fakedetect.explaining.drawing")
     from fakedetect.explaining.drawing import draw_contact_sheet, explain_all
 
-    if sheet is not None:
-        return draw_contact_sheet(settings, console, layer, method or "grad-cam", sheet)
-    done = explain_all(settings, console, paths, layer, target, method)
-    return done if len(paths) >= len(images) else Outcome(done.text, 1)
+    if wanted.sheet is not None:
+        return draw_contact_sheet(
+            settings, console, wanted.layer, wanted.method or "grad-cam", wanted.sheet
+        )
+    done = explain_all(settings, console, paths, wanted.layer, wanted.target, wanted.method)
+    return done if len(paths) >= len(wanted.images) else Outcome(done.text, 1)

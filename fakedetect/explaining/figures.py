@@ -29,7 +29,7 @@ from fakedetect.explaining.heatmaps import (
     overlay,
 )
 from fakedetect.images.sheets import literal, save_figure, shorten
-from fakedetect.images.tiles import read_thumbnail
+from fakedetect.images.views import read_thumbnail
 from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
 from fakedetect.models.probe.model import Probe
@@ -72,6 +72,24 @@ def layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked
         return settings.recipe.layer or choose_layer(model, images)
     middle = model.backbone.middle_layer
     return f"backbone.{middle}" if middle else choose_layer(model, images)
+
+
+def map_evidence(
+    detector: Detector, images: torch.Tensor, method: str, layer: str | None, target: int
+) -> tuple[str, np.ndarray]:
+    """The layer that was looked at, and the map (S, S) in 0..1 of the first image.
+
+    Args:
+        images: (B, 3, S, S) normalised.
+        method: a key of HEAT_MAPS.
+        layer: the layer for Grad-CAM by its name; the model's own otherwise.
+        target: the class that is explained, by its number.
+    """
+    if method == "rollout":
+        return "all attention layers", attention_rollout(detector.model, images)[0]
+    name = layer_name(detector.settings, detector.model, images, layer)
+    targets = torch.tensor([target], device=images.device)
+    return name, grad_cam(detector.model, find_layer(detector.model, name), images, targets)[0][0]
 
 
 def default_methods(model: nn.Module) -> list[str]:
@@ -156,7 +174,7 @@ def explain_image(
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class to explain; the predicted one otherwise.
     """
-    settings, model = detector.settings, detector.model
+    settings = detector.settings
     batch = to_input(detector.normalise, image[None])
     answer = probabilities(detector, image[None])[0]
     predicted = CLASSES[int(answer.argmax())]
@@ -164,13 +182,7 @@ def explain_image(
     explanation = Explanation(path=path, predicted=predicted, p_fake_calibrated=float(answer[0]), maps=())
     shown = read_in_shape(find_originals(settings, "test", [path])[0], image)
     for method in methods:
-        if method == "grad-cam":
-            name = layer_name(settings, model, batch, layer)
-            targets = torch.tensor([asked], device=batch.device)
-            heat = grad_cam(model, find_layer(model, name), batch, targets)[0][0]
-        else:
-            name = "all attention layers"
-            heat = attention_rollout(model, batch)[0]
+        name, heat = map_evidence(detector, batch, method, layer, asked)
         faithfulness = measure_faithfulness(partial(probabilities, detector), image, heat, asked)
         heat_map = HeatMap(
             method=method,

@@ -1,6 +1,5 @@
 """Where in a picture a model finds its evidence, and how far to believe that map."""
 
-import difflib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fakedetect.core.errors import UserError
+from fakedetect.core.errors import UserError, did_you_mean
 from fakedetect.models.probe.model import Probe
 
 SHARES = (0.1, 0.2, 0.3)
@@ -44,14 +43,9 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     """
     layers: dict[str, nn.Module] = dict(model.named_modules())
     if not name or name not in layers:
-        close = difflib.get_close_matches(name, layers, n=3)
+        last = ", ".join(list(layers)[-5:])
         raise UserError(
-            f"The model has no layer {name!r}. "
-            + (
-                f"Did you mean {', '.join(close)}?"
-                if close
-                else f"Its last layers: {', '.join(list(layers)[-5:])}."
-            )
+            f"The model has no layer {name!r}{did_you_mean(name, layers)}. Its last layers: {last}."
         )
     return layers[name]
 

@@ -10,6 +10,9 @@ C2PA_TIFF = 0xCD41
 C2PA_GIF = b"\x21\xff\x0bC2PA_GIF"
 """Where a TIFF and a GIF have a C2PA manifest, as their only part that is read."""
 
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
+"""The chunks of a PNG that hold texts."""
+
 MOST_METADATA = 16 * 1024 * 1024
 """Bytes of a file's metadata that are looked through."""
 

@@ -1,14 +1,16 @@
-"""What happens to pictures on their way to a viewer: re-encoding, scaling, blur, noise, cropping."""
+"""What happens to pictures on their way to a viewer: re-encoding, scaling, blur, noise, cropping.
+
+The random chain follows Wang et al. 2020 ('CNN-generated images are surprisingly easy to spot ... for now':
+random blur and JPEG) with re-scaling, noise and WebP added.
+"""
 
 import io
+import math
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from PIL import Image
-
+import numpy as np
+from PIL import Image, ImageFilter
 
 SHARED_SIDE = 1024
 """Pixels of the longer side that larger pictures are scaled to first, as sites do on upload."""
@@ -81,11 +83,16 @@ CURVES = (
 )
 """The points of the robustness curves, in each kind from light to heavy."""
 
+FILTERS = (Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
+SMALLEST = 0.2
+QUALITIES = (30, 95)
+MOST_ENCODINGS = 2
+LIKELY, UNLIKELY = 0.7, 0.3
+"""Of the random chain."""
 
-def to_shared_size(image: "Image.Image") -> "Image.Image":
+
+def to_shared_size(image: Image.Image) -> Image.Image:
     """A picture in RGB, scaled to SHARED_SIDE where it is larger."""
-    from PIL import Image
-
     image = image.convert("RGB")
     longest = max(image.size)
     if longest <= SHARED_SIDE:
@@ -94,16 +101,14 @@ def to_shared_size(image: "Image.Image") -> "Image.Image":
     return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
-def encode_again(image: "Image.Image", file_format: str, quality: float) -> "Image.Image":
+def encode_again(image: Image.Image, file_format: str, quality: float) -> Image.Image:
     """A picture in mode RGB as it comes out of a JPEG or WebP file."""
-    from PIL import Image
-
     file = io.BytesIO()
     image.save(file, format=file_format, quality=round(quality))
     return Image.open(file, formats=(file_format,)).convert("RGB")
 
 
-def _scale(pixels: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
+def _scale(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture at another size (width, height): areas averaged where it shrinks, linear where it grows."""
     import cv2
 
@@ -111,9 +116,7 @@ def _scale(pixels: "np.ndarray", size: tuple[int, int]) -> "np.ndarray":
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _add_noise(pixels: "np.ndarray", sigma: float) -> "np.ndarray":
-    import numpy as np
-
+def _add_noise(pixels: np.ndarray, sigma: float) -> np.ndarray:
     # The same picture gets the same noise every time.
     random = np.random.default_rng(zlib.crc32(pixels[::16, ::16].tobytes()))
     noisy = random.standard_normal(pixels.shape, dtype=np.float32)
@@ -123,7 +126,7 @@ def _add_noise(pixels: "np.ndarray", sigma: float) -> "np.ndarray":
     return np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
 
 
-def degrade(image: "Image.Image", how: Degradation) -> "Image.Image":
+def degrade(image: Image.Image, how: Degradation) -> Image.Image:
     """A picture in mode RGB after one degradation, the same for the same picture."""
     strength, (width, height) = how.strength, image.size
     if how.kind == "jpeg":
@@ -135,8 +138,6 @@ def degrade(image: "Image.Image", how: Degradation) -> "Image.Image":
         return image.crop((left, top, max(left + 1, width - left), max(top + 1, height - top)))
     # On pixels OpenCV is four to ten times as fast as Pillow.
     import cv2
-    import numpy as np
-    from PIL import Image
 
     pixels = np.asarray(image)
     if how.kind == "noise":
@@ -145,3 +146,33 @@ def degrade(image: "Image.Image", how: Degradation) -> "Image.Image":
         return Image.fromarray(cv2.GaussianBlur(pixels, (0, 0), strength))
     small = _scale(pixels, (max(1, round(width * strength)), max(1, round(height * strength))))
     return Image.fromarray(_scale(small, image.size) if how.kind == "scale" else small)
+
+
+# Quoted, since numpy loads its random numbers once they are named: the workers of check do without.
+def _rescale(image: Image.Image, random: "np.random.Generator") -> Image.Image:
+    factor = math.exp(random.uniform(math.log(SMALLEST), 0))
+    small = [max(8, round(side * factor)) for side in image.size]
+    down, up = (FILTERS[number] for number in random.integers(len(FILTERS), size=2))
+    return image.resize((small[0], small[1]), down).resize(image.size, up)
+
+
+def degrade_at_random(pixels: np.ndarray, random: "np.random.Generator") -> np.ndarray:
+    """A picture (H, W, 3) uint8 after a random chain: re-scaling (7 of 10 times), blur (3), noise (3)
+    and up to two encodings as JPEG or WebP."""
+    image = Image.fromarray(pixels)
+    if random.random() < LIKELY:
+        image = _rescale(image, random)
+    if random.random() < UNLIKELY:
+        image = image.filter(ImageFilter.GaussianBlur(random.uniform(0.2, 1.5)))
+    if random.random() < UNLIKELY:
+        noise = random.normal(0, random.uniform(1, 10), pixels.shape)
+        image = Image.fromarray(np.clip(np.asarray(image) + noise + 0.5, 0, 255).astype(np.uint8))
+    for _ in range(random.integers(MOST_ENCODINGS + 1)):
+        file_format = ("JPEG", "WEBP")[random.integers(2)]
+        image = encode_again(image, file_format, int(random.integers(QUALITIES[0], QUALITIES[1] + 1)))
+    return np.asarray(image)
+
+
+def random_for(seed: int, name: str) -> "np.random.Generator":
+    """A picture's own random numbers, the same in whichever process and order it comes."""
+    return np.random.default_rng((seed, zlib.crc32(name.encode("utf-8", "surrogateescape"))))

@@ -2,7 +2,6 @@
 
 import heapq
 import importlib.util
-import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,9 +21,6 @@ HEIF_EXTENSIONS = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
 
 JUNK = frozenset((".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db", ".localized"))
 JUNK_FOLDERS = frozenset(("__macosx", ".git", "@eadir", ".spotlight-v100", ".trashes", ".fseventsd"))
-
-AT_A_TIME = 10_000
-"""Entries of a folder that are sorted together."""
 
 MOST_KINDS = 6
 
@@ -86,7 +82,7 @@ class Skipped:
 def stream_images(
     paths: Sequence[Path], tell: Callable[[str], None], skipped: Skipped | None = None
 ) -> Iterator[Path]:
-    """Every named picture, and every picture below a named folder; unlike list_images, not all sorted.
+    """Every named picture, and every picture below a named folder, a folder at a time.
 
     A file that is named itself is given whatever its name ends in. A folder that cannot be read is
     skipped with a message.
@@ -103,31 +99,10 @@ def stream_images(
             raise UserError(f"There is no picture or folder {path}. Check the name.")
     for path in paths:
         if path.is_dir():
-            yield from _below(path, frozenset(), tell, skipped or Skipped())
+            for _, found in _walk(path, skipped or Skipped(), tell):
+                yield from map(Path, sorted(found))
         else:
             yield path
-
-
-def _below(
-    folder: Path, above: frozenset[str], tell: Callable[[str], None], skipped: Skipped
-) -> Iterator[Path]:
-    real = os.path.realpath(folder)
-    if real in above:
-        # A link back to a folder that it lies in.
-        return
-    try:
-        with os.scandir(folder) as entries:
-            while block := list(itertools.islice(entries, AT_A_TIME)):
-                for entry in sorted(block, key=lambda found: found.name):
-                    if _is_folder(entry):
-                        if not is_junk(entry.name):
-                            yield from _below(Path(entry.path), above | {real}, tell, skipped)
-                    elif is_image_name(entry.name):
-                        yield Path(entry.path)
-                    else:
-                        skipped.add(entry.name)
-    except OSError as error:
-        tell(f"Skipped the folder {_say(folder)}: {error.strerror}.")
 
 
 def list_images(folder: Path, skipped: Skipped | None = None) -> list[Path]:
@@ -157,11 +132,16 @@ def count_images(folder: Path, skipped: Skipped) -> int:
     return sum(len(paths) for _, paths in _walk(folder, skipped))
 
 
-def _walk(folder: Path, skipped: Skipped) -> Iterator[tuple[str, list[str]]]:
+def _walk(
+    folder: Path, skipped: Skipped, tell: Callable[[str], None] | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """Every folder below, this one too, and the paths of its pictures; each folder once.
 
     Links are followed when the rest is done, and both in the order of their names: a folder that a link
     leads to as well goes by its own name, on every file system.
+
+    Args:
+        tell: is told of a folder that cannot be read, which raises a UserError otherwise.
     """
     seen: set[str] = set()
     folders, links = [str(folder)], list[str]()
@@ -172,30 +152,28 @@ def _walk(folder: Path, skipped: Skipped) -> Iterator[tuple[str, list[str]]]:
             continue
         seen.add(real)
         paths = []
-        for entry in _read_folder(place):
-            if _is_folder(entry):
-                if not is_junk(entry.name):
-                    heapq.heappush(links if entry.is_symlink() else folders, entry.path)
-            elif is_image_name(entry.name):
-                paths.append(entry.path)
-            else:
-                skipped.add(entry.name)
+        try:
+            with os.scandir(place) as entries:
+                for entry in entries:
+                    if _is_folder(entry):
+                        if not is_junk(entry.name):
+                            heapq.heappush(links if entry.is_symlink() else folders, entry.path)
+                    elif is_image_name(entry.name):
+                        paths.append(entry.path)
+                    else:
+                        skipped.add(entry.name)
+        except OSError as error:
+            if tell is None:
+                raise UserError(f"Cannot read the folder {_say(place)}: {error.strerror}.") from None
+            tell(f"Skipped the folder {_say(place)}: {error.strerror}.")
         yield place, paths
 
 
-def _read_folder(place: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(place) as entries:
-            return list(entries)
-    except OSError as error:
-        raise UserError(f"Cannot read the folder {_say(place)}: {error.strerror}.") from None
-
-
-def _say(folder: str | Path) -> str:
+def _say(folder: str) -> str:
     # Every worker imports this module, and starts sooner without the console.
     from fakedetect.core.terminal.console import printable
 
-    return printable(str(folder))
+    return printable(folder)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

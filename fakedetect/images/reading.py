@@ -4,13 +4,15 @@ import io
 import logging
 import os
 import stat
+import struct
 import warnings
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, cast
 
 from fakedetect.core.errors import is_bug
-from fakedetect.images.containers import jpeg_parts
+from fakedetect.images.containers import TEXT_CHUNKS, jpeg_parts
 from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
 from fakedetect.images.listing import has_heif, suffix_of
 
@@ -28,6 +30,9 @@ FORMATS = (
 
 TURNED = range(5, 9)
 """Orientations of pictures that are shown with their sides exchanged."""
+
+CHUNKS_OF_THE_PICTURE = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))
+"""Chunks of a PNG that a decoder may ignore, but without which the picture would be another."""
 
 LOSSLESS_FRAMES = (b"\xc3", b"\xc7", b"\xcb", b"\xcf")
 """Markers of a JPEG's frame without loss (ITU-T T.81, table B.1)."""
@@ -53,9 +58,29 @@ def prepare_pillow() -> None:
 
         pillow_heif.register_heif_opener()
     Image.preinit()
-    from fakedetect.images.png_chunks import ignore_faulty_chunks
+    _ignore_faulty_chunks()
 
-    ignore_faulty_chunks()
+
+def _ignore_faulty_chunks() -> None:
+    """Have Pillow read PNG files whose picture is good, whatever is wrong with what is said beside it."""
+    from PIL import PngImagePlugin
+
+    class PngStream(PngImagePlugin.PngStream):
+        """Pillow's reader of chunks, which refuses the whole picture for a text or profile that is too
+        large, or for a faulty one; here such a chunk is ignored. Its checksum still counts."""
+
+        def call(self, cid: bytes, pos: int, length: int) -> bytes:
+            if cid[:1].isupper() or cid in CHUNKS_OF_THE_PICTURE:
+                return super().call(cid, pos, length)
+            # Each text is limited, but not how many there are.
+            if cid not in TEXT_CHUNKS or self.text_memory <= PngImagePlugin.MAX_TEXT_MEMORY:
+                with suppress(LookupError, SyntaxError, ValueError, struct.error):
+                    return super().call(cid, pos, length)
+            file = cast(IO[bytes], self.fp)
+            file.seek(pos)
+            return file.read(length)
+
+    PngImagePlugin.PngStream = PngStream  # type: ignore[misc]
 
 
 def open_image(path: Path) -> "Image.Image":

@@ -1,4 +1,4 @@
-"""Sheets of small pictures, and how every figure is laid out and saved."""
+"""Sheets of small pictures, and how every figure is laid out, coloured and saved."""
 
 import io
 import math
@@ -6,6 +6,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from fakedetect.core.files import atomic_write
+from fakedetect.core.processes.pool import map_images
 from fakedetect.core.terminal.console import printable
-from fakedetect.images.tiles import Tile
+from fakedetect.images.views import read_thumbnail
 
 CAPTION = 30
 """Characters in a line of a caption."""
@@ -39,6 +41,36 @@ TITLE_HEIGHT = 1.0
 
 KEPT_END = 12
 """Characters at the end of a shortened name, its ending among them."""
+
+CLASS_COLOURS = {"fake": "tab:red", "real": "tab:blue"}
+"""Nothing but the two classes is drawn in these."""
+
+SERIES_COLOURS = ("tab:purple", "tab:orange", "tab:green", "tab:pink", "tab:olive", "tab:cyan")
+"""Colours of whatever else is told apart."""
+
+AUC_COLOUR, ACCURACY_COLOUR = SERIES_COLOURS[0], SERIES_COLOURS[1]
+TRAINING_COLOUR, VALIDATION_COLOUR = SERIES_COLOURS[2], SERIES_COLOURS[1]
+
+TEXT_COLOUR = "#111111"
+"""Of text on a coloured ground."""
+
+LINES = ("-", "--", "-.")
+HATCHES = ("", "//", "..", "xx")
+
+
+def series_colour(number: int) -> str:
+    """The colour of a series by its number from 0; they begin anew after the last."""
+    return SERIES_COLOURS[number % len(SERIES_COLOURS)]
+
+
+def series_line(number: int) -> str:
+    """The line style that tells a series from the earlier ones of its colour."""
+    return LINES[number // len(SERIES_COLOURS) % len(LINES)]
+
+
+def series_hatch(number: int) -> str:
+    """The hatching that tells a bar from the earlier ones of its colour."""
+    return HATCHES[number // len(SERIES_COLOURS) % len(HATCHES)]
 
 
 @contextmanager
@@ -102,6 +134,27 @@ def wrap_caption(caption: str) -> str:
         words = " ".join(map(shorten, line.split()))
         lines += textwrap.wrap(words, CAPTION, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture (H, W, 3) uint8 on a sheet, None for one that cannot be shown, and its caption."""
+
+    image: np.ndarray | None
+    caption: str
+    wrong: bool = False
+
+
+def read_tiles(paths: Sequence[Path], captions: Sequence[str], workers: int) -> list[Tile]:
+    """A tile for each picture, with its caption; one that cannot be read says so in its place."""
+    images = dict(map_images(read_thumbnail, dict.fromkeys(paths), workers))
+    tiles = [Tile(images[path], caption) for path, caption in zip(paths, captions, strict=True)]
+    return [
+        replace(tile, image=None, caption=f"{tile.caption}\n(cannot be read)")
+        if isinstance(tile.image, str)
+        else tile
+        for tile in tiles
+    ]
 
 
 def draw_sheet(tiles: Sequence[Tile], columns: int, title: str, path: Path) -> None:

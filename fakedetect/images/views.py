@@ -1,4 +1,4 @@
-"""A picture as the models see it, as it is and after degradations."""
+"""A picture as the models see it, as it is and after degradations, and as people see it on a sheet."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,11 +10,19 @@ from PIL import Image
 
 from fakedetect.core.settings.model_input import SIZE, Scaling
 from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
-from fakedetect.images.degradations import Degradation, degrade, to_shared_size
+from fakedetect.images.degradations import (
+    Degradation,
+    degrade,
+    degrade_at_random,
+    random_for,
+    to_shared_size,
+)
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.reading import format_of, open_checked
+from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
 
 T = TypeVar("T")
+
+THUMBNAIL_SIDE = 320
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,52 @@ def _make_copies(decoded: Decoded, look: Look) -> tuple[np.ndarray, ...]:
     return tuple(
         np.stack([make_copy(version, copy_format, kind) for version in versions]) for kind in look.kinds
     )
+
+
+@dataclass(frozen=True)
+class ProbeLook:
+    """A picture and the views of it that are wanted: 0 is the clean one, others are seeds.
+
+    `kind` is that of the copies that the probe sees.
+    """
+
+    path: Path
+    views: tuple[int, ...]
+    seed: int
+    kind: Kind
+
+
+def look_for_probe(job: ProbeLook) -> np.ndarray | str:
+    """The views (V, S, S, 3) uint8 of a picture, all through one encoder; why there are none.
+
+    Degraded ones are made of the picture at its own size, at most 1,024 pixels.
+    """
+    try:
+        with open_checked(job.path) as opened:
+            image = open_for_copy(opened, job.kind, srgb=True)
+    except Exception as error:
+        return explain_fault(error, job.path)
+    found = []
+    for view in job.views:
+        version = image
+        if view:
+            pixels = np.asarray(to_shared_size(image))
+            version = Image.fromarray(degrade_at_random(pixels, random_for(job.seed + view, job.path.name)))
+        found.append(make_copy(version, "JPEG", job.kind))
+    return np.stack(found)
+
+
+def read_thumbnail(path: Path) -> np.ndarray | str:
+    """A picture (H, W, 3) uint8 of at most 320 pixels a side, or why it cannot be used."""
+    try:
+        with open_image(path) as opened:
+            image = to_rgb_or_grey(
+                load_reduced(opened, (THUMBNAIL_SIDE, THUMBNAIL_SIDE)), srgb=True
+            ).convert("RGB")
+        image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), Image.Resampling.LANCZOS)
+    except Exception as error:
+        return explain_fault(error, path)
+    return np.asarray(image)
 
 
 def in_batches(seen: Iterable[T], size: int) -> Iterator[list[T]]:

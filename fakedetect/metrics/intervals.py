@@ -1,6 +1,11 @@
-"""How sure a measured figure is: 95 % intervals, one method for each kind of figure."""
+"""How sure a measured figure is: 95 % intervals, one method for each kind of figure.
+
+Of pictures whose sources differ, intervals draw whole groups of sources.
+"""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +16,10 @@ REPEATS = 1000
 
 Z = 1.959963984540054
 """The 97.5 % point of the standard normal distribution."""
+
+T = TypeVar("T")
+BySource = Mapping[str, Sequence[T]]
+"""What is known of each picture, by source."""
 
 
 def interval(values: np.ndarray) -> tuple[float, float]:
@@ -66,7 +75,7 @@ def roc_auc_interval(auc: float, fakes: int, reals: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def measure_share(hits: int, count: int) -> Measure:
+def measure_share(hits: float, count: int) -> Measure:
     """The share hits/count with its interval."""
     low, high = share_interval(hits, count)
     return Measure(value=hits / count, low=low, high=high)
@@ -76,3 +85,19 @@ def measure_area(auc: float, fakes: int, reals: int) -> Measure:
     """An area under the ROC curve with its interval."""
     low, high = roc_auc_interval(auc, fakes, reals)
     return Measure(value=auc, low=low, high=high)
+
+
+def group_of(source: str) -> str:
+    """The family of a source 'family/generator', and the source itself where it names none.
+
+    Generators of one family leave like traces, so a family is left out as a whole.
+    """
+    return source.partition("/")[0]
+
+
+def by_group(values: BySource[T]) -> dict[str, np.ndarray]:
+    """Values of the pictures of each group of sources, a family of generators say: their margins."""
+    found: dict[str, list[T]] = {}
+    for source, of_source in sorted(values.items()):
+        found.setdefault(group_of(source), []).extend(of_source)
+    return {group: np.array(of_group) for group, of_group in found.items()}

@@ -11,8 +11,7 @@ from fakedetect.core.records.cells import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.identical import Pair, find_exact
-from fakedetect.images.sheets import draw_sheet
-from fakedetect.images.tiles import read_tiles
+from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
 
 FILE_NAME = "duplicates.csv"

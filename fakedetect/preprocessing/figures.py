@@ -12,9 +12,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from fakedetect.core.terminal.console import printable
-from fakedetect.images.palette import CLASS_COLOURS, series_colour, series_hatch
-from fakedetect.images.sheets import TITLE_HEIGHT, draw_sheet, literal, save_figure, set_round_ticks
-from fakedetect.images.tiles import read_tiles
+from fakedetect.images.sheets import (
+    CLASS_COLOURS,
+    TITLE_HEIGHT,
+    draw_sheet,
+    literal,
+    read_tiles,
+    save_figure,
+    series_colour,
+    series_hatch,
+    set_round_ticks,
+)
 
 RATIOS = {"9:16": 9 / 16, "2:3": 2 / 3, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9}
 WIDEST = 3

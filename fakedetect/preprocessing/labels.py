@@ -12,8 +12,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.samples import Sample, describe_faults
-from fakedetect.images.sheets import draw_sheet
-from fakedetect.images.tiles import read_tiles
+from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.label_scores import doubt_labels, score_pictures
 from fakedetect.preprocessing.tables import Place, list_places
 

@@ -15,10 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fakedetect.provenance.finding import Certainty, Finding, shorten
-from fakedetect.provenance.history import find_ingredients, tell_actions
-from fakedetect.provenance.rules import find_source_type
-from fakedetect.provenance.verification import Manifest, Verification, read_verification
+from fakedetect.provenance.rules import Certainty, Finding, find_source_type, shorten
+from fakedetect.provenance.verification import (
+    Manifest,
+    Verification,
+    find_ingredients,
+    read_verification,
+    tell_actions,
+)
 
 if TYPE_CHECKING:
     import c2pa

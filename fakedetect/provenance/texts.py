@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.images.containers import MOST_METADATA, read_parts
+from fakedetect.images.containers import MOST_METADATA, TEXT_CHUNKS, read_parts
 
 MOST_TEXT = 64 * 1024
 """Characters of a text that are looked at: what follows them says nothing of a file's origin."""
@@ -23,7 +23,6 @@ WRAPPERS = ("li", "Alt", "Seq", "Bag", "value", "Description")
 """Elements of RDF that hold a property's value and have no name of their own."""
 
 XMP = "XML:com.adobe.xmp"
-TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 
 MOST_TEXTS, MOST_CHARACTERS = 1000, 16 * MOST_TEXT
 """Texts of a file, and characters of all of them, that are looked at."""

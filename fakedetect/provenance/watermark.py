@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fakedetect.provenance.finding import Finding, shorten
+from fakedetect.provenance.rules import Finding, shorten
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -16,7 +16,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import printable
-from fakedetect.images.tiles import read_thumbnail
+from fakedetect.images.views import read_thumbnail
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.detector import Detector
 from fakedetect.reporting.charts import Chart, draw_chart

@@ -12,8 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from fakedetect.images.palette import CLASS_COLOURS, SERIES_COLOURS, TEXT_COLOUR
-from fakedetect.images.sheets import missing_glyphs_ignored
+from fakedetect.images.sheets import CLASS_COLOURS, SERIES_COLOURS, TEXT_COLOUR, missing_glyphs_ignored
 
 WIDTH, HEIGHT = 4.4, 3.3
 """Inches, which the page scales; they decide how large the text is beside the curves."""

@@ -19,8 +19,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.dataset.originals import find_originals, name_pictures
-from fakedetect.images.sheets import draw_sheet
-from fakedetect.images.tiles import read_tiles
+from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
 from fakedetect.testing.results import find_mistakes, read_tested, tell_one_sided

@@ -12,16 +12,20 @@ from matplotlib.patches import Rectangle
 from fakedetect.core.records.evaluation import Bin, Point, Robustness
 from fakedetect.core.terminal.console import plural
 from fakedetect.images.degradations import AXES, StrengthAxis
-from fakedetect.images.palette import (
+from fakedetect.images.sheets import (
     ACCURACY_COLOUR,
     AUC_COLOUR,
     CLASS_COLOURS,
     SERIES_COLOURS,
     TEXT_COLOUR,
+    TITLE_HEIGHT,
+    literal,
+    panels,
+    save_figure,
     series_colour,
     series_line,
+    set_round_ticks,
 )
-from fakedetect.images.sheets import TITLE_HEIGHT, literal, panels, save_figure, set_round_ticks
 
 P_FAKE_BINS = 20
 

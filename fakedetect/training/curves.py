@@ -12,10 +12,9 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.samples import Sample
-from fakedetect.images.palette import CLASS_COLOURS
-from fakedetect.images.sheets import literal, save_figure
+from fakedetect.images.sheets import CLASS_COLOURS, literal, save_figure
+from fakedetect.metrics.intervals import group_of
 from fakedetect.metrics.ranking import measure_auc
-from fakedetect.metrics.unseen import group_of
 from fakedetect.models.probe.fitting import Folds, judge_left_out, standardise, weigh
 
 FEWEST = 3

@@ -19,7 +19,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
-from fakedetect.images.chains import degrade_at_random, random_for
+from fakedetect.images.degradations import degrade_at_random, random_for
 from fakedetect.models.cpu_training.speed_up import Gradients
 from fakedetect.models.devices import Normaliser, forward, torch_engine
 from fakedetect.models.predictions import predict_batches

@@ -16,8 +16,14 @@ from fakedetect.core.records.training import Epoch, read_training
 from fakedetect.core.settings.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture
-from fakedetect.images.palette import TRAINING_COLOUR, VALIDATION_COLOUR
-from fakedetect.images.sheets import literal, panels, save_figure, set_round_ticks
+from fakedetect.images.sheets import (
+    TRAINING_COLOUR,
+    VALIDATION_COLOUR,
+    literal,
+    panels,
+    save_figure,
+    set_round_ticks,
+)
 
 
 def best_of(epochs: Sequence[Epoch]) -> Epoch:

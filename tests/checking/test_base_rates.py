@@ -2,7 +2,7 @@
 
 import pytest
 
-from fakedetect.checking.base_rates import Rates, find_rates, share_right
+from fakedetect.checking.known import Rates, find_rates, share_right
 from fakedetect.core.records.evaluation import Evaluation, Measure
 from fakedetect.core.records.training import OutOfFold, TrainingRecord
 from fakedetect.metrics.calibration import Calibration

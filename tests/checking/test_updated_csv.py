@@ -94,7 +94,7 @@ def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path
     result = run(*check, "--json")
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(found) == 5 and all(row["model"] == "tiny" for row in found)
-    assert "out.csv does not record which model produced its verdicts; rechecking" in result.stderr
+    assert "Rechecked old verdicts: 5 by another model or version" in result.stderr
     assert read_rows(out)["0.png"]["model"] == "tiny" and "Skipped" not in result.stderr
     # Another model under another name, and then both together.
     own = f'[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n{REFERENCE_INPUT}'

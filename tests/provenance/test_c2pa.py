@@ -29,7 +29,7 @@ from fakedetect.core.processes import pool
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.copies import Kind
 from fakedetect.provenance.c2pa import CRASHED, NOT_INSTALLED, UNREADABLE, verify_manifest
-from fakedetect.provenance.finding import Finding
+from fakedetect.provenance.rules import Finding
 
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 UNCHANGED = "C2PA manifest: the file is unchanged since it was signed"

@@ -8,10 +8,9 @@ import time
 import pytest
 from msgspec import structs
 
-from fakedetect.provenance.finding import Finding
-from fakedetect.provenance.marks import find_marks
 from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.rules import read_table, rules_by_field
+from fakedetect.provenance.origin import find_marks
+from fakedetect.provenance.rules import Finding, read_table, rules_by_field
 from fakedetect.provenance.texts import MOST_TEXT, Field
 
 DESCRIPTION, CREDIT, SOFTWARE = "PNG description", "XMP Credit", "EXIF Software"

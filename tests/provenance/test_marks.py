@@ -15,9 +15,8 @@ from fakedetect.images import containers
 from fakedetect.images.copies import Kind
 from fakedetect.provenance import metadata
 from fakedetect.provenance.c2pa import UNREADABLE
-from fakedetect.provenance.marks import find_marks
 from fakedetect.provenance.metadata import Metadata, find_manifest
-from fakedetect.provenance.origin import may_hold_manifest
+from fakedetect.provenance.origin import find_marks, may_hold_manifest
 from fakedetect.provenance.texts import Field, read_xmp
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)

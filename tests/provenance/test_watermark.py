@@ -12,7 +12,7 @@ from PIL import Image
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
 from fakedetect.images.copies import Kind
-from fakedetect.provenance.finding import Finding
+from fakedetect.provenance.rules import Finding
 from fakedetect.provenance.watermark import PAYLOADS, find_dwt_dct
 
 STEP = 36

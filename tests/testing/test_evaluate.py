@@ -13,7 +13,7 @@ import pytest
 from conftest import paint, run
 from PIL import Image
 
-from fakedetect.images.chains import degrade_at_random, random_for
+from fakedetect.images.degradations import degrade_at_random, random_for
 from fakedetect.metrics.measures import NAMES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

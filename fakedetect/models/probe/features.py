@@ -14,8 +14,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.copies import PROBE_COPIES, Kind
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.probe_views import ProbeLook, look_for_probe
-from fakedetect.images.views import in_batches
+from fakedetect.images.views import ProbeLook, in_batches, look_for_probe
 from fakedetect.models.devices import to_device
 from fakedetect.models.openvino.conversion import choose_engine
 from fakedetect.models.openvino.engine import Engine

@@ -10,7 +10,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural
 from fakedetect.dataset.samples import Sample
-from fakedetect.metrics.unseen import group_of
+from fakedetect.metrics.intervals import group_of
 from fakedetect.models.probe.classifier import Line
 
 MOST_FOLDS = 8
