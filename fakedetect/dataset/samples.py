@@ -14,8 +14,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import plural, printable
-from fakedetect.dataset.bad_list import read_bad_images
-from fakedetect.dataset.folders import advise_to_resize, class_folders, source_of
+from fakedetect.dataset.folders import advise_to_resize, class_folders, read_bad_images, source_of
 from fakedetect.images.listing import list_images
 
 

@@ -16,8 +16,7 @@ from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.settings.trained_input import check_size, find_scalings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.bad_list import read_bad_images
-from fakedetect.dataset.folders import existing_folders
+from fakedetect.dataset.folders import existing_folders, read_bad_images
 from fakedetect.images.copies import (
     ALIGNED_QUALITY,
     MARKS,
