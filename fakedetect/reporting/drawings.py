@@ -27,7 +27,7 @@ from fakedetect.core.records.evaluation import Robustness, TestEntry
 from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import printable
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import find_originals
 from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
 from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.images.palette import CLASS_COLOURS, SERIES_COLOURS, TEXT_COLOUR

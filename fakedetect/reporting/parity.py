@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.terminal.console import Console, plural
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.answering import Answering

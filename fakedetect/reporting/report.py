@@ -26,7 +26,7 @@ from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, plural
 from fakedetect.core.terminal.progress import duration
 from fakedetect.core.version import describe_version
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
 from fakedetect.metrics.calibration import is_of_calibration
 from fakedetect.metrics.measures import named
