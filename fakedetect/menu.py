@@ -65,7 +65,7 @@ def run_option(
             _require_file(settings)
             adopt_starter(settings)
         module, function = option.target.split(":")
-        if module in SLOW_TO_LOAD:
+        if option.target.startswith(SLOW_TO_LOAD):
             console.loading(module)
         with end_at_once(lambda: console.fail(STOPPED)) if alone else nullcontext():
             target = getattr(importlib.import_module(module), function)

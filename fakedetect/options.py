@@ -20,15 +20,8 @@ INIT = "fakedetect.init:write_paths"
 WITHOUT_FILE = frozenset({EXPLAIN, CHECK, DEMO, INIT})
 """Targets that need no paths.toml; without one, the program's own is read in its place."""
 
-SLOW_TO_LOAD = frozenset(
-    f"fakedetect.{name}"
-    for name in (
-        *("preprocessing.explore", "preprocessing.demo", "training.train", "training.log", "testing.test"),
-        *("testing.evaluate", "testing.thresholds"),
-        *("reporting.compare", "reporting.report", "reporting.export"),
-    )
-)
-"""Modules of targets that load PyTorch or matplotlib, which takes seconds."""
+SLOW_TO_LOAD = (EXPLORE, DEMO, "fakedetect.training.", "fakedetect.testing.", "fakedetect.reporting.")
+"""How targets begin that load PyTorch or matplotlib, which takes seconds."""
 
 
 @dataclass(frozen=True)

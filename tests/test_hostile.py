@@ -18,7 +18,7 @@ from conftest import run
 from PIL import Image
 
 from fakedetect.core.settings.settings import load_settings
-from fakedetect.dataset.bad_list import read_bad_images
+from fakedetect.dataset.folders import read_bad_images
 from fakedetect.images.listing import list_images
 
 FUZZED, FEW = 2100, 100

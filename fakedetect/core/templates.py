@@ -1,4 +1,4 @@
-"""Pages from the templates of the package, in which every value is escaped."""
+"""Pages from the templates of the package; in HTML every value is escaped."""
 
 import base64
 import re
@@ -29,6 +29,11 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
+def _markdown(name: str) -> str:
+    """A name as Markdown shows it; names are data."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|" else c for c in printable(name))
+
+
 def _auc_interval(point: Point) -> str:
     return say_interval(point.roc_auc, point.low, point.high)
 
@@ -51,6 +56,7 @@ def _environment() -> "Environment":
         base64=_base64,
         form=_form,
         interval=Measure.describe,
+        markdown=_markdown,
         printable=printable,
         split_endings=_split_endings,
     )

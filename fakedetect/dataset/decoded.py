@@ -26,23 +26,14 @@ SECONDS_TO_WAIT = 1800.0
 """For another run to decode the same pictures."""
 
 
-def load_image(path: Path, scaling: Scaling) -> np.ndarray:
-    """A copy as (S, S, 3) uint8; a picture of another size is scaled.
-
-    Raises:
-        Exception: whatever its decoder raises.
-    """
-    with open_checked(path) as opened:
-        image = to_rgb_or_grey(opened).convert("RGB")
-    if image.size != (scaling.size, scaling.size):
-        image = scale(image, scaling)
-    return np.asarray(image)
-
-
 def load_or_explain(path: Path, scaling: Scaling) -> np.ndarray | str:
-    """A picture as load_image gives it, or why it cannot be used."""
+    """A copy as (S, S, 3) uint8, or why it cannot be used; a picture of another size is scaled."""
     try:
-        return load_image(path, scaling)
+        with open_checked(path) as opened:
+            image = to_rgb_or_grey(opened).convert("RGB")
+        if image.size != (scaling.size, scaling.size):
+            image = scale(image, scaling)
+        return np.asarray(image)
     except Exception as error:
         return explain_fault(error, path)
 

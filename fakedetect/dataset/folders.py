@@ -1,9 +1,14 @@
-"""The folders that pictures lie in: which are there, which class each stands for."""
+"""The folders that pictures lie in: which are there, which class each stands for, and the bad pictures."""
 
-from collections.abc import Callable, Sequence
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.files import check_regular, file_lock, write_text
+from fakedetect.core.records.cells import read_table, to_cell
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console
@@ -14,6 +19,9 @@ CLASS_FOLDERS = {
     **dict.fromkeys(("real", "resized_real", "0_real", "nature"), 1),
 }
 """Names of class folders in lower case, and the model's output that each stands for."""
+
+SECONDS_TO_WAIT = 30.0
+"""For another scan to write its part of the list of bad images."""
 
 
 def existing_folders(settings: Settings, folders: Sequence[str], console: Console) -> list[str]:
@@ -98,3 +106,119 @@ def source_of(path: Path, class_folder: Path) -> str:
     """A picture's source: its sub-folder inside the class folder, '' for none."""
     inside = path.relative_to(class_folder).parent
     return "" if inside == Path() else inside.as_posix()
+
+
+def reasons_file(settings: Settings) -> Path:
+    """The .csv with the reasons beside the list."""
+    return settings.bad_images.with_suffix(".csv")
+
+
+def _as_line(path: Path) -> str:
+    """A path as a line of the list; the table beside it has the true name of one that holds line ends."""
+    return str(path).replace("\n", "\\n").replace("\r", "\\r")
+
+
+def read_bad_images(settings: Settings) -> dict[Path, str]:
+    """The listed pictures with their reasons; a list without reasons gives empty ones.
+
+    Raises:
+        UserError: the list, or the table of the reasons, cannot be used.
+    """
+    try:
+        # By line feeds only: a name may hold what other systems take for the end of a line.
+        check_regular(settings.bad_images)
+        lines = settings.bad_images.read_text("utf-8", "surrogateescape").split("\n")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise UserError(f"Cannot read {settings.bad_images}: {error.strerror}.") from None
+    advice = f"Remove it, then scan again: {settings.command('scan')}"
+    rows = read_table(reasons_file(settings), ("path", "reason"), advice) or []
+    known = {_as_line(path := Path(row["path"])): (path, row["reason"]) for row in rows}
+    base = settings.bad_images.parent
+    return dict(
+        known.get(line) or known.get(line.strip()) or (base / line.strip(), "")
+        for line in lines
+        if line.strip()
+    )
+
+
+def replace_bad_images(
+    settings: Settings, is_ours: Callable[[Path], bool], bad: Mapping[Path, str]
+) -> dict[Path, str]:
+    """Put `bad` in the place of the lines that are this scan's; another scan's stay.
+
+    Returns:
+        The list as it is now.
+
+    Raises:
+        UserError: another run keeps the list for longer than SECONDS_TO_WAIT, or it cannot be written.
+    """
+    lock = settings.bad_images.with_name(f".{settings.bad_images.name}.lock")
+    with file_lock(lock, str(settings.bad_images), SECONDS_TO_WAIT):
+        kept = {path: why for path, why in read_bad_images(settings).items() if not is_ours(path)}
+        listed = kept | dict(bad)
+        _save(settings, listed)
+    return listed
+
+
+def _save(settings: Settings, bad: Mapping[Path, str]) -> None:
+    """Write the list, and the reasons beside it."""
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(("path", "reason"))
+    writer.writerows((to_cell(str(path)), to_cell(reason)) for path, reason in sorted(bad.items()))
+    write_text(reasons_file(settings), table.getvalue())
+    write_text(settings.bad_images, "".join(f"{_as_line(path)}\n" for path in sorted(bad)))
+
+
+@dataclass(frozen=True)
+class Place:
+    """A picture's path, its part ('train' or 'test'), label ('fake' or 'real') and source."""
+
+    path: Path
+    part: str
+    label: str
+    source: str
+
+
+def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Place], int]:
+    """The pictures of a data set without the listed bad ones, and how many these are.
+
+    Args:
+        on: 'original' or 'resized', which of its pictures.
+
+    Raises:
+        UserError: there are none.
+    """
+    folders = _original_folders if on == "original" else _resized_folders
+    listed = read_bad_images(settings)
+    places, left_out = [], 0
+    for folder, part, label in folders(settings, console):
+        paths = list_images(folder)
+        good = [path for path in paths if path not in listed]
+        left_out += len(paths) - len(good)
+        places += [
+            Place(path=path, part=part, label=label, source=source_of(path, folder)) for path in good
+        ]
+    if not places:
+        raise UserError(f"The {on} folders contain no pictures. Put them there, or see {settings.file}.")
+    return places, left_out
+
+
+def _original_folders(settings: Settings, console: Console) -> Iterator[tuple[Path, str, str]]:
+    """The class folders with their parts and labels."""
+    for name in existing_folders(settings, FOLDERS, console):
+        part, label = name.split("-")
+        yield settings.original[name], part, label
+
+
+def _resized_folders(settings: Settings, console: Console) -> Iterator[tuple[Path, str, str]]:
+    parts = [part for part, folder in settings.resized.items() if folder.is_dir()]
+    if not parts:
+        raise UserError(f"There are no resized pictures yet. {advise_to_resize(settings, 'train')('')}")
+    for part in set(settings.resized) - set(parts):
+        console.warn(f"There is no folder {settings.resized[part]} (resized {part}).")
+    for part in parts:
+        for folder, number in class_folders(settings.resized[part], advise_to_resize(settings, part)):
+            yield folder, part, CLASSES[number]

@@ -10,8 +10,7 @@ from fakedetect.core.processes.pool import in_order, map_images
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, printable
-from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.samples import Sample
+from fakedetect.dataset.samples import Sample, find_originals
 from fakedetect.explaining.figures import (
     HEAT_MAPS,
     default_methods,

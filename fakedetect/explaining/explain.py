@@ -13,7 +13,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import own_settings
 from fakedetect.core.terminal.console import Console, Outcome, printable
 from fakedetect.dataset.folders import advise_to_resize, class_folders
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import find_originals
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
 

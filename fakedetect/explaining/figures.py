@@ -17,7 +17,7 @@ from fakedetect.core.files import write_json
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import find_originals
 from fakedetect.explaining.heatmaps import (
     Faithfulness,
     attention_rollout,

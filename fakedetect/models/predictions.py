@@ -15,11 +15,11 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import Batch, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
-from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.samples import (
     Dataset,
     Sample,
     faults_of,
+    find_originals,
     hash_names,
     load_dataset,
     load_for_probe,

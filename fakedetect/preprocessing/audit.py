@@ -13,9 +13,28 @@ from sklearn.model_selection import StratifiedKFold
 from fakedetect.dataset.shortcuts import LEAST, Audit, Feature
 from fakedetect.metrics.intervals import roc_auc_interval
 
-NUMBERS = ("width", "height", "aspect_ratio", "megapixels", "bytes_per_pixel", "jpeg_quality")
-NAMES = ("format", "extension", "mode", "jpeg_subsampling", "jpeg_tables")
-FLAGS = ("exif", "icc", "software")
+NUMBERS = {
+    "width": "are more than {:.0f} pixels wide",
+    "height": "are more than {:.0f} pixels high",
+    "aspect_ratio": "have a width/height above {:.2f}",
+    "megapixels": "have more than {:.2f} megapixels",
+    "bytes_per_pixel": "have more than {:.3f} bytes per pixel",
+    "jpeg_quality": "have a JPEG quality above {:.0f}",
+}
+NAMES = {
+    "format": "are {} files",
+    "extension": "end in {}",
+    "mode": "have the colour mode {}",
+    "jpeg_subsampling": "have the chroma subsampling {}",
+    "jpeg_tables": "have the JPEG quantisation tables {}",
+}
+FLAGS = {
+    "exif": "have EXIF data",
+    "icc": "have an ICC colour profile",
+    "software": "have a software entry",
+}
+"""What the audit looks at, and what is said of the pictures beyond a number, with a name, with a flag."""
+
 FOLDS = 5
 MOST = 20_000
 """Pictures that the audit looks at; a random draw of that many of a larger set says the same."""
@@ -60,33 +79,14 @@ def _best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
 
 def _candidates(frame: pd.DataFrame, fake: pd.Series) -> list[Feature]:
     found = [_say("shape", "are square", frame["width"] == frame["height"], fake)]
-    phrases = {
-        "width": "are more than {:.0f} pixels wide",
-        "height": "are more than {:.0f} pixels high",
-        "aspect_ratio": "have a width/height above {:.2f}",
-        "megapixels": "have more than {:.2f} megapixels",
-        "bytes_per_pixel": "have more than {:.3f} bytes per pixel",
-        "jpeg_quality": "have a JPEG quality above {:.0f}",
-    }
-    for name, phrase in phrases.items():
+    for name, phrase in NUMBERS.items():
         threshold = _best_threshold(frame[name], fake)
         if threshold is not None:
             found.append(_say(name, phrase.format(threshold), frame[name] > threshold, fake))
-    values = {
-        "format": "are {} files",
-        "extension": "end in {}",
-        "mode": "have the colour mode {}",
-        "jpeg_subsampling": "have the chroma subsampling {}",
-        "jpeg_tables": "have the JPEG quantisation tables {}",
-    }
-    for name, phrase in values.items():
+    for name, phrase in NAMES.items():
         for value in frame[name].dropna().value_counts().index[:MOST_NAMES]:
             found.append(_say(name, phrase.format(value), frame[name] == value, fake))
-    for name, phrase in (
-        ("exif", "have EXIF data"),
-        ("icc", "have an ICC colour profile"),
-        ("software", "have a software entry"),
-    ):
+    for name, phrase in FLAGS.items():
         found.append(_say(name, phrase, frame[name].astype(bool), fake))
     return found
 

@@ -11,10 +11,10 @@ from fakedetect.core.records.cells import frame_to_csv
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
+from fakedetect.dataset.folders import Place, list_places
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.label_scores import doubt_labels, score_pictures
-from fakedetect.preprocessing.tables import Place, list_places
 
 FILE_NAME = "labels.csv"
 SHEET = "labels.png"

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, write_text
@@ -15,8 +16,7 @@ from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.settings.trained_input import check_size, find_scalings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.bad_list import read_bad_images
-from fakedetect.dataset.folders import existing_folders
+from fakedetect.dataset.folders import existing_folders, read_bad_images
 from fakedetect.images.copies import (
     ALIGNED_QUALITY,
     MARKS,
@@ -263,37 +263,47 @@ def _describe_stale(settings: Settings, resized: Resized) -> str:
     )
 
 
-def resize(
-    settings: Settings,
-    console: Console,
-    folders: Sequence[str] = FOLDERS,
-    align: bool = False,
-    fast: bool = False,
-    prune: bool = False,
-    shard: str | None = None,
-) -> Outcome:
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a call of resize asks for.
+
+    Attributes:
+        folders: any of FOLDERS; none of them means all.
+        align: every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
+            the classes can then not be told apart by their files.
+        fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
+        prune: delete copies whose original has been moved or deleted.
+        shard: 'k/n' to copy a share only.
+    """
+
+    folders: Sequence[str] = ()
+    align: bool = False
+    fast: bool = False
+    prune: bool = False
+    shard: str | None = None
+
+
+def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
     """Copy the pictures of the asked-for original folders in the size that the chosen model takes.
 
     Those already done are skipped. Where the model has a checkpoint that was trained with another size than
     it would be now, copies of both are made.
 
     Args:
-        folders: any of FOLDERS.
-        align: every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
-            the classes can then not be told apart by their files.
-        fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
-        prune: delete copies whose original has been moved or deleted.
-        shard: 'k/n' to copy a share only.
+        asked: the fields of a Request.
 
     Raises:
         UserError: no folder is there, the model does not take that size, or copies cannot be written.
     """
-    part, folders = parse_shard(shard), folders or FOLDERS
+    request = Request(**asked)
+    part, folders = parse_shard(request.shard), request.folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     check_size(settings, console)
-    kinds = [Kind(align, fast, scaling=scaling) for scaling in find_scalings(settings)]
+    kinds = [Kind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]
     done = [
-        resize_folder(settings, console, name, kind, part, prune) for kind in kinds for name in existing
+        resize_folder(settings, console, name, kind, part, request.prune)
+        for kind in kinds
+        for name in existing
     ]
     whole = len(existing) == len(set(folders)) and not any(each.empty for each in done)
     return Outcome("\n".join(_describe_resized(settings, each) for each in done), 0 if whole else 1)

@@ -9,8 +9,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.bad_list import read_bad_images, replace_bad_images
-from fakedetect.dataset.folders import existing_folders
+from fakedetect.dataset.folders import existing_folders, read_bad_images, replace_bad_images
 from fakedetect.images.listing import Skipped, list_images
 from fakedetect.images.reading import find_fault, prepare_pillow
 

@@ -18,7 +18,7 @@ from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural
-from fakedetect.dataset.originals import find_originals, name_pictures
+from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
 from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves

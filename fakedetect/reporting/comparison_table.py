@@ -1,12 +1,12 @@
 """The tested models as a table: what was measured, and beside it what the reference published."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from fakedetect.core.records.evaluation import say_interval
-from fakedetect.core.records.repeats import FIGURES, TESTED, Repeats
+from fakedetect.core.records.repeats import TESTED, Repeats
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import BOLD, PLAIN, Console
@@ -118,131 +118,80 @@ def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
     return best
 
 
-def _cells(row: pd.Series, repeated: bool) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Heading -> (text, the columns whose best makes it bold).
+def _cells(row: pd.Series, best: Container[str]) -> dict[str, str]:
+    """Heading -> text, which is marked as bold where all columns that it shows are among the best."""
 
-    Args:
-        repeated: some model was trained several times.
-    """
+    def number(column: str, form: str, scale: float = 1) -> str:
+        return "-" if pd.isna(row[column]) else format(scale * row[column], form)
 
-    def number(column: str, form: str) -> str:
-        return "-" if pd.isna(row[column]) else format(row[column], form)
+    def interval(column: str, name: str, form: str, scale: float = 1) -> str:
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        if pd.isna(low):
+            return number(column, form, scale)
+        return say_interval(scale * row[column], scale * low, scale * high, form, "-")
 
-    def interval(column: str, low: str, form: str, scale: float) -> str:
-        if pd.isna(row[low]):
-            return number(column, form) if scale == 1 else f"{scale * row[column]:{form}}"
-        high = row[low.replace("low", "high")]
-        return say_interval(scale * row[column], scale * row[low], scale * high, form, "-")
+    def mark(text: str, *columns: str) -> str:
+        return f"{BOLD}{text}{PLAIN}" if all(column in best for column in columns) else text
 
-    def pair(measure: str) -> tuple[str, tuple[str, ...]]:
+    def pair(measure: str) -> str:
         names = (f"{measure}_fake", f"{measure}_real")
-        return "/".join(number(name, ".2f") for name in names), names
+        return mark("/".join(number(name, ".2f") for name in names), *names)
 
-    def over_runs(name: str) -> tuple[str, tuple[str, ...]]:
-        if pd.isna(row[f"{name}_mean"]):
-            return "-", ()
-        form = FIGURES[name][1]
-        return f"{row[f'{name}_mean']:{form}} ± {row[f'{name}_deviation']:{form}}", ()
-
-    runs = {
-        "runs": (number("runs", "d"), ()),
-        "accuracy of runs": over_runs("accuracy"),
-        "AUC of runs": over_runs("roc_auc"),
-    }
     return {
-        "model": (row["model"] + (" (reference)" if row["from"] == "reference" else ""), ()),
-        "pictures": (number("pictures", ",d"), ()),
-        "accuracy % (95 %)": (interval("accuracy", "accuracy_low", ".2f", 100), ("accuracy",)),
-        "AUC (95 %)": (interval("roc_auc", "auc_low", ".3f", 1), ("roc_auc",)),
+        "model": row["model"] + (" (reference)" if row["from"] == "reference" else ""),
+        "pictures": number("pictures", ",d"),
+        "accuracy % (95 %)": mark(interval("accuracy", "accuracy", ".2f", 100), "accuracy"),
+        "AUC (95 %)": mark(interval("roc_auc", "auc", ".3f"), "roc_auc"),
         "precision": pair("precision"),
         "recall": pair("recall"),
         "F1": pair("f1"),
-        "fake>real": (number("fake_taken_for_real", "d"), ("fake_taken_for_real",)),
-        "real>fake": (number("real_taken_for_fake", "d"), ("real_taken_for_fake",)),
-        "epochs": (number("epochs", "d"), ()),
-        "parameters": (number("parameters", ",d"), ()),
-        "img/s": (number("images_per_second", ".1f"), ("images_per_second",)),
-        **(runs if repeated else {}),
+        "fake>real": mark(number("fake_taken_for_real", "d"), "fake_taken_for_real"),
+        "real>fake": mark(number("real_taken_for_fake", "d"), "real_taken_for_fake"),
+        "epochs": number("epochs", "d"),
+        "parameters": number("parameters", ",d"),
+        "img/s": mark(number("images_per_second", ".1f"), "images_per_second"),
     }
-
-
-@dataclass(frozen=True)
-class _Cell:
-    """A cell's text, and whether all of its values are the best."""
-
-    text: str
-    best: bool
-
-
-_Rows = list[dict[str, _Cell]]
-"""A row a model: heading -> cell."""
 
 
 def lay_out(table: pd.DataFrame, console: Console) -> tuple[str, str]:
     """The table for the screen and as Markdown; a cell is bold when all of its values are the best.
 
-    On the screen a model is a row where its columns fit, and a column otherwise: as many models side by
-    side as there is room for, and one block a model on a narrow terminal.
+    On the screen a model is a column, as many of them side by side as there is room for.
     """
-    best, repeated = _best(table), bool(table["runs"].notna().any())
-    rows: _Rows = [
-        {
-            heading: _Cell(text, bool(columns) and all((index, column) in best for column in columns))
-            for heading, (text, columns) in _cells(row, repeated).items()
-        }
-        for index, row in table.iterrows()
+    best = _best(table)
+    models = [
+        _cells(row, {column for place, column in best if place == index}) for index, row in table.iterrows()
     ]
-    wide = _in_rows(rows, console)
-    fits = max(_width(line) for line in wide) <= console.columns
-    return "\n".join(wide if fits else _in_columns(rows, console)), _as_markdown(rows)
+    return "\n".join(_in_columns(models, console.columns)), _as_markdown(models)
 
 
-def _as_markdown(rows: _Rows) -> str:
-    headings = list(rows[0])
+def _as_markdown(models: Sequence[Mapping[str, str]]) -> str:
+    headings = list(models[0])
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
-    for row in rows:
-        cells = (f"**{cell.text}**" if cell.best else cell.text for cell in row.values())
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    lines += [f"| {' | '.join(cells.values())} |" for cells in models]
+    return "\n".join(lines).replace(BOLD, "**").replace(PLAIN, "**")
 
 
-def _in_rows(rows: _Rows, console: Console) -> list[str]:
-    headings = {heading: _Cell(heading, False) for heading in rows[0]}
-    all_rows = [headings, *rows]
-    widths = {heading: max(len(row[heading].text) for row in all_rows) for heading in headings}
-    return [
-        "  ".join(_shown(cell, widths[heading], console) for heading, cell in row.items()).rstrip()
-        for row in all_rows
-    ]
-
-
-def _in_columns(rows: _Rows, console: Console) -> list[str]:
+def _in_columns(models: Sequence[Mapping[str, str]], room: int) -> list[str]:
     """Blocks of lines, one line a heading; each block has as many models as fit beside the headings."""
-    headings = list(rows[0])
-    first = max(map(len, headings))
-    widths = [max(len(cell.text) for cell in row.values()) for row in rows]
+    first = max(map(len, models[0]))
+    widths = [max(map(_width, cells.values())) for cells in models]
     lines: list[str] = []
     start = 0
-    while start < len(rows):
-        end, room = start + 1, console.columns - first - GAP - widths[start]
-        while end < len(rows) and room >= GAP + widths[end]:
-            room -= GAP + widths[end]
+    while start < len(models):
+        end, left = start + 1, room - first - GAP - widths[start]
+        while end < len(models) and left >= GAP + widths[end]:
+            left -= GAP + widths[end]
             end += 1
-        for heading in headings:
-            cells = [
-                _shown(row[heading], width, console)
-                for row, width in zip(rows[start:end], widths[start:end], strict=True)
-            ]
-            lines.append((" " * GAP).join([heading.ljust(first), *cells]).rstrip())
-        lines += [""] if end < len(rows) else []
+        for heading in models[0]:
+            shown = heading.ljust(first)
+            for cells, width in zip(models[start:end], widths[start:end], strict=True):
+                shown += " " * GAP + cells[heading] + " " * (width - _width(cells[heading]))
+            lines.append(shown.rstrip())
+        lines += [""] if end < len(models) else []
         start = end
     return lines
 
 
-def _shown(cell: _Cell, width: int, console: Console) -> str:
-    text = cell.text.ljust(width)
-    return console.bold(text) if cell.best else text
-
-
-def _width(line: str) -> int:
-    return len(line.replace(BOLD, "").replace(PLAIN, "").rstrip())
+def _width(text: str) -> int:
+    return len(text.replace(BOLD, "").replace(PLAIN, ""))

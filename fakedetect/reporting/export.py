@@ -13,13 +13,20 @@ import torch
 
 from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
-from fakedetect.core.settings.model_folder import PROBE_FILE, require_checkpoint
+from fakedetect.core.records.evaluation import read_evaluation
+from fakedetect.core.records.repeats import TESTED, read_several, say_spread
+from fakedetect.core.records.test import read_results
+from fakedetect.core.settings.model_folder import EVALUATION, PROBE_FILE, require_checkpoint, results_file
+from fakedetect.core.settings.recipes import UNBALANCED
 from fakedetect.core.settings.settings import TORCH, Inference, Settings
-from fakedetect.core.terminal.console import Console, Outcome, printable
+from fakedetect.core.templates import load_template
+from fakedetect.core.terminal.console import Console, Outcome, plural, printable
+from fakedetect.core.version import describe_version
+from fakedetect.metrics.intervals import measure_area, measure_share
+from fakedetect.metrics.ranking import SAME_SHAPE
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.openvino.conversion import write_ir
 from fakedetect.models.openvino.engine import import_openvino
-from fakedetect.reporting.model_card import write_card
 from fakedetect.reporting.parity import Answering, Parity, choose_pictures, compare_files
 
 FOLDER = "export"
@@ -82,7 +89,7 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
         except _CannotWriteError as error:
             missing.append(f"{file}, for {error}")
     parity = compare_files(answering, pictures, [folder / file for file in files])
-    write_text(folder / CARD, write_card(detector, parity))
+    write_text(folder / CARD, _render_card(detector, parity))
     return Exported(folder=folder, files=(*files, CARD), parity=parity, missing=tuple(missing))
 
 
@@ -178,6 +185,38 @@ def _write_openvino(answering: Answering, size: int, path: Path) -> str:
     network.outputs[0].set_names({"p_fake"})
     write_ir(openvino, network, path)
     return path.name
+
+
+def _render_card(detector: Detector, parity: Parity) -> str:
+    """The model card: what the records in the model's folder say of this checkpoint.
+
+    Raises:
+        UserError: a record does not fit.
+    """
+    settings, checkpoint = detector.settings, detector.checkpoint_hash
+    folder, recipe, published = settings.model_folder, settings.recipe, None
+    if recipe.library == "timm":
+        import timm
+
+        published = timm.get_pretrained_cfg(recipe.architecture)
+    results = read_results(results_file(folder, "test"), settings.command("test"))
+    repeats = read_several(folder, checkpoint, settings.command("train", "--repeat", "3"))
+    rendered = load_template("model_card.md").render(
+        SAME_SHAPE=SAME_SHAPE,
+        UNBALANCED=UNBALANCED,
+        measure_area=measure_area,
+        measure_share=measure_share,
+        plural=plural,
+        version=describe_version(),
+        detector=detector,
+        parity=parity,
+        results=results if results and results.checkpoint in (None, checkpoint) else None,
+        evaluation=read_evaluation(folder / EVALUATION, checkpoint, settings.command("evaluate")),
+        runs=len(repeats) if repeats else 0,
+        spread=say_spread(repeats, TESTED) or "not tested" if repeats else "",
+        published=published,
+    )
+    return rendered + "\n"
 
 
 def _describe(settings: Settings, found: Exported) -> str:

@@ -14,7 +14,7 @@ from torch import nn
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.terminal.console import Console, plural
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.detector import Detector

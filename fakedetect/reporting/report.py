@@ -1,47 +1,46 @@
 """Option 3.7: all that is known of a model, on one page: report.html."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import torch
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
-from fakedetect.core.records.evaluation import Evaluation, read_evaluation
+from fakedetect.core.records.evaluation import Entry, Evaluation, VerdictRates, read_evaluation
 from fakedetect.core.records.repeats import FIGURES, Repeats, read_several
 from fakedetect.core.records.test import TestResults
-from fakedetect.core.records.training import Epoch
+from fakedetect.core.records.training import Epoch, TrainingRecord, ValidationRecord
 from fakedetect.core.settings.model_folder import (
     EVALUATION,
     REPORT,
     checkpoint_file,
     foreign_predictions_file,
 )
-from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.model_input import Scaling
+from fakedetect.core.settings.recipes import REFERENCE, UNBALANCED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.templates import load_template
-from fakedetect.core.terminal.console import Console, Outcome, open_picture, plural, printable
+from fakedetect.core.terminal.console import Console, Outcome, open_picture, plural
+from fakedetect.core.terminal.progress import duration
 from fakedetect.core.version import describe_version
-from fakedetect.dataset.originals import find_originals
+from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
-from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
-from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
+from fakedetect.metrics.calibration import is_of_calibration
 from fakedetect.metrics.measures import named
 from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
 from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.predictions import judged_copies
-from fakedetect.reporting.answers import Answers, Picture, encode_picture, gather_answers
-from fakedetect.reporting.sections import (
-    commands_again,
-    describe_training,
+from fakedetect.reporting.drawings import (
+    Answers,
+    Chart,
     draw_curves,
+    draw_heat_maps,
+    draw_reliability,
     draw_robustness,
-    gather_verdicts,
+    gather_answers,
 )
 from fakedetect.reporting.summary import summarise
 from fakedetect.testing.results import Tested, confusion_of, read_predictions, read_tested, tell_one_sided
@@ -51,9 +50,6 @@ from fakedetect.training.log import best_of, read_epochs
 SUMMARY_FILE = "summary.csv"
 SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
 """The columns of summary.csv that a report shows."""
-
-HEAT_MAPS = 8
-SEED = 42
 
 
 @dataclass(frozen=True)
@@ -120,32 +116,6 @@ def _read_answers(settings: Settings, evaluation: Evaluation) -> dict[str, pd.Da
     return found
 
 
-def _heat_maps(detector: Detector, predictions: pd.DataFrame) -> tuple[str, list[Picture]]:
-    """Grad-CAM of the predicted class on the same few pictures every time, half of them fake; and its
-    layer."""
-    settings = detector.settings
-    random = np.random.default_rng(SEED)
-    rows = {}
-    for _, of_class in predictions.groupby("label"):
-        chosen = sorted(random.permutation(len(of_class))[: HEAT_MAPS // 2])
-        rows.update({Path(row.path): row for row in of_class.iloc[chosen].itertuples()})
-    originals = dict(zip(rows, find_originals(settings, "test", list(rows)), strict=True))
-    copies = judged_copies(detector, list(rows))
-    drawn, name = [], ""
-    for path, row in rows.items():
-        image = copies[path]
-        if isinstance(image, str):
-            continue
-        tensor = to_input(detector.normalise, image[None])
-        name = name or layer_name(settings, detector.model, tensor, None)
-        target = torch.tensor([CLASSES.index(row.predicted)], device=tensor.device)
-        maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
-        caption = f"{printable(path.name)}: {row.label}, classified as {row.predicted}"
-        shown = read_in_shape(originals[path], image)
-        drawn.append(encode_picture(overlay(shown, maps[0])[1], caption))
-    return name, drawn
-
-
 def gather(settings: Settings, console: Console) -> Known:
     """Read all that is known of the chosen model.
 
@@ -198,13 +168,95 @@ def _answers_elsewhere(known: Known) -> dict[str, Answers | None]:
     }
 
 
+@dataclass(frozen=True)
+class Verdicts:
+    """What the present thresholds come to.
+
+    Attributes:
+        rates: by the name of a set of pictures, the validation pictures first.
+        again: of the sets that were evaluated before these thresholds were fitted, the command that
+            evaluates again.
+        charts: how reliable p(fake) is on the test dataset.
+        ece: the expected calibration error there; None where it was not measured.
+    """
+
+    rates: Mapping[str, VerdictRates | ValidationRecord]
+    again: Mapping[str, str]
+    charts: Sequence[Chart]
+    ece: float | None
+
+
+def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | None:
+    """What the thresholds come to on each set of pictures; None where this checkpoint has none."""
+    fitted, test, command = detector.training.calibration, evaluation.test, detector.settings.command
+    if fitted is None or not detector.calibration.fitted:
+        return None
+    entries: dict[str, tuple[Entry, str]] = {"test": (test, command("evaluate"))} if test else {}
+    for name, entry in evaluation.foreign.items():
+        entries[name] = (entry, command("evaluate", "--data", entry.folder))
+    current: dict[str, VerdictRates | ValidationRecord] = {
+        name: entry.verdicts
+        for name, (entry, _) in entries.items()
+        if entry.verdicts and is_of_calibration(entry.verdicts, detector.calibration)
+    }
+    held_out = fitted.unseen_real_sources or fitted.unseen_families
+    validated = {"held-out sources" if held_out else "validation": fitted.validation}
+    measured = "test" in current
+    return Verdicts(
+        rates={name: rates for name, rates in (validated | current).items() if rates},
+        again={
+            "the test dataset" if name == "test" else name: again
+            for name, (_, again) in entries.items()
+            if name not in current
+        },
+        charts=draw_reliability(test, measured) if test else (),
+        ece=test.verdicts.ece_calibrated if test and test.verdicts and measured else None,
+    )
+
+
+def _given(flag: str, value: float | None) -> list[str]:
+    """An option as words of a command; none where it was not given. Of a flag alone the value is a bool."""
+    if not value:
+        return []
+    return [flag] if value is True else [flag, f"{value:g}"]
+
+
+def _train_again(training: TrainingRecord, repeats: Repeats | None) -> list[str]:
+    recipe = training.recipe.method if training.recipe else REFERENCE
+    of_recipe = [] if recipe == REFERENCE else ["--recipe", recipe]
+    return ["train", *of_recipe, *_given("--repeat", len(repeats) if repeats else None)]
+
+
+def commands_again(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> list[str]:
+    """The commands that give this report again; of a checkpoint from elsewhere, without training it."""
+    training, kind = detector.training, detector.kind
+    commands = [
+        ["scan"],
+        ["resize", *_given("--align", kind.aligned), *_given("--fast", kind.fast)],
+        *([_train_again(training, repeats)] if training.known else []),
+        ["test"],
+    ]
+    if (fitted := training.calibration) and detector.calibration.fitted:
+        alarms, missed = fitted.max_false_alarms, fitted.max_missed
+        bounds = [*_given("--max-false-alarms", alarms), *_given("--max-missed", missed)]
+        commands.append(["fit-thresholds", *bounds])
+    if evaluation.test:
+        commands.append(["evaluate"])
+    commands += [["evaluate", "--data", entry.folder] for entry in evaluation.foreign.values()]
+    commands += [["train", "--leave-out", source] for source in evaluation.left_out]
+    return [detector.settings.lasting_command(*words) for words in [*commands, ["report"]]]
+
+
 WORDS = {
     "FIGURES": FIGURES,
     "SAME_SHAPE": SAME_SHAPE,
+    "Scaling": Scaling,
+    "UNBALANCED": UNBALANCED,
     "best_of": best_of,
     "confusion_of": confusion_of,
     "describe_audit": describe_audit,
     "describe_left_out": describe_left_out,
+    "duration": duration,
     "mean_and_worst": mean_and_worst,
     "named": named,
     "plural": plural,
@@ -220,7 +272,7 @@ def build(known: Known, today: str) -> str:
     """The report as HTML; `today` is the date that it bears."""
     detector, evaluation, epochs = known.detector, known.evaluation, known.epochs
     settings, training = detector.settings, detector.training
-    layer, heat_maps = _heat_maps(detector, known.predictions)
+    layer, heat_maps = draw_heat_maps(detector, known.predictions)
     return load_template("report.html").render(
         WORDS,
         title=f"{settings.model} - fakedetect",
@@ -236,7 +288,6 @@ def build(known: Known, today: str) -> str:
         heat_maps=heat_maps,
         layer=layer,
         seeds=[f"seed {run.seed}" for run in known.repeats.runs] if known.repeats else [],
-        recipe=describe_training(training, epochs),
         curves=draw_curves(epochs) if epochs else (),
         checkpoint=checkpoint_file(settings),
         commands=commands_again(detector, evaluation, known.repeats),

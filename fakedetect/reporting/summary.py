@@ -64,13 +64,14 @@ def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[Tile]:
     if reals:
         yield _share_tile("Reals classified as fake", alarms, reals, "real pictures")
     for name, entry in evaluation.foreign.items():
-        auc, right = entry.measures.roc_auc, entry.measures.accuracy
-        if right.value is not None and right.low is not None and right.high is not None:
-            remark = f"pictures from other sources; {INTERVAL} {say_range(right.low, right.high, '.1%')}"
-            yield Tile(f"Accuracy on {name}", f"{right.value:.1%}", remark)
-        if auc.value is not None and auc.low is not None and auc.high is not None:
-            remark = f"pictures from other sources; {INTERVAL} {say_range(auc.low, auc.high)}"
-            yield Tile(f"ROC AUC on {name}", f"{auc.value:.3f}", remark)
+        measures = entry.measures
+        for what, found, form in (
+            ("Accuracy", measures.accuracy, ".1%"),
+            ("ROC AUC", measures.roc_auc, ".3f"),
+        ):
+            if found.value is not None and found.low is not None and found.high is not None:
+                remark = f"pictures from other sources; {INTERVAL} {say_range(found.low, found.high, form)}"
+                yield Tile(f"{what} on {name}", f"{found.value:{form}}", remark)
 
 
 def _name_sources(predictions: pd.DataFrame) -> str:

@@ -26,8 +26,7 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.originals import find_originals, find_shapes
-from fakedetect.dataset.samples import check_both_classes, describe_faults
+from fakedetect.dataset.samples import check_both_classes, describe_faults, find_originals, find_shapes
 from fakedetect.images.named import read_named
 from fakedetect.metrics.measures import measure_entry, named
 from fakedetect.metrics.ranking import tell_shapes

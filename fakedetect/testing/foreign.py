@@ -13,8 +13,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, printable
 from fakedetect.dataset.folders import class_folders, source_of
 from fakedetect.dataset.identical import count_known
-from fakedetect.dataset.originals import find_shape
-from fakedetect.dataset.samples import Sample, check_both_classes
+from fakedetect.dataset.samples import Sample, check_both_classes, find_shape
 from fakedetect.images.listing import list_images
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.metrics.measures import measure_entry

@@ -11,8 +11,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness, Stability, say_interval
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.originals import find_originals
-from fakedetect.dataset.samples import Sample, draw_places
+from fakedetect.dataset.samples import Sample, draw_places, find_originals
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
 from fakedetect.metrics.calibration import UNSURE
 from fakedetect.metrics.intervals import roc_auc_interval

@@ -40,8 +40,7 @@ from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
-from fakedetect.dataset.originals import find_originals, find_shapes
-from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
+from fakedetect.dataset.samples import Dataset, Sample, find_originals, find_shapes, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
 from fakedetect.metrics.unseen import by_source, calibrate_unseen, measure_unseen
 from fakedetect.models.devices import choose_device

@@ -12,7 +12,7 @@ from PIL import Image
 from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset import decoded
-from fakedetect.dataset.decoded import DecodedPictures, decode_all, load_image
+from fakedetect.dataset.decoded import DecodedPictures, decode_all, load_or_explain
 
 QUIET = Console(quiet=True)
 
@@ -40,7 +40,7 @@ def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> N
     assert found is not None and set(found.faults) == {folder / "2.png"}
     assert set(found.rows) == set(paths) - set(found.faults)
     for path in found.rows:
-        assert np.array_equal(pixels_of(found, path), load_image(path, REFERENCE_SCALING))
+        assert np.array_equal(pixels_of(found, path), load_or_explain(path, REFERENCE_SCALING))
     with pytest.raises(ValueError, match="not a picture"):
         pixels_of(found, folder / "2.png")
 
@@ -83,7 +83,7 @@ def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: 
     assert found is not None and len(found.rows) == 6
     fewer = decode_all(folder, paths[1:], QUIET, 2, REFERENCE_SCALING)
     assert fewer is not None and np.array_equal(
-        pixels_of(fewer, paths[1]), load_image(paths[1], REFERENCE_SCALING)
+        pixels_of(fewer, paths[1]), load_or_explain(paths[1], REFERENCE_SCALING)
     )
     smaller = decode_all(folder, paths[1:], QUIET, 2, Scaling(96, "bicubic"))
     assert smaller is not None and smaller.size == 96

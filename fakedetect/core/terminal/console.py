@@ -23,8 +23,8 @@ INSTRUCTIONS = ("(number or arrow keys, then Enter)", "(number, then Enter)", "(
 FILE_COLUMNS = 100
 """The width of tables where there is no terminal."""
 
-# Noncharacters of Unicode, which no text holds.
 BOLD, PLAIN = "\ufdd0", "\ufdd1"
+"""show() makes what is between them stand out, where the terminal can. No text holds such noncharacters."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,7 @@ class Console:
 
     def title(self, text: str) -> None:
         """A heading, to stdout."""
-        self.show(self.bold(text))
-
-    def bold(self, text: str) -> str:
-        """Text that show() makes stand out, where the terminal can."""
-        return f"{BOLD}{text}{PLAIN}"
+        self.show(f"{BOLD}{text}{PLAIN}")
 
     def note(self, text: str, code: str = "") -> None:
         """News of the work going on, to stderr, above a progress bar if there is one."""

@@ -1,0 +1,257 @@
+"""The charts and pictures of a report: the project's own figures as inline SVG, in the colours of the page
+around them, the wrong answers, and heat maps."""
+
+import base64
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from html import escape
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
+from scipy.special import logit
+from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
+
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.records.evaluation import Robustness, TestEntry
+from fakedetect.core.records.training import Epoch
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.terminal.console import printable
+from fakedetect.dataset.samples import find_originals
+from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
+from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
+from fakedetect.images.sheets import CLASS_COLOURS, SERIES_COLOURS, TEXT_COLOUR, missing_glyphs_ignored
+from fakedetect.images.views import read_thumbnail
+from fakedetect.metrics.calibration import Calibration
+from fakedetect.metrics.measures import UNCALIBRATED_CURVE
+from fakedetect.models.detector import Detector
+from fakedetect.models.predictions import judged_copies
+from fakedetect.testing.figures import (
+    kind_name,
+    kinds_of,
+    plot_confusion,
+    plot_p_fake,
+    plot_reliability,
+    plot_robustness,
+    plot_roc,
+)
+from fakedetect.testing.results import find_mistakes
+from fakedetect.training.log import plot_accuracy, plot_losses
+
+MISTAKES = 12
+HEAT_MAPS = 8
+SEED = 42
+
+WIDTH, HEIGHT = 4.4, 3.3
+"""Inches, which the page scales; they decide how large the text is beside the curves."""
+
+PAGE_COLOURS = {
+    CLASS_COLOURS["fake"]: "--fake",
+    CLASS_COLOURS["real"]: "--real",
+    **{colour: f"--c{number}" for number, colour in enumerate(SERIES_COLOURS)},
+    TEXT_COLOUR: "--ink",
+    "grey": "--grey",
+    "black": "--ink",
+    "white": "--card",
+    "#b0b0b0": "--line",
+    "#cccccc": "--line",
+}
+"""matplotlib's colours, and the page's for them in light and dark."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of the page: its title, and an SVG element in which every text is escaped."""
+
+    title: str
+    svg: str
+
+
+def draw_chart(title: str, plot: Callable[[Axes], None]) -> Chart:
+    """What `plot` draws into axes."""
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    axes = figure.subplots()
+    plot(axes)
+    axes.set_title("")
+    file = io.StringIO()
+    # The salt makes a chart's inner names its own among the others of the page.
+    with (
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}),
+        missing_glyphs_ignored(),
+    ):
+        FigureCanvasSVG(figure).print_svg(
+            file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
+    return Chart(title, _restyle(file.getvalue(), title))
+
+
+def _restyle(text: str, title: str) -> str:
+    """matplotlib's SVG for a page: its colours and font, no size of its own, no name used twice."""
+    svg = text[text.index("<svg") :]
+    for left_out in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r' xmlns(:\w+)?="[^"]*"'):
+        svg = re.sub(left_out, "", svg, flags=re.DOTALL)
+    for size in ("width", "height"):
+        svg = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", svg, count=1)
+    svg = svg.replace("xlink:href", "href")
+    used = set(re.findall(r"#([\w-]+)[\")]", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)
+    for colour, name in PAGE_COLOURS.items():
+        svg = svg.replace(to_hex(colour), f"var({name})")
+    svg = re.sub(r"(font: [\d.]+px) [^;\"]*", r"\1 system-ui, sans-serif", svg)
+    return svg.replace(">", f' role="img"><title>{escape(title)}</title>', 1)
+
+
+def draw_reliability(test: TestEntry, calibrated: bool) -> list[Chart]:
+    return [
+        draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
+        for name, bins in test.reliability.items()
+        if name == UNCALIBRATED_CURVE or calibrated
+    ]
+
+
+def draw_robustness(found: Robustness) -> list[Chart]:
+    """A chart for each kind of degradation."""
+    return [
+        draw_chart(kind_name(kind), partial(plot_robustness, kind=kind, found=found))
+        for kind in kinds_of(found)
+    ]
+
+
+def draw_curves(epochs: Sequence[Epoch]) -> list[Chart]:
+    """The learning curves."""
+    return [
+        draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
+        draw_chart("Validation accuracy", lambda axes: plot_accuracy(axes, epochs, "")),
+    ]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the page: a JPEG in base64, its size in pixels and what it is."""
+
+    jpeg: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Charts of the answers, how many of them are wrong, and the most confident wrong ones."""
+
+    charts: tuple[Chart, ...]
+    wrong: int
+    count: int
+    pictures: tuple[Picture, ...]
+
+
+def _draw_answers(name: str, predictions: pd.DataFrame, calibration: Calibration) -> Iterator[Chart]:
+    """Confusion matrix, ROC curve and the histogram of p(fake) by class, with the thresholds.
+
+    Args:
+        name: of the set of pictures, for the titles.
+        predictions: a row a picture, with the columns label, predicted and p_fake.
+    """
+    is_fake = (predictions["label"] == "fake").to_numpy()
+    p_fake = predictions["p_fake"].to_numpy()
+    matrix = confusion_matrix(predictions["label"], predictions["predicted"], labels=CLASSES).tolist()
+    plot = partial(plot_confusion, matrix=matrix, names=CLASSES, title="")
+    yield draw_chart(f"Confusion matrix: {name}", plot)
+    if 0 < is_fake.sum() < len(is_fake):
+        false_rate, true_rate, _ = roc_curve(is_fake, p_fake)
+        curves = {f"AUC {roc_auc_score(is_fake, p_fake):.3f}": (false_rate, true_rate)}
+        yield draw_chart(f"ROC curve: {name}", partial(plot_roc, curves=curves, title=""))
+    # The table's digits end before the largest margins do.
+    margins = logit(p_fake.clip(1e-9, 1 - 1e-9))
+    yield draw_chart(
+        f"{'Calibrated p(fake)' if calibration.fitted else 'p(fake)'} by class: {name}",
+        partial(
+            plot_p_fake,
+            p_fake=calibration.probability(margins),
+            is_fake=is_fake,
+            thresholds=_name_thresholds(calibration),
+            title="",
+        ),
+    )
+
+
+def _name_thresholds(calibration: Calibration) -> dict[str, float]:
+    fake_from, real_below = calibration.fake_from, calibration.real_below
+    if fake_from == real_below:
+        return {f"fake from {fake_from:.1%} on, else real": fake_from}
+    return {f"real below {real_below:.1%}": real_below, f"fake from {fake_from:.1%} on": fake_from}
+
+
+def gather_answers(
+    name: str, predictions: pd.DataFrame, detector: Detector, paths: Sequence[Path]
+) -> Answers:
+    """What there is to show of the answers to a set of pictures.
+
+    Args:
+        predictions: a row a picture, with COLUMNS of testing/results.
+        paths: the files to show, in the order of the rows.
+    """
+    wrong = find_mistakes(predictions.assign(shown=list(map(str, paths))))
+    return Answers(
+        charts=tuple(_draw_answers(name, predictions, detector.calibration)),
+        wrong=len(wrong),
+        count=len(predictions),
+        pictures=tuple(_show_mistakes(wrong, detector.settings.workers)),
+    )
+
+
+def _show_mistakes(wrong: pd.DataFrame, workers: int) -> Iterator[Picture]:
+    shown = wrong.groupby("label").head(MISTAKES // 2)
+    images = dict(map_images(read_thumbnail, [Path(path) for path in shown["shown"]], workers))
+    for row in shown.itertuples():
+        image = images[Path(row.shown)]
+        name = printable(Path(row.path).name)
+        caption = f"{name}: {row.label}, classified as {row.predicted} ({row.confidence:.1%})"
+        if isinstance(image, str):
+            image, caption = np.full((2, 2, 3), 128, np.uint8), f"{caption}; now missing or unreadable"
+        yield encode_picture(image, caption)
+
+
+def encode_picture(image: np.ndarray, caption: str) -> Picture:
+    """A picture (H, W, 3) uint8 for the page."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="JPEG", quality=85)
+    height, width = image.shape[:2]
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return Picture(jpeg=data, width=width, height=height, caption=caption)
+
+
+def draw_heat_maps(detector: Detector, predictions: pd.DataFrame) -> tuple[str, list[Picture]]:
+    """Grad-CAM of the predicted class on the same few pictures every time, half of them fake; and its
+    layer."""
+    settings = detector.settings
+    random = np.random.default_rng(SEED)
+    rows = {}
+    for _, of_class in predictions.groupby("label"):
+        chosen = sorted(random.permutation(len(of_class))[: HEAT_MAPS // 2])
+        rows.update({Path(row.path): row for row in of_class.iloc[chosen].itertuples()})
+    originals = dict(zip(rows, find_originals(settings, "test", list(rows)), strict=True))
+    copies = judged_copies(detector, list(rows))
+    drawn, name = [], ""
+    for path, row in rows.items():
+        image = copies[path]
+        if isinstance(image, str):
+            continue
+        tensor = to_input(detector.normalise, image[None])
+        name = name or layer_name(settings, detector.model, tensor, None)
+        target = torch.tensor([CLASSES.index(row.predicted)], device=tensor.device)
+        maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
+        caption = f"{printable(path.name)}: {row.label}, classified as {row.predicted}"
+        shown = read_in_shape(originals[path], image)
+        drawn.append(encode_picture(overlay(shown, maps[0])[1], caption))
+    return name, drawn
