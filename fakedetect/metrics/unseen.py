@@ -28,12 +28,15 @@ from fakedetect.metrics.calibration import (
 )
 from fakedetect.metrics.intervals import (
     REPEATS,
+    Ranking,
+    draw,
     measure_area,
+    measure_drawn,
+    measure_same_shape,
     measure_share,
     roc_auc_interval,
     share_interval,
 )
-from fakedetect.metrics.ranking import Ranking, draw, measure_drawn, measure_same_shape
 
 USUAL_RATE = 0.05
 MOST_USUAL = 0.2

@@ -3,7 +3,7 @@
 from fakedetect.core.records.evaluation import UnseenSources
 from fakedetect.core.records.training import CalibrationRecord
 from fakedetect.core.terminal.console import plural
-from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
+from fakedetect.metrics.intervals import SAME_SHAPE, tell_shapes
 
 WORST = 3
 """Sources that are named for what they lack."""

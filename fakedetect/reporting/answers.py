@@ -20,8 +20,8 @@ from fakedetect.images.tiles import read_thumbnail
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.detector import Detector
 from fakedetect.reporting.charts import Chart, draw_chart
-from fakedetect.testing.figures import plot_confusion, plot_p_fake, plot_roc
-from fakedetect.testing.results import find_mistakes
+from fakedetect.testing.figures import plot_p_fake, plot_roc
+from fakedetect.testing.results import find_mistakes, plot_confusion
 
 MISTAKES = 12
 

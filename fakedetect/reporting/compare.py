@@ -22,8 +22,8 @@ from fakedetect.dataset.originals import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet
 from fakedetect.images.tiles import read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
-from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
-from fakedetect.testing.results import find_mistakes, read_tested, tell_one_sided
+from fakedetect.testing.figures import draw_roc_curves
+from fakedetect.testing.results import draw_confusion_matrices, find_mistakes, read_tested, tell_one_sided
 from fakedetect.training.log import draw_loss_curves, read_epochs
 
 SIGNIFICANT = 0.05

@@ -10,8 +10,7 @@ from fakedetect.core.settings.model_folder import EVALUATION, results_file
 from fakedetect.core.settings.recipes import UNBALANCED
 from fakedetect.core.terminal.console import plural, printable
 from fakedetect.core.version import describe_version
-from fakedetect.metrics.intervals import measure_area, measure_share
-from fakedetect.metrics.ranking import SAME_SHAPE
+from fakedetect.metrics.intervals import SAME_SHAPE, measure_area, measure_share
 from fakedetect.models.detector import Detector
 from fakedetect.reporting.parity import Parity
 

@@ -30,8 +30,8 @@ from fakedetect.dataset.originals import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
 from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
 from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
+from fakedetect.metrics.intervals import SAME_SHAPE, tell_shapes
 from fakedetect.metrics.measures import named
-from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
 from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies
@@ -44,8 +44,15 @@ from fakedetect.reporting.sections import (
     gather_verdicts,
 )
 from fakedetect.reporting.summary import summarise
-from fakedetect.testing.results import Tested, confusion_of, read_predictions, read_tested, tell_one_sided
-from fakedetect.testing.sources import mean_and_worst, tell_left_out
+from fakedetect.testing.results import (
+    Tested,
+    confusion_of,
+    mean_and_worst,
+    read_predictions,
+    read_tested,
+    tell_left_out,
+    tell_one_sided,
+)
 from fakedetect.training.log import best_of, read_epochs
 
 SUMMARY_FILE = "summary.csv"

@@ -31,7 +31,9 @@ from fakedetect.core.settings.model_folder import (
     FEATURES,
     LOG,
     LOSS_PLOT,
+    OUT_OF_FOLD,
     PROBE_FILE,
+    TRAINING,
     UNFINISHED,
     remove_other_checkpoints,
 )
@@ -39,10 +41,12 @@ from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
+from fakedetect.core.terminal.progress import duration
 from fakedetect.dataset.originals import find_originals, find_shapes
-from fakedetect.dataset.samples import Dataset, Sample, load_for_probe
+from fakedetect.dataset.samples import Dataset, Sample, describe_faults, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
 from fakedetect.metrics.unseen import by_source, calibrate_unseen, measure_unseen
+from fakedetect.metrics.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
 from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
 from fakedetect.models.probe.features import (
@@ -64,18 +68,11 @@ from fakedetect.models.probe.fitting import (
 )
 from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
-from fakedetect.training.curves import Curve, draw_curves, measure_curves
-from fakedetect.training.run_record import (
-    describe_data,
-    gather_conditions,
-    read_versions,
-)
+from fakedetect.training.loop import refuse_too_many
+from fakedetect.training.unfinished import describe_data, gather_conditions, read_versions
 
 STRENGTHS = (0.0003, 0.001, 0.003)
 """scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
-
-MOST_BAD = 0.25
-"""The share of unreadable pictures above which nothing is fitted."""
 
 OF_EPOCHS = (UNFINISHED, LOG, LOSS_PLOT)
 """What an earlier run of epochs has left, and a probe has not."""
@@ -85,14 +82,13 @@ OF_EPOCHS = (UNFINISHED, LOG, LOSS_PLOT)
 class Fitted:
     """A probe that was fitted, judged and saved.
 
-    `calibration` is None where it knows nothing of sources left out. `copies` are the pictures whose
-    original is gone; `bad` has the reasons of the unreadable ones.
+    `calibration` is None where it knows nothing of sources left out. `copies` is the number of pictures
+    whose original is gone; `bad` has the reasons of the unreadable ones.
     """
 
     probe: ProbeRecord
     unseen: UnseenSources
     calibration: CalibrationRecord | None
-    curves: tuple[Curve, ...]
     pictures: int
     features: int
     copies: int
@@ -121,40 +117,44 @@ def train_probe(
         UserError: the pictures, the backbone or its weights cannot be used.
     """
     start = time.monotonic()
+
+    # Pictures, backbone, features
     dataset, paths = _choose_pictures(settings, console, leave_out)
     frozen = freeze_backbone(settings, console)
     with nullcontext(Group()) if alone else join_group() as group:
         found = _look(settings, console, group, frozen, cache or settings.model_folder / FEATURES, paths)
         if not group.first:
             return None
+    refuse_too_many(len(found.bad), dataset)
     samples = [dataset.samples[place] for place in found.places]
-    if len(found.bad) > MOST_BAD * len(paths):
-        raise UserError(
-            f"{len(found.bad):,} of the {len(paths):,} pictures in {dataset.folder} cannot be read: too "
-            "few are left to train on. Scan them."
-        )
     check_enough(samples, LEAST)
+
+    # Fit
     judged = _judge(settings, console, samples, found.views)
-    curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
-    copies = [
-        path
-        for path, sample in zip(paths, dataset.samples, strict=True)
-        if dataset.resized and path == sample.path
-    ]
-    shapes = find_shapes([paths[place] for place in found.places], samples, dataset.resized)
-    # An earlier model is replaced when nothing is left to be waited for.
-    record, unseen, calibration = _save(
-        settings, dataset, frozen, samples, judged, shapes, len(found.views) - 1
+    families, real_sources = count_groups(samples)
+    probe = ProbeRecord(
+        layers=frozen.backbone.layers,
+        degraded_views=len(found.views) - 1,
+        strength=judged.strength,
+        folds=judged.folds.count,
+        families=families,
+        real_sources=real_sources,
     )
-    draw_curves(settings, curves)
+
+    # Save, measure, save what that has shown
+    checkpoint = _save_line(settings, frozen, judged, probe)
+    shapes = find_shapes([paths[place] for place in found.places], samples, dataset.resized)
+    scores, unseen = _measure(samples, judged, checkpoint, shapes)
+    calibration = _calibrate(scores)
+    _save_records(settings, scores, unseen, _describe_run(settings, dataset, frozen, probe, calibration))
+    pairs = zip(paths, dataset.samples, strict=True)
     return Fitted(
-        probe=record,
+        probe=probe,
         unseen=unseen,
         calibration=calibration,
-        curves=curves,
         pictures=len(samples),
         features=frozen.backbone.width,
-        copies=len(copies),
+        copies=sum(path == sample.path for path, sample in pairs) if dataset.resized else 0,
         bad=found.bad,
         seconds=time.monotonic() - start,
     )
@@ -201,23 +201,15 @@ def _judge(
         return fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
 
 
-def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
-    """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
-    try:
-        return calibrate_unseen(scores)
-    except UserError:
-        return None
-
-
-def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, degraded_views: int) -> str:
+def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, probe: ProbeRecord) -> str:
     """Write probe.safetensors in place of any other checkpoint; returns its hash."""
     facts = ProbeFacts(
         architecture=settings.recipe.architecture,
         weights=frozen.weights,
-        layers=frozen.backbone.layers,
+        layers=probe.layers,
         seed=frozen.seed,
-        strength=judged.strength,
-        views=degraded_views,
+        strength=probe.strength,
+        views=probe.degraded_views,
         size=msgspec.UNSET if settings.recipe.input.size == SIZE else settings.recipe.input.size,
     )
     file = settings.model_folder / PROBE_FILE
@@ -228,26 +220,10 @@ def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, degraded_
     return hash_file(file)
 
 
-def _save(
-    settings: Settings,
-    dataset: Dataset,
-    frozen: Frozen,
-    samples: Sequence[Sample],
-    judged: JudgedLine,
-    shapes: Sequence[str],
-    degraded_views: int,
-) -> tuple[ProbeRecord, UnseenSources, CalibrationRecord | None]:
-    """Write the line and all records; returns what the probe is, its figures and thresholds."""
-    checkpoint = _save_line(settings, frozen, judged, degraded_views)
-    families, real_sources = count_groups(samples)
-    record = ProbeRecord(
-        layers=frozen.backbone.layers,
-        degraded_views=degraded_views,
-        strength=judged.strength,
-        folds=judged.folds.count,
-        families=families,
-        real_sources=real_sources,
-    )
+def _measure(
+    samples: Sequence[Sample], judged: JudgedLine, checkpoint: str, shapes: Sequence[str]
+) -> tuple[OutOfFold, UnseenSources]:
+    """The answers to pictures whose source was left out, and their figures."""
     is_fake = np.array([sample.label == 0 for sample in samples])
     sources = [sample.source for sample in samples]
     fake, real = by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
@@ -258,25 +234,27 @@ def _save(
         fake=fake,
         real=real,
     )
-    unseen = measure_unseen(scores, by_source(is_fake, sources, shapes))
-    return record, unseen, _save_records(settings, dataset, frozen, record, scores, unseen)
+    return scores, measure_unseen(scores, by_source(is_fake, sources, shapes))
 
 
-def _save_records(
+def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
+    """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
+    try:
+        return calibrate_unseen(scores)
+    except UserError:
+        return None
+
+
+def _describe_run(
     settings: Settings,
     dataset: Dataset,
     frozen: Frozen,
     probe: ProbeRecord,
-    scores: OutOfFold,
-    unseen: UnseenSources,
-) -> CalibrationRecord | None:
-    """Write what the sources left out have shown, and the run's record; returns the thresholds."""
-    calibration = _calibrate(scores)
-    folder = settings.model_folder
-    write_out_of_fold(folder, scores)
-    training = TrainingRecord(
+    calibration: CalibrationRecord | None,
+) -> TrainingRecord:
+    """The probe's training.json, but for the hash of its file."""
+    return TrainingRecord(
         model=settings.model,
-        checkpoint=scores.checkpoint,
         recipe=settings.recipe,
         pretrained=settings.training.pretrained,
         classes={str(number): name for number, name in enumerate(CLASSES)},
@@ -291,7 +269,40 @@ def _save_records(
         versions=read_versions(),
         calibration=calibration,
     )
-    write_training(folder, training)
-    evaluation = Evaluation(model=settings.model, checkpoint=scores.checkpoint, unseen_sources=unseen)
+
+
+def _save_records(
+    settings: Settings, scores: OutOfFold, unseen: UnseenSources, training: TrainingRecord
+) -> None:
+    """Write what the sources left out have shown, and the run's record."""
+    folder, checkpoint = settings.model_folder, scores.checkpoint
+    write_out_of_fold(folder, scores)
+    write_training(folder, msgspec.structs.replace(training, checkpoint=checkpoint))
+    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, unseen_sources=unseen)
     write_evaluation(folder / EVALUATION, evaluation)
-    return calibration
+
+
+def describe_probe(settings: Settings, fitted: Fitted) -> list[str]:
+    """What the fit of a probe has come to."""
+    probe, folder = fitted.probe, settings.model_folder
+    lines = describe_faults(fitted.bad)
+    if fitted.copies:
+        lines.append(
+            f"{plural(fitted.copies, 'original')} {'is' if fitted.copies == 1 else 'are'} missing: the "
+            "resized copies were used, re-encoded so that formats do not leak the class."
+        )
+    lines += [
+        f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in {duration(fitted.seconds)}: "
+        f"families of fakes {probe.families:,}, real sources {probe.real_sources:,}, features "
+        f"{fitted.features:,}, strength {probe.strength:g}",
+        *tell_unseen(fitted.unseen, probe.folds),
+        *tell_what_helps(fitted.unseen),
+        *(
+            tell_thresholds(settings.model, fitted.calibration)
+            if fitted.calibration
+            else ["On held-out sources it is no better than chance, so no thresholds are set."]
+        ),
+        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
+    ]
+    lines.append(f"Next, test it: {settings.command('test')}")
+    return lines

@@ -5,15 +5,14 @@ import random
 import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.settings.recipes import PROBE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.settings.recipes import ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
-from fakedetect.core.terminal.console import Console, plural
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
 from fakedetect.models.building import build_model
@@ -24,9 +23,15 @@ from fakedetect.training.balance import describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
 from fakedetect.training.precautions import check_data
-from fakedetect.training.probe import train_probe
-from fakedetect.training.run_record import gather_conditions
-from fakedetect.training.unfinished import Unfinished, read_unfinished, restore, tell_difference
+from fakedetect.training.unfinished import (
+    Unfinished,
+    can_go_on,
+    find_difference,
+    gather_conditions,
+    read_unfinished,
+    restore,
+    tell_difference,
+)
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
@@ -35,17 +40,26 @@ COMPILERS = ("c++", "g++", "clang++", "cl")
 class Plan:
     """What is asked of a run, beside the settings.
 
-    `resume`: go on with the unfinished run in the model's folder. `recipe`: the way of training; otherwise
-    that of the unfinished run, or as the settings say. `leave_out`: a source whose pictures have no part in
-    training, '' for none. `group`: the processes that train; those that torchrun has started unless given.
-    `data_checked`: an earlier one has had these pictures.
+    `resume`: go on with the unfinished run in the model's folder. `leave_out`: a source whose pictures have
+    no part in training, '' for none. `group`: the processes that train; those that torchrun has started
+    unless given.
     """
 
     resume: bool = False
-    recipe: str | None = None
     leave_out: str = ""
     group: Group | None = None
-    data_checked: bool = False
+
+
+def plan_further(settings: Settings, leave_out: str = "") -> Plan | None:
+    """What is to be done for a run beside the model's own; None where that is finished under the same
+    conditions.
+
+    Raises:
+        UserError: the data cannot be used, or a file in its folder does not fit.
+    """
+    if find_difference(settings, leave_out) is None:
+        return None
+    return Plan(resume=can_go_on(settings, leave_out), leave_out=leave_out)
 
 
 def train_in_memory(settings: Settings, console: Console, plan: Plan) -> Trained:
@@ -61,26 +75,6 @@ def train_in_memory(settings: Settings, console: Console, plan: Plan) -> Trained
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
         settings = _with_smaller_batch(settings, console)
-
-
-def train_without(settings: Settings, console: Console, source: str, resume: bool, features: Path) -> None:
-    """Train the chosen model on all but a source, in this process only.
-
-    Args:
-        resume: go on with the unfinished run in the model's folder.
-        features: the file of a probe's features, which those of the whole model are read from.
-
-    Raises:
-        KeyboardInterrupt: the user has stopped it.
-        UserError: the data, the settings or the memory do not allow it.
-    """
-    if settings.recipe.method == PROBE:
-        train_probe(settings, console, source, features, alone=True)
-        return
-    # Others that torchrun has started may have ended.
-    trained = train_in_memory(settings, console, Plan(resume=resume, leave_out=source, group=Group()))
-    if trained.stopped:
-        raise KeyboardInterrupt
 
 
 def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
@@ -105,7 +99,9 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
     """A run from its data to its best checkpoint, which the epochs save as they end."""
     # Resume
     state = read_unfinished(settings) if plan.resume else None
-    settings = _choose_method(settings, plan, state)
+    if state and state.conditions.recipe == ROBUST:
+        over = settings.command("train", "--overwrite")
+        raise UserError(f"The unfinished run cannot continue. {ROBUST_REMOVED} To start over: {over}")
 
     # Data
     dataset = load_dataset(settings, "train", plan.leave_out)
@@ -117,7 +113,8 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
             f"{settings.command('train', '--overwrite')}"
         )
     _refuse_to_compile_without_compiler(settings)
-    if is_first() and not plan.data_checked:
+    # A run beside the model's own has the pictures that that one had.
+    if is_first() and not settings.folder:
         check_data(settings, console, dataset)
 
     # Model, optimiser, epochs
@@ -126,15 +123,6 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
         return run_epochs(
             _prepare(settings, console, group, dataset, samples, state), dataset, state, conditions
         )
-
-
-def _choose_method(settings: Settings, plan: Plan, state: Unfinished | None) -> Settings:
-    """The settings with the way of training that was asked for, or that of the unfinished run."""
-    method = plan.recipe or (state.conditions.recipe if state else None)
-    if method == ROBUST:
-        over = settings.command("train", "--overwrite")
-        raise UserError(f"The unfinished run cannot continue. {ROBUST_REMOVED} To start over: {over}")
-    return settings.with_recipe(method=method) if method else settings
 
 
 def _prepare(
@@ -213,6 +201,7 @@ def _describe_start(
     options = settings.training
     return [
         f"Training {settings.model} on {plural(len(training), 'picture')}"
+        + (f" without {printable(dataset.without)}" if dataset.without else "")
         + f", validating on {len(validation):,}"
         + ("; every picture degraded at random" if options.degrade else "")
         + (f"; {plural(dataset.left_out, 'bad picture')} skipped" if dataset.left_out else "")

@@ -92,7 +92,7 @@ def test_what_is_left_of_the_robust_recipe(trained: Path) -> None:
     for command in ("loss-graph", "report"):
         shown = run("--paths", trained, command)
         assert shown.returncode == 0, shown.stderr
-    refused = run("--paths", trained, "evaluate", "--leave-out", "gan")
+    refused = run("--paths", trained, "train", "--leave-out", "gan")
     assert refused.returncode == 2 and "tiny was trained by the robust recipe" in refused.stderr
 
 

@@ -207,7 +207,6 @@ def judge_left_out(
     folds: Folds,
     strengths: Sequence[float],
     advance: Callable[[int], object] = lambda _: None,
-    learn_from: Callable[[int], np.ndarray] | None = None,
 ) -> np.ndarray:
     """Margins (S, N) of the first view of every picture by lines that were fitted without its fold, one for
     each strength.
@@ -215,14 +214,11 @@ def judge_left_out(
     Args:
         views, is_fake, weights, strengths: as fit() takes them.
         advance: told of each fold's number of pictures when they are judged.
-        learn_from: of a fold, the pictures (N,) bool that its line may learn from, beside those of the fold
-            itself, which it never does; all otherwise.
     """
     margins = np.zeros((len(strengths), len(is_fake)))
     for fold in range(folds.count):
         out = folds.numbers == fold
-        used = ~out if learn_from is None else ~out & learn_from(fold)
-        lines = fit(views, is_fake, weights, strengths, used)
+        lines = fit(views, is_fake, weights, strengths, ~out)
         for number, (line, bias) in enumerate(lines):
             margins[number, out] = views[0][out] @ line + bias
         advance(int(out.sum()))
