@@ -32,7 +32,7 @@ from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
 from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.metrics.intervals import SAME_SHAPE, tell_shapes
 from fakedetect.metrics.measures import named
-from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps
+from fakedetect.metrics.unseen import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies
 from fakedetect.reporting.answers import Answers, Picture, encode_picture, gather_answers

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from fakedetect.core.errors import UserError
@@ -20,7 +20,6 @@ from fakedetect.core.records.training import (
     write_training,
 )
 from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, TRAINING, remove_other_checkpoints
-from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Outcome, plural
 from fakedetect.core.terminal.progress import duration
@@ -32,9 +31,8 @@ from fakedetect.training.epochs import Pass, Run, diverged, train_epoch, validat
 from fakedetect.training.log import best_of, write_log
 from fakedetect.training.unfinished import (
     Unfinished,
-    describe_data,
+    begin_record,
     random_state,
-    read_versions,
     save_unfinished,
     unfinished_file,
 )
@@ -49,20 +47,15 @@ def _describe_run(
     run: Run, dataset: Dataset, best: Epoch, conditions: RunConditions, checkpoint: str
 ) -> TrainingRecord:
     """The run's training.json: the best epoch's checkpoint has that hash."""
-    settings, recipe, options = run.settings, run.settings.recipe, run.settings.training
-    kind = find_kind(class_folders(dataset.folder)[0][0])
-    return TrainingRecord(
-        model=settings.model,
+    options = run.settings.training
+    return msgspec.structs.replace(
+        begin_record(run.settings, dataset, find_kind(class_folders(dataset.folder)[0][0]), conditions),
         checkpoint=checkpoint,
-        recipe=recipe,
-        pretrained=options.pretrained,
-        classes={str(number): name for number, name in enumerate(CLASSES)},
         split=SplitRecord(
             train=len(run.train_samples),
             validation=len(run.val_samples),
             validation_share=options.validation_share,
         ),
-        seed=options.seed,
         max_epochs=options.max_epochs,
         patience=options.patience,
         precision=str(run.dtype).split(".")[-1],
@@ -70,11 +63,7 @@ def _describe_run(
         processes=run.group.size,
         compiled=options.compile,
         parameters=sum(parameter.numel() for parameter in run.model.parameters()),
-        data=describe_data(dataset, kind),
         best=best,
-        run=conditions,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=read_versions(),
     )
 
 

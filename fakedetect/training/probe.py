@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -38,15 +37,20 @@ from fakedetect.core.settings.model_folder import (
     remove_other_checkpoints,
 )
 from fakedetect.core.settings.model_input import SIZE
-from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.core.terminal.progress import duration
 from fakedetect.dataset.originals import find_originals, find_shapes
 from fakedetect.dataset.samples import Dataset, Sample, describe_faults, load_for_probe
 from fakedetect.images.copies import PROBE_COPIES
-from fakedetect.metrics.unseen import by_source, calibrate_unseen, measure_unseen
-from fakedetect.metrics.unseen_words import tell_thresholds, tell_unseen, tell_what_helps
+from fakedetect.metrics.calibration import tell_thresholds
+from fakedetect.metrics.unseen import (
+    by_source,
+    calibrate_unseen,
+    measure_unseen,
+    tell_unseen,
+    tell_what_helps,
+)
 from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
 from fakedetect.models.probe.features import (
@@ -69,7 +73,7 @@ from fakedetect.models.probe.fitting import (
 from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
 from fakedetect.training.loop import refuse_too_many
-from fakedetect.training.unfinished import describe_data, gather_conditions, read_versions
+from fakedetect.training.unfinished import begin_record, gather_conditions
 
 STRENGTHS = (0.0003, 0.001, 0.003)
 """scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
@@ -117,46 +121,74 @@ def train_probe(
         UserError: the pictures, the backbone or its weights cannot be used.
     """
     start = time.monotonic()
-
-    # Pictures, backbone, features
-    dataset, paths = _choose_pictures(settings, console, leave_out)
-    frozen = freeze_backbone(settings, console)
-    with nullcontext(Group()) if alone else join_group() as group:
-        found = _look(settings, console, group, frozen, cache or settings.model_folder / FEATURES, paths)
-        if not group.first:
-            return None
-    refuse_too_many(len(found.bad), dataset)
-    samples = [dataset.samples[place] for place in found.places]
-    check_enough(samples, LEAST)
-
-    # Fit
-    judged = _judge(settings, console, samples, found.views)
-    families, real_sources = count_groups(samples)
+    found = _gather(settings, console, leave_out, cache or settings.model_folder / FEATURES, alone)
+    if found is None:
+        return None
+    judged = _judge(settings, console, found)
+    families, real_sources = count_groups(found.samples)
     probe = ProbeRecord(
-        layers=frozen.backbone.layers,
+        layers=found.frozen.backbone.layers,
         degraded_views=len(found.views) - 1,
         strength=judged.strength,
         folds=judged.folds.count,
         families=families,
         real_sources=real_sources,
     )
-
-    # Save, measure, save what that has shown
-    checkpoint = _save_line(settings, frozen, judged, probe)
-    shapes = find_shapes([paths[place] for place in found.places], samples, dataset.resized)
-    scores, unseen = _measure(samples, judged, checkpoint, shapes)
+    # An earlier model is replaced when nothing is left to be waited for.
+    checkpoint = _save_line(settings, found.frozen, judged, probe)
+    scores, unseen = _measure(found, judged, checkpoint)
     calibration = _calibrate(scores)
-    _save_records(settings, scores, unseen, _describe_run(settings, dataset, frozen, probe, calibration))
-    pairs = zip(paths, dataset.samples, strict=True)
+    _save_records(settings, scores, unseen, _describe_run(settings, found, probe, calibration))
     return Fitted(
         probe=probe,
         unseen=unseen,
         calibration=calibration,
-        pictures=len(samples),
-        features=frozen.backbone.width,
-        copies=sum(path == sample.path for path, sample in pairs) if dataset.resized else 0,
+        pictures=len(found.samples),
+        features=found.frozen.backbone.width,
+        copies=found.copies,
         bad=found.bad,
         seconds=time.monotonic() - start,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a line is fitted to: the readable pictures, their shapes and the views (N, D) of each.
+
+    `copies` is the number of the dataset's pictures whose original is gone.
+    """
+
+    dataset: Dataset
+    frozen: Frozen
+    samples: Sequence[Sample]
+    shapes: Sequence[str]
+    views: Sequence[np.ndarray]
+    copies: int
+    bad: Mapping[Path, str]
+
+
+def _gather(
+    settings: Settings, console: Console, leave_out: str, cache: Path, alone: bool
+) -> _Found | None:
+    """The pictures, the backbone and the features; None in all but the first of several processes."""
+    dataset, paths = _choose_pictures(settings, console, leave_out)
+    frozen = freeze_backbone(settings, console)
+    with nullcontext(Group()) if alone else join_group() as group:
+        found = _look(settings, console, group, frozen, cache, paths)
+        if not group.first:
+            return None
+    refuse_too_many(len(found.bad), dataset)
+    samples = [dataset.samples[place] for place in found.places]
+    check_enough(samples, LEAST)
+    pairs = zip(paths, dataset.samples, strict=True)
+    return _Found(
+        dataset=dataset,
+        frozen=frozen,
+        samples=samples,
+        shapes=find_shapes([paths[place] for place in found.places], samples, dataset.resized),
+        views=found.views,
+        copies=sum(path == sample.path for path, sample in pairs) if dataset.resized else 0,
+        bad=found.bad,
     )
 
 
@@ -189,16 +221,14 @@ def _look(
     return gather_features(settings, console, group, frozen.engine, kept, paths)
 
 
-def _judge(
-    settings: Settings, console: Console, samples: Sequence[Sample], views: Sequence[np.ndarray]
-) -> JudgedLine:
+def _judge(settings: Settings, console: Console, found: _Found) -> JudgedLine:
     """Choose the strength by the sources left out, and fit the line on all pictures."""
-    is_fake = np.array([sample.label == 0 for sample in samples])
-    weights = weigh(samples)
-    folds = deal_folds(samples, settings.training.seed)
+    is_fake = np.array([sample.label == 0 for sample in found.samples])
+    weights = weigh(found.samples)
+    folds = deal_folds(found.samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
-    with console.progress(len(samples), "held-out sources") as progress:
-        return fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
+    with console.progress(len(is_fake), "held-out sources") as progress:
+        return fit_judged(found.views, is_fake, weights, folds, strengths, progress.advance)
 
 
 def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, probe: ProbeRecord) -> str:
@@ -220,12 +250,10 @@ def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, probe: Pr
     return hash_file(file)
 
 
-def _measure(
-    samples: Sequence[Sample], judged: JudgedLine, checkpoint: str, shapes: Sequence[str]
-) -> tuple[OutOfFold, UnseenSources]:
+def _measure(found: _Found, judged: JudgedLine, checkpoint: str) -> tuple[OutOfFold, UnseenSources]:
     """The answers to pictures whose source was left out, and their figures."""
-    is_fake = np.array([sample.label == 0 for sample in samples])
-    sources = [sample.source for sample in samples]
+    is_fake = np.array([sample.label == 0 for sample in found.samples])
+    sources = [sample.source for sample in found.samples]
     fake, real = by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
     scores = OutOfFold(
         checkpoint=checkpoint,
@@ -234,7 +262,7 @@ def _measure(
         fake=fake,
         real=real,
     )
-    return scores, measure_unseen(scores, by_source(is_fake, sources, shapes))
+    return scores, measure_unseen(scores, by_source(is_fake, sources, found.shapes))
 
 
 def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
@@ -246,27 +274,16 @@ def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
 
 
 def _describe_run(
-    settings: Settings,
-    dataset: Dataset,
-    frozen: Frozen,
-    probe: ProbeRecord,
-    calibration: CalibrationRecord | None,
+    settings: Settings, found: _Found, probe: ProbeRecord, calibration: CalibrationRecord | None
 ) -> TrainingRecord:
     """The probe's training.json, but for the hash of its file."""
-    return TrainingRecord(
-        model=settings.model,
-        recipe=settings.recipe,
-        pretrained=settings.training.pretrained,
-        classes={str(number): name for number, name in enumerate(CLASSES)},
-        seed=settings.training.seed,
+    frozen, conditions = found.frozen, gather_conditions(settings, found.dataset)
+    return msgspec.structs.replace(
+        begin_record(settings, found.dataset, PROBE_COPIES, conditions),
         precision=frozen.engine.name.split()[-1],
         device=str(choose_device()),
         parameters=sum(parameter.numel() for parameter in frozen.backbone.parameters()),
-        data=describe_data(dataset, PROBE_COPIES),
-        run=gather_conditions(settings, dataset),
         probe=probe,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=read_versions(),
         calibration=calibration,
     )
 

@@ -3,6 +3,8 @@
 import gc
 import random
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -14,15 +16,17 @@ from fakedetect.core.settings.recipes import ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
+from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model
 from fakedetect.models.cpu_training.speed_up import speed_up
 from fakedetect.models.devices import choose_precision, to_device
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
-from fakedetect.training.balance import describe_balance
+from fakedetect.training.balance import advise_balance, describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
-from fakedetect.training.precautions import check_data
 from fakedetect.training.unfinished import (
     Unfinished,
     can_go_on,
@@ -32,6 +36,9 @@ from fakedetect.training.unfinished import (
     restore,
     tell_difference,
 )
+
+FEW = 10
+"""Pictures of a class below which a run draws a warning."""
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
@@ -115,13 +122,90 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
     _refuse_to_compile_without_compiler(settings)
     # A run beside the model's own has the pictures that that one had.
     if is_first() and not settings.folder:
-        check_data(settings, console, dataset)
+        _check_data(settings, console, dataset)
 
     # Model, optimiser, epochs
     with nullcontext(plan.group) if plan.group else join_group() as group:
         # Bound to no name here: the shared model has to go before the group that it belongs to.
         return run_epochs(
             _prepare(settings, console, group, dataset, samples, state), dataset, state, conditions
+        )
+
+
+def _check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
+    """Warn of what makes a run worth less; what makes it worthless is refused.
+
+    Raises:
+        UserError: the test folder lies in the training folder, or the other way round.
+    """
+    train, test = (settings.resized[part].resolve() for part in ("train", "test"))
+    if train == test or train in test.parents or test in train.parents:
+        raise UserError(
+            f"{settings.resized['train']} and {settings.resized['test']} are the same folder, or one "
+            "contains the other: the model would be tested on its training pictures. Give them separate "
+            f"folders in {settings.file}."
+        )
+    for line in advise_balance(dataset.samples, settings.training.balance):
+        console.warn(line)
+    count = len(dataset.samples)
+    if count < settings.recipe.batch_size:
+        console.warn(
+            f"The training set ({plural(count, 'picture')}) is smaller than one batch "
+            f"({settings.recipe.batch_size}): each epoch is a single step. Set a smaller batch_size in "
+            f"{settings.file}."
+        )
+    fakes = sum(sample.label == 0 for sample in dataset.samples)
+    if min(fakes, count - fakes) < FEW:
+        console.warn(
+            f"Only {fakes:,} fake and {plural(count - fakes, 'real picture')} to train and validate on: so "
+            "few teach a model nothing, and its validation accuracy is a matter of luck. Collect more of "
+            "both classes."
+        )
+    _check_copies(settings, dataset, _test_samples(settings), console)
+
+
+def _test_samples(settings: Settings) -> list[Sample]:
+    folder = settings.resized["test"]
+    if not folder.is_dir():
+        return []
+    try:
+        return [
+            Sample(path, label, "")
+            for class_folder, label in class_folders(folder)
+            for path in list_images(class_folder)
+        ]
+    except UserError:
+        return []
+
+
+def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], console: Console) -> None:
+    samples = [*dataset.samples, *test]
+    places = {sample.path for sample in test}
+    sizes = []
+    for sample in samples:
+        try:
+            sizes.append(sample.path.stat().st_size)
+        except OSError:
+            sizes.append(-1)
+    counts: Counter[str] = Counter()
+    for pair in find_exact([sample.path for sample in samples], sizes):
+        first, second = samples[pair.first], samples[pair.second]
+        if (first.path in places) != (second.path in places):
+            counts["leak"] += 1
+        if first.label != second.label:
+            counts["both"] += 1
+    listing = settings.command("explore", "--on", "resized")
+    if leaks := counts["leak"]:
+        be = "is an exact duplicate" if leaks == 1 else "are exact duplicates"
+        console.warn(
+            f"{plural(leaks, 'picture')} of the test folder {be} of training pictures: testing on them "
+            f"inflates the accuracy. {listing} lists them."
+        )
+    if both := counts["both"]:
+        be = "is" if both == 1 else "are"
+        console.warn(
+            f"{plural(both, 'picture')} {be} labelled both fake and real (exact duplicates). "
+            f"{listing} lists them."
         )
 
 

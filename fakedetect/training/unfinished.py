@@ -4,6 +4,7 @@ folder."""
 import pickle
 import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from fakedetect.core.records.training import (
     KindRecord,
     RunConditions,
     StartedEpoch,
+    TrainingRecord,
     read_training,
 )
 from fakedetect.core.settings.model_folder import UNFINISHED, checkpoint_file, model_hash
-from fakedetect.core.settings.recipes import PROBE, UNBALANCED, Recipe
+from fakedetect.core.settings.recipes import CLASSES, PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.samples import Dataset, hash_names, load_dataset, load_for_probe
@@ -216,7 +218,24 @@ def find_conditions(settings: Settings, leave_out: str = "") -> RunConditions:
     return gather_conditions(settings, load(settings, "train", leave_out))
 
 
-def describe_data(dataset: Dataset, kind: Kind) -> DataRecord:
+def begin_record(
+    settings: Settings, dataset: Dataset, kind: Kind, conditions: RunConditions
+) -> TrainingRecord:
+    """What a training.json says in whichever way was trained, of a run that ends now."""
+    return TrainingRecord(
+        model=settings.model,
+        recipe=settings.recipe,
+        pretrained=settings.training.pretrained,
+        classes={str(number): name for number, name in enumerate(CLASSES)},
+        seed=settings.training.seed,
+        data=_describe_data(dataset, kind),
+        run=conditions,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=_read_versions(),
+    )
+
+
+def _describe_data(dataset: Dataset, kind: Kind) -> DataRecord:
     """The pictures of a run and the kind of their copies."""
     quality = None if kind.quality == ALIGNED_QUALITY else kind.quality
     return DataRecord(
@@ -231,7 +250,7 @@ def describe_data(dataset: Dataset, kind: Kind) -> DataRecord:
     )
 
 
-def read_versions() -> dict[str, str]:
+def _read_versions() -> dict[str, str]:
     """The versions that a run depends on, by name."""
     packages = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
     return {
