@@ -1,7 +1,7 @@
 """Trained once more without a source and tested on it: what a model does with pictures it has never met."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,6 @@ from fakedetect.training.run import plan_further, train_in_memory
 from fakedetect.training.unfinished import unfinished_file
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """What leaving a source out of training has shown, and the reasons of the unreadable pictures."""
-
-    source: str
-    entry: LeftOut
-    faults: Mapping[Path, str]
-
-
 def find_sources(settings: Settings) -> list[str]:
     """The sources that can be left out of the chosen model's training; none where it is not trained yet, or
     its pictures are not there."""
@@ -78,11 +69,15 @@ def train_held_out(settings: Settings, console: Console, source: str) -> Outcome
         detector = load_detector(settings, console)
         again = settings.command("evaluate")
         earlier = read_or_begin(file, detector.name, detector.checkpoint_hash, again)
-        found = _evaluate_without(detector, console, source)
-        left_out = {**earlier.left_out, found.source: found.entry}
+        entry, faults = _evaluate_without(detector, console, source)
+        left_out = {**earlier.left_out, printable(source): entry}
         write_evaluation(file, msgspec.structs.replace(earlier, left_out=left_out))
-    lines = [*_describe(detector.name, found), *describe_faults(found.faults), f"Results: {file}"]
-    return Outcome("\n".join(lines), 1 if found.faults else 0)
+    lines = [
+        *_describe(detector.name, printable(source), entry),
+        *describe_faults(faults),
+        f"Results: {file}",
+    ]
+    return Outcome("\n".join(lines), 1 if faults else 0)
 
 
 def _without(settings: Settings, training: TrainingRecord, source: str) -> Settings:
@@ -127,7 +122,10 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
         raise KeyboardInterrupt
 
 
-def _evaluate_without(detector: Detector, console: Console, source: str) -> HeldOut:
+def _evaluate_without(
+    detector: Detector, console: Console, source: str
+) -> tuple[LeftOut, Mapping[Path, str]]:
+    """What leaving a source out of training shows, and the reasons of the unreadable pictures."""
     settings = detector.settings
     train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
     label = _class_of(source, train, test)
@@ -152,7 +150,7 @@ def _evaluate_without(detector: Detector, console: Console, source: str) -> Held
         right_with=right_with.value,
         roc_auc_with=roc_auc_with.value,
     )
-    return HeldOut(source=printable(source), entry=entry, faults=bad)
+    return entry, bad
 
 
 def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> int:
@@ -201,8 +199,7 @@ def _measure_source(
     return count, Accuracy(**msgspec.structs.asdict(right)), measure_auc(is_fake, margins)
 
 
-def _describe(model: str, found: HeldOut) -> list[str]:
-    source, entry = found.source, found.entry
+def _describe(model: str, source: str, entry: LeftOut) -> list[str]:
     other = CLASSES[1 - CLASSES.index(entry.label)]
     return [
         f"{model}, trained without {source}, on its test pictures (ROC AUC: against all {other} ones)",

@@ -112,10 +112,10 @@ def read_unfinished(settings: Settings) -> Unfinished:
         return Unfinished(
             model=_mapping(state["model"]),
             optimizer=_mapping(state["optimizer"]),
-            random=_random_states(state["random"]),
+            random=[_mapping(each) for each in state["random"]],
             rows=msgspec.convert(state["rows"], list[Epoch]),
             conditions=msgspec.convert(state["facts"], RunConditions),
-            started=msgspec.convert(state.get("started", ()), tuple[StartedEpoch, ...]),
+            started=msgspec.convert(state["started"], tuple[StartedEpoch, ...]),
         )
     except (pickle.UnpicklingError, DamagedFile, msgspec.ValidationError, LookupError, TypeError):
         raise _tell_damaged(settings) from None
@@ -124,14 +124,6 @@ def read_unfinished(settings: Settings) -> Unfinished:
 def _tell_damaged(settings: Settings) -> UserError:
     over = settings.command("train", "--overwrite")
     return UserError(f"{unfinished_file(settings.model_folder)} is damaged. Start over: {over}")
-
-
-def _random_states(value: object) -> list[dict[str, Any]]:
-    """One a process; before version 0.6 the first process's alone."""
-    states = value if isinstance(value, list) else [value]
-    if not states:
-        raise TypeError("no random numbers")
-    return [_mapping(state) for state in states]
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -153,8 +145,8 @@ def restore(
     Raises:
         UserError: the state does not fit the model.
     """
-    random = state.random_of(group)
     try:
+        random = state.random_of(group)
         model.load_state_dict(state.model)
         optimizer.load_state_dict(state.optimizer)
         torch.set_rng_state(random["cpu"])
