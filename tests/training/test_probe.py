@@ -399,7 +399,7 @@ def test_blocks_views_and_strength_are_chosen_in_the_settings(tmp_path: Path) ->
         ("layers = [0]", 'must be "all" or a list of block numbers'),
         ("layers = [99]", "names block 99, but the model has 6"),
         ('strength = "high"', 'must be "auto" or a number above 0'),
-        ("strength = 0", "must be more than 0"),
+        ("strength = 0", 'must be "auto" or a number above 0'),
         ("degraded_views = -1", "must be at least 0"),
         ("views = 2", "degraded_views"),
     ):

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import halve, paint, run
+from PIL import Image
 from program import Program
 
 from fakedetect.core.errors import UserError
@@ -126,6 +127,9 @@ def test_mistakes_in_the_data_are_told_before_the_first_epoch(resized: Path) -> 
     train, test = (resized.parent / f"dataset/resized_{part}" for part in ("train", "test"))
     for number in range(5, 20):
         (train / f"real/{number:04}.png").unlink()
+    # The test folder has those of the fixture too; the twin is to be the only one.
+    for path in (train / "fake/gan").iterdir():
+        Image.new("RGB", (1, 1), "red").save(path)
     (train / "real/twin.png").write_bytes((test / "real/0001.png").read_bytes())
     text = resized.read_text(encoding="utf-8")
     resized.write_text(text.replace("batch_size = 8", "batch_size = 64"), encoding="utf-8")
