@@ -112,10 +112,10 @@ def read_unfinished(settings: Settings) -> Unfinished:
         return Unfinished(
             model=_mapping(state["model"]),
             optimizer=_mapping(state["optimizer"]),
-            random=[_mapping(each) for each in state["random"]],
+            random=_random_states(state["random"]),
             rows=msgspec.convert(state["rows"], list[Epoch]),
             conditions=msgspec.convert(state["facts"], RunConditions),
-            started=msgspec.convert(state["started"], tuple[StartedEpoch, ...]),
+            started=msgspec.convert(state.get("started", ()), tuple[StartedEpoch, ...]),
         )
     except (pickle.UnpicklingError, DamagedFile, msgspec.ValidationError, LookupError, TypeError):
         raise _tell_damaged(settings) from None
@@ -124,6 +124,11 @@ def read_unfinished(settings: Settings) -> Unfinished:
 def _tell_damaged(settings: Settings) -> UserError:
     over = settings.command("train", "--overwrite")
     return UserError(f"{unfinished_file(settings.model_folder)} is damaged. Start over: {over}")
+
+
+def _random_states(value: object) -> list[dict[str, Any]]:
+    """One a process; before version 0.6 the first process's alone."""
+    return [_mapping(state) for state in (value if isinstance(value, list) else [value])]
 
 
 def _mapping(value: object) -> dict[str, Any]:
