@@ -19,7 +19,7 @@ from scipy.special import logit
 from fakedetect.core.records.training import OutOfFold, read_out_of_fold
 from fakedetect.core.settings.model_folder import model_hash, require_checkpoint
 from fakedetect.core.settings.settings import Settings, load_settings
-from fakedetect.metrics.ranking import FALSE_ALARMS
+from fakedetect.metrics.intervals import FALSE_ALARMS
 from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
 from fakedetect.models.probe.backbone import build_backbone
 from fakedetect.models.probe.model import load_probe, margins_of_test_pictures

@@ -211,7 +211,6 @@ OPTIONS = (
                     text(
                         "--data", "FOLDER", "test on other pictures instead: a folder with real/ and fake/"
                     ),
-                    text("--leave-out", "SOURCE", "now train --leave-out"),
                 ),
             ),
             Option(

@@ -37,7 +37,7 @@ MAY_IMPORT = {
 
 PUBLIC = {
     "training": {"log"},
-    "testing": {"test", "results", "sources", "figures"},
+    "testing": {"test", "results", "figures"},
     "explaining": {"heatmaps", "figures"},
 }
 """Of the stages that other stages may import, the modules that they may."""

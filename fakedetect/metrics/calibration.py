@@ -203,3 +203,35 @@ def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:
     """Whether verdicts were measured with this calibration; assumed where an older file does not say."""
     then = (found.temperature, found.fake_from, found.real_below)
     return None in then or then == (calibration.temperature, calibration.fake_from, calibration.real_below)
+
+
+def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
+    """A probe's temperature and thresholds, and what they promise."""
+    found = saved.validation
+    lines = [
+        f"{model}: temperature {saved.temperature:.3f}; fake from {100 * saved.fake_from:.2f} %, real "
+        f"below {100 * saved.real_below:.2f} %, unsure in between",
+    ]
+    if found is None or saved.max_false_alarms is None or saved.max_missed is None:
+        return lines
+    lines += [
+        _tell_promise(
+            "Real pictures called fake",
+            "unseen real sources" if saved.unseen_real_sources else "",
+            saved.max_false_alarms,
+            found.real_called_fake,
+        ),
+        _tell_promise(
+            "Fakes called real",
+            "unseen families of generators" if saved.unseen_families else "",
+            saved.max_missed,
+            found.fake_called_real,
+        ),
+        f"  unsure: {found.unsure:.1%} of held-out pictures",
+    ]
+    return lines
+
+
+def _tell_promise(what: str, of: str, most: float, rate: float) -> str:
+    whose = f"on average over {of}" if of else "for pictures from these sources (no guarantee for others)"
+    return f"  {what}: {rate:.1%} of held-out pictures; guaranteed: at most {most:.1%} {whose}"

@@ -18,13 +18,15 @@ from fakedetect.metrics.calibration import (
 )
 from fakedetect.metrics.intervals import (
     REPEATS,
+    SAME_SHAPE,
     interval,
     mean_interval,
+    measure_auc,
+    measure_same_shape,
     measure_share,
     roc_auc_interval,
     share_interval,
 )
-from fakedetect.metrics.ranking import SAME_SHAPE, measure_auc, measure_same_shape
 
 FALSE_ALARMS = (0.05, 0.01)
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"

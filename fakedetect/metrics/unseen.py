@@ -16,7 +16,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import Family, Measure, RealSource, UnseenSources
 from fakedetect.core.records.training import CalibrationRecord, OutOfFold, ValidationRecord
 from fakedetect.core.settings.recipes import CLASSES
-from fakedetect.core.terminal.console import printable
+from fakedetect.core.terminal.console import plural, printable
 from fakedetect.metrics.calibration import (
     UNCALIBRATED,
     Calibration,
@@ -27,19 +27,31 @@ from fakedetect.metrics.calibration import (
 )
 from fakedetect.metrics.intervals import (
     REPEATS,
+    SAME_SHAPE,
     BySource,
+    Ranking,
     by_group,
-    measure_area,
+    draw,
+    measure_auc,
+    measure_drawn,
+    measure_same_shape,
     measure_share,
     roc_auc_interval,
     share_interval,
+    tell_shapes,
 )
-from fakedetect.metrics.ranking import Ranking, draw, measure_drawn, measure_same_shape
 
 USUAL_RATE = 0.05
 MOST_USUAL = 0.2
 """With so few sources that a promise for others would be worth no more than this, it is made for pictures
 of the same sources."""
+
+WORST = 3
+"""Sources that are named for what they lack."""
+
+ODD = 0.15
+"""False alarms of a real source from which on more sources like it would help."""
+
 
 T = TypeVar("T")
 
@@ -111,16 +123,8 @@ def _shape_units(shapes: tuple[BySource[str], BySource[str]]) -> tuple[list[np.n
     return fakes, reals
 
 
-def _count_wins(fakes: np.ndarray, reals: np.ndarray) -> float:
-    """The pairs of a fake and a real one whose margins are in the right order, ties as half."""
-    ordered = np.sort(reals)
-    below, up_to = (np.searchsorted(ordered, fakes, side=side).sum() for side in ("left", "right"))
-    return float(below + up_to) / 2
-
-
 def _area_of(fakes: np.ndarray, reals: np.ndarray) -> Measure:
-    area = _count_wins(fakes, reals) / (len(fakes) * len(reals))
-    return measure_area(area, len(fakes), len(reals))
+    return measure_auc(np.arange(len(fakes) + len(reals)) < len(fakes), np.concatenate([fakes, reals]))
 
 
 @dataclass(frozen=True)
@@ -230,3 +234,62 @@ def calibrate_unseen(
         unseen_real_sources=alarms.unseen,
         unseen_families=missed.unseen,
     )
+
+
+def describe_left_out(found: UnseenSources) -> str:
+    """What was left out: sources, or where a class has but one, its pictures."""
+    if found.of_sources:
+        return "Cross-validation with held-out sources"
+    if found.fakes_by_source:
+        what, only = "families of fakes", "source of real pictures"
+    elif found.reals_by_source:
+        what, only = "real sources", "family of fakes"
+    else:
+        what, only = "pictures", "source of each class"
+    return f"Cross-validation with held-out {what} (only one {only}: nothing is known about others)"
+
+
+def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
+    """The figures of sources left out, as a table."""
+    lines = [
+        f"{describe_left_out(found)}, {plural(folds, 'fold')} (95 % intervals):",
+        f"  {'ROC AUC':<34}{found.auc}",
+        f"  {'fake recall at 5 % false alarms':<34}{found.fake_recall_at_5}",
+    ]
+    if found.auc_same_shape:
+        lines.append(f"  {SAME_SHAPE:<34}{found.auc_same_shape}")
+    if found.fakes_by_source:
+        lines.append(f"  {'family of fakes':<34}{'pictures':>9}  ROC AUC")
+        lines += [f"  {name:<34}{family.n:>9,}  {family.auc}" for name, family in found.hardest_families]
+        lines.append(f"  {'mean of the families':<34}{'':>9}  {found.mean_family_auc:.3f}")
+    if found.reals_by_source:
+        lines.append(f"  {'real source':<34}{'pictures':>9}  called fake (5 % overall)")
+        lines += [
+            f"  {name:<34}{source.n:>9,}  {source.false_alarms_at_5.describe('.1%')}"
+            for name, source in found.worst_real_sources
+        ]
+    return lines
+
+
+def tell_what_helps(found: UnseenSources) -> list[str]:
+    """Which kinds of sources would help most: those that the others do not stand in for."""
+    lines = tell_shapes(found.auc, found.auc_same_shape)
+    alarms = [(name, source.false_alarms_at_5.value or 0.0) for name, source in found.worst_real_sources]
+    odd = [f"{name} ({rate:.0%} called fake)" for name, rate in alarms[:WORST] if rate >= ODD]
+    if found.reals_by_source and odd:
+        lines.append(f"More real sources like these would help most: {', '.join(odd)}")
+    if found.fakes_by_source:
+        areas = [(name, family.auc.value or 0.0) for name, family in found.hardest_families[:WORST]]
+        hard = [f"{name} (ROC AUC {area:.2f})" for name, area in areas]
+        lines.append(f"Hardest held-out families (collect more like these): {', '.join(hard)}")
+    few = [
+        name
+        for name, whole in (
+            ("fakes from more generators", found.fakes_by_source),
+            ("real pictures from more sources", found.reals_by_source),
+        )
+        if not whole
+    ]
+    if few:
+        lines.append(f"To improve it most, add {' and '.join(few)}, each in a sub-folder of its class.")
+    return lines

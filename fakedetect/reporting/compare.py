@@ -21,8 +21,8 @@ from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
-from fakedetect.testing.figures import draw_confusion_matrices, draw_roc_curves
-from fakedetect.testing.results import find_mistakes, read_tested, tell_one_sided
+from fakedetect.testing.figures import draw_roc_curves
+from fakedetect.testing.results import draw_confusion_matrices, find_mistakes, read_tested, tell_one_sided
 from fakedetect.training.log import draw_loss_curves, read_epochs
 
 SIGNIFICANT = 0.05

@@ -10,8 +10,7 @@ from fakedetect.core.records.repeats import TESTED, Repeats
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import BOLD, PLAIN, Console
-from fakedetect.metrics.intervals import measure_share
-from fakedetect.metrics.ranking import measure_auc
+from fakedetect.metrics.intervals import measure_auc, measure_share
 
 PUBLISHED = {
     "resnet18": (0.9425, 0.94, 0.94, 0.94, 0.94, 0.94, 0.94, 339, 351, 6),

@@ -39,13 +39,12 @@ from fakedetect.models.predictions import judged_copies
 from fakedetect.testing.figures import (
     kind_name,
     kinds_of,
-    plot_confusion,
     plot_p_fake,
     plot_reliability,
     plot_robustness,
     plot_roc,
 )
-from fakedetect.testing.results import find_mistakes
+from fakedetect.testing.results import find_mistakes, plot_confusion
 from fakedetect.training.log import plot_accuracy, plot_losses
 
 MISTAKES = 12

@@ -22,8 +22,7 @@ from fakedetect.core.settings.settings import TORCH, Inference, Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.version import describe_version
-from fakedetect.metrics.intervals import measure_area, measure_share
-from fakedetect.metrics.ranking import SAME_SHAPE
+from fakedetect.metrics.intervals import SAME_SHAPE, measure_area, measure_share
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.openvino.conversion import write_ir
 from fakedetect.models.openvino.engine import import_openvino

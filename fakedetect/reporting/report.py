@@ -29,9 +29,9 @@ from fakedetect.core.version import describe_version
 from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
 from fakedetect.metrics.calibration import is_of_calibration
+from fakedetect.metrics.intervals import SAME_SHAPE, tell_shapes
 from fakedetect.metrics.measures import named
-from fakedetect.metrics.ranking import SAME_SHAPE, tell_shapes
-from fakedetect.metrics.unseen_words import describe_left_out, tell_what_helps
+from fakedetect.metrics.unseen import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.reporting.drawings import (
     Answers,
@@ -43,8 +43,15 @@ from fakedetect.reporting.drawings import (
     gather_answers,
 )
 from fakedetect.reporting.summary import summarise
-from fakedetect.testing.results import Tested, confusion_of, read_predictions, read_tested, tell_one_sided
-from fakedetect.testing.sources import mean_and_worst, tell_left_out
+from fakedetect.testing.results import (
+    Tested,
+    confusion_of,
+    mean_and_worst,
+    read_predictions,
+    read_tested,
+    tell_left_out,
+    tell_one_sided,
+)
 from fakedetect.training.log import best_of, read_epochs
 
 SUMMARY_FILE = "summary.csv"

@@ -11,8 +11,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_interval
-from fakedetect.testing.results import tell_one_sided
-from fakedetect.testing.sources import WORTH_A_WARNING, auc_of, explain_doubt
+from fakedetect.testing.results import WORTH_A_WARNING, auc_of, explain_doubt, tell_one_sided
 
 WEAK = 0.6
 """Accuracy on one source's pictures, or balanced accuracy, up to which the model is not to be used for such

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import msgspec
 import numpy as np
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import run_lock, write_text
+from fakedetect.core.files import hash_text, run_lock, write_text
 from fakedetect.core.records.evaluation import (
     Entry,
     Evaluation,
+    ForeignEntry,
     TestEntry,
     VerdictRates,
     read_or_begin,
@@ -26,17 +27,34 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.samples import check_both_classes, describe_faults, find_originals, find_shapes
+from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.dataset.identical import count_known
+from fakedetect.dataset.samples import (
+    Sample,
+    check_both_classes,
+    describe_faults,
+    find_originals,
+    find_shape,
+    find_shapes,
+)
+from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
+from fakedetect.metrics.calibration import UNCALIBRATED
+from fakedetect.metrics.intervals import tell_shapes
 from fakedetect.metrics.measures import measure_entry, named
-from fakedetect.metrics.ranking import tell_shapes
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.predictions import load_pictures, predict_samples
+from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
 from fakedetect.testing.figures import draw_reliability, draw_robustness
-from fakedetect.testing.foreign import measure_foreign
-from fakedetect.testing.results import confusion_of, tell_one_sided
+from fakedetect.testing.results import (
+    auc_of,
+    confusion_of,
+    format_predictions,
+    tell_gap,
+    tell_left_out,
+    tell_one_sided,
+    tell_sources,
+)
 from fakedetect.testing.robustness import measure_robustness, tell_robustness
-from fakedetect.testing.sources import auc_of, tell_gap, tell_left_out, tell_sources
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,76 @@ def measure_test(detector: Detector, console: Console) -> Tested:
         sources=tuple(several),
         bad=bad,
     )
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A folder of other pictures as it was measured: the name that it is kept by, its figures, the answers
+    as CSV, and the reasons of the unreadable pictures."""
+
+    name: str
+    entry: ForeignEntry
+    predictions: str
+    bad: Mapping[Path, str]
+
+
+def _read_foreign(folder: Path) -> list[Sample]:
+    folders = class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
+    samples = [
+        Sample(path, label, source_of(path, class_folder))
+        for class_folder, label in folders
+        for path in list_images(class_folder)
+    ]
+    check_both_classes(samples, folders, "", "Put some there.")
+    return samples
+
+
+def _list_own(settings: Settings) -> list[Path]:
+    """The pictures of the project, originals and copies."""
+    folders = (*settings.original.values(), *settings.resized.values())
+    return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
+
+
+def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
+    """What a folder's figures are kept by: its own name, with those above it where others have that one."""
+    place = folder.resolve()
+    whole = printable(str(place))
+    for name, entry in known.items():
+        if entry.folder == whole:
+            return name
+    # The name becomes that of a file too, on systems that tell no capitals apart.
+    taken = {name.casefold() for name in known}
+    ends = (PurePath(*place.parts[-count:]).as_posix() for count in range(1, len(place.parts)))
+    return next((name for name in map(printable, ends) if name.casefold() not in taken), whole)
+
+
+def measure_foreign(
+    detector: Detector, console: Console, known: Mapping[str, ForeignEntry], folder: Path
+) -> Foreign:
+    """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
+
+    Args:
+        known: the folders that were measured before, by name.
+
+    Raises:
+        UserError: it holds no readable pictures of both classes.
+    """
+    by_path = {sample.path: sample for sample in _read_foreign(folder)}
+    found, bad = predict_pictures(detector, console, list(by_path), folder.name)
+    samples = [sample for path, sample in by_path.items() if path in found]
+    check_both_classes(samples, [(folder, 0), (folder, 1)], "readable ", "Put some there.")
+    margins = np.array([found[sample.path][0] for sample in samples])
+    is_fake = np.array([sample.label == 0 for sample in samples], bool)
+    sources = [sample.source for sample in samples]
+    table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
+    shapes = [find_shape(sample.path) for sample in samples]
+    entry = ForeignEntry(
+        **msgspec.structs.asdict(measure_entry(detector.calibration, is_fake, sources, margins, shapes)),
+        folder=printable(folder.resolve()),
+        predictions=hash_text(table),
+        own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
+    )
+    return Foreign(name=_name_of(folder, known), entry=entry, predictions=table, bad=bad)
 
 
 def _evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Outcome:
@@ -181,23 +269,17 @@ def evaluate(
     settings: Settings,
     console: Console,
     data: str | None = None,
-    leave_out: str | None = None,
     ask: bool = False,
 ) -> Outcome:
     """Measure the chosen model thoroughly; writes evaluation.json and figures into its folder.
 
     Args:
         data: test on this folder of other pictures, which holds class folders, instead.
-        leave_out: of earlier versions; `train` has it now.
         ask: on a terminal, ask for such a folder after the test dataset.
 
     Raises:
         UserError: the model is not trained, its evaluation.json does not fit, or pictures are missing.
     """
-    if leave_out:
-        raise UserError(
-            f"--leave-out is an option of train now: {settings.command('train', '--leave-out', leave_out)}"
-        )
     outcome = _evaluate(settings, console, _read_folder(data) if data else None)
     if ask and console.interactive:
         console.show(outcome.text)

@@ -31,8 +31,7 @@ from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.models.processes import Group, is_first, join_group
-from fakedetect.testing.figures import draw_confusion_matrix
-from fakedetect.testing.results import format_predictions, tell_one_sided
+from fakedetect.testing.results import draw_confusion_matrix, format_predictions, tell_one_sided
 
 
 @dataclass(frozen=True)

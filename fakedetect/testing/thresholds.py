@@ -38,9 +38,9 @@ from fakedetect.metrics.calibration import (
     measure_verdicts,
     rate_of_a_bad_fit,
     smallest_rate,
+    tell_thresholds,
 )
 from fakedetect.metrics.unseen import USUAL_RATE, calibrate_unseen, make_promise
-from fakedetect.metrics.unseen_words import tell_thresholds
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import predict_samples, validation_samples
 

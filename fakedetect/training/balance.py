@@ -16,6 +16,12 @@ from fakedetect.core.settings.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBAL
 from fakedetect.core.terminal.console import plural, printable
 from fakedetect.dataset.samples import Sample
 
+UNEQUAL = 1 / 3
+"""A class that is smaller than the other by more than this share of it draws a warning."""
+
+DOMINANT = 0.5
+"""A source that holds more than this share of its class draws a warning."""
+
 Strata = list[list[list[int]]]
 """For each class, for each stratum of it, the places of its samples."""
 
@@ -97,14 +103,59 @@ def describe_balance(samples: Sequence[Sample], balance: str) -> list[str]:
 def _tell_times(samples: Sequence[Sample], weights: np.ndarray, places: Sequence[int]) -> str:
     """'5 times', or '0.37 times (coco) to 5 times (imagenet)'."""
     ends = [choose(places, key=lambda place: weights[place]) for choose in (min, max)]
-    low, high = (say_times(weights[place]) for place in ends)
+    low, high = (_describe_times(weights[place]) for place in ends)
     if low == high:
         return low
     first, last = (printable(samples[place].source) or "no source" for place in ends)
     return f"{low} ({first}) to {high} ({last})"
 
 
-def say_times(weight: float) -> str:
+def _describe_times(weight: float) -> str:
     """'once', '4.5 times', '0.56 times'."""
     shown = f"{weight:.2g}" if weight < 10 else f"{weight:,.0f}"
     return "once" if shown == "1" else f"{shown} times"
+
+
+def advise_balance(samples: Sequence[Sample], balance: str) -> list[str]:
+    """What balancing would change, in a line for the classes and one for the sources.
+
+    Nothing is said of what is about equal, or balanced already.
+    """
+    return [
+        *(_advise_classes(samples) if balance == UNBALANCED else []),
+        *(_advise_sources(samples) if balance != BY_SOURCE else []),
+    ]
+
+
+def _advise_classes(samples: Sequence[Sample]) -> list[str]:
+    fakes = sum(sample.label == 0 for sample in samples)
+    fewer, more = sorted((fakes, len(samples) - fakes))
+    if fewer >= (1 - UNEQUAL) * more:
+        return []
+    rare, common = CLASSES if fakes == fewer else CLASSES[::-1]
+    share = fewer / len(samples)
+    return [
+        f"Only {share:.0%} of the training pictures are {rare}: a model that always says {common} has an "
+        f"accuracy of {1 - share:.0%}. Judge by the recall of both; "
+        f'balance = "{BY_CLASS}" under [training] would show both classes equally often, a {rare} picture '
+        f"{_describe_times(0.5 / share)} an epoch."
+    ]
+
+
+def _advise_sources(samples: Sequence[Sample]) -> list[str]:
+    weights = weigh(samples, BY_SOURCE)
+    large, times = [], []
+    for label, name in enumerate(CLASSES):
+        places = [place for place, sample in enumerate(samples) if sample.label == label]
+        sources = Counter(samples[place].source for place in places)
+        source, count = sources.most_common(1)[0]
+        if len(sources) > 1 and count > DOMINANT * len(places):
+            shown = f"of {printable(source)}" if source else "of no source"
+            large.append(f"{count:,} of the {len(places):,} {name} pictures are {shown}")
+            times.append(f"one {shown} {_describe_times(min(weights[places]))}")
+    if not large:
+        return []
+    return [
+        f'{" and ".join(large)}: balance = "{BY_SOURCE}" under [training] would show both classes, and all '
+        f"sources of a class, equally often: {' and '.join(times)} an epoch."
+    ]

@@ -1,7 +1,7 @@
 """Trained once more without a source and tested on it: what a model does with pictures it has never met."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,15 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.records.evaluation import LeftOut, SourceEntry, read_or_begin, write_evaluation
+from fakedetect.core.records.evaluation import (
+    Accuracy,
+    LeftOut,
+    Measure,
+    read_or_begin,
+    write_evaluation,
+)
 from fakedetect.core.records.record import Record
-from fakedetect.core.records.training import TrainingRecord, read_training
+from fakedetect.core.records.training import TrainingRecord
 from fakedetect.core.settings.model_folder import (
     EVALUATION,
     FEATURES,
@@ -20,28 +26,19 @@ from fakedetect.core.settings.model_folder import (
     checkpoint_file,
     name_without,
     require_checkpoint,
-    settings_of_run,
 )
 from fakedetect.core.settings.recipes import CLASSES, METHODS, OPTIMIZERS, PROBE, ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, printable
-from fakedetect.dataset.samples import Sample, describe_faults, load_dataset, load_for_probe
-from fakedetect.metrics.measures import measure_sources
+from fakedetect.dataset.samples import Sample, describe_faults
+from fakedetect.metrics.intervals import measure_auc, measure_share
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
-from fakedetect.testing.sources import tell_gap, tell_left_out
-from fakedetect.training.run import train_without
-from fakedetect.training.run_record import gather_conditions
-from fakedetect.training.unfinished import can_go_on, unfinished_file
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """What leaving a source out of training has shown, and the reasons of the unreadable pictures."""
-
-    source: str
-    entry: LeftOut
-    faults: Mapping[Path, str]
+from fakedetect.models.processes import Group
+from fakedetect.testing.results import tell_gap, tell_left_out
+from fakedetect.training.probe import train_probe
+from fakedetect.training.run import plan_further, train_in_memory
+from fakedetect.training.unfinished import unfinished_file
 
 
 def find_sources(settings: Settings) -> list[str]:
@@ -72,11 +69,15 @@ def train_held_out(settings: Settings, console: Console, source: str) -> Outcome
         detector = load_detector(settings, console)
         again = settings.command("evaluate")
         earlier = read_or_begin(file, detector.name, detector.checkpoint_hash, again)
-        found = _evaluate_without(detector, console, source)
-        left_out = {**earlier.left_out, found.source: found.entry}
+        entry, faults = _evaluate_without(detector, console, source)
+        left_out = {**earlier.left_out, printable(source): entry}
         write_evaluation(file, msgspec.structs.replace(earlier, left_out=left_out))
-    lines = [*_describe(detector.name, found), *describe_faults(found.faults), f"Results: {file}"]
-    return Outcome("\n".join(lines), 1 if found.faults else 0)
+    lines = [
+        *_describe(detector.name, printable(source), entry),
+        *describe_faults(faults),
+        f"Results: {file}",
+    ]
+    return Outcome("\n".join(lines), 1 if faults else 0)
 
 
 def _without(settings: Settings, training: TrainingRecord, source: str) -> Settings:
@@ -96,8 +97,8 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
     options = _given(training, ("seed", "max_epochs", "patience"))
     options |= _given(training.run, ("balance", "degrade")) if training.run else {}
     as_then = replace(settings.training, **options)
-    folder, name = settings.model_folder, name_without(source)
-    return settings_of_run(settings, folder, name, as_then, **_given(then, way))
+    folder = settings.model_folder / name_without(source)
+    return replace(settings.with_recipe(**_given(then, way)), training=as_then, folder=folder)
 
 
 def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
@@ -107,19 +108,24 @@ def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
 
 
 def _train_without(settings: Settings, console: Console, source: str) -> None:
-    """Train without the source, unless that was done with the same data and recipe."""
-    training = read_training(settings.model_folder)
-    load = load_for_probe if settings.recipe.method == PROBE else load_dataset
-    now = gather_conditions(settings, load(settings, "train", source))
-    stopped = unfinished_file(settings.model_folder).is_file()
-    if not stopped and checkpoint_file(settings).is_file() and training.run == now:
+    """Train without the source, unless that was done with the same data and recipe.
+
+    In this process only: others that torchrun has started may have ended.
+    """
+    plan = plan_further(settings, source)
+    if plan is None:
         console.note(f"Trained without {printable(source)} before")
-        return
-    features = settings.model_folder.parent / FEATURES
-    train_without(settings, console, source, can_go_on(settings, now), features)
+    elif settings.recipe.method == PROBE:
+        # The features of the whole model's run are those of this one too.
+        train_probe(settings, console, source, settings.model_folder.parent / FEATURES, alone=True)
+    elif train_in_memory(settings, console, replace(plan, group=Group())).stopped:
+        raise KeyboardInterrupt
 
 
-def _evaluate_without(detector: Detector, console: Console, source: str) -> HeldOut:
+def _evaluate_without(
+    detector: Detector, console: Console, source: str
+) -> tuple[LeftOut, Mapping[Path, str]]:
+    """What leaving a source out of training shows, and the reasons of the unreadable pictures."""
     settings = detector.settings
     train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
     label = _class_of(source, train, test)
@@ -134,17 +140,17 @@ def _evaluate_without(detector: Detector, console: Console, source: str) -> Held
         load_detector(reduced, console), console, pictures, f"test without {printable(source)}"
     )
     read_with, margins_with, _ = predict_samples(detector, console, pictures, "test with it")
-    without = _source_entry(read, margins, source)
-    with_it = _source_entry(read_with, margins_with, source)
+    count, right, roc_auc = _measure_source(read, margins, source)
+    _, right_with, roc_auc_with = _measure_source(read_with, margins_with, source)
     entry = LeftOut(
         label=CLASSES[label],
-        count=without.count,
-        right=without.right,
-        roc_auc=without.roc_auc,
-        right_with=with_it.right.value,
-        roc_auc_with=with_it.roc_auc.value,
+        count=count,
+        right=right,
+        roc_auc=roc_auc,
+        right_with=right_with.value,
+        roc_auc_with=roc_auc_with.value,
     )
-    return HeldOut(source=printable(source), entry=entry, faults=bad)
+    return entry, bad
 
 
 def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> int:
@@ -171,21 +177,29 @@ def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> i
     return label
 
 
-def _source_entry(samples: Sequence[Sample], margins: np.ndarray, source: str) -> SourceEntry:
-    """A source's own figures.
+def _measure_source(
+    samples: Sequence[Sample], margins: np.ndarray, source: str
+) -> tuple[int, Accuracy, Measure]:
+    """A source's readable pictures, their accuracy, and their ROC AUC against those of the other class.
+
+    Args:
+        samples: those of the source and of the other class, with margins (N,).
 
     Raises:
         UserError: none of its pictures can be read.
     """
     is_fake = np.array([sample.label == 0 for sample in samples], bool)
-    for entry in measure_sources(is_fake, [sample.source for sample in samples], margins):
-        if entry.source == printable(source):
-            return entry
-    raise UserError(f"None of the test pictures of {printable(source)} can be read. Scan and resize again.")
+    mine = np.array([sample.source == source for sample in samples], bool)
+    count = int(mine.sum())
+    if not count:
+        raise UserError(
+            f"None of the test pictures of {printable(source)} can be read. Scan and resize again."
+        )
+    right = measure_share(int(((margins >= 0) == is_fake)[mine].sum()), count)
+    return count, Accuracy(**msgspec.structs.asdict(right)), measure_auc(is_fake, margins)
 
 
-def _describe(model: str, found: HeldOut) -> list[str]:
-    source, entry = found.source, found.entry
+def _describe(model: str, source: str, entry: LeftOut) -> list[str]:
     other = CLASSES[1 - CLASSES.index(entry.label)]
     return [
         f"{model}, trained without {source}, on its test pictures (ROC AUC: against all {other} ones)",

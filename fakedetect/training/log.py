@@ -13,7 +13,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.records.cells import read_table
 from fakedetect.core.records.training import Epoch, read_training
-from fakedetect.core.settings.model_folder import CURVE_FIGURE, LOG, LOSS_PLOT, checkpoint_file, is_probe
+from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture
 from fakedetect.images.sheets import (
@@ -126,9 +126,7 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     """Draw loss_plot.jpg from an earlier run's log, print its epochs and open the picture."""
     log = settings.model_folder / LOG
     if is_probe(checkpoint_file(settings)):
-        curve = settings.model_folder / CURVE_FIGURE
-        advice = f" Effect of more sources: {curve}" if curve.is_file() else ""
-        raise UserError(f"{settings.model} is a probe: it is fitted in one step and has no epochs.{advice}")
+        raise UserError(f"{settings.model} is a probe: it is fitted in one step and has no epochs.")
     if not log.is_file():
         raise UserError(f"There is no {log}. Train the model first: {settings.command('train')}")
     epochs = read_log(log)

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from fakedetect.core.errors import UserError
@@ -19,16 +19,23 @@ from fakedetect.core.records.training import (
     TrainingRecord,
     write_training,
 )
-from fakedetect.core.settings.model_folder import remove_other_checkpoints
-from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, TRAINING, remove_other_checkpoints
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.console import Outcome, plural
+from fakedetect.core.terminal.progress import duration
 from fakedetect.dataset.folders import class_folders
-from fakedetect.dataset.samples import Dataset
+from fakedetect.dataset.samples import Dataset, describe_faults
 from fakedetect.images.copies import find_kind
 from fakedetect.models.building import save_checkpoint
 from fakedetect.training.epochs import Pass, Run, diverged, train_epoch, validate
 from fakedetect.training.log import best_of, write_log
-from fakedetect.training.run_record import describe_data, read_versions
-from fakedetect.training.unfinished import Unfinished, random_state, save_unfinished, unfinished_file
+from fakedetect.training.unfinished import (
+    Unfinished,
+    begin_record,
+    random_state,
+    save_unfinished,
+    unfinished_file,
+)
 
 MOST_BAD = 0.25
 """The share of unreadable pictures above which a run stops."""
@@ -40,20 +47,15 @@ def _describe_run(
     run: Run, dataset: Dataset, best: Epoch, conditions: RunConditions, checkpoint: str
 ) -> TrainingRecord:
     """The run's training.json: the best epoch's checkpoint has that hash."""
-    settings, recipe, options = run.settings, run.settings.recipe, run.settings.training
-    kind = find_kind(class_folders(dataset.folder)[0][0])
-    return TrainingRecord(
-        model=settings.model,
+    options = run.settings.training
+    return msgspec.structs.replace(
+        begin_record(run.settings, dataset, find_kind(class_folders(dataset.folder)[0][0]), conditions),
         checkpoint=checkpoint,
-        recipe=recipe,
-        pretrained=options.pretrained,
-        classes={str(number): name for number, name in enumerate(CLASSES)},
         split=SplitRecord(
             train=len(run.train_samples),
             validation=len(run.val_samples),
             validation_share=options.validation_share,
         ),
-        seed=options.seed,
         max_epochs=options.max_epochs,
         patience=options.patience,
         precision=str(run.dtype).split(".")[-1],
@@ -61,11 +63,7 @@ def _describe_run(
         processes=run.group.size,
         compiled=options.compile,
         parameters=sum(parameter.numel() for parameter in run.model.parameters()),
-        data=describe_data(dataset, kind),
         best=best,
-        run=conditions,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=read_versions(),
     )
 
 
@@ -220,3 +218,44 @@ def _describe_epoch(epoch: Epoch, is_best: bool) -> str:
         f"validation loss {epoch.val_loss:.4f}, "
         f"validation accuracy {epoch.val_accuracy:.2%}{' (best so far)' if is_best else ''}"
     )
+
+
+def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcome:
+    """What a run has come to.
+
+    Args:
+        again: the command that goes on with one that was stopped.
+    """
+    lines = describe_faults(trained.faults)
+    if trained.stopped:
+        more = [f"To continue: {again}"] if trained.epochs or trained.started else []
+        lines = [*describe_stop(settings, trained), *more, *lines]
+    else:
+        epochs = plural(len(trained.epochs), "epoch")
+        lines.append(f"Trained {settings.model}: {epochs} in {duration(trained.seconds)}")
+    if trained.epochs:
+        best = best_of(trained.epochs)
+        lines += [
+            f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
+            f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}",
+            f"Loss graph: {settings.model_folder / LOSS_PLOT}",
+            f"Log and settings of the run: {LOG} and {TRAINING} in the same folder",
+        ]
+    if not trained.stopped:
+        lines.append(f"Next, test it: {settings.command('test')}")
+    return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
+
+
+def describe_stop(settings: Settings, trained: Trained) -> list[str]:
+    """What of a stopped run is saved, and what is lost."""
+    epochs, started = len(trained.epochs), trained.started
+    lost = f"the last {duration(trained.seconds_lost)} of work"
+    if not epochs and not started:
+        lines = [f"Stopped in the first epoch: only this epoch is lost ({lost})."]
+        if settings.checkpoint.is_file():
+            lines.append(f"{settings.checkpoint} is still the model from an earlier run.")
+        return lines
+    saved = [plural(epochs, "epoch")] if epochs else []
+    if started:
+        saved.append(f"{started.steps:,} of {started.of_steps:,} steps of epoch {epochs + 1}")
+    return [f"Stopped. Saved: {' and '.join(saved)}; lost: {lost}."]

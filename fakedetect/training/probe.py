@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -32,17 +31,33 @@ from fakedetect.core.settings.model_folder import (
     FEATURES,
     LOG,
     LOSS_PLOT,
+    OUT_OF_FOLD,
     PROBE_FILE,
+    TRAINING,
     UNFINISHED,
     remove_other_checkpoints,
 )
 from fakedetect.core.settings.model_input import SIZE
-from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
-from fakedetect.dataset.samples import Dataset, Sample, find_originals, find_shapes, load_for_probe
+from fakedetect.core.terminal.progress import duration
+from fakedetect.dataset.samples import (
+    Dataset,
+    Sample,
+    describe_faults,
+    find_originals,
+    find_shapes,
+    load_for_probe,
+)
 from fakedetect.images.copies import PROBE_COPIES
-from fakedetect.metrics.unseen import by_source, calibrate_unseen, measure_unseen
+from fakedetect.metrics.calibration import tell_thresholds
+from fakedetect.metrics.unseen import (
+    by_source,
+    calibrate_unseen,
+    measure_unseen,
+    tell_unseen,
+    tell_what_helps,
+)
 from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
 from fakedetect.models.probe.features import (
@@ -64,18 +79,11 @@ from fakedetect.models.probe.fitting import (
 )
 from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
-from fakedetect.training.curves import Curve, draw_curves, measure_curves
-from fakedetect.training.run_record import (
-    describe_data,
-    gather_conditions,
-    read_versions,
-)
+from fakedetect.training.loop import refuse_too_many
+from fakedetect.training.unfinished import begin_record, gather_conditions
 
 STRENGTHS = (0.0003, 0.001, 0.003)
 """scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
-
-MOST_BAD = 0.25
-"""The share of unreadable pictures above which nothing is fitted."""
 
 OF_EPOCHS = (UNFINISHED, LOG, LOSS_PLOT)
 """What an earlier run of epochs has left, and a probe has not."""
@@ -85,14 +93,13 @@ OF_EPOCHS = (UNFINISHED, LOG, LOSS_PLOT)
 class Fitted:
     """A probe that was fitted, judged and saved.
 
-    `calibration` is None where it knows nothing of sources left out. `copies` are the pictures whose
-    original is gone; `bad` has the reasons of the unreadable ones.
+    `calibration` is None where it knows nothing of sources left out. `copies` is the number of pictures
+    whose original is gone; `bad` has the reasons of the unreadable ones.
     """
 
     probe: ProbeRecord
     unseen: UnseenSources
     calibration: CalibrationRecord | None
-    curves: tuple[Curve, ...]
     pictures: int
     features: int
     copies: int
@@ -121,42 +128,74 @@ def train_probe(
         UserError: the pictures, the backbone or its weights cannot be used.
     """
     start = time.monotonic()
+    found = _gather(settings, console, leave_out, cache or settings.model_folder / FEATURES, alone)
+    if found is None:
+        return None
+    judged = _judge(settings, console, found)
+    families, real_sources = count_groups(found.samples)
+    probe = ProbeRecord(
+        layers=found.frozen.backbone.layers,
+        degraded_views=len(found.views) - 1,
+        strength=judged.strength,
+        folds=judged.folds.count,
+        families=families,
+        real_sources=real_sources,
+    )
+    # An earlier model is replaced when nothing is left to be waited for.
+    checkpoint = _save_line(settings, found.frozen, judged, probe)
+    scores, unseen = _measure(found, judged, checkpoint)
+    calibration = _calibrate(scores)
+    _save_records(settings, scores, unseen, _describe_run(settings, found, probe, calibration))
+    return Fitted(
+        probe=probe,
+        unseen=unseen,
+        calibration=calibration,
+        pictures=len(found.samples),
+        features=found.frozen.backbone.width,
+        copies=found.copies,
+        bad=found.bad,
+        seconds=time.monotonic() - start,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What a line is fitted to: the readable pictures, their shapes and the views (N, D) of each.
+
+    `copies` is the number of the dataset's pictures whose original is gone.
+    """
+
+    dataset: Dataset
+    frozen: Frozen
+    samples: Sequence[Sample]
+    shapes: Sequence[str]
+    views: Sequence[np.ndarray]
+    copies: int
+    bad: Mapping[Path, str]
+
+
+def _gather(
+    settings: Settings, console: Console, leave_out: str, cache: Path, alone: bool
+) -> _Found | None:
+    """The pictures, the backbone and the features; None in all but the first of several processes."""
     dataset, paths = _choose_pictures(settings, console, leave_out)
     frozen = freeze_backbone(settings, console)
     with nullcontext(Group()) if alone else join_group() as group:
-        found = _look(settings, console, group, frozen, cache or settings.model_folder / FEATURES, paths)
+        found = _look(settings, console, group, frozen, cache, paths)
         if not group.first:
             return None
+    refuse_too_many(len(found.bad), dataset)
     samples = [dataset.samples[place] for place in found.places]
-    if len(found.bad) > MOST_BAD * len(paths):
-        raise UserError(
-            f"{len(found.bad):,} of the {len(paths):,} pictures in {dataset.folder} cannot be read: too "
-            "few are left to train on. Scan them."
-        )
     check_enough(samples, LEAST)
-    judged = _judge(settings, console, samples, found.views)
-    curves = measure_curves(settings, console, samples, found.views[0], judged.strength, judged.folds)
-    copies = [
-        path
-        for path, sample in zip(paths, dataset.samples, strict=True)
-        if dataset.resized and path == sample.path
-    ]
-    shapes = find_shapes([paths[place] for place in found.places], samples, dataset.resized)
-    # An earlier model is replaced when nothing is left to be waited for.
-    record, unseen, calibration = _save(
-        settings, dataset, frozen, samples, judged, shapes, len(found.views) - 1
-    )
-    draw_curves(settings, curves)
-    return Fitted(
-        probe=record,
-        unseen=unseen,
-        calibration=calibration,
-        curves=curves,
-        pictures=len(samples),
-        features=frozen.backbone.width,
-        copies=len(copies),
+    pairs = zip(paths, dataset.samples, strict=True)
+    return _Found(
+        dataset=dataset,
+        frozen=frozen,
+        samples=samples,
+        shapes=find_shapes([paths[place] for place in found.places], samples, dataset.resized),
+        views=found.views,
+        copies=sum(path == sample.path for path, sample in pairs) if dataset.resized else 0,
         bad=found.bad,
-        seconds=time.monotonic() - start,
     )
 
 
@@ -189,35 +228,25 @@ def _look(
     return gather_features(settings, console, group, frozen.engine, kept, paths)
 
 
-def _judge(
-    settings: Settings, console: Console, samples: Sequence[Sample], views: Sequence[np.ndarray]
-) -> JudgedLine:
+def _judge(settings: Settings, console: Console, found: _Found) -> JudgedLine:
     """Choose the strength by the sources left out, and fit the line on all pictures."""
-    is_fake = np.array([sample.label == 0 for sample in samples])
-    weights = weigh(samples)
-    folds = deal_folds(samples, settings.training.seed)
+    is_fake = np.array([sample.label == 0 for sample in found.samples])
+    weights = weigh(found.samples)
+    folds = deal_folds(found.samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
-    with console.progress(len(samples), "held-out sources") as progress:
-        return fit_judged(views, is_fake, weights, folds, strengths, progress.advance)
+    with console.progress(len(is_fake), "held-out sources") as progress:
+        return fit_judged(found.views, is_fake, weights, folds, strengths, progress.advance)
 
 
-def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
-    """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
-    try:
-        return calibrate_unseen(scores)
-    except UserError:
-        return None
-
-
-def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, degraded_views: int) -> str:
+def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, probe: ProbeRecord) -> str:
     """Write probe.safetensors in place of any other checkpoint; returns its hash."""
     facts = ProbeFacts(
         architecture=settings.recipe.architecture,
         weights=frozen.weights,
-        layers=frozen.backbone.layers,
+        layers=probe.layers,
         seed=frozen.seed,
-        strength=judged.strength,
-        views=degraded_views,
+        strength=probe.strength,
+        views=probe.degraded_views,
         size=msgspec.UNSET if settings.recipe.input.size == SIZE else settings.recipe.input.size,
     )
     file = settings.model_folder / PROBE_FILE
@@ -228,28 +257,10 @@ def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, degraded_
     return hash_file(file)
 
 
-def _save(
-    settings: Settings,
-    dataset: Dataset,
-    frozen: Frozen,
-    samples: Sequence[Sample],
-    judged: JudgedLine,
-    shapes: Sequence[str],
-    degraded_views: int,
-) -> tuple[ProbeRecord, UnseenSources, CalibrationRecord | None]:
-    """Write the line and all records; returns what the probe is, its figures and thresholds."""
-    checkpoint = _save_line(settings, frozen, judged, degraded_views)
-    families, real_sources = count_groups(samples)
-    record = ProbeRecord(
-        layers=frozen.backbone.layers,
-        degraded_views=degraded_views,
-        strength=judged.strength,
-        folds=judged.folds.count,
-        families=families,
-        real_sources=real_sources,
-    )
-    is_fake = np.array([sample.label == 0 for sample in samples])
-    sources = [sample.source for sample in samples]
+def _measure(found: _Found, judged: JudgedLine, checkpoint: str) -> tuple[OutOfFold, UnseenSources]:
+    """The answers to pictures whose source was left out, and their figures."""
+    is_fake = np.array([sample.label == 0 for sample in found.samples])
+    sources = [sample.source for sample in found.samples]
     fake, real = by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
     scores = OutOfFold(
         checkpoint=checkpoint,
@@ -258,40 +269,64 @@ def _save(
         fake=fake,
         real=real,
     )
-    unseen = measure_unseen(scores, by_source(is_fake, sources, shapes))
-    return record, unseen, _save_records(settings, dataset, frozen, record, scores, unseen)
+    return scores, measure_unseen(scores, by_source(is_fake, sources, found.shapes))
 
 
-def _save_records(
-    settings: Settings,
-    dataset: Dataset,
-    frozen: Frozen,
-    probe: ProbeRecord,
-    scores: OutOfFold,
-    unseen: UnseenSources,
-) -> CalibrationRecord | None:
-    """Write what the sources left out have shown, and the run's record; returns the thresholds."""
-    calibration = _calibrate(scores)
-    folder = settings.model_folder
-    write_out_of_fold(folder, scores)
-    training = TrainingRecord(
-        model=settings.model,
-        checkpoint=scores.checkpoint,
-        recipe=settings.recipe,
-        pretrained=settings.training.pretrained,
-        classes={str(number): name for number, name in enumerate(CLASSES)},
-        seed=settings.training.seed,
+def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
+    """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
+    try:
+        return calibrate_unseen(scores)
+    except UserError:
+        return None
+
+
+def _describe_run(
+    settings: Settings, found: _Found, probe: ProbeRecord, calibration: CalibrationRecord | None
+) -> TrainingRecord:
+    """The probe's training.json, but for the hash of its file."""
+    frozen, conditions = found.frozen, gather_conditions(settings, found.dataset)
+    return msgspec.structs.replace(
+        begin_record(settings, found.dataset, PROBE_COPIES, conditions),
         precision=frozen.engine.name.split()[-1],
         device=str(choose_device()),
         parameters=sum(parameter.numel() for parameter in frozen.backbone.parameters()),
-        data=describe_data(dataset, PROBE_COPIES),
-        run=gather_conditions(settings, dataset),
         probe=probe,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        versions=read_versions(),
         calibration=calibration,
     )
-    write_training(folder, training)
-    evaluation = Evaluation(model=settings.model, checkpoint=scores.checkpoint, unseen_sources=unseen)
+
+
+def _save_records(
+    settings: Settings, scores: OutOfFold, unseen: UnseenSources, training: TrainingRecord
+) -> None:
+    """Write what the sources left out have shown, and the run's record."""
+    folder, checkpoint = settings.model_folder, scores.checkpoint
+    write_out_of_fold(folder, scores)
+    write_training(folder, msgspec.structs.replace(training, checkpoint=checkpoint))
+    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, unseen_sources=unseen)
     write_evaluation(folder / EVALUATION, evaluation)
-    return calibration
+
+
+def describe_probe(settings: Settings, fitted: Fitted) -> list[str]:
+    """What the fit of a probe has come to."""
+    probe, folder = fitted.probe, settings.model_folder
+    lines = describe_faults(fitted.bad)
+    if fitted.copies:
+        lines.append(
+            f"{plural(fitted.copies, 'original')} {'is' if fitted.copies == 1 else 'are'} missing: the "
+            "resized copies were used, re-encoded so that formats do not leak the class."
+        )
+    lines += [
+        f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in {duration(fitted.seconds)}: "
+        f"families of fakes {probe.families:,}, real sources {probe.real_sources:,}, features "
+        f"{fitted.features:,}, strength {probe.strength:g}",
+        *tell_unseen(fitted.unseen, probe.folds),
+        *tell_what_helps(fitted.unseen),
+        *(
+            tell_thresholds(settings.model, fitted.calibration)
+            if fitted.calibration
+            else ["On held-out sources it is no better than chance, so no thresholds are set."]
+        ),
+        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
+    ]
+    lines.append(f"Next, test it: {settings.command('test')}")
+    return lines

@@ -5,8 +5,7 @@ in its seed alone: another split into training and validation, another order, an
 random.
 """
 
-import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,26 +21,21 @@ from fakedetect.core.records.repeats import (
     read_repeats,
     write_repeats,
 )
-from fakedetect.core.records.training import TrainingRecord, read_training
+from fakedetect.core.records.training import read_training
 from fakedetect.core.settings.model_folder import (
     OPENVINO_FILES,
     REPEATS,
     REPEATS_FILE,
-    checkpoint_file,
     model_hash,
-    settings_of_run,
 )
 from fakedetect.core.settings.settings import Settings
-from fakedetect.core.settings.trained_input import read_own_training
 from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.dataset.samples import describe_faults, load_dataset
 from fakedetect.models.processes import Group, join_group
 from fakedetect.testing.test import measure_folder, write_test
-from fakedetect.training.loop import Trained
-from fakedetect.training.outcome import describe_stop
-from fakedetect.training.run import Plan, train_in_memory
-from fakedetect.training.run_record import gather_conditions
-from fakedetect.training.unfinished import can_go_on, tell_difference, unfinished_file
+from fakedetect.training.loop import Trained, describe_stop
+from fakedetect.training.run import Plan, plan_further, train_in_memory
+from fakedetect.training.unfinished import unfinished_file
 
 AT_A_GLANCE = ("validation_loss", "accuracy", "roc_auc", "recall_fake", "recall_real")
 """The figures that are shown as soon as a run is finished."""
@@ -66,34 +60,8 @@ def settings_of(settings: Settings, number: int) -> Settings:
     if number == 0:
         return settings
     seed = settings.training.seed + number
-    training = replace(settings.training, seed=seed)
-    return settings_of_run(settings, settings.model_folder / REPEATS, f"seed_{seed}", training)
-
-
-def find_difference(settings: Settings) -> str | None:
-    """Why the chosen model is not the finished run that these settings describe; None where it is.
-
-    Raises:
-        UserError: the data cannot be used, or a file in its folder does not fit.
-    """
-    if unfinished_file(settings.model_folder).is_file():
-        return "its run is unfinished"
-    if not checkpoint_file(settings).is_file():
-        return "it has no checkpoint"
-    training = read_own_training(settings, model_hash(settings))
-    if training.run is None:
-        return "it is unknown how it was trained"
-    now = gather_conditions(settings, load_dataset(settings, "train"))
-    return tell_difference(training.run, now) or _tell_length(settings, training)
-
-
-def _tell_length(settings: Settings, training: TrainingRecord) -> str | None:
-    """What differs in how long was trained, and from where on."""
-    for name in ("max_epochs", "patience", "pretrained"):
-        then, now = getattr(training, name), getattr(settings.training, name)
-        if then != now:
-            return f"{name} was {then} and is now {now}"
-    return None
+    folder = settings.model_folder / REPEATS / f"seed_{seed}"
+    return replace(settings, training=replace(settings.training, seed=seed), folder=folder)
 
 
 class _Series:
@@ -190,7 +158,7 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
         for number in range(count):
             stopped_in = own = settings_of(settings, number)
             try:
-                plan = _plan_further(own, group) if number else first
+                plan = group.gather(plan_further(own) if group.first else None)[0] if number else first
                 before = "" if plan else ": already finished"
                 console.note(f"Run {number + 1} of {count}, seed {own.training.seed}{before}")
                 if plan:
@@ -215,24 +183,9 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
 
 
 def _as_trained(settings: Settings) -> Settings:
-    """The settings with the recipe and the batches of the model's own run.
-
-    One that was resumed keeps its recipe, and the memory may have allowed smaller batches only.
-    """
+    """The settings with the batches of the model's own run; memory may have allowed only smaller ones."""
     run = read_training(settings.model_folder).run
-    return settings.with_recipe(batch_size=run.batch_size, method=run.recipe) if run else settings
-
-
-def _plan_further(own: Settings, group: Group) -> Plan | None:
-    """What is to be done for a further run, in every process; None where it is finished."""
-    plan = None
-    if group.first and find_difference(own) is not None:
-        now = gather_conditions(own, load_dataset(own, "train"))
-        plan = Plan(resume=can_go_on(own, now), data_checked=True)
-        if not plan.resume and own.model_folder.is_dir():
-            # Of other conditions.
-            shutil.rmtree(own.model_folder)
-    return group.gather(plan)[0]
+    return settings.with_recipe(batch_size=run.batch_size) if run else settings
 
 
 def _describe_run(run: RepeatedRun) -> str:
@@ -244,11 +197,11 @@ def _describe_run(run: RepeatedRun) -> str:
     return f"Seed {run.seed}, best epoch {run.best_epoch}: {found}"
 
 
-def describe_repeats(settings: Settings, found: Repeated, command: Callable[..., str]) -> Outcome:
+def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome:
     """What repeated runs have come to.
 
     Args:
-        command: words the same call with other flags.
+        again: the same call without flags.
     """
     lines = []
     record = found.record
@@ -264,7 +217,7 @@ def describe_repeats(settings: Settings, found: Repeated, command: Callable[...,
         lines += _describe_stop(found.stopped_in, found)
         # What is finished needs no flag to be kept.
         begun = found.record or unfinished_file(settings.model_folder).is_file()
-        lines.append(f"To continue: {command('--resume') if begun else command()}")
+        lines.append(f"To continue: {again}{' --resume' if begun else ''}")
     elif record:
         if record.test_pictures is None:
             test = settings.resized["test"]

@@ -3,30 +3,42 @@
 import gc
 import random
 import shutil
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.settings.recipes import PROBE, ROBUST, ROBUST_REMOVED
+from fakedetect.core.settings.recipes import ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
-from fakedetect.core.terminal.console import Console, plural
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
+from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model
 from fakedetect.models.cpu_training.speed_up import speed_up
 from fakedetect.models.devices import choose_precision, to_device
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
-from fakedetect.training.balance import describe_balance
+from fakedetect.training.balance import advise_balance, describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
 from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
-from fakedetect.training.precautions import check_data
-from fakedetect.training.probe import train_probe
-from fakedetect.training.run_record import gather_conditions
-from fakedetect.training.unfinished import Unfinished, read_unfinished, restore, tell_difference
+from fakedetect.training.unfinished import (
+    Unfinished,
+    can_go_on,
+    find_difference,
+    gather_conditions,
+    read_unfinished,
+    restore,
+    tell_difference,
+)
+
+FEW = 10
+"""Pictures of a class below which a run draws a warning."""
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
@@ -35,17 +47,26 @@ COMPILERS = ("c++", "g++", "clang++", "cl")
 class Plan:
     """What is asked of a run, beside the settings.
 
-    `resume`: go on with the unfinished run in the model's folder. `recipe`: the way of training; otherwise
-    that of the unfinished run, or as the settings say. `leave_out`: a source whose pictures have no part in
-    training, '' for none. `group`: the processes that train; those that torchrun has started unless given.
-    `data_checked`: an earlier one has had these pictures.
+    `resume`: go on with the unfinished run in the model's folder. `leave_out`: a source whose pictures have
+    no part in training, '' for none. `group`: the processes that train; those that torchrun has started
+    unless given.
     """
 
     resume: bool = False
-    recipe: str | None = None
     leave_out: str = ""
     group: Group | None = None
-    data_checked: bool = False
+
+
+def plan_further(settings: Settings, leave_out: str = "") -> Plan | None:
+    """What is to be done for a run beside the model's own; None where that is finished under the same
+    conditions.
+
+    Raises:
+        UserError: the data cannot be used, or a file in its folder does not fit.
+    """
+    if find_difference(settings, leave_out) is None:
+        return None
+    return Plan(resume=can_go_on(settings, leave_out), leave_out=leave_out)
 
 
 def train_in_memory(settings: Settings, console: Console, plan: Plan) -> Trained:
@@ -61,26 +82,6 @@ def train_in_memory(settings: Settings, console: Console, plan: Plan) -> Trained
             if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
                 raise
         settings = _with_smaller_batch(settings, console)
-
-
-def train_without(settings: Settings, console: Console, source: str, resume: bool, features: Path) -> None:
-    """Train the chosen model on all but a source, in this process only.
-
-    Args:
-        resume: go on with the unfinished run in the model's folder.
-        features: the file of a probe's features, which those of the whole model are read from.
-
-    Raises:
-        KeyboardInterrupt: the user has stopped it.
-        UserError: the data, the settings or the memory do not allow it.
-    """
-    if settings.recipe.method == PROBE:
-        train_probe(settings, console, source, features, alone=True)
-        return
-    # Others that torchrun has started may have ended.
-    trained = train_in_memory(settings, console, Plan(resume=resume, leave_out=source, group=Group()))
-    if trained.stopped:
-        raise KeyboardInterrupt
 
 
 def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
@@ -105,7 +106,9 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
     """A run from its data to its best checkpoint, which the epochs save as they end."""
     # Resume
     state = read_unfinished(settings) if plan.resume else None
-    settings = _choose_method(settings, plan, state)
+    if state and state.conditions.recipe == ROBUST:
+        over = settings.command("train", "--overwrite")
+        raise UserError(f"The unfinished run cannot continue. {ROBUST_REMOVED} To start over: {over}")
 
     # Data
     dataset = load_dataset(settings, "train", plan.leave_out)
@@ -117,8 +120,9 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
             f"{settings.command('train', '--overwrite')}"
         )
     _refuse_to_compile_without_compiler(settings)
-    if is_first() and not plan.data_checked:
-        check_data(settings, console, dataset)
+    # A run beside the model's own has the pictures that that one had.
+    if is_first() and not settings.folder:
+        _check_data(settings, console, dataset)
 
     # Model, optimiser, epochs
     with nullcontext(plan.group) if plan.group else join_group() as group:
@@ -128,13 +132,81 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
         )
 
 
-def _choose_method(settings: Settings, plan: Plan, state: Unfinished | None) -> Settings:
-    """The settings with the way of training that was asked for, or that of the unfinished run."""
-    method = plan.recipe or (state.conditions.recipe if state else None)
-    if method == ROBUST:
-        over = settings.command("train", "--overwrite")
-        raise UserError(f"The unfinished run cannot continue. {ROBUST_REMOVED} To start over: {over}")
-    return settings.with_recipe(method=method) if method else settings
+def _check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
+    """Warn of what makes a run worth less; what makes it worthless is refused.
+
+    Raises:
+        UserError: the test folder lies in the training folder, or the other way round.
+    """
+    train, test = (settings.resized[part].resolve() for part in ("train", "test"))
+    if train == test or train in test.parents or test in train.parents:
+        raise UserError(
+            f"{settings.resized['train']} and {settings.resized['test']} are the same folder, or one "
+            "contains the other: the model would be tested on its training pictures. Give them separate "
+            f"folders in {settings.file}."
+        )
+    for line in advise_balance(dataset.samples, settings.training.balance):
+        console.warn(line)
+    count = len(dataset.samples)
+    if count < settings.recipe.batch_size:
+        console.warn(
+            f"The training set ({plural(count, 'picture')}) is smaller than one batch "
+            f"({settings.recipe.batch_size}): each epoch is a single step. Set a smaller batch_size in "
+            f"{settings.file}."
+        )
+    fakes = sum(sample.label == 0 for sample in dataset.samples)
+    if min(fakes, count - fakes) < FEW:
+        console.warn(
+            f"Only {fakes:,} fake and {plural(count - fakes, 'real picture')} to train and validate on: so "
+            "few teach a model nothing, and its validation accuracy is a matter of luck. Collect more of "
+            "both classes."
+        )
+    _check_copies(settings, dataset, _test_samples(settings), console)
+
+
+def _test_samples(settings: Settings) -> list[Sample]:
+    folder = settings.resized["test"]
+    if not folder.is_dir():
+        return []
+    try:
+        return [
+            Sample(path, label, "")
+            for class_folder, label in class_folders(folder)
+            for path in list_images(class_folder)
+        ]
+    except UserError:
+        return []
+
+
+def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], console: Console) -> None:
+    samples = [*dataset.samples, *test]
+    places = {sample.path for sample in test}
+    sizes = []
+    for sample in samples:
+        try:
+            sizes.append(sample.path.stat().st_size)
+        except OSError:
+            sizes.append(-1)
+    counts: Counter[str] = Counter()
+    for pair in find_exact([sample.path for sample in samples], sizes):
+        first, second = samples[pair.first], samples[pair.second]
+        if (first.path in places) != (second.path in places):
+            counts["leak"] += 1
+        if first.label != second.label:
+            counts["both"] += 1
+    listing = settings.command("explore", "--on", "resized")
+    if leaks := counts["leak"]:
+        be = "is an exact duplicate" if leaks == 1 else "are exact duplicates"
+        console.warn(
+            f"{plural(leaks, 'picture')} of the test folder {be} of training pictures: testing on them "
+            f"inflates the accuracy. {listing} lists them."
+        )
+    if both := counts["both"]:
+        be = "is" if both == 1 else "are"
+        console.warn(
+            f"{plural(both, 'picture')} {be} labelled both fake and real (exact duplicates). "
+            f"{listing} lists them."
+        )
 
 
 def _prepare(
@@ -213,6 +285,7 @@ def _describe_start(
     options = settings.training
     return [
         f"Training {settings.model} on {plural(len(training), 'picture')}"
+        + (f" without {printable(dataset.without)}" if dataset.without else "")
         + f", validating on {len(validation):,}"
         + ("; every picture degraded at random" if options.degrade else "")
         + (f"; {plural(dataset.left_out, 'bad picture')} skipped" if dataset.left_out else "")

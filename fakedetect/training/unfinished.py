@@ -1,7 +1,11 @@
-"""What a training run needs to go on after it was stopped: unfinished_run.pth in the model's folder."""
+"""What a run is made under, and what it needs to go on after it was stopped: unfinished_run.pth in its
+folder."""
 
 import pickle
+import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +14,21 @@ import torch
 from torch import nn
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.records.training import Epoch, RunConditions, StartedEpoch
-from fakedetect.core.settings.model_folder import UNFINISHED
+from fakedetect.core.records.training import (
+    DataRecord,
+    Epoch,
+    KindRecord,
+    RunConditions,
+    StartedEpoch,
+    TrainingRecord,
+    read_training,
+)
+from fakedetect.core.settings.model_folder import UNFINISHED, checkpoint_file, model_hash
+from fakedetect.core.settings.recipes import CLASSES, PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings.settings import Settings
+from fakedetect.core.version import describe_version
+from fakedetect.dataset.samples import Dataset, hash_names, load_dataset, load_for_probe
+from fakedetect.images.copies import ALIGNED_QUALITY, Kind
 from fakedetect.models.processes import Group
 from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
 
@@ -112,10 +128,7 @@ def _tell_damaged(settings: Settings) -> UserError:
 
 def _random_states(value: object) -> list[dict[str, Any]]:
     """One a process; before version 0.6 the first process's alone."""
-    states = value if isinstance(value, list) else [value]
-    if not states:
-        raise TypeError("no random numbers")
-    return [_mapping(state) for state in states]
+    return [_mapping(state) for state in (value if isinstance(value, list) else [value])]
 
 
 def _mapping(value: object) -> dict[str, Any]:
@@ -137,8 +150,8 @@ def restore(
     Raises:
         UserError: the state does not fit the model.
     """
-    random = state.random_of(group)
     try:
+        random = state.random_of(group)
         model.load_state_dict(state.model)
         optimizer.load_state_dict(state.optimizer)
         torch.set_rng_state(random["cpu"])
@@ -150,10 +163,11 @@ def restore(
         raise _tell_damaged(settings) from None
 
 
-def can_go_on(settings: Settings, now: RunConditions) -> bool:
-    """Whether the chosen model has an unfinished run that can be continued under these conditions."""
+def can_go_on(settings: Settings, leave_out: str = "") -> bool:
+    """Whether the chosen model has an unfinished run that can be continued as things are now."""
     try:
-        return tell_difference(read_unfinished(settings).conditions, now) is None
+        then = read_unfinished(settings).conditions
+        return tell_difference(then, find_conditions(settings, leave_out)) is None
     except UserError:
         return False
 
@@ -167,3 +181,95 @@ def tell_difference(then: RunConditions, now: RunConditions) -> str | None:
                 return "the training pictures have changed"
             return f"{key} was {before} and is now {today}"
     return None
+
+
+def find_difference(settings: Settings, leave_out: str = "") -> str | None:
+    """Why the chosen model is not the finished run that these settings describe; None where it is.
+
+    Args:
+        leave_out: the source that was left out of it, '' for none.
+
+    Raises:
+        UserError: the data cannot be used, or a file in its folder does not fit.
+    """
+    if unfinished_file(settings.model_folder).is_file():
+        return "its run is unfinished"
+    if not checkpoint_file(settings).is_file():
+        return "it has no checkpoint"
+    training = read_training(settings.model_folder)
+    if training.run is None or not training.is_of(model_hash(settings)):
+        return "it is unknown how it was trained"
+    if difference := tell_difference(training.run, find_conditions(settings, leave_out)):
+        return difference
+    for name in ("max_epochs", "patience", "pretrained"):
+        then, now = getattr(training, name), getattr(settings.training, name)
+        # A probe has no epochs.
+        if then not in (None, now):
+            return f"{name} was {then} and is now {now}"
+    return None
+
+
+def find_conditions(settings: Settings, leave_out: str = "") -> RunConditions:
+    """The conditions of a run of the chosen model that began now."""
+    load = load_for_probe if settings.recipe.method == PROBE else load_dataset
+    return gather_conditions(settings, load(settings, "train", leave_out))
+
+
+def begin_record(
+    settings: Settings, dataset: Dataset, kind: Kind, conditions: RunConditions
+) -> TrainingRecord:
+    """What a training.json says in whichever way was trained, of a run that ends now."""
+    return TrainingRecord(
+        model=settings.model,
+        recipe=settings.recipe,
+        pretrained=settings.training.pretrained,
+        classes={str(number): name for number, name in enumerate(CLASSES)},
+        seed=settings.training.seed,
+        data=_describe_data(dataset, kind),
+        run=conditions,
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=_read_versions(),
+    )
+
+
+def _describe_data(dataset: Dataset, kind: Kind) -> DataRecord:
+    """The pictures of a run and the kind of their copies."""
+    quality = None if kind.quality == ALIGNED_QUALITY else kind.quality
+    return DataRecord(
+        folder=str(dataset.folder),
+        count=len(dataset.samples),
+        fake=sum(sample.label == 0 for sample in dataset.samples),
+        real=sum(sample.label == 1 for sample in dataset.samples),
+        left_out=dataset.left_out,
+        kind=KindRecord(aligned=kind.aligned, fast=kind.fast, quality=quality),
+        pictures=hash_names(dataset),
+        leave_out=dataset.without,
+    )
+
+
+def _read_versions() -> dict[str, str]:
+    """The versions that a run depends on, by name."""
+    packages = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
+    return {
+        "fakedetect": describe_version(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
+    """What has to be the same for an unfinished run to go on as if it had not been stopped."""
+    recipe, options = settings.recipe, settings.training
+    shared = {key for key in RunConditions.__struct_fields__ if key in Recipe.__struct_fields__}
+    return RunConditions(
+        **{key: getattr(recipe, key) for key in shared},
+        recipe=recipe.method,
+        seed=options.seed,
+        precision=options.precision,
+        validation_share=options.validation_share,
+        pictures=hash_names(dataset),
+        leave_out=dataset.without,
+        # A probe weighs and degrades its pictures in a way of its own.
+        balance=UNBALANCED if recipe.method == PROBE else options.balance,
+        degrade=options.degrade and recipe.method != PROBE,
+    )

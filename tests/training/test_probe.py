@@ -220,7 +220,7 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     page = (folder_of(fitted) / "report.html").read_text(encoding="utf-8")
     assert "Held-out sources" in page and "family of fakes" in page
     graph = run("--paths", fitted, "loss-graph")
-    assert graph.returncode == 2 and "sources_curve.png" in graph.stderr
+    assert graph.returncode == 2 and "tiny is a probe" in graph.stderr
     left = run("--paths", fitted, "train", "--leave-out", "diffusion")
     assert left.returncode == 0 and "diffusion (fake, 2 pictures)" in left.stdout, left.stderr
     reduced = read(fitted, "without_diffusion/training.json")

@@ -127,6 +127,7 @@ def test_mistakes_in_the_data_are_told_before_the_first_epoch(resized: Path) -> 
     train, test = (resized.parent / f"dataset/resized_{part}" for part in ("train", "test"))
     for number in range(5, 20):
         (train / f"real/{number:04}.png").unlink()
+    # The test folder has those of the fixture too; the twin is to be the only one.
     for path in (train / "fake/gan").iterdir():
         Image.new("RGB", (1, 1), "red").save(path)
     (train / "real/twin.png").write_bytes((test / "real/0001.png").read_bytes())
@@ -138,7 +139,6 @@ def test_mistakes_in_the_data_are_told_before_the_first_epoch(resized: Path) -> 
     assert "Only 23% of the training pictures are real" in before
     assert "smaller than one batch (64)" in before
     assert "Only 20 fake and 6 real pictures to train and validate on: so few" in before
-    assert "Most fake pictures" in before and "smaller than 32 pixels" in before
     assert "1 picture of the test folder is an exact duplicate of training pictures" in before
 
 

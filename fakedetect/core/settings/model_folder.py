@@ -2,17 +2,13 @@
 
 import re
 import shutil
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
-from fakedetect.core.settings.settings import Settings, Training
+from fakedetect.core.settings.settings import Settings
 
 TEXTURE_VOTE = "texture_vote.json"
 """What the robust recipe left beside its checkpoint until version 0.6; nothing reads it."""
@@ -28,7 +24,6 @@ NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE = OPENVINO_FILES = (
     "openvino.json",
 )
 """The checkpoint as OpenVINO reads it, and what it was made of."""
-CURVE_FIGURE = "sources_curve.png"
 TRAINING = "training.json"
 LOG = "training_log.csv"
 LOSS_PLOT = "loss_plot.jpg"
@@ -58,23 +53,8 @@ def foreign_predictions_file(folder: Path, name: str) -> Path:
 
 
 def name_without(source: str) -> str:
-    """The name of a model that is trained without a source, which is also its folder's, in the model's."""
+    """The name of the folder, in the model's, of the run without a source."""
     return f"without_{_as_file_name(source)}"
-
-
-def settings_of_run(
-    settings: Settings, folder: Path, name: str, training: Training, **recipe: Any
-) -> Settings:
-    """The settings under which the chosen model is trained once more, beside its own run: everything is
-    written into a folder of that name.
-
-    Args:
-        folder: where that folder lies, in the model's own.
-        training: how this run is trained.
-        recipe: values of the recipe that differ from the model's.
-    """
-    written = {name: msgspec.structs.replace(settings.recipe, name=name, **recipe)}
-    return replace(settings, model=name, model_folders=folder, written=written, training=training)
 
 
 def _as_file_name(name: str) -> str:

@@ -119,7 +119,8 @@ class Settings:
     `plain_copies`: the folders of copies for the reference's models, as [resized] names them. `written`:
     the recipes as far as the file says them. `idle`: for a model of [models.*] the recipe keys under
     [training] that have no effect on it. `chosen` is the model that the file chooses, `called` that of this
-    call, which further commands name.
+    call, which further commands name. `folder`: where a run beside the model's own is written, None for the
+    model's folder.
     """
 
     file: Path
@@ -137,6 +138,7 @@ class Settings:
     idle: Mapping[str, tuple[str, ...]]
     chosen: str
     called: str
+    folder: Path | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -182,6 +184,8 @@ class Settings:
     @property
     def model_folder(self) -> Path:
         """Where the chosen model's checkpoint and results are."""
+        if self.folder:
+            return self.folder
         own = self.model_folders / self.model
         return own if own.is_dir() else shipped_folder(self.model) or own
 
@@ -206,7 +210,7 @@ class Settings:
                 f"Unknown model {name!r}{did_you_mean(name, self.written)}. "
                 f"The models are: {', '.join(self.written)}."
             )
-        return replace(self, model=name, called=name)
+        return replace(self, model=name, called=name, folder=None)
 
     def command(self, *words: str) -> str:
         """A command for the user to type, with the --paths and --model of this call where it needs them:

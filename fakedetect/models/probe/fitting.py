@@ -97,14 +97,12 @@ class Folds:
     """For each picture the fold (N,) whose line is fitted without it.
 
     `by_source` says for each class, fake first, whether whole groups of sources are left out; where a class
-    has one group, its pictures are dealt out, and nothing is known of others. `learn_from` has of each fold
-    the pictures (N,) bool that its line may learn from, beside those left out; none: it may from all.
+    has one group, its pictures are dealt out, and nothing is known of others.
     """
 
     numbers: np.ndarray
     count: int
     by_source: tuple[bool, bool]
-    learn_from: Sequence[np.ndarray] = ()
 
 
 def deal_folds(samples: Sequence[Sample], seed: int) -> Folds:
@@ -220,8 +218,7 @@ def judge_left_out(
     margins = np.zeros((len(strengths), len(is_fake)))
     for fold in range(folds.count):
         out = folds.numbers == fold
-        used = ~out & folds.learn_from[fold] if folds.learn_from else ~out
-        lines = fit(views, is_fake, weights, strengths, used)
+        lines = fit(views, is_fake, weights, strengths, ~out)
         for number, (line, bias) in enumerate(lines):
             margins[number, out] = views[0][out] @ line + bias
         advance(int(out.sum()))
