@@ -211,6 +211,7 @@ OPTIONS = (
                     text(
                         "--data", "FOLDER", "test on other pictures instead: a folder with real/ and fake/"
                     ),
+                    text("--leave-out", "SOURCE", SUPPRESS),
                 ),
             ),
             Option(

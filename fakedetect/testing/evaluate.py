@@ -269,17 +269,23 @@ def evaluate(
     settings: Settings,
     console: Console,
     data: str | None = None,
+    leave_out: str | None = None,
     ask: bool = False,
 ) -> Outcome:
     """Measure the chosen model thoroughly; writes evaluation.json and figures into its folder.
 
     Args:
         data: test on this folder of other pictures, which holds class folders, instead.
+        leave_out: of version 0.5; `train` has it now.
         ask: on a terminal, ask for such a folder after the test dataset.
 
     Raises:
         UserError: the model is not trained, its evaluation.json does not fit, or pictures are missing.
     """
+    if leave_out:
+        raise UserError(
+            f"--leave-out is an option of train now: {settings.command('train', '--leave-out', leave_out)}"
+        )
     outcome = _evaluate(settings, console, _read_folder(data) if data else None)
     if ask and console.interactive:
         console.show(outcome.text)
