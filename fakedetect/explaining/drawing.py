@@ -75,7 +75,7 @@ def draw_contact_sheet(
         image = copies[sample.path]
         if isinstance(image, str):
             continue
-        batch = to_input(detector.normalise, image[None])
+        batch = to_input(detector, image[None])
         answer = probabilities(detector, image[None])[0]
         predicted = int(answer.argmax())
         # Once found, the layer is the same for every picture.

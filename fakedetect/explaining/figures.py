@@ -50,9 +50,10 @@ def read_in_shape(path: Path, copy: np.ndarray) -> np.ndarray:
     return copy if isinstance(shown, str) else shown
 
 
-def to_input(normalise: Normaliser, images: np.ndarray) -> torch.Tensor:
-    """Images (B, S, S, 3) uint8 as the model's input."""
-    return normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+def to_input(detector: Detector, images: np.ndarray) -> torch.Tensor:
+    """Images (B, S, S, 3) uint8 as the model's input, on its device."""
+    device = next(detector.model.parameters()).device
+    return Normaliser(detector.settings.recipe, device)(torch.from_numpy(images).permute(0, 3, 1, 2))
 
 
 def probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
@@ -175,7 +176,7 @@ def explain_image(
         target: the class to explain; the predicted one otherwise.
     """
     settings = detector.settings
-    batch = to_input(detector.normalise, image[None])
+    batch = to_input(detector, image[None])
     answer = probabilities(detector, image[None])[0]
     predicted = CLASSES[int(answer.argmax())]
     asked = CLASSES.index(target or predicted)

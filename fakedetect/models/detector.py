@@ -29,8 +29,6 @@ from fakedetect.models.openvino.engine import Engine, kept_engine
 if TYPE_CHECKING:
     from torch import nn
 
-    from fakedetect.models.devices import Normaliser
-
 
 @dataclass(frozen=True)
 class Detector:
@@ -62,13 +60,6 @@ class Detector:
     def model(self) -> "nn.Module":
         """The network as torch has it, on its device, in evaluation mode."""
         return load_model(self.settings) if self.loaded is None else self.loaded
-
-    @cached_property
-    def normalise(self) -> "Normaliser":
-        """What turns pictures into the input of `model`."""
-        from fakedetect.models.devices import Normaliser
-
-        return Normaliser(self.settings.recipe, next(self.model.parameters()).device)
 
     def margins(self, images: np.ndarray) -> np.ndarray:
         """Logit of fake minus logit of real (N,) float64 of images (N, S, S, 3) uint8.

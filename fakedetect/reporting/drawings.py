@@ -246,7 +246,7 @@ def draw_heat_maps(detector: Detector, predictions: pd.DataFrame) -> tuple[str, 
         image = copies[path]
         if isinstance(image, str):
             continue
-        tensor = to_input(detector.normalise, image[None])
+        tensor = to_input(detector, image[None])
         name = name or layer_name(settings, detector.model, tensor, None)
         target = torch.tensor([CLASSES.index(row.predicted)], device=tensor.device)
         maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
