@@ -11,9 +11,8 @@ QUICK = (
 )
 """Tests that hardly need torch, and no trained model."""
 
-# Two files at a time, one thread each: more threads than cores would wait for each other. In the order of
-# tests/conftest.py.
-TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--durations=15")
+# Two files at a time, one thread each: more threads than cores would wait for each other.
+TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--durations=15")
 
 
 def main() -> int:

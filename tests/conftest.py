@@ -8,7 +8,6 @@ import select
 import shutil
 import signal
 import subprocess
-from collections import Counter
 from pathlib import Path
 from unittest import mock
 
@@ -107,13 +106,7 @@ TINY = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what waits for a training, which the quick tests leave out, and put files in their order.
-
-    The menu's file comes first, then those with the most tests: a terminal is forked from this process,
-    which may crash the child once libraries with threads of their own are loaded.
-    """
-    counts = Counter(item.path for item in items)
-    items.sort(key=lambda item: (item.path.name != "test_menu.py", -counts[item.path], item.path))
+    """Mark what waits for a training, which the quick tests leave out."""
     for item in items:
         if "trained_once" in getattr(item, "fixturenames", ()):
             item.add_marker("trained")

@@ -16,6 +16,7 @@ from typing import Any
 import pexpect
 import pytest
 from conftest import ROOT, paint, run
+from pexpect import fdpexpect
 
 from fakedetect.core.version import VERSION
 from fakedetect.options import OPTIONS, SLOW_TO_LOAD, commands
@@ -76,35 +77,67 @@ def test_a_package_that_is_missing_is_one_line_and_a_module_of_ours_is_a_bug(
         run("--paths", project, "scan")
 
 
-def open_menu(project: Path, columns: int = 100, **environment: str) -> Any:
-    """The menu in a pseudo-terminal."""
-    child = pexpect.spawn(
-        sys.executable,
-        [str(ROOT / "menu.py"), "--paths", str(project)],
-        env={
-            **os.environ,
-            "PROMPT_TOOLKIT_NO_CPR": "1",
-            "TERM": "xterm",
-            "PYTHONUTF8": "1",
-            **environment,
-        },
-        encoding="utf-8",
-        dimensions=(40, columns),
-        timeout=30,
-        # Where the tests run under nohup, it is ignored, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
-    )
-    child.logfile_read = io.StringIO()
+IN_TERMINAL = (
+    "import fcntl, os, signal, sys, termios;"
+    "fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
+    # Where the tests run under nohup, it is ignored, and that is inherited.
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+"""Makes standard input the terminal that controls the program."""
+
+
+class Menu(fdpexpect.fdspawn):
+    """The menu in a pseudo-terminal.
+
+    pexpect.spawn would fork this process, and the child may crash once libraries with threads are loaded.
+    """
+
+    def __init__(self, project: Path, columns: int, environment: dict[str, str]):
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        self.program = subprocess.Popen(
+            [sys.executable, "-c", IN_TERMINAL, str(ROOT / "menu.py"), "--paths", str(project)],
+            env={
+                **os.environ,
+                "PROMPT_TOOLKIT_NO_CPR": "1",
+                "TERM": "xterm",
+                "PYTHONUTF8": "1",
+                **environment,
+            },
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            start_new_session=True,
+        )
+        os.close(follower)
+        super().__init__(leader, encoding="utf-8", timeout=30)
+        self.logfile_read = io.StringIO()
+
+    def wait(self) -> int:
+        """The exit code; closes the terminal."""
+        code = self.program.wait(30)
+        self.close()
+        return code
+
+
+def open_menu(project: Path, columns: int = 100, **environment: str) -> Menu:
+    """The menu in a pseudo-terminal, as soon as it is there."""
+    child = Menu(project, columns, environment)
     child.expect("Main Menu.*Exit|Exit.*Main Menu")
     return child
 
 
-def close_menu(child: Any) -> None:
+def close_menu(child: Menu) -> None:
     """Leave the main menu as a user does."""
     child.send("0\r")
     child.expect("Goodbye")
-    child.wait()
-    assert child.exitstatus == 0
+    assert child.wait() == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
@@ -232,12 +265,12 @@ def test_thousands_of_random_keys_do_not_crash_it(project: Path, terminal: str) 
         child.send("".join(chance.choice(keys) for _ in range(20)))
         with contextlib.suppress(pexpect.TIMEOUT, pexpect.EOF):
             child.read_nonblocking(100_000, timeout=0.01)
-        if not child.isalive():
+        if child.program.poll() is not None:
             # A zero in the main menu is a proper way out.
             assert child.wait() == 0
             assert "Traceback" not in child.logfile_read.getvalue()
             child = open_menu(project, TERM=terminal)
-    child.kill(signal.SIGKILL)
+    child.program.kill()
     child.wait()
     assert "Traceback" not in child.logfile_read.getvalue()
 
@@ -245,11 +278,11 @@ def test_thousands_of_random_keys_do_not_crash_it(project: Path, terminal: str) 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_closed_terminal_ends_it(project: Path) -> None:
     child = open_menu(project)
-    os.kill(child.pid, signal.SIGHUP)
+    child.program.send_signal(signal.SIGHUP)
     child.expect(pexpect.EOF)
-    child.wait()
+    code = child.wait()
     assert "Traceback" not in child.logfile_read.getvalue()
-    assert 128 + signal.SIGHUP in (child.exitstatus, 128 + (child.signalstatus or 0))
+    assert code in (128 + signal.SIGHUP, -signal.SIGHUP)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
