@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from scipy.special import expit
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import Family, Measure, RealSource, UnseenSources
@@ -213,7 +212,9 @@ def calibrate_unseen(
     temperature = fit_temperature(margins, is_fake)
     above_real = max(0.0, float(np.nextafter(_bound(alarms, "--max-false-alarms"), np.inf)))
     below_fake = min(0.0, -_bound(missed, "--max-missed"))
-    fake_from, real_below = (float(p) for p in expit(np.array([above_real, below_fake]) / temperature))
+    fake_from, real_below = map(
+        float, Calibration(temperature).probability(np.array([above_real, below_fake]))
+    )
     rates = measure_verdicts(Calibration(temperature, fake_from, real_below, fitted=True), margins, is_fake)
     return CalibrationRecord(
         temperature=temperature,

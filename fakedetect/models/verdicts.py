@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit
 
 from fakedetect.images.degradations import Degradation
-from fakedetect.metrics.calibration import FAKE, REAL, UNSURE, Calibration
+from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Calibration
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degrad
     calibrated = float(calibration.probability(margins[:1])[0])
     return Answer(
         verdict=UNSURE if flips else calibration.verdict(calibrated),
-        p_fake=float(expit(margins[:1])[0]),
+        p_fake=float(UNCALIBRATED.probability(margins[:1])[0]),
         calibrated=calibrated,
         flips=flips if tried else None,
     )

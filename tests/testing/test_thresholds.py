@@ -17,6 +17,7 @@ from fakedetect.core.records.training import read_training
 from fakedetect.core.settings.model_input import ModelInput
 from fakedetect.core.settings.recipes import REFERENCE_INPUT
 from fakedetect.metrics.calibration import (
+    UNCALIBRATED,
     Calibration,
     calibration_error,
     calibration_for,
@@ -175,4 +176,4 @@ def test_measures_of_one_class_leave_out_what_needs_both() -> None:
 
 
 def test_the_extremes_of_the_logistic_function_do_not_overflow() -> None:
-    assert expit(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]
+    assert UNCALIBRATED.probability(np.array([-1000.0, 0.0, 1000.0])).tolist() == [0.0, 0.5, 1.0]
