@@ -30,7 +30,8 @@ from fakedetect.images.copies import (
 )
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import list_images
-from fakedetect.images.reading import open_checked, prepare_pillow
+from fakedetect.images.pillow import prepare_pillow
+from fakedetect.images.reading import open_checked
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.folders import existing_folders, read_bad_images, replace_bad_images
 from fakedetect.images.listing import Skipped, list_images
-from fakedetect.images.reading import find_fault, prepare_pillow
+from fakedetect.images.pillow import prepare_pillow
+from fakedetect.images.reading import find_fault
 
 SECONDS_BETWEEN_SAVES = 2.0
 
