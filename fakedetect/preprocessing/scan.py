@@ -43,7 +43,8 @@ def scan_folder(
     bad: dict[Path, str] = {}
 
     def is_ours(path: Path) -> bool:
-        return path in checked or (folder in path.parents and path not in present)
+        gone = folder in path.parents and path not in present and not skipped.covers(path)
+        return path in checked or gone
 
     saved = time.monotonic()
     prepare_pillow()
@@ -85,6 +86,9 @@ def scan(
     status = 0 if len(existing) == len(set(folders)) else 1
     skipped = {name: Skipped() for name in existing}
     pictures = {name: list_images(settings.original[name], skipped[name]) for name in existing}
+    for line in (line for found in skipped.values() for line in found.refused):
+        console.warn(line)
+        status = 1
     scanned = [
         scan_folder(settings, console, name, paths, skipped[name]) for name, paths in pictures.items()
     ]
