@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from fakedetect.core.processes.memory import is_too_large
 from fakedetect.images.containers import jpeg_parts
 from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
 from fakedetect.images.listing import has_heif, suffix_of
@@ -14,8 +15,13 @@ from fakedetect.images.pillow import faults_ignored, prepare_pillow
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-MAX_PIXELS = 500_000_000
-"""Pictures that claim more are refused unread: decoding one could take all memory."""
+MAX_PIXELS = 360_000_000
+"""Pictures that claim more are refused unread: check could not work on one in MOST_A_PICTURE bytes, and
+what it refuses, no other command takes."""
+
+BYTES_A_PIXEL = {"JPEG": 10, "BMP": 10, "DIB": 10, "PPM": 10, "GIF": 12, "WEBP": 28}
+MOST_BYTES_A_PIXEL = 20
+"""What decoding and checking take at most, as measured, by format."""
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM"),
@@ -38,6 +44,7 @@ def open_image(path: Path) -> "Image.Image":
 
     Raises:
         ValueError: it claims too many pixels.
+        MemoryError: its process shares the memory, and has too little for it.
         Exception: whatever its decoder raises.
     """
     state = os.stat(path)
@@ -54,6 +61,9 @@ def open_image(path: Path) -> "Image.Image":
     if width * height > MAX_PIXELS:
         image.close()
         raise ValueError(f"claims {width} x {height} pixels, more than {MAX_PIXELS:,}")
+    if is_too_large(width * height * BYTES_A_PIXEL.get(format_of(image), MOST_BYTES_A_PIXEL)):
+        image.close()
+        raise MemoryError
     return image
 
 
