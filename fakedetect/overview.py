@@ -19,7 +19,7 @@ def _state(folder: Path) -> str:
         pictures = count_images(folder, skipped)
     except UserError as error:
         return str(error)
-    return "; ".join(filter(None, (plural(pictures, "picture"), str(skipped))))
+    return "; ".join(filter(None, (plural(pictures, "picture"), str(skipped), *skipped.refused)))
 
 
 def has_data(settings: Settings) -> bool:

@@ -12,7 +12,7 @@ from fakedetect.core.records.cells import read_table, to_cell
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.images.listing import list_images
+from fakedetect.images.listing import Skipped, list_images
 
 CLASS_FOLDERS = {
     **dict.fromkeys(("fake", "resized_fake", "1_fake", "ai"), 0),
@@ -55,6 +55,25 @@ def _check_apart(settings: Settings) -> None:
                 f"Name two different ones in {settings.file}."
             )
         seen[place] = name
+
+
+def describe_skipped(folder: Path, skipped: Skipped) -> list[str]:
+    """What was not read below a folder: a line for all that was skipped, one for each folder that cannot be
+    read."""
+    return [*([f"{folder}: {skipped}"] if str(skipped) else []), *skipped.refused]
+
+
+def list_pictures(folder: Path, console: Console) -> tuple[list[Path], Skipped]:
+    """The pictures below a folder, and what is not read there, which is also printed.
+
+    Raises:
+        UserError: the folder itself cannot be read.
+    """
+    skipped = Skipped()
+    paths = list_images(folder, skipped)
+    for line in describe_skipped(folder, skipped):
+        console.warn(line)
+    return paths, skipped
 
 
 def advise_to_resize(settings: Settings, part: str) -> Callable[[str], str]:
@@ -195,7 +214,7 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
     listed = read_bad_images(settings)
     places, left_out = [], 0
     for folder, part, label in folders(settings, console):
-        paths = list_images(folder)
+        paths, _ = list_pictures(folder, console)
         good = [path for path in paths if path not in listed]
         left_out += len(paths) - len(good)
         places += [

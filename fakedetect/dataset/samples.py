@@ -6,7 +6,7 @@ Scaling to a square squeezes wide and tall pictures, and models see it: their sh
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.model_input import find_copies
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
-from fakedetect.core.terminal.console import plural, printable
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.folders import (
     CLASS_FOLDERS,
     advise_to_resize,
     class_folders,
+    describe_skipped,
     read_bad_images,
     source_of,
 )
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.listing import EXTENSIONS, list_images
+from fakedetect.images.listing import EXTENSIONS, Skipped, list_images
 from fakedetect.images.reading import TURNED, format_of, open_image, orientation_of
 
 SQUARE, WIDE, TALL = "square", "wide", "tall"
@@ -59,8 +60,8 @@ class Unreadable:
 class Dataset:
     """The samples of a folder in ImageFolder's order, without the listed bad ones.
 
-    `left_out` counts these; `without` is a source whose pictures are not among the samples, '' for none;
-    `resized`: the samples are copies.
+    `left_out` counts these; `skipped` says what else was not read, `without` is a source whose pictures
+    are not among the samples, '' for none; `resized`: the samples are copies.
     """
 
     folder: Path
@@ -68,6 +69,13 @@ class Dataset:
     left_out: int
     without: str = ""
     resized: bool = True
+    skipped: tuple[str, ...] = ()
+
+
+def warn_about_skipped(dataset: Dataset, console: Console) -> None:
+    """Print what was not read below the dataset's folders, a line for each of them."""
+    for line in dataset.skipped:
+        console.warn(line)
 
 
 def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
@@ -81,9 +89,9 @@ def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
     """
     folder, advise = settings.resized[part], advise_to_resize(settings, part)
     folders = class_folders(folder, advise)
-    samples, left_out = _list_samples(settings, part, folders, leave_out, advise)
-    check_both_classes(samples, folders, "usable ", "Scan and resize again.")
-    return Dataset(folder=folder, samples=tuple(samples), left_out=left_out, without=leave_out)
+    found = _list_samples(settings, part, folders, leave_out, advise)
+    check_both_classes(found.samples, folders, "usable ", "Scan and resize again.")
+    return replace(found, folder=folder)
 
 
 def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Dataset:
@@ -97,12 +105,9 @@ def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Datase
     if settings.resized[part].is_dir() or not all(folder.is_dir() for folder, _ in folders):
         return load_dataset(settings, part, leave_out)
     advise = "Put {} pictures there.".format
-    samples, left_out = _list_samples(settings, part, folders, leave_out, advise)
-    check_both_classes(samples, folders, "usable ", "Put some there.")
-    common = Path(os.path.commonpath([folder for folder, _ in folders]))
-    return Dataset(
-        folder=common, samples=tuple(samples), left_out=left_out, without=leave_out, resized=False
-    )
+    found = _list_samples(settings, part, folders, leave_out, advise)
+    check_both_classes(found.samples, folders, "usable ", "Put some there.")
+    return replace(found, resized=False)
 
 
 def check_both_classes(
@@ -126,17 +131,20 @@ def check_both_classes(
 def _list_samples(
     settings: Settings,
     part: str,
-    folders: Iterable[tuple[Path, int]],
+    folders: Sequence[tuple[Path, int]],
     leave_out: str,
     advise: Callable[[str], str],
-) -> tuple[list[Sample], int]:
-    """The usable pictures of class folders with their labels, and how many are on the list of bad ones."""
+) -> Dataset:
+    """The usable pictures of class folders, below what the folders have in common."""
     listed = set(read_bad_images(settings))
     samples: list[Sample] = []
+    lines: list[str] = []
     left_out = 0
     for class_folder, label in folders:
         original = settings.original[f"{part}-{CLASSES[label]}"]
-        paths = list_images(class_folder)
+        skipped = Skipped()
+        paths = list_images(class_folder, skipped)
+        lines += describe_skipped(class_folder, skipped)
         if not paths:
             raise UserError(f"{class_folder} contains no pictures. {advise(CLASSES[label])}")
         for path in paths:
@@ -148,7 +156,13 @@ def _list_samples(
                 left_out += 1
             else:
                 samples.append(Sample(path, label, source))
-    return samples, left_out
+    return Dataset(
+        folder=Path(os.path.commonpath([folder for folder, _ in folders])),
+        samples=tuple(samples),
+        left_out=left_out,
+        without=leave_out,
+        skipped=tuple(lines),
+    )
 
 
 def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fakedetect.core.errors import is_bug
+from fakedetect.core.processes.memory import TOO_LARGE
 
 TECHNICAL = (
-    (MemoryError, "needs too much memory"),
+    (MemoryError, TOO_LARGE),
     (EOFError, "the file ends too early"),
     (
         (ArithmeticError, AssertionError, AttributeError, LookupError, NotImplementedError, TypeError),

@@ -19,8 +19,17 @@ EXTENSIONS = frozenset(
 HEIF_EXTENSIONS = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
 """Pictures of phones, which Pillow reads once pillow-heif is installed."""
 
-JUNK = frozenset((".ds_store", "thumbs.db", "desktop.ini", "ehthumbs.db", ".localized"))
-JUNK_FOLDERS = frozenset(("__macosx", ".git", "@eadir", ".spotlight-v100", ".trashes", ".fseventsd"))
+JUNK = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
+SYSTEM_FOLDERS = frozenset(
+    (
+        "__macosx", "#recycle", "#snapshot", "@eadir", "@recently-snapshot", "@recycle", "@sharebin",
+        "@tmp", "~snapshot", "$recycle.bin", "recycled", "recycler", "found.000", "lost+found", "lost.dir",
+        "system volume information", "network trash folder", "temporary items", "thevolumesettingsfolder",
+        "files_trashbin", "files_versions",
+    )
+)  # fmt: skip
+"""Folders of systems and network drives beside those whose names begin with a dot, in lower case: deleted
+pictures, earlier versions, small copies. The user has them elsewhere, or has thrown them away."""
 
 MOST_KINDS = 6
 
@@ -39,33 +48,62 @@ def suffix_of(name: str) -> str:
 
 def is_image_name(name: str) -> bool:
     """Whether a file name claims to be a picture's that can be read here."""
-    if is_junk(name):
-        return False
+    return not name.startswith(".") and _ends_as_image(name)
+
+
+def _ends_as_image(name: str) -> bool:
     suffix = suffix_of(name)
     return suffix in EXTENSIONS or (suffix in HEIF_EXTENSIONS and has_heif())
 
 
-def is_junk(name: str) -> bool:
-    """Whether a system left this file or folder beside the user's: AppleDouble files, thumbnails, marks
-    of our own."""
-    lower = name.lower()
-    return lower.startswith("._") or lower in JUNK or lower in JUNK_FOLDERS
+def is_hidden_folder(name: str) -> bool:
+    """Whether a folder is hidden, or a system's own."""
+    return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
 class Skipped:
-    """Files that are no pictures by their names: `kinds` counts them by kind."""
+    """What lies below a named folder and is not read.
+
+    Attributes:
+        kinds: files that are no pictures by their names, by kind.
+        folders: hidden ones and those of systems by their names; nothing in them is looked at.
+        hidden: hidden pictures.
+        in_cloud: pictures of which only a placeholder is here.
+        unreadable: folders that cannot be read, and why.
+    """
 
     # No dataclass, nor the console's words: every worker imports this module, and starts sooner without.
     def __init__(self) -> None:
         self.kinds: Counter[str] = Counter()
+        self.folders: Counter[str] = Counter()
+        self.hidden = self.in_cloud = 0
+        self.unreadable: dict[Path, str] = {}
 
     def add(self, name: str) -> None:
-        """Count a file; hidden ones and what systems leave behind are none of the user's."""
-        if not name.startswith(".") and not is_junk(name):
-            self.kinds[suffix_of(name)[1:].upper() or "without an extension"] += 1
+        """Count a file; what systems and this program leave behind is none of the user's."""
+        if not name.startswith("."):
+            if name.lower() not in JUNK:
+                self.kinds[suffix_of(name)[1:].upper() or "without an extension"] += 1
+        elif name.endswith(".icloud"):
+            self.in_cloud += 1
+        # AppleDouble files stand beside the pictures whose names they bear.
+        elif not name.startswith("._") and _ends_as_image(name):
+            self.hidden += 1
+
+    @property
+    def refused(self) -> list[str]:
+        """A line for each folder that cannot be read."""
+        return [f"Skipped the folder {_say(place)}: {why}." for place, why in self.unreadable.items()]
+
+    def covers(self, path: Path) -> bool:
+        """Whether a path lies in a folder that could not be read: it may be there or not."""
+        return any(path.is_relative_to(place) for place in self.unreadable)
 
     def __str__(self) -> str:
-        """One line, or '' where nothing was skipped."""
+        """One line, or '' where nothing was skipped but folders that cannot be read."""
+        return "; ".join(filter(None, (self._describe_kinds(), *self._describe_hidden())))
+
+    def _describe_kinds(self) -> str:
         if not self.kinds:
             return ""
         common = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
@@ -78,6 +116,18 @@ class Skipped:
         heif = sum(self.kinds[suffix[1:].upper()] for suffix in HEIF_EXTENSIONS)
         return line + ("; for HEIC: pip install pillow-heif" if heif else "")
 
+    def _describe_hidden(self) -> Iterator[str]:
+        if total := self.folders.total():
+            common = sorted(self.folders, key=lambda name: (-self.folders[name], name))
+            names = map(_say, common[:MOST_KINDS])
+            more = ", …" if len(self.folders) > MOST_KINDS else ""
+            what = "1 hidden or system folder" if total == 1 else f"{total:,} hidden or system folders"
+            yield f"passed over {what}: {', '.join(names)}{more}"
+        if self.hidden:
+            yield f"passed over hidden pictures: {self.hidden:,}"
+        if self.in_cloud:
+            yield f"not downloaded from iCloud: {self.in_cloud:,} (download them in Finder, then run again)"
+
 
 def stream_images(
     paths: Sequence[Path], tell: Callable[[str], None], skipped: Skipped | None = None
@@ -89,7 +139,7 @@ def stream_images(
 
     Args:
         tell: gets such messages.
-        skipped: counts what is no picture.
+        skipped: counts what is not read.
 
     Raises:
         UserError: a path is not there.
@@ -111,10 +161,10 @@ def list_images(folder: Path, skipped: Skipped | None = None) -> list[Path]:
     Ordered as torchvision's ImageFolder orders them: folder by folder, then by name.
 
     Args:
-        skipped: counts what is no picture.
+        skipped: counts what is not read, and has the folders below that cannot be.
 
     Raises:
-        UserError: the folder cannot be read.
+        UserError: the folder itself cannot be read.
     """
     found = sorted(_walk(folder, skipped or Skipped()))
     return [path for _, paths in found for path in sorted(map(Path, paths))]
@@ -124,10 +174,10 @@ def count_images(folder: Path, skipped: Skipped) -> int:
     """How many pictures list_images() finds.
 
     Args:
-        skipped: counts what is no picture.
+        skipped: as list_images() takes it.
 
     Raises:
-        UserError: the folder cannot be read.
+        UserError: the folder itself cannot be read.
     """
     return sum(len(paths) for _, paths in _walk(folder, skipped))
 
@@ -141,7 +191,8 @@ def _walk(
     leads to as well goes by its own name, on every file system.
 
     Args:
-        tell: is told of a folder that cannot be read, which raises a UserError otherwise.
+        tell: is told of a folder that cannot be read. Otherwise only `skipped` has it, and a UserError is
+            raised for the first one.
     """
     seen: set[str] = set()
     folders, links = [str(folder)], list[str]()
@@ -156,20 +207,24 @@ def _walk(
             with os.scandir(place) as entries:
                 for entry in entries:
                     if _is_folder(entry):
-                        if not is_junk(entry.name):
+                        if is_hidden_folder(entry.name):
+                            skipped.folders[entry.name] += 1
+                        else:
                             heapq.heappush(links if entry.is_symlink() else folders, entry.path)
                     elif is_image_name(entry.name):
                         paths.append(entry.path)
                     else:
                         skipped.add(entry.name)
         except OSError as error:
-            if tell is None:
+            if tell is None and place == str(folder):
                 raise UserError(f"Cannot read the folder {_say(place)}: {error.strerror}.") from None
-            tell(f"Skipped the folder {_say(place)}: {error.strerror}.")
+            skipped.unreadable[Path(place)] = error.strerror or str(error)
+            if tell:
+                tell(skipped.refused[-1])
         yield place, paths
 
 
-def _say(folder: str) -> str:
+def _say(folder: str | Path) -> str:
     # Every worker imports this module, and starts sooner without the console.
     from fakedetect.core.terminal.console import printable
 

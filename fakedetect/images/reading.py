@@ -1,26 +1,27 @@
 """Opening and decoding a picture safely; what is wrong with one that cannot be used."""
 
 import io
-import logging
 import os
 import stat
-import struct
-import warnings
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from fakedetect.core.errors import is_bug
-from fakedetect.images.containers import TEXT_CHUNKS, jpeg_parts
+from fakedetect.core.processes.memory import is_too_large
+from fakedetect.images.containers import jpeg_parts
 from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
 from fakedetect.images.listing import has_heif, suffix_of
+from fakedetect.images.pillow import faults_ignored, prepare_pillow
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-MAX_PIXELS = 500_000_000
-"""Pictures that claim more are refused unread: decoding one could take all memory."""
+MAX_PIXELS = 360_000_000
+"""Pictures that claim more are refused unread: check could not work on one in MOST_A_PICTURE bytes, and
+what it refuses, no other command takes."""
+
+BYTES_A_PIXEL = {"JPEG": 10, "BMP": 10, "DIB": 10, "PPM": 10, "GIF": 12, "WEBP": 28}
+MOST_BYTES_A_PIXEL = 20
+"""What decoding and checking take at most, as measured, by format."""
 
 FORMATS = (
     *("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM"),
@@ -28,59 +29,14 @@ FORMATS = (
 )
 """What a file may really hold: Pillow's other readers are never started on it."""
 
+TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""EXIF's orientations but the upright one, and the number in Image.Transpose of what undoes each."""
+
 TURNED = range(5, 9)
 """Orientations of pictures that are shown with their sides exchanged."""
 
-CHUNKS_OF_THE_PICTURE = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))
-"""Chunks of a PNG that a decoder may ignore, but without which the picture would be another."""
-
 LOSSLESS_FRAMES = (b"\xc3", b"\xc7", b"\xcb", b"\xcf")
 """Markers of a JPEG's frame without loss (ITU-T T.81, table B.1)."""
-
-
-@cache
-def prepare_pillow() -> None:
-    """Import Pillow and set what it keeps for the whole process: once, for threads open pictures too.
-
-    Not when this module is imported, which processes do that open no picture and must start fast; before
-    processes are forked, each of which would do it again.
-    """
-    from PIL import Image
-
-    # Our own limit stands in for Pillow's, which real photographs exceed.
-    Image.MAX_IMAGE_PIXELS = None
-    # What Pillow thinks of a file's tags says nothing to a user that its picture does not.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
-    # It also writes errors to its log, which would appear on the screen beside our own line.
-    logging.getLogger("PIL").addHandler(logging.NullHandler())
-    if has_heif():
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
-    Image.preinit()
-    _ignore_faulty_chunks()
-
-
-def _ignore_faulty_chunks() -> None:
-    """Have Pillow read PNG files whose picture is good, whatever is wrong with what is said beside it."""
-    from PIL import PngImagePlugin
-
-    class PngStream(PngImagePlugin.PngStream):
-        """Pillow's reader of chunks, which refuses the whole picture for a text or profile that is too
-        large, or for a faulty one; here such a chunk is ignored. Its checksum still counts."""
-
-        def call(self, cid: bytes, pos: int, length: int) -> bytes:
-            if cid[:1].isupper() or cid in CHUNKS_OF_THE_PICTURE:
-                return super().call(cid, pos, length)
-            # Each text is limited, but not how many there are.
-            if cid not in TEXT_CHUNKS or self.text_memory <= PngImagePlugin.MAX_TEXT_MEMORY:
-                with suppress(LookupError, SyntaxError, ValueError, struct.error):
-                    return super().call(cid, pos, length)
-            file = cast(IO[bytes], self.fp)
-            file.seek(pos)
-            return file.read(length)
-
-    PngImagePlugin.PngStream = PngStream  # type: ignore[misc]
 
 
 def open_image(path: Path) -> "Image.Image":
@@ -88,6 +44,7 @@ def open_image(path: Path) -> "Image.Image":
 
     Raises:
         ValueError: it claims too many pixels.
+        MemoryError: its process shares the memory, and has too little for it.
         Exception: whatever its decoder raises.
     """
     state = os.stat(path)
@@ -104,6 +61,9 @@ def open_image(path: Path) -> "Image.Image":
     if width * height > MAX_PIXELS:
         image.close()
         raise ValueError(f"claims {width} x {height} pixels, more than {MAX_PIXELS:,}")
+    if is_too_large(width * height * BYTES_A_PIXEL.get(format_of(image), MOST_BYTES_A_PIXEL)):
+        image.close()
+        raise MemoryError
     return image
 
 
@@ -187,19 +147,33 @@ def find_other_kind(path: Path) -> str | None:
 
 def orientation_of(image: "Image.Image") -> int:
     """How a picture is to be turned, as EXIF numbers it; 1, not at all, where the file does not say."""
-    try:
-        found = image.getexif().get(0x0112, 1)
-    except Exception as error:
-        if is_bug(error):
-            raise
-        return 1
-    return found if found in range(2, 9) else 1
+    found = read_exif(image).get(0x0112)
+    return next((number for number in TURNS if number == found), 1)
 
 
-def _upright(image: "Image.Image") -> "Image.Image":
-    from PIL import ImageOps
+def read_exif(image: "Image.Image") -> "Image.Exif | dict[int, Any]":
+    """An opened picture's EXIF fields; none where they cannot be read."""
+    with faults_ignored():
+        return image.getexif()
+    return {}
 
-    return image if orientation_of(image) == 1 else ImageOps.exif_transpose(image)
+
+def turn_upright(image: "Image.Image") -> "Image.Image":
+    """A picture as its EXIF orientation says that it is to be shown.
+
+    Only its pixels are turned: ImageOps.exif_transpose() writes the EXIF again, which fails on a field of
+    another type than usual, as phones and scanners write them.
+    """
+    from PIL import Image
+
+    turn = TURNS.get(orientation_of(image))
+    if turn is None:
+        return image
+    turned = image.transpose(Image.Transpose(turn))
+    # An encoder that writes the EXIF too would have it turned once more.
+    for key in ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif"):
+        turned.info.pop(key, None)
+    return turned
 
 
 def _eight_bits(image: "Image.Image") -> "Image.Image":
@@ -263,7 +237,7 @@ def to_rgb_or_grey(image: "Image.Image", srgb: bool = False) -> "Image.Image":
         srgb: convert colours from the picture's own profile to sRGB.
     """
     image.load()
-    image = _upright(image)
+    image = turn_upright(image)
     if image.mode == "La":
         # Pillow has no other way out of grey with premultiplied transparency.
         image = image.convert("LA")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.reading import format_of, open_image
+from fakedetect.images.reading import format_of, open_image, read_exif
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,7 +66,7 @@ def _has_software(image: "Image.Image") -> bool:
     if any(str(key).lower() in ("software", "parameters", "prompt", "workflow") for key in image.info):
         return True
     # Without EXIF in the header, Pillow would decode a whole PNG to look for it at its end.
-    return "exif" in image.info and SOFTWARE_TAG in image.getexif()
+    return "exif" in image.info and SOFTWARE_TAG in read_exif(image)
 
 
 def read_header(path: Path) -> Header | str:

@@ -16,7 +16,7 @@ from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.settings.trained_input import check_size, find_scalings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import existing_folders, read_bad_images
+from fakedetect.dataset.folders import existing_folders, list_pictures, read_bad_images
 from fakedetect.images.copies import (
     ALIGNED_QUALITY,
     MARKS,
@@ -30,14 +30,16 @@ from fakedetect.images.copies import (
 )
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import list_images
-from fakedetect.images.reading import open_checked, prepare_pillow
+from fakedetect.images.pillow import prepare_pillow
+from fakedetect.images.reading import open_checked
 
 
 @dataclass(frozen=True)
 class Resized:
     """What became of a folder's pictures: `made` and `done_before` are copies, `bad` left out.
 
-    `stale` copies have no original any more; `pruned` says whether they were deleted.
+    `stale` copies have no original any more; `pruned` says whether they were deleted. `partly`: a folder
+    could not be read.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Resized:
     bad: int
     stale: int
     pruned: bool
+    partly: bool
 
     @property
     def empty(self) -> bool:
@@ -178,7 +181,7 @@ def resize_folder(
             f"Give originals and copies separate folders in {settings.file}."
         )
     listed = read_bad_images(settings)
-    paths = list_images(source)
+    paths, skipped = list_pictures(source, console)
     good = [path for path in paths if path not in listed]
     planned = _plan(good, source, target, kind, shard.count > 1)
     jobs = shard.part_of(planned)
@@ -192,6 +195,8 @@ def resize_folder(
             failed += 1
     # Of several shards, each would count and delete the same.
     stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 else []
+    # Of a folder that cannot be read, nobody knows which originals are gone.
+    stale = [copy for copy in stale if not skipped.covers(source / copy.relative_to(target))]
     if prune:
         _delete(stale)
     return Resized(
@@ -204,6 +209,7 @@ def resize_folder(
         bad=len(paths) - len(good) + failed,
         stale=len(stale),
         pruned=prune,
+        partly=bool(skipped.unreadable),
     )
 
 
@@ -305,5 +311,5 @@ def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
         for kind in kinds
         for name in existing
     ]
-    whole = len(existing) == len(set(folders)) and not any(each.empty for each in done)
+    whole = len(existing) == len(set(folders)) and not any(each.empty or each.partly for each in done)
     return Outcome("\n".join(_describe_resized(settings, each) for each in done), 0 if whole else 1)

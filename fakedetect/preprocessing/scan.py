@@ -11,7 +11,8 @@ from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.folders import existing_folders, read_bad_images, replace_bad_images
 from fakedetect.images.listing import Skipped, list_images
-from fakedetect.images.reading import find_fault, prepare_pillow
+from fakedetect.images.pillow import prepare_pillow
+from fakedetect.images.reading import find_fault
 
 SECONDS_BETWEEN_SAVES = 2.0
 
@@ -42,7 +43,8 @@ def scan_folder(
     bad: dict[Path, str] = {}
 
     def is_ours(path: Path) -> bool:
-        return path in checked or (folder in path.parents and path not in present)
+        gone = folder in path.parents and path not in present and not skipped.covers(path)
+        return path in checked or gone
 
     saved = time.monotonic()
     prepare_pillow()
@@ -84,6 +86,9 @@ def scan(
     status = 0 if len(existing) == len(set(folders)) else 1
     skipped = {name: Skipped() for name in existing}
     pictures = {name: list_images(settings.original[name], skipped[name]) for name in existing}
+    for line in (line for found in skipped.values() for line in found.refused):
+        console.warn(line)
+        status = 1
     scanned = [
         scan_folder(settings, console, name, paths, skipped[name]) for name, paths in pictures.items()
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import nn
 
 from fakedetect.core.errors import UserError
@@ -16,6 +16,7 @@ from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.samples import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
+from fakedetect.images.reading import turn_upright
 from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.detector import Detector
 from fakedetect.models.openvino.engine import compile_network, import_openvino
@@ -155,7 +156,7 @@ def prepare(path: Path, kind: Kind) -> np.ndarray | None:
         if file_format not in ("JPEG", "PNG") or format_for_copy(path, file_format) != file_format:
             return None
         size, how = kind.scaling.size, Image.Resampling[kind.scaling.interpolation.upper()]
-        small = ImageOps.exif_transpose(opened).convert("RGB").resize((size, size), how)
+        small = turn_upright(opened).convert("RGB").resize((size, size), how)
     file = io.BytesIO()
     options: dict[str, Any] = {}
     if kind.aligned:

@@ -27,7 +27,7 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import class_folders, source_of
+from fakedetect.dataset.folders import class_folders, list_pictures, source_of
 from fakedetect.dataset.identical import count_known
 from fakedetect.dataset.samples import (
     Sample,
@@ -36,6 +36,7 @@ from fakedetect.dataset.samples import (
     find_originals,
     find_shape,
     find_shapes,
+    warn_about_skipped,
 )
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
@@ -74,6 +75,7 @@ def measure_test(detector: Detector, console: Console) -> Tested:
         UserError: no picture of one of the classes can be read.
     """
     dataset = load_pictures(detector.settings, "test")
+    warn_about_skipped(dataset, console)
     samples, margins, bad = predict_samples(detector, console, dataset.samples, "test")
     folders = [(dataset.folder, 0), (dataset.folder, 1)]
     check_both_classes(samples, folders, "readable ", "Scan and resize again.")
@@ -103,12 +105,12 @@ class Foreign:
     bad: Mapping[Path, str]
 
 
-def _read_foreign(folder: Path) -> list[Sample]:
+def _read_foreign(folder: Path, console: Console) -> list[Sample]:
     folders = class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
     samples = [
         Sample(path, label, source_of(path, class_folder))
         for class_folder, label in folders
-        for path in list_images(class_folder)
+        for path in list_pictures(class_folder, console)[0]
     ]
     check_both_classes(samples, folders, "", "Put some there.")
     return samples
@@ -144,7 +146,7 @@ def measure_foreign(
     Raises:
         UserError: it holds no readable pictures of both classes.
     """
-    by_path = {sample.path: sample for sample in _read_foreign(folder)}
+    by_path = {sample.path: sample for sample in _read_foreign(folder, console)}
     found, bad = predict_pictures(detector, console, list(by_path), folder.name)
     samples = [sample for path, sample in by_path.items() if path in found]
     check_both_classes(samples, [(folder, 0), (folder, 1)], "readable ", "Put some there.")

@@ -26,7 +26,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.samples import Sample, describe_faults
+from fakedetect.dataset.samples import Sample, describe_faults, warn_about_skipped
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
@@ -66,6 +66,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
         settings: with the input that it was trained with.
     """
     dataset = load_pictures(settings, part)
+    warn_about_skipped(dataset, console)
     detector = load_detector(settings, console)
     parameters = sum(parameter.numel() for parameter in detector.model.parameters())
     paths = [sample.path for sample in dataset.samples]

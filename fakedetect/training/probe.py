@@ -48,6 +48,7 @@ from fakedetect.dataset.samples import (
     find_originals,
     find_shapes,
     load_for_probe,
+    warn_about_skipped,
 )
 from fakedetect.images.copies import PROBE_COPIES
 from fakedetect.metrics.calibration import tell_thresholds
@@ -202,6 +203,7 @@ def _gather(
 def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tuple[Dataset, list[Path]]:
     """The training pictures, max_pictures at most, and for each the file that it is made of."""
     dataset = load_for_probe(settings, "train", leave_out)
+    warn_about_skipped(dataset, console)
     # Before anything is loaded; those that cannot be read are known later.
     check_enough(dataset.samples, LEAST)
     chosen = choose_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)

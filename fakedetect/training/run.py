@@ -18,7 +18,7 @@ from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.identical import find_exact
-from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset
+from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset, warn_about_skipped
 from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model
 from fakedetect.models.cpu_training.speed_up import speed_up
@@ -112,6 +112,7 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
 
     # Data
     dataset = load_dataset(settings, "train", plan.leave_out)
+    warn_about_skipped(dataset, console)
     samples = split_dataset(dataset, settings.training.validation_share, settings.training.seed)
     conditions = gather_conditions(settings, dataset)
     if state and (difference := tell_difference(state.conditions, conditions)):

@@ -1,5 +1,6 @@
 """Work on pictures in processes, some of which crash, hang or take too much memory."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from conftest import ROOT
 
 from fakedetect.core.processes import pool
+from fakedetect.core.processes.memory import TOO_LARGE
 from fakedetect.core.processes.pool import map_images
 
 
@@ -54,6 +56,61 @@ def test_a_second_try_stands_in_for_what_was_lost(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits")
 def test_memory_is_limited() -> None:
     assert list(map_images(work, ["grow", "a"], 1)) == [("grow", "too much"), ("a", "A")]
+
+
+def burn(seconds: float) -> str:
+    """Take so much of a processor's time."""
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    return "burnt"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the clock counts")
+def test_time_is_a_processors_and_not_that_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "SECONDS_A_PICTURE", 0.5)
+    monkeypatch.setattr(pool, "PATIENCE", 1000)
+    # More processes than processors: what takes each of them 0.4 s takes longer than 0.5 s by the clock.
+    count = 2 * len(os.sched_getaffinity(0))
+    started = time.monotonic()
+    found = list(map_images(burn, [0.4] * count + [0.0] * 15 * count, count))
+    assert {result for _, result in found} == {"burnt"} and len(found) == 16 * count
+    assert time.monotonic() - started > 0.5
+    assert list(map_images(burn, [60.0], 1)) == [(60.0, "takes longer than 0 s")]
+
+
+def note_times(item: tuple[str, int]) -> tuple[float, float] | str:
+    """Take so many MiB for a moment; when that began and ended."""
+    started = time.monotonic()
+    try:
+        taken = bytearray(item[1] * 1024**2)
+    except MemoryError:
+        return TOO_LARGE
+    time.sleep(0.02)
+    return started, time.monotonic() + 0 * len(taken)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits")
+def test_what_is_too_large_for_a_share_has_the_memory_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "memory_for_pictures", lambda: 900 * 1024**2)
+    items = [(str(number), 1) for number in range(60)]
+    large = [("large", 500), ("larger", 600)]
+    items[10:10], items[30:30] = large[:1], [large[1], ("too large", 1200)]
+    found = dict(map_images(note_times, items, 3))
+    assert set(found) == set(items) and found.pop(("too large", 1200)) == TOO_LARGE
+    times = {item: when for item, when in found.items() if not isinstance(when, str)}
+    assert len(times) == 62
+    for item in large:
+        start, end = times[item]
+        assert not [other for other, (a, b) in times.items() if other != item and a < end and b > start]
+
+
+def test_there_are_no_more_processes_than_the_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "memory_for_pictures", lambda: 600 * 1024**2)
+    found = map_images(work, ["a"] * 200, 8)
+    next(found)
+    assert len(multiprocessing.active_children()) == 2
+    found.close()
 
 
 def test_what_the_function_raises_is_raised_and_the_processes_end() -> None:

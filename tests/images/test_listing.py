@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import paint, run
+from conftest import leave_figures_out, paint, run, shorten
 from PIL import Image
 
 from fakedetect.images.listing import EXTENSIONS, Skipped, has_heif, list_images, stream_images
@@ -19,13 +19,21 @@ NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
 def fill(folder: Path) -> set[str]:
     """A folder as users have them; the names of its pictures."""
-    pictures = {"a.JPG", "..jpg", "b.tar.png", "with space.jp2", "sub/c.mpo", "sub/d.ppm"}
+    pictures = {"a.JPG", "b.tar.png", "with space.jp2", "sub/c.mpo", "sub/d.ppm"}
     formats = {"jpg": "JPEG", "png": "PNG", "jp2": "JPEG2000", "mpo": "MPO", "ppm": "PPM"}
     for name in pictures:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(NOISE).save(path, format=formats[name.rpartition(".")[2].lower()])
-    junk = ("._a.JPG", ".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX/._a.jpg", "__MACOSX/real.jpg")
+    junk = (
+        "._a.JPG",
+        ".decoded.bin",
+        ".DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+        "__MACOSX/._a.jpg",
+        "__MACOSX/real.jpg",
+    )
     others = ("notes.pdf", "more.PDF", "old.zip", "film.mp4", "README", "phone.HEIC", "x.svg")
     for name in (*junk, *others):
         (folder / name).parent.mkdir(exist_ok=True)
@@ -44,6 +52,8 @@ def test_pictures_are_listed_and_the_rest_is_counted_by_kind(tmp_path: Path) -> 
         del expected["HEIC"]
     assert listed == found == pictures
     assert skipped.kinds == streamed.kinds == expected
+    assert skipped.folders == streamed.folders == {"__MACOSX": 1}
+    assert (skipped.hidden, skipped.in_cloud) == (0, 0)
     assert str(skipped).startswith(f"skipped {sum(expected.values())} files that are not pictures: 2 PDF, ")
     assert ("pillow-heif" in str(skipped)) != has_heif()
     assert str(Skipped()) == ""
@@ -116,6 +126,108 @@ def test_a_folder_that_cannot_be_read_leaves_the_menu_open(
     shown = run("--paths", project, keys="0\n")
     assert shown.returncode == 0 and "Goodbye" in shown.stdout
     assert re.search(r"train fake +Cannot read the folder \S+: Permission denied\.", shown.stdout)
+
+
+HIDDEN = (
+    *(".ipynb_checkpoints", "#recycle", "@Recycle", "$RECYCLE.BIN", ".@__thumb", ".Trash-1000", "@eaDir"),
+    *(".thumbnails", ".stversions", "lost+found", "System Volume Information", ".snapshot", "~snapshot"),
+)
+"""Folders that systems leave among pictures."""
+
+
+def hide(folder: Path) -> None:
+    """Put copies of pictures where systems keep them below a folder."""
+    for number, name in enumerate(HIDDEN):
+        paint(folder / name / "deep" / f"{number}.png", number, (40, 40))
+    for name in (".trashed-1700000000-a.jpg", ".pending-1700000000-b.jpg"):
+        paint(folder / name, 1, (40, 40))
+    (folder / ".c.heic.icloud").write_bytes(b"bplist00")
+    (folder / ".d.jpg.icloud").write_bytes(b"bplist00")
+
+
+def hidden_in(text: str) -> None:
+    """The text says once what hide() has put there."""
+    assert len(re.findall(rf"assed over {len(HIDDEN)} hidden or system folders: ", text)) == 1, text
+    assert "passed over hidden pictures: 2" in text and "not downloaded from iCloud: 2" in text
+
+
+def test_what_systems_leave_behind_is_no_picture_for_any_command(trained: Path) -> None:
+    folder = trained.parent / "dataset/train/real"
+    count = len(list_images(folder))
+    hide(folder)
+    hide(trained.parent / "dataset/resized_train/real")
+    scanned = run("--paths", trained, "scan", "train-real")
+    assert f"train-real: {count} pictures, 0 bad; " in scanned.stdout
+    hidden_in(scanned.stdout)
+    resized = run("--paths", trained, "resize", "train-real")
+    assert f"{count} already done" in resized.stdout and resized.returncode == 0
+    hidden_in(resized.stderr)
+    checked = run("--paths", trained, "check", folder, "--no-stability")
+    assert f"{count} pictures: " in checked.stdout
+    hidden_in(checked.stderr)
+    tested = run("--paths", trained, "test", "--on", "train")
+    assert tested.returncode == 0
+    hidden_in(tested.stderr)
+    hidden_in(run("--paths", trained, keys="0\n").stdout.split("resized")[0])
+
+
+def test_explore_evaluate_and_train_pass_over_what_systems_leave_behind(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leave_figures_out(monkeypatch)
+    shorten(trained)
+    for name in ("train/real", "resized_train/real", "resized_test/real", "test/real"):
+        hide(trained.parent / "dataset" / name)
+    explored = run("--paths", trained, "explore")
+    assert "ipynb" not in explored.stdout and "120" not in explored.stdout
+    assert explored.stderr.count(f"passed over {len(HIDDEN)} hidden") == 2
+    hidden_in(run("--paths", trained, "evaluate", "--data", trained.parent / "dataset/test").stderr)
+    learned = run("--paths", trained, "train", "--overwrite")
+    assert learned.returncode == 0
+    hidden_in(learned.stderr)
+
+
+def test_what_the_user_names_is_read_whatever_its_name(trained: Path) -> None:
+    named = trained.parent / ".hidden/#recycle"
+    paint(named / "sub" / "a.png", 1)
+    alone = paint(trained.parent / ".b.png", 2)
+    checked = run("--paths", trained, "check", named, alone, "--no-stability")
+    assert checked.returncode == 0 and "2 pictures: " in checked.stdout
+    assert [path.name for path in list_images(named)] == ["a.png"]
+
+
+def test_a_folder_below_that_cannot_be_read_is_skipped_with_a_line(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is concluded from what is not seen in it: no copy is stale, no bad picture is gone."""
+    folder, whole = trained.parent / "dataset/train/real", os.scandir
+    (folder / "phone/0000.jpg").write_bytes(b"bad")
+    assert "1 bad" in run("--paths", trained, "scan", "train-real").stdout
+
+    copies = trained.parent / "dataset/resized_train/real/phone"
+    before = sorted(copies.iterdir())
+
+    def refuse(path: str) -> object:
+        if str(path).endswith("phone"):
+            raise PermissionError(13, "Permission denied")
+        return whole(path)
+
+    monkeypatch.setattr("os.scandir", refuse)
+    leave_figures_out(monkeypatch)
+    commands = (
+        *(["scan", "train-real"], ["resize", "--prune", "train-real"], ["explore"]),
+        *(["test"], ["check", str(folder), "--no-stability"]),
+    )
+    for command in commands:
+        result = run("--paths", trained, *command)
+        assert result.returncode in (0, 1), (command, result.stderr)
+        assert re.search(r"Skipped the folder \S+phone: Permission denied\.", result.stderr), command
+        if command[0] in ("scan", "resize", "check"):
+            assert result.returncode == 1, command
+    assert re.search(r"Skipped the folder \S+phone", run("--paths", trained, keys="0\n").stdout)
+    monkeypatch.undo()
+    assert before and sorted(copies.iterdir()) == before
+    assert "0000.jpg" in (trained.parent / "list_of_bad_images.txt").read_text()
 
 
 @pytest.mark.parametrize(

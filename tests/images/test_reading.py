@@ -1,6 +1,8 @@
 """Opening pictures: what is wrong with one, and nothing of the whole process changed by it."""
 
 import json
+import struct
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +11,9 @@ import pytest
 from conftest import paint, run
 from PIL import Image
 
+from fakedetect.core.processes import pool
+from fakedetect.core.processes.memory import TOO_LARGE
+from fakedetect.core.processes.pool import map_images
 from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import STABILITY
 from fakedetect.images.reading import find_fault, open_image
@@ -44,6 +49,48 @@ def test_a_cameras_jpeg_with_a_preview_is_checked_as_a_jpeg(trained: Path) -> No
     row = json.loads(result.stdout)
     assert result.returncode == 0 and row["verdict"] and row["format"] == "JPEG"
     assert run("--paths", trained, "explain", picture).returncode == 0
+
+
+def webp_of_one_colour(side: int) -> bytes:
+    """A lossless WebP of few bytes: five codes of one symbol each, which take no bits in the picture."""
+    bits = 0x2F | (side - 1) << 8 | (side - 1) << 22 | 0b0001_0001_0001_0001_0001 << 43
+    chunk = bits.to_bytes(8, "little")
+    body = b"WEBPVP8L" + struct.pack("<I", len(chunk)) + chunk
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def find_fault_and_times(path: Path) -> tuple[float, float, str | None] | str:
+    started = time.monotonic()
+    fault = find_fault(path)
+    return fault if fault == TOO_LARGE else (started, time.monotonic(), fault)
+
+
+def test_very_large_pictures_are_read_one_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "memory_for_pictures", lambda: 1024**3)
+    paths = [paint(tmp_path / f"{number}.png", number, (64, 64)) for number in range(40)]
+    large = [tmp_path / "a.webp", tmp_path / "b.webp"]
+    for path in large:
+        path.write_bytes(webp_of_one_colour(4200))
+    assert large[0].stat().st_size < 40
+    found = dict(map_images(find_fault_and_times, [*paths[:5], *large, *paths[5:]], 3))
+    assert len(found) == 42 and {fault for _, _, fault in found.values()} == {None}
+    for path in large:
+        start, end, _ = found[path]
+        others = [times for other, times in found.items() if other != path]
+        assert not [times for times in others if times[0] < end and times[1] > start]
+
+
+def test_a_picture_too_large_for_check_is_so_for_all(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    Image.new("1", (22_000, 22_000)).save(picture)
+    said = {
+        find_fault(picture),
+        look_at(Look(picture, (Kind(),))),
+        resize_image(Job(picture, tmp_path / "b.png")),
+    }
+    assert len(said) == 1 and "22000 x 22000" in str(said)
 
 
 def broken(*arguments: object, **named: object) -> None:

@@ -3,30 +3,35 @@
 import itertools
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection, wait
-from types import FrameType
+from pathlib import Path
 from typing import Any
 
-from fakedetect.core.processes.heap import MOST_FOR_PICTURES, keep_freed
-from fakedetect.core.processes.signals import ENDING, delay_signals
+from fakedetect.core.processes.memory import (
+    LEAST_A_PICTURE,
+    MOST_A_PICTURE,
+    TOO_LARGE,
+    memory_for_pictures,
+)
+from fakedetect.core.processes.signals import delay_signals
+from fakedetect.core.processes.worker import OUT_OF_TIME, SECONDS_TO_END, Job, work
 
 SECONDS_A_PICTURE = 60.0
-MEMORY_A_PICTURE = 4 * 1024**3
-"""Bytes that a process may take beyond what its libraries need."""
+"""Of a processor's time: on a busy machine, a good picture may take much longer by the clock."""
+
+PATIENCE = 10
+"""How many times as long a picture may take by the clock while its process works or reads the disk."""
 
 AHEAD = 4
 """Pictures that wait in each process's pipe, so that none stands idle."""
 
 ITEMS_A_PROCESS = 16
 """Starting a process takes as long as about so many pictures do."""
-
-SECONDS_TO_END = 5.0
 
 
 def map_images(
@@ -38,14 +43,16 @@ def map_images(
     """Start up to `workers` processes, and yield (item, function(item)) as they are done.
 
     A picture whose decoder crashes its process, hangs or takes too much memory harms no other: its
-    process is replaced, and its result is the reason as a str. `function` and the items must be
-    importable and picklable; what `function` raises is raised here. The items are taken as they
-    are needed, so there may be more of them than the memory holds.
+    process is replaced, and its result is the reason as a str. Processes share the memory that is free; a
+    picture that a share is too small for (its result is TOO_LARGE) is tried again while no other process
+    has one. `function` and the items must be importable and picklable; what `function` raises is raised
+    here. The items are taken as they are needed, so there may be more of them than the memory holds.
 
     Args:
         second_try: of an item that a process was lost on, another one to try in its place; None for no.
     """
     waiting = _Waiting(items)
+    workers = min(workers, max(1, memory_for_pictures() // LEAST_A_PICTURE))
     count = min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)
     # Now, not when the first result is asked for: a bar's thread would stand in the way of a fork.
     return _results(_Pool(function, count if waiting.next else 0), waiting, second_try)
@@ -65,19 +72,25 @@ def in_order(items: Iterable[Any], results: Iterable[tuple[Any, Any]]) -> Iterat
 def _results(
     pool: "_Pool", waiting: "_Waiting", second_try: Callable[[Any], Any]
 ) -> Iterator[tuple[Any, Any]]:
+    large: deque[Any] = deque()
     try:
         while True:
-            for worker in pool.workers:
+            for worker in () if large else pool.workers:
                 worker.give(waiting)
+            if large and not any(worker.given for worker in pool.workers):
+                pool.workers[0].give_alone(large.popleft())
             busy = {worker.connection: worker for worker in pool.workers if worker.given}
             if not busy:
                 return
             seconds = max(0.0, min(worker.deadline for worker in busy.values()) - time.monotonic())
             ready = [busy[connection] for connection in wait(list(busy), seconds)]
             now = time.monotonic()
-            late = [worker for worker in busy.values() if worker.deadline < now and worker not in ready]
+            late = [each for each in busy.values() if each not in ready and each.is_late(now)]
             for worker in (*ready, *late):
                 item, result = worker.take(late=worker in late)
+                if result == TOO_LARGE and worker.shares and pool.share < MOST_A_PICTURE:
+                    large.append(item)
+                    continue
                 instead = None
                 if not worker.process.is_alive():
                     instead = second_try(item) if isinstance(result, str) else None
@@ -96,6 +109,7 @@ class _Pool:
 
     def __init__(self, function: Callable[[Any], Any], count: int):
         self.function = function
+        self.share = min(MOST_A_PICTURE, memory_for_pictures() // max(1, count))
         self.context: Any = multiprocessing.get_context("fork" if _may_fork() else "spawn")
         # Closing its other end tells all processes to stop, as this process's own end does.
         self.stop, self.stopped = self.context.Pipe(duplex=False)
@@ -109,7 +123,8 @@ class _Pool:
 
     def _start_worker(self) -> "_Worker":
         others = [self.stopped, *(worker.connection for worker in self.workers)]
-        return _Worker(context=self.context, function=self.function, stop=self.stop, others=others)
+        job = Job(self.function, SECONDS_A_PICTURE, self.share)
+        return _Worker(context=self.context, job=job, stop=self.stop, others=others)
 
     def replace(self, worker: "_Worker") -> None:
         """Start another process in the place of one that has ended."""
@@ -165,31 +180,53 @@ class _Waiting:
 
 
 class _Worker:
-    """A process and the items that it has been given, in their order."""
+    """A process and the items that it has been given, in their order.
 
-    def __init__(
-        self, context: Any, function: Callable[[Any], Any], stop: Connection, others: Sequence[Connection]
-    ):
+    `shares`: other processes may have pictures too.
+    """
+
+    def __init__(self, context: Any, job: Job, stop: Connection, others: Sequence[Connection]):
         self.connection, theirs = context.Pipe()
         forked = context.get_start_method() == "fork"
         # A process that is forked has this one's ends of all pipes too, which must end with this one.
         copied = [*others, self.connection] if forked else []
-        self.process = context.Process(target=_work, args=(theirs, function, stop, copied), daemon=True)
+        self.process = context.Process(target=work, args=(theirs, job, stop, copied), daemon=True)
         _start(self.process, forked)
         theirs.close()
         self.given: deque[Any] = deque()
-        self.deadline = 0.0
+        self.shares = True
+        self.deadline, self.waited = 0.0, 0
 
     def give(self, waiting: _Waiting) -> None:
+        """Fill the process's pipe."""
         if not self.given:
-            self.deadline = time.monotonic() + SECONDS_A_PICTURE
+            self._await()
         while len(self.given) < AHEAD and waiting.look_ahead(1):
-            self.given.append(waiting.next.popleft())
-            try:
-                self.connection.send(self.given[-1])
-            except OSError:
-                # It has died; reading from it will tell.
-                return
+            self._send(waiting.next.popleft(), None)
+
+    def give_alone(self, item: Any) -> None:
+        """Give the process an item for which it may take all memory that is free."""
+        self._await()
+        self.shares = False
+        self._send(item, min(MOST_A_PICTURE, memory_for_pictures()))
+
+    def _await(self) -> None:
+        self.shares = True
+        self.deadline, self.waited = time.monotonic() + SECONDS_A_PICTURE, 0
+
+    def _send(self, item: Any, memory: int | None) -> None:
+        self.given.append(item)
+        # Where it has died, reading from it will tell.
+        with suppress(OSError):
+            self.connection.send((item, memory))
+
+    def is_late(self, now: float) -> bool:
+        """Whether the oldest item takes too long: it has had its time, and its process is not at work."""
+        if now < self.deadline:
+            return False
+        self.waited += 1
+        self.deadline = now + SECONDS_A_PICTURE
+        return self.waited >= PATIENCE or not _is_at_work(self.process.pid)
 
     def take(self, late: bool) -> tuple[Any, Any]:
         """The oldest item and its result; a process that died or is late is ended for good."""
@@ -197,18 +234,33 @@ class _Worker:
         if not late:
             try:
                 raised, result = self.connection.recv()
-                self.deadline = time.monotonic() + SECONDS_A_PICTURE
+                self.deadline, self.waited = time.monotonic() + SECONDS_A_PICTURE, 0
                 if raised:
                     raise result
                 return item, result
             except (EOFError, ConnectionError):
                 pass
+        if late:
+            self.process.kill()
+        self.process.join(SECONDS_TO_END)
         self.process.kill()
         self.process.join()
         self.connection.close()
-        if late:
+        if late or self.process.exitcode == -OUT_OF_TIME:
             return item, f"takes longer than {SECONDS_A_PICTURE:.0f} s"
         return item, "its decoder crashed"
+
+
+def _is_at_work(number: int) -> bool:
+    """Whether a thread of a process computes, waits for a processor, or for a disk; as far as the system
+    tells."""
+    states = set()
+    with suppress(OSError):
+        for thread in Path(f"/proc/{number}/task").iterdir():
+            with suppress(OSError):
+                # The name before it, in parentheses, may hold any character.
+                states.add((thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0])
+    return bool(states & {"R", "D"})
 
 
 def _start(process: Any, forked: bool) -> None:
@@ -220,58 +272,3 @@ def _start(process: Any, forked: bool) -> None:
         resource_tracker.ensure_running()
     with delay_signals():
         process.start()
-
-
-def _limit_memory() -> None:
-    try:
-        import resource
-        from pathlib import Path
-
-        pages = int(Path("/proc/self/statm").read_text().split()[0])
-        limit = pages * resource.getpagesize() + MEMORY_A_PICTURE
-        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    except (ImportError, OSError, ValueError):
-        return
-
-
-def _end_with_parent() -> None:
-    """End this process soon after a parent that was killed, also while a decoder hangs."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        # The picture in work may still be finished; the pipe that ends says that there is no other.
-        time.sleep(SECONDS_TO_END)
-        os._exit(1)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    """End this process, which removes what it has half written."""
-    sys.exit(128 + number)
-
-
-def _work(
-    connection: Connection, function: Callable[[Any], Any], stop: Connection, copied: Sequence[Connection]
-) -> None:
-    """Answer items until the pipe ends; `copied` are the parent's ends of pipes, which a fork brings."""
-    # Ctrl-C reaches the whole process group; only the parent answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in ENDING:
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _leave)
-    for other in copied:
-        other.close()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit_memory()
-    keep_freed(MOST_FOR_PICTURES)
-    try:
-        while True:
-            item = connection.recv()
-            if stop.poll():
-                return
-            try:
-                answer = False, function(item)
-            except Exception as error:
-                answer = True, error
-            connection.send(answer)
-    except (EOFError, OSError):
-        return

@@ -1,0 +1,108 @@
+"""A process that works on pictures, one after the other, within limits of time and memory."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from fakedetect.core.processes.heap import MOST_FOR_PICTURES, keep_freed
+from fakedetect.core.processes.memory import SHARED
+from fakedetect.core.processes.signals import ENDING
+
+SECONDS_TO_END = 5.0
+
+OUT_OF_TIME = int(getattr(signal, "SIGPROF", 0))
+"""The signal that ends a process that has had its time; 0 where there is none."""
+
+
+class Job(NamedTuple):
+    """What a process does: its function, and what a picture may take of a processor's time (s), and of
+    memory (bytes) while other processes work."""
+
+    function: Callable[[Any], Any]
+    seconds: float
+    share: int
+
+
+def _size_of_libraries() -> int:
+    """Bytes of this process's address space before its first picture, 0 where that is not known."""
+    try:
+        import resource
+
+        return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError, ValueError):
+        return 0
+
+
+def _limit_memory(bytes_in_all: int) -> None:
+    """Let no allocation beyond so many bytes succeed in this process, where the system has such a limit."""
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (bytes_in_all, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+@contextmanager
+def _time_limited(seconds: float) -> Iterator[None]:
+    """End this process when it has taken so much of a processor's time, where the system can do that."""
+    if not OUT_OF_TIME:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _end_with_parent() -> None:
+    """End this process soon after a parent that was killed, also while a decoder hangs."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        # The picture in work may still be finished; the pipe that ends says that there is no other.
+        time.sleep(SECONDS_TO_END)
+        os._exit(1)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """End this process, which removes what it has half written."""
+    sys.exit(128 + number)
+
+
+def work(connection: Connection, job: Job, stop: Connection, copied: Sequence[Connection]) -> None:
+    """Answer items until the pipe ends; `copied` are the parent's ends of pipes, which a fork brings."""
+    # Ctrl-C reaches the whole process group; only the parent answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _leave)
+    for other in copied:
+        other.close()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    libraries, limit = _size_of_libraries(), 0
+    keep_freed(MOST_FOR_PICTURES)
+    try:
+        while True:
+            item, memory = connection.recv()
+            if stop.poll():
+                return
+            SHARED.set(job.share if memory is None else None)
+            if limit != (limit := memory or job.share) and libraries:
+                _limit_memory(libraries + limit)
+            try:
+                with _time_limited(job.seconds):
+                    answer = False, job.function(item)
+            except Exception as error:
+                answer = True, error
+            connection.send(answer)
+    except (EOFError, OSError):
+        return
