@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from benchmarks.coverage import measure_coverage
+from benchmarks.growth import measure_growth
 from benchmarks.jobs import JOBS
 from benchmarks.memory import measure_memory
 from benchmarks.peak import measure_product
@@ -23,8 +24,8 @@ from fakedetect.core.processes.heap import freed_is_kept
 PAIRS = 5
 QUICK_PAIRS = 3
 
-MEMORY, COVERAGE = OTHERS = ("memory", "coverage")
-"""The jobs that measure no time."""
+MEMORY, COVERAGE, GROWTH = OTHERS = ("memory", "coverage", "growth")
+"""The jobs that compare nothing with the reference's way."""
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -93,7 +94,7 @@ def _find(job: str) -> list[str]:
 def main() -> int:
     """Measure the asked-for jobs and print their table; 1 where results were not equal."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = f"any of {', '.join(JOBS)} (default: all), or {MEMORY}, {COVERAGE}"
+    names = f"any of {', '.join(JOBS)} (default: all), or {', '.join(OTHERS)}"
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=names)
     parser.add_argument("--quick", action="store_true", help="fewer pictures and pairs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -102,7 +103,7 @@ def main() -> int:
         "--timm",
         default="tf_efficientnet_lite0",
         metavar="NAME",
-        help=f"timm's model for {MEMORY}, {COVERAGE}",
+        help=f"timm's model for {', '.join(OTHERS)}",
     )
     given = parser.parse_args()
     if unknown := [job for job in given.jobs if job not in OTHERS and not _find(job)]:
@@ -126,11 +127,13 @@ def main() -> int:
             f"| {'yes' if found['equal'] else 'NO'} | {found['note']} |",
             flush=True,
         )
-    others = {}
+    others: dict[str, object] = {}
     if MEMORY in given.jobs:
         others[MEMORY] = measure_memory(given.quick, given.timm)
     if COVERAGE in given.jobs:
         others[COVERAGE] = measure_coverage(given.quick)
+    if GROWTH in given.jobs:
+        others[GROWTH] = measure_growth(given.quick)
     if given.json:
         write_json(given.json, {**results, **others})
     return 0 if all(found["equal"] for found in results.values()) else 1
