@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.coverage import measure_coverage
+from benchmarks.growth import measure_growth
 from benchmarks.jobs import JOBS
 from benchmarks.memory import measure_memory
 from benchmarks.peak import measure_product
@@ -22,8 +24,8 @@ from fakedetect.core.processes.heap import freed_is_kept
 PAIRS = 5
 QUICK_PAIRS = 3
 
-MEMORY = "memory"
-"""The job that measures no time."""
+MEMORY, COVERAGE, GROWTH = OTHERS = ("memory", "coverage", "growth")
+"""The jobs that compare nothing with the reference's way."""
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -92,16 +94,19 @@ def _find(job: str) -> list[str]:
 def main() -> int:
     """Measure the asked-for jobs and print their table; 1 where results were not equal."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    names = f"any of {', '.join(JOBS)} (default: all), or {MEMORY}"
+    names = f"any of {', '.join(JOBS)} (default: all), or {', '.join(OTHERS)}"
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=names)
     parser.add_argument("--quick", action="store_true", help="fewer pictures and pairs")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     parser.add_argument("--model", default="resnet18", metavar="NAME", help="for train, test and epoch2")
     parser.add_argument(
-        "--timm", default="tf_efficientnet_lite0", metavar="NAME", help=f"timm's model for {MEMORY}"
+        "--timm",
+        default="tf_efficientnet_lite0",
+        metavar="NAME",
+        help=f"timm's model for {', '.join(OTHERS)}",
     )
     given = parser.parse_args()
-    if unknown := [job for job in given.jobs if job != MEMORY and not _find(job)]:
+    if unknown := [job for job in given.jobs if job not in OTHERS and not _find(job)]:
         parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
     print(describe_machine())
     # Here too, since the heap is laid out once, when torch starts its threads.
@@ -114,7 +119,7 @@ def main() -> int:
     print("\n| job | ratio (lowest to highest) | reference | ours | equal | |\n|---|---|---|---|---|---|")
     results = {}
     asked = [name for job in given.jobs for name in _find(job)]
-    for job in asked or ([] if MEMORY in given.jobs else JOBS):
+    for job in asked or ([] if set(OTHERS) & set(given.jobs) else JOBS):
         found = results[job] = measure(job, given.quick, given.model, peaks)
         print(
             f"| {job} | **{found['ratio']:.2f}** ({found['lowest']:.2f} to {found['highest']:.2f}) "
@@ -122,9 +127,15 @@ def main() -> int:
             f"| {'yes' if found['equal'] else 'NO'} | {found['note']} |",
             flush=True,
         )
-    memory = measure_memory(given.quick, given.timm) if MEMORY in given.jobs else {}
+    others: dict[str, object] = {}
+    if MEMORY in given.jobs:
+        others[MEMORY] = measure_memory(given.quick, given.timm)
+    if COVERAGE in given.jobs:
+        others[COVERAGE] = measure_coverage(given.quick)
+    if GROWTH in given.jobs:
+        others[GROWTH] = measure_growth(given.quick)
     if given.json:
-        write_json(given.json, {**results, **({MEMORY: memory} if memory else {})})
+        write_json(given.json, {**results, **others})
     return 0 if all(found["equal"] for found in results.values()) else 1
 
 

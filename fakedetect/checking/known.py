@@ -194,7 +194,7 @@ def _mean_of_groups(shares: np.ndarray) -> Measure:
         return measure_share(value * len(shares), len(shares))
     random = np.random.default_rng(0)
     drawn = random.choice(shares, (REPEATS, len(shares))).mean(axis=1)
-    low, high = interval(drawn)
+    low, high = interval(drawn, len(shares))
     return Measure(value=value, low=min(low, value), high=max(high, value))
 
 

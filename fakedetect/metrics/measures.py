@@ -13,19 +13,17 @@ from fakedetect.metrics.calibration import (
     UNCALIBRATED,
     Calibration,
     bins_of,
+    measure_calibration,
     measure_verdicts,
-    weighted_calibration_error,
 )
 from fakedetect.metrics.intervals import (
-    REPEATS,
     SAME_SHAPE,
-    interval,
     mean_interval,
+    measure_area,
     measure_auc,
+    measure_recall,
     measure_same_shape,
     measure_share,
-    roc_auc_interval,
-    share_interval,
 )
 
 FALSE_ALARMS = (0.05, 0.01)
@@ -63,103 +61,52 @@ def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:
     return tuple(found)
 
 
-class _Levels:
-    """The distinct scores from high to low, and how many pictures of each class have them."""
-
-    def __init__(self, scores: np.ndarray, p_fake: np.ndarray, is_fake: np.ndarray):
-        order, places = np.unique(-scores, return_inverse=True)
-        size = len(order)
-        self.fake = np.bincount(places, is_fake, size)
-        self.real = np.bincount(places, ~is_fake, size)
-        first = np.zeros(size, int)
-        first[places] = np.arange(len(scores))
-        self.p_fake = p_fake[first]
-        self.called_fake = -order >= 0
-        self.bins = bins_of(self.p_fake)
-
-    def draw(self, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Both classes resampled, each on its own."""
-        drawn = []
-        for counts in (self.fake, self.real):
-            total = int(counts.sum())
-            drawn.append(random.multinomial(total, counts / total) if total else counts)
-        return drawn[0], drawn[1]
-
-    def measure(self, fake: np.ndarray, real: np.ndarray) -> dict[str, float | None]:
-        """The figures for so many fakes and reals at each score."""
-        fakes, reals = fake.sum(), real.sum()
-        hits, rejections = fake[self.called_fake].sum(), real[~self.called_fake].sum()
-        found: dict[str, float | None] = dict.fromkeys(NAMES)
-        found["accuracy"] = (hits + rejections) / (fakes + reals)
-        found["recall_fake"] = hits / fakes if fakes else None
-        found["recall_real"] = rejections / reals if reals else None
-        found["ece"] = weighted_calibration_error(self.bins, self.p_fake, fake + real, fake)
-        if not (fakes and reals):
-            return found
-        found["balanced_accuracy"] = (hits / fakes + rejections / reals) / 2
-        alarms, caught = np.cumsum(real), np.cumsum(fake)
-        found["roc_auc"] = (real * (caught - fake / 2)).sum() / (fakes * reals)
-        found["average_precision"] = (fake * caught / np.maximum(alarms + caught, 1)).sum() / fakes
-        for most, name in zip(FALSE_ALARMS, ("tpr_at_5", "tpr_at_1"), strict=True):
-            last = np.searchsorted(alarms, most * reals + 1e-9, side="right")
-            found[name] = caught[last - 1] / fakes if last else 0.0
-        return found
-
-
 def measure(
     margins: np.ndarray, p_fake: np.ndarray, is_fake: np.ndarray, seed: int = 0
 ) -> dict[str, Measure]:
     """All figures of NAMES with their 95 % intervals.
 
     Shares have Wilson's, the ROC AUC has Newcombe's, average precision a binomial one over the fakes
-    (Boyd, Eng and Page 2013), calibration error a percentile bootstrap; the recall at a rate of false
-    alarms has a bootstrap, at least as wide as the share's own.
+    (Boyd, Eng and Page 2013), the recall at a rate of false alarms that of measure_recall(), the
+    calibration error that of measure_calibration().
 
     Args:
         margins: (N,) logit of fake minus logit of real; from 0 on, a picture is called fake.
         p_fake: (N,) the probabilities that are said, a rising function of the margins.
         is_fake: (N,) bool. Figures that need both classes are None without them.
     """
-    levels = _Levels(margins, p_fake, is_fake)
-    exact = {
-        name: None if value is None else float(value)
-        for name, value in levels.measure(levels.fake, levels.real).items()
-    }
-    intervals = _closed_intervals(exact, margins, is_fake)
-    random = np.random.default_rng(seed)
-    repeats = [levels.measure(*levels.draw(random)) for _ in range(REPEATS)]
-    for name in ("ece", "tpr_at_5", "tpr_at_1"):
-        if exact[name] is not None:
-            low, high = interval(np.array([repeat[name] for repeat in repeats], float))
-            share_low, share_high = intervals.get(name, (low, high))
-            intervals[name] = min(low, share_low), max(high, share_high)
-    return {
-        name: (
-            Measure(value=None)
-            if value is None
-            else Measure(value=value, low=intervals[name][0], high=intervals[name][1])
-        )
-        for name, value in exact.items()
-    }
-
-
-def _closed_intervals(
-    exact: dict[str, float | None], margins: np.ndarray, is_fake: np.ndarray
-) -> dict[str, tuple[float, float]]:
-    """The intervals that need no resampling."""
     fakes, reals = int(is_fake.sum()), int((~is_fake).sum())
-    caught, rejected = int((margins[is_fake] >= 0).sum()), int((margins[~is_fake] < 0).sum())
-    found = {"accuracy": share_interval(caught + rejected, fakes + reals)}
+    hits, rejections = int((margins[is_fake] >= 0).sum()), int((margins[~is_fake] < 0).sum())
+    found = dict.fromkeys(NAMES, Measure(value=None))
+    found["accuracy"] = measure_share(hits + rejections, fakes + reals)
+    found["ece"] = measure_calibration(p_fake, is_fake, seed)
     if fakes:
-        found["recall_fake"] = share_interval(caught, fakes)
+        found["recall_fake"] = measure_share(hits, fakes)
     if reals:
-        found["recall_real"] = share_interval(rejected, reals)
+        found["recall_real"] = measure_share(rejections, reals)
     if fakes and reals:
-        found["balanced_accuracy"] = mean_interval((caught, fakes), (rejected, reals))
-        found["roc_auc"] = roc_auc_interval(exact["roc_auc"] or 0.0, fakes, reals)
-    for name in ("average_precision", "tpr_at_5", "tpr_at_1"):
-        if (value := exact[name]) is not None:
-            found[name] = share_interval(round(value * fakes), fakes)
+        low, high = mean_interval((hits, fakes), (rejections, reals))
+        found["balanced_accuracy"] = Measure(
+            value=(hits / fakes + rejections / reals) / 2, low=low, high=high
+        )
+        found |= _measure_ranking(margins, is_fake)
+    return found
+
+
+def _measure_ranking(margins: np.ndarray, is_fake: np.ndarray) -> dict[str, Measure]:
+    """The figures that go by the order of the margins alone; both classes are there."""
+    # The distinct margins from high to low, and how many pictures of each class have them.
+    order, places = np.unique(-margins, return_inverse=True)
+    fake, real = (np.bincount(places, of_class, len(order)) for of_class in (is_fake, ~is_fake))
+    caught, alarms = np.cumsum(fake), np.cumsum(real)
+    fakes, reals = int(caught[-1]), int(alarms[-1])
+    precision = float((fake * caught / (alarms + caught)).sum() / fakes)
+    found = {
+        "roc_auc": measure_area(float((real * (caught - fake / 2)).sum() / (fakes * reals)), fakes, reals),
+        "average_precision": measure_share(precision * fakes, fakes),
+    }
+    for rate, name in zip(FALSE_ALARMS, ("tpr_at_5", "tpr_at_1"), strict=True):
+        found[name] = measure_recall(caught, alarms, rate)
     return found
 
 

@@ -94,8 +94,10 @@ def measure_unseen(
         *(ranking.measure(*(draw(random, units) for units in drawn)) for _ in range(REPEATS)), strict=True
     )
     return UnseenSources(
-        auc=measure_drawn(auc, areas, roc_auc_interval(auc, *drawn)),
-        fake_recall_at_5=measure_drawn(recall, recalls, share_interval(recall * drawn[0], drawn[0])),
+        auc=measure_drawn(auc, areas, min(drawn), roc_auc_interval(auc, *drawn)),
+        fake_recall_at_5=measure_drawn(
+            recall, recalls, min(drawn), share_interval(recall * drawn[0], drawn[0])
+        ),
         families={
             name: Family(auc=_area_of(values, all_reals), n=len(values)) for name, values in fakes.items()
         },

@@ -10,6 +10,7 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.cells import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
+from fakedetect.dataset.folders import Place
 from fakedetect.dataset.identical import Pair, find_exact
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
@@ -21,6 +22,8 @@ MOST_PAIRS = 20
 
 def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) -> pd.DataFrame:
     """Exact and near duplicates: leaks between train and test first, then pictures with both labels.
+
+    Each is beside the first picture that it equals or looks like.
 
     Args:
         good: a row a readable picture, numbered from 0.
@@ -36,18 +39,26 @@ def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) ->
             console.warn(f"not compared: {printable(path)}: {result}")
         else:
             prints[numbers[path]] = result
-    return _tabulate(good, exact + find_near(sorted(prints.items())))
+    with console.progress(len(prints), "look-alikes") as progress:
+        near = find_near(sorted(prints.items()), progress.advance)
+    return _tabulate(good, exact + near)
 
 
 def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+    places = [
+        Place(path=path, part=part, label=label, source=source)
+        for path, part, label, source in zip(
+            good["path"], good["part"], good["label"], good["source"], strict=True
+        )
+    ]
     table = pd.DataFrame(
         [
             (
                 pair.kind,
-                *(good["path"].iloc[number] for number in (pair.first, pair.second)),
+                *(places[number].path for number in (pair.first, pair.second)),
                 pair.distance,
-                _where(good, pair),
-                *(_folder(good, number) for number in (pair.first, pair.second)),
+                _where(places[pair.first], places[pair.second]),
+                *(_folder(places[number]) for number in (pair.first, pair.second)),
             )
             for pair in pairs
         ],
@@ -58,17 +69,15 @@ def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
     return table.drop(columns="order")
 
 
-def _where(good: pd.DataFrame, pair: Pair) -> str:
-    first, second = good.iloc[pair.first], good.iloc[pair.second]
-    if first["part"] != second["part"]:
+def _where(first: Place, second: Place) -> str:
+    if first.part != second.part:
         return "train and test"
-    return "both classes" if first["label"] != second["label"] else f"within {first['label']}"
+    return "both classes" if first.label != second.label else f"within {first.label}"
 
 
-def _folder(good: pd.DataFrame, number: int) -> str:
+def _folder(place: Place) -> str:
     """'train fake, gan': the folder and, if any, the source that a picture lies in."""
-    row = good.iloc[number]
-    return f"{row['part']} {row['label']}" + (f", {row['source']}" if row["source"] else "")
+    return f"{place.part} {place.label}" + (f", {place.source}" if place.source else "")
 
 
 def write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:

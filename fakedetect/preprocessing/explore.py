@@ -30,14 +30,13 @@ class Explored:
     """What is known of a data set's original or resized pictures, by `on`.
 
     `pictures` has a row each, with the reason where one cannot be read; `summary` a row a folder and
-    source, and `duplicates` a row a pair, of the `readable` ones. `left_out` counts listed bad pictures.
+    source of the `readable` ones. `left_out` counts listed bad pictures.
     """
 
     on: str
     pictures: pd.DataFrame
     summary: pd.DataFrame
     audit: Audit
-    duplicates: pd.DataFrame
     left_out: int
 
     @property
@@ -56,7 +55,7 @@ def _readable(pictures: pd.DataFrame) -> pd.DataFrame:
 
 
 def explore_dataset(settings: Settings, console: Console, on: str = "original") -> Explored:
-    """Read every picture's header, sum them up, audit them for shortcuts, and look for duplicates.
+    """Read every picture's header, sum them up, and audit them for shortcuts.
 
     Args:
         on: 'original' or 'resized', which of the data set's pictures.
@@ -69,13 +68,11 @@ def explore_dataset(settings: Settings, console: Console, on: str = "original") 
     good = _readable(pictures)
     console.note("Trying to tell the classes apart without looking at the pictures …")
     audit = audit_shortcuts(good, on)
-    duplicates = find_duplicates(settings, console, good)
     return Explored(
         on=on,
         pictures=pictures,
         summary=_summarise(good),
         audit=audit,
-        duplicates=duplicates,
         left_out=left_out,
     )
 
@@ -157,7 +154,6 @@ def _write(settings: Settings, console: Console, folder: Path, found: Explored) 
     write_audit(folder, found.audit)
     console.note("Drawing the figures …")
     draw_dataset(good, folder, settings.workers)
-    write_duplicates(found.duplicates, folder, settings.workers)
 
 
 def _tell_left_out(found: Explored) -> list[str]:
@@ -194,9 +190,12 @@ def explore(settings: Settings, console: Console, on: str = "original", labels: 
     console.show("\n".join(_describe_summary(found.summary)))
     text, warning = describe_audit(found.audit, settings)
     (console.warn if warning else console.show)("\n" + text)
+    # The tables are written: whoever does not wait for the comparison keeps them.
+    duplicates = find_duplicates(settings, console, found.readable)
+    write_duplicates(duplicates, folder, settings.workers)
     lines = [
         "",
-        *describe_duplicates(found.duplicates, folder),
+        *describe_duplicates(duplicates, folder),
         *_tell_left_out(found),
         f"Tables and figures: {folder}",
     ]

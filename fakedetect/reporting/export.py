@@ -71,9 +71,9 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
     model = detector.model.cpu().to(memory_format=torch.contiguous_format)
     answering = Answering(model, detector.settings.recipe, detector.calibration.temperature).eval()
     pictures = choose_pictures(detector, console)
-    for ending in ("onnx", "xml", "bin", "safetensors"):
-        # Of an earlier checkpoint, perhaps.
-        (folder / f"{name}.{ending}").unlink(missing_ok=True)
+    # Of an earlier checkpoint, perhaps. The card is written last: without it an export is unfinished.
+    for file in (CARD, *(f"{name}.{ending}" for ending in ("onnx", "xml", "bin", "safetensors"))):
+        (folder / file).unlink(missing_ok=True)
     missing = []
     files = [_write_safetensors(detector, folder / f"{name}.safetensors")]
     for write, file in ((_write_onnx, f"{name}.onnx"), (_write_openvino, f"{name}.xml")):

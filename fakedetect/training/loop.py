@@ -105,6 +105,9 @@ class _Keeper:
         self.earlier += self.started.seconds if self.started else 0.0
         if run.group.first and not state:
             unfinished_file(self.folder).unlink(missing_ok=True)
+        elif run.group.first and self.epochs and not self.started:
+            # The run may have been killed between its state and what follows it.
+            self._save_results()
 
     @property
     def is_over(self) -> bool:
@@ -122,9 +125,10 @@ class _Keeper:
         self.faults |= unread
         refuse_too_many(len(self.faults), self.dataset)
         self.epochs.append(epoch)
-        if self.run.group.first and epoch is best_of(self.epochs):
-            self._save_best(epoch)
+        # The state first: a run that is killed within the next lines is unfinished, and not a result.
         self._save(None)
+        if self.run.group.first:
+            self._save_results()
 
     def add_steps(self, done: Pass) -> None:
         """A step of the next epoch is done; save it once save_minutes have passed. In every process."""
@@ -133,20 +137,21 @@ class _Keeper:
         if self.run.group.gather(time.monotonic() - self.saved >= seconds)[0]:
             self._save(done.record())
 
-    def _save_best(self, epoch: Epoch) -> None:
-        run, checkpoint = self.run, self.run.settings.checkpoint
-        save_checkpoint(run.model, checkpoint)
-        remove_other_checkpoints(run.settings, checkpoint)
-        record = _describe_run(run, self.dataset, epoch, self.conditions, hash_file(checkpoint))
-        write_training(self.folder, record)
+    def _save_results(self) -> None:
+        """Write the checkpoint if the last epoch is the best one, and the log; the model is as it ended."""
+        run, checkpoint, epoch = self.run, self.run.settings.checkpoint, self.epochs[-1]
+        if epoch is best_of(self.epochs):
+            save_checkpoint(run.model, checkpoint)
+            remove_other_checkpoints(run.settings, checkpoint)
+            record = _describe_run(run, self.dataset, epoch, self.conditions, hash_file(checkpoint))
+            write_training(self.folder, record)
+        write_log(self.folder, self.epochs)
 
     def _save(self, started: StartedEpoch | None) -> None:
-        """Write what a stopped run needs to go on, and after an epoch the log."""
+        """Write what a stopped run needs to go on."""
         run = self.run
         states = run.group.gather((random_state(), started))
         if run.group.first:
-            if not started:
-                write_log(self.folder, self.epochs)
             state = Unfinished(
                 model=run.model.state_dict(),
                 optimizer=run.optimizer.state_dict(),

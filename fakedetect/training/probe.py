@@ -34,7 +34,6 @@ from fakedetect.core.settings.model_folder import (
     OUT_OF_FOLD,
     PROBE_FILE,
     TRAINING,
-    UNFINISHED,
     remove_other_checkpoints,
 )
 from fakedetect.core.settings.model_input import SIZE
@@ -81,12 +80,17 @@ from fakedetect.models.probe.fitting import (
 from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
 from fakedetect.training.loop import refuse_too_many
-from fakedetect.training.unfinished import begin_record, gather_conditions
+from fakedetect.training.unfinished import (
+    begin_record,
+    gather_conditions,
+    mark_unfinished,
+    unfinished_file,
+)
 
 STRENGTHS = (0.0003, 0.001, 0.003)
 """scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
 
-OF_EPOCHS = (UNFINISHED, LOG, LOSS_PLOT)
+OF_EPOCHS = (LOG, LOSS_PLOT)
 """What an earlier run of epochs has left, and a probe has not."""
 
 
@@ -142,11 +146,14 @@ def train_probe(
         families=families,
         real_sources=real_sources,
     )
-    # An earlier model is replaced when nothing is left to be waited for.
+    # An earlier model is replaced when nothing is left to be waited for. Until all that belongs to the new
+    # one is written, the run is unfinished.
+    mark_unfinished(settings.model_folder, gather_conditions(settings, found.dataset))
     checkpoint = _save_line(settings, found.frozen, judged, probe)
     scores, unseen = _measure(found, judged, checkpoint)
     calibration = _calibrate(scores)
     _save_records(settings, scores, unseen, _describe_run(settings, found, probe, calibration))
+    unfinished_file(settings.model_folder).unlink(missing_ok=True)
     return Fitted(
         probe=probe,
         unseen=unseen,

@@ -96,6 +96,11 @@ def save_unfinished(folder: Path, state: Unfinished) -> None:
     save_tensors(content, unfinished_file(folder))
 
 
+def mark_unfinished(folder: Path, conditions: RunConditions) -> None:
+    """Write the state of a run without epochs, which begins anew and keeps its features."""
+    save_unfinished(folder, Unfinished(model={}, optimizer={}, random=[], rows=[], conditions=conditions))
+
+
 def read_unfinished(settings: Settings) -> Unfinished:
     """The state of the chosen model's run that was stopped; nothing in the file is run.
 

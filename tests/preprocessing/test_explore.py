@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from PIL import Image
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.preprocessing.audit import FLAGS, NAMES, NUMBERS, audit_shortcuts
+from fakedetect.preprocessing.duplicates import find_duplicates
 from fakedetect.preprocessing.explore import explore_dataset
+from fakedetect.preprocessing.near_duplicates import Fingerprint, find_near
 
 
 def fill(project: Path, fake: str, real: str, count: int = 30, **size: tuple[int, int]) -> Path:
@@ -169,6 +172,64 @@ def test_planted_duplicates_are_found_and_unrelated_pictures_are_not_paired(
     assert (out / "duplicates.png").is_file()
 
 
+def frames(count: int, seed: int, noise: float, brighter: int = 0) -> list[Fingerprint]:
+    """Fingerprints of pictures of one scene."""
+    random = np.random.default_rng(seed)
+    scene, signs = random.normal(110, 30, (32, 32)), random.normal(size=256)
+    found = []
+    for _ in range(count):
+        bits = np.packbits(signs + random.normal(0, noise, 256) > 0).view(np.uint64)
+        grey = (scene + brighter + random.normal(0, 2, (32, 32))).clip(0, 255).astype(np.uint8)
+        found.append(Fingerprint(bits, np.roll(bits, 1) ^ np.uint64(0x55AA55AA55AA55AA), grey))
+    return found
+
+
+def test_look_alikes_are_groups_and_not_all_their_pairs() -> None:
+    scenes = [*frames(40, 1, 0.1), *frames(30, 2, 0.1), *frames(20, 1, 0.1, brighter=40)]
+    numbered = list(enumerate(scenes))
+    advanced: list[int] = []
+    pairs = find_near(numbered, advanced.append)
+    assert sum(advanced) == 90
+    # The third scene has the shapes of the first at another brightness.
+    assert len(pairs) == 39 + 29 + 19
+    firsts = {(pair.first, pair.second) for pair in pairs}
+    assert {second for first, second in firsts if first == 0} == set(range(1, 40))
+    assert {second for first, second in firsts if first == 70} == set(range(71, 90))
+    assert [pair.distance for pair in pairs] == sorted(pair.distance for pair in pairs)
+
+
+def test_a_picture_between_two_groups_joins_them() -> None:
+    left = frames(1, 3, 0.0)[0]
+    flipped = np.unpackbits(left.bits.view(np.uint8))
+    chain = []
+    for changed in (0, 60, 30):
+        bits = flipped.copy()
+        bits[:changed] ^= 1
+        chain.append(Fingerprint(np.packbits(bits).view(np.uint64), left.mirrored, left.thumbnail))
+    pairs = find_near(list(enumerate(chain)))
+    assert {(pair.first, pair.second, pair.distance) for pair in pairs} == {(0, 2, 30), (1, 2, 30)}
+
+
+def test_four_times_the_look_alikes_take_no_more_pairs_than_pictures() -> None:
+    """2,000 frames of one scene have 1,999,000 pairs, which were compared one by one for minutes."""
+    started = time.monotonic()
+    assert len(find_near(list(enumerate(frames(2000, 1, 0.1))))) == 1999
+    assert time.monotonic() - started < 20
+
+
+def test_what_is_found_before_a_stop_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(project, ".jpg", ".jpg", 4)
+    leave_figures_out(monkeypatch)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fakedetect.preprocessing.duplicates.find_near", stop)
+    assert run("--paths", project, "explore").returncode == 130
+    written = {path.name for path in (project.parent / "explore/original").iterdir()}
+    assert {"pictures.csv", "summary.csv", "audit.json"} <= written
+
+
 def test_an_exploration_is_a_result_of_its_own_and_writes_nothing(project: Path) -> None:
     folder = fill(project, ".jpg", ".png", 2)
     shutil.copy(folder / "fake/0001.jpg", folder / "real/both.jpg")
@@ -178,7 +239,8 @@ def test_an_exploration_is_a_result_of_its_own_and_writes_nothing(project: Path)
     assert list(found.unreadable["path"]) == [folder / "real/bad.jpg"]
     assert dict(zip(found.summary["label"], found.summary["count"], strict=True)) == {"fake": 2, "real": 3}
     assert (found.audit.on, found.audit.auc) == ("original", None)
-    assert list(found.duplicates["where"]) == ["both classes"]
+    duplicates = find_duplicates(load_settings(project), Console(quiet=True), found.readable)
+    assert list(duplicates["where"]) == ["both classes"]
     assert not (project.parent / "explore").exists()
 
 

@@ -62,6 +62,19 @@ def test_the_files_give_the_answers_of_check_and_say_what_the_records_say(traine
     assert found == pytest.approx(wanted, abs=1e-3) and len(found) == 20
 
 
+def test_an_export_that_was_killed_has_no_card(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = trained.parent / "model_folders/tiny/export/MODEL_CARD.md"
+    card.parent.mkdir()
+    card.write_text("of an earlier checkpoint")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fakedetect.reporting.export._write_onnx", stop)
+    assert run("--paths", trained, "export").returncode == 130
+    assert not card.exists() and (card.parent / "tiny.safetensors").is_file()
+
+
 def test_what_is_missing_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     earlier = trained.parent / "model_folders/tiny/export/tiny.onnx"
     earlier.parent.mkdir()

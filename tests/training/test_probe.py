@@ -165,6 +165,30 @@ def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fit
     assert probe.read_bytes() == first
 
 
+@pytest.mark.parametrize("name", ["remove_other_checkpoints", "write_out_of_fold", "write_training"])
+def test_a_fit_killed_while_it_saves_is_unfinished_and_is_done_again(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = fitted.parent / "model_folders/tiny"
+    whole = (folder / "probe.safetensors").read_bytes()
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"fakedetect.training.probe.{name}", stop)
+        assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 130
+    assert (folder / "unfinished_run.pth").is_file()
+    refused = run("--paths", fitted, "train", "--recipe", "probe")
+    assert refused.returncode == 2 and "unfinished run" in refused.stderr
+    other = run("--paths", fitted, "train", "--recipe", "reference", "--resume")
+    assert other.returncode == 2 and "Traceback" not in other.stderr
+    assert run("--paths", fitted, "train", "--recipe", "probe", "--resume").returncode == 0
+    assert (folder / "probe.safetensors").read_bytes() == whole
+    assert not (folder / "unfinished_run.pth").exists()
+    assert json.loads((folder / "training.json").read_text())["calibration"]
+
+
 def test_changed_and_renamed_pictures_are_looked_at_anew(fitted: Path) -> None:
     features = folder_of(fitted) / "features.bin"
     before = features.stat().st_size

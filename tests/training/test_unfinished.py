@@ -193,7 +193,7 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_old_one_stays(t
     result = Program("--paths", trained, "train", "--overwrite", before=limit).end()
     assert result.returncode == 2 and "Traceback" not in result.stdout, result.stdout
     assert "decoded each time they are needed" in result.stdout
-    assert "Cannot write" in result.stdout and "classifier_model.pth" in result.stdout
+    assert "Cannot write" in result.stdout and "unfinished_run.pth" in result.stdout
     assert (folder / "classifier_model.pth").read_bytes() == before
     assert not list(trained.parent.rglob("*.partial"))
 

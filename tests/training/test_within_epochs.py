@@ -15,9 +15,10 @@ import torch
 from conftest import halve, run
 from program import run_together
 
+from fakedetect.core.files import hash_file
 from fakedetect.core.records.training import StartedEpoch
 from fakedetect.models.processes import Group
-from fakedetect.training import epochs
+from fakedetect.training import epochs, loop
 from fakedetect.training.unfinished import Unfinished
 
 DEGRADE = ("false", "true")
@@ -93,6 +94,56 @@ def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
     assert all(torch.equal(found[key], expected[key]) for key in expected)
     assert losses(folder) == log
     assert not (folder / "unfinished_run.pth").exists()
+
+
+class Killed(BaseException):
+    """What nothing catches."""
+
+
+def kill_before(patch: pytest.MonkeyPatch, name: str, call: int) -> None:
+    """Let the run end before a call of that function of the loop, counted from 1."""
+    real, calls = getattr(loop, name), iter(range(1, call))
+
+    def stop(*arguments: object, **keywords: object) -> object:
+        if next(calls, None) is None:
+            raise Killed
+        return real(*arguments, **keywords)
+
+    patch.setattr(loop, name, stop)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("save_unfinished", 1),
+        ("save_checkpoint", 1),
+        ("remove_other_checkpoints", 1),
+        ("write_training", 1),
+        ("write_log", 1),
+        ("write_log", 2),
+        ("save_unfinished", 3),
+    ],
+)
+def test_a_run_killed_while_it_saves_an_epoch_is_unfinished_and_ends_as_one_that_was_not(
+    whole: Whole, resized: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: int
+) -> None:
+    paths, _ = whole["false"]
+    expected, log = (read(paths.parent / "model_folders/tiny") for read in (weights, losses))
+    folder = save_every(resized, "10")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_before(patch, name, call)
+        run("--paths", resized, "train")
+    begun = (name, call) != ("save_unfinished", 1)
+    assert (folder / "unfinished_run.pth").exists() == begun
+    assert begun or not (folder / "classifier_model.pth").exists()
+    ended = run("--paths", resized, "train", *(["--resume"] if begun else []))
+    assert ended.returncode == 0, ended.stderr
+    found = weights(folder)
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    assert losses(folder) == log and not (folder / "unfinished_run.pth").exists()
+    assert json.loads((folder / "training.json").read_text())["checkpoint"] == hash_file(
+        folder / "classifier_model.pth"
+    )
 
 
 def test_a_run_goes_on_with_degraded_pictures_or_without_as_it_began(
