@@ -191,13 +191,14 @@ def explore(settings: Settings, console: Console, on: str = "original", labels: 
     _write(settings, console, folder, found)
     if found.readable.empty:
         raise UserError(f"None of the {on} pictures can be read; the reasons: {folder / PICTURES}")
-    console.show("\n".join(_describe_summary(found.summary)))
-    text, warning = describe_audit(found.audit, settings)
-    (console.warn if warning else console.show)("\n" + text)
     lines = [
+        *_describe_summary(found.summary),
         "",
         *describe_duplicates(found.duplicates, folder),
         *_tell_left_out(found),
         f"Tables and figures: {folder}",
     ]
-    return Outcome("\n".join(lines), 1 if len(found.unreadable) else 0)
+    console.show("\n".join(lines))
+    text, warning = describe_audit(found.audit, settings)
+    (console.warn if warning else console.show)("\n" + text)
+    return Outcome("", 1 if len(found.unreadable) else 0)
