@@ -35,7 +35,7 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
         choices = [(str(number), state) for number, state in enumerate(states, start=1)]
         key = console.choose("Choose the model", [*choices, (BACK, "Back")])
         if key in (None, BACK):
-            return Outcome(f"The model is still {settings.model}.")
+            return Outcome(f"The model is still {settings.model}.", left=True)
         name = names[int(key) - 1]
     chosen = settings.with_model(name)
     # What is told to be typed is typed after the choice.

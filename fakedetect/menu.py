@@ -54,8 +54,8 @@ def run_option(
     console: Console,
     arguments: Mapping[str, Any],
     alone: bool = False,
-) -> int:
-    """Run one row and show what it did; returns the exit code.
+) -> Outcome:
+    """Run one row and show what it did, or why it did not; returns what it came to.
 
     Args:
         alone: the process runs this row only, so that Ctrl-C need not wait for imports.
@@ -74,23 +74,23 @@ def run_option(
         console.show(outcome.text)
         if option.command == "demo" and outcome.status == 0:
             return _run_demo(settings, console)
-        return outcome.status
+        return outcome
     except UserError as error:
         console.fail(str(error), even_quiet=isinstance(error, ProcessError))
-        return 2
+        return Outcome("", 2)
     except KeyboardInterrupt:
         console.fail(STOPPED)
-        return 130
+        return Outcome("", 130)
     except ModuleNotFoundError as error:
         if is_own_import(error):
             raise
         advice = "Install fakedetect again" if HOME == PACKAGE else "pip install -r requirements.txt"
         console.fail(f"The package {error.name} is not installed: {advice}")
-        return 2
+        return Outcome("", 2)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         console.fail(f"{error.strerror or error}{where}. Check the disk and the permissions.")
-        return 2
+        return Outcome("", 2)
 
 
 def _require_file(settings: Settings) -> None:
@@ -106,7 +106,7 @@ def _require_file(settings: Settings) -> None:
         )
 
 
-def _run_demo(settings: Settings, console: Console) -> int:
+def _run_demo(settings: Settings, console: Console) -> Outcome:
     paths = settings.file.parent / "demo" / "paths.toml"
     demo = load_settings(paths)
     by_name = {option.command: option for option in commands()}
@@ -116,9 +116,9 @@ def _run_demo(settings: Settings, console: Console) -> int:
             console.show(f"Trained already: {checkpoint}")
             continue
         arguments = {key: value for key, value in by_name[step].arguments.items() if key != "ask"}
-        status = run_option(by_name[step], demo, console, arguments)
-        if status:
-            return status
+        outcome = run_option(by_name[step], demo, console, arguments)
+        if outcome.status:
+            return outcome
     console.title("\nThe demonstration is done. It says nothing about real detectors.")
     console.show(
         f"Next: {demo.command()}   (the menu on the demo pictures)\n"
@@ -129,36 +129,42 @@ def _run_demo(settings: Settings, console: Console) -> int:
             f"      {starter.command('check', 'PATH')}   (a verdict without any training: the starter, "
             "whose backbone is downloaded once, 350 MB)"
         )
-    return 0
+    return Outcome("")
 
 
 def run_menu(file: Path, model: str | None, console: Console) -> int:
-    """The interactive menu, until 0 or the end of input."""
+    """The interactive menu, until 0 or the end of input.
+
+    Raises:
+        UserError: the settings cannot be read when it opens; later, the menu says so and stays.
+    """
+    state = describe_state(_settings(file, model))
     while True:
-        try:
-            settings = _settings(file, model)
-        except UserError as error:
-            console.fail(str(error))
-            return 2
         console.title("\nfakedetect: real photograph or AI-generated?")
-        console.show(describe_state(settings))
+        console.show(state)
         key = console.choose("Main Menu", _choices(OPTIONS, "Exit"))
         if key in (None, BACK):
             console.show("Goodbye.")
             return 0
         option = next(option for option in OPTIONS if option.key == key)
         if option.entries:
-            if not _run_submenu(option, settings, console):
+            if not _run_submenu(option, file, model, console):
                 return 0
-        elif _run_entry(option, settings, console) == 0 and key == "4":
-            model = None
+        else:
+            outcome = _run_entry(option, file, model, console)
+            if key == "4" and outcome.status == 0 and not outcome.left:
+                model = None
+        try:
+            state = describe_state(_settings(file, model))
+        except UserError as error:
+            state = str(error)
 
 
 def _choices(options: Sequence[Option], last: str) -> list[tuple[str, str]]:
     return [*((option.key, option.label) for option in options), (BACK, last)]
 
 
-def _run_submenu(parent: Option, settings: Settings, console: Console) -> bool:
+def _run_submenu(parent: Option, file: Path, model: str | None, console: Console) -> bool:
     """One sub-menu until 0; False at the end of input."""
     while True:
         key = console.choose(parent.title, _choices(parent.entries, "Back"))
@@ -167,15 +173,23 @@ def _run_submenu(parent: Option, settings: Settings, console: Console) -> bool:
         if key == BACK:
             return True
         option = next(option for option in parent.entries if option.key == key)
-        _run_entry(option, settings, console)
+        _run_entry(option, file, model, console)
 
 
-def _run_entry(option: Option, settings: Settings, console: Console) -> int:
+def _run_entry(option: Option, file: Path, model: str | None, console: Console) -> Outcome:
+    """Run an entry under the settings as they are now, and leave what it shows on the screen until Enter."""
     if option.confirm and console.interactive and not console.confirm(option.confirm):
-        return 1
-    status = run_option(option, settings, console, option.arguments)
-    console.forget_typed_keys()
-    return status
+        return Outcome("", 1, left=True)
+    # A package that was installed since the menu was opened.
+    importlib.invalidate_caches()
+    try:
+        outcome = run_option(option, _settings(file, model), console, option.arguments)
+    except UserError as error:
+        console.fail(str(error))
+        outcome = Outcome("", 2)
+    if not outcome.left:
+        console.wait_for_enter("Enter: menu ")
+    return outcome
 
 
 def _settings(file: Path, model: str | None) -> Settings:
@@ -273,4 +287,4 @@ def _run_command(given: dict[str, Any], console: Console) -> int:
     if option.several and model == "all":
         given["all_models"], model = True, None
     settings = load_settings(file, TEMPLATE) if option.target == INIT else _settings(file, model)
-    return run_option(option, settings, console, given, alone=True)
+    return run_option(option, settings, console, given, alone=True).status

@@ -122,7 +122,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         console.fail(_tell_missing(settings, trained))
     wanted = wanted or _ask_request(settings, console, able)
     if wanted is None:
-        return Outcome("No picture given.")
+        return Outcome("No picture given.", left=True)
     if starter:
         wanted = replace(wanted, all_models=False)
     console.loading("fakedetect.checking.judging")

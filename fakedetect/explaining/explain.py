@@ -112,7 +112,7 @@ def explain(settings: Settings, console: Console, **asked: Any) -> Outcome:
     require_checkpoint(settings)
     paths = _ask_for(settings, console, wanted.ask) if wanted.ask else _find_all(console, wanted.images)
     if wanted.ask and not paths:
-        return Outcome("No picture given.")
+        return Outcome("No picture given.", left=True)
     if wanted.sheet is None and not wanted.images and not paths:
         raise UserError(
             f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."

@@ -188,8 +188,6 @@ def explore(settings: Settings, console: Console, on: str = "original", labels: 
     if found.readable.empty:
         raise UserError(f"None of the {on} pictures can be read; the reasons: {folder / PICTURES}")
     console.show("\n".join(_describe_summary(found.summary)))
-    text, warning = describe_audit(found.audit, settings)
-    (console.warn if warning else console.show)("\n" + text)
     # The tables are written: whoever does not wait for the comparison keeps them.
     duplicates = find_duplicates(settings, console, found.readable)
     write_duplicates(duplicates, folder, settings.workers)
@@ -199,4 +197,7 @@ def explore(settings: Settings, console: Console, on: str = "original", labels: 
         *_tell_left_out(found),
         f"Tables and figures: {folder}",
     ]
-    return Outcome("\n".join(lines), 1 if len(found.unreadable) else 0)
+    console.show("\n".join(lines))
+    text, warning = describe_audit(found.audit, settings)
+    (console.warn if warning else console.show)("\n" + text)
+    return Outcome("", 1 if len(found.unreadable) else 0)

@@ -116,10 +116,8 @@ def _write(settings: Settings, folder: Path, found: ReviewedLabels) -> None:
 def _tell(settings: Settings, folder: Path, found: ReviewedLabels) -> list[str]:
     """The suspicions in words."""
     suspected, count = found.suspected, len(found.table)
-    lines = [f"Suspected wrong labels: none among {plural(count, 'picture')}"]
+    lines = _tell_folders(found.table)
     if len(suspected):
-        lines = [f"Suspected wrong labels: {len(suspected):,} of {plural(count, 'picture')}"]
-        lines += _tell_folders(found.table)
         lines += [
             f"  labelled {row.label}, looks {row.suggested_label}, p(fake) {row.p_fake:.2f}: "
             + printable(row.path)
@@ -136,7 +134,13 @@ def _tell(settings: Settings, folder: Path, found: ReviewedLabels) -> list[str]:
     if found.left_out:
         lines.append(f"{plural(found.left_out, 'listed bad picture')} skipped")
     sheet = f" and {SHEET}" if len(suspected) else ""
-    return [*lines, *describe_faults(found.bad), f"Results: {folder / FILE_NAME}{sheet}"]
+    how_many = f"{len(suspected):,} of" if len(suspected) else "none among"
+    return [
+        *lines,
+        *describe_faults(found.bad),
+        f"Results: {folder / FILE_NAME}{sheet}",
+        f"Suspected wrong labels: {how_many} {plural(count, 'picture')}",
+    ]
 
 
 def _tell_folders(table: pd.DataFrame) -> list[str]:

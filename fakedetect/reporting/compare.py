@@ -267,8 +267,8 @@ def compare(settings: Settings, console: Console) -> Outcome:
     folder = settings.model_folders
     screen, markdown = lay_out(found.table, console)
     _write(settings, found, markdown)
-    lines = [screen, "precision, recall and F1: fake/real", "", *_tell_notes(settings, found), ""]
+    lines = [*_tell_notes(settings, found), ""]
     for model in found.models:
         lines += _tell_mistakes(folder, model, found.mistakes[model.name])
-    lines.append(f"Tables and figures: {folder}")
+    lines += [f"Tables and figures: {folder}", "", screen, "precision, recall and F1: fake/real"]
     return Outcome("\n".join(lines))

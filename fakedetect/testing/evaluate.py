@@ -175,9 +175,9 @@ def _evaluate_test(detector: Detector, console: Console, earlier: Evaluation) ->
         *_tell_entry(settings, f"{evaluation.model} on the test dataset", found.entry),
         *tell_robustness(found.entry.robustness),
         f"Figures: {folder / ROBUSTNESS_FIGURE} and {RELIABILITY_FIGURE}",
-        *_tell_elsewhere(settings, evaluation, found.sources),
     ]
-    return _finish(lines, found.bad, folder)
+    elsewhere = _tell_elsewhere(settings, evaluation, found.sources)
+    return _finish(lines, found.bad, folder, [*elsewhere, *_describe_result(found.entry)])
 
 
 def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, data: Path) -> Outcome:
@@ -187,18 +187,26 @@ def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation,
     foreign = {**earlier.foreign, found.name: found.entry}
     write_evaluation(folder / EVALUATION, msgspec.structs.replace(earlier, foreign=foreign))
     auc = found.entry.measures.roc_auc
-    lines = [
-        *_tell_entry(settings, f"{earlier.model} on {found.name}", found.entry),
-        *tell_gap(auc_of(earlier.test), auc, f"on {found.name}", known=found.entry.own),
-    ]
+    lines = _tell_entry(settings, f"{earlier.model} on {found.name}", found.entry)
     if earlier.test is None:
         lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
-    return _finish(lines, found.bad, folder)
+    gap = tell_gap(auc_of(earlier.test), auc, f"on {found.name}", known=found.entry.own)
+    return _finish(lines, found.bad, folder, [*gap, *_describe_result(found.entry)])
 
 
-def _finish(lines: Sequence[str], bad: Mapping[Path, str], folder: Path) -> Outcome:
-    text = "\n".join([*lines, *describe_faults(bad), f"Results: {folder / EVALUATION}"])
-    return Outcome(text, 1 if bad else 0)
+def _finish(lines: Sequence[str], bad: Mapping[Path, str], folder: Path, result: Sequence[str]) -> Outcome:
+    """The lines, with what matters most at their end."""
+    where = f"Results: {folder / EVALUATION}"
+    return Outcome("\n".join([*lines, *describe_faults(bad), where, *result]), 1 if bad else 0)
+
+
+def _describe_result(entry: Entry) -> list[str]:
+    """The figures to remember: accuracy and ROC AUC with their intervals, and whether they mean anything."""
+    found = entry.measures
+    return [
+        *tell_one_sided(confusion_of(entry)),
+        f"Accuracy: {found.accuracy.describe('.1%')}; ROC AUC: {found.roc_auc}",
+    ]
 
 
 def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
@@ -209,7 +217,6 @@ def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
         *_tell_verdicts(settings, entry.verdicts),
         *tell_sources(entry.sources),
         *tell_shapes(entry.measures.roc_auc, entry.auc_same_shape),
-        *tell_one_sided(confusion_of(entry)),
     ]
 
 

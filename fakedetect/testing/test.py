@@ -203,17 +203,15 @@ def _word(folder: Path, run: TestRun) -> Outcome:
     lines = [
         f"{results.model} on the {results.on} dataset: {plural(results.count, 'image')}"
         + (f", {plural(results.left_out, 'bad picture')} skipped" if results.left_out else ""),
-        f"Accuracy: {100 * results.accuracy:.2f} %",
-        "",
         "Classification report:",
         report,
         "Confusion matrix (rows: true, columns: predicted):",
         f"{'':>8}{CLASSES[0]:>8}{CLASSES[1]:>8}",
         *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
-        f"{plural(matrix[0][1], 'fake')} classified as real, {matrix[1][0]:,} real classified as fake",
+        *describe_faults(found.bad),
+        f"Results: {results_file(folder, results.on)} and {confusion_figure(folder, results.on).name}",
         *tell_one_sided(matrix),
+        f"{plural(matrix[0][1], 'fake')} classified as real, {matrix[1][0]:,} real classified as fake",
+        f"Accuracy: {100 * results.accuracy:.2f} %",
     ]
-    lines += describe_faults(found.bad)
-    figure = confusion_figure(folder, results.on)
-    lines.append(f"Results: {results_file(folder, results.on)} and {figure.name}")
     return Outcome("\n".join(lines), 1 if found.bad else 0)

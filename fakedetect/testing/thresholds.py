@@ -163,7 +163,7 @@ def _set_on_unseen(settings: Settings, max_false_alarms: float, max_missed: floa
     training = read_own_training(settings, scores.checkpoint)
     write_training(settings.model_folder, _with_calibration(settings, training, saved))
     stored = f"Stored in {settings.model_folder / TRAINING}"
-    return Outcome("\n".join([*tell_thresholds(settings.model, saved), stored]))
+    return Outcome("\n".join([stored, *tell_thresholds(settings.model, saved)]))
 
 
 def set_thresholds(
@@ -184,7 +184,7 @@ def set_thresholds(
         require_checkpoint(settings)
         rates = _ask_rates(settings, console)
         if rates is None:
-            return Outcome("The thresholds are unchanged.")
+            return Outcome("The thresholds are unchanged.", left=True)
         max_false_alarms, max_missed = rates
     for option, value in (("--max-false-alarms", max_false_alarms), ("--max-missed", max_missed)):
         if not 0 < value <= 0.5:
@@ -222,8 +222,6 @@ def _describe(settings: Settings, found: Fitted) -> list[str]:
         "pictures:",
         f"  temperature {calibration.temperature:.3f}: expected calibration error "
         f"{validation.ece_before:.3f} before, {validation.ece_after:.3f} after",
-        f"  fake from {100 * calibration.fake_from:.2f} %, real below {100 * calibration.real_below:.2f} %"
-        + (": no picture is unsure" if sure else ", unsure in between"),
         _describe_promise(
             "real called fake", validation.real_called_fake, validation.real, found.max_false_alarms
         ),
@@ -235,6 +233,9 @@ def _describe(settings: Settings, found: Fitted) -> list[str]:
         + settings.command("evaluate", "--data", "FOLDER"),
         *describe_faults(found.bad),
         f"Stored in {settings.model_folder / TRAINING}",
+        f"Thresholds: fake from {100 * calibration.fake_from:.2f} %, real below "
+        f"{100 * calibration.real_below:.2f} %"
+        + (": no picture is unsure" if sure else ", unsure in between"),
     ]
 
 

@@ -73,9 +73,9 @@ def train_held_out(settings: Settings, console: Console, source: str) -> Outcome
         left_out = {**earlier.left_out, printable(source): entry}
         write_evaluation(file, msgspec.structs.replace(earlier, left_out=left_out))
     lines = [
-        *_describe(detector.name, printable(source), entry),
         *describe_faults(faults),
         f"Results: {file}",
+        *_describe(detector.name, printable(source), entry),
     ]
     return Outcome("\n".join(lines), 1 if faults else 0)
 

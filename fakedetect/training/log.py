@@ -141,5 +141,8 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
         )
     plot = settings.model_folder / LOSS_PLOT
     opened = console.interactive and open_picture(plot)
-    lines.append(f"Loss graph: {plot}{'' if opened else ' (open it with a picture viewer)'}")
+    lines += [
+        f"Loss graph: {plot}{'' if opened else ' (open it with a picture viewer)'}",
+        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})",
+    ]
     return Outcome("\n".join(lines))

@@ -241,13 +241,15 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
     if trained.epochs:
         best = best_of(trained.epochs)
         lines += [
-            f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy "
-            f"{best.val_accuracy:.2%}), saved as {settings.checkpoint}",
             f"Loss graph: {settings.model_folder / LOSS_PLOT}",
             f"Log and settings of the run: {LOG} and {TRAINING} in the same folder",
+            f"Saved as {settings.checkpoint}",
         ]
-    if not trained.stopped:
-        lines.append(f"Next, test it: {settings.command('test')}")
+        if not trained.stopped:
+            lines.append(f"Next, test it: {settings.command('test')}")
+        lines.append(
+            f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})"
+        )
     return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
 
 

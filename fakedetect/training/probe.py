@@ -328,6 +328,8 @@ def describe_probe(settings: Settings, fitted: Fitted) -> list[str]:
         f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in {duration(fitted.seconds)}: "
         f"families of fakes {probe.families:,}, real sources {probe.real_sources:,}, features "
         f"{fitted.features:,}, strength {probe.strength:g}",
+        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
+        f"Next, test it: {settings.command('test')}",
         *tell_unseen(fitted.unseen, probe.folds),
         *tell_what_helps(fitted.unseen),
         *(
@@ -335,7 +337,5 @@ def describe_probe(settings: Settings, fitted: Fitted) -> list[str]:
             if fitted.calibration
             else ["On held-out sources it is no better than chance, so no thresholds are set."]
         ),
-        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
     ]
-    lines.append(f"Next, test it: {settings.command('test')}")
     return lines

@@ -203,16 +203,8 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
     Args:
         again: the same call without flags.
     """
-    lines = []
     record = found.record
-    if record and record.spread:
-        lines += [
-            f"{settings.model}, {plural(len(record.runs), 'run')} ({record.seeds}), mean ± sample "
-            "standard deviation:",
-            *describe_spread(record),
-            *([] if len(record.runs) > 2 else ["Two runs give only a rough estimate of the spread."]),
-        ]
-    lines += describe_faults(found.faults)
+    lines = describe_faults(found.faults)
     if found.stopped_in:
         lines += _describe_stop(found.stopped_in, found)
         # What is finished needs no flag to be kept.
@@ -226,6 +218,13 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
             )
         lines.append(f"Figures of each run: {settings.model_folder / REPEATS_FILE}")
         lines.append(f"Further runs: {settings.model_folder / REPEATS}; {settings.checkpoint} is the first")
+    if record and record.spread:
+        lines += [
+            *([] if len(record.runs) > 2 else ["Two runs give only a rough estimate of the spread."]),
+            f"{settings.model}, {plural(len(record.runs), 'run')} ({record.seeds}), mean ± sample "
+            "standard deviation:",
+            *describe_spread(record),
+        ]
     return Outcome("\n".join(lines), 130 if found.stopped_in else 1 if found.faults else 0)
 
 

@@ -79,7 +79,7 @@ def train(settings: Settings, console: Console, ask: bool = False, **request: An
     if asks and begin == OVERWRITE:
         wanted = replace(wanted, recipe=_ask_recipe(settings, console))
         if wanted.recipe is None:
-            return Outcome("Nothing was trained.")
+            return Outcome("Nothing was trained.", left=True)
     if is_first():
         _warn_about_idle_keys(settings, console, wanted)
     gpus = torch.cuda.device_count()

@@ -4,7 +4,7 @@ import locale
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TextIO, TypeVar
@@ -29,10 +29,15 @@ BOLD, PLAIN = "\ufdd0", "\ufdd1"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an option did: the text to show, and 0 when done, 1 when done in part, 130 when stopped."""
+    """What an option did: the text to show, and 0 when done, 1 when done in part, 130 when stopped.
+
+    The result itself is the last line of the text: what stands above it may be scrolled away. `left`: the
+    user went back, and nothing was done.
+    """
 
     text: str
     status: int = 0
+    left: bool = False
 
 
 def plural(count: int, noun: str) -> str:
@@ -248,6 +253,32 @@ class Console:
             self.fail(INVALID)
             return self._choose_fancy(title, choices)
         return answer
+
+    def wait_for_enter(self, prompt: str) -> None:
+        """Keep what is on a terminal's screen in sight until Enter; Esc, Ctrl-C and Ctrl-D will do too.
+
+        Elsewhere it reads nothing.
+        """
+        if not self.interactive:
+            return
+        with suppress(EOFError, KeyboardInterrupt):
+            if not self.fancy:
+                self.forget_typed_keys()
+                input(prompt)
+                return
+            from prompt_toolkit import PromptSession
+            from prompt_toolkit.key_binding import KeyBindings
+            from prompt_toolkit.keys import Keys
+
+            keys = KeyBindings()
+            # A number before Enter is meant for the menu, which is not there yet.
+            keys.add(Keys.Any)(lambda _: None)
+            for key in ("enter", "c-j", "escape", "c-c", "c-d"):
+                keys.add(key, eager=True)(lambda event: event.app.exit(result=""))
+            session: PromptSession[str] = PromptSession(prompt, key_bindings=keys, erase_when_done=True)
+            session.app.ttimeoutlen = 0.05
+            self.forget_typed_keys()
+            session.prompt()
 
     def forget_typed_keys(self) -> None:
         """Keys typed while a job ran must not answer the next question."""
