@@ -9,12 +9,12 @@ import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from fakedetect.core.errors import is_bug
 from fakedetect.images.containers import TEXT_CHUNKS, jpeg_parts
-from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
-from fakedetect.images.listing import has_heif, suffix_of
+from fakedetect.images.faults import HEIF_BRANDS, RAW, RAW_ENDINGS, explain_fault, signed_as
+from fakedetect.images.listing import HEIF_EXTENSIONS, has_heif, suffix_of
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 MAX_PIXELS = 500_000_000
 """Pictures that claim more are refused unread: decoding one could take all memory."""
 
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM"),
-    *(("HEIF",) if has_heif() else ()),
-)
+FORMATS = (*("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM"),)
 """What a file may really hold: Pillow's other readers are never started on it."""
 
 TURNED = range(5, 9)
@@ -53,12 +50,38 @@ def prepare_pillow() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # It also writes errors to its log, which would appear on the screen beside our own line.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    Image.register_open("HEIF", _open_heif, _is_heif)
     if has_heif():
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+        Image.register_save("HEIF", _save_heif)
+        Image.register_extensions("HEIF", list(HEIF_EXTENSIONS))
     Image.preinit()
     _ignore_faulty_chunks()
+
+
+def _is_heif(start: bytes) -> bool:
+    return has_heif() and start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
+
+
+@cache
+def _import_heif() -> Any:
+    """The library for HEIC and HEIF, registered with Pillow: imported with the first such file."""
+    import pillow_heif
+
+    # Every core has a picture of its own to decode. A reduced picture would come from the small one beside
+    # it, which was compressed on its own.
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False)
+    return pillow_heif
+
+
+def _open_heif(file: IO[bytes], name: str | bytes) -> "ImageFile.ImageFile":
+    return cast("ImageFile.ImageFile", _import_heif().HeifImageFile(file, name))
+
+
+def _save_heif(image: "Image.Image", file: IO[bytes], name: str | bytes) -> None:
+    from PIL import Image
+
+    _import_heif()
+    Image.SAVE["HEIF"](image, file, name)
 
 
 def _ignore_faulty_chunks() -> None:
