@@ -177,7 +177,7 @@ def _run_submenu(parent: Option, file: Path, model: str | None, console: Console
 
 
 def _run_entry(option: Option, file: Path, model: str | None, console: Console) -> Outcome:
-    """Run an entry under the settings as they are now, and leave what it shows on the screen until Enter."""
+    """Run an entry under the settings as they are now; what it shows stays on the screen until Enter."""
     if option.confirm and console.interactive and not console.confirm(option.confirm):
         return Outcome("", 1, left=True)
     # A package that was installed since the menu was opened.

@@ -76,7 +76,7 @@ def named_in(lines: list[str]) -> set[str]:
 def test_what_is_imported_is_listed() -> None:
     project = project_table()
     extras = project["optional-dependencies"]
-    optional = named_in([*extras["export"], *extras["heic"]])
+    optional = named_in(extras["export"])
     assert imported_packages("fakedetect", "benchmarks") - optional == named_in(project["dependencies"])
     listed = named_in([*project["dependencies"], *extras["dev"]])
     assert imported_packages("tests") <= listed

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fakedetect.core.errors import is_bug
 from fakedetect.core.processes.memory import TOO_LARGE
+from fakedetect.images.listing import has_heif
 
 TECHNICAL = (
     (MemoryError, TOO_LARGE),
@@ -28,6 +29,9 @@ WORDED = (
     ("decoder error", UNDECODABLE),
     ("could not create decoder object", UNDECODABLE),
     ("failed to read next frame", UNDECODABLE),
+    ("invalid input: unexpected end of file", ENDS_EARLY),
+    ("invalid input", UNDECODABLE),
+    ("decoder plugin generated an error", UNDECODABLE),
     ("unpack requires", "the file is damaged: its data cannot be decompressed"),
     ("not enough image data", ENDS_EARLY),
     ("truncated file read", ENDS_EARLY),
@@ -37,12 +41,18 @@ WORDED = (
     ("broken png file", "the file is damaged: wrong checksum"),
     ("unsupported", "an unsupported variant of its format: re-save it as PNG or JPEG"),
 )
-"""How Pillow's messages begin that are about its inside, in lower case, and what they come to."""
+"""How messages of Pillow and libheif begin that are about their inside, in lower case; what they mean."""
 
 
 RAW = "a camera raw file: export it as JPEG or PNG"
 RAW_ENDINGS = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"))
 """TIFFs by their first bytes, in which Pillow finds the small preview only."""
+
+HEIF_BRANDS = (
+    *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
+    *(b"mif1", b"msf1"),
+)
+"""What HEIC and HEIF files say they are, after 'ftyp' (ISO/IEC 23008-12, annex B and section 10.2)."""
 
 SIGNATURES = (
     (0, b"%PDF", "a PDF document: save its pictures as files"),
@@ -51,10 +61,7 @@ SIGNATURES = (
     (0, b"7z\xbc\xaf", "a 7z archive: unpack it"),
     (0, b"\x1f\x8b", "a gzip archive: unpack it"),
     (0, b"\xd0\xcf\x11\xe0", "an Office document: save its pictures as files"),
-    (4, b"ftyphei", "a HEIC picture: pip install pillow-heif to read it"),
-    (4, b"ftyphev", "a HEIC picture: pip install pillow-heif to read it"),
-    (4, b"ftypmif1", "a HEIF picture: pip install pillow-heif to read it"),
-    (4, b"ftypmsf1", "a HEIF picture: pip install pillow-heif to read it"),
+    *((4, b"ftyp" + brand, "a HEIC picture: pip install pillow-heif to read it") for brand in HEIF_BRANDS),
     (4, b"ftypcrx", RAW),
     (4, b"ftypavi", ""),
     (4, b"ftyp", "a video: save single frames from it"),
@@ -87,6 +94,7 @@ PICTURES = (
     (0, b"GIF8", "GIF"),
     (8, b"WEBP", "WebP"),
     (4, b"ftypavi", "AVIF"),
+    *((4, b"ftyp" + brand, "HEIC") for brand in HEIF_BRANDS),
     (0, b"II*\0", "TIFF"),
     (0, b"MM\0*", "TIFF"),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
@@ -111,6 +119,13 @@ def signed_as(path: Path, signatures: Sequence[tuple[int, bytes, str]] = SIGNATU
     return ""
 
 
+def _has_avif() -> bool:
+    """Whether Pillow reads AVIF: its wheels for Windows on ARM do not."""
+    from PIL import AvifImagePlugin
+
+    return bool(AvifImagePlugin.SUPPORTED)
+
+
 def explain_fault(error: Exception, path: Path) -> str:
     """A decoder's error as one line for a person, without the path.
 
@@ -124,7 +139,10 @@ def explain_fault(error: Exception, path: Path) -> str:
         if isinstance(error, kind):
             return said
     if text.lower().startswith("cannot identify image file"):
-        if name := signed_as(path, PICTURES):
+        name = signed_as(path, PICTURES)
+        if name == "AVIF" and not _has_avif():
+            return "an AVIF picture, which Pillow cannot read on this computer: convert it to PNG or JPEG"
+        if name and (name != "HEIC" or has_heif()):
             return f"the file is damaged: it starts as {name} but cannot be decoded"
         return signed_as(path) or "not a picture (no known format)"
     for start, said in WORDED:

@@ -6,11 +6,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from fakedetect.core.errors import is_bug
 from fakedetect.images.containers import TEXT_CHUNKS
-from fakedetect.images.listing import has_heif
+from fakedetect.images.faults import HEIF_BRANDS
+from fakedetect.images.listing import HEIF_EXTENSIONS, has_heif
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageFile
 
 CHUNKS_OF_THE_PICTURE = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))
 """Chunks of a PNG that a decoder may ignore, but without which the picture would be another."""
@@ -31,13 +35,39 @@ def prepare_pillow() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
     # It also writes errors to its log, which would appear on the screen beside our own line.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    Image.register_open("HEIF", _open_heif, _is_heif)
     if has_heif():
-        import pillow_heif
-
-        pillow_heif.register_heif_opener()
+        Image.register_save("HEIF", _save_heif)
+        Image.register_extensions("HEIF", list(HEIF_EXTENSIONS))
     Image.preinit()
     _ignore_faulty_chunks()
     _ignore_faulty_exif()
+
+
+def _is_heif(start: bytes) -> bool:
+    return has_heif() and start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
+
+
+@cache
+def _import_heif() -> Any:
+    """The library for HEIC and HEIF, registered with Pillow: imported with the first such file."""
+    import pillow_heif
+
+    # Every core has a picture of its own to decode. A reduced picture would come from the small one beside
+    # it, which was compressed on its own.
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False)
+    return pillow_heif
+
+
+def _open_heif(file: IO[bytes], name: str | bytes) -> "ImageFile.ImageFile":
+    return cast("ImageFile.ImageFile", _import_heif().HeifImageFile(file, name))
+
+
+def _save_heif(image: "Image.Image", file: IO[bytes], name: str | bytes) -> None:
+    from PIL import Image
+
+    _import_heif()
+    Image.SAVE["HEIF"](image, file, name)
 
 
 def _ignore_faulty_chunks() -> None:

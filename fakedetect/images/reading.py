@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from fakedetect.core.processes.memory import is_too_large
 from fakedetect.images.containers import jpeg_parts
 from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
-from fakedetect.images.listing import has_heif, suffix_of
+from fakedetect.images.listing import suffix_of
 from fakedetect.images.pillow import faults_ignored, prepare_pillow
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ BYTES_A_PIXEL = {"JPEG": 10, "BMP": 10, "DIB": 10, "PPM": 10, "GIF": 12, "WEBP":
 MOST_BYTES_A_PIXEL = 20
 """What decoding and checking take at most, as measured, by format."""
 
-FORMATS = (
-    *("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM"),
-    *(("HEIF",) if has_heif() else ()),
-)
+FORMATS = (*("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "HEIF", "JPEG2000", "PPM"),)
 """What a file may really hold: Pillow's other readers are never started on it."""
 
 TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}

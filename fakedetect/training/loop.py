@@ -248,7 +248,8 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
         if not trained.stopped:
             lines.append(f"Next, test it: {settings.command('test')}")
         lines.append(
-            f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})"
+            f"Best epoch: {best.epoch} "
+            f"(validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})"
         )
     return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import leave_figures_out, paint, run, shorten
 from PIL import Image
 
-from fakedetect.images.listing import EXTENSIONS, Skipped, has_heif, list_images, stream_images
+from fakedetect.images.listing import EXTENSIONS, Skipped, list_images, stream_images
 from fakedetect.images.reading import find_fault
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
@@ -34,7 +34,7 @@ def fill(folder: Path) -> set[str]:
         "__MACOSX/._a.jpg",
         "__MACOSX/real.jpg",
     )
-    others = ("notes.pdf", "more.PDF", "old.zip", "film.mp4", "README", "phone.HEIC", "x.svg")
+    others = ("notes.pdf", "more.PDF", "old.zip", "film.mp4", "README", "x.svg")
     for name in (*junk, *others):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"other")
@@ -46,16 +46,12 @@ def test_pictures_are_listed_and_the_rest_is_counted_by_kind(tmp_path: Path) -> 
     skipped, streamed = Skipped(), Skipped()
     listed = {path.relative_to(tmp_path).as_posix() for path in list_images(tmp_path, skipped)}
     found = {path.relative_to(tmp_path).as_posix() for path in stream_images([tmp_path], print, streamed)}
-    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "HEIC": 1, "without an extension": 1}
-    if has_heif():
-        pictures.add("phone.HEIC")
-        del expected["HEIC"]
+    expected = {"PDF": 2, "ZIP": 1, "MP4": 1, "SVG": 1, "without an extension": 1}
     assert listed == found == pictures
     assert skipped.kinds == streamed.kinds == expected
     assert skipped.folders == streamed.folders == {"__MACOSX": 1}
     assert (skipped.hidden, skipped.in_cloud) == (0, 0)
     assert str(skipped).startswith(f"skipped {sum(expected.values())} files that are not pictures: 2 PDF, ")
-    assert ("pillow-heif" in str(skipped)) != has_heif()
     assert str(Skipped()) == ""
 
 
@@ -258,24 +254,3 @@ def test_a_file_under_a_pictures_name_is_called_what_it_is(tmp_path: Path, start
     path = tmp_path / "photo.jpg"
     path.write_bytes(start)
     assert said in (find_fault(path) or "")
-
-
-@pytest.mark.skipif(has_heif(), reason="pillow-heif reads them")
-def test_a_heic_under_another_name_is_called_a_heic(tmp_path: Path) -> None:
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(40))
-    assert "HEIC" in (find_fault(path) or "") and "pillow-heif" in (find_fault(path) or "")
-
-
-@pytest.mark.skipif(not has_heif(), reason="needs pillow-heif")
-def test_heic_is_read_everywhere(trained: Path) -> None:
-    folder = trained.parent / "dataset/train/real"
-    Image.open(paint(trained.parent / "a.png", 1)).save(folder / "phone.heic")
-    for command in (
-        ["scan", "train-real"],
-        ["resize", "train-real"],
-        ["check", str(folder / "phone.heic")],
-    ):
-        result = run("--paths", trained, *command)
-        assert result.returncode == 0, (command, result.stderr)
-    assert (trained.parent / "dataset/resized_train/real/phone.heic").is_file()
