@@ -26,12 +26,13 @@ MAY_IMPORT = {
     "explaining": SHARED,
     "checking": SHARED | {"provenance", "explaining"},
     "reporting": SHARED | {"training", "testing", "explaining"},
-    "menu": {"core", "options", "overview"},
+    "menu": {"core", "options", "overview", "command_line"},
+    "command_line": {"core", "options"},
     "options": CORE,
     "overview": {"core", "images"},
     "choose": CORE,
     "init": CORE,
-    "__main__": {"menu"},
+    "__main__": {"menu", "core"},
 }
 """What the modules of each package (or each module beside them) may import."""
 
