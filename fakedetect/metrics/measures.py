@@ -28,7 +28,10 @@ from fakedetect.metrics.intervals import (
     share_interval,
 )
 
-FALSE_ALARMS = (0.05, 0.01)
+FALSE_ALARMS = {"tpr_at_5": 0.05, "tpr_at_1": 0.01}
+"""The rates at which the recall of fakes is measured; below 1 / rate real pictures, not one may be a false
+alarm, and there is no such rate."""
+
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"
 """The keys of an entry's reliability diagrams."""
 
@@ -47,9 +50,19 @@ NAMES = {
 
 
 def named(entry: Entry) -> list[tuple[str, Measure]]:
-    """Each figure under its name."""
-    found = [(said, getattr(entry.measures, key)) for key, said in NAMES.items()]
+    """Each figure under its name; recalls at a rate of false alarms where there are real pictures enough,
+    also of records of versions before 0.6."""
+    found = [
+        (said, getattr(entry.measures, key))
+        for key, said in NAMES.items()
+        if _has_rate(FALSE_ALARMS.get(key), entry.real)
+    ]
     return [*found, (SAME_SHAPE, entry.auc_same_shape)] if entry.auc_same_shape else found
+
+
+def _has_rate(rate: float | None, reals: float) -> bool:
+    """Whether so many real pictures can have a rate of false alarms; None is no rate."""
+    return rate is None or rate * reals >= 1 - 1e-9
 
 
 def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:
@@ -100,7 +113,9 @@ class _Levels:
         alarms, caught = np.cumsum(real), np.cumsum(fake)
         found["roc_auc"] = (real * (caught - fake / 2)).sum() / (fakes * reals)
         found["average_precision"] = (fake * caught / np.maximum(alarms + caught, 1)).sum() / fakes
-        for most, name in zip(FALSE_ALARMS, ("tpr_at_5", "tpr_at_1"), strict=True):
+        for name, most in FALSE_ALARMS.items():
+            if not _has_rate(most, reals):
+                continue
             last = np.searchsorted(alarms, most * reals + 1e-9, side="right")
             found[name] = caught[last - 1] / fakes if last else 0.0
         return found
@@ -128,7 +143,7 @@ def measure(
     intervals = _closed_intervals(exact, margins, is_fake)
     random = np.random.default_rng(seed)
     repeats = [levels.measure(*levels.draw(random)) for _ in range(REPEATS)]
-    for name in ("ece", "tpr_at_5", "tpr_at_1"):
+    for name in ("ece", *FALSE_ALARMS):
         if exact[name] is not None:
             low, high = interval(np.array([repeat[name] for repeat in repeats], float))
             share_low, share_high = intervals.get(name, (low, high))
@@ -157,7 +172,7 @@ def _closed_intervals(
     if fakes and reals:
         found["balanced_accuracy"] = mean_interval((caught, fakes), (rejected, reals))
         found["roc_auc"] = roc_auc_interval(exact["roc_auc"] or 0.0, fakes, reals)
-    for name in ("average_precision", "tpr_at_5", "tpr_at_1"):
+    for name in ("average_precision", *FALSE_ALARMS):
         if (value := exact[name]) is not None:
             found[name] = share_interval(round(value * fakes), fakes)
     return found
