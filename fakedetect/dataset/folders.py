@@ -57,8 +57,8 @@ def find_overlap(settings: Settings) -> str:
             what = "training and test" if len(parts) > 1 else "real and fake"
             where = first if first == second else f"{first}, {second}"
             return (
-                f"{name} and {other} are the same folder, or one contains the other ({where}): {what} pictures "
-                f"must be apart. Name separate folders in {settings.file}."
+                f"{name} and {other} are the same folder, or one contains the other ({where}): {what} "
+                f"pictures must be apart. Name separate folders in {settings.file}."
             )
     return ""
 
