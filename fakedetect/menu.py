@@ -1,6 +1,5 @@
-"""The menu loop and the command line, both read from the table of options."""
+"""The menu loop, and a command that runs one of its entries, both read from the table of options."""
 
-import argparse
 import importlib
 import os
 import signal
@@ -11,41 +10,20 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fakedetect.core.errors import ProcessError, UserError, did_you_mean, is_own_import
-from fakedetect.core.installation import HOME, PACKAGE, TEMPLATE, default_paths, program_words
+from fakedetect.command_line import parse
+from fakedetect.core.errors import ProcessError, UserError, describe_missing, did_you_mean, is_own_import
+from fakedetect.core.installation import TEMPLATE, default_paths
 from fakedetect.core.processes.heap import freed_is_kept
 from fakedetect.core.processes.signals import Ended, answer_signals, end_at_once
 from fakedetect.core.settings.model_folder import adopt_starter, checkpoint_file, find_starter
 from fakedetect.core.settings.settings import FOLDERS, Settings, load_settings
 from fakedetect.core.terminal.console import BACK, Console, Outcome
 from fakedetect.core.terminal.output import BROKEN_PIPE, OutputClosed, guard_output
-from fakedetect.core.version import VERSION
 from fakedetect.options import DEMO_STEPS, INIT, OPTIONS, SLOW_TO_LOAD, WITHOUT_FILE, Option, commands
 from fakedetect.overview import describe_state
 
 SECONDS_TO_LET_SPEAK = 2.0
 STOPPED = "Stopped. What was finished is kept."
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command line, from the table."""
-    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--paths", type=Path, metavar="FILE", help="settings (default: paths.toml)")
-    common.add_argument("--model", metavar="NAME", help="the model, for this call only")
-    parser = argparse.ArgumentParser(
-        prog=program_words()[-1],
-        parents=[common],
-        description="Tell real photographs from AI-generated images. Without a command: the menu.",
-    )
-    parser.add_argument("--version", action="version", version=f"fakedetect {VERSION}")
-    rows = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
-    for option in commands():
-        row = rows.add_parser(option.command, parents=[common], help=option.help, description=option.help)
-        for argument in option.takes:
-            row.add_argument(argument.flag, **argument.keywords)
-        if option.several:
-            row.epilog = "--model all uses every trained model and reports how far they agree."
-    return parser
 
 
 def run_option(
@@ -84,8 +62,7 @@ def run_option(
     except ModuleNotFoundError as error:
         if is_own_import(error):
             raise
-        advice = "Install fakedetect again" if HOME == PACKAGE else "pip install -r requirements.txt"
-        console.fail(f"The package {error.name} is not installed: {advice}")
+        console.fail(describe_missing(error))
         return Outcome("", 2)
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
@@ -237,26 +214,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _mark_files(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with `./` before the name of a file that would be taken for an option: -1.jpg."""
-    flags = {argument.flag for option in commands() for argument in option.takes}
-    flags |= {"-h", "--help", "--paths", "--model", "--version", "-", "--"}
-    # Behind -- nothing is taken for an option.
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    return [
-        f"./{each}"
-        if number < end and each.startswith("-") and each not in flags and os.path.lexists(each)
-        else each
-        for number, each in enumerate(arguments)
-    ]
-
-
 def _run(arguments: Sequence[str] | None) -> int:
     # Of several processes that torchrun has started, the first one talks.
     console = Console(quiet=not _is_first())
     try:
-        given = _mark_files(sys.argv[1:] if arguments is None else arguments)
-        return _run_command(vars(build_parser().parse_args(given)), console)
+        return _run_command(parse(sys.argv[1:] if arguments is None else arguments), console)
     except UserError as error:
         console.fail(str(error))
         return 2
@@ -273,6 +235,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 def _run_command(given: dict[str, Any], console: Console) -> int:
     file = given.pop("paths", None) or default_paths()
     model = given.pop("model", None)
+    console.brief = given.pop("quiet", False)
     command = given.pop("command")
     if command is None:
         return run_menu(file, model, console)

@@ -68,7 +68,7 @@ class Option:
     is 'module:function', called with (settings, console, **arguments). `entries` is a sub-menu.
     `several`: the command takes `--model all` too, as the argument all_models. `together`: processes
     that torchrun started share its work; of the others' the first process does all. `confirm`:
-    what the menu asks before it starts.
+    what the menu asks before it starts. `example`: what may follow the command.
     """
 
     key: str
@@ -83,6 +83,7 @@ class Option:
     several: bool = False
     together: bool = False
     confirm: str = ""
+    example: str = ""
 
 
 def _by_folder(target: str, *also: Option) -> tuple[Option, ...]:
@@ -98,6 +99,7 @@ OPTIONS = (
         key="1",
         label="Look for bad images",
         command="scan",
+        example="train-real",
         help="find the pictures that cannot be used and list them with the reason",
         target=SCAN,
         takes=(FOLDER, Argument("--shard", {"help": SUPPRESS})),
@@ -118,6 +120,7 @@ OPTIONS = (
         key="2",
         label="Resize images from the dataset",
         command="resize",
+        example="--align",
         help="write the copies that training and testing use, in the size that the chosen model takes",
         target=RESIZE,
         takes=(
@@ -156,6 +159,7 @@ OPTIONS = (
                 key="1",
                 label="train the model",
                 command="train",
+                example="--recipe probe",
                 help="train the chosen model; the best epoch becomes classifier_model.pth",
                 target="fakedetect.training.train:train",
                 arguments={"ask": True},
@@ -204,6 +208,7 @@ OPTIONS = (
                 key="5",
                 label="evaluate thoroughly",
                 command="evaluate",
+                example="--data FOLDER",
                 help="intervals, sources, calibration and robustness; other pictures",
                 target="fakedetect.testing.evaluate:evaluate",
                 arguments={"ask": True},
@@ -218,6 +223,7 @@ OPTIONS = (
                 key="6",
                 label="set thresholds",
                 command="fit-thresholds",
+                example="--max-false-alarms 0.01",
                 help="calibrate the probabilities and set the thresholds of fake, real and unsure",
                 target="fakedetect.testing.thresholds:set_thresholds",
                 arguments={"ask": True},
@@ -246,6 +252,7 @@ OPTIONS = (
         key="4",
         label="Choose the model",
         command="choose",
+        example="convnext_v2_tiny",
         help="write the chosen model into paths.toml and show what input it takes",
         target="fakedetect.choose:choose_model",
         takes=(text("name", "MODEL", "the model's name"),),
@@ -254,6 +261,7 @@ OPTIONS = (
         key="5",
         label="Explore the dataset",
         command="explore",
+        example="--labels",
         help="sizes, samples, a shortcut audit and duplicates, as tables and figures; suspected wrong "
         "labels",
         target=EXPLORE,
@@ -281,6 +289,7 @@ OPTIONS = (
         key="6",
         label="Explain a prediction",
         command="explain",
+        example="picture.jpg",
         help="draw where in a picture the model finds its evidence, and test how far to trust the map",
         target=EXPLAIN,
         takes=(
@@ -324,11 +333,17 @@ OPTIONS = (
         key="8",
         label="Check my own pictures",
         command="check",
+        example="pictures/ --html result.html",
         help="is this picture real? A verdict on each picture: fake, real or unsure",
         target=CHECK,
         arguments={"ask": True},
         takes=(
-            text("pictures", "PATH", "pictures and folders of pictures", nargs="+"),
+            text("pictures", "PATH", "pictures and folders of pictures; -: a list of them", nargs="*"),
+            text(
+                "--files-from",
+                "FILE",
+                "check what FILE lists, a name a line (or ended by NUL); -: standard input",
+            ),
             text(
                 "--csv",
                 "FILE",

@@ -1,5 +1,6 @@
 """What the menu shows above its entries: the chosen model, its state, and the data folders."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
@@ -7,11 +8,16 @@ from fakedetect.core.settings.model_folder import describe_model, find_starter
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import plural
+from fakedetect.dataset.folders import count_listed, find_overlap, read_bad_images
 from fakedetect.images.listing import Skipped, count_images
 
 
-def _state(folder: Path) -> str:
-    """The pictures in a folder by their names, and what else lies there."""
+def _describe_folder(settings: Settings, bad: Iterable[Path], folder: Path, part: str = "") -> str:
+    """The usable pictures in a folder, by their names and the list of bad ones, and what else lies there.
+
+    Args:
+        part: of a folder of copies, 'train' or 'test'.
+    """
     if not folder.is_dir():
         return f"missing ({folder})"
     skipped = Skipped()
@@ -19,7 +25,11 @@ def _state(folder: Path) -> str:
         pictures = count_images(folder, skipped)
     except UserError as error:
         return str(error)
-    return "; ".join(filter(None, (plural(pictures, "picture"), str(skipped), *skipped.refused)))
+    listed = count_listed(settings, bad, folder, part)
+    left_out = f"{plural(listed, 'bad picture')} left out" if listed else ""
+    return "; ".join(
+        filter(None, (plural(pictures - listed, "picture"), left_out, str(skipped), *skipped.refused))
+    )
 
 
 def has_data(settings: Settings) -> bool:
@@ -44,13 +54,21 @@ def describe_state(settings: Settings) -> str:
         if find_starter(settings):
             lines.append("To check a picture of your own, press 8: no data set is needed.")
         return "\n".join(lines)
+    bad: Mapping[Path, str] = {}
+    try:
+        bad = read_bad_images(settings)
+    except UserError as error:
+        lines.append(str(error))
     for name in FOLDERS:
-        folder = settings.original[name]
-        lines.append(f"  {name.replace('-', ' '):<14}{_state(folder)}")
-    return "\n".join([*lines, *_describe_copies(settings)])
+        state = _describe_folder(settings, bad, settings.original[name])
+        lines.append(f"  {name.replace('-', ' '):<14}{state}")
+    lines += _describe_copies(settings, bad)
+    if overlap := find_overlap(settings):
+        lines.append(f"Warning: {overlap}")
+    return "\n".join(lines)
 
 
-def _describe_copies(settings: Settings) -> list[str]:
+def _describe_copies(settings: Settings, bad: Iterable[Path]) -> list[str]:
     """The copies that the chosen model takes; where timm has to say which, that is left to `choose`."""
     known = settings.recall_input()
     if known is None:
@@ -60,5 +78,5 @@ def _describe_copies(settings: Settings) -> list[str]:
     for part, plain in settings.plain_copies.items():
         folder = known.scaling.folder(plain)
         name = f"resized {part}" + (f" {known.size}" if known.size != SIZE else "")
-        lines.append(f"  {name:<13} {_state(folder)}")
+        lines.append(f"  {name:<13} {_describe_folder(settings, bad, folder, part)}")
     return lines

@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +18,8 @@ from PIL import Image
 
 # Before anything asks the hub for it: no test needs the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# As in an activated environment, in which messages say `python`.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 from fakedetect import menu
 
@@ -43,7 +46,7 @@ def run(*arguments: object, keys: str | None = None) -> subprocess.CompletedProc
     with (
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        mock.patch("sys.stdin", io.StringIO(keys or "")),
+        mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(keys or "")), "utf-8")),
     ):
         try:
             code = menu.main(given)

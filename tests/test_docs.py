@@ -15,8 +15,8 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from fakedetect.command_line import build_parser
 from fakedetect.core.version import VERSION
-from fakedetect.menu import build_parser
 from fakedetect.options import commands
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])

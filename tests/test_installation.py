@@ -1,5 +1,6 @@
 """The program as a package: what its wheel holds, and the command `fakedetect` in a folder of its own."""
 
+import ast
 import re
 import shutil
 import subprocess
@@ -9,8 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, paint, run
 
+from fakedetect import __main__
 from fakedetect.core import installation
 from fakedetect.core.installation import STARTERS
+from fakedetect.core.terminal.console import Console
 
 
 @pytest.fixture
@@ -22,8 +25,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ignore = shutil.ignore_patterns("*openvino*", "*.bin")
         shutil.copytree(ROOT / "model_folders" / name, home / "model_folders" / name, ignore=ignore)
     here.mkdir()
+    program = tmp_path / "bin" / "fakedetect"
+    program.parent.mkdir()
+    program.write_text("", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent))
     monkeypatch.setattr(installation, "HOME", home)
-    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/fakedetect"])
+    monkeypatch.setattr(sys, "argv", [str(program)])
     monkeypatch.chdir(here)
     return here
 
@@ -68,6 +76,73 @@ def test_messages_and_help_name_the_command_that_was_typed(folder: Path) -> None
     assert "fakedetect train" in run("test").stderr
     assert "menu.py" not in run("--help").stdout
     assert run("train", "--help").stdout.startswith("usage: fakedetect train")
+
+
+def test_a_command_that_is_on_no_path_is_named_by_its_place(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("init")
+    monkeypatch.setenv("PATH", "")
+    program = folder.parent / "bin" / "fakedetect"
+    assert f"{program} train" in run("test").stderr
+    monkeypatch.chdir(folder.parent)
+    assert "bin/fakedetect" in run("--paths", "here/paths.toml", "test").stderr
+    assert run("train", "--help").stdout.startswith("usage: fakedetect train")
+
+
+@pytest.mark.parametrize("name", ["menu.py", "fakedetect/__main__.py", "fakedetect/core/installation.py"])
+def test_an_older_python_can_read_what_tells_it_so(name: str) -> None:
+    ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 6))
+
+
+def test_an_older_python_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    monkeypatch.setattr(installation, "ROOT", tmp_path)
+    monkeypatch.setattr(installation, "HOME", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["menu.py", "check", "my picture.jpg"])
+    monkeypatch.chdir(tmp_path)
+    assert __main__.run() == 2
+    assert re.fullmatch(r".*3\.11.*3\.9\..*README\.md.*\n", capsys.readouterr().err)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("", encoding="utf-8")
+    assert __main__.run() == 2
+    assert capsys.readouterr().err.endswith(": .venv/bin/python menu.py check 'my picture.jpg'\n")
+
+
+@pytest.mark.parametrize("environment", [True, False])
+def test_without_the_requirements_one_line_says_what_to_type(tmp_path: Path, environment: bool) -> None:
+    for name in ("menu.py", "paths.toml", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "fakedetect", tmp_path / "fakedetect")
+    if environment:
+        (tmp_path / ".venv/bin").mkdir(parents=True)
+        (tmp_path / ".venv/bin/python").write_text("", encoding="utf-8")
+    # -S: without the packages that are installed.
+    found = subprocess.run(
+        [sys.executable, "-S", "menu.py", "scan"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert found.returncode == 2 and found.stderr.count("\n") == 1
+    meant = ".venv/bin/python menu.py scan" if environment else "-m pip install -r requirements.txt"
+    assert found.stderr.strip().endswith(meant)
+
+
+def test_a_package_that_the_menu_itself_needs_is_the_same_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def choose(*_: object) -> None:
+        raise ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+
+    monkeypatch.setattr(Console, "choose", choose)
+    monkeypatch.setattr(sys, "argv", ["menu.py"])
+    missing = "questionary"
+    assert __main__.run() == 2
+    assert "questionary is not installed" in capsys.readouterr().err
+    missing = "fakedetect.core.erors"
+    with pytest.raises(ModuleNotFoundError):
+        __main__.run()
 
 
 def test_results_of_a_starter_are_written_to_ones_own_models(folder: Path) -> None:

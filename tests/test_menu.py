@@ -40,6 +40,23 @@ def test_the_main_menu_says_what_is_there(data: Path) -> None:
     assert re.search(r"resized test +missing", output)
 
 
+def test_the_main_menu_counts_the_pictures_that_can_be_used(resized: Path) -> None:
+    broken = resized.parent / "dataset/train/real/0003.png"
+    broken.write_bytes(b"x")
+    assert run("--paths", resized, "scan").returncode == 0
+    output = run("--paths", resized, keys="0\n").stdout
+    assert re.search(r"train real +19 pictures; 1 bad picture left out\n", output)
+    assert re.search(r"train fake +20 pictures\n", output)
+    # The copy was made before.
+    assert re.search(r"resized train +39 pictures; 1 bad picture left out\n", output)
+    broken.unlink()
+    output = run("--paths", resized, keys="0\n").stdout
+    assert re.search(r"train real +19 pictures\n", output)
+    (resized.parent / "list_of_bad_images.csv").write_bytes(b"\0")
+    output = run("--paths", resized, keys="0\n").stdout
+    assert "list_of_bad_images.csv" in output and re.search(r"train real +19 pictures\n", output)
+
+
 def test_a_first_run_offers_the_demo(project: Path) -> None:
     assert "No pictures yet" in run("--paths", project, keys="0\n").stdout
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from fakedetect.checking.request import Request, check_targets, parse_prevalence
@@ -11,7 +12,7 @@ from fakedetect.core.processes.shards import parse_shard
 from fakedetect.core.settings.model_folder import checkpoint_file, find_starter, trained_models
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome
-from fakedetect.images.named import read_named, read_target
+from fakedetect.images.named import read_list, read_named, read_several, read_target
 
 PAGE_ENDINGS = (".html", ".htm")
 
@@ -77,8 +78,29 @@ def _ask_target(console: Console, request: Request) -> Request | None:
     return None if named is None else request
 
 
+def _read_pictures(
+    settings: Settings, console: Console, texts: Sequence[str], files_from: str | None
+) -> tuple[list[Path], int]:
+    """The pictures that the command names or lists, and how many names were passed over.
+
+    Raises:
+        UserError: nothing is named, or nothing of it can be used.
+    """
+    if "-" in texts and files_from is None:
+        texts, files_from = [text for text in texts if text != "-"], "-"
+    if bool(texts) == bool(files_from):
+        raise UserError(
+            "Name pictures and folders, or a list of them by --files-from FILE"
+            + ("; not both." if texts else f": {settings.command('check', 'PATH')}")
+        )
+    return read_list(files_from, console.warn) if files_from else read_several(texts, console.warn)
+
+
 def _read_request(
+    settings: Settings,
+    console: Console,
     pictures: Sequence[str],
+    files_from: str | None = None,
     csv: str | None = None,
     html: str | None = None,
     prevalence: str | None = None,
@@ -86,10 +108,12 @@ def _read_request(
     **how: bool,
 ) -> Request:
     """A command's arguments as the request that they mean, whose pictures are there."""
+    found, missing = _read_pictures(settings, console, pictures, files_from)
     named = Request(
         shard=parse_shard(shard),
         prevalence=parse_prevalence(prevalence),
-        pictures=read_named(pictures),
+        pictures=found,
+        missing=missing,
         csv=read_target(csv) if csv else None,
         html=read_target(html) if html else None,
         **how,
@@ -106,9 +130,9 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     Args:
         ask: ask for what to check.
         request: the fields of Request otherwise; pictures, csv, html, prevalence and shard as typed or
-            pasted.
+            pasted; files_from names a list of pictures.
     """
-    wanted = None if ask else _read_request(**request)
+    wanted = None if ask else _read_request(settings, console, **request)
     trained = trained_models(settings)
     able = bool(trained) if wanted and wanted.all_models else checkpoint_file(settings).is_file()
     starter = None if able or trained else find_starter(settings)

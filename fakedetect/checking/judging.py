@@ -62,7 +62,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     if counts.stopped and not results:
         lines.insert(1, "Stopped. With --csv FILE, a stopped run can continue.")
     lines += [*tell_base_rates(known, wanted.prevalence, advise=True), NO_PROOF]
-    partly = bool(counts.verdicts[""] or left_out)
+    partly = bool(counts.verdicts[""] or left_out or wanted.missing)
     return _outcome(console, wanted, lines, 130 if counts.stopped else 1 if partly else 0)
 
 

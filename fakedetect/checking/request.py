@@ -36,6 +36,7 @@ class Request:
         heat_map: draw a heat map of each picture.
         shard: the share of the pictures to check.
         prevalence: the share of such pictures that is assumed to be AI-generated.
+        missing: how many names were passed over, for nothing is there that can be used.
     """
 
     pictures: Sequence[Path] = ()
@@ -47,6 +48,7 @@ class Request:
     heat_map: bool = False
     shard: Shard = field(default_factory=Shard)
     prevalence: float = USUAL_PREVALENCE
+    missing: int = 0
 
 
 def parse_prevalence(text: str | None) -> float:

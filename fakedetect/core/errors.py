@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from fakedetect.core.installation import PACKAGE
+from fakedetect.core.installation import HOME, PACKAGE, environment_command, install_command
 
 BUGS = (
     ArithmeticError,
@@ -46,6 +46,17 @@ def is_own_import(error: ImportError) -> bool:
     return (error.name or "").partition(".")[0] == PACKAGE.name
 
 
+def describe_missing(error: ModuleNotFoundError) -> str:
+    """That a package is not installed for the interpreter that runs, and the command to type instead."""
+    if HOME == PACKAGE:
+        advice = "Install fakedetect again."
+    elif command := environment_command():
+        advice = f"The environment in .venv has its own Python: {command}"
+    else:
+        advice = f"To install what fakedetect needs: {install_command()}"
+    return f"The package {error.name} is not installed. {advice}"
+
+
 def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
     """The known name that was probably meant: another case, a hyphen, a slip of the finger.
 
@@ -54,8 +65,8 @@ def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | N
     """
     import difflib
 
-    folded = {_fold(other): other for other in known}
-    close = difflib.get_close_matches(_fold(name), list(folded), n=1, cutoff=alike)
+    folded = {fold(other): other for other in known}
+    close = difflib.get_close_matches(fold(name), list(folded), n=1, cutoff=alike)
     return folded[close[0]] if close else None
 
 
@@ -65,5 +76,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near!r}?)" if near else ""
 
 
-def _fold(name: str) -> str:
+def fold(name: str) -> str:
+    """A name without what people write in different ways: capitals, hyphens, blanks."""
     return name.strip().casefold().replace("-", "_").replace(" ", "_")

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,9 +29,9 @@ def existing_folders(settings: Settings, folders: Sequence[str], console: Consol
     """The asked-for original folders that are there; the others are warned about.
 
     Raises:
-        UserError: none of them is there, or two names mean the same folder.
+        UserError: none of them is there, or two lie in one another.
     """
-    _check_apart(settings)
+    check_apart(settings)
     chosen = [name for name in FOLDERS if name in folders]
     missing = [name for name in chosen if not settings.original[name].is_dir()]
     for name in missing:
@@ -45,16 +46,58 @@ def existing_folders(settings: Settings, folders: Sequence[str], console: Consol
     return [name for name in chosen if name not in missing]
 
 
-def _check_apart(settings: Settings) -> None:
-    seen: dict[Path, str] = {}
-    for name, folder in settings.original.items():
-        place = folder.resolve()
-        if place in seen and place.is_dir():
-            raise UserError(
-                f"{seen[place]} and {name} are the same folder, {folder}. "
-                f"Name two different ones in {settings.file}."
+def find_overlap(settings: Settings) -> str:
+    """What is wrong where folders of the data set overlap, and what to do; '' where all are apart."""
+    copies = {f"resized {part}": folder for part, folder in settings.plain_copies.items()}
+    for folders in (settings.original, copies):
+        for (name, first), (other, second) in itertools.combinations(folders.items(), 2):
+            if not _overlap(first, second):
+                continue
+            parts = {each.removeprefix("resized ").split("-")[0] for each in (name, other)}
+            what = "training and test" if len(parts) > 1 else "real and fake"
+            where = first if first == second else f"{first}, {second}"
+            return (
+                f"{name} and {other} are the same folder, or one contains the other ({where}): {what} "
+                f"pictures must be apart. Name separate folders in {settings.file}."
             )
-        seen[place] = name
+    return ""
+
+
+def _overlap(first: Path, second: Path) -> bool:
+    """Whether two folders, one of which is there, are the same or one lies in the other."""
+    places = first.resolve(), second.resolve()
+    inside = places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0])
+    return inside and (first.is_dir() or second.is_dir())
+
+
+def check_apart(settings: Settings) -> None:
+    """Refuse folders that overlap: a model that is tested on its training pictures looks better than it is.
+
+    Raises:
+        UserError: two are the same, or one contains the other.
+    """
+    if overlap := find_overlap(settings):
+        raise UserError(overlap)
+
+
+def count_listed(settings: Settings, bad: Iterable[Path], folder: Path, part: str = "") -> int:
+    """How many pictures of a folder are left out, for they are on the list of bad ones.
+
+    Args:
+        bad: the list.
+        folder: an original one, or that of the copies of `part`, whose originals are listed.
+    """
+    places = [(folder, folder)]
+    for path in folder.iterdir() if part else ():
+        label = CLASS_FOLDERS.get(path.name.lower())
+        if label is not None:
+            places.append((settings.original[f"{part}-{CLASSES[label]}"], path))
+    return sum(
+        (own / path.relative_to(listed)).is_file()
+        for path in bad
+        for listed, own in places
+        if path.is_relative_to(listed)
+    )
 
 
 def describe_skipped(folder: Path, skipped: Skipped) -> list[str]:

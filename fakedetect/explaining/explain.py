@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from fakedetect.core.terminal.console import Console, Outcome, printable
 from fakedetect.dataset.folders import advise_to_resize, class_folders
 from fakedetect.dataset.samples import find_originals
 from fakedetect.images.listing import list_images
-from fakedetect.images.named import read_named
+from fakedetect.images.named import read_named, read_several
 
 
 def find_by_number(settings: Settings, label: str, number: str) -> Path:
@@ -59,19 +59,6 @@ def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
     return console.ask_until(question, read, path) or []
 
 
-def _find_all(console: Console, images: Sequence[str]) -> list[Path]:
-    """The pictures that the command names; of several, one that is not there is told."""
-    paths: list[Path] = []
-    for image in images:
-        try:
-            paths += read_named([image], "picture")
-        except UserError as error:
-            if len(images) == 1:
-                raise
-            console.fail(str(error))
-    return paths
-
-
 @dataclass(frozen=True)
 class Request:
     """What is to be explained, and how.
@@ -110,7 +97,10 @@ def explain(settings: Settings, console: Console, **asked: Any) -> Outcome:
     """
     wanted = Request(**asked)
     require_checkpoint(settings)
-    paths = _ask_for(settings, console, wanted.ask) if wanted.ask else _find_all(console, wanted.images)
+    if wanted.ask:
+        paths, missing = _ask_for(settings, console, wanted.ask), 0
+    else:
+        paths, missing = read_several(wanted.images, console.fail, "picture")
     if wanted.ask and not paths:
         return Outcome("No picture given.", left=True)
     if wanted.sheet is None and not wanted.images and not paths:
@@ -125,4 +115,4 @@ def explain(settings: Settings, console: Console, **asked: Any) -> Outcome:
             settings, console, wanted.layer, wanted.method or "grad-cam", wanted.sheet
         )
     done = explain_all(settings, console, paths, wanted.layer, wanted.target, wanted.method)
-    return done if len(paths) >= len(wanted.images) else Outcome(done.text, 1)
+    return replace(done, status=1) if missing else done

@@ -26,7 +26,10 @@ from fakedetect.metrics.intervals import (
     measure_share,
 )
 
-FALSE_ALARMS = (0.05, 0.01)
+FALSE_ALARMS = {"tpr_at_5": 0.05, "tpr_at_1": 0.01}
+"""The rates at which the recall of fakes is measured; below 1 / rate real pictures, not one may be a false
+alarm, and there is no such rate."""
+
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"
 """The keys of an entry's reliability diagrams."""
 
@@ -45,9 +48,19 @@ NAMES = {
 
 
 def named(entry: Entry) -> list[tuple[str, Measure]]:
-    """Each figure under its name."""
-    found = [(said, getattr(entry.measures, key)) for key, said in NAMES.items()]
+    """Each figure under its name; recalls at a rate of false alarms where there are real pictures enough,
+    also of records of versions before 0.6."""
+    found = [
+        (said, getattr(entry.measures, key))
+        for key, said in NAMES.items()
+        if _has_rate(FALSE_ALARMS.get(key), entry.real)
+    ]
     return [*found, (SAME_SHAPE, entry.auc_same_shape)] if entry.auc_same_shape else found
+
+
+def _has_rate(rate: float | None, reals: float) -> bool:
+    """Whether so many real pictures can have a rate of false alarms; None is no rate."""
+    return rate is None or rate * reals >= 1 - 1e-9
 
 
 def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:
@@ -105,8 +118,9 @@ def _measure_ranking(margins: np.ndarray, is_fake: np.ndarray) -> dict[str, Meas
         "roc_auc": measure_area(float((real * (caught - fake / 2)).sum() / (fakes * reals)), fakes, reals),
         "average_precision": measure_share(precision * fakes, fakes),
     }
-    for rate, name in zip(FALSE_ALARMS, ("tpr_at_5", "tpr_at_1"), strict=True):
-        found[name] = measure_recall(caught, alarms, rate)
+    for name, rate in FALSE_ALARMS.items():
+        if _has_rate(rate, reals):
+            found[name] = measure_recall(caught, alarms, rate)
     return found
 
 

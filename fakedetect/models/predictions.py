@@ -15,6 +15,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import Batch, cut_growing, load_batches
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
+from fakedetect.dataset.folders import check_apart
 from fakedetect.dataset.samples import (
     Dataset,
     Sample,
@@ -36,8 +37,9 @@ def load_pictures(settings: Settings, part: str) -> Dataset:
     where there is none.
 
     Raises:
-        UserError: the folder, a class or its pictures are missing.
+        UserError: the folder, a class or its pictures are missing, or folders of the data set overlap.
     """
+    check_apart(settings)
     load = load_for_probe if is_probe(checkpoint_file(settings)) else load_dataset
     return load(settings, part)
 

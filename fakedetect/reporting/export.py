@@ -13,6 +13,7 @@ import torch
 
 from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
+from fakedetect.core.installation import install_command
 from fakedetect.core.records.evaluation import read_evaluation
 from fakedetect.core.records.repeats import TESTED, read_several, say_spread
 from fakedetect.core.records.test import read_results
@@ -30,7 +31,7 @@ from fakedetect.reporting.parity import Answering, Parity, choose_pictures, comp
 
 FOLDER = "export"
 CARD = "MODEL_CARD.md"
-ONNX_PACKAGES = "onnx onnxscript onnxruntime"
+ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,8 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
         except ImportError as error:
             if is_own_import(error):
                 raise
-            packages = ONNX_PACKAGES if write is _write_onnx else "openvino"
-            missing.append(f"{file}, for a package is missing: pip install {packages}")
+            packages = ONNX_PACKAGES if write is _write_onnx else ("openvino",)
+            missing.append(f"{file}, for a package is missing: {install_command(*packages)}")
         except _CannotWriteError as error:
             missing.append(f"{file}, for {error}")
     parity = compare_files(answering, pictures, [folder / file for file in files])

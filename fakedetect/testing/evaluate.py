@@ -201,7 +201,7 @@ def _finish(lines: Sequence[str], bad: Mapping[Path, str], folder: Path, result:
 
 
 def _describe_result(entry: Entry) -> list[str]:
-    """Accuracy and ROC AUC with their intervals, and whether they mean anything."""
+    """The figures to remember, with their intervals, and whether they mean anything."""
     found = entry.measures
     return [
         *tell_one_sided(confusion_of(entry)),

@@ -31,6 +31,14 @@ def best_of(epochs: Sequence[Epoch]) -> Epoch:
     return min(epochs, key=lambda epoch: epoch.val_loss)
 
 
+def describe_best(epochs: Sequence[Epoch]) -> str:
+    """best_of() in a line."""
+    best = best_of(epochs)
+    return (
+        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})"
+    )
+
+
 def read_log(path: Path) -> list[Epoch]:
     """The rows of a training_log.csv; columns that an older version wrote as well are passed over.
 
@@ -143,6 +151,6 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
     opened = console.interactive and open_picture(plot)
     lines += [
         f"Loss graph: {plot}{'' if opened else ' (open it with a picture viewer)'}",
-        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})",
+        describe_best(epochs),
     ]
     return Outcome("\n".join(lines))

@@ -28,7 +28,7 @@ from fakedetect.dataset.samples import Dataset, describe_faults
 from fakedetect.images.copies import find_kind
 from fakedetect.models.building import save_checkpoint
 from fakedetect.training.epochs import Pass, Run, diverged, train_epoch, validate
-from fakedetect.training.log import best_of, write_log
+from fakedetect.training.log import best_of, describe_best, write_log
 from fakedetect.training.unfinished import (
     Unfinished,
     begin_record,
@@ -239,7 +239,6 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
         epochs = plural(len(trained.epochs), "epoch")
         lines.append(f"Trained {settings.model}: {epochs} in {duration(trained.seconds)}")
     if trained.epochs:
-        best = best_of(trained.epochs)
         lines += [
             f"Loss graph: {settings.model_folder / LOSS_PLOT}",
             f"Log and settings of the run: {LOG} and {TRAINING} in the same folder",
@@ -247,10 +246,7 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
         ]
         if not trained.stopped:
             lines.append(f"Next, test it: {settings.command('test')}")
-        lines.append(
-            f"Best epoch: {best.epoch} "
-            f"(validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})"
-        )
+        lines.append(describe_best(trained.epochs))
     return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
 
 

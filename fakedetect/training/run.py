@@ -16,7 +16,7 @@ from fakedetect.core.settings.recipes import ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.folders import check_apart, class_folders
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset, warn_about_skipped
 from fakedetect.images.listing import list_images
@@ -137,15 +137,9 @@ def _check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
     """Warn of what makes a run worth less; what makes it worthless is refused.
 
     Raises:
-        UserError: the test folder lies in the training folder, or the other way round.
+        UserError: folders of the data set overlap.
     """
-    train, test = (settings.resized[part].resolve() for part in ("train", "test"))
-    if train == test or train in test.parents or test in train.parents:
-        raise UserError(
-            f"{settings.resized['train']} and {settings.resized['test']} are the same folder, or one "
-            "contains the other: the model would be tested on its training pictures. Give them separate "
-            f"folders in {settings.file}."
-        )
+    check_apart(settings)
     for line in advise_balance(dataset.samples, settings.training.balance):
         console.warn(line)
     count = len(dataset.samples)

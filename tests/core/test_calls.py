@@ -1,14 +1,17 @@
 """Commands that messages name: they work as printed, on the model and settings of the call."""
 
 import ast
+import os
 import re
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
 
+from fakedetect.core import installation
 from fakedetect.core.installation import default_paths
 from fakedetect.core.settings.settings import load_settings
 
@@ -36,7 +39,7 @@ def test_a_settings_file_below_the_current_folder_is_named_from_there(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project.parent)
-    assert load_settings(project).command("scan") == "python menu.py --paths paths.toml scan"
+    assert load_settings(project).command("scan") == f"python {ROOT / 'menu.py'} --paths paths.toml scan"
 
 
 @pytest.mark.parametrize(
@@ -69,14 +72,83 @@ def test_the_command_of_a_message_acts_on_this_calls_model_and_settings(
 def test_the_command_of_a_message_can_be_typed(project: Path) -> None:
     paths = with_two_models(project)
     refused = run("--paths", paths, "--model", "other", "report")
-    words = shlex.split(refused.stderr.partition("python menu.py ")[2])
-    again = run(*words)
+    words = shlex.split(refused.stderr.rpartition(": ")[2])
+    assert words[:2] == ["python", "menu.py"]
+    again = run(*words[2:])
     assert again.returncode == 2 and "other has no checkpoint" in again.stderr
 
 
 def test_the_model_that_paths_toml_chooses_is_not_repeated(project: Path) -> None:
     result = run("--paths", with_two_models(project), "report")
     assert f"--paths {project} test" in result.stderr
+
+
+def environment(folder: Path, name: str) -> Path:
+    """A folder of an environment's programs with a Python that links to this one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).symlink_to(Path(sys.executable).resolve())
+    return folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs links")
+def test_a_command_names_the_interpreter_unless_its_environment_is_activated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_system, own = (
+        environment(tmp_path / "bin", "python"),
+        environment(tmp_path / "my venv/bin", "python"),
+    )
+    monkeypatch.setattr(installation, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "executable", str(own / "python"))
+    monkeypatch.setattr(sys, "argv", ["menu.py"])
+    monkeypatch.chdir(tmp_path)
+    # Both link to one Python: only the folder tells them apart.
+    monkeypatch.setenv("PATH", str(of_system))
+    assert installation.program_words() == ("my venv/bin/python", "menu.py")
+    assert load_settings(ROOT / "paths.toml").command("scan").startswith("'my venv/bin/python' menu.py ")
+    assert installation.install_command("onnx") == "'my venv/bin/python' -m pip install onnx"
+    monkeypatch.setenv("PATH", f"{own}{os.pathsep}{of_system}")
+    assert installation.program_words() == ("python", "menu.py")
+    monkeypatch.setattr(sys, "executable", str(environment(tmp_path / "usr", "python3") / "python3"))
+    monkeypatch.setenv("PATH", str(tmp_path / "usr"))
+    assert installation.program_words() == ("python3", "menu.py")
+    monkeypatch.chdir(tmp_path / "usr")
+    monkeypatch.setenv("PATH", "")
+    assert installation.program_words() == ("python3", str(tmp_path / "menu.py"))
+
+
+def test_windows_quotes_blanks_alone_and_keeps_backslashes() -> None:
+    words = (r".venv\Scripts\python", "menu.py", "--paths", r"C:\my data\a&b.toml", "scan")
+    expected = r'.venv\Scripts\python menu.py --paths "C:\my data\a&b.toml" scan'
+    assert installation.join_words(words, windows=True) == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (["chek", "a.jpg", "--json"], "python menu.py check a.jpg --json"),
+        (["--model", "vit_b_16", "Evaluat"], "python menu.py --model vit_b_16 evaluate"),
+        (["my pictures/scan.jpg"], "python menu.py check 'my pictures/scan.jpg'"),
+        (["tests"], "python menu.py check tests"),
+        (["zzzz"], "scan"),
+        (["check", "--hmtl", "x.html"], "--html"),
+        (["--verison"], "--version"),
+        (["test", "--on", "test", "more"], "python menu.py test --help"),
+    ],
+)
+def test_a_slip_in_the_call_is_one_line_with_what_was_meant(typed: list[str], meant: str) -> None:
+    result = run(*typed)
+    assert result.returncode == 2
+    assert meant in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_quiet_leaves_results_warnings_and_errors(data: Path) -> None:
+    (data.parent / "dataset/train/real/0000.png").write_bytes(b"x")
+    loud = run("--paths", data, "scan", "train-real")
+    quiet = run("--paths", data, "scan", "train-real", "--quiet")
+    assert quiet.stdout == loud.stdout
+    assert "bad: " in loud.stderr and quiet.stderr == ""
+    assert "--sheet" in run("--paths", data, "--quiet", "explain", "--sheet", "0").stderr
 
 
 def test_no_other_module_words_a_command() -> None:

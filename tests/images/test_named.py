@@ -7,7 +7,7 @@ import pytest
 from conftest import paint
 
 from fakedetect.core.errors import UserError
-from fakedetect.images.named import read_named
+from fakedetect.images.named import read_list, read_named, read_several
 
 
 @pytest.fixture
@@ -134,3 +134,50 @@ def test_a_file_that_is_no_picture_says_what_to_do_with_it(
     with pytest.raises(UserError, match=said) as caught:
         read_named([str(tmp_path / name)])
     assert str(tmp_path / name) in str(caught.value)
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_patterns_that_no_shell_has_expanded_name_what_they_match(pictures: Path, windows: bool) -> None:
+    paint(pictures / "b.jpg", 2, (40, 40))
+    paint(pictures / "photo[1].jpg", 2, (40, 40))
+
+    def names(text: str) -> list[str]:
+        return [path.as_posix() for path in read_named([text], windows=windows)]
+
+    assert names("[ab].jpg") == ["a.jpg", "b.jpg"]
+    assert names("[a-z].jpg My*/b*.jpg") == ["a.jpg", "b.jpg", "My Pictures/b c.jpg"]
+    assert names("My Pictures/*.jpg") == ["My Pictures/b c.jpg"]
+    assert "My Pictures/b c.jpg" in names("**/b*.jpg")
+    # A name that is there as it stands is no pattern.
+    assert names("photo[1].jpg") == ["photo[1].jpg"]
+    with pytest.raises(UserError, match=r"Nothing matches the pattern \*\.webp"):
+        names("*.webp")
+
+
+def test_of_several_names_those_that_are_not_there_are_passed_over(pictures: Path) -> None:
+    told: list[str] = []
+    found, missing = read_several(["a.jpg", "a.jgp", "My Pictures"], told.append)
+    assert (found, missing) == ([Path("a.jpg"), Path("My Pictures")], 1)
+    assert len(told) == 1 and "a.jgp" in told[0] and "Did you mean a.jpg?" in told[0]
+    told.clear()
+    with pytest.raises(UserError, match=r"c\.jgp"):
+        read_several(["a.jgp", "c.jgp"], told.append)
+    assert len(told) == 1 and "a.jgp" in told[0]
+
+
+def test_a_list_names_pictures_by_lines_or_by_nul(pictures: Path) -> None:
+    names = ["a.jpg", "My Pictures/b c.jpg", "it's.jpg"]
+    for end in ("\n", "\r\n", "\0"):
+        Path("list.txt").write_bytes(end.join(names).encode())
+        assert read_list("list.txt", pytest.fail) == (list(map(Path, names)), 0)
+    told: list[str] = []
+    # What a shell would part or expand is a name as it stands.
+    Path("list.txt").write_text("a.jpg\n\n*.jpg\na.jpg a.jpg\n", encoding="utf-8")
+    assert read_list("list.txt", told.append) == ([Path("a.jpg")], 2)
+    assert "*.jpg" in told[0] and "a.jpg a.jpg" in told[1] and "list.txt" in told[0]
+    for content, said in (("", "is empty"), ("nothing.jpg\n", "nothing.jpg")):
+        Path("list.txt").write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=said):
+            read_list("list.txt", pytest.fail)
+    with pytest.raises(UserError, match="no-list"):
+        read_list("no-list.txt", pytest.fail)

@@ -147,7 +147,20 @@ def test_a_test_folder_inside_the_training_folder_is_refused(resized: Path, test
     text = resized.read_text(encoding="utf-8") + f'\n[resized]\ntest = "{test_folder}"\n'
     resized.write_text(text, encoding="utf-8")
     result = run("--paths", resized, "train")
-    assert result.returncode == 2 and "or one contains the other" in result.stderr
+    assert result.returncode == 2
+    assert "resized train and resized test are the same folder" in result.stderr
+    assert result.stderr.strip() in run("--paths", resized, keys="0\n").stdout
+
+
+@pytest.mark.parametrize(
+    "lines",
+    ['[resized]\ntest = "dataset/resized_train"', '[original]\ntest_real = "dataset/train/real/phone"'],
+)
+def test_a_trained_model_is_not_tested_on_its_training_pictures(trained: Path, lines: str) -> None:
+    trained.write_text(f"{trained.read_text(encoding='utf-8')}\n{lines}\n", encoding="utf-8")
+    said = {run("--paths", trained, command).stderr for command in ("test", "evaluate")}
+    said.add(run("--paths", trained, "train", "--overwrite").stderr)
+    assert len(said) == 1 and "training and test pictures must be apart" in said.pop()
 
 
 def test_one_folder_for_both_classes_is_refused(project: Path) -> None:

@@ -1,6 +1,5 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 
 from fakedetect.core.errors import UserError, did_you_mean
-from fakedetect.core.installation import default_paths, program_words, shipped_folder
+from fakedetect.core.installation import default_paths, join_words, program_words, shipped_folder, shorten
 from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.records.record import Positive
 from fakedetect.core.settings.model_input import LANCZOS, ModelInput
@@ -217,26 +216,20 @@ class Settings:
         'python menu.py --model resnet50 train --resume'."""
         options: list[str] = []
         if self.file != default_paths():
-            options += ["--paths", str(_shorten(self.file))]
+            options += ["--paths", shorten(self.file)]
         if self.called != self.chosen:
             options += ["--model", self.called]
-        return shlex.join([*program_words(), *options, *words])
+        return join_words((*program_words(), *options, *words))
 
     def lasting_command(self, *words: str) -> str:
         """The same for a file that is read later: wherever that is, and whatever model is chosen then."""
         always = ("--paths", str(self.file), "--model", self.called)
-        return shlex.join([*program_words(), *always, *words])
+        return join_words((*program_words(), *always, *words))
 
     def with_recipe(self, **changes: Any) -> "Settings":
         """These settings with other values in the chosen model's recipe."""
         recipe = msgspec.structs.replace(self.written[self.model], **changes)
         return replace(self, written={**self.written, self.model: recipe})
-
-
-def _shorten(path: Path) -> Path:
-    """The path from the current folder on where it lies below it, as the user would type it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def load_settings(path: Path, content: Path | None = None) -> Settings:

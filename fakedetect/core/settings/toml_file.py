@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.errors import UserError, did_you_mean, fold
 from fakedetect.core.files import check_regular
 
 LARGEST = 1024**2
@@ -35,6 +35,28 @@ REASONS = {
     "Cannot overwrite a value": "the key is set twice",
 }
 """What tomllib says, in plainer words."""
+
+OTHER_NAMES = {
+    "learning_rate": ("lr", "base_lr", "initial_lr", "max_lr"),
+    "weight_decay": ("wd", "decay", "l2"),
+    "batch_size": ("bs", "batch", "train_batch_size", "per_device_train_batch_size"),
+    "optimizer": ("opt", "optim"),
+    "max_epochs": ("epochs", "epoch", "num_epochs", "n_epochs", "nb_epochs", "num_train_epochs"),
+    "patience": ("early_stopping", "early_stop", "early_stopping_patience"),
+    "validation_share": ("val_split", "val_share", "val_ratio", "validation_split", "val_size"),
+    "seed": ("random_seed", "random_state", "manual_seed"),
+    "workers": ("num_workers", "n_workers", "n_jobs", "threads"),
+    "precision": ("amp", "fp16", "bf16", "dtype", "mixed_precision"),
+    "compile": ("torch_compile",),
+    "balance": ("class_weight", "class_weights", "weighted_sampler"),
+    "degrade": ("augment", "augmentation", "augmentations"),
+    "model": ("arch", "architecture", "net", "network"),
+    "timm": ("model_name", "timm_name", "timm_model", "backbone"),
+    "weights": ("checkpoint", "checkpoint_path", "weights_path", "ckpt"),
+    "size": ("img_size", "image_size", "imgsz", "input_size", "resolution"),
+    "recipe": ("method",),
+}
+"""What other programs call the keys of ours."""
 
 Place = tuple[str, ...]
 """The names that lead to a section or a key: ('models', 'mine', 'timm')."""
@@ -119,11 +141,13 @@ class TomlFile:
 
     def _advise(self, key: str, kinds: Kinds, here: str) -> str:
         """Where an unknown key belongs, or which was meant."""
-        homes = [title for title, others in self._sections.items() if key in others]
-        if homes:
+        meant = next((ours for ours, others in OTHER_NAMES.items() if fold(key) in others), key)
+        near = f" (did you mean {meant!r}?)" if meant != key else ""
+        homes = [title for title, others in self._sections.items() if meant in others]
+        if homes and meant not in kinds:
             home = f"under {' or '.join(homes)}" if homes[0] else "above the first [section]"
-            return f"{here}. It belongs {home}."
-        return f"{did_you_mean(key, kinds)}{here}. Known here: {', '.join(kinds)}."
+            return f"{near}{here}. It belongs {home}."
+        return f"{near or did_you_mean(key, kinds)}{here}. Known here: {', '.join(kinds)}."
 
 
 def name_section(*place: str) -> str:

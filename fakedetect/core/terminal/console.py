@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, TextIO, TypeVar
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.terminal.keys import add_keys
+from fakedetect.core.terminal.keys import add_keys, make_pause
 from fakedetect.core.terminal.progress import Pace, Progress, columns_of
 
 T = TypeVar("T")
@@ -51,11 +51,12 @@ def plural(count: int, noun: str) -> str:
 class Console:
     """Results go to stdout; progress, warnings and errors to stderr.
 
-    `quiet` shows nothing at all, for tests and for use as a library.
+    `quiet` shows nothing at all, for tests and for use as a library; `brief` shows no progress and no news.
     """
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
+        self.brief = False
         self._pace = Pace()
         self._said_loading = False
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
@@ -96,7 +97,7 @@ class Console:
 
     def note(self, text: str, code: str = "") -> None:
         """News of the work going on, to stderr, above a progress bar if there is one."""
-        if self.quiet:
+        if self.quiet or (self.brief and not code):
             return
         self._said_loading = False
         said = printable(text, "\n")
@@ -127,12 +128,14 @@ class Console:
 
     def progress(self, total: int, label: str, done: int = 0) -> Progress:
         """A job of so many pictures, `done` of them before, to be entered and advanced by its doer."""
-        return Progress(total, printable(label), self._pace, done, None if self.quiet else self.note)
+        say = None if self.quiet or self.brief else self.note
+        return Progress(total, printable(label), self._pace, done, say)
 
     def loading(self, module: str) -> None:
         """Say on a terminal that a module is being loaded that takes seconds, where it is not there yet; of
         several in a row, once."""
-        if module in sys.modules or self._said_loading or self.quiet or not sys.stderr.isatty():
+        known = module in sys.modules or self._said_loading
+        if known or self.quiet or self.brief or not sys.stderr.isatty():
             return
         print("Loading …", file=sys.stderr, flush=True)
         self._said_loading = True
@@ -261,24 +264,10 @@ class Console:
         """
         if not self.interactive:
             return
+        wait = make_pause(prompt) if self.fancy else lambda: input(prompt)
+        self.forget_typed_keys()
         with suppress(EOFError, KeyboardInterrupt):
-            if not self.fancy:
-                self.forget_typed_keys()
-                input(prompt)
-                return
-            from prompt_toolkit import PromptSession
-            from prompt_toolkit.key_binding import KeyBindings
-            from prompt_toolkit.keys import Keys
-
-            keys = KeyBindings()
-            # A number before Enter is meant for the menu, which is not there yet.
-            keys.add(Keys.Any)(lambda _: None)
-            for key in ("enter", "c-j", "escape", "c-c", "c-d"):
-                keys.add(key, eager=True)(lambda event: event.app.exit(result=""))
-            session: PromptSession[str] = PromptSession(prompt, key_bindings=keys, erase_when_done=True)
-            session.app.ttimeoutlen = 0.05
-            self.forget_typed_keys()
-            session.prompt()
+            wait()
 
     def forget_typed_keys(self) -> None:
         """Keys typed while a job ran must not answer the next question."""

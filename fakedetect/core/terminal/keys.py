@@ -1,6 +1,25 @@
-"""The keys of a menu on a terminal, beside those that questionary binds."""
+"""The keys of a menu on a terminal, beside those that questionary binds, and of a pause."""
 
+from collections.abc import Callable
 from typing import Any
+
+
+def make_pause(prompt: str) -> Callable[[], str]:
+    """What waits for Enter, Esc, Ctrl-C or Ctrl-D, and takes its prompt off the screen.
+
+    Other keys do nothing: a number before Enter is meant for the menu, which is not there yet.
+    """
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.key_binding import KeyBindings
+    from prompt_toolkit.keys import Keys
+
+    keys = KeyBindings()
+    keys.add(Keys.Any)(lambda _: None)
+    for key in ("enter", "c-j", "escape", "c-c", "c-d"):
+        keys.add(key, eager=True)(lambda event: event.app.exit(result=""))
+    session: PromptSession[str] = PromptSession(prompt, key_bindings=keys, erase_when_done=True)
+    session.app.ttimeoutlen = 0.05
+    return session.prompt
 
 
 def add_keys(application: Any, choices: set[str], back: str, invalid: str) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from fakedetect.core.errors import UserError, is_own_import
 from fakedetect.core.files import copy_file
+from fakedetect.core.installation import install_command
 from fakedetect.core.records.record import write_record
 from fakedetect.core.settings.model_folder import NETWORK, OPENVINO_CACHE
 from fakedetect.core.settings.recipes import Recipe
@@ -65,7 +66,8 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
             if is_own_import(error):
                 raise
             if settings.inference.engine == OPENVINO:
-                console.warn("openvino is not installed; using torch. To install it: pip install openvino")
+                how = install_command("openvino")
+                console.warn(f"openvino is not installed; using torch. To install it: {how}")
         except _CannotRun as error:
             console.warn(f"OpenVINO cannot run {settings.model}; using torch: {error}")
     return torch_engine(settings.recipe, model, choose_precision(settings, model))
