@@ -8,6 +8,11 @@ from pathlib import Path
 from fakedetect.core.errors import is_bug
 from fakedetect.core.processes.memory import TOO_LARGE
 
+
+class Unusable(ValueError):
+    """A picture that cannot be used, and why, in words for people."""
+
+
 TECHNICAL = (
     (MemoryError, TOO_LARGE),
     (EOFError, "the file ends too early"),

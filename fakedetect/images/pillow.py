@@ -9,6 +9,7 @@ from functools import cache
 from typing import IO, Any, cast
 
 from fakedetect.core.errors import is_bug
+from fakedetect.images.colours import CODING, Coding
 from fakedetect.images.containers import TEXT_CHUNKS
 from fakedetect.images.listing import has_heif
 
@@ -58,6 +59,13 @@ def _ignore_faulty_chunks() -> None:
             file = cast(IO[bytes], self.fp)
             file.seek(pos)
             return file.read(length)
+
+        def chunk_cICP(self, pos: int, length: int) -> bytes:
+            """How the colours are coded: PNG 3.0, section 11.3.2.6."""
+            data = cast(IO[bytes], self.fp).read(length)
+            if len(data) == 4:
+                self.im_info[CODING] = Coding(data[0], data[1])
+            return data
 
     PngImagePlugin.PngStream = PngStream  # type: ignore[misc]
 
