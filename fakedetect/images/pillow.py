@@ -39,6 +39,20 @@ def prepare_pillow() -> None:
     Image.preinit()
     _ignore_faulty_chunks()
     _ignore_faulty_exif()
+    _silence_libtiff()
+
+
+def _silence_libtiff() -> None:
+    """Have libtiff write no line of its own to stderr: Pillow raises what goes wrong, and we say it."""
+    import ctypes
+
+    from PIL import Image
+
+    # Where Pillow has the library within itself (Windows), it cannot be asked.
+    with suppress(AttributeError, OSError):
+        library = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 def _ignore_faulty_chunks() -> None:
