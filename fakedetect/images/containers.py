@@ -1,7 +1,7 @@
 """The parts of picture files beside their pixels, as containers have them: segments, chunks, boxes."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -68,6 +68,15 @@ def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    return _top_boxes(file, (b"uuid",))
+
+
+def _top_boxes(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes of these names at the top level of an ISO file: name and content.
+
+    A length of 0 reaches to the end of the file (ISO 14496-12, section 4.2).
+    """
+    end = file.seek(0, 2)
     file.seek(0)
     for _ in range(MOST_CHUNKS):
         start = file.read(8)
@@ -76,9 +85,11 @@ def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         length, name = struct.unpack(">I", start[:4])[0], start[4:]
         if length == 1:
             length = struct.unpack(">Q", file.read(8).rjust(8, b"\0"))[0] - 8
+        elif length == 0:
+            length = end - file.tell() + 8
         if length < 8:
             return
-        if name == b"uuid" and length <= MOST_METADATA:
+        if name in wanted and length <= MOST_METADATA:
             yield name, file.read(length - 8)
         else:
             file.seek(length - 8, 1)
@@ -133,3 +144,57 @@ def read_parts(path: Path) -> Iterator[tuple[bytes, bytes]]:
             if start[place:].startswith(signature):
                 yield from read(file)
                 return
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes one behind the other in a part of an ISO file: name and content."""
+    place = 0
+    while place + 8 <= len(data):
+        length, name = struct.unpack(">I4s", data[place : place + 8])
+        head = 8
+        if length == 1 and place + 16 <= len(data):
+            length, head = struct.unpack(">Q", data[place + 8 : place + 16])[0], 16
+        # A length of 0 reaches to the end.
+        length = length or len(data) - place
+        if length < head:
+            return
+        yield name, data[place + head : place + length]
+        place += length
+
+
+def read_nclx(path: Path) -> tuple[int, int] | None:
+    """The numbers of H.273 for primaries and transfer function that an AVIF or HEIF names for its main
+    picture; None where it names none.
+
+    By ISO 23008-12: the properties (ipco) of the primary item (pitm), as ipma lists them.
+    """
+    with suppress(OSError, struct.error, OverflowError, ValueError, IndexError), path.open("rb") as file:
+        meta = next((data for name, data in _top_boxes(file, (b"meta",)) if name == b"meta"), b"")
+        boxes = dict(_boxes(meta[4:]))
+        parts = dict(_boxes(boxes.get(b"iprp", b"")))
+        item = boxes[b"pitm"] if b"pitm" in boxes else bytes(6)
+        number = int.from_bytes(item[4:6] if item[0] == 0 else item[4:8], "big")
+        properties = list(_boxes(parts.get(b"ipco", b"")))
+        for place in _properties_of(number, parts.get(b"ipma", b"")):
+            name, data = properties[place - 1] if 0 < place <= len(properties) else (b"", b"")
+            if name == b"colr" and data[:4] == b"nclx":
+                primaries, transfer = struct.unpack(">HH", data[4:8])
+                return primaries, transfer
+    return None
+
+
+def _properties_of(item: int, ipma: bytes) -> list[int]:
+    """The places (from 1) of an item's properties by the box that lists them for all items."""
+    version, wide = ipma[0], ipma[3] & 1
+    place = 8
+    for _ in range(struct.unpack(">I", ipma[4:8])[0]):
+        size = 4 if version else 2
+        number, count = int.from_bytes(ipma[place : place + size], "big"), ipma[place + size]
+        place += size + 1
+        entries = ipma[place : place + count * (1 + wide)]
+        place += count * (1 + wide)
+        if number == item:
+            if wide:
+                return [value & 0x7FFF for (value,) in struct.iter_unpack(">H", entries)]
+            return [value & 0x7F for value in entries]
+    return []

@@ -3,11 +3,18 @@
 import struct
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fakedetect.core.errors import is_bug
 from fakedetect.core.processes.memory import TOO_LARGE
+from fakedetect.images.containers import jpeg_parts
 from fakedetect.images.listing import has_heif
+
+
+class Unusable(ValueError):
+    """A picture that cannot be used, and why, in words for people."""
+
 
 TECHNICAL = (
     (MemoryError, TOO_LARGE),
@@ -20,6 +27,7 @@ TECHNICAL = (
 )
 """Errors of decoders whose own words say nothing to a person, and what they come to."""
 
+UNSUPPORTED = "an unsupported variant of its format: re-save it as PNG or JPEG"
 UNDECODABLE = "the file is damaged: its data cannot be decoded"
 ENDS_EARLY = "the file ends too early"
 
@@ -38,11 +46,20 @@ WORDED = (
     ("image file is truncated", ENDS_EARLY),
     ("truncated png file", ENDS_EARLY),
     ("failed to decode frame", ENDS_EARLY),
+    ("failed to decode image: not implemented", UNSUPPORTED),
     ("broken png file", "the file is damaged: wrong checksum"),
-    ("unsupported", "an unsupported variant of its format: re-save it as PNG or JPEG"),
+    ("unsupported", UNSUPPORTED),
+    ("windows media photo", UNSUPPORTED),
+    ("cannot handle", UNSUPPORTED),
+    ("unknown pixel mode", UNSUPPORTED),
 )
 """How messages of Pillow and libheif begin that are about their inside, in lower case; what they mean."""
 
+
+FRAMES = (b"\xc0", b"\xc1", b"\xc2", b"\xc3", b"\xc9", b"\xca", b"\xcb")
+UNKNOWN_FRAMES = (b"\xc5", b"\xc6", b"\xc7", b"\xcd", b"\xce", b"\xcf", b"\xde", b"\xf7")
+"""Markers of a JPEG's frame, whose first byte says the bits of a value and the sixth how many components
+there are; and of frames that no decoder here knows (ITU-T T.81, table B.1: hierarchical ones; JPEG-LS)."""
 
 RAW = "a camera raw file: export it as JPEG or PNG"
 RAW_ENDINGS = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"))
@@ -134,18 +151,61 @@ def explain_fault(error: Exception, path: Path) -> str:
     """
     if is_bug(error):
         raise error
-    text = " ".join(str(error).replace(repr(str(path)), "").replace(str(path), "").split())
+    if isinstance(error, Unusable):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if (said := _say(error, path)) != TOO_LARGE and _is_unsupported(path):
+        return UNSUPPORTED
+    return said
+
+
+def _say(error: Exception, path: Path) -> str:
     for kind, said in TECHNICAL:
         if isinstance(error, kind):
             return said
-    if text.lower().startswith("cannot identify image file"):
+    text = " ".join(str(error).lower().split())
+    if text.startswith("cannot identify image file"):
         name = signed_as(path, PICTURES)
         if name == "AVIF" and not _has_avif():
             return "an AVIF picture, which Pillow cannot read on this computer: convert it to PNG or JPEG"
         if name and (name != "HEIC" or has_heif()):
             return f"the file is damaged: it starts as {name} but cannot be decoded"
         return signed_as(path) or "not a picture (no known format)"
-    for start, said in WORDED:
-        if text.lower().startswith(start):
-            return said
-    return text or "the file is damaged"
+    # Whatever else decoders say is about their inside.
+    return next((said for start, said in WORDED if text.startswith(start)), UNDECODABLE)
+
+
+def _is_unsupported(path: Path) -> bool:
+    """Whether a file that cannot be decoded is of a variant that no decoder here knows, by its header."""
+    name = signed_as(path, PICTURES)
+    with suppress(OSError):
+        if name == "JPEG":
+            with path.open("rb") as file:
+                return any(map(_is_unsupported_frame, jpeg_parts(file)))
+        if name == "TIFF":
+            return _is_unsupported_tiff(path)
+    return False
+
+
+def _is_unsupported_frame(part: tuple[bytes, bytes]) -> bool:
+    marker, content = part
+    if marker in FRAMES and len(content) > 5:
+        return content[0] != 8 or content[5] not in (1, 3, 4)
+    return marker in UNKNOWN_FRAMES
+
+
+def _is_unsupported_tiff(path: Path) -> bool:
+    """Whether Pillow's reader of TIFF, asked alone, refuses what the file's directory says."""
+    from PIL import TiffImagePlugin
+
+    try:
+        TiffImagePlugin.TiffImageFile(path).close()
+    except SyntaxError as error:
+        # A compression that Pillow has no name for is a missing key.
+        known = ("unknown pixel mode", "unknown data organization", "Invalid value for samples per pixel")
+        return str(error).startswith(known) or isinstance(error.__cause__, KeyError)
+    except Exception as error:
+        if is_bug(error):
+            raise
+    return False

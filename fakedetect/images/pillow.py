@@ -9,6 +9,7 @@ from functools import cache
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from fakedetect.core.errors import is_bug
+from fakedetect.images.colours import CODING, Coding
 from fakedetect.images.containers import TEXT_CHUNKS
 from fakedetect.images.faults import HEIF_BRANDS
 from fakedetect.images.listing import HEIF_EXTENSIONS, has_heif
@@ -42,6 +43,20 @@ def prepare_pillow() -> None:
     Image.preinit()
     _ignore_faulty_chunks()
     _ignore_faulty_exif()
+    _silence_libtiff()
+
+
+def _silence_libtiff() -> None:
+    """Have libtiff write no line of its own to stderr: Pillow raises what goes wrong, and we say it."""
+    import ctypes
+
+    from PIL import Image
+
+    # Where Pillow has the library within itself (Windows), it cannot be asked.
+    with suppress(AttributeError, OSError):
+        library = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 def _is_heif(start: bytes) -> bool:
@@ -88,6 +103,13 @@ def _ignore_faulty_chunks() -> None:
             file = cast(IO[bytes], self.fp)
             file.seek(pos)
             return file.read(length)
+
+        def chunk_cICP(self, pos: int, length: int) -> bytes:
+            """How the colours are coded: PNG 3.0, section 11.3.2.6."""
+            data = cast(IO[bytes], self.fp).read(length)
+            if len(data) == 4:
+                self.im_info[CODING] = Coding(data[0], data[1])
+            return data
 
     PngImagePlugin.PngStream = PngStream  # type: ignore[misc]
 

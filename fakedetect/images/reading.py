@@ -1,14 +1,21 @@
 """Opening and decoding a picture safely; what is wrong with one that cannot be used."""
 
-import io
 import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from fakedetect.core.processes.memory import is_too_large
+from fakedetect.images.colours import (
+    DEEP,
+    find_hdr,
+    note_coding,
+    refuse_empty_bits,
+    to_eight_bits,
+    to_srgb,
+)
 from fakedetect.images.containers import jpeg_parts
-from fakedetect.images.faults import RAW, RAW_ENDINGS, explain_fault, signed_as
+from fakedetect.images.faults import RAW, RAW_ENDINGS, Unusable, explain_fault, signed_as
 from fakedetect.images.listing import suffix_of
 from fakedetect.images.pillow import faults_ignored, prepare_pillow
 
@@ -40,16 +47,16 @@ def open_image(path: Path) -> "Image.Image":
     """Open a picture without decoding it.
 
     Raises:
-        ValueError: it claims too many pixels.
+        Unusable: it is no file, or claims too many pixels.
         MemoryError: its process shares the memory, and has too little for it.
         Exception: whatever its decoder raises.
     """
     state = os.stat(path)
     if not stat.S_ISREG(state.st_mode):
         # Opening a pipe would wait for a writer, for ever.
-        raise ValueError("not a regular file")
+        raise Unusable("not a regular file")
     if state.st_size == 0:
-        raise ValueError("empty file")
+        raise Unusable("empty file")
     from PIL import Image
 
     prepare_pillow()
@@ -57,10 +64,11 @@ def open_image(path: Path) -> "Image.Image":
     width, height = image.size
     if width * height > MAX_PIXELS:
         image.close()
-        raise ValueError(f"claims {width} x {height} pixels, more than {MAX_PIXELS:,}")
+        raise Unusable(f"claims {width} x {height} pixels, more than {MAX_PIXELS:,}")
     if is_too_large(width * height * BYTES_A_PIXEL.get(format_of(image), MOST_BYTES_A_PIXEL)):
         image.close()
         raise MemoryError
+    note_coding(image, path)
     return image
 
 
@@ -116,7 +124,7 @@ def find_fault(path: Path) -> str | None:
     try:
         with open_checked(path) as image:
             loaded = load_reduced(image, (1, 1))
-            if loaded.mode not in ("RGB", "L"):
+            if loaded.mode not in ("RGB", "L") or DEEP in loaded.info:
                 to_rgb_or_grey(loaded)
     except Exception as error:
         return explain_fault(error, path)
@@ -173,75 +181,28 @@ def turn_upright(image: "Image.Image") -> "Image.Image":
     return turned
 
 
-def _eight_bits(image: "Image.Image") -> "Image.Image":
-    """A deeper grey picture scaled to 8 bits: from 16, or from its own range where none is said."""
-    if image.mode.startswith("I;16"):
-        image, top = image.convert("I"), 65535.0
-    else:
-        # Pictures of one band have one pair of extremes.
-        high = float(cast(tuple[float, float], image.getextrema())[1])
-        limits = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        top = next((limit for limit in limits if high <= limit), high)
-    return image.convert("F").point(lambda value: value * (255 / top) + 0.5).convert("L")
-
-
-def _to_srgb(image: "Image.Image") -> "Image.Image":
-    """A picture in colour with another profile than sRGB, in sRGB; the same one for any other.
-
-    Phones and cameras write Display P3 and Adobe RGB, generators next to never: unconverted, their
-    paler colours alone could tell a real picture.
-    """
-    profile = image.info.get("icc_profile")
-    if not profile or image.mode not in ("RGB", "RGBA", "CMYK", "P", "PA"):
-        return image
-    # Few pictures have one, and every worker would wait for the library.
-    from PIL import ImageCms
-
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(own).lower():
-            return image
-        colours, alpha = _part_alpha(image)
-        converted = ImageCms.profileToProfile(
-            colours, own, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        # A profile that cannot be used, or of another colour space than its picture.
-        return image
-    if converted is None:
-        return image
-    converted.info.pop("icc_profile", None)
-    if alpha is not None:
-        converted.putalpha(alpha)
-    return converted
-
-
-def _part_alpha(image: "Image.Image") -> "tuple[Image.Image, Image.Image | None]":
-    """A picture in colour without its transparency, in a mode that has profiles, and its alpha channel."""
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        return layer.convert("RGB"), layer.getchannel("A")
-    return (image if image.mode == "CMYK" else image.convert("RGB")), None
-
-
 def to_rgb_or_grey(image: "Image.Image", srgb: bool = False) -> "Image.Image":
     """An opened picture upright and in mode RGB or L.
 
-    Transparent pictures are laid over white and deeper ones scaled to 8 bits; everything else
-    is Pillow's own conversion.
+    Transparent pictures are laid over white, deeper ones scaled to 8 bits, HDR ones converted to sRGB;
+    everything else is Pillow's own conversion.
 
     Args:
         srgb: convert colours from the picture's own profile to sRGB.
+
+    Raises:
+        Unusable: its values have no range that is known.
     """
     image.load()
     image = turn_upright(image)
     if image.mode == "La":
         # Pillow has no other way out of grey with premultiplied transparency.
         image = image.convert("LA")
-    if srgb:
-        image = _to_srgb(image)
     if image.mode.startswith("I") or image.mode == "F":
-        return _eight_bits(image).convert("RGB")
+        image = to_eight_bits(image).convert("RGB")
+    refuse_empty_bits(image)
+    if (coding := find_hdr(image)) or srgb:
+        image = to_srgb(image, coding)
     if image.has_transparency_data:
         layer = image.convert("RGBA")
         if layer.getchannel("A").getextrema() != (255, 255):
