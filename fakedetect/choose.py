@@ -1,5 +1,7 @@
 """Option 4: choose the model that the other options work on, and see what pictures it takes."""
 
+import json
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +10,12 @@ from msgspec.structs import asdict
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.installation import STARTERS
-from fakedetect.core.settings.architectures import look_up_input
-from fakedetect.core.settings.model_folder import checkpoint_file, describe_model
+from fakedetect.core.records.training import read_training
+from fakedetect.core.settings.architectures import check_architecture, look_up_input
+from fakedetect.core.settings.model_folder import checkpoint_file, describe_model, find_unnamed
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.recipes import Input
-from fakedetect.core.settings.settings import Settings
+from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.core.settings.trained_input import check_size, own_settings
 from fakedetect.core.terminal.console import BACK, Console, Outcome
 
@@ -24,7 +27,7 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
         UserError: there is no such model, timm has none of that name, or it takes no pictures of that size.
     """
     if name is None:
-        names = settings.models
+        names, unnamed = settings.models, find_unnamed(settings)
         width = max(map(len, names))
         states = [
             f"{name:<{width}}  {describe_model(settings, name)}"
@@ -32,20 +35,64 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
             f"{'  <- chosen' if name == settings.model else ''}"
             for name in names
         ]
+        states += [f"{name}: a checkpoint that {settings.file.name} does not name yet" for name in unnamed]
         choices = [(str(number), state) for number, state in enumerate(states, start=1)]
         key = console.choose("Choose the model", [*choices, (BACK, "Back")])
         if key in (None, BACK):
             return Outcome(f"The model is still {settings.model}.", left=True)
-        name = names[int(key) - 1]
+        name = (*names, *unnamed)[int(key) - 1]
+    if name not in settings.models and name in find_unnamed(settings):
+        settings = _name_model(settings, console, name)
     chosen = settings.with_model(name)
     # What is told to be typed is typed after the choice.
     chosen = replace(chosen, chosen=name)
     lines = [f"The model is now {name} ({describe_model(chosen, name)}).", *_tell_input(chosen, console)]
-    try:
-        write_model(settings.file, name)
-    except OSError as error:
-        raise UserError(f"Cannot change {settings.file}: {error.strerror}.") from None
+    write_model(settings.file, name)
     return Outcome("\n".join(lines))
+
+
+def _name_model(settings: Settings, console: Console, name: str) -> Settings:
+    """Write a section for a checkpoint from elsewhere into the settings file; returns what that says then.
+
+    Raises:
+        UserError: nobody says which model of timm it is, its folder's name cannot be a model's, or the file
+            cannot be changed.
+    """
+    place = settings.model_folders / name
+    recipe = read_training(place).recipe
+    said, architecture = (Input.of(recipe), recipe.architecture) if recipe else (Input(), "NAME IN TIMM")
+    lines = _section_of(name, architecture, said)
+    console.show(f"{place} has a checkpoint, and {settings.file.name} does not name it. It needs:\n{lines}")
+
+    def read(answer: str) -> str:
+        console.loading("timm")
+        check_architecture(answer, "The answer")
+        return answer
+
+    example = architecture if recipe else "resnet34, for example"
+    found = console.ask_until(f"Its name in timm, to write them ({example}; Enter: no)", read)
+    if not found:
+        raise UserError(f"{settings.file} was not changed. Write these lines into it, and choose {name}.")
+    before = settings.file.read_bytes().decode("utf-8")
+    end = "\r\n" if "\r\n" in before else "\n"
+    section = _section_of(name, found, said).replace("\n", end)
+    text = f"{before.rstrip()}{end}{end}{section}{end}"
+    with tempfile.TemporaryDirectory() as folder:
+        tried = Path(folder) / settings.file.name
+        write_text(tried, text)
+        # It may say that a model cannot be named like its folder.
+        changed = load_settings(settings.file, content=tried)
+    _write(settings.file, text)
+    console.show(f"Added [models.{name}] to {settings.file}.")
+    return changed
+
+
+def _section_of(name: str, architecture: str, said: Input) -> str:
+    """The lines of a settings file for a model of timm."""
+    values = {key: value for key, value in asdict(said).items() if value is not None}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in {"timm": architecture, **values}.items()]
+    key = name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)
+    return "\n".join([f"[models.{key}]", *lines])
 
 
 def _tell_size(settings: Settings, console: Console) -> str:
@@ -112,7 +159,11 @@ def _tell_checkpoint(settings: Settings) -> list[str]:
 
 
 def write_model(path: Path, name: str) -> None:
-    """Write `model = "name"` into a paths.toml and leave every other line as it was."""
+    """Write `model = "name"` into a paths.toml and leave every other line as it was.
+
+    Raises:
+        UserError: the file cannot be changed.
+    """
     import tomlkit
 
     raw = path.read_bytes().decode("utf-8")
@@ -123,4 +174,11 @@ def write_model(path: Path, name: str) -> None:
         # Of lines that end as on a Macintosh of old, say.
         raise UserError(f'{path} cannot be changed: {error}. Write model = "{name}" into it.') from None
     document["model"] = name
-    write_text(path, mark + tomlkit.dumps(document))
+    _write(path, mark + tomlkit.dumps(document))
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise UserError(f"Cannot change {path}: {error.strerror}.") from None

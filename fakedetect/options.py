@@ -328,6 +328,7 @@ OPTIONS = (
         command="compare",
         help="the tested models side by side: table, intervals, tests, figures, wrong predictions",
         target="fakedetect.reporting.compare:compare",
+        takes=(flag("--reference", "show what the course project published for its models, too"),),
     ),
     Option(
         key="8",

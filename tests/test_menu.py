@@ -6,6 +6,7 @@ import itertools
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 from conftest import ROOT, paint, run
 from pexpect import fdpexpect
 
+from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.version import VERSION
 from fakedetect.options import OPTIONS, SLOW_TO_LOAD, commands
 
@@ -70,6 +72,29 @@ def test_choosing_changes_one_line_of_the_file(project: Path) -> None:
     assert 'model = "resnet18"  # chosen' in project.read_text(encoding="utf-8")
     wrong = run("--paths", project, "choose", "resnet81")
     assert wrong.returncode == 2 and "resnet18" in wrong.stderr
+
+
+def test_a_checkpoint_from_elsewhere_is_offered_with_the_lines_that_it_needs(trained: Path) -> None:
+    before = trained.read_text(encoding="utf-8")
+    folder = trained.parent / "model_folders"
+    shutil.copytree(folder / "tiny", folder / "told")
+    (folder / "bare").mkdir()
+    shutil.copy(folder / "tiny/classifier_model.pth", folder / "bare")
+    (folder / "not a name").mkdir()
+    shutil.copy(folder / "tiny/classifier_model.pth", folder / "not a name")
+    shown = run("--paths", trained, keys="4\n7\n\n0\n")
+    assert "7. bare: a checkpoint that paths.toml does not name" in shown.stdout
+    assert "[models.bare]\ntimm = " in shown.stdout and "was not changed" in shown.stderr
+    wrong = run("--paths", trained, keys="4\n8\ntest_resnet\n0\n")
+    assert "a model's name has letters" in wrong.stderr
+    assert trained.read_text(encoding="utf-8") == before
+    named = run("--paths", trained, keys="4\n9\ntest_resnet\n0\n")
+    assert "Added [models.told]" in named.stdout and "The model is now told (trained" in named.stdout
+    after = trained.read_text(encoding="utf-8")
+    assert after.startswith(before.replace('model = "tiny"', 'model = "told"').rstrip())
+    assert load_settings(trained).written["told"].known() == load_settings(trained).written["tiny"].known()
+    assert run("--paths", trained, "choose", "bare").returncode == 2
+    assert "told on the test dataset: 20 images" in run("--paths", trained, "test").stdout
 
 
 def test_a_failing_entry_leaves_the_menu_open(project: Path) -> None:

@@ -7,7 +7,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TypeGuard, cast
 
 import safetensors
 import safetensors.torch
@@ -16,7 +16,7 @@ import torch
 from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write, check_regular
 
-HEADS = ("fc.", "head.fc.", "head.", "classifier.")
+HEADS = ("fc.", "head.", "heads.", "classifier.")
 """Prefixes of the last layer's keys in torchvision's and timm's models."""
 
 WRAPPERS = ("state_dict", "model", "model_state_dict")
@@ -161,18 +161,25 @@ def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
 def _unwrap(state: object, path: Path) -> dict[str, torch.Tensor]:
     """The bare state_dict in what training programs save: wrapped, or with a wrapper's prefixes."""
     if isinstance(state, Mapping):
-        state = next((state[key] for key in WRAPPERS if isinstance(state.get(key), Mapping)), state)
-    if (
-        not isinstance(state, Mapping)
-        or not state
-        or not all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in state.items())
-    ):
+        known = [key for key in WRAPPERS if isinstance(state.get(key), Mapping)][:1]
+        # Under a name of somebody's own, where it is the only one there.
+        inner = known or [key for key, value in state.items() if _is_state(value)]
+        state = state[inner[0]] if len(inner) == 1 else state
+    if not _is_state(state):
         raise UserError(f"{path} is not a state_dict (a mapping of names to tensors).")
     _refuse_odd(state, path)
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return dict(state)
+
+
+def _is_state(value: object) -> TypeGuard[Mapping[str, torch.Tensor]]:
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(key, str) and isinstance(each, torch.Tensor) for key, each in value.items())
+    )
 
 
 class _Sink:

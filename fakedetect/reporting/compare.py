@@ -12,6 +12,7 @@ from sklearn.metrics import roc_curve
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
+from fakedetect.core.installation import STARTERS
 from fakedetect.core.records.cells import frame_to_csv
 from fakedetect.core.records.repeats import TESTED, Repeats, read_several, say_spread
 from fakedetect.core.records.training import Epoch
@@ -20,7 +21,13 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
-from fakedetect.reporting.comparison_table import Compared, build_table, lay_out
+from fakedetect.reporting.comparison_table import (
+    Compared,
+    build_sources,
+    build_table,
+    lay_out,
+    lay_out_sources,
+)
 from fakedetect.testing.figures import draw_roc_curves
 from fakedetect.testing.results import draw_confusion_matrices, find_mistakes, read_tested, tell_one_sided
 from fakedetect.training.log import draw_loss_curves, read_epochs
@@ -48,12 +55,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The tested models side by side: a row a model and one for what was published, the pairs, and by
-    model's name its epochs and its wrong answers."""
+    """The tested models side by side: a row a model and, if asked for, one for what was published; a row a
+    model and source; the pairs, and by model's name its epochs and its wrong answers."""
 
     models: tuple[Compared, ...]
     epochs: Mapping[str, tuple[Epoch, ...]]
     table: pd.DataFrame
+    sources: pd.DataFrame
     pairs: tuple[Pair, ...]
     mistakes: Mapping[str, pd.DataFrame]
 
@@ -178,8 +186,11 @@ def _tell_mistakes(folder: Path, model: Compared, wrong: pd.DataFrame) -> list[s
     return lines
 
 
-def compare_models(settings: Settings, console: Console) -> Comparison:
+def compare_models(settings: Settings, console: Console, reference: bool = False) -> Comparison:
     """Compare every model that has test results; what cannot be used is a warning.
+
+    Args:
+        reference: with what the course project published.
 
     Raises:
         UserError: no model has been tested, or none has results that can be used.
@@ -192,7 +203,8 @@ def compare_models(settings: Settings, console: Console) -> Comparison:
     return Comparison(
         models=tuple(models),
         epochs=runs,
-        table=build_table(models, {name: len(epochs) for name, epochs in runs.items()}),
+        table=build_table(models, {name: len(epochs) for name, epochs in runs.items()}, reference),
+        sources=build_sources(models),
         pairs=compare_pairs(models),
         mistakes={model.name: find_mistakes(model.predictions.reset_index(drop=True)) for model in models},
     )
@@ -204,6 +216,12 @@ def _tell_notes(settings: Settings, found: Comparison) -> list[str]:
         f"{model.name}: {line}"
         for model in found.models
         for line in tell_one_sided(model.results.confusion_matrix)
+    ]
+    lines += [
+        f"{model.name} came trained: your test pictures may be among its training pictures, and its figures "
+        "too good."
+        for model in found.models
+        if model.name in STARTERS
     ]
     if found.pairs:
         lines += [""] if lines else []
@@ -224,7 +242,8 @@ def _tell_single_runs(settings: Settings, found: Comparison) -> list[str]:
     """That a difference may be the luck of a seed, where a model of the pair has a single run."""
     better = [pair for pair in found.pairs if pair.p is not None and pair.p < SIGNIFICANT]
     in_doubt = {name for pair in better if pair.overlap is None for name in (pair.first, pair.second)}
-    single = [model.name for model in found.models if model.name in in_doubt and not model.repeats]
+    trainable = [model for model in found.models if model.name not in STARTERS]
+    single = [model.name for model in trainable if model.name in in_doubt and not model.repeats]
     if not single:
         return []
     command = settings.with_model(single[0]).command("train", "--repeat", "3")
@@ -235,12 +254,17 @@ def _tell_single_runs(settings: Settings, found: Comparison) -> list[str]:
     ]
 
 
-def _write(settings: Settings, found: Comparison, markdown: str) -> None:
-    """The tables and figures of a comparison."""
+def _write(settings: Settings, found: Comparison, tables: Sequence[str]) -> None:
+    """The tables and figures of a comparison.
+
+    Args:
+        tables: in Markdown.
+    """
     folder = settings.model_folders
     write_text(folder / "comparison.csv", frame_to_csv(found.table))
+    write_text(folder / "comparison_sources.csv", frame_to_csv(found.sources))
     notes = _tell_notes(settings, found)
-    write_text(folder / "comparison.md", "\n".join([markdown, "", *notes]).rstrip() + "\n")
+    write_text(folder / "comparison.md", "\n".join([*tables, *notes]).rstrip() + "\n")
     curves = {}
     aucs = found.table.loc[found.table["from"] == "measured", "roc_auc"]
     for model, auc in zip(found.models, aucs, strict=True):
@@ -257,18 +281,25 @@ def _write(settings: Settings, found: Comparison, markdown: str) -> None:
         _draw_gallery(settings, model, found.mistakes[model.name])
 
 
-def compare(settings: Settings, console: Console) -> Outcome:
+def compare(settings: Settings, console: Console, reference: bool = False) -> Outcome:
     """Compare every model that has test results.
 
-    Writes into model_folders/: comparison.csv, comparison.md, comparison_roc.png,
+    Writes into model_folders/: comparison.csv, comparison_sources.csv, comparison.md, comparison_roc.png,
     comparison_confusion.png, comparison_loss.png, and for each model its wrong answers.
+
+    Args:
+        reference: show what the course project published, too.
     """
-    found = compare_models(settings, console)
+    found = compare_models(settings, console, reference)
     folder = settings.model_folders
     screen, markdown = lay_out(found.table, console)
-    _write(settings, found, markdown)
+    shown, tables = [screen, "precision, recall and F1: fake/real"], [markdown, ""]
+    if len(found.sources):
+        screen, markdown = lay_out_sources(found.sources, console)
+        shown, tables = [screen, "", *shown], [*tables, markdown, ""]
+    _write(settings, found, tables)
     lines = [*_tell_notes(settings, found), ""]
     for model in found.models:
         lines += _tell_mistakes(folder, model, found.mistakes[model.name])
-    lines += [f"Tables and figures: {folder}", "", screen, "precision, recall and F1: fake/real"]
+    lines += [f"Tables and figures: {folder}", "", *shown]
     return Outcome("\n".join(lines))

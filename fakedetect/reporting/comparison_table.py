@@ -9,7 +9,7 @@ from fakedetect.core.records.evaluation import say_interval
 from fakedetect.core.records.repeats import TESTED, Repeats
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.settings.recipes import CLASSES
-from fakedetect.core.terminal.console import BOLD, PLAIN, Console
+from fakedetect.core.terminal.console import BOLD, PLAIN, Console, printable
 from fakedetect.metrics.intervals import measure_auc, measure_share
 
 PUBLISHED = {
@@ -92,11 +92,16 @@ def _over_runs(repeats: Repeats | None) -> dict[str, float | None]:
     return columns
 
 
-def build_table(tested: Sequence[Compared], epochs: Mapping[str, int]) -> pd.DataFrame:
+def build_table(tested: Sequence[Compared], epochs: Mapping[str, int], reference: bool) -> pd.DataFrame:
+    """A row a model with its figures.
+
+    Args:
+        reference: with a row, below that of a model of its, of what the course project published.
+    """
     rows = []
     for model in tested:
         rows.append(_row(model, epochs[model.name]))
-        if model.name in PUBLISHED:
+        if reference and model.name in PUBLISHED:
             published = dict(zip(MEASURES, PUBLISHED[model.name], strict=True))
             rows.append({"model": model.name, "from": "reference", "pictures": 11_997, **published})
     table = pd.DataFrame(rows)
@@ -161,6 +166,35 @@ def lay_out(table: pd.DataFrame, console: Console) -> tuple[str, str]:
     models = [
         _cells(row, {column for place, column in best if place == index}) for index, row in table.iterrows()
     ]
+    return "\n".join(_in_columns(models, console.columns)), _as_markdown(models)
+
+
+def build_sources(tested: Sequence[Compared]) -> pd.DataFrame:
+    """A row a model and source of a class: `pictures`, and of them the share that it got right with its
+    interval; empty where no class has two sources."""
+    rows = []
+    for model in tested:
+        frame = model.predictions
+        for (label, source), right in model.right.groupby([frame["label"], frame["source"]]):
+            share = measure_share(int(right.sum()), len(right))
+            facts = {"model": model.name, "class": label, "source": source, "pictures": len(right)}
+            rows.append(facts | {"accuracy": share.value, "low": share.low, "high": share.high})
+    table = pd.DataFrame(rows)
+    return table if table.groupby(["model", "class"])["source"].nunique().max() > 1 else table.head(0)
+
+
+def lay_out_sources(table: pd.DataFrame, console: Console) -> tuple[str, str]:
+    """The sources for the screen, one a line, and as Markdown, one a column."""
+    places = list(dict.fromkeys(zip(table["class"], table["source"], strict=True)))
+    models = []
+    for name, rows in table.groupby("model", sort=False):
+        found = {(row["class"], row["source"]): row for _, row in rows.iterrows()}
+        cells = {"recall %, by source": str(name)}
+        for place in places:
+            row = found.get(place)
+            shown = "-" if row is None else f"{100 * row['accuracy']:.1f} of {row['pictures']:,}"
+            cells[f"{place[0]}/{printable(str(place[1]))}".rstrip("/")] = shown
+        models.append(cells)
     return "\n".join(_in_columns(models, console.columns)), _as_markdown(models)
 
 

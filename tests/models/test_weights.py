@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import time
 import zipfile
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from msgspec.structs import replace
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import RECIPES, REFERENCE_INPUT, Recipe
 from fakedetect.models.building import build_model, load_checkpoint
+from fakedetect.models.checkpoints import fit_head, read_renamed
 
 RECIPE = Recipe("tiny", "timm", "test_resnet", 8, "AdamW", 1e-3).or_else(REFERENCE_INPUT)
 
@@ -138,12 +140,20 @@ def test_a_checkpoint_that_is_nearly_right_is_told_what_differs(
     less = {key: value for key, value in state.items() if key != "fc.bias"}
     less_still = {key: value for key, value in less.items() if key != "fc.weight"}
     resnet34 = timm.create_model("resnet34", num_classes=2).state_dict()
+    headless = {key: value for key, value in state.items() if not key.startswith("fc.")}
+    width = state["fc.weight"].shape[1]
+    two_layers = {**headless, "fc.0.bias": torch.zeros(width), "fc.0.weight": torch.zeros(width, width),
+                  "fc.2.weight": state["fc.weight"], "fc.2.bias": state["fc.bias"]}  # fmt: skip
     twice = {f"{name}.{key}": value for name in ("student", "teacher") for key, value in state.items()}
     for value, said in (
         ({**state, "fc.weight": torch.tensor(1.0)}, "fc.weight is of another shape (a single number,"),
         ({**state, "fc.weight": torch.zeros(2, 3)}, "fc.weight is of another shape (2 x 3,"),
         ({**state, "bn1.weight": torch.tensor(1.0)}, "bn1.weight is of another shape (a single number"),
         (less, "is nearly a tiny: fc.bias is missing. Save the model's whole state_dict there."),
+        (rename(state, "bn1.", "norm1."), "Rename norm1.weight to bn1.weight, norm1.bias to bn1.bias,"),
+        (two_layers, "fc.0.bias and 3 more weights are unknown to it. The head must be one linear layer, "),
+        ({**headless, "fc.1.weight": state["fc.weight"][:1], "fc.1.bias": state["fc.bias"][:1]},
+         "is a tiny with 1 output; fakedetect needs 2 (fake, real). If it is the logit of fake, save"),
         (less_still, "is nearly a tiny: fc.weight and 1 more weight are missing"),
         ({**state, "loss.weight": torch.ones(2)}, "is nearly a tiny: loss.weight is unknown to it"),
         ({f"net.{key}": value for key, value in less.items()}, "is nearly a tiny: fc.bias is missing"),
@@ -159,6 +169,65 @@ def test_a_checkpoint_that_is_nearly_right_is_told_what_differs(
     zipfile.ZipFile(path, "w").close()
     with pytest.raises(UserError, match="is not a PyTorch checkpoint"):
         load_checkpoint(RECIPE, path)
+
+
+def rename(state: dict[str, torch.Tensor], old: str, new: str) -> dict[str, torch.Tensor]:
+    """The state with another name at the start of keys."""
+    return {re.sub(f"^{re.escape(old)}", new, key): value for key, value in state.items()}
+
+
+@pytest.mark.parametrize("head", ["head.", "heads.head.", "fc.1.", "classifier.1.", "linear."])
+@pytest.mark.parametrize("body", ["", "model.", "backbone.", "0."])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_head_under_another_name_is_used(
+    tmp_path: Path, state: dict[str, torch.Tensor], head: str, body: str, beside: bool
+) -> None:
+    plain, path = tmp_path / "plain.pth", tmp_path / "classifier_model.pth"
+    write(state, plain)
+    other = {
+        (head if beside else body + head) + key.removeprefix("fc.")
+        if key.startswith("fc.")
+        else body + key: value
+        for key, value in state.items()
+        if not key.endswith("num_batches_tracked")
+    }
+    write({"epoch": 3, "net": other}, path)
+    assert torch.equal(logits(path), logits(plain))
+    # Of two such layers neither is known to be the head.
+    write({**other, "aux.weight": state["fc.weight"], "aux.bias": state["fc.bias"]}, path)
+    if not body or beside:
+        with pytest.raises(
+            UserError, match=r"nearly a tiny.* 3 more weights are unknown to it. The head must be"
+        ):
+            load_checkpoint(RECIPE, path)
+    else:
+        assert torch.equal(logits(path), logits(plain))
+
+
+@pytest.mark.parametrize("prefix", ["", "model."])
+@pytest.mark.parametrize("head", ["heads.head.", "heads.1."])
+def test_torchvisions_vision_transformer_is_read_as_timms(tmp_path: Path, prefix: str, head: str) -> None:
+    torch.manual_seed(5)
+    shape = {
+        "image_size": 32,
+        "patch_size": 8,
+        "num_layers": 2,
+        "num_heads": 3,
+        "hidden_dim": 48,
+        "mlp_dim": 96,
+    }
+    theirs = torchvision.models.VisionTransformer(**shape, num_classes=2).eval()
+    torch.nn.init.normal_(theirs.heads.head.weight)
+    ours = timm.models.VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=48, depth=2, num_heads=3, mlp_ratio=2, num_classes=2
+    ).eval()
+    path = tmp_path / "vit.pth"
+    write(rename(rename(theirs.state_dict(), "heads.head.", head), "", prefix), path)
+    own = ours.state_dict()
+    ours.load_state_dict(fit_head(read_renamed(path, own.keys()), own))
+    images = torch.randn(3, 3, 32, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(images), theirs(images))
 
 
 def test_the_weights_of_a_model_are_used_beside_others_of_its_training(

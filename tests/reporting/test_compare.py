@@ -62,7 +62,8 @@ def test_better_is_said_only_where_the_test_holds(project: Path) -> None:
     plant(project, "resnet50", list(range(0, 10)))
     plant(project, "vit_b_16", list(range(0, 11)))
     plant(project, "tiny", [], first=5000)
-    result = run("--paths", project, "compare")
+    assert "(reference)" not in run("--paths", project, "compare").stdout
+    result = run("--paths", project, "compare", "--reference")
     assert result.returncode == 0, result.stderr
     assert "resnet50 is better than resnet18" in result.stdout
     assert "resnet50 and vit_b_16: no significant difference (p = 1)" in result.stdout
@@ -88,6 +89,42 @@ def test_better_is_said_only_where_the_test_holds(project: Path) -> None:
     confidence = [float(row["confidence"]) for row in wrong[:20]]
     assert confidence == sorted(confidence, reverse=True)
     assert not (folder / "wrong_answers_tiny.png").exists()
+
+
+def test_each_source_has_each_models_recall(project: Path) -> None:
+    plant(project, "resnet18", list(range(0, 40)))
+    plant(project, "tiny", [1])
+    assert "by source" not in run("--paths", project, "compare").stdout
+    folder = project.parent / "model_folders"
+    for name in ("resnet18", "tiny"):
+        file = folder / name / "test_predictions.csv"
+        with file.open(newline="") as table:
+            rows = list(csv.DictReader(table))
+        for number, row in enumerate(rows):
+            row["source"] = ("first", "second")[number >= 20] if row["label"] == "fake" else ""
+        with file.open("w", newline="") as table:
+            writer = csv.DictWriter(table, rows[0])
+            writer.writeheader()
+            writer.writerows(rows)
+    told = run("--paths", project, "compare").stdout
+    table = {line.split("  ")[0]: line.split()[1:] for line in told.splitlines() if " of " in line}
+    assert table["fake/first"] == ["0.0", "of", "10", "100.0", "of", "10"]
+    assert table["fake/second"] == ["75.0", "of", "40", "100.0", "of", "40"]
+    assert table["real"] == ["60.0", "of", "50", "98.0", "of", "50"]
+    assert "| tiny | 100.0 of 10 | 100.0 of 40 | 98.0 of 50 |" in (folder / "comparison.md").read_text()
+    with (folder / "comparison_sources.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["model"] == "tiny" and row["class"] == "real"]
+    assert rows[0]["pictures"] == "50" and 0.88 < float(rows[0]["low"]) < 0.91
+
+
+def test_a_starter_is_not_to_be_trained_again(project: Path) -> None:
+    section = '\n[models.starter]\ntimm = "test_resnet"\nrecipe = "probe"\n'
+    project.write_text(project.read_text(encoding="utf-8") + section, encoding="utf-8")
+    plant(project, "starter", list(range(40)))
+    plant(project, "tiny", [1])
+    told = run("--paths", project, "compare").stdout
+    assert "starter came trained" in told and "tiny is better than starter" in told
+    assert "and tiny was trained once" in told and "starter and tiny" not in told
 
 
 def repeat(project: Path, model: str, accuracies: list[float]) -> None:
@@ -181,7 +218,7 @@ def test_the_table_fits_the_terminal(
         plant(project, name, list(wrong))
     terminal = Terminal(columns)
     monkeypatch.setattr(sys, "stdout", terminal.stream)
-    found = compare_models(load_settings(project), Console(quiet=True))
+    found = compare_models(load_settings(project), Console(quiet=True), reference=True)
     console = Console()
     shown, markdown = lay_out(found.table, console)
     console.show(shown)
@@ -201,6 +238,6 @@ def test_the_table_fits_the_terminal(
 def test_in_a_file_the_table_has_a_fixed_width(project: Path) -> None:
     for name in ("resnet18", "resnet50"):
         plant(project, name, [1, 2])
-    table = run("--paths", project, "compare").stdout.split("precision, recall and F1:")[0]
+    table = run("--paths", project, "compare", "--reference").stdout.split("precision, recall and F1:")[0]
     assert "resnet50 (reference)" in table and "fake>real" in table
     assert 80 < max(map(len, table.splitlines())) <= 100

@@ -78,6 +78,20 @@ def _checkpoints(settings: Settings) -> tuple[Path, ...]:
     return path, path.with_suffix(".safetensors"), path.with_name(PROBE_FILE)
 
 
+def find_unnamed(settings: Settings) -> list[str]:
+    """The folders that hold a checkpoint of a whole model, beside those of the models that have a name."""
+    if not settings.model_folders.is_dir():
+        return []
+    named = {name.casefold() for name in settings.models}
+    return sorted(
+        folder.name
+        for folder in settings.model_folders.iterdir()
+        if folder.name.casefold() not in named
+        and not folder.name.startswith(".")
+        and any((folder / f"classifier_model{ending}").is_file() for ending in (".pth", ".safetensors"))
+    )
+
+
 def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
     """Remove the checkpoints that a new one has replaced, and what was made of them or repeated them."""
     for path in _checkpoints(settings):

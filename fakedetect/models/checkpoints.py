@@ -1,0 +1,216 @@
+"""A checkpoint's weights under the names that the model has for them, where only one reading is left."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import torch
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.terminal.console import plural
+from fakedetect.models.weights import HEADS, read_state
+
+NEARLY = 0.9
+"""The share of a model's weights from which on a checkpoint is of that model, with a fault."""
+
+COUNTER = "num_batches_tracked"
+"""Of a batch norm; no prediction depends on it, and some programs do not save it."""
+
+LAYERS = "encoder.layers.encoder_layer_"
+TORCHVISION_VIT = (
+    (r"encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."),
+    (r"encoder\.pos_embedding$", "pos_embed"),
+    (r"encoder\.ln\.", "norm."),
+    (r"class_token$", "cls_token"),
+    (r"conv_proj\.", "patch_embed.proj."),
+    (r"heads\.head\.", "head."),
+    (r"(blocks\.\d+)\.ln_([12])\.", r"\1.norm\2."),
+    (r"(blocks\.\d+)\.self_attention\.in_proj_", r"\1.attn.qkv."),
+    (r"(blocks\.\d+)\.self_attention\.out_proj\.", r"\1.attn.proj."),
+    (r"(blocks\.\d+)\.mlp\.(?:0|linear_1)\.", r"\1.mlp.fc1."),
+    (r"(blocks\.\d+)\.mlp\.(?:3|linear_2)\.", r"\1.mlp.fc2."),
+)
+"""torchvision's names in a vision transformer, and timm's: the layers and their weights are the same."""
+
+State = Mapping[str, torch.Tensor]
+
+
+def read_renamed(path: Path, wanted: Collection[str]) -> dict[str, torch.Tensor]:
+    """The weights in a file, below the model's names as far as those say which is which.
+
+    timm's names take the place of torchvision's in a vision transformer, and a prefix that a training
+    program has put before all of them, as Lightning does (`model.`), is left out.
+
+    Args:
+        wanted: the model's keys.
+
+    Raises:
+        UserError: the file cannot be read, or it holds several models.
+    """
+    state = read_state(path)
+    if any(LAYERS in key for key in state) and "patch_embed.proj.weight" in wanted:
+        state = {_as_timm(key): value for key, value in state.items()}
+    found = Counter(
+        key[: dot.end()] for key in state for dot in re.finditer(r"\.", key) if key[dot.end() :] in wanted
+    )
+    needed = NEARLY * sum(not key.startswith(HEADS) and not key.endswith(COUNTER) for key in wanted)
+    names = [name for name, count in found.items() if count >= needed]
+    if sum(key in state for key in wanted) >= needed or not names:
+        return state
+    if len(names) > 1:
+        raise UserError(
+            f"{path} holds several models, below {' and '.join(names)}. Save the state_dict of one of them."
+        )
+    own = {key.removeprefix(names[0]): value for key, value in state.items() if key.startswith(names[0])}
+    has_head = any(key in own for key in wanted if key.startswith(HEADS)) or own.keys() - wanted
+    # Beside a model with its head lie losses and the like, beside one without it its head.
+    return own if has_head else own | {key: state[key] for key in state if not key.startswith(names[0])}
+
+
+def _as_timm(key: str) -> str:
+    for pattern, name in TORCHVISION_VIT:
+        key = re.sub(rf"(?:(?<=\.)|^){pattern}", name, key)
+    return key
+
+
+def fit_head(state: dict[str, torch.Tensor], own: State) -> dict[str, torch.Tensor]:
+    """A state with its head below the model's name: the only layer unknown to a model that lacks its head.
+
+    With anything else that is unknown, it is given back as it is. Missing counters are added.
+    """
+    missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
+    more = [key for key in state if key not in own]
+    if not all(key.startswith(HEADS) for key in missing) or len(missing) != len(more):
+        return state
+    renamed = {old: new for new, old in _pair(missing, more, own, state).items()}
+    if len(renamed) < len(more) or len({key.rpartition(".")[0] for key in more}) > 1:
+        return state
+    counters = {key: value for key, value in own.items() if key.endswith(COUNTER)}
+    return counters | {renamed.get(key, key): value for key, value in state.items()}
+
+
+def _pair(missing: Collection[str], more: Collection[str], own: State, state: State) -> dict[str, str]:
+    """For missing keys the only unknown one that can be meant: one that ends alike, with values of the same
+    shape, but for the number of a head's outputs."""
+    pairs = {}
+    for key in missing:
+        first = int(key.startswith(HEADS))
+        alike = [
+            other
+            for other in more
+            if other.rpartition(".")[2] == key.rpartition(".")[2]
+            and state[other].ndim == own[key].ndim
+            and state[other].shape[first:] == own[key].shape[first:]
+        ]
+        if len(alike) == 1:
+            pairs[key] = alike[0]
+    return pairs if len(set(pairs.values())) == len(pairs) else {}
+
+
+def are_positions(keys: Iterable[str]) -> bool:
+    """Whether these are keys of position embeddings alone; False for none."""
+    names = list(keys)
+    return bool(names) and all("pos_embed" in name or "position" in name for name in names)
+
+
+def explain_mismatch(recipe: Recipe, own: State, state: State, path: Path) -> str:
+    """Why a checkpoint's weights are not those of the recipe's model, and what to do about it.
+
+    Args:
+        own: the weights that the model has.
+    """
+    name = recipe.name
+    wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
+    missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
+    more = [key for key in state if key not in own]
+    if are_positions(wrong) and not missing and not more:
+        size = recipe.input.size
+        return (
+            f"{path} was trained on pictures of another size than the {size} x {size} of {name}. "
+            "Set its size in paths.toml, or train again."
+        )
+    fitting = len(own) - len(wrong) - len(missing)
+    looks_like = _guess(state)
+    if fitting < NEARLY * max(len(own), len(state)) and looks_like not in (name, recipe.architecture):
+        return (
+            f"{path} is not a {name}; it looks like {looks_like}. "
+            "Choose that model, or put the right checkpoint there."
+        )
+    if wrong and not missing and not more and (outputs := _count_outputs(own, state, wrong)):
+        if outputs == 1:
+            return (
+                f"{path} is a {name} with 1 output; fakedetect needs 2 (fake, real). If it is the logit of "
+                f"fake, save torch.cat([w, 0 * w]) in place of each w of {' and '.join(wrong)}; if it is "
+                "that of real, torch.cat([0 * w, w])."
+            )
+        return (
+            f"{path} is a {name} with {outputs:,} outputs; fakedetect needs 2 "
+            "(fake, real). Train it here, or put a checkpoint with two outputs there."
+        )
+    return f"{path} is nearly a {name}: {_describe_differences(own, state, wrong, missing, more)}"
+
+
+def _describe_differences(
+    own: State, state: State, wrong: list[str], missing: list[str], more: list[str]
+) -> str:
+    """What keeps a checkpoint from being the model's, and which keys to rename."""
+    said = []
+    if wrong:
+        shapes = f"{_write_shape(state[wrong[0]])}, not {_write_shape(own[wrong[0]])}"
+        said.append(f"{_name_some(wrong)} of another shape ({shapes})")
+    if missing:
+        said.append(f"{_name_some(missing)} missing")
+    if more:
+        said.append(f"{_name_some(more)} unknown to it")
+    differs = "; ".join(said)
+    if pairs := _pair(missing, more, own, state):
+        names = [f"{old} to {new}" for new, old in pairs.items()]
+        others = f", and {len(names) - 3} more likewise" if len(names) > 3 else ""
+        return f"{differs}. Rename {', '.join(names[:3])}{others}."
+    if missing and more and all(key.startswith(HEADS) for key in missing):
+        return (
+            f"{differs}. The head must be one linear layer, {' and '.join(missing)}: rename the keys of "
+            "that one; a head of several layers has to be trained here."
+        )
+    return f"{differs}. Save the model's whole state_dict there."
+
+
+def _count_outputs(own: State, state: State, wrong: Iterable[str]) -> int | None:
+    """How many outputs a head has that differs in their number alone; None for any other difference."""
+    counts = set()
+    for key in wrong:
+        if not key.startswith(HEADS) or not state[key].ndim or state[key].shape[1:] != own[key].shape[1:]:
+            return None
+        counts.add(state[key].shape[0])
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _name_some(keys: list[str]) -> str:
+    """'fc.bias is', 'fc.bias and 3 more weights are'."""
+    return f"{keys[0]} and {plural(len(keys) - 1, 'more weight')} are" if len(keys) > 1 else f"{keys[0]} is"
+
+
+def _write_shape(value: torch.Tensor) -> str:
+    return " x ".join(f"{side:,}" for side in value.shape) or "a single number"
+
+
+def _guess(state: State) -> str:
+    """What the checkpoint of another model is, from its tell-tale layers."""
+    while len({key.partition(".")[0] for key in state}) == 1 and all("." in key for key in state):
+        state = {key.partition(".")[2]: value for key, value in state.items()}
+
+    def width(key: str) -> int:
+        return state[key].shape[0] if key in state and state[key].ndim else 0
+
+    if "layer1.0.conv1.weight" in state:
+        blocks = {found[0] for key in state if (found := re.match(r"layer[1-4]\.\d+\.", key))}
+        kind = (len(blocks), "layer1.0.conv3.weight" in state, width("layer1.0.conv1.weight"))
+        return {(8, False, 64): "resnet18", (16, True, 64): "resnet50"}.get(kind, "another ResNet")
+    if "patch_embed.proj.weight" in state and "cls_token" in state:
+        return "vit_b_16" if width("patch_embed.proj.weight") == 768 else "another ViT"
+    if "stages.0.blocks.0.mlp.grn.weight" in state:
+        names = {96: "convnext_v2_tiny", 128: "convnext_v2_base"}
+        return names.get(width("stem.0.weight"), "another ConvNeXtV2")
+    return "another architecture"
