@@ -89,8 +89,8 @@ def _check(folder: Path, quick: bool, stability: bool) -> Pair:
         _judge(settings, Request(pictures=paths, csv=csv_file, no_stability=not stability))
 
     def equal() -> bool:
-        with csv_file.open(encoding="utf-8", newline="") as opened:
-            p_fake = {row["path"]: float(row["p_fake"]) for row in csv.DictReader(opened)}
+        with csv_file.open(encoding="utf-8-sig", newline="") as opened:
+            p_fake = {row["path"]: float(row["p_fake_raw"]) for row in csv.DictReader(opened)}
         found = np.array([p_fake[str(path)] for path in paths])
         wanted = 1 / (1 + np.exp(-margins["reference"]))
         return float(np.corrcoef(wanted, found)[0, 1]) > NEARLY

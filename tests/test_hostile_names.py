@@ -127,7 +127,7 @@ def test_no_cell_is_a_formula_and_the_name_is_read_back(
             for row in csv.reader(opened):
                 assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row), file
     written = hostile.parent / "out.csv"
-    with written.open(newline="", encoding="utf-8", errors="surrogateescape") as opened:
+    with written.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as opened:
         paths = {from_cell(row["path"]) for row in csv.DictReader(opened)}
     assert {os.path.normpath(path) for path in paths} == set(NAMES)
     results = json.loads((hostile.parent / "model_folders/tiny/test_results.json").read_text())
@@ -166,7 +166,7 @@ def test_no_name_is_a_tag_of_the_page_of_check(hostile: Hostile) -> None:
     assert tags.scripts == 1 and not tags.handlers and not {"b\x1b[2jpage\nforged.html", "x"} & tags.found
     assert not drives_a_terminal(page)
     names = re.findall(r"<h3>(.*?)</h3>", page.split('<ol id="cards">')[1].split("</ol>")[0])
-    shown = sorted(html.unescape(re.sub(r"</?span[^>]*>", "", name)) for name in names)
+    shown = sorted(html.unescape(re.sub(r"</?(?:span|a)[^>]*>", "", name)) for name in names)
     assert shown == sorted(printable(name.replace("\n", "\\n")) for name in NAMES)
 
 

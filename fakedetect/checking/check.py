@@ -1,5 +1,6 @@
 """Option 8: is this picture real? A verdict on each of the user's own pictures."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,7 @@ def _ask_target(console: Console, request: Request) -> Request | None:
     where they left."""
     question = "Also write the results to a page (.html) or a CSV file (file name; Enter: no)"
     while named := console.ask(question, path=True):
-        target = read_target(named)
+        target = _with_ending(read_target(named), ".html")
         is_page = target.suffix.lower() in PAGE_ENDINGS
         found = replace(request, html=target) if is_page else replace(request, csv=target)
         try:
@@ -76,6 +77,11 @@ def _ask_target(console: Console, request: Request) -> Request | None:
         else:
             return found
     return None if named is None else request
+
+
+def _with_ending(file: Path, ending: str) -> Path:
+    """A file that was named without an ending, with one; what is there already keeps its name."""
+    return file if file.suffix or os.path.lexists(file) else file.with_name(f"{file.name}{ending}")
 
 
 def _read_pictures(
@@ -114,8 +120,8 @@ def _read_request(
         prevalence=parse_prevalence(prevalence),
         pictures=found,
         missing=missing,
-        csv=read_target(csv) if csv else None,
-        html=read_target(html) if html else None,
+        csv=_with_ending(read_target(csv), ".csv") if csv else None,
+        html=_with_ending(read_target(html), ".html") if html else None,
         **how,
     )
     check_targets(named)
@@ -138,8 +144,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     starter = None if able or trained else find_starter(settings)
     if starter:
         console.note(
-            f"{settings.model} has not been trained; using {STARTER}, the model that comes with the "
-            "program."
+            f"{settings.model} has not been trained; using {STARTER}, which comes with the program."
         )
         settings, able = starter, True
     if not able:

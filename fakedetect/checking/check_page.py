@@ -1,6 +1,8 @@
 """The page of a check: cards on their way into it, one after the other, and the page around them."""
 
 import hashlib
+import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,10 +10,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from fakedetect.checking.checker import read_origins
-from fakedetect.checking.judged import Counts, Judged
-from fakedetect.checking.known import Known, explain_p_fake, remind, tell_base_rates
+from fakedetect.checking.judged import Counts, Judged, describe_remarks
+from fakedetect.checking.known import Known, describe_base_rates, describe_reminders, explain_p_fake
 from fakedetect.checking.look import thumbnail_of
 from fakedetect.checking.request import Request
 from fakedetect.checking.results_csv import ResultsCsv
@@ -20,7 +23,7 @@ from fakedetect.core.files import atomic_write
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.templates import load_template
-from fakedetect.core.terminal.console import Console, open_picture, plural, printable
+from fakedetect.core.terminal.console import Console, can_show, open_picture, plural, printable
 from fakedetect.core.version import describe_version
 from fakedetect.metrics.intervals import measure_share
 
@@ -58,10 +61,12 @@ class Card:
 
     Attributes:
         judged: it.
+        page: the page's file.
         heat_maps: figures as WebP files.
     """
 
     judged: Judged
+    page: Path
     heat_maps: tuple[bytes, ...] = ()
 
     @property
@@ -86,20 +91,35 @@ class Card:
     @property
     def folder(self) -> str:
         """The folder that it lies in, as it may be shown."""
-        return printable(self.judged.path.parent)
+        return without_home(printable(self.judged.path.parent))
+
+    @property
+    def link(self) -> str:
+        """The address of the file as seen from the page; '' where it would name the user's home."""
+        path, folder = self.judged.path.absolute(), self.page.parent.absolute()
+        home = _find_home()
+        if home and path.is_relative_to(home) and not folder.is_relative_to(home):
+            return ""
+        try:
+            seen = Path(os.path.relpath(path, folder)).as_posix()
+        except ValueError:
+            # On another drive of Windows.
+            return ""
+        # With a dot before it, no name is taken for the beginning of an address.
+        return quote(os.fsencode(seen if seen.startswith("../") else f"./{seen}"))
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the verdict is by a proven origin, whatever the models say."""
+        return self.judged.claim is not None and self.judged.claim.is_proven
 
     @property
     def remarks(self) -> Sequence[str]:
-        """Why it has no verdict, what each model said, whether the answer is stable."""
-        judged = self.judged
-        lines = [judged.reason] if judged.reason else []
-        if judged.answers:
-            lines.append("; ".join(f"{each.model} {100 * each.p_fake:.1f} %" for each in judged.answers))
-        if judged.stability:
-            lines.append(f"not stable: {judged.stability}" if judged.unstable else "stable")
-        if not judged.origin and judged.provenance:
-            lines.append(f"origin: {'; '.join(judged.provenance)}")
-        return lines
+        """Why it has no verdict, what each model said, whether the answer is stable, the origin in a
+        clause."""
+        stable = ["stable"] if self.judged.stability and not self.judged.unstable else []
+        known_in_words = [] if self.judged.origin else self.judged.provenance
+        return [*describe_remarks(self.judged), *stable, *known_in_words]
 
 
 @dataclass(frozen=True, order=True)
@@ -147,7 +167,8 @@ class CheckPage:
         Raises:
             UserError: the disk is full.
         """
-        self._add(Card(judged, tuple(thumbnail_of(figure, HEAT_MAP_SIDE) for figure in judged.heat_maps)))
+        heat_maps = tuple(thumbnail_of(figure, HEAT_MAP_SIDE) for figure in judged.heat_maps)
+        self._add(Card(judged, self.file, heat_maps))
 
     def _add(self, card: Card) -> None:
         folder = self.folders.setdefault(card.folder, len(self.folders))
@@ -176,7 +197,7 @@ class CheckPage:
             UserError: the folder cannot be written to, or the disk is full.
         """
         for judged in self._passed(counts):
-            self._add(Card(judged))
+            self._add(Card(judged, self.file))
         if self.known:
             self._write(
                 counts.describe_verdicts(),
@@ -185,13 +206,14 @@ class CheckPage:
                 known=self.known,
                 prevalence=self.wanted.prevalence,
                 explain_p_fake=explain_p_fake,
-                remind=remind,
-                tell_base_rates=tell_base_rates,
+                describe_reminders=describe_reminders,
+                describe_base_rates=describe_base_rates,
             )
         else:
             notes = [(NO_MODEL, "warning"), (f"Checked on {_today()}.", "soft")]
             self._write(plural(counts.verdicts.total(), "picture"), notes)
-        opened = self.console.interactive and not self.console.quiet and open_picture(self.file)
+        shown = can_show() and self.console.confirm(f"Open the page {self.file} now?")
+        opened = shown and open_picture(self.file)
         return [f"Page: {printable(self.file)}{'' if opened else ' (open it with a browser)'}"]
 
     def _passed(self, counts: Counts) -> Iterator[Judged]:
@@ -214,11 +236,11 @@ class CheckPage:
             yield replace(waiting.pop(now.path), origin=now.origin, thumbnail=now.thumbnail)
 
     def _notes(self, counts: Counts) -> list[tuple[str, str]]:
-        names = ", ".join(printable(path) for path in self.wanted.pictures)
+        names = ", ".join(without_home(printable(path)) for path in self.wanted.pictures)
         share = f", share {self.wanted.shard}" if self.wanted.shard.count > 1 else ""
         notes = [
             (f"{names}{share}; checked on {_today()} by fakedetect {describe_version()}.", "soft"),
-            *((printable(line), "warning") for line in self.left_out),
+            *((without_home(printable(line)), "warning") for line in self.left_out),
             (NO_PROOF, ""),
         ]
         if counts.stopped:
@@ -265,6 +287,21 @@ class CheckPage:
         for place in sorted(self.places):
             self.beside.seek(place.start)
             yield self.beside.read(place.length).decode("utf-8")
+
+
+def without_home(text: str) -> str:
+    """A text in which ~ stands for the user's home: pages are shared."""
+    home = _find_home()
+    return re.sub(rf"{re.escape(str(home))}(?=[/\\,;:\s]|\Z)", "~", text) if home else text
+
+
+def _find_home() -> Path | None:
+    """The user's home; None where it is unknown, or the root of all."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if len(home.parts) > 1 else None
 
 
 def _accuracy_of(test: TestResults) -> Measure:

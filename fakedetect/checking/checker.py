@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.checking.judged import Judged, Judges, ModelAnswer, Stamp
+from fakedetect.checking.judged import Judged, Judges, ModelAnswer, Stamp, weigh
 from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.degradations import STABILITY
@@ -61,6 +61,7 @@ def judges_of(detectors: Sequence[Detector], stability: bool) -> Judges:
         model="; ".join(detector.name for detector in detectors),
         checkpoint="; ".join(detector.checkpoint_hash for detector in detectors),
         options="; ".join([*options, f"stability: {tried}"]),
+        calibrations={detector.name: detector.calibration for detector in detectors},
     )
 
 
@@ -78,7 +79,8 @@ def _without_verdict(look: CloseLook, seen: Seen | str) -> Judged:
     return Judged(
         path=look.path,
         sha256=seen.sha256,
-        size=f"{seen.view.width}x{seen.view.height}",
+        width=seen.view.width,
+        height=seen.view.height,
         format=seen.view.format,
         provenance=seen.provenance,
         origin=seen.origin,
@@ -148,12 +150,13 @@ class Checker:
         several = zip(self.detectors, answers, strict=True) if len(answers) > 1 else ()
         return replace(
             judged,
-            verdict=together.verdict,
+            verdict=weigh(together.verdict, judged.claim),
+            model_verdict=together.verdict,
             p_fake=together.p_fake,
-            p_fake_calibrated=together.calibrated,
+            p_fake_raw=together.p_fake_raw,
             stability=together.stability,
             answers=tuple(
-                ModelAnswer(model=detector.name, p_fake=each.calibrated, verdict=each.verdict)
+                ModelAnswer(model=detector.name, p_fake=each.p_fake, verdict=each.verdict)
                 for detector, each in several
             ),
         )

@@ -8,22 +8,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from fakedetect.core.terminal.console import plural, printable
-from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
+from fakedetect.metrics.calibration import FAKE, REAL, UNSURE, Calibration
+from fakedetect.provenance.claims import WIDTH, Claim, describe_in_a_clause, find_claim
 from fakedetect.provenance.rules import Finding
 
 COLUMNS = (
-    "path", "verdict", "p_fake", "p_fake_calibrated", "stability", "sha256", "size", "format",
-    "provenance", "reason",
+    "path", "verdict", "p_fake", "model_verdict", "p_fake_raw", "stability", "sha256", "width", "height",
+    "format", "provenance", "reason",
 )  # fmt: skip
 """Of the CSV; several models add their own behind them."""
 
 JUDGED = ("bytes", "modified", "model", "checkpoint", "options")
 """The last columns of the CSV: the state of the file, who judged it, and how."""
 
-WITHOUT_MODEL = ("path", "verdict", "sha256", "size", "format", "provenance")
-"""What JSON has of a picture that no model has judged."""
-
 STABLE = "stable"
+
+Row = dict[str, str | int | float | None]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,17 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Judges:
-    """Who judges, and how: the models, their hashes and the options."""
+    """Who judges, and how: the models, their hashes and the options; `calibrations` by model."""
 
     model: str = ""
     checkpoint: str = ""
     options: str = ""
+    calibrations: Mapping[str, Calibration] = field(default_factory=dict)
+
+    @property
+    def several(self) -> Sequence[str]:
+        """The models' names, if there are several."""
+        return list(self.calibrations) if len(self.calibrations) > 1 else []
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,13 @@ class Judged:
     """A picture after its check.
 
     Attributes:
-        verdict: fake, real or unsure; '' of a file that cannot be read, or where there is no model.
-        p_fake: the models' own probability, None without a verdict; `p_fake_calibrated` likewise.
+        verdict: what is shown: fake, real or unsure, by the models and the file's origin; '' of a file that
+            cannot be read, or where there is no model.
+        model_verdict: the models' own.
+        p_fake: the models' calibrated probability, None without a verdict; `p_fake_raw` is their own.
         stability: 'stable', what has changed the answer, or '' where that was not tried.
         answers: of each model, if there are several.
-        size: of the picture as in '300x260'; '' of a file that cannot be read, like its hash and format.
+        width: of the picture in pixels; None of a file that cannot be read, which has no hash and format.
         provenance: the findings about its origin in words; `origin` is empty where only these are known.
         reason: why it cannot be read; '' if it can.
         thumbnail: a WebP file; b'' for none.
@@ -71,12 +79,14 @@ class Judged:
 
     path: Path
     verdict: str = ""
+    model_verdict: str = ""
     p_fake: float | None = None
-    p_fake_calibrated: float | None = None
+    p_fake_raw: float | None = None
     stability: str = ""
     answers: tuple[ModelAnswer, ...] = ()
     sha256: str = ""
-    size: str = ""
+    width: int | None = None
+    height: int | None = None
     format: str = ""
     provenance: tuple[str, ...] = ()
     origin: tuple[Finding, ...] = ()
@@ -92,45 +102,78 @@ class Judged:
         return self.stability not in ("", STABLE)
 
     @property
+    def claim(self) -> Claim | None:
+        """What the file says of how the picture came to be."""
+        return find_claim(self.origin)
+
+    @property
+    def size(self) -> str:
+        """'300x260'; '' where it is not known."""
+        return f"{self.width}x{self.height}" if self.width and self.height else ""
+
+    @property
     def disagreement(self) -> float:
         """How far the models' calibrated probabilities lie apart, at most 1."""
         values = [each.p_fake for each in self.answers]
         return max(values) - min(values) if values else 0.0
 
 
-def row_of(judged: Judged) -> dict[str, str | int | float | None]:
-    """The picture's row by its columns: COLUMNS, those of several models, JUDGED."""
-    row: dict[str, str | int | float | None] = {
+def weigh(model_verdict: str, claim: Claim | None) -> str:
+    """The verdict that is shown, by the models' own and what the file says.
+
+    A proven origin decides. A stated one, which anybody can write, cannot: with it, a picture is fake where
+    the models say so too, and unsure otherwise.
+    """
+    if claim is None:
+        return model_verdict
+    if claim.is_proven:
+        return FAKE if claim.says == "generated" else REAL
+    return FAKE if model_verdict == FAKE else UNSURE
+
+
+def row_of(judged: Judged) -> Row:
+    """The picture's row: COLUMNS, those of several models, JUDGED; None for what is unknown."""
+    columns: Row = {
         "path": str(judged.path),
         "verdict": judged.verdict,
         "p_fake": judged.p_fake,
-        "p_fake_calibrated": judged.p_fake_calibrated,
+        "model_verdict": judged.model_verdict,
+        "p_fake_raw": judged.p_fake_raw,
         "stability": judged.stability,
         "sha256": judged.sha256,
-        "size": judged.size,
+        "width": judged.width,
+        "height": judged.height,
         "format": judged.format,
         "provenance": "; ".join(judged.provenance),
         "reason": judged.reason,
     }
-    if judged.answers:
-        row["disagreement"] = judged.disagreement
-        row |= {f"p_fake_{each.model}": each.p_fake for each in judged.answers}
-    return row | asdict(judged.stamp) | asdict(judged.judges)
+    if judged.judges.several:
+        each: dict[str, float | None] = {by.model: by.p_fake for by in judged.answers}
+        columns["disagreement"] = judged.disagreement if judged.answers else None
+        columns |= {f"p_fake_{model}": each.get(model) for model in judged.judges.several}
+    judges = judged.judges
+    of_run = {"model": judges.model, "checkpoint": judges.checkpoint, "options": judges.options}
+    row = columns | asdict(judged.stamp) | of_run
+    # That a file says nothing of its origin is known.
+    known = () if judged.reason else ("provenance",)
+    return {key: None if value == "" and key not in known else value for key, value in row.items()}
 
 
 def judged_of(row: Mapping[str, str]) -> Judged:
     """The picture of an earlier run's row, which may have been through a spreadsheet."""
-    columns = [name for name in row if name.startswith("p_fake_") and name != "p_fake_calibrated"]
+    columns = [name for name in row if name.startswith("p_fake_") and name != "p_fake_raw"]
     each = {name.removeprefix("p_fake_"): _share_of(row[name]) for name in columns}
     return Judged(
         path=Path(row["path"]),
         verdict=row.get("verdict", ""),
+        model_verdict=row.get("model_verdict", ""),
         p_fake=_share_of(row.get("p_fake", "")),
-        p_fake_calibrated=_share_of(row.get("p_fake_calibrated", "")),
+        p_fake_raw=_share_of(row.get("p_fake_raw", "")),
         stability=row.get("stability", ""),
         answers=tuple(ModelAnswer(model, p) for model, p in each.items() if p is not None),
         sha256=row.get("sha256", ""),
-        size=row.get("size", ""),
+        width=_pixels_of(row.get("width", "")),
+        height=_pixels_of(row.get("height", "")),
         format=row.get("format", ""),
         provenance=tuple(filter(None, [row.get("provenance", "")])),
         reason=row.get("reason", ""),
@@ -146,58 +189,110 @@ def _share_of(cell: str) -> float | None:
     return share if 0 <= share <= 1 else None
 
 
-def to_json(judged: Judged, by_model: bool = True) -> str:
-    """The picture as a JSON object.
+def _pixels_of(cell: str) -> int | None:
+    return int(cell) if cell.isascii() and cell.isdigit() and len(cell) < 10 else None
 
-    Args:
-        by_model: with the columns of a verdict.
-    """
+
+def to_json(judged: Judged) -> str:
+    """The picture as a JSON object; those of a run all have the same keys."""
     row = row_of(judged)
-    if not judged.reason:
-        del row["reason"]
-    if not by_model:
-        kept = ("path", "verdict", "reason") if judged.reason else WITHOUT_MODEL
-        row = {key: row[key] for key in kept}
-    row["verdict"] = row["verdict"] or None
     rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()}
-    return json.dumps({**rounded, "origin": [asdict(finding) for finding in judged.origin]})
+    thresholds = {
+        model: {
+            "fake_from": found.fake_from,
+            "real_below": found.real_below,
+            "temperature": found.temperature,
+        }
+        for model, found in judged.judges.calibrations.items()
+    }
+    origin = [{key: value or None for key, value in asdict(finding).items()} for finding in judged.origin]
+    return json.dumps({**rounded, "thresholds": thresholds or None, "origin": origin})
 
 
-def describe_verdict(judged: Judged, weak: bool) -> str:
+def describe_verdict(judged: Judged, weak: bool, details: bool = False) -> str:
     """A judged picture's line, with one for each heat map.
 
     Args:
         weak: the verdict is a hint only.
+        details: with all that is said of its origin.
     """
+    line, remarks = _verdict_line(judged, weak), describe_remarks(judged, details)
+    if remarks:
+        line += f"  [{'; '.join(remarks)}]"
+    return "\n".join([line, *_heat_map_lines(judged)])
+
+
+def describe_alone(judged: Judged, weak: bool, details: bool = False) -> str:
+    """The same of a picture that is the only one: its verdict is the last line."""
+    why = describe_remarks(judged, details)
+    return "\n".join([*_heat_map_lines(judged), *why, _verdict_line(judged, weak)])
+
+
+def _verdict_line(judged: Judged, weak: bool) -> str:
     name = printable(judged.path)
     if judged.reason:
-        return f"{'-':<8}{'-':>15}  {name}  [{judged.reason}]"
+        return f"{'-':<8}{'-':>15}  {name}"
+    percent = f"p(fake) {100 * (judged.p_fake or 0.0):5.1f} %"
+    if judged.claim and judged.claim.is_proven:
+        said = f"by its signed origin (the model: {judged.model_verdict}, {percent})"
+        return f"{judged.verdict:<8}{said}  {name}"
     mark = "?" if weak and judged.verdict != UNSURE else ""
-    line = f"{judged.verdict + mark:<8}p(fake) {100 * (judged.p_fake_calibrated or 0.0):5.1f} %  {name}"
-    if remarks := _remarks(judged):
-        line += f"  [{'; '.join(remarks)}]"
-    return "\n".join([line, *(f"{'':<25}heat map: {figure}" for figure in judged.heat_maps)])
+    return f"{judged.verdict + mark:<8}{percent}  {name}"
 
 
-def _remarks(judged: Judged) -> Sequence[str]:
-    """What each model said, whether the answer is stable, the origin."""
+def _heat_map_lines(judged: Judged) -> list[str]:
+    return [f"{'':<25}heat map: {figure}" for figure in judged.heat_maps]
+
+
+def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
+    """Why a picture has no verdict; otherwise what each model said, what a small change has turned, and the
+    origin in a clause.
+
+    Args:
+        details: with all that is said of its origin.
+    """
+    if judged.reason:
+        return [judged.reason]
     lines = []
     if judged.answers:
-        each = [f"{by.model} {by.verdict}, p(fake) {100 * by.p_fake:.1f} %" for by in judged.answers]
+        each = [
+            f"{by.model}{f' {by.verdict},' if by.verdict else ''} p(fake) {100 * by.p_fake:.1f} %"
+            for by in judged.answers
+        ]
         lines.append(f"{'; '.join(each)}; {100 * judged.disagreement:.0f} points apart")
     if judged.unstable:
         flips = judged.stability.replace("; ", ", ")
         side = FAKE if (judged.p_fake or 0.0) >= 0.5 else REAL
         lines.append(flips if judged.answers else f"{side}, but {flips}")
-    return [*lines, *judged.provenance]
+    return [*lines, *_origin_remarks(judged), *(judged.provenance if details else ())]
 
 
-def describe_origin(judged: Judged) -> str:
-    """The line of a picture that no model has judged."""
+def _origin_remarks(judged: Judged) -> Sequence[str]:
+    """The origin in a clause, and how it has changed the verdict."""
+    claim, clause = judged.claim, describe_in_a_clause(judged.origin)
+    if claim is None or claim.is_proven:
+        return [clause] if clause else []
+    if judged.model_verdict == FAKE:
+        if claim.finding.by:
+            return ["and its metadata say so", clause]
+        return [f"and {clause.replace(' AI-generated', ' so', 1)}"]
+    says = {REAL: "the model says real", UNSURE: "the model is unsure"}.get(judged.model_verdict, "")
+    if claim.finding.by:
+        return [clause, says]
+    return [f"{describe_in_a_clause(judged.origin, WIDTH - len(says) - 2)}, {says}"]
+
+
+def describe_origin(judged: Judged, details: bool = False) -> str:
+    """The line of a picture that no model has judged.
+
+    Args:
+        details: with all that is said of its origin.
+    """
     name = printable(judged.path)
     if judged.reason:
         return f"{'-':<17}  {name}  [{judged.reason}]"
-    said = "; ".join(judged.provenance) or "no information about its origin"
+    clause = "; ".join(judged.provenance) if details else describe_in_a_clause(judged.origin)
+    said = clause or "no information about its origin"
     return f"{judged.format:<6}{judged.size:>11}  {name}  [{said}]"
 
 
@@ -207,13 +302,17 @@ class Counts:
 
     Attributes:
         total: how many pictures there are.
-        verdicts: how many have each verdict, '' those that cannot be read.
+        verdicts: how many are shown with each verdict, '' those that cannot be read.
+        model_verdicts: the models' own likewise.
+        again: how many are names of a file that has another name too.
         passed: how many of them had rows that still hold.
         checked: how many were judged now.
     """
 
     total: int
     verdicts: Counter[str] = field(default_factory=Counter)
+    model_verdicts: Counter[str] = field(default_factory=Counter)
+    again: int = 0
     unstable: int = 0
     passed: int = 0
     checked: int = 0
@@ -223,15 +322,16 @@ class Counts:
     def add(self, judged: Judged) -> None:
         """A picture that was judged now."""
         self.checked += 1
-        self._count(judged.verdict, judged.unstable)
+        self._count(judged.verdict, judged.model_verdict, judged.unstable)
 
-    def add_passed(self, verdict: str, unstable: bool) -> None:
+    def add_passed(self, verdict: str, model_verdict: str, unstable: bool) -> None:
         """A picture whose row still holds."""
         self.passed += 1
-        self._count(verdict, unstable)
+        self._count(verdict, model_verdict, unstable)
 
-    def _count(self, verdict: str, unstable: bool) -> None:
+    def _count(self, verdict: str, model_verdict: str, unstable: bool) -> None:
         self.verdicts[verdict] += 1
+        self.model_verdicts[model_verdict] += 1
         self.unstable += unstable
 
     def describe_verdicts(self) -> str:
@@ -243,6 +343,7 @@ class Counts:
             f"{counts[UNSURE]:,} unsure"
             + (f" ({self.unstable:,} of them not stable)" if self.unstable else "")
             + (f"; {counts['']:,} cannot be read" if counts[""] else "")
+            + (f"; {self.again:,} under a second name" if self.again else "")
         )
 
     def describe(self) -> str:

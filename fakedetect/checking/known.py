@@ -4,7 +4,7 @@ How often is told for pictures of which few are AI-generated, by what was measur
 classes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -237,7 +237,7 @@ def read_known(detector: Detector, console: Console) -> Known:
     return Known(detector=detector, evaluation=evaluation, test=test, rates=rates)
 
 
-def remind(known: Known, advise: bool = False) -> list[str]:
+def describe_reminders(known: Known, advise: bool = False) -> list[str]:
     """What to keep in mind of a model's verdicts, before they are read.
 
     Args:
@@ -278,24 +278,62 @@ def explain_p_fake(known: Sequence[Known], weak: bool) -> str:
     )
 
 
+def describe_chances(known: Sequence[Known], prevalence: float, verdicts: Collection[str]) -> list[str]:
+    """How many of 100 verdicts would be right, in a line; none where no verdict is fake or real.
+
+    Args:
+        verdicts: those that were given.
+    """
+    given = [verdict for verdict in (FAKE, REAL) if verdict in verdicts]
+    if not given:
+        return []
+    if len(known) > 1:
+        return ["How often the models' joint verdict is right was not measured (each alone: --details)."]
+    rates = known[0].rates
+    if rates is None:
+        command = _command(known[0])
+        return [
+            f"How often {known[0].detector.name} is right on such pictures is unknown. Test it: {command}"
+        ]
+    shares = {verdict: share_right(rates, verdict, prevalence).value for verdict in given}
+    told = [(verdict, share) for verdict, share in shares.items() if share is not None]
+    if not told:
+        return [f"How often '{given[0]}' is right is unknown: it was never said when it was measured."]
+    verdict, share = told[0]
+    line = (
+        f"Of 100 '{verdict}' verdicts on such pictures {_in_hundred(share)} are right if "
+        f"{100 * prevalence:g} in 100 are fakes"
+    )
+    return [line + "".join(f"; of 100 '{other}', {_in_hundred(share)}" for other, share in told[1:])]
+
+
+def _in_hundred(share: float) -> str:
+    """'about 38'; 0 and 100 only where it is exactly that."""
+    if share in (0, 1):
+        return f"{100 * share:.0f}"
+    return (
+        "fewer than 1" if share < 0.005 else "more than 99" if share > 0.995 else f"about {100 * share:.0f}"
+    )
+
+
 def _command(known: Known) -> str:
     """The command that measures it on other pictures."""
     return known.detector.settings.command("evaluate", "--data", "FOLDER")
 
 
-def tell_base_rates(known: Sequence[Known], prevalence: float, advise: bool = False) -> list[str]:
+def describe_base_rates(known: Sequence[Known], prevalence: float, advise: bool = False) -> list[str]:
     """How many of the verdicts would be right where so few pictures are AI-generated, a line a model.
 
     Args:
         advise: name the option and the command that change the answer.
     """
-    lines = [_tell_base_rate(each, prevalence, advise) for each in known]
+    lines = [_describe_base_rate(each, prevalence, advise) for each in known]
     if len(known) > 1:
         lines.insert(0, "The accuracy of their joint verdict was not measured; for each model alone:")
     return lines
 
 
-def _tell_base_rate(known: Known, prevalence: float, advise: bool) -> str:
+def _describe_base_rate(known: Known, prevalence: float, advise: bool) -> str:
     name, rates = known.detector.name, known.rates
     if rates is None:
         return (
@@ -306,13 +344,13 @@ def _tell_base_rate(known: Known, prevalence: float, advise: bool) -> str:
     option = " (--prevalence)" if advise else ""
     return (
         f"If {100 * prevalence:g} % of such pictures were AI-generated{option}, "
-        f"{_tell_right(rates, FAKE, prevalence)}; {_tell_right(rates, REAL, prevalence)}. This follows "
-        f"from {name}'s verdicts on {rates.of}: it called {_percent(caught)} of {rates.fakes:,} fakes "
-        f"fake, and {_percent(alarms)} of {rates.reals:,} real pictures."
+        f"{_describe_right(rates, FAKE, prevalence)}; {_describe_right(rates, REAL, prevalence)}. "
+        f"This follows from {name}'s verdicts on {rates.of}: it called {_percent(caught)} of "
+        f"{rates.fakes:,} fakes fake, and {_percent(alarms)} of {rates.reals:,} real pictures."
     )
 
 
-def _tell_right(rates: Rates, verdict: str, prevalence: float) -> str:
+def _describe_right(rates: Rates, verdict: str, prevalence: float) -> str:
     """'about 49 % of the 'fake' verdicts would be correct (95 % interval 30 % to 70 %)'."""
     found = share_right(rates, verdict, prevalence)
     if found.value is None or found.low is None or found.high is None:

@@ -1,8 +1,10 @@
 """What a user wants checked, and how; the pictures that this names."""
 
+import codecs
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from fakedetect.images.listing import Skipped, stream_images
 
 RESULTS_MARK = "path,verdict,p_fake"
 """Stands at the beginning of every CSV of check."""
+
+COMPANION_MARK = "fakedetect check: "
+"""Stands at the beginning of every text beside a CSV."""
 
 PAGE_MARK = '<meta name="generator" content="fakedetect check">'
 """Stands at the beginning of every page of check."""
@@ -31,6 +36,7 @@ class Request:
         csv: also write a row for each picture into this file; a stopped run goes on where it was.
         html: also write a page with the pictures' thumbnails.
         as_json: print JSON lines instead.
+        details: print what the models are known to do, and all of each origin.
         all_models: ask every trained model; the chosen one otherwise.
         no_stability: do not try whether the answer survives STABILITY; several times as fast.
         heat_map: draw a heat map of each picture.
@@ -43,6 +49,7 @@ class Request:
     csv: Path | None = None
     html: Path | None = None
     as_json: bool = False
+    details: bool = False
     all_models: bool = False
     no_stability: bool = False
     heat_map: bool = False
@@ -78,17 +85,64 @@ def list_pictures(request: Request, passed_over: list[str], skipped: Skipped) ->
     return itertools.islice(found, request.shard.number - 1, None, request.shard.count)
 
 
-def count_pictures(request: Request) -> int:
-    """How many pictures the request's share has."""
-    return sum(1 for _ in list_pictures(request, [], Skipped()))
+@dataclass
+class Listing:
+    """What a first walk through a request's pictures has found.
+
+    Attributes:
+        total: how many names they have.
+        further: the further names of files that have several, by the first one.
+        first: the first name, by each of the further ones.
+        repeated: names that come more than once.
+    """
+
+    total: int = 0
+    further: dict[Path, list[Path]] = field(default_factory=dict)
+    first: dict[Path, Path] = field(default_factory=dict)
+    repeated: set[Path] = field(default_factory=set)
+
+    def names_of(self, path: Path) -> Sequence[Path]:
+        """All names of a file, by the first one."""
+        return [path, *self.further.get(path, ())]
+
+    def each_once(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Paths without their repetitions."""
+        met: set[Path] = set()
+        for path in paths:
+            if path not in met:
+                yield path
+            if path in self.repeated:
+                met.add(path)
 
 
-def tell_passed_over(console: Console, passed_over: Sequence[str], skipped: Skipped) -> None:
+def survey_pictures(request: Request) -> Listing:
+    """Count the pictures of the request's share, and find those that links name once more."""
+    listing = Listing()
+    seen: dict[str, Path] = {}
+    for path in list_pictures(request, [], Skipped()):
+        first = seen.setdefault(os.path.realpath(path), path)
+        # The very same object where it was not there yet.
+        if first is not path:
+            if path == first or path in listing.first:
+                listing.repeated.add(path)
+                continue
+            listing.further.setdefault(first, []).append(path)
+            listing.first[path] = first
+        listing.total += 1
+    return listing
+
+
+def warn_about_passed_over(console: Console, passed_over: Sequence[str], skipped: Skipped) -> None:
     """Say which folders could not be read, and how many files are no pictures."""
     for line in passed_over:
         console.warn(line)
     if line := str(skipped):
         console.note(line[:1].upper() + line[1:])
+
+
+def companion_of(csv: Path) -> Path:
+    """The text beside a CSV that says how far to trust what is in it."""
+    return csv.with_name(f"{csv.stem}_about.txt")
 
 
 def check_targets(request: Request) -> None:
@@ -99,7 +153,15 @@ def check_targets(request: Request) -> None:
     """
     if request.csv:
         start = RESULTS_MARK.encode()
-        _check_target(request.csv, "results.csv", "result file", lambda found: found.startswith(start))
+        _check_target(
+            request.csv,
+            "results.csv",
+            "result file",
+            lambda found: found.removeprefix(codecs.BOM_UTF8).startswith(start),
+        )
+        mark_beside = COMPANION_MARK.encode()
+        beside = companion_of(request.csv)
+        _check_target(beside, beside.name, "text", lambda found: found.startswith(mark_beside))
     if request.html:
         mark = PAGE_MARK.encode()
         _check_target(request.html, "results.html", "page", lambda found: mark in found)

@@ -1,14 +1,16 @@
 """The CSV of a check: written row by row, continued after a stop, and brought up to date later."""
 
+import codecs
 import csv
 import io
+import itertools
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fakedetect.checking.checker import stamp_of
 from fakedetect.checking.judged import (
@@ -31,17 +33,22 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 Row = dict[str, str]
 
 OTHER_MODEL, OTHER_OPTIONS = "by another model or version", "with other thresholds or options"
+EARLIER = "in a file of an earlier version"
 ANEW = "a heat map is wanted"
+
+EARLIER_COLUMNS = ("p_fake_calibrated", "size")
+"""Columns that files of versions before 0.6 have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """What a picture's last row says: its verdict and the state of the file that it was given to.
+    """What a picture's last row says: its verdicts and the state of the file that it was given to.
 
     `outdated`: why it no longer holds whatever the file is, '' if it may hold.
     """
 
     verdict: str
+    model_verdict: str
     unstable: bool
     bytes: str
     modified: str
@@ -52,22 +59,22 @@ class Passed:
 class ResultsCsv:
     """Rows on their way into a CSV.
 
-    They go into FILE.partial. finish() puts them into FILE: in the place of older rows of the same
-    pictures, beside the rows of others. Where a partial file is there and was written by the same judges,
-    the rows in it are `resumed`, otherwise they are `replaced`.
+    They go into FILE.partial, in any order. finish() puts them into FILE: in the order in which their
+    pictures were listed, and behind them the rows of others that FILE had. Where a partial file is there
+    and was written by the same judges, the rows in it are `resumed`, otherwise they are `replaced`.
 
     Args:
         judges: who judges now; rows by others do not hold.
-        models: their names, if there are several.
         afresh: the rows in FILE do not hold either.
     """
 
-    def __init__(self, file: Path, judges: Judges, models: Sequence[str] = (), afresh: bool = False):
+    def __init__(self, file: Path, judges: Judges, afresh: bool = False):
         self.file, self.judges = file, judges
-        several = ["disagreement", *(f"p_fake_{model}" for model in models)] if models else []
+        models = [f"p_fake_{model}" for model in judges.several]
+        several = ["disagreement", *models] if models else []
         self.columns = [*COLUMNS, *several, *JUDGED]
         self.partial = file.with_name(f"{file.name}.partial")
-        self.met: set[str] = set()
+        self.met: dict[str, int] = {}
         self.passed: set[str] = set()
         self.touched: dict[str, Stamp] = {}
         self.outdated: Counter[str] = Counter()
@@ -75,10 +82,9 @@ class ResultsCsv:
         self.lock.enter_context(file_lock(file.with_name(f"{self.partial.name}.lock"), str(self.partial)))
         self.resumed = self._begin()
         self.replaced = self.resumed is None
-        self.known = {
-            row["path"]: self._shorten(row, ANEW if afresh else "") for row in _read_finished(file)
-        }
-        self.known |= {row["path"]: self._shorten(row) for row in _read_partial(self.partial)}
+        outdated = ANEW if afresh else EARLIER if _is_of_earlier_version(_columns_of(file)) else ""
+        self.known = {row["path"]: self._shorten(row, outdated) for _, row in _read_finished(file)}
+        self.known |= {row["path"]: self._shorten(row) for _, row in _read_partial(self.partial)}
         self.empty = not self.resumed
         try:
             self.output = self.partial.open("a", encoding="utf-8", errors="surrogateescape", newline="")
@@ -91,15 +97,10 @@ class ResultsCsv:
         where others were there."""
         there = self.partial.exists()
         same = _columns_of(self.partial) == self.columns and all(
-            not self._why_outdated(row) for row in _read_partial(self.partial)
+            not self._why_outdated(row) for _, row in _read_partial(self.partial)
         )
-        _write_rows(self.partial, self.columns, _read_partial(self.partial) if same else ())
+        _write_rows(self.partial, self.columns, (row for _, row in _read_partial(self.partial) if same))
         return sum(1 for _ in _read_partial(self.partial)) if same or not there else None
-
-    def _all_rows(self) -> Iterator[Row]:
-        """Those of earlier runs, then those of this one and of the stopped run that it continues."""
-        yield from _read_finished(self.file)
-        yield from _read_partial(self.partial)
 
     def _cannot_write(self, error: OSError) -> UserError:
         return UserError(
@@ -110,18 +111,26 @@ class ResultsCsv:
         """Why a row does not hold for these judges, '' if it does."""
         if (row.get("model"), row.get("checkpoint")) != (self.judges.model, self.judges.checkpoint):
             return OTHER_MODEL
-        known = row.get("verdict", "") in ("", FAKE, REAL, UNSURE)
+        verdicts = row.get("verdict", ""), row.get("model_verdict", "")
+        known = all(verdict in ("", FAKE, REAL, UNSURE) for verdict in verdicts)
+        if known and verdicts[0] and not verdicts[1]:
+            return EARLIER
         return "" if known and row.get("options") == self.judges.options else OTHER_OPTIONS
 
     def _shorten(self, row: Mapping[str, str], outdated: str = "") -> Passed:
         return Passed(
             verdict=row.get("verdict", ""),
+            model_verdict=row.get("model_verdict", ""),
             unstable=row.get("stability", "") not in ("", STABLE),
             bytes=row.get("bytes", ""),
             modified=row.get("modified", ""),
             sha256=row.get("sha256", ""),
             outdated=outdated or self._why_outdated(row),
         )
+
+    def place(self, path: Path) -> None:
+        """Give a picture its place among the rows."""
+        self.met.setdefault(str(path), len(self.met))
 
     def find(self, path: Path) -> Passed | None:
         """What the picture's row says, where it still holds: the same judges, and the same file by size and
@@ -140,18 +149,19 @@ class ResultsCsv:
             if not _has_content(path, passed.sha256):
                 return None
             self.touched[name] = stamp
-        self.met.add(name)
         self.passed.add(name)
         return passed
 
     def passed_pictures(self) -> Iterator[Judged]:
         """The pictures that find() has found."""
-        return (judged_of(row) for row in self._last_rows() if row["path"] in self.passed)
+        return (judged_of(row) for row in self._ordered() if row["path"] in self.passed)
 
     def add(self, judged: Judged) -> None:
         """Append a row and hand it to the system, so that a kill does not lose it."""
         self.empty = False
-        self.met.add(str(judged.path))
+        self.place(judged.path)
+        # Of the names of one file, one may have been passed before another had it judged.
+        self.passed.discard(str(judged.path))
         try:
             self.writer.writerow(_as_cells(row_of(judged)))
             self.output.flush()
@@ -168,11 +178,8 @@ class ResultsCsv:
             return [f"Stopped; the rows are in {self.partial}. Run the same command to continue."]
         try:
             self.output.close()
-            if self.resumed or self.file.exists():
-                self._merge()
-                self.partial.unlink(missing_ok=True)
-            else:
-                self.partial.replace(self.file)
+            self._merge()
+            self.partial.unlink(missing_ok=True)
         except OSError as error:
             raise self._cannot_write(error) from None
         lines = []
@@ -181,10 +188,11 @@ class ResultsCsv:
                 f"Skipped {plural(counts.passed, 'unchanged picture')} already checked by this model; "
                 f"checked {counts.checked:,}"
             )
-        why = [f"{self.outdated[w]:,} {w}" for w in (OTHER_MODEL, OTHER_OPTIONS) if self.outdated[w]]
+        reasons = (EARLIER, OTHER_MODEL, OTHER_OPTIONS)
+        why = [f"{self.outdated[reason]:,} {reason}" for reason in reasons if self.outdated[reason]]
         if why:
             lines.append(f"Rechecked old verdicts: {', '.join(why)}")
-        if others := self.known.keys() - self.met:
+        if others := self.known.keys() - self.met.keys():
             gone = sum(not os.path.lexists(path) for path in others)
             of_gone = f" ({gone:,} of files that no longer exist)" if gone else ""
             lines.append(f"Kept {plural(len(others), 'row')} for other pictures{of_gone}")
@@ -195,17 +203,31 @@ class ResultsCsv:
         if self.empty and not self.touched:
             return
         header = _columns_of(self.file)
+        if _is_of_earlier_version(header):
+            header = [*self.columns, *(name for name in header if name not in EARLIER_COLUMNS)]
         # What a user has added stays, and so does the order that scripts may count on.
-        columns = [*header, *(name for name in self.columns if name not in header)]
+        columns = list(dict.fromkeys([*header, *self.columns]))
         _write_rows(self.file, columns, self._merged())
 
-    def _last_rows(self) -> Iterator[Row]:
-        """The last row of every picture."""
-        last = {row["path"]: number for number, row in enumerate(self._all_rows())}
-        return (row for number, row in enumerate(self._all_rows()) if last[row["path"]] == number)
+    def _ordered(self) -> Iterator[Row]:
+        """The last row of every picture: those of this run as they were listed, then the others."""
+        # Rows stay in their files, for there may be more than the memory holds.
+        places: dict[str, tuple[int, int]] = {}
+        for number, rows in enumerate((_read_finished(self.file), _read_partial(self.partial))):
+            for start, row in rows:
+                places[row["path"]] = number, start
+        last = len(self.met)
+        ordered = sorted(places.items(), key=lambda item: self.met.get(item[0], last))
+        with ExitStack() as opened:
+            tables: dict[int, _Table] = {}
+            for _, (number, start) in ordered:
+                if number not in tables:
+                    file = (self.file, self.partial)[number]
+                    tables[number] = _Table(opened.enter_context(file.open("rb")))
+                yield tables[number].row_at(start)
 
     def _merged(self) -> Iterator[Row]:
-        for row in self._last_rows():
+        for row in self._ordered():
             stamp = self.touched.get(row["path"])
             yield {**row, "bytes": str(stamp.bytes), "modified": stamp.modified} if stamp else row
 
@@ -229,28 +251,76 @@ def _has_content(path: Path, sha256: str) -> bool:
         return False
 
 
-def _read_partial(file: Path) -> Iterator[Row]:
-    """The rows of a run under way or stopped; none where there is no such file."""
+class _Table:
+    """A CSV, read row by row; a row is found again by its place in the file."""
+
+    def __init__(self, opened: BinaryIO):
+        self.opened = opened
+        self.header = next(csv.reader(self._lines()), [])
+
+    def _lines(self) -> Iterator[str]:
+        for line in iter(self.opened.readline, b""):
+            yield line.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The cells of each row and where it begins."""
+        reader = csv.reader(self._lines())
+        while True:
+            # A row is read to its end, and no further.
+            start = self.opened.tell()
+            cells = next(reader, None)
+            if cells is None:
+                return
+            if cells:
+                yield start, cells
+
+    def row_at(self, start: int) -> Row:
+        """The row that begins there."""
+        self.opened.seek(start)
+        return self.to_row(next(csv.reader(self._lines())))
+
+    def to_row(self, cells: Sequence[str]) -> Row:
+        """Cells as a row of this version; what is missing is ''."""
+        texts = itertools.chain(map(from_cell, cells), itertools.repeat(""))
+        row = dict(zip(self.header, texts, strict=False))
+        if "p_fake_calibrated" not in row:
+            return row
+        width, _, height = row["size"].partition("x") if "size" in row else ("", "", "")
+        kept = {name: cell for name, cell in row.items() if name not in EARLIER_COLUMNS}
+        return {
+            **kept,
+            "p_fake": row["p_fake_calibrated"],
+            "p_fake_raw": row.get("p_fake", ""),
+            "width": width,
+            "height": height,
+        }
+
+
+def _read_partial(file: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a run under way or stopped and their places; none where there is no such file."""
     try:
-        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
-            for row in csv.DictReader(opened):
+        with file.open("rb") as opened:
+            table = _Table(opened)
+            for start, cells in table.rows():
                 # The last row of a run that was killed may lack its end.
-                if None not in row and None not in row.values():
-                    yield {key: from_cell(value) for key, value in row.items()}
+                if len(cells) == len(table.header):
+                    yield start, table.to_row(cells)
     except (OSError, csv.Error):
         return
 
 
-def _read_finished(file: Path) -> Iterator[Row]:
-    """The rows of a CSV, which may have been through a spreadsheet; none where there is no such file.
+def _read_finished(file: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a CSV, which may have been through a spreadsheet, and their places; none where there is
+    no such file.
 
     Raises:
         UserError: it cannot be read to its end, so that writing it anew would lose rows.
     """
     try:
-        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
-            for row in csv.DictReader(opened, restval=""):
-                yield {key: from_cell(value) for key, value in row.items() if key is not None}
+        with file.open("rb") as opened:
+            table = _Table(opened)
+            for start, cells in table.rows():
+                yield start, table.to_row(cells)
     except FileNotFoundError:
         return
     except (OSError, csv.Error) as error:
@@ -260,15 +330,22 @@ def _read_finished(file: Path) -> Iterator[Row]:
 def _columns_of(file: Path) -> list[str]:
     """The header of a CSV; nothing where there is no such file."""
     try:
-        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as opened:
-            return next(csv.reader(opened), [])
+        with file.open("rb") as opened:
+            return _Table(opened).header
     except (OSError, csv.Error):
         return []
+
+
+def _is_of_earlier_version(header: Sequence[str]) -> bool:
+    """Whether a CSV has no verdicts by the origin too, or calls another figure p_fake."""
+    return bool(header) and ("model_verdict" not in header or "p_fake_calibrated" in header)
 
 
 def _write_rows(file: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
     """A CSV, whole or not at all."""
     with atomic_write(file) as target:
+        # Spreadsheets on Windows read names in UTF-8 behind a byte-order mark only.
+        target.write(codecs.BOM_UTF8)
         text = io.TextIOWrapper(target, "utf-8", errors="surrogateescape", newline="")
         writer = csv.DictWriter(text, columns, restval="")
         writer.writeheader()

@@ -213,7 +213,7 @@ def _write_record(detector: Detector, explanation: Explanation, heat_map: HeatMa
             "method": HEAT_MAPS[heat_map.method],
             "class": heat_map.target,
             "predicted": explanation.predicted,
-            "p_fake_calibrated": explanation.p_fake_calibrated,
+            "p_fake": explanation.p_fake_calibrated,
             "faithfulness": faithfulness
             and {"measure": "fall of the class's probability, part blurred out", **asdict(faithfulness)},
         },

@@ -13,13 +13,13 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Cal
 class Answer:
     """What a model says of a picture.
 
-    `p_fake` is its own probability, `calibrated` the calibrated one; `flips` are the opposite classes that
+    `p_fake` is the calibrated probability, `p_fake_raw` its own; `flips` are the opposite classes that
     degradations led to, None where they were not tried.
     """
 
     verdict: str
     p_fake: float
-    calibrated: float
+    p_fake_raw: float
     flips: tuple[str, ...] | None
 
     @property
@@ -39,11 +39,11 @@ def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degrad
     flips = tuple(
         f"{side} after {how}" for side, how in zip(sides[1:], tried, strict=True) if side != sides[0]
     )
-    calibrated = float(calibration.probability(margins[:1])[0])
+    p_fake = float(calibration.probability(margins[:1])[0])
     return Answer(
-        verdict=UNSURE if flips else calibration.verdict(calibrated),
-        p_fake=float(UNCALIBRATED.probability(margins[:1])[0]),
-        calibrated=calibrated,
+        verdict=UNSURE if flips else calibration.verdict(p_fake),
+        p_fake=p_fake,
+        p_fake_raw=float(UNCALIBRATED.probability(margins[:1])[0]),
         flips=flips if tried else None,
     )
 
@@ -63,10 +63,9 @@ def agree(answers: Sequence[Answer]) -> Answer:
     flips = None
     if all(each.flips is not None for each in answers):
         flips = tuple(dict.fromkeys(flip for each in answers for flip in each.flips or ()))
-    calibrated = float(np.mean([each.calibrated for each in answers]))
     return Answer(
         verdict=together,
         p_fake=float(np.mean([each.p_fake for each in answers])),
-        calibrated=calibrated,
+        p_fake_raw=float(np.mean([each.p_fake_raw for each in answers])),
         flips=flips,
     )

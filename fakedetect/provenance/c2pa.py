@@ -9,7 +9,7 @@ certificates may sign (signers), and whose may date a signature (time-stamps). T
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ from fakedetect.provenance.rules import Certainty, Finding, find_source_type, sh
 from fakedetect.provenance.verification import (
     Manifest,
     Verification,
+    claim_of_actions,
     find_ingredients,
     read_verification,
     tell_actions,
@@ -166,7 +167,12 @@ def _describe(found: Verification, signers: TrustList | None) -> list[Finding]:
     signer = _find_signer(found, signed, successes, failures, signers)
     sure: Certainty = "verified" if fits and signer.sure == "verified" else "stated"
     own = fits and signed
-    return [content, signer, *_find_history(found.active, own, sure), *find_ingredients(found, own)]
+    return [
+        content,
+        signer,
+        *_find_history(found.active, own, sure, signer.by),
+        *find_ingredients(found, own, signer.by),
+    ]
 
 
 def _first(codes: list[str], starts: tuple[str, ...]) -> str | None:
@@ -198,21 +204,23 @@ def _find_signer(
     signature = found.active.signature_info
     names = [signature.common_name, signature.issuer] if signature else []
     who = " of ".join(dict.fromkeys(shorten(name) for name in names if name)) or "an unnamed signer"
+    by = next((shorten(name) for name in reversed(names) if name), "an unnamed signer")
     said = f"C2PA signer: {who}{_tell_program(found.active)}"
     if signature and signature.time:
         unlisted = "" if "timeStamp.trusted" in successes else " by an unlisted time-stamp authority"
         said += f", on {shorten(signature.time)[:10]}{unlisted}"
     if not signed:
-        return Finding("signer", f"{said}; named, not proven: the signature is invalid")
+        return Finding("signer", f"{said}; named, not proven: the signature is invalid", by=by)
     if fault := next((CERTIFICATE[code] for code in failures if code in CERTIFICATE), None):
-        return Finding("signer", f"{said}; {fault}")
+        return Finding("signer", f"{said}; {fault}", by=by)
     if signers is None:
-        return Finding("signer", f"{said}; no trust list available")
+        return Finding("signer", f"{said}; no trust list available", by=by)
     trusted = (
         found.validation_results.trust_list_uri == SIGNERS and "signingCredential.trusted" in successes
     )
     answer = "yes" if trusted else "no"
-    return Finding("signer", f"{said}; on the {signers}: {answer}", "verified" if trusted else "stated")
+    sure: Certainty = "verified" if trusted else "stated"
+    return Finding("signer", f"{said}; on the {signers}: {answer}", sure, by=by)
 
 
 def _tell_program(manifest: Manifest) -> str:
@@ -222,15 +230,20 @@ def _tell_program(manifest: Manifest) -> str:
     return f", with {shorten(manifest.claim_generator)}" if manifest.claim_generator else ""
 
 
-def _find_history(manifest: Manifest, of_this_file: bool, sure: Certainty) -> list[Finding]:
+def _find_history(manifest: Manifest, of_this_file: bool, sure: Certainty, by: str) -> list[Finding]:
     """What was done to the picture; the history of another one is told as that."""
     actions = tell_actions(manifest)
     if not actions:
         return []
     if not of_this_file:
         return [Finding("history", f"C2PA actions, on the picture that was signed: {actions}")]
-    types = (find_source_type(action.source_type or "", sure) for action in manifest.actions())
-    return [Finding("history", f"C2PA actions: {actions}", sure), *filter(None, types)]
+    claims = claim_of_actions(manifest)
+    types = (find_source_type(action.source_type or "") for action in manifest.actions())
+    return [
+        Finding("history", f"C2PA actions: {actions}", sure, claims, by),
+        # What they say of the whole picture depends on the action that they belong to.
+        *(replace(found, sure=sure, claims=claims and found.claims, by=by) for found in types if found),
+    ]
 
 
 def find_remote(address: str) -> Finding:

@@ -31,14 +31,32 @@ Kind = Literal[
 Certainty = Literal["verified", "stated", "found"]
 """Proven by a signature; said by the file, which anybody can write; read from the pixels."""
 
+Claimed = Literal["", "generated", "captured"]
+"""That an AI generated the whole picture; that a camera captured it; neither, as of one with generated
+parts."""
+
+OF_GENERATORS = ("generator", "label", "watermark")
+"""Kinds that are only found in generated pictures, if what they say is true."""
+
 
 @dataclass(frozen=True)
 class Finding:
-    """A piece of evidence: its kind, what it says in a short phrase, and how sure that is."""
+    """A piece of evidence: its kind, what it says in a short phrase, and how sure that is.
+
+    Attributes:
+        claims: what it says of how the picture came to be.
+        by: the organisation that signed it; '' where nobody did.
+    """
 
     kind: Kind
     says: str
     sure: Certainty = "stated"
+    claims: Claimed = ""
+    by: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind in OF_GENERATORS:
+            object.__setattr__(self, "claims", "generated")
 
 
 def in_words(findings: Iterable[Finding]) -> tuple[str, ...]:
@@ -106,10 +124,13 @@ class Sentences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     goes_on: tuple[str, ...]
     refusals: tuple[str, ...]
     credits: tuple[str, ...]
+    credits_of_edits: tuple[str, ...]
 
 
 class _Vocabularies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source_types: tuple[str, ...]
+    generated: frozenset[str]
+    captured: frozenset[str]
     aigc: dict[str, str]
 
 
@@ -168,10 +189,17 @@ def spell_source_type(value: str) -> str | None:
     return next((known for known in read_table().vocabularies.source_types if known.lower() == name), None)
 
 
-def find_source_type(value: str, sure: Certainty = "stated") -> Finding | None:
+def claim_of_type(name: str | None) -> Claimed:
+    """What a value of the vocabulary, in its own spelling, says of the whole picture."""
+    known = read_table().vocabularies
+    return "generated" if name in known.generated else "captured" if name in known.captured else ""
+
+
+def find_source_type(value: str) -> Finding | None:
     """What a value of the vocabulary says; None for others."""
     name = spell_source_type(value)
-    return Finding("source type", f"IPTC source type: {name}", sure) if name else None
+    said = f"IPTC source type: {name}"
+    return Finding("source type", said, claims=claim_of_type(name)) if name else None
 
 
 def find_source_types_in(manifest: bytes) -> list[Finding]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from fakedetect.provenance.rules import Finding, shorten, spell_source_type
+from fakedetect.provenance.generators import names_generator
+from fakedetect.provenance.rules import Claimed, Finding, claim_of_type, shorten, spell_source_type
 
 MOST_ACTIONS = 6
 MOST_INGREDIENTS = 8
@@ -160,6 +161,26 @@ def tell_actions(manifest: Manifest) -> str:
     return ", ".join(told[:MOST_ACTIONS] + more)
 
 
+def claim_of_actions(manifest: Manifest) -> Claimed:
+    """What the actions say of the whole picture.
+
+    That is said by how it was created: the source type of another action is that of a part. A capture is
+    one only where no other type came to it.
+    """
+    types = [(action, spell_source_type(action.source_type or "")) for action in manifest.actions()]
+    created = [(action, name) for action, name in types if action.action == "c2pa.created"]
+    if any(claim_of_type(name) == "generated" or _is_generator(action) for action, name in created):
+        return "generated"
+    others = [name for _, name in types if name and claim_of_type(name) != "captured"]
+    captured = any(claim_of_type(name) == "captured" for _, name in created)
+    return "captured" if captured and not others else ""
+
+
+def _is_generator(action: Action) -> bool:
+    agent = action.agent.name if isinstance(action.agent, Program) else action.agent
+    return bool(agent) and not action.source_type and names_generator(agent or "")
+
+
 def _explain_fault(codes: Iterable[str]) -> str:
     """What is wrong with an ingredient, '' for nothing."""
     faults = [code for code in codes if not code.startswith(NO_FAULTS)]
@@ -172,7 +193,8 @@ def _explain_fault(codes: Iterable[str]) -> str:
     return f"its manifest breaks a rule: {shorten(faults[0])}" if faults else ""
 
 
-def _tell_ingredient(ingredient: Ingredient, holder: str, found: Verification) -> str:
+def _describe_ingredient(ingredient: Ingredient, holder: str, found: Verification) -> tuple[str, bool]:
+    """An ingredient in words, and whether something is wrong with it."""
     of_it = f"{holder}/c2pa.assertions/{ingredient.label}"
     deltas = found.validation_results.ingredient_deltas
     codes = [
@@ -189,27 +211,37 @@ def _tell_ingredient(ingredient: Ingredient, holder: str, found: Verification) -
     told = tell_actions(own) if own else ""
     text = ", ".join(part for part in parts if part) + (f": {told}" if told else "")
     fault = _explain_fault(codes)
-    return text + (f" ({fault})" if fault else "")
+    return text + (f" ({fault})" if fault else ""), bool(fault)
 
 
-def find_ingredients(found: Verification, of_this_file: bool) -> list[Finding]:
+def find_ingredients(found: Verification, of_this_file: bool, by: str) -> list[Finding]:
     """The pictures that went into a file, and those that went into them, as whoever took them in states.
+
+    A picture that was made from a generated one by editing alone was generated.
 
     Args:
         of_this_file: the manifest is this file's own.
+        by: who signed it.
     """
-    told: list[str] = []
-    waiting, seen = [found.active_manifest], set()
+    told: list[tuple[str, Claimed]] = []
+    seen: set[str] = set()
+    waiting = [(found.active_manifest, of_this_file)]
     while waiting:
-        label = waiting.pop(0)
+        label, is_this_picture = waiting.pop(0)
         manifest = found.manifests.get(label)
         if manifest is None or label in seen:
             continue
         seen.add(label)
         for ingredient in manifest.ingredients:
-            told.append(_tell_ingredient(ingredient, label, found))
-            waiting.append(ingredient.active_manifest or "")
+            text, is_faulty = _describe_ingredient(ingredient, label, found)
+            own = found.manifests.get(ingredient.active_manifest or "")
+            is_before = is_this_picture and ingredient.relationship == "parentOf" and not is_faulty
+            generated = is_before and own is not None and claim_of_actions(own) == "generated"
+            told.append((text, "generated" if generated else ""))
+            waiting.append((ingredient.active_manifest or "", is_before))
     left = len(told) - MOST_INGREDIENTS
-    more = [f"{left} more"] if left > 0 else []
+    if left > 0:
+        claims: Claimed = "generated" if any(claims for _, claims in told[MOST_INGREDIENTS:]) else ""
+        told[MOST_INGREDIENTS:] = [(f"{left} more", claims)]
     whose = "C2PA ingredient" if of_this_file else "C2PA ingredient of the picture that was signed"
-    return [Finding("ingredient", f"{whose} {text}") for text in told[:MOST_INGREDIENTS] + more]
+    return [Finding("ingredient", f"{whose} {text}", claims=claims, by=by) for text, claims in told]

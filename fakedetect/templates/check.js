@@ -48,6 +48,22 @@
     status.textContent = `${some} of ${all} pictures shown`;
   }
 
+  // The whole path, which the page itself does not spell, is known to whoever has the files.
+  function whole(link) {
+    const place = new URL(link.href);
+    if (place.protocol !== "file:") return decodeURI(link.getAttribute("href"));
+    return decodeURIComponent(place.pathname).replace(/^\/([A-Za-z]:)/, "$1");
+  }
+  for (const card of cards) {
+    const button = card.element.querySelector(".copy");
+    if (!button || !navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(whole(card.element.querySelector("h3 a")));
+      button.textContent = "Copied";
+    });
+  }
+
   form.addEventListener("input", show);
   // The fields have their old values back once this event is over.
   form.addEventListener("reset", () => setTimeout(show));

@@ -37,7 +37,7 @@ XMP = (
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as opened:
+    with file.open(encoding="utf-8-sig", newline="") as opened:
         return list(csv.DictReader(opened))
 
 
@@ -57,8 +57,9 @@ def test_every_format_gets_a_verdict_and_what_cannot_be_read_a_reason(trained: P
     for name, row in rows.items():
         if name == "empty.jpg":
             continue
-        assert row["verdict"] in ("fake", "real", "unsure") and row["size"] == "300x260"
-        assert 0 <= float(row["p_fake"]) <= 1 and 0 <= float(row["p_fake_calibrated"]) <= 1
+        assert row["verdict"] in ("fake", "real", "unsure") and row["model_verdict"] == row["verdict"]
+        assert (row["width"], row["height"]) == ("300", "260")
+        assert 0 <= float(row["p_fake"]) <= 1 and 0 <= float(row["p_fake_raw"]) <= 1
         assert len(row["sha256"]) == 64 and row["stability"] and row["reason"] == ""
     assert {rows[f"{n}{s}"]["format"] for n, s in enumerate(SUFFIXES)} == {
         "JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF",
@@ -75,19 +76,24 @@ def test_its_answers_are_those_of_the_test_on_the_copies(trained: Path) -> None:
     result = run("--paths", trained, "check", trained.parent / "dataset/test", "--json", "--no-stability")
     assert result.returncode == 0, result.stderr
     found = [json.loads(line) for line in result.stdout.splitlines()]
-    mine = {tuple(Path(row["path"]).parts[-3:]): row["p_fake"] for row in found}
+    mine = {tuple(Path(row["path"]).parts[-3:]): row["p_fake_raw"] for row in found}
     tested = read_rows(trained.parent / "model_folders/tiny/test_predictions.csv")
     theirs = {tuple(Path(row["path"]).parts[-3:]): float(row["p_fake"]) for row in tested}
     assert len(mine) == 20 and mine == pytest.approx(theirs, abs=1e-4)
-    assert all(row["stability"] == "" and "reason" not in row for row in found)
+    assert all(row["stability"] is None and row["reason"] is None for row in found)
     facts = json.loads((trained.parent / "model_folders/tiny/training.json").read_text())["calibration"]
     for row in found:
-        p = row["p_fake_calibrated"]
-        margin = np.log(row["p_fake"] / (1 - row["p_fake"])) if 0 < row["p_fake"] < 1 else 0
-        if abs(margin) < 8 and row["p_fake"] > 1e-3:
+        p, raw = row["p_fake"], row["p_fake_raw"]
+        margin = np.log(raw / (1 - raw)) if 0 < raw < 1 else 0
+        if abs(margin) < 8 and raw > 1e-3:
             assert p == pytest.approx(1 / (1 + np.exp(-margin / facts["temperature"])), abs=2e-3)
-        verdict = "fake" if p >= facts["fake_from"] else "real" if p < facts["real_below"] else "unsure"
-        assert row["verdict"] == verdict
+        thresholds = row["thresholds"]["tiny"]
+        for name, value in thresholds.items():
+            assert value == pytest.approx(facts[name])
+        above, below = p >= thresholds["fake_from"], p < thresholds["real_below"]
+        assert (
+            row["verdict"] == row["model_verdict"] == ("fake" if above else "real" if below else "unsure")
+        )
 
 
 def test_without_thresholds_the_verdict_changes_at_a_half_and_check_says_so(trained: Path) -> None:
@@ -99,9 +105,11 @@ def test_without_thresholds_the_verdict_changes_at_a_half_and_check_says_so(trai
     result = run("--paths", trained, "check", *pictures, "--csv", trained.parent / "o.csv")
     assert "No thresholds are fitted" in result.stderr and "fit-thresholds" in result.stderr
     # Fake and real part at a half then, as the test counted them.
-    assert "verdicts on the 20 pictures of the test dataset" in result.stdout
+    assert "Of 100 '" in result.stdout and "are right if 5 in 100 are fakes" in result.stdout
+    told = run("--paths", trained, "check", *pictures, "--details").stdout
+    assert "verdicts on the 20 pictures of the test dataset" in told
     for row in read_rows(trained.parent / "o.csv"):
-        assert row["p_fake"] == row["p_fake_calibrated"]
+        assert row["p_fake"] == row["p_fake_raw"]
         if row["stability"] == "stable":
             assert row["verdict"] == ("fake" if float(row["p_fake"]) >= 0.5 else "real")
     # A checkpoint that was replaced afterwards has no thresholds either.
@@ -183,7 +191,7 @@ def test_several_models_give_their_mean_and_their_disagreement(trained: Path) ->
     assert result.returncode == 0, result.stderr
     for row in read_rows(out):
         each = [float(row["p_fake_tiny"]), float(row["p_fake_second"])]
-        assert float(row["p_fake_calibrated"]) == pytest.approx(np.mean(each), abs=2e-6)
+        assert float(row["p_fake"]) == pytest.approx(np.mean(each), abs=2e-6)
         assert float(row["disagreement"]) == pytest.approx(max(each) - min(each), abs=2e-6)
     assert "points apart" in result.stdout
 
@@ -346,7 +354,7 @@ def test_a_folder_that_cannot_be_read_is_told_and_passed_over(trained: Path) -> 
 
     with mock.patch("os.scandir", refuse):
         result = run("--paths", trained, "check", trained.parent / "pictures", "--no-stability")
-    assert result.returncode == 1 and "1 picture: " in result.stdout
+    assert result.returncode == 1 and result.stdout.count("p(fake)") == 1
     assert re.search("Skipped the folder .*closed: Permission denied", result.stderr)
 
 
@@ -354,7 +362,8 @@ def test_the_menu_asks_what_to_check_and_draws_heat_maps(trained: Path) -> None:
     picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
     out = trained.parent / "menu.csv"
     result = run("--paths", trained, keys=f"8\n{picture}\n{out}\n8\n\n0\n")
-    assert result.returncode == 0 and "1 picture: " in result.stdout and "No picture given" in result.stdout
+    assert result.returncode == 0 and "No picture given" in result.stdout
+    assert f"p(fake)  {100 * float(read_rows(out)[0]['p_fake']):.1f} %" in result.stdout
     assert len(read_rows(out)) == 1
     result = run("--paths", trained, "check", picture, "--heat-map")
     figure = Path(re.search(r"heat map: (.+\.png)", result.stdout)[1])
@@ -372,7 +381,8 @@ def test_without_a_model_it_says_what_is_needed_and_what_the_files_say(data: Pat
     assert result.returncode == 2
     for way in ("menu.py --paths", "train", "demo", "classifier_model.pth"):
         assert way in result.stderr
-    assert re.search(r"PNG +64x48 .*marked.png  \[generator: Stable Diffusion", result.stdout)
+    said = r"its metadata say AI-generated \(generator: Stable Diffusion\)"
+    assert re.search(rf"PNG +64x48 .*marked.png  \[{said}\]", result.stdout)
     assert "broken.jpg  [empty file]" in result.stdout and "p(fake)" not in result.stdout
     rows = [
         json.loads(line) for line in run("--paths", data, "check", marked, "--json").stdout.splitlines()
@@ -399,7 +409,7 @@ def test_a_name_that_begins_as_an_option_does_is_a_picture(
     told = run("--paths", trained, "check", "-1.jpg", "--json", "--no-stability").stdout
     assert len(told.splitlines()) == 1 and json.loads(told)["path"] == "-1.jpg"
     behind = run("--paths", trained, "check", "--no-stability", "--", "--json")
-    assert "1 picture: " in behind.stdout
+    assert behind.stdout.splitlines()[-1].endswith("--json") and "p(fake)" in behind.stdout
 
 
 def test_another_model_that_is_trained_is_offered(trained: Path) -> None:
@@ -427,7 +437,8 @@ def test_what_is_not_there_is_told_before_anything_is_loaded(trained: Path, name
 
 def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> None:
     picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
-    before = run("--paths", trained, "check", picture, "--no-stability").stdout
+    details = ("check", picture, "--no-stability", "--details")
+    before = run("--paths", trained, *details).stdout
     assert "was not tested on other sources" in before and "fake?" not in before
     assert "If 5 % of such pictures were AI-generated (--prevalence), " in before
     assert "verdicts on the 24 validation pictures, on which its thresholds were fitted" in before
@@ -435,16 +446,15 @@ def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> 
     for label, other in (("real", "fake"), ("fake", "real")):
         shutil.copytree(trained.parent / "dataset/test" / label, trained.parent / "elsewhere" / other)
     assert run("--paths", trained, "evaluate", "--data", trained.parent / "elsewhere").returncode == 0
-    result = run("--paths", trained, "check", picture, "--no-stability", "--csv", trained.parent / "o.csv",
-                 "--prevalence", 0.2)  # fmt: skip
+    result = run("--paths", trained, *details, "--csv", trained.parent / "o.csv", "--prevalence", 0.2)
     assert "If 20 % of such pictures were AI-generated" in result.stdout
     assert "about 0 % of the 'fake' verdicts would be correct (95 % interval 0 % to " in result.stdout
     assert "on 20 pictures from other sources (elsewhere): it called 0 % of 10 fakes fake" in result.stdout
     lines = result.stdout.splitlines()
     (reminder,) = [n for n, line in enumerate(lines) if "on the pictures of elsewhere" in line]
     (verdict,) = [n for n, line in enumerate(lines) if str(picture) in line]
-    assert reminder < verdict and lines[verdict].startswith("fake?   p(fake)")
-    assert "not proof" in result.stdout
+    assert reminder < verdict == len(lines) - 1 and lines[verdict].startswith("fake?   p(fake)")
+    assert "not proof" in result.stdout and "A question mark" in result.stdout
     assert read_rows(trained.parent / "o.csv")[0]["verdict"] == "fake"
 
 
@@ -484,4 +494,4 @@ def test_the_menu_takes_pasted_paths(trained: Path) -> None:
     keys = f"8\n'{first}' {str(second).replace(chr(39), chr(92) + chr(39))} \n\n0\n"
     assert "2 pictures: " in run("--paths", trained, keys=keys).stdout
     result = run("--paths", trained, keys=f"8\n'file://{trained.parent}/My%20Pictures'\n\n0\n")
-    assert "1 picture: " in result.stdout
+    assert result.stdout.count("p(fake)") == 1 and "a b.jpg" in result.stdout

@@ -8,7 +8,7 @@ from fakedetect.checking.judged import Judged, Judges
 from fakedetect.checking.results_csv import ResultsCsv
 
 JUDGES = Judges("tiny", "0123", "")
-PICTURE = Judged(path=Path("x.png"), verdict="real", judges=JUDGES)
+PICTURE = Judged(path=Path("x.png"), verdict="real", model_verdict="real", judges=JUDGES)
 
 
 def test_a_run_stopped_before_its_first_row_leaves_nothing_and_later_ones_their_rows(

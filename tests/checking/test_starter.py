@@ -60,7 +60,7 @@ def project(once: Path, tmp_path: Path) -> Path:
 
 def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:
     picture = paint(project.parent / "mine.jpg", 99)
-    result = run("--paths", project, "check", "--no-stability", picture)
+    result = run("--paths", project, "check", "--no-stability", picture, "--details")
     assert result.returncode == 0, result.stderr
     assert "tiny has not been trained; using starter" in result.stderr
     assert "Keep in mind: on held-out generators, starter has " in result.stdout
@@ -87,7 +87,7 @@ def test_a_model_of_ones_own_goes_first_and_the_starter_stays_at_hand(project: P
     other = run("--paths", project, "--model", "resnet18", "check", picture)
     assert other.returncode == 2 and "use tiny, which is trained" in other.stderr
     assert "--model starter check PATH" in other.stderr
-    asked = run("--paths", project, "--model", "starter", "check", "--no-stability", picture)
+    asked = run("--paths", project, "--model", "starter", "check", "--details", picture)
     assert asked.returncode == 0 and "starter" in asked.stdout
     both = run("--paths", project, "--model", "all", "check", "--no-stability", "--json", picture)
     assert "p_fake_starter" not in json.loads(both.stdout.splitlines()[0])
@@ -129,7 +129,7 @@ def test_offline_a_small_one_answers_whose_backbone_came_along(project: Path) ->
     state = torch.load(project.parent / "starter.pth", weights_only=True)
     safetensors.torch.save_file(state, folder / "starter_small/backbone.safetensors")
     picture = paint(project.parent / "mine.jpg", 99)
-    result = run("--paths", project, "check", "--no-stability", picture)
+    result = run("--paths", project, "check", "--no-stability", picture, "--details")
     assert result.returncode == 0, result.stderr
     assert "The pretrained weights of starter cannot be downloaded" in result.stderr
     assert "Using starter_small instead" in result.stderr

@@ -121,7 +121,7 @@ def test_scan_and_check_agree_through_their_commands(trained: Path) -> None:
     assert run("--paths", trained, "check", folder, "--csv", out, "--no-stability").returncode == 1
     with (trained.parent / "list_of_bad_images.csv").open(newline="", encoding="utf-8") as file:
         scanned = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
-    with out.open(newline="", encoding="utf-8") as file:
+    with out.open(newline="", encoding="utf-8-sig") as file:
         checked = {Path(row["path"]).name: row["reason"] for row in csv.DictReader(file)}
     assert checked == {name: scanned.get(name, "") for name in expected}
     assert {name: not reason for name, reason in checked.items()} == expected

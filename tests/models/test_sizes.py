@@ -176,13 +176,13 @@ def answers(paths: Path, command: str) -> dict[str, float]:
         result = run("--paths", paths, "check", folder, "--json", "--no-stability")
         assert result.returncode == 0, result.stderr
         rows = [json.loads(line) for line in result.stdout.splitlines()]
-        return {"/".join(Path(row["path"]).parts[-2:]): row["p_fake"] for row in rows}
+        return {"/".join(Path(row["path"]).parts[-2:]): row["p_fake_raw"] for row in rows}
     if command == "explain":
         pictures = sorted(folder.rglob("0.*"))
         result = run("--paths", paths, "explain", *pictures, "--method", "grad-cam")
         assert result.returncode == 0, result.stderr
         found = map(json.loads, (f.read_text() for f in (paths.parent / "grad-cam_images").glob("*.json")))
-        return {"/".join(Path(row["image"]).parts[-2:]): row["p_fake_calibrated"] for row in found}
+        return {"/".join(Path(row["image"]).parts[-2:]): row["p_fake"] for row in found}
     assert run("--paths", paths, "test").returncode == 0
     table = paths.parent / "model_folders/tiny/test_predictions.csv"
     with table.open(newline="", encoding="utf-8") as file:

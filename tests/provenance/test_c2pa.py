@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import c2pa
+import msgspec
 import numpy as np
 import pytest
 from conftest import run
@@ -29,7 +30,9 @@ from fakedetect.core.processes import pool
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.copies import Kind
 from fakedetect.provenance.c2pa import CRASHED, NOT_INSTALLED, UNREADABLE, verify_manifest
+from fakedetect.provenance.claims import Claim, describe_in_a_clause, find_claim
 from fakedetect.provenance.rules import Finding
+from fakedetect.provenance.verification import Assertion, Manifest, claim_of_actions
 
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 UNCHANGED = "C2PA manifest: the file is unchanged since it was signed"
@@ -73,14 +76,23 @@ class Authority:
         self.root, self.chain = _pem(root), _pem(leaf) + _pem(root)
 
     def sign(
-        self, picture: bytes, mime: str = "image/jpeg", parent: bytes = b"", address: str = ""
+        self,
+        picture: bytes,
+        mime: str = "image/jpeg",
+        parent: bytes = b"",
+        address: str = "",
+        actions: list[dict[str, object]] | None = None,
     ) -> bytes:
-        """A picture with a manifest: created by a generator, or edited where it has a parent."""
+        """A picture with a manifest: created by a generator, or edited where it has a parent; or with these
+        actions."""
         secret = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         signer = c2pa.Signer.from_info(c2pa.C2paSignerInfo(b"es256", self.chain.encode(), secret, None))
-        builder = c2pa.Builder(EDITED if parent else CREATED)
+        manifest = EDITED if parent else CREATED
+        if actions is not None:
+            manifest = {**manifest, "assertions": [{"label": "c2pa.actions", "data": {"actions": actions}}]}
+        builder = c2pa.Builder(manifest)
         if parent:
             builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
             about = {"title": "parent.jpg", "relationship": "parentOf"}
@@ -483,11 +495,99 @@ def test_check_tells_it_on_the_screen_and_in_json(signed: bytes, data: Path) -> 
     path.write_bytes(signed)
     (data.parent / "plain.jpg").write_bytes(picture(4))
     shown = run("--paths", data, "check", path)
+    assert "[signed: Ada Signer Ltd says AI-generated; signer not on the trust list]" in shown.stdout
+    shown = run("--paths", data, "check", path, "--details")
     assert UNCHANGED in shown.stdout and "C2PA signer: Ada Signer" in shown.stdout
     lines = run("--paths", data, "check", path, data.parent / "plain.jpg", "--json").stdout.splitlines()
     rows = {Path(row["path"]).name: row for row in map(json.loads, lines)}
     assert rows["plain.jpg"]["origin"] == [] and rows["plain.jpg"]["provenance"] == ""
-    origin = [Finding(**each) for each in rows["signed.jpg"]["origin"]]
+    told = rows["signed.jpg"]["origin"]
+    origin = [Finding(**{key: value or "" for key, value in each.items()}) for each in told]
     assert origin[0] == Finding("manifest", UNCHANGED, "verified")
     assert [finding.kind for finding in origin] == ["manifest", "signer", "history", "source type"]
     assert rows["signed.jpg"]["provenance"] == "; ".join(finding.says for finding in origin)
+
+
+TYPES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+
+
+def act(action: str, source_type: str = "") -> dict[str, object]:
+    return {
+        "action": f"c2pa.{action}",
+        **({"digitalSourceType": TYPES + source_type} if source_type else {}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("agent", "says"), [("Adobe Firefly", "generated"), ("DALL·E", "generated"), ("Photo Editor 3", "")]
+)
+def test_without_a_source_type_the_name_of_who_created_it_counts(agent: str, says: str) -> None:
+    # As version 1 of the actions allows; the library no longer signs such ones.
+    actions = msgspec.json.encode({"actions": [{"action": "c2pa.created", "softwareAgent": agent}]})
+    manifest = Manifest(assertions=[Assertion("c2pa.actions", msgspec.Raw(actions))])
+    assert claim_of_actions(manifest) == says
+
+
+def claim_in(raw: bytes, trust: Path) -> Claim | None:
+    path = trust.parent / "claim.jpg"
+    path.write_bytes(raw)
+    return find_claim(verify_manifest(path, "JPEG", trust))
+
+
+@pytest.mark.parametrize(
+    ("actions", "says"),
+    [
+        ([act("created", "trainedAlgorithmicMedia")], "generated"),
+        ([act("created", "digitalCapture")], "captured"),
+        ([act("created", "computationalCapture"), act("color_adjustments")], "captured"),
+        ([act("created", "digitalCapture"), act("edited", "compositeWithTrainedAlgorithmicMedia")], None),
+        ([act("created", "compositeWithTrainedAlgorithmicMedia")], None),
+        ([act("created", "digitalArt"), act("edited", "trainedAlgorithmicMedia")], None),
+        ([act("created", "screenCapture")], None),
+    ],
+    ids=str,
+)
+def test_only_how_a_picture_was_created_says_what_it_is(
+    authority: Authority, trust: Path, actions: list[dict[str, object]], says: str | None
+) -> None:
+    found = claim_in(authority.sign(picture(0), actions=actions), trust)
+    assert (found.says if found else None) == says
+    # Of a signer whom nobody knows, a capture is worth nothing.
+    stranger = claim_in(Authority().sign(picture(0), actions=actions), trust)
+    assert (stranger.says if stranger else None) == (says if says == "generated" else None)
+    assert found is None or (found.is_proven and not (stranger and stranger.is_proven))
+
+
+def test_what_is_not_this_files_claims_nothing(authority: Authority, signed: bytes, trust: Path) -> None:
+    other = picture(1)
+    assert claim_in(signed, trust).is_proven
+    assert claim_in(flip(signed, len(signed) - 200), trust) is None
+    assert claim_in(other[:2] + segments(signed) + other[2:], trust) is None
+    assert claim_in(flip(signed, signed.index(b"Dreamer 3")), trust) is None
+
+
+def test_an_edited_generated_picture_is_said_to_be_generated(
+    authority: Authority, signed: bytes, trust: Path
+) -> None:
+    edited = authority.sign(picture(1), parent=signed)
+    found = claim_in(edited, trust)
+    assert found and (found.says, found.is_proven) == ("generated", False)
+    twice = claim_in(authority.sign(picture(2), parent=edited), trust)
+    assert twice and twice.says == "generated"
+    assert claim_in(authority.sign(picture(1), parent=flip(signed, len(signed) - 200)), trust) is None
+    photo = authority.sign(picture(0), actions=[act("created", "digitalCapture")])
+    assert claim_in(authority.sign(picture(1), parent=photo), trust) is None
+
+
+def test_the_clause_names_who_signed_and_whether_he_is_listed(
+    authority: Authority, signed: bytes, trust: Path
+) -> None:
+    path = trust.parent / "clause.jpg"
+    path.write_bytes(signed)
+    listed = describe_in_a_clause(verify_manifest(path, "JPEG", trust))
+    assert listed == "signed: Ada Signer Ltd says AI-generated; signer on the trust list"
+    path.write_bytes(authority.sign(picture(1), parent=signed))
+    edited = describe_in_a_clause(verify_manifest(path, "JPEG", trust))
+    assert edited.startswith("signed: Ada") and "AI-generated, then edited" in edited and len(edited) <= 80
+    path.write_bytes(flip(signed, len(signed) - 200))
+    assert describe_in_a_clause(verify_manifest(path, "JPEG", trust)).startswith("C2PA manifest: does not")

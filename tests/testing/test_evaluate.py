@@ -106,7 +106,7 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Pat
     assert "Trained without gan before" in again.stderr and "Epoch 1" not in again.stdout
 
     check_report(evaluated, folder)
-    caution = run("--paths", evaluated, "check", foreign / "ai" / "0.png", "--no-stability")
+    caution = run("--paths", evaluated, "check", foreign / "ai" / "0.png", "--details")
     assert "Keep in mind: on the pictures of foreign" in caution.stdout
 
 
@@ -135,7 +135,7 @@ def test_folders_of_one_name_are_told_apart(trained: Path) -> None:
     assert files == {f"foreign_{name}_predictions.csv" for name in ("test", "b_test", "c_b_test")}
     assert run("--paths", trained, "report").returncode == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
-    said = run("--paths", trained, "check", trained.parent / "x/a/test", "--no-stability").stdout
+    said = run("--paths", trained, "check", trained.parent / "x/a/test", "--details").stdout
     for name in found:
         assert f"on the pictures of {name}, tiny had an accuracy" in said
         assert f">{name}: {found[name]['count']} pictures<" in page

@@ -223,8 +223,8 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     assert checked.returncode == 0, checked.stderr
     rows = [json.loads(line) for line in checked.stdout.splitlines()]
     for row in rows:
-        assert row["p_fake"] == pytest.approx(by_path[row["path"]], abs=1e-4)
-    shown = run("--paths", fitted, "check", "--no-stability", pictures[0]).stdout
+        assert row["p_fake_raw"] == pytest.approx(by_path[row["path"]], abs=1e-4)
+    shown = run("--paths", fitted, "check", "--details", pictures[0]).stdout
     assert "Keep in mind: on held-out generators, tiny has " in shown
     explained = run("--paths", fitted, "explain", pictures[0])
     assert explained.returncode == 0 and "Attention Rollout" in explained.stdout, explained.stderr
@@ -299,7 +299,7 @@ def test_one_source_a_class_leaves_pictures_out_and_says_what_is_not_known(tmp_p
     assert "no guarantee for others" in result.stdout
     unseen = read(paths, "evaluation.json")["unseen_sources"]
     assert not unseen["fakes_by_source"] and not unseen["reals_by_source"]
-    checked = run("--paths", paths, "check", "--no-stability", tmp_path / "dataset/test/real")
+    checked = run("--paths", paths, "check", "--no-stability", tmp_path / "dataset/test/real", "--details")
     assert "held-out" not in checked.stdout and "was not tested on other sources" in checked.stdout
 
 

@@ -182,7 +182,8 @@ OWN_KEYS: Kinds = {"timm": Text, "weights": Text, **INPUT_KEYS, **RECIPE_KEYS}
 
 RESERVED = {
     "all": "means every model",
-    "calibrated": "is reserved: check already has a column p_fake_calibrated",
+    "raw": "is reserved: check already has a column p_fake_raw",
+    "calibrated": "is reserved: check had a column p_fake_calibrated",
 }
 """Names that no model may have, and why."""
 

@@ -302,16 +302,22 @@ def printable(text: str | PurePath, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in str(text))
 
 
+def can_show() -> bool:
+    """Whether there is a display on which a picture or a page could be shown."""
+    desktop = sys.platform in ("win32", "darwin")
+    return desktop or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def open_picture(path: Any) -> bool:
     """Show a picture in the desktop's own viewer; False where there is no display."""
     import subprocess
 
+    if not can_show():
+        return False
     if sys.platform == "win32":
         os.startfile(path)
         return True
     command = "open" if sys.platform == "darwin" else "xdg-open"
-    if sys.platform != "darwin" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        return False
     try:
         subprocess.Popen([command, str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     except OSError:
