@@ -5,6 +5,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import sys
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from conftest import REFERENCE_INPUT, ROOT, paint, run, stop_after_first
@@ -19,6 +21,7 @@ from PIL import Image, PngImagePlugin
 
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
 
 
 @dataclass
@@ -257,6 +260,90 @@ def test_without_a_model_the_page_says_what_the_files_say(data: Path) -> None:
     page = Page(file)
     assert page.cards[0].data["data-verdict"] == "none" and page.cards[0].images
     assert "No model has checked these pictures" in page.text and "generator: Stable" in page.cards[0].text
+
+
+def test_pictures_come_first_and_each_leads_to_its_file(checked: Path) -> None:
+    file = checked.parent / "new/page.html"
+    page = Page(file)
+    places = [page.html.index(part) for part in ('<ol id="cards">', "<h2>The model</h2>", 'id="reading"')]
+    assert places == sorted(places)
+    links = set(re.findall(r'<h3><a href="([^"]+)">', page.html))
+    assert len(links) == 6 and all(link.startswith("../mine/") for link in links)
+    for link in links:
+        assert (file.parent / unquote(link)).resolve().is_file(), link
+    (tall,) = [card for card in page.cards if "tall" in card.text]
+    # The folder is read beside the name, without a click.
+    assert re.search(r"tall & <wide>.png\s+in \S+/mine\s", tall.text)
+    assert page.html.count('class="copy" hidden') == 6
+
+
+def test_a_page_to_share_names_no_home(
+    checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "ada"
+    shutil.copytree(checked.parent / "mine", home / "mine")
+    paint(tmp_path / "ada2/other.png", 3)
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(home))
+    given = (
+        "--paths",
+        checked,
+        "check",
+        home / "mine",
+        home,
+        tmp_path / "ada2",
+        "--no-stability",
+        "--html",
+    )
+    assert run(*given, home / "page.html").returncode == 1
+    page = Page(home / "page.html")
+    assert f"{home}/" not in page.html and f"{home}<" not in page.html
+    assert f"in ~{os.sep}mine" in page.text and "./mine/marked.png" in page.html
+    assert str(tmp_path / "ada2") in page.text
+    # Seen from outside, a link would name it.
+    assert run(*given, tmp_path / "page.html").returncode == 1
+    outside = Page(tmp_path / "page.html")
+    assert "/ada/" not in outside.html and "./ada2/other.png" in outside.html
+    assert outside.html.count('class="copy"') == 1 and len(outside.cards) == len(page.cards)
+
+
+def test_names_without_an_ending_get_one(checked: Path, tmp_path: Path) -> None:
+    picture = paint(tmp_path / "a.png", 1)
+    command = ("--paths", checked, "check", picture, "--no-stability")
+    run(*command, "--html", tmp_path / "result", "--csv", tmp_path / "result")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a.png", "result.html", "result.csv", "result_about.txt",
+    }  # fmt: skip
+    said = (tmp_path / "result_about.txt").read_text(encoding="utf-8")
+    assert "If 5 % of such pictures" in said and "Keep in mind" in said and "not proof" in said
+    menu = run("--paths", checked, keys=f"8\n{picture}\n{tmp_path / 'typed'}\n0\n")
+    assert f"Page: {tmp_path / 'typed.html'}" in menu.stdout and not (tmp_path / "typed").exists()
+    # What is there under its name keeps it, and what beside it is the user's own stays.
+    (tmp_path / "result.csv").rename(tmp_path / "bare")
+    assert "Skipped 1 unchanged picture" in run(*command, "--csv", tmp_path / "bare").stdout
+    (tmp_path / "mine_about.txt").write_text("my notes")
+    refused = run(*command, "--csv", tmp_path / "mine.csv")
+    assert refused.returncode == 2 and "mine_about.txt" in refused.stderr
+    assert (tmp_path / "mine_about.txt").read_text() == "my notes"
+
+
+@pytest.mark.parametrize(
+    ("display", "answer", "opened"), [(True, True, 1), (True, False, 0), (False, True, 0)]
+)
+def test_the_page_is_opened_only_if_wanted(
+    checked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, display: bool, answer: bool, opened: int
+) -> None:
+    asked: list[str] = []
+    shown: list[Path] = []
+    monkeypatch.setattr("fakedetect.checking.check_page.can_show", lambda: display)
+    monkeypatch.setattr(
+        "fakedetect.checking.check_page.open_picture", lambda path: bool(shown.append(path) or True)
+    )
+    monkeypatch.setattr(Console, "confirm", lambda _, question: bool(asked.append(question) or answer))
+    picture, file = paint(tmp_path / "a.png", 1), tmp_path / "page.html"
+    result = run("--paths", checked, "check", picture, "--no-stability", "--html", file)
+    assert len(asked) == display and shown == [file] * opened
+    assert ("open it with a browser" in result.stdout) == (not opened)
 
 
 def test_a_check_without_a_page_does_not_wait_for_templates() -> None:
