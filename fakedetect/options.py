@@ -134,6 +134,7 @@ OPTIONS = (
                 "decode large JPEGs at a smaller size: several times as fast, and nearly the same pixels",
             ),
             flag("--prune", "delete copies whose original has been moved or deleted"),
+            flag("--dry-run", "say what would be done, and change nothing"),
             SHARD,
         ),
         title="Resize Menu",

@@ -29,7 +29,7 @@ from fakedetect.images.copies import (
     shrink,
 )
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.listing import list_images
+from fakedetect.images.listing import Skipped, list_images
 from fakedetect.images.pillow import prepare_pillow
 from fakedetect.images.reading import open_checked
 
@@ -39,7 +39,7 @@ class Resized:
     """What became of a folder's pictures: `made` and `done_before` are copies, `bad` left out.
 
     `stale` copies have no original any more; `pruned` says whether they were deleted. `partly`: a folder
-    could not be read.
+    could not be read. `planned`: nothing has been done yet.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Resized:
     stale: int
     pruned: bool
     partly: bool
+    planned: bool = False
 
     @property
     def empty(self) -> bool:
@@ -174,15 +175,8 @@ def resize_folder(
     Raises:
         UserError: originals and copies would mix, or the copies cannot be written.
     """
-    source, target = settings.original[name], output_folder(settings, name, kind.scaling)
-    if source == target or source in target.parents or target in source.parents:
-        raise UserError(
-            f"The copies of {source} would go to {target}. "
-            f"Give originals and copies separate folders in {settings.file}."
-        )
-    listed = read_bad_images(settings)
-    paths, skipped = list_pictures(source, console)
-    good = [path for path in paths if path not in listed]
+    source, target = _find_places(settings, name, kind)
+    paths, good, skipped = _list_good(settings, source, console)
     planned = _plan(good, source, target, kind, shard.count > 1)
     jobs = shard.part_of(planned)
     to_do = [job for job in jobs if not is_done(job)]
@@ -211,6 +205,62 @@ def resize_folder(
         pruned=prune,
         partly=bool(skipped.unreadable),
     )
+
+
+def preview_folder(
+    settings: Settings, console: Console, name: str, kind: Kind, shard: Shard, prune: bool = False
+) -> Resized:
+    """What resize_folder() would do, by the names of files and the list of bad pictures; changes nothing.
+
+    Raises:
+        UserError: originals and copies would mix.
+    """
+    source, target = _find_places(settings, name, kind)
+    paths, good, skipped = _list_good(settings, source, console)
+    planned = (_aligned_jobs if kind.aligned else _plain_jobs)(good, source, target, kind)
+    jobs = shard.part_of(planned)
+    # Copies of another kind are made again.
+    afresh = target.is_dir() and present_marks(target) != kind.marks
+    done = 0 if afresh else sum(map(is_done, jobs))
+    stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 and not afresh else []
+    stale = [copy for copy in stale if not skipped.covers(source / copy.relative_to(target))]
+    return Resized(
+        name=name,
+        target=target,
+        kind=kind,
+        shard=shard,
+        made=len(jobs) - done,
+        done_before=done,
+        bad=len(paths) - len(good),
+        stale=len(stale),
+        pruned=prune,
+        partly=bool(skipped.unreadable),
+        planned=True,
+    )
+
+
+def _find_places(settings: Settings, name: str, kind: Kind) -> tuple[Path, Path]:
+    """Where the originals are and where their copies go.
+
+    Raises:
+        UserError: one lies in the other.
+    """
+    source, target = settings.original[name], output_folder(settings, name, kind.scaling)
+    if source == target or source in target.parents or target in source.parents:
+        raise UserError(
+            f"The copies of {source} would go to {target}. "
+            f"Give originals and copies separate folders in {settings.file}."
+        )
+    return source, target
+
+
+def _list_good(
+    settings: Settings, source: Path, console: Console
+) -> tuple[list[Path], list[Path], Skipped]:
+    """All pictures of a folder, those that are not on the list of bad ones, and what is no picture."""
+    listed = read_bad_images(settings)
+    paths, skipped = list_pictures(source, console)
+    return paths, [path for path in paths if path not in listed], skipped
 
 
 def _find_stale(
@@ -247,7 +297,8 @@ def _describe_resized(settings: Settings, resized: Resized) -> str:
         none = f"{resized.name}{shard}: there are no pictures in {where}. Put some there, then resize."
         return none + _describe_stale(settings, resized)
     return (
-        f"{resized.name}{shard}: {plural(resized.made, 'picture')} resized into {resized.target}"
+        f"{resized.name}{shard}: {plural(resized.made, 'picture')}{' to be' if resized.planned else ''} "
+        f"resized into {resized.target}"
         + (f" ({scaling})" if scaling != REFERENCE_SCALING else "")
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
         + (f", {resized.done_before:,} already done" if resized.done_before else "")
@@ -261,7 +312,7 @@ def _describe_stale(settings: Settings, resized: Resized) -> str:
         return ""
     copies = plural(resized.stale, "copy")
     if resized.pruned:
-        return f", {copies} without an original deleted"
+        return f", {copies} without an original {'to be ' if resized.planned else ''}deleted"
     has, them = ("has", "it") if resized.stale == 1 else ("have", "them")
     return (
         f"\n  {copies} {has} no original any more (moved, deleted?), and training would still use {them}. "
@@ -279,6 +330,7 @@ class Request:
             the classes can then not be told apart by their files.
         fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
         prune: delete copies whose original has been moved or deleted.
+        dry_run: say what would be done, and change nothing.
         shard: 'k/n' to copy a share only.
     """
 
@@ -286,6 +338,7 @@ class Request:
     align: bool = False
     fast: bool = False
     prune: bool = False
+    dry_run: bool = False
     shard: str | None = None
 
 
@@ -307,7 +360,9 @@ def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
     check_size(settings, console)
     kinds = [Kind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]
     done = [
-        resize_folder(settings, console, name, kind, part, request.prune)
+        preview_folder(settings, console, name, kind, part, request.prune)
+        if request.dry_run
+        else resize_folder(settings, console, name, kind, part, request.prune)
         for kind in kinds
         for name in existing
     ]

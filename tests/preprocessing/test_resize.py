@@ -130,3 +130,32 @@ def test_shards_resize_disjoint_shares(project: Path) -> None:
     refused = run("--paths", project, "resize", "train-real", "--shard", "1/3")
     assert refused.returncode == 2 and "another kind" in refused.stderr
     assert len(list(target.glob("*.jpg"))) == 7
+
+
+def test_a_dry_run_changes_nothing_and_says_what_the_next_run_does(data: Path) -> None:
+    folder = data.parent
+    copies = folder / "dataset/resized_train/real"
+
+    def files() -> dict[Path, int]:
+        found = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "."]
+        return {path: path.stat().st_mtime_ns for path in found}
+
+    def plan_and_do(*options: str) -> tuple[str, str]:
+        before = files()
+        planned = run("--paths", data, "resize", "train-real", "--dry-run", *options)
+        assert planned.returncode == 0 and files() == before
+        done = run("--paths", data, "resize", "train-real", *options)
+        return planned.stdout.replace("to be ", ""), done.stdout
+
+    planned, done = plan_and_do()
+    assert planned == done and "20 pictures resized" in done
+    (folder / "dataset/train/real/0003.png").unlink()
+    paint(folder / "dataset/train/real/new.png", 5)
+    planned, done = plan_and_do("--prune")
+    assert planned == done and "1 picture resized" in done and "1 copy without an original deleted" in done
+    assert len(list(copies.iterdir())) == 20
+    # Copies of another kind take the place of those that are there.
+    planned, done = plan_and_do("--align")
+    assert planned == done and "20 pictures resized" in done
+    planned, done = plan_and_do("--align")
+    assert planned == done and "0 pictures resized" in done and "20 already done" in done
