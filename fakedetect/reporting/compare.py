@@ -218,7 +218,7 @@ def _tell_notes(settings: Settings, found: Comparison) -> list[str]:
         for line in tell_one_sided(model.results.confusion_matrix)
     ]
     lines += [
-        f"{model.name} came trained: your test pictures may be among its training pictures, and its figures "
+        f"{model.name} came trained: it may have been trained on your test pictures, and its figures be "
         "too good."
         for model in found.models
         if model.name in STARTERS
