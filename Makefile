@@ -10,21 +10,25 @@ menu: .venv/installed
 	$(BIN)/python menu.py
 
 # Style, types and the tests that hardly need torch.
-check: .venv/installed
+check: .venv/tested
 	$(BIN)/python .ci/check.py
 
-test: .venv/installed
+test: .venv/tested
 	$(BIN)/python .ci/check.py --all
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks
 
 # The whole tree as installed here, names and versions alone: neither hosts nor paths of this machine.
-lock: .venv/installed
-	echo "# Linux, x86-64, Python 3.11: what requirements.txt installed. Made by make lock." > requirements.lock
+lock: .venv/tested
+	echo "# Linux, x86-64, Python 3.11: what requirements-dev.txt installed. Made by make lock." > requirements.lock
 	$(BIN)/python -m pip list --format=freeze --exclude-editable --exclude pip >> requirements.lock
 
 .venv/installed: requirements.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -r requirements.txt
+	touch $@
+
+.venv/tested: .venv/installed requirements-dev.txt
+	$(BIN)/python -m pip install -r requirements-dev.txt
 	touch $@

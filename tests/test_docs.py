@@ -66,6 +66,13 @@ def imported_packages(*places: str) -> set[str]:
     return {canonicalize_name(name) for name in names}
 
 
+def pins_of(name: str) -> dict[str, str]:
+    """The packages that a file of requirements pins itself, with their versions."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pinned = [Requirement(line) for line in lines if line and not line.startswith(("#", "-r "))]
+    return {each.name: str(each.specifier).removeprefix("==") for each in pinned}
+
+
 def named_in(lines: list[str]) -> set[str]:
     return {canonicalize_name(Requirement(line).name) for line in lines}
 
@@ -81,12 +88,13 @@ def test_what_is_imported_is_listed() -> None:
 
 def test_pins_and_bounds_agree() -> None:
     project = project_table()
-    listed = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
-    bounds = {Requirement(line).name: Requirement(line).specifier for line in listed}
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    pinned = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    pins = {each.name: str(each.specifier).removeprefix("==") for each in pinned}
-    assert pins.keys() == bounds.keys()
+    users, tests = project["dependencies"], project["optional-dependencies"]["dev"]
+    bounds = {Requirement(line).name: Requirement(line).specifier for line in (*users, *tests)}
+    pins = pins_of("requirements.txt")
+    assert {canonicalize_name(name) for name in pins} == named_in(users)
+    assert {canonicalize_name(name) for name in pins_of("requirements-dev.txt")} == named_in(tests)
+    assert (ROOT / "requirements-dev.txt").read_text(encoding="utf-8").startswith("-r requirements.txt\n")
+    pins |= pins_of("requirements-dev.txt")
     for name, version in pins.items():
         assert version in bounds[name], f"{name} {version} is not {bounds[name]}"
     table = (ROOT / "docs/dependencies.md").read_text(encoding="utf-8")
@@ -97,15 +105,15 @@ def test_the_lock_has_names_and_versions_alone_and_the_pins() -> None:
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()[1:]
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
     locked = {canonicalize_name(name): version for name, version in (line.split("==") for line in lines)}
-    pins = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    for pin in map(Requirement, pins):
-        assert f"=={locked[canonicalize_name(pin.name)]}" == str(pin.specifier)
+    for name, pin in (pins_of("requirements.txt") | pins_of("requirements-dev.txt")).items():
+        assert locked[canonicalize_name(name)] == pin
 
 
 def test_versions_agree() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     newest = re.search(r"^## (\S+)", changelog, re.MULTILINE)
     assert newest and newest[1] == VERSION
+    assert f"version: {VERSION}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8").splitlines()
 
 
 def test_every_command_and_flag_is_documented() -> None:

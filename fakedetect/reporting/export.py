@@ -22,7 +22,7 @@ from fakedetect.core.settings.recipes import UNBALANCED
 from fakedetect.core.settings.settings import TORCH, Inference, Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.core.version import describe_version
+from fakedetect.core.version import describe_citation, describe_version
 from fakedetect.metrics.intervals import SAME_SHAPE, measure_area, measure_share
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.openvino.conversion import write_ir
@@ -208,6 +208,9 @@ def _render_card(detector: Detector, parity: Parity) -> str:
         measure_share=measure_share,
         plural=plural,
         version=describe_version(),
+        citation=describe_citation(
+            (detector.training.versions or {}).get("fakedetect", describe_version())
+        ),
         detector=detector,
         parity=parity,
         results=results if results and results.checkpoint in (None, checkpoint) else None,

@@ -25,7 +25,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, plural
 from fakedetect.core.terminal.progress import duration
-from fakedetect.core.version import describe_version
+from fakedetect.core.version import describe_citation, describe_version
 from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
 from fakedetect.metrics.calibration import is_of_calibration
@@ -285,6 +285,7 @@ def build(known: Known, today: str) -> str:
         title=f"{settings.model} - fakedetect",
         today=today,
         version=describe_version(),
+        citation=describe_citation((training.versions or {}).get("fakedetect", describe_version())),
         settings=settings,
         known=known,
         summary=summarise(settings, known.results, known.predictions, evaluation, training.known),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from fakedetect.core.version import VERSION, describe_version
+from fakedetect.core.version import VERSION, describe_citation, describe_version
 
 
 def described_at(root: Path) -> str:
@@ -54,6 +54,21 @@ def test_a_checkout_names_its_commit_and_whether_it_was_changed(tmp_path: Path) 
     git(root, "commit", "-q", "-m", "ours")
     commit = git(root, "rev-parse", "--short=12", "HEAD")
     assert described_at(root).endswith(f" (commit {commit})")
+    # Settings, and files of the user's own, are no changes to the code.
+    (root / "paths.toml").write_text("model = 'x'")
+    (root / "fakedetect/notes.txt").write_text("mine")
+    git(root, "add", "paths.toml")
+    assert described_at(root).endswith(f" (commit {commit})")
     with (root / "fakedetect/core/version.py").open("a") as file:
         file.write("\n")
     assert described_at(root).endswith(f" (commit {commit} with changes)")
+
+
+def test_the_citation_is_that_of_the_file() -> None:
+    said = describe_citation("1.2.3 (commit abc)")
+    assert "  title = {{fakedetect: tell real photographs from AI-generated images}}," in said.splitlines()
+    assert "  author = {{The fakedetect authors}}," in said.splitlines()
+    assert (
+        "  version = {1.2.3 (commit abc)}," in said.splitlines()
+        and "  license = {MIT}," in said.splitlines()
+    )

@@ -40,6 +40,8 @@ def hold_against_records(folder: Path) -> None:
     assert f"fake from p_fake {thresholds['fake_from']:.4f}" in card
     assert "random weights" in card and "60 pictures: 30 fake, 30 real" in card
     assert str(folder.parent) not in card
+    trained_by = json.loads((folder / "training.json").read_text())["versions"]["fakedetect"]
+    assert f"  version = {{{trained_by}}}," in card.split("## How to cite")[1]
 
 
 def test_the_files_give_the_answers_of_check_and_say_what_the_records_say(trained: Path) -> None:

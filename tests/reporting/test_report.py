@@ -63,7 +63,7 @@ def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: 
     folder = trained.parent / "model_folders/tiny"
     known = read_report(trained)
     assert "On pictures like its training pictures" in known and "--model tiny train" in known
-    assert "best epoch" in known and "training time" in known
+    assert "best epoch" in known and "training time" in known and "@software{fakedetect," in known
     # A dropped-in checkpoint has the log of the model that was there before, too.
     (folder / "training.json").unlink()
     unknown = read_report(trained)
