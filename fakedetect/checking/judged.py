@@ -64,7 +64,7 @@ class Judged:
         answers: of each model, if there are several.
         size: of the picture as in '300x260'; '' of a file that cannot be read, like its hash and format.
         provenance: the findings about its origin in words; `origin` is empty where only these are known.
-        reason: why it cannot be read; '' if it can.
+        reason: why it cannot be read, or is not judged; '' where it is.
         thumbnail: a WebP file; b'' for none.
         heat_maps: the files of its figures.
     """
@@ -171,7 +171,7 @@ def describe_verdict(judged: Judged, weak: bool) -> str:
     """
     name = printable(judged.path)
     if judged.reason:
-        return f"{'-':<8}{'-':>15}  {name}  [{judged.reason}]"
+        return f"{'-':<8}{'-':>15}  {name}  [{'; '.join([judged.reason, *judged.provenance])}]"
     mark = "?" if weak and judged.verdict != UNSURE else ""
     line = f"{judged.verdict + mark:<8}p(fake) {100 * (judged.p_fake_calibrated or 0.0):5.1f} %  {name}"
     if remarks := _remarks(judged):
@@ -242,7 +242,7 @@ class Counts:
             f"{plural(judged, 'picture')}: {counts[FAKE]:,} fake, {counts[REAL]:,} real, "
             f"{counts[UNSURE]:,} unsure"
             + (f" ({self.unstable:,} of them not stable)" if self.unstable else "")
-            + (f"; {counts['']:,} cannot be read" if counts[""] else "")
+            + (f"; {counts['']:,} cannot be read or judged" if counts[""] else "")
         )
 
     def describe(self) -> str:
