@@ -134,11 +134,14 @@ class Checker:
 
     def _judge(self, batch: Batch) -> list[Judged]:
         """The pictures of a batch in its order, without stamps."""
-        answers = iter(self._answer([seen.view for _, seen in batch if isinstance(seen, Seen)]))
+        large = [seen for _, seen in batch if isinstance(seen, Seen) and not seen.view.too_small]
+        answers = iter(self._answer([seen.view for seen in large]))
         found = []
         for look, seen in batch:
             judged = _without_verdict(look, seen)
-            if isinstance(seen, Seen):
+            if isinstance(seen, Seen) and seen.view.too_small:
+                judged = replace(judged, reason=seen.view.too_small)
+            elif isinstance(seen, Seen):
                 judged = self._with_verdict(judged, next(answers))
                 if self.heat_map:
                     judged = replace(judged, heat_maps=self._draw_heat_maps(look.path, seen.view))

@@ -72,7 +72,7 @@ class Judged:
         answers: of each model, if there are several.
         width: of the picture in pixels; None of a file that cannot be read, which has no hash and format.
         provenance: the findings about its origin in words; `origin` is empty where only these are known.
-        reason: why it cannot be read; '' if it can.
+        reason: why it cannot be read, or is not judged; '' where it is.
         thumbnail: a WebP file; b'' for none.
         heat_maps: the files of its figures.
     """
@@ -252,7 +252,7 @@ def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
         details: with all that is said of its origin.
     """
     if judged.reason:
-        return [judged.reason]
+        return [judged.reason, *judged.provenance]
     lines = []
     if judged.answers:
         each = [
@@ -342,7 +342,7 @@ class Counts:
             f"{plural(judged, 'picture')}: {counts[FAKE]:,} fake, {counts[REAL]:,} real, "
             f"{counts[UNSURE]:,} unsure"
             + (f" ({self.unstable:,} of them not stable)" if self.unstable else "")
-            + (f"; {counts['']:,} cannot be read" if counts[""] else "")
+            + (f"; {counts['']:,} cannot be read or judged" if counts[""] else "")
             + (f"; {self.again:,} under a second name" if self.again else "")
         )
 

@@ -6,12 +6,32 @@ import json
 import os
 import shutil
 import stat
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from fakedetect.core.errors import UserError
+
+
+def as_stored(path: Path) -> Path:
+    """The path under which a file or folder is here; the same one where it is not.
+
+    A name may be stored in another normal form of Unicode than it is typed or shown in: macOS writes é as
+    two characters, others as one, and most file systems tell these apart.
+    """
+    if str(path).isascii() or os.path.lexists(path) or path == path.parent:
+        return path
+    folder = as_stored(path.parent)
+    if os.path.lexists(folder / path.name):
+        return folder / path.name
+    try:
+        names = os.listdir(folder)
+    except (OSError, ValueError):
+        return path
+    wanted = unicodedata.normalize("NFC", path.name)
+    return next((folder / name for name in names if unicodedata.normalize("NFC", name) == wanted), path)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,9 +166,12 @@ def class_folders(
 
 
 def source_of(path: Path, class_folder: Path) -> str:
-    """A picture's source: its sub-folder inside the class folder, '' for none."""
+    """A picture's source: its sub-folder inside the class folder, '' for none.
+
+    In one normal form of Unicode, so that a name that is stored in two is one source.
+    """
     inside = path.relative_to(class_folder).parent
-    return "" if inside == Path() else inside.as_posix()
+    return "" if inside == Path() else unicodedata.normalize("NFC", inside.as_posix())
 
 
 def reasons_file(settings: Settings) -> Path:

@@ -41,7 +41,8 @@ def _read(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | st
             yield "is a folder. Name pictures, or use --sheet for many test pictures"
             continue
         _, view = next(seen)
-        yield f"cannot be used: {view}" if isinstance(view, str) else view.images[0][0]
+        reason = view if isinstance(view, str) else view.too_small
+        yield f"cannot be used: {reason}" if isinstance(view, str) or reason else view.images[0][0]
 
 
 def _choose_samples(settings: Settings, count: int) -> list[Sample]:

@@ -8,7 +8,8 @@ from typing import BinaryIO
 
 C2PA_TIFF = 0xCD41
 C2PA_GIF = b"\x21\xff\x0bC2PA_GIF"
-"""Where a TIFF and a GIF have a C2PA manifest, as their only part that is read."""
+XMP_GIF = b"\x21\xff\x0bXMP DataXMP"
+"""Where a TIFF and a GIF have a C2PA manifest, and a GIF its XMP: their only parts that are read."""
 
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 """The chunks of a PNG that hold texts."""
@@ -117,6 +118,12 @@ def _gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     start = file.read(MOST_METADATA)
     if (place := start.find(C2PA_GIF)) >= 0:
         yield b"C2PA", start[place:]
+    place = start.find(XMP_GIF)
+    while place >= 0:
+        place += len(XMP_GIF)
+        # As XMP part 3 has it, the packet is not cut into blocks, and bytes that no text holds end it.
+        yield b"XMP ", start[place:].partition(b"\1\xff\xfe")[0]
+        place = start.find(XMP_GIF, place)
 
 
 PARTS = (
@@ -124,6 +131,7 @@ PARTS = (
     (0, b"\x89PNG", _png_parts),
     (8, b"WEBP", _riff_parts),
     (4, b"ftyp", _iso_parts),
+    (4, b"jP  ", _iso_parts),
     (0, b"II", _tiff_parts),
     (0, b"MM", _tiff_parts),
     (0, b"GIF8", _gif_parts),

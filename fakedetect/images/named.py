@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from fakedetect.core.errors import UserError, find_nearest
+from fakedetect.core.files import as_stored
 from fakedetect.core.terminal.console import printable
 from fakedetect.images.reading import find_other_kind
 
@@ -143,7 +144,8 @@ def _resolve(text: str) -> str:
         from urllib.request import url2pathname
 
         text = url2pathname(urlsplit(text).path)
-    return os.path.expanduser(text)
+    expanded = os.path.expanduser(text)
+    return expanded if expanded.isascii() else str(as_stored(Path(expanded)))
 
 
 def _words(text: str, windows: bool) -> list[str]:

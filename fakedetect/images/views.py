@@ -24,6 +24,10 @@ T = TypeVar("T")
 
 THUMBNAIL_SIDE = 320
 
+LEAST_SIDE = 32
+"""Pixels of a side: a smaller picture is too small to judge. Models see it enlarged many times, and have
+learnt from no such picture; the smallest ones that data sets hold have 32."""
+
 
 @dataclass(frozen=True)
 class Look:
@@ -43,6 +47,15 @@ class View:
     width: int
     height: int
     format: str
+
+    @property
+    def too_small(self) -> str:
+        """Why no verdict is given on it; '' for a picture that is large enough."""
+        if min(self.width, self.height) >= LEAST_SIDE:
+            return ""
+        return (
+            f"too small to judge: {self.width} x {self.height} pixels, at least {LEAST_SIDE} a side needed"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 from fakedetect.core.errors import is_bug
 from fakedetect.images.containers import MOST_METADATA, read_parts
-from fakedetect.provenance.texts import (
-    MOST_TEXT,
-    MOST_XMP,
-    Field,
-    PngText,
-    decode,
-    read_png_text,
-    read_xmp,
-)
+from fakedetect.provenance.packets import Packets, read_packets
+from fakedetect.provenance.texts import MOST_TEXT, MOST_XMP, Field, decode, read_xmp
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -52,6 +45,7 @@ IIM_FIELDS = {
     (2, 116): "Copyright",
     (2, 120): "Caption",
 }
+JUMBF = b"\xeb"
 C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
 MOST_ENTRIES = 100
@@ -79,8 +73,8 @@ def _user_comment(value: object) -> Iterable[str]:
     return [decode(value)]
 
 
-def _exif_fields(image: "Image.Image", png: PngText) -> Iterator[Field]:
-    exif = _read_exif(image, png)
+def _exif_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+    exif = _read_exif(image, found)
     for tag, name in EXIF_TAGS.items():
         value = exif.get(tag)
         if name.startswith("XP") and isinstance(value, bytes):
@@ -92,20 +86,20 @@ def _exif_fields(image: "Image.Image", png: PngText) -> Iterator[Field]:
             yield Field("EXIF UserComment", text)
 
 
-def _read_exif(image: "Image.Image", png: PngText) -> "Image.Exif":
-    if image.format != "PNG":
+def _read_exif(image: "Image.Image", found: Packets) -> "Image.Exif":
+    if image.format not in ("PNG", "JPEG2000"):
         return image.getexif()
     from PIL import Image
 
     # Without EXIF before the pixels, Pillow would decode a whole PNG to look for it at its end.
     exif = Image.Exif()
-    if png.exif:
-        exif.load(png.exif)
+    if found.exif:
+        exif.load(found.exif[0])
     return exif
 
 
-def _text_fields(image: "Image.Image", png: PngText) -> Iterator[Field]:
-    yield from png.fields
+def _text_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+    yield from found.fields
     if image.format == "PNG":
         return
     for key, value in image.info.items():
@@ -115,19 +109,20 @@ def _text_fields(image: "Image.Image", png: PngText) -> Iterator[Field]:
             yield Field(f"{image.format} {key.lower()[:80]}", decode(value))
 
 
-def _xmp_fields(image: "Image.Image", png: PngText) -> Iterator[Field]:
-    packet = png.xmp if image.format == "PNG" else image.info.get("xmp", b"")
-    raw = packet if isinstance(packet, bytes) else str(packet).encode("utf-8", "replace")
-    yield from read_xmp(raw[:MOST_XMP]) if raw else ()
+def _xmp_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+    own = image.info.get("xmp", b"")
+    # A TIFF's, an AVIF's and a HEIF's are known to Pillow.
+    raw = own if isinstance(own, bytes) else str(own).encode("utf-8", "replace")
+    for packet in dict.fromkeys((*found.xmp, raw)):
+        yield from read_xmp(packet[:MOST_XMP]) if packet else ()
 
 
-def _iim_fields(image: "Image.Image", _: PngText) -> Iterator[Field]:
-    if image.format not in ("JPEG", "MPO", "TIFF"):
-        return
+def _iim_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     from PIL import IptcImagePlugin
 
-    found = IptcImagePlugin.getiptcinfo(cast("ImageFile.ImageFile", image))
-    for number, value in (found or {}).items():
+    own = image.format in ("JPEG", "MPO", "TIFF")
+    known = IptcImagePlugin.getiptcinfo(cast("ImageFile.ImageFile", image)) if own else None
+    for number, value in (*(known or {}).items(), *found.iim):
         if number in IIM_FIELDS:
             for each in value if isinstance(value, list) else [value]:
                 yield Field(f"IPTC {IIM_FIELDS[number]}", decode(each))
@@ -157,10 +152,16 @@ def _samsung_fields(path: Path) -> Iterator[Field]:
 
 
 def _is_manifest(name: bytes, data: bytes) -> bool:
-    """Whether a part of a file is a C2PA manifest, or belongs to one."""
-    if name == b"\xeb":
-        return data[:2] == b"JP" and b"jumb" in data[:64]
-    return name in (b"caBX", b"C2PA") or (name == b"uuid" and data[:16] == C2PA_BOX)
+    """Whether a part of a file is a C2PA manifest, or the beginning of one."""
+    if name == b"uuid":
+        return data[:16] == C2PA_BOX
+    if name not in (b"caBX", b"C2PA") and not (
+        name == JUMBF and data[:2] == b"JP" and b"jumb" in data[:64]
+    ):
+        return False
+    # Boxes of JUMBF (ISO 19566-5) hold what other standards have too: the description's type says which.
+    place = data[:64].find(b"jumd")
+    return place < 0 or len(data) < place + 8 or data[place + 4 : place + 8] == b"c2pa"
 
 
 def find_manifest(path: Path) -> bytes | None:
@@ -170,11 +171,14 @@ def find_manifest(path: Path) -> bytes | None:
         OSError, struct.error: the file cannot be read, or its parts cannot be followed.
     """
     found: list[bytes] = []
+    # A JPEG's box may take several segments, which have its number.
+    boxes: set[bytes] = set()
     size = 0
     for name, data in read_parts(path):
         size += len(data)
-        # Segments after the first have no header of their own to know them by.
-        if _is_manifest(name, data) or (found and name == b"\xeb"):
+        further = name == JUMBF and int.from_bytes(data[4:8], "big") > 1
+        if (data[2:4] in boxes) if further else _is_manifest(name, data):
+            boxes |= {data[2:4]} if name == JUMBF else set()
             found.append(data)
         if size > MOST_METADATA:
             break
@@ -184,10 +188,10 @@ def find_manifest(path: Path) -> bytes | None:
 def read_metadata(image: "Image.Image", path: Path) -> Metadata:
     """The fields of an opened picture's file. Never raises for what the file holds."""
     fields: list[Field] = []
-    manifest, png, broken = None, PngText(), False
+    manifest, packets, broken = None, Packets(), False
     try:
         manifest = find_manifest(path)
-        png = read_png_text(path) if image.format == "PNG" else png
+        packets = read_packets(path, image.format or "")
     except Exception as error:
         # Pillow's and struct's errors on broken metadata are of every kind; the picture is still good.
         if is_bug(error):
@@ -195,7 +199,7 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
         broken = True
     for read in (_text_fields, _exif_fields, _xmp_fields, _iim_fields):
         try:
-            fields += read(image, png)
+            fields += read(image, packets)
         except Exception as error:
             if is_bug(error):
                 raise

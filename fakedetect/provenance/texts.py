@@ -92,10 +92,10 @@ def read_xmp(packet: bytes) -> list[Field]:
 
 @dataclass(frozen=True)
 class PngText:
-    """The texts of a PNG but XMP, its XMP packet and its EXIF; b'' for none."""
+    """The texts of a PNG but XMP, its XMP packets and its EXIF; b'' for none."""
 
     fields: tuple[Field, ...] = ()
-    xmp: bytes = b""
+    xmp: tuple[bytes, ...] = ()
     exif: bytes = b""
 
 
@@ -106,7 +106,8 @@ def read_png_text(path: Path) -> PngText:
         OSError: the file cannot be read.
     """
     fields: list[Field] = []
-    xmp, exif = b"", b""
+    xmp: list[bytes] = []
+    exif = b""
     size = characters = 0
     for name, data in read_parts(path):
         size += len(data)
@@ -117,11 +118,11 @@ def read_png_text(path: Path) -> PngText:
         elif name in TEXT_CHUNKS and (split := _split(name, data)):
             key, text = split
             if key == XMP:
-                xmp = xmp or text
+                xmp.append(text)
             else:
                 fields.append(Field(f"PNG {key.lower()[:80]}", decode_text(text)))
                 characters += len(fields[-1].text)
-    return PngText(tuple(fields), xmp, exif)
+    return PngText(tuple(fields), tuple(xmp), exif)
 
 
 def decode_text(text: bytes) -> str:

@@ -1,5 +1,6 @@
 """Trained once more without a source and tested on it: what a model does with pictures it has never met."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,8 @@ def train_held_out(settings: Settings, console: Console, source: str) -> Outcome
         UserError: the model is not trained, there is no such source, or nothing to learn from without it.
     """
     require_checkpoint(settings)
+    # As source_of() has it, however it was typed.
+    source = unicodedata.normalize("NFC", source)
     file = settings.model_folder / EVALUATION
     with run_lock(settings.model_folder):
         detector = load_detector(settings, console)

@@ -4,9 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import paint
+from conftest import paint, run, shorten
 
 from fakedetect.core.errors import UserError
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.core.terminal.console import Console
+from fakedetect.dataset.folders import list_places
 from fakedetect.images.named import read_list, read_named, read_several
 
 
@@ -181,3 +184,61 @@ def test_a_list_names_pictures_by_lines_or_by_nul(pictures: Path) -> None:
             read_list("list.txt", pytest.fail)
     with pytest.raises(UserError, match="no-list"):
         read_list("no-list.txt", pytest.fail)
+
+
+NFC, NFD = "Gemälde", "Gema\u0308lde"
+"""One name in two normal forms: as most systems store it, and as macOS does."""
+
+
+@pytest.mark.parametrize(("stored", "typed"), [(NFC, NFD), (NFD, NFC)])
+def test_a_name_in_another_normal_form_is_the_same_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: str, typed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = paint(tmp_path / stored / f"{stored} 1.png", 1, (40, 40))
+    for text in (
+        *(f"{tmp_path}/{typed}/{typed} 1.png", f"{typed}/{typed} 1.png", f"{typed}/{typed}\\ 1.png"),
+        f"'{typed}/{stored} 1.png'",
+    ):
+        (found,) = read_named([text], windows=False)
+        assert found.samefile(picture) and stored in str(found)
+    assert read_named([typed])[0].samefile(picture.parent)
+    with pytest.raises(UserError):
+        read_named([f"{typed}/another {typed}.png"])
+    # Both there: each is itself.
+    other = paint(tmp_path / typed / f"{stored} 1.png", 2, (40, 40))
+    assert read_named([f"{tmp_path}/{typed}/{stored} 1.png"])[0].samefile(other)
+
+
+@pytest.mark.parametrize(("stored", "typed"), [(NFC, NFD), (NFD, NFC)])
+def test_folders_sources_and_settings_are_found_in_either_form(data: Path, stored: str, typed: str) -> None:
+    train = data.parent / "dataset/train"
+    (train / "fake/gan").rename(train / "fake" / stored)
+    home = data.parent / f"{stored} set"
+    (data.parent / "dataset").rename(home)
+    paths = data.parent / f"{stored}.toml"
+    lines = [
+        f'{part}_{label} = "{typed} set/{part}/{label}"'
+        for part in ("train", "test")
+        for label in ("real", "fake")
+    ]
+    paths.write_text(
+        data.read_text(encoding="utf-8") + "\n[original]\n" + "\n".join(lines), encoding="utf-8"
+    )
+    scanned = run("--paths", data.parent / f"{typed}.toml", "scan")
+    assert scanned.returncode == 0 and "train-fake: 20 pictures" in scanned.stdout, scanned.stderr
+    settings = load_settings(data.parent / f"{typed}.toml")
+    console = Console(quiet=True)
+    places, _ = list_places(settings, console, "original")
+    assert {place.source for place in places if place.part == "train"} == {"", NFC}
+
+
+@pytest.mark.parametrize(("stored", "typed"), [(NFC, NFD), (NFD, NFC)])
+def test_a_source_is_left_out_however_its_name_is_stored(trained: Path, stored: str, typed: str) -> None:
+    shorten(trained)
+    for number, part in enumerate(("resized_train", "resized_test")):
+        # The two parts may have been copied from different systems.
+        folder = trained.parent / "dataset" / part / "fake"
+        (folder / "diffusion").rename(folder / (stored, typed)[number])
+    result = run("--paths", trained, "train", "--leave-out", typed)
+    assert "No source" not in result.stderr and result.returncode == 0, result.stderr

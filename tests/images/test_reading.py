@@ -1,6 +1,7 @@
 """Opening pictures: what is wrong with one, and nothing of the whole process changed by it."""
 
 import json
+import re
 import struct
 import time
 import warnings
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import paint, run
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from fakedetect.core.processes import pool
 from fakedetect.core.processes.memory import TOO_LARGE
@@ -91,6 +93,30 @@ def test_a_picture_too_large_for_check_is_so_for_all(tmp_path: Path) -> None:
         resize_image(Job(picture, tmp_path / "b.png")),
     }
     assert len(said) == 1 and "22000 x 22000" in str(said)
+
+
+def test_a_picture_of_a_few_pixels_gets_no_verdict(trained: Path) -> None:
+    sizes = {"dot": (1, 1), "icon": (8, 8), "line": (400, 31), "least": (32, 32)}
+    paths = {name: paint(trained.parent / f"{name}.png", 5, size) for name, size in sizes.items()}
+    Image.open(paths["icon"]).save(paths["icon"], pnginfo=generator())
+    result = run("--paths", trained, "check", *paths.values(), "--json")
+    rows = {Path(row["path"]).stem: row for row in map(json.loads, result.stdout.splitlines())}
+    assert result.returncode == 1
+    for name in ("dot", "icon", "line"):
+        assert rows[name]["verdict"] is None and "too small to judge" in rows[name]["reason"]
+        assert rows[name]["size"] == "{}x{}".format(*sizes[name]) and rows[name]["p_fake"] is None
+    assert rows["least"]["verdict"] and "reason" not in rows["least"]
+    assert rows["icon"]["origin"]
+    shown = run("--paths", trained, "check", *paths.values(), "--no-stability").stdout
+    assert len(re.findall(r"too small to judge: (1 x 1|8 x 8|400 x 31) pixels", shown)) == 3
+    explained = run("--paths", trained, "explain", paths["icon"])
+    assert explained.returncode in (1, 2) and "too small to judge" in explained.stderr
+
+
+def generator() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Software", "NovelAI")
+    return info
 
 
 def broken(*arguments: object, **named: object) -> None:

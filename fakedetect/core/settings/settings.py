@@ -9,6 +9,7 @@ from typing import Annotated, Any, get_type_hints
 import msgspec
 
 from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.files import as_stored
 from fakedetect.core.installation import default_paths, join_words, program_words, shipped_folder, shorten
 from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.records.record import Positive
@@ -241,7 +242,7 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
     Raises:
         UserError: the file is missing or says something that cannot be meant.
     """
-    file = TomlFile(path.absolute(), SECTIONS, content)
+    file = TomlFile(as_stored(path.absolute()), SECTIONS, content)
     top = file.take("", file.values)
     refuse_robust(file, top.get("training", {}), "training")
     training = _section(file, top, "training")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 
 from fakedetect.core.errors import UserError, did_you_mean, fold
-from fakedetect.core.files import check_regular
+from fakedetect.core.files import as_stored, check_regular
 
 LARGEST = 1024**2
 """Bytes; no settings file comes near it, and what `--paths` names may be a picture or a disk."""
@@ -132,7 +132,7 @@ class TomlFile:
             expanded = os.path.expandvars(Path(text).expanduser())
         except RuntimeError:
             raise self.wrong(f"{where} names no home folder that exists: {text!r}.", *place) from None
-        path = Path(os.path.abspath(self.path.parent / expanded))
+        path = as_stored(Path(os.path.abspath(self.path.parent / expanded)))
         unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
         if unset and not os.path.exists(path):
             what = f"names the environment variable {unset[1]}, which is not set; there is no {path}."
