@@ -27,12 +27,12 @@ Batch = Sequence[tuple[CloseLook, Seen | str]]
 
 
 def stamp_of(path: Path) -> Stamp:
-    """The state of a file."""
+    """The state of a file; it is modified when its inode is, too: exchanged files may share their times."""
     try:
         state = path.stat()
     except OSError:
         return Stamp()
-    return Stamp(state.st_size, _in_words(state.st_mtime_ns))
+    return Stamp(state.st_size, _in_words(max(state.st_mtime_ns, state.st_ctime_ns)))
 
 
 def _in_words(nanoseconds: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from fakedetect.core.errors import UserError, is_bug
-from fakedetect.core.files import atomic_write, file_lock
+from fakedetect.core.files import atomic_write, file_lock, state_of
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.settings.model_input import Scaling
 from fakedetect.core.terminal.console import Console
@@ -101,20 +101,21 @@ def _decode_into(job: _Job) -> str | None:
 
 
 def _state(paths: Sequence[Path], folder: Path) -> np.ndarray:
-    """What has to be equal for an array to be up to date: (N + 4, 2) int64.
+    """What has to be equal for an array to be up to date: (N + 1, 4) int64.
 
-    The names' hash, and each file's size and time of change.
+    The names' hash, and each file's state.
     """
     names = "\0".join(str(path.relative_to(folder)) for path in paths)
-    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).digest() * 2
-    stats = [(0, 0)] * len(paths)
+    digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).digest()
+    stats = [(0, 0, 0, 0)] * len(paths)
     for row, path in enumerate(paths):
         try:
-            stat = path.stat()
-            stats[row] = (stat.st_size, stat.st_mtime_ns)
+            # A file system may number its files up to 2 ** 64.
+            size, modified, changed, number = state_of(path)
+            stats[row] = size, modified, changed, number % 2**63
         except OSError:
             continue
-    return np.concatenate([np.frombuffer(digest, np.int64).reshape(4, 2), np.array(stats, np.int64)])
+    return np.concatenate([np.frombuffer(digest, np.int64)[None], np.array(stats, np.int64)])
 
 
 def _open(

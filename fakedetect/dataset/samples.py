@@ -25,8 +25,9 @@ from fakedetect.dataset.folders import (
     read_bad_images,
     source_of,
 )
+from fakedetect.images.copies import find_kind, name_copies
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.listing import EXTENSIONS, Skipped, list_images
+from fakedetect.images.listing import Skipped, list_images
 from fakedetect.images.reading import TURNED, format_of, open_image, orientation_of
 
 SQUARE, WIDE, TALL = "square", "wide", "tall"
@@ -145,14 +146,14 @@ def _list_samples(
         skipped = Skipped()
         paths = list_images(class_folder, skipped)
         lines += describe_skipped(class_folder, skipped)
+        traced = _trace(class_folder, original) if listed and class_folder != original else {}
         if not paths:
             raise UserError(f"{class_folder} contains no pictures. {advise(CLASSES[label])}")
         for path in paths:
-            inside = path.relative_to(class_folder)
             source = source_of(path, class_folder)
             if leave_out and source == leave_out:
                 continue
-            if path in listed or original / inside in listed:
+            if path in listed or traced.get(path, original / path.relative_to(class_folder)) in listed:
                 left_out += 1
             else:
                 samples.append(Sample(path, label, source))
@@ -228,11 +229,11 @@ def split_dataset(
 def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> list[Path]:
     """For each copy in a resized folder 'train' or 'test', of whichever size, its original picture, in the
     original's own size and shape; the copy itself where that is gone, or where the path is no such copy."""
-    homes = {
-        folder: settings.original[f"{part}-{label}"]
-        for folder, label in _list_homes(settings, part).items()
-    }
-    return [_find_original(homes, copy) for copy in copies]
+    traced: dict[Path, Path] = {}
+    for home, label in _list_homes(settings, part).items():
+        if any(copy.is_relative_to(home) for copy in copies):
+            traced |= _trace(home, settings.original[f"{part}-{label}"])
+    return [traced.get(copy, copy) for copy in copies]
 
 
 def find_shape(path: Path) -> str:
@@ -292,11 +293,10 @@ def _list_homes(settings: Settings, part: str) -> dict[Path, str]:
     }
 
 
-def _find_original(homes: dict[Path, Path], copy: Path) -> Path:
-    for home, original in homes.items():
-        if copy.is_relative_to(home):
-            inside = original / copy.relative_to(home)
-            # An aligned copy is a .jpg whatever its original was, or keeps the whole name before it.
-            names = [inside, inside.with_suffix(""), *(inside.with_suffix(e) for e in sorted(EXTENSIONS))]
-            return next((path for path in names if path.is_file()), copy)
-    return copy
+def _trace(home: Path, original: Path) -> dict[Path, Path]:
+    """The original of each copy that a class folder may have."""
+    if not original.is_dir():
+        return {}
+    names = [path.relative_to(original) for path in list_images(original)]
+    copies = name_copies(names, find_kind(home).aligned)
+    return {home / copy: original / name for name, copy in copies.items()}

@@ -1,6 +1,8 @@
 """The small copy of a picture that a model sees: how it is scaled, encoded and marked."""
 
+import hashlib
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -56,6 +58,38 @@ def find_kind(folder: Path) -> Kind:
     """The kind of the copies in a class folder, but for their scaling, which the folder's name says."""
     aligned, fast = (mark in present_marks(folder) for mark in MARKS)
     return Kind(aligned, fast)
+
+
+def name_copies(originals: Sequence[Path], aligned: bool) -> dict[Path, Path]:
+    """The name of each original's copy, from the class folder on, as theirs are.
+
+    Plain copies keep the names. Aligned ones end in .jpg; where that makes two the same, they keep their
+    whole names before it. Names that differ in case alone, which not every disk keeps apart, get a hash.
+    All pictures of a folder have to be given, the bad ones too: so a name depends on what is there alone.
+    """
+    ways = dict.fromkeys(originals, 0)
+    while True:
+        names = {path: _name_copy(path, way, aligned) for path, way in ways.items()}
+        sharing: dict[str, list[Path]] = {}
+        for path, name in names.items():
+            sharing.setdefault(str(name).casefold(), []).append(path)
+        rivals = [paths for paths in sharing.values() if len(paths) > 1]
+        if not rivals:
+            return names
+        for paths in rivals:
+            # Those with the longer name already had to leave another one.
+            least = min(ways[path] for path in paths)
+            ways.update({path: least + 1 for path in paths if ways[path] == least})
+
+
+def _name_copy(path: Path, way: int, aligned: bool) -> Path:
+    if way == 0:
+        return path.with_suffix(".jpg") if aligned else path
+    # Ever more of the hash, for the unlikely case that its beginnings are the same.
+    hashed = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()
+    shown = hashed[: 8 * (way - 1 if aligned else way)]
+    name, suffix = (path.name, ".jpg") if aligned else (path.stem, path.suffix)
+    return path.with_name(f"{name}.{shown}{suffix}" if shown else f"{name}{suffix}")
 
 
 def format_for_copy(path: Path, file_format: str) -> str:

@@ -2,14 +2,14 @@
 
 import io
 import os
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write, write_text
+from fakedetect.core.files import atomic_write, file_lock, write_text
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.processes.shards import Shard, parse_shard
 from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
@@ -24,6 +24,7 @@ from fakedetect.images.copies import (
     Kind,
     encode,
     format_for_copy,
+    name_copies,
     open_for_copy,
     present_marks,
     shrink,
@@ -38,6 +39,7 @@ from fakedetect.images.reading import open_checked
 class Resized:
     """What became of a folder's pictures: `made` and `done_before` are copies, `bad` left out.
 
+    Of `made`, `again` were there, of a picture that has changed or was another one.
     `stale` copies have no original any more; `pruned` says whether they were deleted. `partly`: a folder
     could not be read. `planned`: nothing has been done yet.
     """
@@ -47,6 +49,7 @@ class Resized:
     kind: Kind
     shard: Shard
     made: int
+    again: int
     done_before: int
     bad: int
     stale: int
@@ -78,7 +81,12 @@ def output_folder(settings: Settings, name: str, scaling: Scaling) -> Path:
 
 
 def is_done(job: Job) -> bool:
-    """Whether the copy is there and its source has not changed since: a copy carries its time."""
+    """Whether the copy is there and its source has not changed since.
+
+    A copy carries its source's time, and is younger than the source's inode: files of an archive share one
+    time, and one of them may have taken another's place. Where times of inodes are not kept (Windows), the
+    source's time has to do.
+    """
     try:
         copy, source = job.copy.stat(), job.source.stat()
     except OSError:
@@ -86,7 +94,8 @@ def is_done(job: Job) -> bool:
     apart = abs(copy.st_mtime_ns - source.st_mtime_ns)
     # FAT keeps times to two seconds, exFAT to ten milliseconds.
     coarse = copy.st_mtime_ns % 2_000_000_000 == 0
-    return copy.st_size > 0 and (apart < 10_000_000 or (coarse and apart < 2_000_000_000))
+    same_time = apart < 10_000_000 or (coarse and apart < 2_000_000_000)
+    return copy.st_size > 0 and same_time and source.st_ctime_ns < copy.st_ctime_ns
 
 
 def resize_image(job: Job) -> str | None:
@@ -96,9 +105,10 @@ def resize_image(job: Job) -> str | None:
         UserError: the copy cannot be written.
     """
     try:
+        # Before it is read: a change while it is being read is seen by the next run.
+        source = job.source.stat()
         with open_checked(job.source) as opened:
             image = open_for_copy(opened, job.kind)
-        source = job.source.stat()
     except Exception as error:
         return explain_fault(error, job.source)
     file_format, encoded = format_for_copy(job.copy, "JPEG"), io.BytesIO()
@@ -117,30 +127,20 @@ def resize_image(job: Job) -> str | None:
     return None
 
 
-def _plain_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
-    return [Job(path, target / path.relative_to(source), kind) for path in paths]
-
-
-def _aligned_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
-    """All copies end in .jpg; where that makes two the same, they keep their whole names before it."""
-    wanted = [target / path.relative_to(source).with_suffix(".jpg") for path in paths]
-    counts = Counter(str(copy).lower() for copy in wanted)
-    return [
-        Job(path, copy if counts[str(copy).lower()] == 1 else copy.with_name(f"{path.name}.jpg"), kind)
-        for path, copy in zip(paths, wanted, strict=True)
-    ]
+def _list_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
+    names = name_copies([path.relative_to(source) for path in paths], kind.aligned)
+    return [Job(source / name, target / copy, kind) for name, copy in names.items()]
 
 
 def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared: bool) -> list[Job]:
-    """The jobs of a folder. Copies of another kind make place first.
+    """The jobs of a folder, of bad pictures too. Copies of another kind make place first.
 
     Otherwise a picture would have two copies, or an old one would count as done.
 
     Raises:
         UserError: they cannot; or the folder is `shared` with other shards, which may be writing.
     """
-    plain, aligned = (make(paths, source, target, kind) for make in (_plain_jobs, _aligned_jobs))
-    jobs = aligned if kind.aligned else plain
+    jobs = _list_jobs(paths, source, target, kind)
     if not kind.marks and not target.is_dir():
         return jobs
     try:
@@ -149,7 +149,10 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
                 raise UserError(
                     f"{target} contains copies of another kind. Remove that folder before the shards start."
                 )
-            for job in () if shared else (*plain, *aligned):
+            others = (
+                () if shared else _list_jobs(paths, source, target, replace(kind, aligned=not kind.aligned))
+            )
+            for job in (*jobs, *others) if not shared else ():
                 job.copy.unlink(missing_ok=True)
             for mark in MARKS:
                 if mark in kind.marks:
@@ -176,31 +179,35 @@ def resize_folder(
         UserError: originals and copies would mix, or the copies cannot be written.
     """
     source, target = _find_places(settings, name, kind)
-    paths, good, skipped = _list_good(settings, source, console)
-    planned = _plan(good, source, target, kind, shard.count > 1)
-    jobs = shard.part_of(planned)
-    to_do = [job for job in jobs if not is_done(job)]
-    prepare_pillow()
-    results = map_images(resize_image, to_do, settings.workers)
-    failed = 0
-    for job, reason in console.track(results, len(to_do), name):
-        if reason is not None:
-            console.warn(f"skipped: {printable(job.source)}: {reason}")
-            failed += 1
-    # Of several shards, each would count and delete the same.
-    stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 else []
-    # Of a folder that cannot be read, nobody knows which originals are gone.
-    stale = [copy for copy in stale if not skipped.covers(source / copy.relative_to(target))]
-    if prune:
-        _delete(stale)
+    listed = read_bad_images(settings)
+    paths, skipped = list_pictures(source, console)
+    # Shards share the folder.
+    alone = bool(paths) and shard.count == 1
+    with _lock_copies(target) if alone else nullcontext():
+        planned = _plan(paths, source, target, kind, shard.count > 1)
+        jobs = shard.part_of([job for job in planned if job.source not in listed])
+        to_do = [job for job in jobs if not is_done(job)]
+        again = sum(job.copy.exists() for job in to_do)
+        prepare_pillow()
+        results = map_images(resize_image, to_do, settings.workers)
+        failed = 0
+        for job, reason in console.track(results, len(to_do), name):
+            if reason is not None:
+                console.warn(f"skipped: {printable(job.source)}: {reason}")
+                failed += 1
+        # Of several shards, each would count and delete the same.
+        stale = _find_stale(planned, source, target, skipped) if shard.number == 1 else []
+        if prune:
+            _delete(stale)
     return Resized(
         name=name,
         target=target,
         kind=kind,
         shard=shard,
         made=len(to_do) - failed,
+        again=again,
         done_before=len(jobs) - len(to_do),
-        bad=len(paths) - len(good) + failed,
+        bad=sum(path in listed for path in paths) + failed,
         stale=len(stale),
         pruned=prune,
         partly=bool(skipped.unreadable),
@@ -216,22 +223,23 @@ def preview_folder(
         UserError: originals and copies would mix.
     """
     source, target = _find_places(settings, name, kind)
-    paths, good, skipped = _list_good(settings, source, console)
-    planned = (_aligned_jobs if kind.aligned else _plain_jobs)(good, source, target, kind)
-    jobs = shard.part_of(planned)
+    listed = read_bad_images(settings)
+    paths, skipped = list_pictures(source, console)
+    planned = _list_jobs(paths, source, target, kind)
+    jobs = shard.part_of([job for job in planned if job.source not in listed])
     # Copies of another kind are made again.
     afresh = target.is_dir() and present_marks(target) != kind.marks
     done = 0 if afresh else sum(map(is_done, jobs))
-    stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 and not afresh else []
-    stale = [copy for copy in stale if not skipped.covers(source / copy.relative_to(target))]
+    stale = _find_stale(planned, source, target, skipped) if shard.number == 1 and not afresh else []
     return Resized(
         name=name,
         target=target,
         kind=kind,
         shard=shard,
         made=len(jobs) - done,
+        again=0 if afresh else sum(job.copy.exists() for job in jobs) - done,
         done_before=done,
-        bad=len(paths) - len(good),
+        bad=sum(path in listed for path in paths),
         stale=len(stale),
         pruned=prune,
         partly=bool(skipped.unreadable),
@@ -254,29 +262,29 @@ def _find_places(settings: Settings, name: str, kind: Kind) -> tuple[Path, Path]
     return source, target
 
 
-def _list_good(
-    settings: Settings, source: Path, console: Console
-) -> tuple[list[Path], list[Path], Skipped]:
-    """All pictures of a folder, those that are not on the list of bad ones, and what is no picture."""
-    listed = read_bad_images(settings)
-    paths, skipped = list_pictures(source, console)
-    return paths, [path for path in paths if path not in listed], skipped
+@contextmanager
+def _lock_copies(target: Path) -> Iterator[None]:
+    """Keep a class folder of copies to this run; what a killed one left half-written is removed."""
+    with file_lock(target.with_name(f".{target.name}.lock"), str(target)):
+        for left in target.rglob(f".{'?' * 32}.partial"):
+            left.unlink(missing_ok=True)
+        yield
 
 
-def _find_stale(
-    paths: Sequence[Path], planned: Sequence[Job], source: Path, target: Path, kind: Kind
-) -> list[Path]:
+def _find_stale(planned: Sequence[Job], source: Path, target: Path, skipped: Skipped) -> list[Path]:
     """The copies of no original, neither of a good nor of a bad one: training would still use them.
 
     Without any original, nothing is stale: whoever keeps only the copies has deleted them all.
     """
-    if not paths or not target.is_dir():
+    if not planned or not target.is_dir():
         return []
-    good = {job.source for job in planned}
-    bad = [path for path in paths if path not in good]
-    make = _aligned_jobs if kind.aligned else _plain_jobs
-    expected = {job.copy for job in (*planned, *make(bad, source, target, kind))}
-    return [copy for copy in list_images(target) if copy not in expected]
+    expected = {job.copy for job in planned}
+    # Of a folder that cannot be read, nobody knows which originals are gone.
+    return [
+        copy
+        for copy in list_images(target)
+        if copy not in expected and not skipped.covers(source / copy.relative_to(target))
+    ]
 
 
 def _delete(copies: Sequence[Path]) -> None:
@@ -301,6 +309,7 @@ def _describe_resized(settings: Settings, resized: Resized) -> str:
         f"resized into {resized.target}"
         + (f" ({scaling})" if scaling != REFERENCE_SCALING else "")
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
+        + (f", {resized.again:,} of them again, since their originals changed" if resized.again else "")
         + (f", {resized.done_before:,} already done" if resized.done_before else "")
         + (f", {plural(resized.bad, 'bad picture')} skipped" if resized.bad else "")
         + _describe_stale(settings, resized)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_text
+from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.records.repeats import (
     FIGURES,
     RepeatedRun,
@@ -132,13 +132,13 @@ def _remove_network(own: Settings, settings: Settings) -> None:
 
 
 def _find_test_pictures(settings: Settings) -> str | None:
-    """A hash of the test copies' names, sizes and times of change; None where there are none."""
+    """A hash of the test copies' names and contents; None where there are none."""
     try:
         found = load_dataset(settings, "test")
     except UserError:
         return None
-    stats = [(sample.path.relative_to(found.folder), sample.path.stat()) for sample in found.samples]
-    return hash_text("\0".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats))
+    paths = [sample.path for sample in found.samples]
+    return hash_text("\0".join(f"{path.relative_to(found.folder)} {hash_file(path)}" for path in paths))
 
 
 def repeat_training(settings: Settings, console: Console, count: int, first: Plan | None) -> Repeated:

@@ -57,7 +57,21 @@ def test_only_what_is_new_or_changed_is_judged_and_the_rest_stays(trained: Path,
     assert set(second) == {*first, "new.png"} and second["3.png"] == first["3.png"]
     assert second["1.png"]["sha256"] != first["1.png"]["sha256"]
     # Its content is the old one; the new time is kept, so that it need not be read again.
-    assert second["0.png"] == {**first["0.png"], "modified": "1970-01-01T00:00:01.000000000Z"}
+    later = second["0.png"]["modified"]
+    assert later > first["0.png"]["modified"] and second["0.png"] == {**first["0.png"], "modified": later}
+    # Files of an archive share one time and may share a size: what is another picture now is judged again.
+    twins = [folder / "1.png", folder / "2.png"]
+    contents = [path.read_bytes() for path in twins]
+    size = max(map(len, contents))
+    for path, content in zip(twins, contents, strict=True):
+        path.write_bytes(content.ljust(size, b"\0"))
+        os.utime(path, (1, 1))
+    run(*check)
+    for path, content in zip(twins, contents[::-1], strict=True):
+        path.write_bytes(content.ljust(size, b"\0"))
+        os.utime(path, (1, 1))
+    assert judged(run(*check).stdout) == {"1.png", "2.png"}
+    second = read_rows(out)
     # Another folder joins the rows; notes of the user stay.
     lines = out.read_text(encoding="utf-8").splitlines()
     out.write_text("\n".join([f"{lines[0]},notes", *(f"{line},mine" for line in lines[1:])]), "utf-8")

@@ -81,6 +81,17 @@ def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: 
     os.utime(folder / "0.png", ns=(1, 1))
     found = decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
     assert found is not None and len(found.rows) == 6
+    exchanged = [(folder / f"{number}.png").read_bytes() for number in (3, 4)]
+    size = max(map(len, exchanged))
+    for number, content in zip((4, 3, 3, 4), (*exchanged, *exchanged), strict=True):
+        # The same size and time, as the files of an archive have.
+        (folder / f"{number}.png").write_bytes(content.ljust(size, b"\0"))
+        os.utime(folder / f"{number}.png", ns=(1, 1))
+        found = decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
+        assert found is not None and np.array_equal(
+            pixels_of(found, folder / f"{number}.png"),
+            load_or_explain(folder / f"{number}.png", REFERENCE_SCALING),
+        )
     fewer = decode_all(folder, paths[1:], QUIET, 2, REFERENCE_SCALING)
     assert fewer is not None and np.array_equal(
         pixels_of(fewer, paths[1]), load_or_explain(paths[1], REFERENCE_SCALING)

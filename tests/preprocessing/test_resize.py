@@ -1,11 +1,17 @@
 """Option 2 through the command and its files."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import paint, run
 from PIL import Image
+
+from fakedetect.core.files import file_lock
+from fakedetect.core.settings.settings import load_settings
+from fakedetect.dataset.samples import find_originals, load_dataset
+from fakedetect.images.listing import list_images
 
 
 def copy_of(project: Path, name: str) -> Image.Image:
@@ -55,6 +61,95 @@ def test_a_second_run_redoes_only_what_changed_and_leaves_bad_ones_out(project: 
     paint(folder / "1.jpg", 9)
     second = run("--paths", project, "resize", "train-real")
     assert "1 picture resized" in second.stdout and "2 already done" in second.stdout
+
+
+def exchange(first: Path, second: Path) -> None:
+    """Let two files take each other's place, with one size and one time, as an archive would have them."""
+    size = max(path.stat().st_size for path in (first, second))
+    contents = [path.read_bytes().ljust(size, b"\0") for path in (first, second)]
+    for path, content in zip((second, first), contents, strict=True):
+        path.write_bytes(content)
+        os.utime(path, (1, 1))
+
+
+def test_exchanged_pictures_of_one_time_and_size_are_resized_again(project: Path) -> None:
+    folder = project.parent / "dataset/train/real"
+    first, second, third = (paint(folder / f"{number}.jpg", number) for number in range(3))
+    exchange(first, second)
+    os.utime(third, (1, 1))
+    resize = ("--paths", project, "resize", "train-real")
+    assert "3 pictures resized" in run(*resize).stdout
+    copies = project.parent / "dataset/resized_train/real"
+    before = {path.name: path.read_bytes() for path in copies.glob("*.jpg")}
+    exchange(first, second)
+    again = run(*resize).stdout
+    assert "2 pictures resized" in again and "2 of them again" in again and "1 already done" in again
+    after = {path.name: path.read_bytes() for path in copies.glob("*.jpg")}
+    assert after == {"0.jpg": before["1.jpg"], "1.jpg": before["0.jpg"], "2.jpg": before["2.jpg"]}
+    first.rename(folder / "old")
+    (folder / "old").replace(second)
+    assert "1 picture resized" in run(*resize).stdout
+    assert (copies / "1.jpg").read_bytes() == after["0.jpg"]
+
+
+TWINS = ["shot.jpg", "shot.png", "shot.jpg.png", "shot.jpg.jpg.png", "image.jpg.webp", "a.png", "A.PNG"]
+
+
+@pytest.mark.parametrize("names", [TWINS, TWINS[::-1], TWINS[2:], ["image.jpg", "image.jpg.webp"]])
+def test_every_original_has_a_copy_of_its_own_and_is_found_again(project: Path, names: list[str]) -> None:
+    folder, target = (project.parent / "dataset" / name for name in ("test/real", "resized_test/real"))
+    for number, name in enumerate(names):
+        paint(folder / "sub" / name, number)
+    paint(project.parent / "dataset/test/fake/x.jpg", 99)
+    settings = load_settings(project)
+    for align in ([], ["--align"]):
+        resize = ("--paths", project, "resize", *align, "test-real", "test-fake")
+        assert f"{len(names)} pictures resized" in run(*resize).stdout
+        copies = list_images(target)
+        assert len({str(path).casefold() for path in copies}) == len(copies) == len(names)
+        traced = find_originals(settings, "test", copies)
+        assert set(traced) == {folder / "sub" / name for name in names}
+        for copy, original in zip(copies, traced, strict=True):
+            small = Image.open(original).convert("RGB").resize((224, 224), Image.Resampling.LANCZOS)
+            apart = np.asarray(Image.open(copy), np.int16) - np.asarray(small, np.int16)
+            assert np.abs(apart).mean() < 4
+        assert f"{len(names)} already done" in run(*resize).stdout
+    # A copy whose original is gone is no other picture's.
+    gone = traced[0]
+    gone.unlink()
+    assert gone not in find_originals(settings, "test", copies)
+    run("--paths", project, "resize", "test-real", "test-fake")
+    (folder / "sub/other.png").write_bytes((project.parent / "dataset/test/fake/x.jpg").read_bytes())
+    lost = paint(target / "sub/other.webp", 5)
+    assert find_originals(settings, "test", [lost]) == [lost]
+
+
+def test_a_listed_bad_original_keeps_its_aligned_copy_out(project: Path) -> None:
+    for label in ("fake", "real"):
+        for number in range(3):
+            paint(project.parent / f"dataset/test/{label}/{number}.png", number)
+    run("--paths", project, "resize", "--align", "test-real", "test-fake")
+    bad = project.parent / "dataset/test/real/1.png"
+    (project.parent / "list_of_bad_images.txt").write_text(f"{bad}\n", encoding="utf-8")
+    found = load_dataset(load_settings(project), "test")
+    assert found.left_out == 1 and len(found.samples) == 5
+
+
+def test_two_runs_at_once_do_not_mix_and_leftovers_of_a_killed_one_go(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paint(project.parent / "dataset/train/real/sub/a.png", 1)
+    target = project.parent / "dataset/resized_train/real"
+    left = target / "sub" / f".{'0' * 32}.partial"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    resize = ("--paths", project, "resize", "train-real")
+    with file_lock(target.with_name(".real.lock"), "it"):
+        second = run(*resize, "--align")
+        assert second.returncode == 2 and "in use by another run" in second.stderr
+        assert left.is_file() and not (target / ".aligned").exists()
+    assert run(*resize).returncode == 0 and not left.exists()
+    assert [path.name for path in target.parent.iterdir()] == ["real"]
 
 
 def test_copies_without_an_original_are_told_and_deleted_on_request(project: Path) -> None:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file, hash_text
+from fakedetect.core.files import hash_file, hash_text, state_of
 from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
 from fakedetect.core.settings.settings import Settings
 
@@ -158,12 +158,11 @@ def model_hash(settings: Settings) -> str:
 
 def hash_checkpoint(path: Path) -> str:
     """hash_file of a file of a model, which is read once as long as it stays the same."""
-    state = path.stat()
-    return _hash_of(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+    return _hash_of(path, state_of(path))
 
 
 @cache
-def _hash_of(path: Path, _: tuple[int, int, int]) -> str:
+def _hash_of(path: Path, _: tuple[int, ...]) -> str:
     return hash_file(path)
 
 

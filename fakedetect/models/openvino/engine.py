@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file, hash_text
+from fakedetect.core.files import hash_file, hash_text, state_of
 from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.records.record import Record, read_record
 from fakedetect.core.records.training import read_training
@@ -160,7 +160,7 @@ def made_of(settings: Settings, checkpoint: str, version: str) -> str:
     # A probe's backbone may come from these.
     known = [folder / BACKBONE_FILE, *([Path(recipe.weights)] if recipe.weights else [])]
     files = [file for file in known if file.is_file()]
-    weights = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    weights = [(str(file), *state_of(file)) for file in files]
     classes = read_training(folder).classes
     parts = (checkpoint, version, recipe.library, recipe.architecture, repr(recipe.input))
     return hash_text(" ".join(map(str, (*parts, classes, weights))))
