@@ -13,11 +13,13 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from fakedetect.checking.checker import read_origins
-from fakedetect.checking.judged import Counts, Judged, describe_remarks
-from fakedetect.checking.known import Known, describe_base_rates, describe_reminders, explain_p_fake
+from fakedetect.checking.judged import Counts, Judged
+from fakedetect.checking.known import Known
+from fakedetect.checking.lines import describe_remarks
 from fakedetect.checking.look import thumbnail_of
 from fakedetect.checking.request import Request
 from fakedetect.checking.results_csv import ResultsCsv
+from fakedetect.checking.trust import describe_base_rates, describe_reminders, explain_p_fake
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
 from fakedetect.core.records.evaluation import Measure

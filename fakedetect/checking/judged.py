@@ -1,4 +1,4 @@
-"""A checked picture: what the models and its file say of it, as a row, as JSON and on the screen."""
+"""A checked picture: what the models and its file say of it, as a row and as JSON."""
 
 import json
 import time
@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from fakedetect.core.terminal.console import plural, printable
+from fakedetect.core.terminal.console import plural
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE, Calibration
-from fakedetect.provenance.claims import WIDTH, Claim, describe_in_a_clause, find_claim
+from fakedetect.provenance.claims import Claim, find_claim
 from fakedetect.provenance.rules import Finding
 
 COLUMNS = (
@@ -207,93 +207,6 @@ def to_json(judged: Judged) -> str:
     }
     origin = [{key: value or None for key, value in asdict(finding).items()} for finding in judged.origin]
     return json.dumps({**rounded, "thresholds": thresholds or None, "origin": origin})
-
-
-def describe_verdict(judged: Judged, weak: bool, details: bool = False) -> str:
-    """A judged picture's line, with one for each heat map.
-
-    Args:
-        weak: the verdict is a hint only.
-        details: with all that is said of its origin.
-    """
-    line, remarks = _verdict_line(judged, weak), describe_remarks(judged, details)
-    if remarks:
-        line += f"  [{'; '.join(remarks)}]"
-    return "\n".join([line, *_heat_map_lines(judged)])
-
-
-def describe_alone(judged: Judged, weak: bool, details: bool = False) -> str:
-    """The same of a picture that is the only one: its verdict is the last line."""
-    why = describe_remarks(judged, details)
-    return "\n".join([*_heat_map_lines(judged), *why, _verdict_line(judged, weak)])
-
-
-def _verdict_line(judged: Judged, weak: bool) -> str:
-    name = printable(judged.path)
-    if judged.reason:
-        return f"{'-':<8}{'-':>15}  {name}"
-    percent = f"p(fake) {100 * (judged.p_fake or 0.0):5.1f} %"
-    if judged.claim and judged.claim.is_proven:
-        said = f"by its signed origin (the model: {judged.model_verdict}, {percent})"
-        return f"{judged.verdict:<8}{said}  {name}"
-    mark = "?" if weak and judged.verdict != UNSURE else ""
-    return f"{judged.verdict + mark:<8}{percent}  {name}"
-
-
-def _heat_map_lines(judged: Judged) -> list[str]:
-    return [f"{'':<25}heat map: {figure}" for figure in judged.heat_maps]
-
-
-def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
-    """Why a picture has no verdict; otherwise what each model said, what a small change has turned, and the
-    origin in a clause.
-
-    Args:
-        details: with all that is said of its origin.
-    """
-    if judged.reason:
-        return [judged.reason, *judged.provenance]
-    lines = []
-    if judged.answers:
-        each = [
-            f"{by.model}{f' {by.verdict},' if by.verdict else ''} p(fake) {100 * by.p_fake:.1f} %"
-            for by in judged.answers
-        ]
-        lines.append(f"{'; '.join(each)}; {100 * judged.disagreement:.0f} points apart")
-    if judged.unstable:
-        flips = judged.stability.replace("; ", ", ")
-        side = FAKE if (judged.p_fake or 0.0) >= 0.5 else REAL
-        lines.append(flips if judged.answers else f"{side}, but {flips}")
-    return [*lines, *_origin_remarks(judged), *(judged.provenance if details else ())]
-
-
-def _origin_remarks(judged: Judged) -> Sequence[str]:
-    """The origin in a clause, and how it has changed the verdict."""
-    claim, clause = judged.claim, describe_in_a_clause(judged.origin)
-    if claim is None or claim.is_proven:
-        return [clause] if clause else []
-    if judged.model_verdict == FAKE:
-        if claim.finding.by:
-            return ["and its metadata say so", clause]
-        return [f"and {clause.replace(' AI-generated', ' so', 1)}"]
-    says = {REAL: "the model says real", UNSURE: "the model is unsure"}.get(judged.model_verdict, "")
-    if claim.finding.by:
-        return [clause, says]
-    return [f"{describe_in_a_clause(judged.origin, WIDTH - len(says) - 2)}, {says}"]
-
-
-def describe_origin(judged: Judged, details: bool = False) -> str:
-    """The line of a picture that no model has judged.
-
-    Args:
-        details: with all that is said of its origin.
-    """
-    name = printable(judged.path)
-    if judged.reason:
-        return f"{'-':<17}  {name}  [{judged.reason}]"
-    clause = "; ".join(judged.provenance) if details else describe_in_a_clause(judged.origin)
-    said = clause or "no information about its origin"
-    return f"{judged.format:<6}{judged.size:>11}  {name}  [{said}]"
 
 
 @dataclass

@@ -9,22 +9,9 @@ from pathlib import Path
 
 from fakedetect.checking.check_page import NO_PROOF, CheckPage
 from fakedetect.checking.checker import Checker, read_origins
-from fakedetect.checking.judged import (
-    Counts,
-    Judged,
-    describe_alone,
-    describe_origin,
-    describe_verdict,
-    to_json,
-)
-from fakedetect.checking.known import (
-    Known,
-    describe_base_rates,
-    describe_chances,
-    describe_reminders,
-    explain_p_fake,
-    read_known,
-)
+from fakedetect.checking.judged import Counts, Judged, to_json
+from fakedetect.checking.known import Known, read_known
+from fakedetect.checking.lines import describe_alone, describe_origin, describe_verdict
 from fakedetect.checking.request import (
     COMPANION_MARK,
     Listing,
@@ -35,6 +22,12 @@ from fakedetect.checking.request import (
     warn_about_passed_over,
 )
 from fakedetect.checking.results_csv import ResultsCsv
+from fakedetect.checking.trust import (
+    describe_base_rates,
+    describe_chances,
+    describe_reminders,
+    explain_p_fake,
+)
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.installation import HOME

@@ -1,16 +1,12 @@
 """The CSV of a check: written row by row, continued after a stop, and brought up to date later."""
 
-import codecs
 import csv
-import io
-import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from fakedetect.checking.checker import stamp_of
 from fakedetect.checking.judged import (
@@ -24,20 +20,25 @@ from fakedetect.checking.judged import (
     judged_of,
     row_of,
 )
+from fakedetect.checking.table import (
+    EARLIER_COLUMNS,
+    Row,
+    Table,
+    as_cells,
+    columns_of,
+    is_of_earlier_version,
+    read_finished,
+    read_partial,
+    write_rows,
+)
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write, file_lock, hash_file
-from fakedetect.core.records.cells import from_cell, to_cell
+from fakedetect.core.files import file_lock, hash_file
 from fakedetect.core.terminal.console import plural
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
-
-Row = dict[str, str]
 
 OTHER_MODEL, OTHER_OPTIONS = "by another model or version", "with other thresholds or options"
 EARLIER = "in a file of an earlier version"
 ANEW = "a heat map is wanted"
-
-EARLIER_COLUMNS = ("p_fake_calibrated", "size")
-"""Columns that files of versions before 0.6 have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +83,9 @@ class ResultsCsv:
         self.lock.enter_context(file_lock(file.with_name(f"{self.partial.name}.lock"), str(self.partial)))
         self.resumed = self._begin()
         self.replaced = self.resumed is None
-        outdated = ANEW if afresh else EARLIER if _is_of_earlier_version(_columns_of(file)) else ""
-        self.known = {row["path"]: self._shorten(row, outdated) for _, row in _read_finished(file)}
-        self.known |= {row["path"]: self._shorten(row) for _, row in _read_partial(self.partial)}
+        outdated = ANEW if afresh else EARLIER if is_of_earlier_version(columns_of(file)) else ""
+        self.known = {row["path"]: self._shorten(row, outdated) for _, row in read_finished(file)}
+        self.known |= {row["path"]: self._shorten(row) for _, row in read_partial(self.partial)}
         self.empty = not self.resumed
         try:
             self.output = self.partial.open("a", encoding="utf-8", errors="surrogateescape", newline="")
@@ -96,11 +97,11 @@ class ResultsCsv:
         """Keep the whole rows of an earlier run of the same kind, or start over; how many were kept, None
         where others were there."""
         there = self.partial.exists()
-        same = _columns_of(self.partial) == self.columns and all(
-            not self._why_outdated(row) for _, row in _read_partial(self.partial)
+        same = columns_of(self.partial) == self.columns and all(
+            not self._why_outdated(row) for _, row in read_partial(self.partial)
         )
-        _write_rows(self.partial, self.columns, (row for _, row in _read_partial(self.partial) if same))
-        return sum(1 for _ in _read_partial(self.partial)) if same or not there else None
+        write_rows(self.partial, self.columns, (row for _, row in read_partial(self.partial) if same))
+        return sum(1 for _ in read_partial(self.partial)) if same or not there else None
 
     def _cannot_write(self, error: OSError) -> UserError:
         return UserError(
@@ -163,7 +164,7 @@ class ResultsCsv:
         # Of the names of one file, one may have been passed before another had it judged.
         self.passed.discard(str(judged.path))
         try:
-            self.writer.writerow(_as_cells(row_of(judged)))
+            self.writer.writerow(as_cells(row_of(judged)))
             self.output.flush()
         except OSError as error:
             raise self._cannot_write(error) from None
@@ -202,28 +203,28 @@ class ResultsCsv:
         """Write the last row of every picture; FILE stays untouched where nothing is new."""
         if self.empty and not self.touched:
             return
-        header = _columns_of(self.file)
-        if _is_of_earlier_version(header):
+        header = columns_of(self.file)
+        if is_of_earlier_version(header):
             header = [*self.columns, *(name for name in header if name not in EARLIER_COLUMNS)]
         # What a user has added stays, and so does the order that scripts may count on.
         columns = list(dict.fromkeys([*header, *self.columns]))
-        _write_rows(self.file, columns, self._merged())
+        write_rows(self.file, columns, self._merged())
 
     def _ordered(self) -> Iterator[Row]:
         """The last row of every picture: those of this run as they were listed, then the others."""
         # Rows stay in their files, for there may be more than the memory holds.
         places: dict[str, tuple[int, int]] = {}
-        for number, rows in enumerate((_read_finished(self.file), _read_partial(self.partial))):
+        for number, rows in enumerate((read_finished(self.file), read_partial(self.partial))):
             for start, row in rows:
                 places[row["path"]] = number, start
         last = len(self.met)
         ordered = sorted(places.items(), key=lambda item: self.met.get(item[0], last))
         with ExitStack() as opened:
-            tables: dict[int, _Table] = {}
+            tables: dict[int, Table] = {}
             for _, (number, start) in ordered:
                 if number not in tables:
                     file = (self.file, self.partial)[number]
-                    tables[number] = _Table(opened.enter_context(file.open("rb")))
+                    tables[number] = Table(opened.enter_context(file.open("rb")))
                 yield tables[number].row_at(start)
 
     def _merged(self) -> Iterator[Row]:
@@ -239,116 +240,8 @@ class ResultsCsv:
         self.lock.close()
 
 
-def _as_cells(row: Mapping[str, Any]) -> Row:
-    texts = {key: f"{value:.6f}" if isinstance(value, float) else value for key, value in row.items()}
-    return {key: to_cell("" if value is None else str(value)) for key, value in texts.items()}
-
-
 def _has_content(path: Path, sha256: str) -> bool:
     try:
         return hash_file(path) == sha256
     except OSError:
         return False
-
-
-class _Table:
-    """A CSV, read row by row; a row is found again by its place in the file."""
-
-    def __init__(self, opened: BinaryIO):
-        self.opened = opened
-        self.header = next(csv.reader(self._lines()), [])
-
-    def _lines(self) -> Iterator[str]:
-        for line in iter(self.opened.readline, b""):
-            yield line.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
-
-    def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The cells of each row and where it begins."""
-        reader = csv.reader(self._lines())
-        while True:
-            # A row is read to its end, and no further.
-            start = self.opened.tell()
-            cells = next(reader, None)
-            if cells is None:
-                return
-            if cells:
-                yield start, cells
-
-    def row_at(self, start: int) -> Row:
-        """The row that begins there."""
-        self.opened.seek(start)
-        return self.to_row(next(csv.reader(self._lines())))
-
-    def to_row(self, cells: Sequence[str]) -> Row:
-        """Cells as a row of this version; what is missing is ''."""
-        texts = itertools.chain(map(from_cell, cells), itertools.repeat(""))
-        row = dict(zip(self.header, texts, strict=False))
-        if "p_fake_calibrated" not in row:
-            return row
-        width, _, height = row["size"].partition("x") if "size" in row else ("", "", "")
-        kept = {name: cell for name, cell in row.items() if name not in EARLIER_COLUMNS}
-        return {
-            **kept,
-            "p_fake": row["p_fake_calibrated"],
-            "p_fake_raw": row.get("p_fake", ""),
-            "width": width,
-            "height": height,
-        }
-
-
-def _read_partial(file: Path) -> Iterator[tuple[int, Row]]:
-    """The rows of a run under way or stopped and their places; none where there is no such file."""
-    try:
-        with file.open("rb") as opened:
-            table = _Table(opened)
-            for start, cells in table.rows():
-                # The last row of a run that was killed may lack its end.
-                if len(cells) == len(table.header):
-                    yield start, table.to_row(cells)
-    except (OSError, csv.Error):
-        return
-
-
-def _read_finished(file: Path) -> Iterator[tuple[int, Row]]:
-    """The rows of a CSV, which may have been through a spreadsheet, and their places; none where there is
-    no such file.
-
-    Raises:
-        UserError: it cannot be read to its end, so that writing it anew would lose rows.
-    """
-    try:
-        with file.open("rb") as opened:
-            table = _Table(opened)
-            for start, cells in table.rows():
-                yield start, table.to_row(cells)
-    except FileNotFoundError:
-        return
-    except (OSError, csv.Error) as error:
-        raise UserError(f"{file} cannot be read: {error}. Name another file.") from None
-
-
-def _columns_of(file: Path) -> list[str]:
-    """The header of a CSV; nothing where there is no such file."""
-    try:
-        with file.open("rb") as opened:
-            return _Table(opened).header
-    except (OSError, csv.Error):
-        return []
-
-
-def _is_of_earlier_version(header: Sequence[str]) -> bool:
-    """Whether a CSV has no verdicts by the origin too, or calls another figure p_fake."""
-    return bool(header) and ("model_verdict" not in header or "p_fake_calibrated" in header)
-
-
-def _write_rows(file: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """A CSV, whole or not at all."""
-    with atomic_write(file) as target:
-        # Spreadsheets on Windows read names in UTF-8 behind a byte-order mark only.
-        target.write(codecs.BOM_UTF8)
-        text = io.TextIOWrapper(target, "utf-8", errors="surrogateescape", newline="")
-        writer = csv.DictWriter(text, columns, restval="")
-        writer.writeheader()
-        writer.writerows(map(_as_cells, rows))
-        text.flush()
-        text.detach()

@@ -172,6 +172,9 @@ def test_one_picture_has_six_lines_of_which_the_verdict_is_the_last(trained: Pat
     assert lines[-1].startswith("unsure" if kind == "planted" else kind) and lines[-1].endswith("  p.png")
     assert any("reading-a-verdict.md" in line for line in lines)
     assert any(line.startswith("Of 100 '") for line in lines) == (kind != "planted")
+    (trained.parent / "empty.jpg").write_bytes(b"")
+    unreadable = run("--paths", trained, "check", trained.parent / "empty.jpg").stdout.splitlines()
+    assert len(unreadable) == 1 and unreadable[0].endswith("empty.jpg  [empty file]")
     details = run("--paths", trained, "check", trained.parent / picture, "--details").stdout
     assert "Keep in mind: " in details and "95 % interval" in details
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fakedetect.checking.judged import Judged, describe_alone, describe_verdict, weigh
+from fakedetect.checking.judged import Judged, weigh
+from fakedetect.checking.lines import describe_alone, describe_verdict
 from fakedetect.provenance.claims import describe_in_a_clause, find_claim
 from fakedetect.provenance.metadata import Metadata
 from fakedetect.provenance.origin import find_marks

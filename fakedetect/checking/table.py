@@ -1,0 +1,127 @@
+"""The CSV of a check as a file: read row by row, also one of an earlier version, and written as a whole."""
+
+import codecs
+import csv
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import atomic_write
+from fakedetect.core.records.cells import from_cell, to_cell
+
+Row = dict[str, str]
+
+EARLIER_COLUMNS = ("p_fake_calibrated", "size")
+"""Columns that files of versions before 0.6 have."""
+
+
+class Table:
+    """A CSV, read row by row; a row is found again by its place in the file."""
+
+    def __init__(self, opened: BinaryIO):
+        self.opened = opened
+        self.header = next(csv.reader(self._lines()), [])
+
+    def _lines(self) -> Iterator[str]:
+        for line in iter(self.opened.readline, b""):
+            yield line.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """The cells of each row and where it begins."""
+        reader = csv.reader(self._lines())
+        while True:
+            # A row is read to its end, and no further.
+            start = self.opened.tell()
+            cells = next(reader, None)
+            if cells is None:
+                return
+            if cells:
+                yield start, cells
+
+    def row_at(self, start: int) -> Row:
+        """The row that begins there."""
+        self.opened.seek(start)
+        return self.to_row(next(csv.reader(self._lines())))
+
+    def to_row(self, cells: Sequence[str]) -> Row:
+        """Cells as a row of this version; what is missing is ''."""
+        texts = itertools.chain(map(from_cell, cells), itertools.repeat(""))
+        row = dict(zip(self.header, texts, strict=False))
+        if "p_fake_calibrated" not in row:
+            return row
+        width, _, height = row["size"].partition("x") if "size" in row else ("", "", "")
+        kept = {name: cell for name, cell in row.items() if name not in EARLIER_COLUMNS}
+        return {
+            **kept,
+            "p_fake": row["p_fake_calibrated"],
+            "p_fake_raw": row.get("p_fake", ""),
+            "width": width,
+            "height": height,
+        }
+
+
+def read_partial(file: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a run under way or stopped and their places; none where there is no such file."""
+    try:
+        with file.open("rb") as opened:
+            table = Table(opened)
+            for start, cells in table.rows():
+                # The last row of a run that was killed may lack its end.
+                if len(cells) == len(table.header):
+                    yield start, table.to_row(cells)
+    except (OSError, csv.Error):
+        return
+
+
+def read_finished(file: Path) -> Iterator[tuple[int, Row]]:
+    """The rows of a CSV, which may have been through a spreadsheet, and their places; none where there is
+    no such file.
+
+    Raises:
+        UserError: it cannot be read to its end, so that writing it anew would lose rows.
+    """
+    try:
+        with file.open("rb") as opened:
+            table = Table(opened)
+            for start, cells in table.rows():
+                yield start, table.to_row(cells)
+    except FileNotFoundError:
+        return
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{file} cannot be read: {error}. Name another file.") from None
+
+
+def columns_of(file: Path) -> list[str]:
+    """The header of a CSV; nothing where there is no such file."""
+    try:
+        with file.open("rb") as opened:
+            return Table(opened).header
+    except (OSError, csv.Error):
+        return []
+
+
+def is_of_earlier_version(header: Sequence[str]) -> bool:
+    """Whether a CSV has no verdicts by the origin too, or calls another figure p_fake."""
+    return bool(header) and ("model_verdict" not in header or "p_fake_calibrated" in header)
+
+
+def write_rows(file: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """A CSV, whole or not at all."""
+    with atomic_write(file) as target:
+        # Spreadsheets on Windows read names in UTF-8 behind a byte-order mark only.
+        target.write(codecs.BOM_UTF8)
+        text = io.TextIOWrapper(target, "utf-8", errors="surrogateescape", newline="")
+        writer = csv.DictWriter(text, columns, restval="")
+        writer.writeheader()
+        writer.writerows(map(as_cells, rows))
+        text.flush()
+        text.detach()
+
+
+def as_cells(row: Mapping[str, Any]) -> Row:
+    """A row as its cells stand in the file."""
+    texts = {key: f"{value:.6f}" if isinstance(value, float) else value for key, value in row.items()}
+    return {key: to_cell("" if value is None else str(value)) for key, value in texts.items()}
