@@ -341,9 +341,21 @@ OPTIONS = (
                 "write a page to read and share: thumbnails, verdicts and how far to trust them",
             ),
             flag("--json", "print JSON lines instead", dest="as_json"),
-            flag(
+            choice(
+                "--stability",
+                ("auto", "all"),
+                "test whether the verdict survives small changes of the picture: only where they may turn "
+                "it (auto, the default), or of all pictures, which takes several times as long",
+                default="auto",
+            ),
+            Argument(
                 "--no-stability",
-                "do not test whether the answer survives small changes; several times as fast",
+                {
+                    "action": "store_const",
+                    "dest": "stability",
+                    "const": "none",
+                    "help": "do not test that at all",
+                },
             ),
             flag("--heat-map", "draw a heat map of each picture"),
             text(

@@ -1,21 +1,26 @@
 """Pictures checked one after the other: read in processes, judged by the models in batches."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from fakedetect.checking.judged import Judged, Judges, ModelAnswer, Stamp
 from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
+from fakedetect.checking.request import ALL, AUTO
 from fakedetect.core.processes.pool import map_images
-from fakedetect.images.degradations import STABILITY
-from fakedetect.images.views import View
+from fakedetect.images.degradations import STABILITY, Degradation
+from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.detector import Detector
-from fakedetect.models.verdicts import Answer, agree, answer
+from fakedetect.models.verdicts import FLIP_MARGIN, Answer, agree, answer, may_flip
+
+T = TypeVar("T")
 
 AT_A_TIME = 16
 """Pictures that are judged together."""
@@ -23,7 +28,7 @@ AT_A_TIME = 16
 SECONDS_A_BATCH = 0.5
 """How long the models may work before answers are given out: a slow model's come one by one."""
 
-Batch = Sequence[tuple[CloseLook, Seen | str]]
+Tried = tuple[Degradation, ...]
 
 
 def stamp_of(path: Path) -> Stamp:
@@ -44,11 +49,14 @@ def _in_words(nanoseconds: int) -> str:
         return str(nanoseconds)
 
 
-def judges_of(detectors: Sequence[Detector], stability: bool) -> Judges:
+def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
     """The models as a row names them.
 
     What else a verdict depends on is an option: thresholds, and the input of a checkpoint whose training is
     not known.
+
+    Args:
+        stability: AUTO, ALL or NONE of request.py.
     """
     options = []
     for detector in detectors:
@@ -56,7 +64,8 @@ def judges_of(detectors: Sequence[Detector], stability: bool) -> Judges:
         bounds = f"fake from {found.fake_from:.6g}, real below {found.real_below:.6g}"
         options.append(f"temperature {found.temperature:.6g}, {bounds}")
         options += [str(detector.settings.recipe.input)] if unknown else []
-    tried = ", ".join(map(str, STABILITY)) if stability else "not tried"
+    where = {ALL: "", AUTO: f" within {FLIP_MARGIN:g} of one half"}.get(stability)
+    tried = "not tried" if where is None else f"{', '.join(map(str, STABILITY))}{where}"
     return Judges(
         model="; ".join(detector.name for detector in detectors),
         checkpoint="; ".join(detector.checkpoint_hash for detector in detectors),
@@ -87,59 +96,100 @@ def _without_verdict(look: CloseLook, seen: Seen | str) -> Judged:
 
 
 class Checker:
-    """The detectors at work on streams of pictures."""
+    """The detectors at work on streams of pictures.
+
+    Args:
+        stability: AUTO, ALL or NONE of request.py.
+    """
 
     def __init__(
-        self, detectors: Sequence[Detector], stability: bool, heat_map: bool, thumbnails: bool = False
+        self,
+        detectors: Sequence[Detector],
+        stability: str,
+        heat_map: bool = False,
+        thumbnails: bool = False,
     ):
         self.detectors = detectors
         self.judges = judges_of(detectors, stability)
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
-        self.tried = STABILITY if stability else ()
+        self.tried: Tried = STABILITY if stability == ALL else ()
+        self.looks_again = stability == AUTO
         self.heat_map = heat_map
         self.thumbnails = thumbnails
 
     def check(self, paths: Iterator[Path], workers: int) -> Generator[Judged]:
-        """Every picture checked, in about their order."""
+        """Every picture checked, in about their order; those that are looked at again come last."""
         # Before a file is read: what changes it meanwhile makes its row one that does not hold.
         stamps: dict[Path, Stamp] = {}
 
         def begin(path: Path) -> CloseLook:
             stamps[path] = stamp_of(path)
-            return CloseLook(path, self.kinds, self.tried, thumbnail=self.thumbnails)
+            return self._first_look(path)
 
         seen = map_images(look_closely, map(begin, paths), workers, look_without_verifier)
-        with closing(self._in_batches(seen)) as found:
+        again: dict[Path, list[Judged]] = defaultdict(list)
+        with closing(_in_batches(seen, self._judge)) as found:
             for judged in found:
                 # A picture that was named twice has had its stamp before.
                 stamp = stamps.pop(judged.path, None) or stamp_of(judged.path)
-                yield replace(judged, stamp=stamp, judges=self.judges)
+                judged = replace(judged, stamp=stamp, judges=self.judges)
+                if self._may_flip(judged):
+                    again[judged.path].append(judged)
+                else:
+                    yield judged
+        views = map_images(look_at, map(self._second_look, again), workers)
+        pairs = ((judged, view) for look, view in views for judged in again[look.path])
+        with closing(_in_batches(pairs, self._judge_again)) as found:
+            yield from found
 
-    def _in_batches(self, looks: Iterator[tuple[CloseLook, Seen | str]]) -> Generator[Judged]:
-        """Batches grow as long as the models answer them in SECONDS_A_BATCH."""
-        batch: list[tuple[CloseLook, Seen | str]] = []
-        size = 1
-        for look in looks:
-            batch.append(look)
-            if len(batch) >= size:
-                start = time.monotonic()
-                checked = self._judge(batch)
-                seconds = (time.monotonic() - start) / len(batch)
-                size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
-                batch = []
-                yield from checked
-        yield from self._judge(batch)
+    def check_one(self, path: Path) -> Judged:
+        """A picture checked in this process, where a decoder that crashes or hangs ends or stops it."""
+        stamp, look = stamp_of(path), self._first_look(path)
+        (judged,) = self._judge([(look, look_closely(look))])
+        judged = replace(judged, stamp=stamp, judges=self.judges)
+        if self._may_flip(judged):
+            (judged,) = self._judge_again([(judged, look_at(self._second_look(path)))])
+        return judged
 
-    def _judge(self, batch: Batch) -> list[Judged]:
+    def _first_look(self, path: Path) -> CloseLook:
+        return CloseLook(path, self.kinds, self.tried, thumbnail=self.thumbnails)
+
+    def _second_look(self, path: Path) -> Look:
+        return Look(path, self.kinds, STABILITY)
+
+    def _judge(self, batch: Sequence[tuple[CloseLook, Seen | str]]) -> list[Judged]:
         """The pictures of a batch in its order, without stamps."""
-        answers = iter(self._answer([seen.view for _, seen in batch if isinstance(seen, Seen)]))
+        views = [seen.view for _, seen in batch if isinstance(seen, Seen)]
+        answers = iter(self._answer(views, self.tried))
         found = []
         for look, seen in batch:
             judged = _without_verdict(look, seen)
             if isinstance(seen, Seen):
                 judged = self._with_verdict(judged, next(answers))
+                if self.heat_map and not self._may_flip(judged):
+                    judged = self._with_heat_maps(judged, seen.view)
+            found.append(judged)
+        return found
+
+    def _may_flip(self, judged: Judged) -> bool:
+        """Whether a second look, at changed views too, may turn a verdict."""
+        if not self.looks_again or judged.p_fake_calibrated is None:
+            return False
+        each = [by.p_fake for by in judged.answers] or [judged.p_fake_calibrated]
+        return any(
+            may_flip(detector.calibration, p) for detector, p in zip(self.detectors, each, strict=True)
+        )
+
+    def _judge_again(self, batch: Sequence[tuple[Judged, View | str]]) -> list[Judged]:
+        """The pictures with what their changed views say; one that cannot be read any more as it was."""
+        views = [view for _, view in batch if isinstance(view, View)]
+        answers = iter(self._answer(views, STABILITY))
+        found = []
+        for judged, view in batch:
+            if isinstance(view, View):
+                judged = self._with_verdict(judged, next(answers))
                 if self.heat_map:
-                    judged = replace(judged, heat_maps=self._draw_heat_maps(look.path, seen.view))
+                    judged = self._with_heat_maps(judged, view)
             found.append(judged)
         return found
 
@@ -158,8 +208,8 @@ class Checker:
             ),
         )
 
-    def _answer(self, views: Sequence[View]) -> list[list[Answer]]:
-        """For each view the answers of all detectors."""
+    def _answer(self, views: Sequence[View], tried: Tried) -> list[list[Answer]]:
+        """For each view, with those degradations, the answers of all detectors."""
         if not views:
             return []
         by_detector = []
@@ -167,16 +217,32 @@ class Checker:
             kind = self.kinds.index(detector.kind)
             images = np.concatenate([view.images[kind] for view in views])
             margins = detector.margins(images).reshape(len(views), -1)
-            by_detector.append([answer(detector.calibration, row, self.tried) for row in margins])
+            by_detector.append([answer(detector.calibration, row, tried) for row in margins])
         return [list(answers) for answers in zip(*by_detector, strict=True)]
 
-    def _draw_heat_maps(self, path: Path, view: View) -> tuple[Path, ...]:
+    def _with_heat_maps(self, judged: Judged, view: View) -> Judged:
         # Without heat maps, check starts sooner than matplotlib does.
         from fakedetect.explaining.figures import default_methods, explain_image
 
         figures: list[Path] = []
         for detector in self.detectors:
             image = view.images[self.kinds.index(detector.kind)][0]
-            explanation = explain_image(detector, path, image, default_methods(detector.model))
+            explanation = explain_image(detector, judged.path, image, default_methods(detector.model))
             figures += [each.figure for each in explanation.maps]
-        return tuple(figures)
+        return replace(judged, heat_maps=tuple(figures))
+
+
+def _in_batches(items: Iterator[T], judge: Callable[[Sequence[T]], Sequence[Judged]]) -> Generator[Judged]:
+    """Items judged in batches, which grow as long as the models answer them in SECONDS_A_BATCH."""
+    batch: list[T] = []
+    size = 1
+    for item in items:
+        batch.append(item)
+        if len(batch) >= size:
+            start = time.monotonic()
+            checked = judge(batch)
+            seconds = (time.monotonic() - start) / len(batch)
+            size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
+            batch = []
+            yield from checked
+    yield from judge(batch)

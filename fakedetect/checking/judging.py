@@ -31,7 +31,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     weak = all(each.is_weak for each in known)
     checker = Checker(
         detectors=[each.detector for each in known],
-        stability=not wanted.no_stability,
+        stability=wanted.stability,
         heat_map=wanted.heat_map,
         thumbnails=wanted.html is not None,
     )

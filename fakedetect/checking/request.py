@@ -18,6 +18,9 @@ RESULTS_MARK = "path,verdict,p_fake"
 PAGE_MARK = '<meta name="generator" content="fakedetect check">'
 """Stands at the beginning of every page of check."""
 
+AUTO, ALL, NONE = "auto", "all", "none"
+"""Of which pictures changed views are judged too: of those whose verdict they may turn, all or none."""
+
 USUAL_PREVALENCE = 0.05
 """The share of pictures that is assumed to be AI-generated unless said."""
 
@@ -32,7 +35,7 @@ class Request:
         html: also write a page with the pictures' thumbnails.
         as_json: print JSON lines instead.
         all_models: ask every trained model; the chosen one otherwise.
-        no_stability: do not try whether the answer survives STABILITY; several times as fast.
+        stability: which answers have to survive STABILITY: AUTO, ALL or NONE.
         heat_map: draw a heat map of each picture.
         shard: the share of the pictures to check.
         prevalence: the share of such pictures that is assumed to be AI-generated.
@@ -43,7 +46,7 @@ class Request:
     html: Path | None = None
     as_json: bool = False
     all_models: bool = False
-    no_stability: bool = False
+    stability: str = AUTO
     heat_map: bool = False
     shard: Shard = field(default_factory=Shard)
     prevalence: float = USUAL_PREVALENCE
