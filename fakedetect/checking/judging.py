@@ -27,7 +27,9 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         UserError: a model cannot be loaded, there are no pictures, or a file cannot be written.
     """
     chosen = trained_models(settings) if wanted.all_models else [settings]
-    known = [read_known(load_detector(each, console), console) for each in chosen]
+    total = count_pictures(wanted)
+    loaded = [load_detector(each, console, name_device=total > 1) for each in chosen]
+    known = [read_known(detector, console) for detector in loaded]
     weak = all(each.is_weak for each in known)
     checker = Checker(
         detectors=[each.detector for each in known],
@@ -47,7 +49,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         takers = [lambda judged: console.show(line(judged)), *(file.add for file in files)]
         if not wanted.as_json:
             _show_reminders(console, known, weak)
-        counts = Counts(total=count_pictures(wanted))
+        counts = Counts(total=total)
         try:
             with _progress(console, counts.total, "check") as progress:
                 paths = _unjudged(list_pictures(wanted, left_out, skipped), results, counts, progress)

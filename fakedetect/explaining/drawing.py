@@ -102,7 +102,7 @@ def explain_all(
     method: str | None,
 ) -> Outcome:
     """Explain one picture after the other; of several, one that cannot be used is skipped."""
-    detector = load_detector(settings, console)
+    detector = load_detector(settings, console, name_device=len(paths) > 1)
     methods = [method] if method else default_methods(detector.model)
     failed = 0
     copies = zip(paths, _read(paths, detector), strict=True)
