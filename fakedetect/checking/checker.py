@@ -222,14 +222,19 @@ class Checker:
 
     def _with_heat_maps(self, judged: Judged, view: View) -> Judged:
         # Without heat maps, check starts sooner than matplotlib does.
-        from fakedetect.explaining.figures import default_methods, explain_image
+        from fakedetect.explaining.figures import HeatMap, Wanted, default_methods, explain_image
 
-        figures: list[Path] = []
-        for detector in self.detectors:
+        verdicts = [by.verdict for by in judged.answers] or [judged.verdict]
+        maps: list[HeatMap] = []
+        for detector, verdict in zip(self.detectors, verdicts, strict=True):
             image = view.images[self.kinds.index(detector.kind)][0]
-            explanation = explain_image(detector, judged.path, image, default_methods(detector.model))
-            figures += [each.figure for each in explanation.maps]
-        return replace(judged, heat_maps=tuple(figures))
+            wanted = Wanted(default_methods(detector.model))
+            maps += explain_image(detector, judged.path, image, wanted, verdict).maps
+        return replace(
+            judged,
+            heat_maps=tuple(each.figure for each in maps),
+            heat_map_trust=tuple(each.trust for each in maps),
+        )
 
 
 def _in_batches(items: Iterator[T], judge: Callable[[Sequence[T]], Sequence[Judged]]) -> Generator[Judged]:

@@ -66,7 +66,7 @@ class Judged:
         provenance: the findings about its origin in words; `origin` is empty where only these are known.
         reason: why it cannot be read; '' if it can.
         thumbnail: a WebP file; b'' for none.
-        heat_maps: the files of its figures.
+        heat_maps: the files of its figures; `heat_map_trust` has a sentence on each, how far to trust it.
     """
 
     path: Path
@@ -85,6 +85,7 @@ class Judged:
     judges: Judges = Judges()
     thumbnail: bytes = b""
     heat_maps: tuple[Path, ...] = ()
+    heat_map_trust: tuple[str, ...] = ()
 
     @property
     def unstable(self) -> bool:
@@ -176,7 +177,9 @@ def describe_verdict(judged: Judged, weak: bool) -> str:
     line = f"{judged.verdict + mark:<8}p(fake) {100 * (judged.p_fake_calibrated or 0.0):5.1f} %  {name}"
     if remarks := _remarks(judged):
         line += f"  [{'; '.join(remarks)}]"
-    return "\n".join([line, *(f"{'':<25}heat map: {figure}" for figure in judged.heat_maps)])
+    for figure, trust in zip(judged.heat_maps, judged.heat_map_trust, strict=True):
+        line += f"\n{'':<25}heat map: {figure}\n{'':<25}{trust}"
+    return line
 
 
 def _remarks(judged: Judged) -> Sequence[str]:
