@@ -15,7 +15,7 @@ from benchmarks.corpus import photographs
 from benchmarks.pairs import Pair
 from fakedetect.checking.judging import judge
 from fakedetect.checking.look import CloseLook, Seen, look_closely
-from fakedetect.checking.request import Request
+from fakedetect.checking.request import ALL, NONE, Request
 from fakedetect.core.settings.settings import TORCH, Inference, Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import PLAIN_COPIES
@@ -86,7 +86,7 @@ def _check(folder: Path, quick: bool, stability: bool) -> Pair:
 
     def ours() -> None:
         csv_file.unlink(missing_ok=True)
-        _judge(settings, Request(pictures=paths, csv=csv_file, no_stability=not stability))
+        _judge(settings, Request(pictures=paths, csv=csv_file, stability=ALL if stability else NONE))
 
     def equal() -> bool:
         with csv_file.open(encoding="utf-8-sig", newline="") as opened:

@@ -16,7 +16,7 @@ from fakedetect.core.installation import TEMPLATE, default_paths
 from fakedetect.core.processes.heap import freed_is_kept
 from fakedetect.core.processes.signals import Ended, answer_signals, end_at_once
 from fakedetect.core.settings.model_folder import adopt_starter, checkpoint_file, find_starter
-from fakedetect.core.settings.settings import FOLDERS, Settings, load_settings
+from fakedetect.core.settings.settings import FOLDERS, Settings, find_settings, load_settings
 from fakedetect.core.terminal.console import BACK, Console, Outcome
 from fakedetect.core.terminal.output import BROKEN_PIPE, OutputClosed, guard_output
 from fakedetect.options import DEMO_STEPS, INIT, OPTIONS, SLOW_TO_LOAD, WITHOUT_FILE, Option, commands
@@ -171,8 +171,7 @@ def _run_entry(option: Option, file: Path, model: str | None, console: Console) 
 
 def _settings(file: Path, model: str | None) -> Settings:
     """The settings of a file; where the default one is missing, the program's own in its place."""
-    missing = file == default_paths() and not file.exists()
-    settings = load_settings(file, TEMPLATE if missing else None)
+    settings = find_settings(file)
     return settings.with_model(model) if model else settings
 
 

@@ -362,9 +362,21 @@ OPTIONS = (
                 "--details",
                 "print what is known of the model's accuracy, and all that a file says of its origin",
             ),
-            flag(
+            choice(
+                "--stability",
+                ("auto", "all"),
+                "test whether the verdict survives small changes of the picture: only where they may turn "
+                "it (auto, the default), or of all pictures, which takes several times as long",
+                default="auto",
+            ),
+            Argument(
                 "--no-stability",
-                "do not test whether the answer survives small changes; several times as fast",
+                {
+                    "action": "store_const",
+                    "dest": "stability",
+                    "const": "none",
+                    "help": "do not test that at all",
+                },
             ),
             flag("--heat-map", "draw a heat map of each picture"),
             text(

@@ -115,6 +115,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("trained")
 
 
+@pytest.fixture(autouse=True)
+def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of caches of the test's own: what a download failed for is not to be found by the next."""
+    folder = tmp_path / "caches"
+    monkeypatch.setattr("fakedetect.models.downloads.cache_folder", lambda: folder)
+    return folder
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A folder with a paths.toml for a tiny model; returns the paths.toml."""

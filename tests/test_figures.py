@@ -1,6 +1,8 @@
 """Every figure that a command draws: its colours, its words, its scales."""
 
+import csv
 import itertools
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -15,6 +17,10 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
+
+from fakedetect.explaining.heatmaps import overlay
+from fakedetect.testing.figures import plot_roc
+from fakedetect.testing.results import plot_confusion
 
 FAKE, REAL = "#d62728", "#1f77b4"
 Draw = Callable[..., list[Figure]]
@@ -213,6 +219,51 @@ def test_a_test_picture_is_explained_in_the_shape_of_its_original(trained: Path,
     ratios = [axes.images[0].get_array().shape for axes in sheet.axes if axes.images]
     # Painted fakes are 300 x 260, real ones 250 x 240.
     assert {round(width / height, 2) for height, width, _ in ratios} == {1.15, 1.04}
+
+
+def test_a_heat_map_says_what_check_says_and_how_far_to_trust_it(trained: Path, drawing: Draw) -> None:
+    file = trained.parent / "model_folders/tiny/training.json"
+    facts = json.loads(file.read_text())
+    facts["calibration"] |= {"fake_from": 1.0, "real_below": 0.0}
+    file.write_text(json.dumps(facts))
+    picture = next((trained.parent / "dataset/test/fake").rglob("*.jpg"))
+    out = trained.parent / "out.csv"
+    (figure,) = drawing(trained, "check", picture, "--heat-map", "--csv", out)
+    with out.open(encoding="utf-8", newline="") as opened:
+        (row,) = csv.DictReader(opened)
+    # Whatever the probability is: between these thresholds nothing is sure.
+    words = f"unsure, p(fake) {100 * float(row['p_fake_calibrated']):.1f} %"
+    title = figure.get_suptitle().replace("\n", " ")
+    (record,) = (trained.parent / "grad-cam_images").glob("*.json")
+    saved = json.loads(record.read_text())
+    assert words in title and saved["trust"] in title and saved["verdict"] == row["verdict"] == "unsure"
+    result = run("--paths", trained, "explain", picture)
+    assert f": {words}" in result.stdout and saved["trust"] in result.stdout
+    checked = run("--paths", trained, "check", picture, "--heat-map")
+    assert saved["trust"] in checked.stdout
+
+
+def test_a_heat_map_is_read_by_its_brightness() -> None:
+    values = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+    coloured, _ = overlay(np.zeros((64, 64, 3), np.uint8), values)
+    brightness = coloured[0] @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(brightness) >= 0).all() and brightness[0] < 20 < 200 < brightness[-1]
+
+
+def test_curves_differ_in_more_than_colour() -> None:
+    axes = Figure().subplots()
+    line = (np.linspace(0, 1, 9), np.linspace(0, 1, 9))
+    plot_roc(axes, {f"model {number}": line for number in range(7)}, "ROC")
+    styles = [(each.get_linestyle(), each.get_marker()) for each in axes.lines[:7]]
+    assert len(set(styles)) == 7 and len({marker for _, marker in styles}) == 7
+    assert styles[0][0] != styles[1][0] != styles[2][0]
+
+
+def test_cells_of_a_confusion_matrix_differ_where_their_shares_do() -> None:
+    axes = Figure().subplots()
+    plot_confusion(axes, [[100, 0], [17, 83]], ("fake", "real"), "")
+    full, empty, low, high = (255 * (1 - patch.get_alpha()) for patch in axes.patches)
+    assert high - full > 40 and empty == 255 and 250 < low < 255
 
 
 def test_figures_are_pictures(trained_once: Path) -> None:

@@ -14,6 +14,7 @@ from fakedetect.core.settings.model_folder import checkpoint_file, find_starter,
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.named import read_list, read_named, read_several, read_target
+from fakedetect.models.downloads import failed_lately
 
 PAGE_ENDINGS = (".html", ".htm")
 
@@ -37,6 +38,21 @@ def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
             f"  or put a {settings.checkpoint.name} from elsewhere into {settings.model_folder}",
         ]
     )
+
+
+def _choose_starter(settings: Settings, console: Console, starter: Settings) -> Settings:
+    """The starter, or the small one where the backbone is known to be missing."""
+    small = find_starter(settings, SMALL_STARTER)
+    if small and failed_lately(starter):
+        console.note(
+            f"{settings.model} has not been trained; using {SMALL_STARTER}: the download for the more "
+            f"accurate {STARTER} failed lately. Try it again: {starter.command('check', 'PATH')}"
+        )
+        return small
+    console.note(
+        f"{settings.model} has not been trained; using {STARTER}, the model that comes with the program."
+    )
+    return starter
 
 
 def _ask_request(settings: Settings, console: Console, able: bool) -> Request | None:
@@ -111,7 +127,7 @@ def _read_request(
     html: str | None = None,
     prevalence: str | None = None,
     shard: str | None = None,
-    **how: bool,
+    **how: Any,
 ) -> Request:
     """A command's arguments as the request that they mean, whose pictures are there."""
     found, missing = _read_pictures(settings, console, pictures, files_from)
@@ -143,9 +159,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     able = bool(trained) if wanted and wanted.all_models else checkpoint_file(settings).is_file()
     starter = None if able or trained else find_starter(settings)
     if starter:
-        console.note(
-            f"{settings.model} has not been trained; using {STARTER}, which comes with the program."
-        )
+        starter = _choose_starter(settings, console, starter)
         settings, able = starter, True
     if not able:
         console.fail(_tell_missing(settings, trained))
@@ -164,7 +178,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     except MissingWeightsError as error:
         console.fail(str(error))
         small = find_starter(settings, SMALL_STARTER)
-        if starter and small:
+        if starter and small and small.model != settings.model:
             console.warn(f"Using {SMALL_STARTER} instead: no download, but less accurate.")
             return judge(small, console, wanted)
         return show_origins(settings, console, wanted)

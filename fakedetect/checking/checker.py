@@ -1,21 +1,25 @@
 """Pictures checked one after the other: read in processes, judged by the models in batches."""
 
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from fakedetect.checking.judged import Judged, Judges, ModelAnswer, Stamp, weigh
 from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
+from fakedetect.checking.request import ALL, AUTO
 from fakedetect.core.processes.pool import map_images
-from fakedetect.images.degradations import STABILITY
-from fakedetect.images.views import View
+from fakedetect.images.degradations import STABILITY, Degradation
+from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.detector import Detector
-from fakedetect.models.verdicts import Answer, agree, answer
+from fakedetect.models.verdicts import FLIP_MARGIN, Answer, agree, answer, may_flip
+
+T = TypeVar("T")
 
 AT_A_TIME = 16
 """Pictures that are judged together."""
@@ -23,7 +27,7 @@ AT_A_TIME = 16
 SECONDS_A_BATCH = 0.5
 """How long the models may work before answers are given out: a slow model's come one by one."""
 
-Batch = Sequence[tuple[CloseLook, Seen | str]]
+Tried = tuple[Degradation, ...]
 
 
 def stamp_of(path: Path) -> Stamp:
@@ -44,11 +48,14 @@ def _in_words(nanoseconds: int) -> str:
         return str(nanoseconds)
 
 
-def judges_of(detectors: Sequence[Detector], stability: bool) -> Judges:
+def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
     """The models as a row names them.
 
     What else a verdict depends on is an option: thresholds, and the input of a checkpoint whose training is
     not known.
+
+    Args:
+        stability: AUTO, ALL or NONE of request.py.
     """
     options = []
     for detector in detectors:
@@ -56,7 +63,8 @@ def judges_of(detectors: Sequence[Detector], stability: bool) -> Judges:
         bounds = f"fake from {found.fake_from:.6g}, real below {found.real_below:.6g}"
         options.append(f"temperature {found.temperature:.6g}, {bounds}")
         options += [str(detector.settings.recipe.input)] if unknown else []
-    tried = ", ".join(map(str, STABILITY)) if stability else "not tried"
+    where = {ALL: "", AUTO: f" within {FLIP_MARGIN:g} of one half"}.get(stability)
+    tried = "not tried" if where is None else f"{', '.join(map(str, STABILITY))}{where}"
     return Judges(
         model="; ".join(detector.name for detector in detectors),
         checkpoint="; ".join(detector.checkpoint_hash for detector in detectors),
@@ -89,15 +97,24 @@ def _without_verdict(look: CloseLook, seen: Seen | str) -> Judged:
 
 
 class Checker:
-    """The detectors at work on streams of pictures."""
+    """The detectors at work on streams of pictures.
+
+    Args:
+        stability: AUTO, ALL or NONE of request.py.
+    """
 
     def __init__(
-        self, detectors: Sequence[Detector], stability: bool, heat_map: bool, thumbnails: bool = False
+        self,
+        detectors: Sequence[Detector],
+        stability: str,
+        heat_map: bool = False,
+        thumbnails: bool = False,
     ):
         self.detectors = detectors
         self.judges = judges_of(detectors, stability)
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
-        self.tried = STABILITY if stability else ()
+        self.tried: Tried = STABILITY if stability == ALL else ()
+        self.looks_again = stability == AUTO
         self.heat_map = heat_map
         self.thumbnails = thumbnails
 
@@ -108,34 +125,28 @@ class Checker:
 
         def begin(path: Path) -> CloseLook:
             stamps[path] = stamp_of(path)
-            return CloseLook(path, self.kinds, self.tried, thumbnail=self.thumbnails)
+            return self._first_look(path)
 
         seen = map_images(look_closely, map(begin, paths), workers, look_without_verifier)
-        with closing(self._in_batches(seen)) as found:
+        with closing(_in_batches(seen, self._judge)) as found:
             for judged in found:
                 # A picture that was named twice has had its stamp before.
                 stamp = stamps.pop(judged.path, None) or stamp_of(judged.path)
                 yield replace(judged, stamp=stamp, judges=self.judges)
 
-    def _in_batches(self, looks: Iterator[tuple[CloseLook, Seen | str]]) -> Generator[Judged]:
-        """Batches grow as long as the models answer them in SECONDS_A_BATCH."""
-        batch: list[tuple[CloseLook, Seen | str]] = []
-        size = 1
-        for look in looks:
-            batch.append(look)
-            if len(batch) >= size:
-                start = time.monotonic()
-                checked = self._judge(batch)
-                seconds = (time.monotonic() - start) / len(batch)
-                size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
-                batch = []
-                yield from checked
-        yield from self._judge(batch)
+    def check_one(self, path: Path) -> Judged:
+        """A picture checked in this process, where a decoder that crashes or hangs ends or stops it."""
+        stamp, look = stamp_of(path), self._first_look(path)
+        (judged,) = self._judge([(look, look_closely(look))])
+        return replace(judged, stamp=stamp, judges=self.judges)
 
-    def _judge(self, batch: Batch) -> list[Judged]:
+    def _first_look(self, path: Path) -> CloseLook:
+        return CloseLook(path, self.kinds, self.tried, thumbnail=self.thumbnails)
+
+    def _judge(self, batch: Sequence[tuple[CloseLook, Seen | str]]) -> list[Judged]:
         """The pictures of a batch in its order, without stamps."""
         large = [seen for _, seen in batch if isinstance(seen, Seen) and not seen.view.too_small]
-        answers = iter(self._answer([seen.view for seen in large]))
+        answers = iter(self._answer([seen.view for seen in large], self.tried))
         found = []
         for look, seen in batch:
             judged = _without_verdict(look, seen)
@@ -143,10 +154,32 @@ class Checker:
                 judged = replace(judged, reason=seen.view.too_small)
             elif isinstance(seen, Seen):
                 judged = self._with_verdict(judged, next(answers))
+                if self._may_flip(judged):
+                    judged = self._look_again(judged)
                 if self.heat_map:
-                    judged = replace(judged, heat_maps=self._draw_heat_maps(look.path, seen.view))
+                    judged = self._with_heat_maps(judged, seen.view)
             found.append(judged)
         return found
+
+    def _may_flip(self, judged: Judged) -> bool:
+        """Whether a second look, at changed views too, may turn a verdict."""
+        if not self.looks_again or judged.p_fake is None:
+            return False
+        each = [by.p_fake for by in judged.answers] or [judged.p_fake]
+        return any(
+            may_flip(detector.calibration, p) for detector, p in zip(self.detectors, each, strict=True)
+        )
+
+    def _look_again(self, judged: Judged) -> Judged:
+        """The picture with what its changed views say; as it was if it cannot be read any more.
+
+        Few need it, and they were just read in a process of their own.
+        """
+        view = look_at(Look(judged.path, self.kinds, STABILITY))
+        if isinstance(view, str):
+            return judged
+        (answers,) = self._answer([view], STABILITY)
+        return self._with_verdict(judged, answers)
 
     def _with_verdict(self, judged: Judged, answers: Sequence[Answer]) -> Judged:
         together = agree(answers)
@@ -164,8 +197,8 @@ class Checker:
             ),
         )
 
-    def _answer(self, views: Sequence[View]) -> list[list[Answer]]:
-        """For each view the answers of all detectors."""
+    def _answer(self, views: Sequence[View], tried: Tried) -> list[list[Answer]]:
+        """For each view, with those degradations, the answers of all detectors."""
         if not views:
             return []
         by_detector = []
@@ -173,16 +206,37 @@ class Checker:
             kind = self.kinds.index(detector.kind)
             images = np.concatenate([view.images[kind] for view in views])
             margins = detector.margins(images).reshape(len(views), -1)
-            by_detector.append([answer(detector.calibration, row, self.tried) for row in margins])
+            by_detector.append([answer(detector.calibration, row, tried) for row in margins])
         return [list(answers) for answers in zip(*by_detector, strict=True)]
 
-    def _draw_heat_maps(self, path: Path, view: View) -> tuple[Path, ...]:
+    def _with_heat_maps(self, judged: Judged, view: View) -> Judged:
         # Without heat maps, check starts sooner than matplotlib does.
-        from fakedetect.explaining.figures import default_methods, explain_image
+        from fakedetect.explaining.figures import HeatMap, Wanted, default_methods, explain_image
 
-        figures: list[Path] = []
-        for detector in self.detectors:
+        verdicts = [by.verdict for by in judged.answers] or [judged.verdict]
+        maps: list[HeatMap] = []
+        for detector, verdict in zip(self.detectors, verdicts, strict=True):
             image = view.images[self.kinds.index(detector.kind)][0]
-            explanation = explain_image(detector, path, image, default_methods(detector.model))
-            figures += [each.figure for each in explanation.maps]
-        return tuple(figures)
+            wanted = Wanted(default_methods(detector.model))
+            maps += explain_image(detector, judged.path, image, wanted, verdict).maps
+        return replace(
+            judged,
+            heat_maps=tuple(each.figure for each in maps),
+            heat_map_trust=tuple(each.trust for each in maps),
+        )
+
+
+def _in_batches(items: Iterator[T], judge: Callable[[Sequence[T]], Sequence[Judged]]) -> Generator[Judged]:
+    """Items judged in batches, which grow as long as the models answer them in SECONDS_A_BATCH."""
+    batch: list[T] = []
+    size = 1
+    for item in items:
+        batch.append(item)
+        if len(batch) >= size:
+            start = time.monotonic()
+            checked = judge(batch)
+            seconds = (time.monotonic() - start) / len(batch)
+            size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
+            batch = []
+            yield from checked
+    yield from judge(batch)

@@ -74,7 +74,7 @@ class Judged:
         provenance: the findings about its origin in words; `origin` is empty where only these are known.
         reason: why it cannot be read, or is not judged; '' where it is.
         thumbnail: a WebP file; b'' for none.
-        heat_maps: the files of its figures.
+        heat_maps: the files of its figures; `heat_map_trust` has a sentence on each, how far to trust it.
     """
 
     path: Path
@@ -95,6 +95,7 @@ class Judged:
     judges: Judges = Judges()
     thumbnail: bytes = b""
     heat_maps: tuple[Path, ...] = ()
+    heat_map_trust: tuple[str, ...] = ()
 
     @property
     def unstable(self) -> bool:

@@ -123,10 +123,12 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
         UserError: a model cannot be loaded, there are no pictures, or a file cannot be written.
     """
     chosen = trained_models(settings) if wanted.all_models else [settings]
-    known = [read_known(load_detector(each, console), console) for each in chosen]
+    listing = survey_pictures(wanted)
+    loaded = [load_detector(each, console, name_device=listing.total > 1) for each in chosen]
+    known = [read_known(detector, console) for detector in loaded]
     checker = Checker(
         detectors=[each.detector for each in known],
-        stability=not wanted.no_stability,
+        stability=wanted.stability,
         heat_map=wanted.heat_map,
         thumbnails=wanted.html is not None,
     )
@@ -139,7 +141,6 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
             page = CheckPage(wanted.html, wanted, console, settings.workers, left_out, known, results)
             files.append(opened.enter_context(closing(page)))
         _show_reminders(console, wanted, known)
-        listing = survey_pictures(wanted)
         alone: list[Judged] = []
         show = alone.append if _is_alone(wanted, listing) else partial(_show, console, wanted, known)
         run = _Run(listing, [file.add for file in files], show, results)

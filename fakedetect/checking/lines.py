@@ -42,7 +42,8 @@ def _verdict_line(judged: Judged, weak: bool) -> str:
 
 
 def _heat_map_lines(judged: Judged) -> list[str]:
-    return [f"{'':<25}heat map: {figure}" for figure in judged.heat_maps]
+    pairs = zip(judged.heat_maps, judged.heat_map_trust, strict=True)
+    return [f"{'':<25}{line}" for figure, trust in pairs for line in (f"heat map: {figure}", trust)]
 
 
 def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:

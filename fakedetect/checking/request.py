@@ -23,6 +23,9 @@ COMPANION_MARK = "fakedetect check: "
 PAGE_MARK = '<meta name="generator" content="fakedetect check">'
 """Stands at the beginning of every page of check."""
 
+AUTO, ALL, NONE = "auto", "all", "none"
+"""Of which pictures changed views are judged too: of those whose verdict they may turn, all or none."""
+
 USUAL_PREVALENCE = 0.05
 """The share of pictures that is assumed to be AI-generated unless said."""
 
@@ -38,7 +41,7 @@ class Request:
         as_json: print JSON lines instead.
         details: print what the models are known to do, and all of each origin.
         all_models: ask every trained model; the chosen one otherwise.
-        no_stability: do not try whether the answer survives STABILITY; several times as fast.
+        stability: which answers have to survive STABILITY: AUTO, ALL or NONE.
         heat_map: draw a heat map of each picture.
         shard: the share of the pictures to check.
         prevalence: the share of such pictures that is assumed to be AI-generated.
@@ -51,7 +54,7 @@ class Request:
     as_json: bool = False
     details: bool = False
     all_models: bool = False
-    no_stability: bool = False
+    stability: str = AUTO
     heat_map: bool = False
     shard: Shard = field(default_factory=Shard)
     prevalence: float = USUAL_PREVALENCE

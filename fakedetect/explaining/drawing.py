@@ -13,6 +13,7 @@ from fakedetect.core.terminal.console import Console, Outcome, open_picture, pri
 from fakedetect.dataset.samples import Sample, find_originals
 from fakedetect.explaining.figures import (
     HEAT_MAPS,
+    Wanted,
     default_methods,
     describe_explanation,
     explain_image,
@@ -103,15 +104,16 @@ def explain_all(
     method: str | None,
 ) -> Outcome:
     """Explain one picture after the other; of several, one that cannot be used is skipped."""
-    detector = load_detector(settings, console)
+    detector = load_detector(settings, console, name_device=len(paths) > 1)
     methods = [method] if method else default_methods(detector.model)
+    wanted = Wanted(methods=methods, layer=layer, target=target)
     failed = 0
     copies = zip(paths, _read(paths, detector), strict=True)
     for path, copy in console.track(copies, len(paths), "explained") if len(paths) > 1 else copies:
         try:
             if isinstance(copy, str):
                 raise UserError(f"{printable(path)} {copy}.")
-            explanation = explain_image(detector, path, copy, methods, layer, target)
+            explanation = explain_image(detector, path, copy, wanted)
         except UserError as error:
             if len(paths) == 1:
                 raise

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable
 from fakedetect.dataset.samples import find_originals
 from fakedetect.explaining.heatmaps import (
+    COLOUR_MAP,
     Faithfulness,
     attention_rollout,
     choose_layer,
@@ -35,6 +37,16 @@ from fakedetect.models.devices import Normaliser
 from fakedetect.models.probe.model import Probe
 
 HEAT_MAPS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
+SHOWS = {"grad-cam": "evidence", "rollout": "attention"}
+"""What the values of a map are."""
+
+LEAST_FALL, LEAST_GAIN = 0.05, 0.01
+"""By how much the class's probability has to fall, on average over the shares, before a region is said to
+drive the prediction, and by how much more than for regions elsewhere."""
+
+TITLE = 9
+"""Characters of a title's line in each inch of the figure's width."""
+
 LONGEST_NAME = 40
 PANEL, LEAST_PANEL = 4.0, 2.2
 """Inches of a panel's longer side, and of its shorter one at least."""
@@ -108,21 +120,17 @@ def _next_figure(settings: Settings, image: Path) -> Path:
     return folder / f"Figure_{max(taken, default=0) + 1}_{settings.model}_{stem}.png"
 
 
-def _describe(faithfulness: Faithfulness | None, name: str) -> list[str]:
+def _describe_test(faithfulness: Faithfulness | None, name: str) -> list[str]:
+    """The figures of the trust test, a line each; none of an empty map."""
     if faithfulness is None:
-        return ["  The map is empty: no activation in this layer supports that class."]
+        return []
     shares = "".join(f"{100 * share:7.0f} %" for share in faithfulness.shares)
     hottest = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.drops)
     elsewhere = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.random_drops)
-    gains = [a - b for a, b in zip(faithfulness.drops, faithfulness.random_drops, strict=True)]
-    better = sum(gains) / len(gains) > 0.01
     return [
         f"  Blurred out of the picture:       {shares}",
         f"  p({name}) falls, hottest part:    {hottest}  percentage points",
         f"  same size elsewhere, mean:        {elsewhere}",
-        "  The highlighted region drives the prediction."
-        if better
-        else "  The highlighted region matters no more than others: do not read much into this map.",
     ]
 
 
@@ -139,51 +147,85 @@ class HeatMap:
     def __str__(self) -> str:
         if self.method == "grad-cam":
             return f"Grad-CAM at {self.layer} for the class {self.target}"
-        return "Attention Rollout over all layers (the same for both classes)"
+        return "Attention Rollout over all layers (the same for both classes): attention, not evidence"
+
+    @property
+    def trust(self) -> str:
+        """What the trust test says of the map, in one sentence."""
+        found = self.faithfulness
+        if found is None:
+            return "The map is empty: no activation in this layer supports that class."
+        fall, elsewhere = (sum(drops) / len(drops) for drops in (found.drops, found.random_drops))
+        points = f"{max(0.0, 100 * fall):.1f} points"
+        if fall < LEAST_FALL:
+            return (
+                f"Blurring out the highlighted region lowers p({self.target}) by {points}: the answer does "
+                "not depend on it."
+            )
+        if fall - elsewhere <= LEAST_GAIN:
+            return "The highlighted region matters no more than others: do not read much into this map."
+        whose = f"p({self.target}) falls by {points}"
+        return f"The highlighted region drives the prediction: blurred out, {whose}."
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A picture's answer, the same as `check` gives, and the maps drawn of it."""
+    """A picture's answer, the same as `check` gives, and the maps drawn of it.
+
+    `predicted` is the class that is more probable, `verdict` fake, real or unsure.
+    """
 
     path: Path
     predicted: str
+    verdict: str
     p_fake_calibrated: float
     maps: tuple[HeatMap, ...]
 
     @property
-    def sureness(self) -> str:
-        """The predicted class's calibrated probability in words."""
-        share = self.p_fake_calibrated if self.predicted == CLASSES[0] else 1 - self.p_fake_calibrated
-        return f"{100 * share:.2f} %"
+    def answer(self) -> str:
+        """The verdict and the probability in the words of `check`: 'unsure, p(fake) 70.3 %'."""
+        return f"{self.verdict}, p(fake) {100 * self.p_fake_calibrated:.1f} %"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The maps that are wanted: keys of HEAT_MAPS; the layer for Grad-CAM by its name, None for the
+    model's own; the class to explain, None for the predicted one."""
+
+    methods: Sequence[str]
+    layer: str | None = None
+    target: str | None = None
 
 
 def explain_image(
     detector: Detector,
     path: Path,
     image: np.ndarray,
-    methods: Sequence[str],
-    layer: str | None = None,
-    target: str | None = None,
+    wanted: Wanted,
+    verdict: str = "",
 ) -> Explanation:
     """Draw a figure for each method into the grad_cam folder, with a .json beside it.
 
     Args:
         path: the picture's file, for names and titles.
         image: (S, S, 3) uint8, the copy that `check` judges.
-        methods: keys of HEAT_MAPS.
-        layer: the layer for Grad-CAM by its name; the model's own otherwise.
-        target: the class to explain; the predicted one otherwise.
+        verdict: what `check` has said after its other tests; what the thresholds say otherwise.
     """
     settings = detector.settings
     batch = to_input(detector, image[None])
     answer = probabilities(detector, image[None])[0]
     predicted = CLASSES[int(answer.argmax())]
-    asked = CLASSES.index(target or predicted)
-    explanation = Explanation(path=path, predicted=predicted, p_fake_calibrated=float(answer[0]), maps=())
+    asked = CLASSES.index(wanted.target or predicted)
+    explanation = Explanation(
+        path=path,
+        predicted=predicted,
+        verdict=verdict or detector.calibration.verdict(float(answer[0])),
+        p_fake_calibrated=float(answer[0]),
+        maps=(),
+    )
     shown = read_in_shape(find_originals(settings, "test", [path])[0], image)
-    for method in methods:
-        name, heat = map_evidence(detector, batch, method, layer, asked)
+    for method in wanted.methods:
+        name, heat = map_evidence(detector, batch, method, wanted.layer, asked)
         faithfulness = measure_faithfulness(partial(probabilities, detector), image, heat, asked)
         heat_map = HeatMap(
             method=method,
@@ -195,9 +237,9 @@ def explain_image(
         explanation = replace(explanation, maps=(*explanation.maps, heat_map))
         coloured, mixed = overlay(shown, heat)
         name = shorten(path.name, LONGEST_NAME)
-        title = f"{settings.model}, {name}: {predicted} ({explanation.sureness})\n{heat_map}"
-        images = {"Picture": shown, "Heat map": coloured, "Overlay": mixed}
-        draw_explanation(images, title, heat_map.figure)
+        title = f"{settings.model}, {name}: {explanation.answer}\n{heat_map}\n{heat_map.trust}"
+        images = {"Picture": shown, SHOWS[method].capitalize(): coloured, "Overlay": mixed}
+        draw_explanation(images, title, heat_map.figure, f"Share of the strongest {SHOWS[method]}")
         _write_record(detector, explanation, heat_map)
     return explanation
 
@@ -214,35 +256,41 @@ def _write_record(detector: Detector, explanation: Explanation, heat_map: HeatMa
             "class": heat_map.target,
             "predicted": explanation.predicted,
             "p_fake": explanation.p_fake_calibrated,
+            "verdict": explanation.verdict,
             "faithfulness": faithfulness
             and {"measure": "fall of the class's probability, part blurred out", **asdict(faithfulness)},
+            "trust": heat_map.trust,
         },
     )
 
 
 def describe_explanation(explanation: Explanation) -> str:
     """An explanation in words: the answer, and for each map what it shows and how far to believe it."""
-    lines = [f"{printable(explanation.path)}: {explanation.predicted}, probability {explanation.sureness}"]
+    lines = [f"{printable(explanation.path)}: {explanation.answer}"]
     for heat_map in explanation.maps:
         lines += [
             str(heat_map),
-            *_describe(heat_map.faithfulness, heat_map.target),
+            *_describe_test(heat_map.faithfulness, heat_map.target),
+            f"  {heat_map.trust}",
             f"  Figure: {heat_map.figure}",
         ]
     return "\n".join(lines)
 
 
-def draw_explanation(images: Mapping[str, np.ndarray], title: str, path: Path) -> None:
-    """Images (H, W, 3) uint8 of one shape side by side under their captions, with the heat map's scale."""
+def draw_explanation(images: Mapping[str, np.ndarray], title: str, path: Path, scale: str) -> None:
+    """Images (H, W, 3) uint8 of one shape side by side under their captions, with the heat map's scale, by
+    its name."""
     sides = next(iter(images.values())).shape[:2]
     height, width = (max(LEAST_PANEL, side * PANEL / max(sides)) for side in sides)
-    figure = Figure(figsize=(width * len(images) + 0.8, height + 0.9), layout="constrained")
-    figure.suptitle(literal(title))
+    inches = width * len(images) + 0.8
+    figure = Figure(figsize=(inches, height + 1.2), layout="constrained")
+    lines = [fill(line, int(TITLE * inches)) for line in title.splitlines()]
+    figure.suptitle(literal("\n".join(lines)))
     panels = figure.subplots(1, len(images))
     for axes, (caption, image) in zip(panels, images.items(), strict=True):
         axes.imshow(image)
         axes.set_title(caption)
         axes.set_axis_off()
-    scale = ScalarMappable(Normalize(0, 1), "jet")
-    figure.colorbar(scale, ax=panels, shrink=0.75, label="Share of the strongest evidence")
+    colours = ScalarMappable(Normalize(0, 1), COLOUR_MAP)
+    figure.colorbar(colours, ax=panels, shrink=0.75, label=scale)
     save_figure(figure, path)

@@ -21,6 +21,10 @@ BLUR = 1 / 16
 
 SEED = 42
 
+COLOUR_MAP = "inferno"
+"""Its brightness grows with the value from end to end, so that it can be read without seeing colours; parts
+without evidence stay dark."""
+
 
 @dataclass(frozen=True)
 class Faithfulness:
@@ -210,7 +214,7 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The map in JET colours, and 0.4 of it mixed with 0.6 of the picture: a mean cannot overflow.
+    """The map in COLOUR_MAP, and 0.4 of it mixed with 0.6 of the picture: a mean cannot overflow.
 
     Args:
         image: (H, W, 3) uint8, the picture in any size and shape; the model saw it squeezed to a square,
@@ -223,7 +227,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray
     height, width = image.shape[:2]
     if heat.shape != (height, width):
         heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
-    coloured = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_JET)[:, :, ::-1]
+    coloured = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     mixed = 0.4 * coloured.astype(np.float32) + 0.6 * image.astype(np.float32) + 0.5
     return coloured, mixed.astype(np.uint8)
 

@@ -54,7 +54,8 @@ TRAINING_COLOUR, VALIDATION_COLOUR = SERIES_COLOURS[2], SERIES_COLOURS[1]
 TEXT_COLOUR = "#111111"
 """Of text on a coloured ground."""
 
-LINES = ("-", "--", "-.")
+LINES = ("-", "--", "-.", ":")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 HATCHES = ("", "//", "..", "xx")
 
 
@@ -64,8 +65,13 @@ def series_colour(number: int) -> str:
 
 
 def series_line(number: int) -> str:
-    """The line style that tells a series from the earlier ones of its colour."""
-    return LINES[number // len(SERIES_COLOURS) % len(LINES)]
+    """The line style of a series by its number from 0, for who cannot tell the colours."""
+    return LINES[number % len(LINES)]
+
+
+def series_marker(number: int) -> str:
+    """The marker of a series, which tells it from others of its line style."""
+    return MARKERS[number % len(MARKERS)]
 
 
 def series_hatch(number: int) -> str:

@@ -98,8 +98,11 @@ def load_model(settings: Settings) -> "nn.Module":
     return to_device(load(settings.recipe, checkpoint)).eval()
 
 
-def load_detector(settings: Settings, console: Console) -> Detector:
+def load_detector(settings: Settings, console: Console, name_device: bool = True) -> Detector:
     """The chosen model, ready to answer; its settings have the input that it was trained with.
+
+    Args:
+        name_device: say what it runs on.
 
     Raises:
         UserError: it has no usable checkpoint, a file beside it does not fit, or paths.toml says another
@@ -116,10 +119,15 @@ def load_detector(settings: Settings, console: Console) -> Detector:
     taken, model = settings.recipe.input, None
     engine = kept_engine(settings, checkpoint_hash)
     if engine is None:
+        from fakedetect.models.devices import warn_about_idle_gpu
         from fakedetect.models.openvino.conversion import choose_engine
 
+        if name_device:
+            warn_about_idle_gpu(console)
         model = load_model(settings)
         engine = choose_engine(settings, console, model, checkpoint_hash)
+    if name_device:
+        console.note(f"{settings.model} runs on {engine.device}")
     return Detector(
         settings=settings,
         engine=engine,

@@ -1,6 +1,10 @@
 """Where the models run and in which arithmetic; the forward pass that all options share."""
 
+import shlex
+import shutil
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,12 +13,21 @@ from torch import nn
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.settings.settings import Settings
-from fakedetect.models.openvino.engine import Engine, cpu_has_bf16
+from fakedetect.core.terminal.console import Console
+from fakedetect.models.openvino.engine import Engine, cpu_has_bf16, describe_cpu
 
 LEAST_INTENSITY = 60.0
 """Below it, training in bfloat16 was between 0.7 and 1.5 times as fast as in float32 (EfficientNets,
 MobileNets, ConvNeXtV2-Atto, RegNetY-800MF); above it, 1.4 to 2.6 times (the reference's five, Swin,
 DenseNet121, ViT-Tiny): two cores with AMX, batches of 8, both with channels last."""
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia")
+
+GPU_INSTALL = (
+    *("-m", "pip", "install", "--upgrade", "--force-reinstall", "torch", "torchvision", "--index-url"),
+    "https://download.pytorch.org/whl/cu126",
+)
+"""What follows the interpreter to install PyTorch for NVIDIA cards, as pytorch.org has it."""
 
 
 def choose_device() -> torch.device:
@@ -24,6 +37,33 @@ def choose_device() -> torch.device:
     if torch.backends.mps.is_available():
         return torch.device("mps")
     return torch.device("cpu")
+
+
+def describe_device(device: torch.device, dtype: torch.dtype) -> str:
+    """'the CPU (2 cores, bfloat16)', 'NVIDIA GeForce RTX 3070, 8 GB (bfloat16)'."""
+    arithmetic = str(dtype).removeprefix("torch.")
+    if device.type == "cpu":
+        return describe_cpu(arithmetic)
+    if device.type == "mps":
+        return f"this Mac's GPU ({arithmetic})"
+    card = torch.cuda.get_device_properties(device)
+    return f"{card.name}, {card.total_memory / 1024**3:.0f} GB ({arithmetic})"
+
+
+def warn_about_idle_gpu(console: Console) -> None:
+    """Say that this computer has an NVIDIA card which the installed PyTorch does not use, if so, and how it
+    would."""
+    if torch.cuda.is_available() or not (shutil.which("nvidia-smi") or NVIDIA_DRIVER.exists()):
+        return
+    has = "This computer has an NVIDIA card, but the PyTorch that is installed"
+    if torch.version.cuda is None:
+        command = shlex.join([sys.executable, *GPU_INSTALL])
+        console.warn(f"{has} computes on the CPU only. For the card: {command}")
+    else:
+        console.warn(
+            f"{has} (for CUDA {torch.version.cuda}) cannot use it. Install a newer driver from "
+            "https://www.nvidia.com/drivers, or correct CUDA_VISIBLE_DEVICES if it is set."
+        )
 
 
 def to_device(model: nn.Module) -> nn.Module:
@@ -112,4 +152,9 @@ def torch_engine(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Engine
             batch = torch.from_numpy(images).permute(0, 3, 1, 2)
             return forward(model, normalise(batch), dtype).cpu().numpy()
 
-    return Engine(f"torch {str(dtype).removeprefix('torch.')}", run, pin=device.type == "cuda")
+    return Engine(
+        name=f"torch {str(dtype).removeprefix('torch.')}",
+        run=run,
+        device=describe_device(device, dtype),
+        pin=device.type == "cuda",
+    )

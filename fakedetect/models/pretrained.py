@@ -12,6 +12,7 @@ import torch
 
 from fakedetect.core.errors import MissingWeightsError, UserError
 from fakedetect.core.settings.recipes import PROBE, Recipe
+from fakedetect.models.downloads import remember_failure
 
 SECONDS_TO_CONNECT = 3.0
 
@@ -92,13 +93,24 @@ def fetch_weights(recipe: Recipe) -> Path:
         return file
     try:
         return _fetch_from_hub(published) if published.repository else _fetch_from_address(published)
-    except (OSError, http.client.HTTPException) as error:
-        raise MissingWeightsError(_advise(recipe, published, error)) from error
-    except RuntimeError as error:
+    except (OSError, http.client.HTTPException, RuntimeError) as error:
         # torch's word for a download that was cut off or changed on the way.
-        if "invalid hash" not in str(error):
+        if isinstance(error, RuntimeError) and "invalid hash" not in str(error):
             raise
+        _remember_failure(recipe, published)
         raise MissingWeightsError(_advise(recipe, published, error)) from error
+
+
+def _remember_failure(recipe: Recipe, published: Published) -> None:
+    """Keep that the weights could not be fetched, and where Published.cached would find them."""
+    if not published.repository:
+        remember_failure(recipe.architecture, torch_cache(), published.files[:1])
+        return
+    import huggingface_hub
+
+    folder = f"models--{published.repository.replace('/', '--')}/snapshots"
+    kept = Path(huggingface_hub.constants.HF_HUB_CACHE) / folder
+    remember_failure(recipe.architecture, kept, tuple(f"*/{name}" for name in published.files))
 
 
 def _fetch_from_address(published: Published) -> Path:

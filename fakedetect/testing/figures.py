@@ -22,6 +22,7 @@ from fakedetect.images.sheets import (
     save_figure,
     series_colour,
     series_line,
+    series_marker,
     set_round_ticks,
 )
 
@@ -31,9 +32,18 @@ P_FAKE_BINS = 20
 def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> None:
     """ROC curves together: for each label the false and the true positive rates."""
     for number, (label, (false_rate, true_rate)) in enumerate(curves.items()):
-        colour, line = series_colour(number), series_line(number)
-        axes.plot(false_rate, true_rate, label=literal(label), color=colour, linestyle=line)
-    axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="chance")
+        axes.plot(
+            false_rate,
+            true_rate,
+            label=literal(label),
+            color=series_colour(number),
+            linestyle=series_line(number),
+            marker=series_marker(number) if len(curves) > 1 else None,
+            # Along the curve, not at every point; each curve's elsewhere.
+            markevery=(0.03 * (number + 1), 0.2),
+            markersize=5,
+        )
+    axes.plot((0, 1), (0, 1), color="grey", linewidth=1, label="chance")
     axes.set(
         xlabel="False positive rate: real pictures called fake",
         ylabel="True positive rate: fakes called fake",

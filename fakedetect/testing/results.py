@@ -39,8 +39,11 @@ OWN = "on the test set"
 WORTH_A_WARNING = 0.05
 """A loss of ROC AUC between the test set and other pictures that deserves a warning."""
 
-DEEPEST = 0.5
+DEEPEST = 0.75
 """Opacity of a cell that holds all pictures of its row; its text stays readable."""
+
+STEEPNESS = 3
+"""The power of a cell's share that its opacity grows with: 83 % and 100 % differ as 4 and 7 do."""
 
 
 @dataclass(frozen=True)
@@ -239,7 +242,8 @@ def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[
         for column, value in enumerate(values):
             share = value / (sum(values) or 1)
             place = (column - 0.5, row - 0.5)
-            axes.add_patch(Rectangle(place, 1, 1, color=SERIES_COLOURS[0], alpha=DEEPEST * share, lw=0))
+            depth = DEEPEST * share**STEEPNESS
+            axes.add_patch(Rectangle(place, 1, 1, color=SERIES_COLOURS[0], alpha=depth, lw=0))
             text = f"{value:,}\n{share:.1%}"
             axes.text(column, row, text, ha="center", va="center", color=TEXT_COLOUR)
     ticks, last = range(len(names)), len(names) - 0.5

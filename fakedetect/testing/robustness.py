@@ -132,7 +132,7 @@ def tell_robustness(found: Robustness) -> list[str]:
     stability = found.stability
     lines.append(f"  mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})")
     lines.append(
-        f"  check, with its stability test: {stability.unstable:.1%} not stable, "
+        f"  check --stability all: {stability.unstable:.1%} not stable, "
         f"{stability.unsure:.1%} unsure, accuracy of the rest {stability.accuracy_of_sure:.1%}"
     )
     if found.of_originals < found.count:

@@ -22,7 +22,12 @@ from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_data
 from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model
 from fakedetect.models.cpu_training.speed_up import speed_up
-from fakedetect.models.devices import choose_precision, to_device
+from fakedetect.models.devices import (
+    choose_precision,
+    describe_device,
+    to_device,
+    warn_about_idle_gpu,
+)
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
 from fakedetect.training.balance import advise_balance, describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
@@ -225,6 +230,8 @@ def _prepare(
     _seed(options.seed)
     model = to_device(build_model(recipe, options.pretrained and state is None))
     dtype = choose_precision(settings, model)
+    console.note(_describe_device(settings, group, model, dtype))
+    warn_about_idle_gpu(console)
 
     # Pictures, decoded once it is known that there is a model
     paths = [sample.path for sample in dataset.samples]
@@ -270,6 +277,13 @@ def _refuse_to_compile_without_compiler(settings: Settings) -> None:
             f"compile = true in {settings.file} needs a C++ compiler, but none was found. Install one "
             "(for example g++), or set compile = false."
         )
+
+
+def _describe_device(settings: Settings, group: Group, model: torch.nn.Module, dtype: torch.dtype) -> str:
+    """What the run trains on, and in which arithmetic."""
+    device = describe_device(next(model.parameters()).device, dtype)
+    together = f", {group.size} processes" if group.size > 1 else ""
+    return f"{settings.model} trains on {device}{together}"
 
 
 def _describe_start(

@@ -247,6 +247,8 @@ def test_several_models_heat_maps_and_shares_are_on_the_page(trained: Path) -> N
     assert "The accuracy of their joint verdict was not measured" in page.text
     heat_maps = [image for image in card.images if image["alt"] == "Heat map of 0.jpg"]
     assert len(heat_maps) == 2 and max(open_image(heat_maps[0]["src"]).size) > 300
+    for record in (trained.parent / "grad-cam_images").glob("*.json"):
+        assert json.loads(record.read_text())["trust"] in card.text
 
 
 def test_without_a_model_the_page_says_what_the_files_say(data: Path) -> None:

@@ -3,7 +3,9 @@
 import json
 import re
 import shutil
+import time
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import safetensors.torch
@@ -15,6 +17,7 @@ from fakedetect.core.records.evaluation import read_evaluation
 from fakedetect.core.records.training import read_out_of_fold, read_training
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
+from fakedetect.models.downloads import failed_lately, remember_failure
 
 SETTINGS = """\
 model = "tiny"
@@ -134,6 +137,28 @@ def test_offline_a_small_one_answers_whose_backbone_came_along(project: Path) ->
     assert "The pretrained weights of starter cannot be downloaded" in result.stderr
     assert "Using starter_small instead" in result.stderr
     assert "starter_small's" in result.stdout and "p(fake)" in result.stdout
+    # For a day it is not tried again, unless it is asked for.
+    again = run("--paths", project, "check", "--no-stability", picture)
+    assert again.returncode == 0 and "cannot be downloaded" not in again.stderr
+    assert "using starter_small" in again.stderr and "--model starter check PATH" in again.stderr
+    asked = run("--paths", project, "--model", "starter", "check", "--no-stability", picture)
+    assert asked.returncode == 2 and "cannot be downloaded" in asked.stderr
+    with mock.patch("time.time", lambda: time.time_ns() / 1e9 + 24 * 60 * 60 + 1):
+        later = run("--paths", project, "check", "--no-stability", picture)
+    assert later.returncode == 0 and "cannot be downloaded" in later.stderr
+
+
+def test_a_failed_download_is_forgotten_once_the_file_is_there(project: Path, tmp_path: Path) -> None:
+    starter = load_settings(project).with_model("starter")
+    without = starter.with_recipe(weights=None)
+    assert not failed_lately(without)
+    folder = tmp_path / "hub/models--timm--x[1]/snapshots"
+    remember_failure(starter.recipe.architecture, folder, ("*/model.safetensors", "*/pytorch_model.bin"))
+    assert failed_lately(without) and not failed_lately(starter)
+    (folder / "0a1b").mkdir(parents=True)
+    assert failed_lately(without)
+    (folder / "0a1b/model.safetensors").write_bytes(b"x")
+    assert not failed_lately(without)
 
 
 def test_a_fresh_clone_answers_without_internet(tmp_path: Path) -> None:

@@ -107,6 +107,30 @@ def test_rollout_equals_the_product_of_the_attentions() -> None:
     assert np.corrcoef(small, expected)[0, 1] > 0.95
 
 
+@pytest.mark.parametrize(
+    ("drops", "elsewhere", "said"),
+    [
+        ((0.01, 0.03, 0.10), (0.0, 0.0, 0.0), "lowers p(fake) by 4.7 points: the answer does not depend"),
+        ((-0.2, -0.1, 0.0), (0.0, 0.0, 0.0), "lowers p(fake) by 0.0 points"),
+        ((0.1, 0.2, 0.3), (0.1, 0.2, 0.29), "matters no more than others"),
+        ((0.1, 0.2, 0.3), (0.0, 0.0, 0.1), "drives the prediction: blurred out, p(fake) falls by 20.0"),
+    ],
+)
+def test_a_region_drives_the_prediction_from_a_fall_of_five_points_on(
+    drops: tuple[float, ...], elsewhere: tuple[float, ...], said: str
+) -> None:
+    from fakedetect.explaining.figures import HeatMap
+    from fakedetect.explaining.heatmaps import SHARES, Faithfulness
+
+    found = Faithfulness(SHARES, drops, elsewhere)
+    heat_map = HeatMap(
+        method="grad-cam", layer="x", target="fake", faithfulness=found, figure=Path("f.png")
+    )
+    assert said in heat_map.trust and ("drives" in said) == ("drives" in heat_map.trust)
+    empty = HeatMap(method="rollout", layer="x", target="fake", faithfulness=None, figure=Path("f.png"))
+    assert "empty" in empty.trust and "attention, not evidence" in str(empty)
+
+
 def test_an_overlay_of_a_white_picture_does_not_overflow() -> None:
     from fakedetect.explaining.heatmaps import overlay
 

@@ -10,7 +10,14 @@ import msgspec
 
 from fakedetect.core.errors import UserError, did_you_mean
 from fakedetect.core.files import as_stored
-from fakedetect.core.installation import default_paths, join_words, program_words, shipped_folder, shorten
+from fakedetect.core.installation import (
+    TEMPLATE,
+    default_paths,
+    join_words,
+    program_words,
+    shipped_folder,
+    shorten,
+)
 from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.records.record import Positive
 from fakedetect.core.settings.model_input import LANCZOS, ModelInput
@@ -277,6 +284,17 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
         chosen=model,
         called=model,
     )
+
+
+def find_settings(file: Path | None = None) -> Settings:
+    """The settings of a file, or of the usual one; where that is missing, the program's own in its place.
+
+    Raises:
+        UserError: as load_settings.
+    """
+    file = file or default_paths()
+    missing = file == default_paths() and not file.exists()
+    return load_settings(file, TEMPLATE if missing else None)
 
 
 def _section(file: TomlFile, top: Mapping[str, Any], name: str) -> dict[str, Any]:

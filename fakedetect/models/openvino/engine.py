@@ -32,6 +32,7 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import AUTO, OPENVINO, Settings
+from fakedetect.core.terminal.console import plural
 from fakedetect.models.probe.classifier import Line, read_probe
 
 PLATFORMS = ("x86_64", "amd64")
@@ -49,12 +50,13 @@ EfficientNet-Lite0 gains 16 % on two cores, ResNet18, ConvNeXtV2-Tiny and ViT-B/
 class Engine:
     """Computes what a model makes of pictures.
 
-    `name` says what computes and in which arithmetic. `pin`: pictures in page-locked memory get there
-    sooner.
+    `name` says what computes and in which arithmetic, `device` on what. `pin`: pictures in page-locked
+    memory get there sooner.
     """
 
     name: str
     run: Callable[[np.ndarray], np.ndarray]
+    device: str
     pin: bool = False
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -166,6 +168,11 @@ def made_of(settings: Settings, checkpoint: str, version: str) -> str:
     return hash_text(" ".join(map(str, (*parts, classes, weights))))
 
 
+def describe_cpu(arithmetic: str) -> str:
+    """'the CPU (2 cores, bfloat16)': as many cores as this process may use."""
+    return f"the CPU ({plural(count_workers(None), 'core')}, {arithmetic})"
+
+
 def takes_bf16(settings: Settings) -> bool:
     """Whether OpenVINO is to compute in bfloat16."""
     precision = settings.training.precision
@@ -230,4 +237,5 @@ def openvino_engine(core: Any, network: Any, bf16: bool, line: Line | None) -> E
         outputs = np.concatenate(found)
         return line.judge(outputs) if line else outputs
 
-    return Engine(f"OpenVINO {'bfloat16' if bf16 else 'float32'}", run)
+    arithmetic = "bfloat16" if bf16 else "float32"
+    return Engine(f"OpenVINO {arithmetic}", run, describe_cpu(arithmetic))

@@ -15,7 +15,7 @@ from fakedetect.dataset.feature_cache import FeatureCache, key_of
 from fakedetect.images.copies import PROBE_COPIES, Kind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.views import ProbeLook, in_batches, look_for_probe
-from fakedetect.models.devices import to_device
+from fakedetect.models.devices import to_device, warn_about_idle_gpu
 from fakedetect.models.openvino.conversion import choose_engine
 from fakedetect.models.openvino.engine import Engine
 from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
@@ -55,9 +55,10 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
     backbone = build_backbone(recipe, settings.probe.layers, seed)
     weights = hash_weights(backbone.network)
     to_device(backbone)
-    return Frozen(
-        backbone=backbone, weights=weights, seed=seed, engine=choose_engine(settings, console, backbone)
-    )
+    warn_about_idle_gpu(console)
+    engine = choose_engine(settings, console, backbone)
+    console.note(f"The features of {settings.model} are computed on {engine.device}")
+    return Frozen(backbone=backbone, weights=weights, seed=seed, engine=engine)
 
 
 def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCache:
