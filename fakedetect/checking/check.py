@@ -119,22 +119,19 @@ def _read_pictures(
 
 
 def _read_request(
-    settings: Settings,
-    console: Console,
-    pictures: Sequence[str],
-    files_from: str | None = None,
+    pictures: Sequence[Path],
+    missing: int,
     csv: str | None = None,
     html: str | None = None,
     prevalence: str | None = None,
     shard: str | None = None,
     **how: Any,
 ) -> Request:
-    """A command's arguments as the request that they mean, whose pictures are there."""
-    found, missing = _read_pictures(settings, console, pictures, files_from)
+    """A command's arguments, and the pictures that _read_pictures() has found, as a request."""
     named = Request(
         shard=parse_shard(shard),
         prevalence=parse_prevalence(prevalence),
-        pictures=found,
+        pictures=pictures,
         missing=missing,
         csv=_with_ending(read_target(csv), ".csv") if csv else None,
         html=_with_ending(read_target(html), ".html") if html else None,
@@ -154,7 +151,10 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         request: the fields of Request otherwise; pictures, csv, html, prevalence and shard as typed or
             pasted; files_from names a list of pictures.
     """
-    wanted = None if ask else _read_request(settings, console, **request)
+    wanted = None
+    if not ask:
+        named = request.pop("pictures"), request.pop("files_from", None)
+        wanted = _read_request(*_read_pictures(settings, console, *named), **request)
     trained = trained_models(settings)
     able = bool(trained) if wanted and wanted.all_models else checkpoint_file(settings).is_file()
     starter = None if able or trained else find_starter(settings)

@@ -204,8 +204,16 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
         again: the same call without flags.
     """
     record = found.record
-    lines = describe_faults(found.faults)
+    lines, spread = describe_faults(found.faults), list[str]()
+    if record and record.spread:
+        spread = [
+            *([] if len(record.runs) > 2 else ["Two runs give only a rough estimate of the spread."]),
+            f"{settings.model}, {plural(len(record.runs), 'run')} ({record.seeds}), mean ± sample "
+            "standard deviation:",
+            *describe_spread(record),
+        ]
     if found.stopped_in:
+        lines = [*spread, *lines]
         lines += _describe_stop(found.stopped_in, found)
         # What is finished needs no flag to be kept.
         begun = found.record or unfinished_file(settings.model_folder).is_file()
@@ -218,13 +226,7 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
             )
         lines.append(f"Figures of each run: {settings.model_folder / REPEATS_FILE}")
         lines.append(f"Further runs: {settings.model_folder / REPEATS}; {settings.checkpoint} is the first")
-    if record and record.spread:
-        lines += [
-            *([] if len(record.runs) > 2 else ["Two runs give only a rough estimate of the spread."]),
-            f"{settings.model}, {plural(len(record.runs), 'run')} ({record.seeds}), mean ± sample "
-            "standard deviation:",
-            *describe_spread(record),
-        ]
+        lines += spread
     return Outcome("\n".join(lines), 130 if found.stopped_in else 1 if found.faults else 0)
 
 

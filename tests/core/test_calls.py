@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run
 
+from fakedetect.command_line import build_parser
 from fakedetect.core import installation
 from fakedetect.core.installation import default_paths
 from fakedetect.core.settings.settings import load_settings
+from fakedetect.options import commands
 
 
 def with_two_models(project: Path) -> Path:
@@ -149,6 +151,13 @@ def test_quiet_leaves_results_warnings_and_errors(data: Path) -> None:
     assert quiet.stdout == loud.stdout
     assert "bad: " in loud.stderr and quiet.stderr == ""
     assert "--sheet" in run("--paths", data, "--quiet", "explain", "--sheet", "0").stderr
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    shtab = pytest.importorskip("shtab")
+    script = shtab.complete(build_parser(), "bash")
+    words = {"--files-from", "--dry-run", "--quiet", *(option.command for option in commands())}
+    assert not [word for word in words if not re.search(rf"(?<![\w-]){word}(?![\w-])", script)]
 
 
 def test_no_other_module_words_a_command() -> None:

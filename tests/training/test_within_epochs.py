@@ -187,8 +187,9 @@ def test_a_finished_run_says_how_long_it_took_where_all_lies_and_what_is_next(wh
     assert "Trained tiny: 3 epochs in " in result.stdout
     for name in ("classifier_model.pth", "loss_plot.jpg", "training_log.csv", "training.json"):
         assert name in result.stdout and (folder / name).is_file()
-    assert result.stdout.splitlines()[-1].startswith("Next, test it: python menu.py --paths ")
-    assert result.stdout.splitlines()[-1].endswith(" test")
+    *_, following, last = result.stdout.splitlines()
+    assert following.startswith("Next, test it: python menu.py --paths ") and following.endswith(" test")
+    assert last.startswith("Best epoch: ")
 
 
 def kill_after(steps: int) -> None:
