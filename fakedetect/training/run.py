@@ -229,9 +229,7 @@ def _prepare(
     # Model
     _seed(options.seed)
     model = to_device(build_model(recipe, options.pretrained and state is None))
-    dtype = choose_precision(settings, model)
-    console.note(_describe_device(settings, group, model, dtype))
-    warn_about_idle_gpu(console)
+    dtype = _choose_precision(settings, console, group, model)
 
     # Pictures, decoded once it is known that there is a model
     paths = [sample.path for sample in dataset.samples]
@@ -279,11 +277,16 @@ def _refuse_to_compile_without_compiler(settings: Settings) -> None:
         )
 
 
-def _describe_device(settings: Settings, group: Group, model: torch.nn.Module, dtype: torch.dtype) -> str:
-    """What the run trains on, and in which arithmetic."""
+def _choose_precision(
+    settings: Settings, console: Console, group: Group, model: torch.nn.Module
+) -> torch.dtype:
+    """The arithmetic of the run, which is said beside what it trains on."""
+    warn_about_idle_gpu(console)
+    dtype = choose_precision(settings, model)
     device = describe_device(next(model.parameters()).device, dtype)
     together = f", {group.size} processes" if group.size > 1 else ""
-    return f"{settings.model} trains on {device}{together}"
+    console.note(f"{settings.model} trains on {device}{together}")
+    return dtype
 
 
 def _describe_start(
