@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +18,8 @@ from PIL import Image
 
 # Before anything asks the hub for it: no test needs the network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Nor what is derived from the user's own files.
+os.environ["FAKEDETECT_CACHE"] = tempfile.mkdtemp()
 
 from fakedetect import menu
 
@@ -103,6 +106,11 @@ TINY = (
     f"learning_rate = 3e-3\n{REFERENCE_INPUT}"
 )
 """A paths.toml for a tiny model."""
+
+
+def pytest_sessionfinish() -> None:
+    """Remove what was derived."""
+    shutil.rmtree(os.environ["FAKEDETECT_CACHE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
