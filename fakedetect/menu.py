@@ -11,7 +11,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from fakedetect.core.errors import ProcessError, UserError, did_you_mean, is_own_import
+from fakedetect.core.errors import ProcessError, UserError, WrongAnswer, did_you_mean, is_own_import
 from fakedetect.core.installation import HOME, PACKAGE, TEMPLATE, default_paths, program_words
 from fakedetect.core.processes.heap import freed_is_kept
 from fakedetect.core.processes.signals import Ended, answer_signals, end_at_once
@@ -75,6 +75,9 @@ def run_option(
         if option.command == "demo" and outcome.status == 0:
             return _run_demo(settings, console)
         return outcome.status
+    except WrongAnswer:
+        # Not only this option ends.
+        raise
     except UserError as error:
         console.fail(str(error), even_quiet=isinstance(error, ProcessError))
         return 2
