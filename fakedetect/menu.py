@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fakedetect.command_line import parse
-from fakedetect.core.errors import ProcessError, UserError, describe_missing, did_you_mean, is_own_import
+from fakedetect.core.errors import (
+    ProcessError,
+    UserError,
+    WrongAnswer,
+    describe_missing,
+    did_you_mean,
+    is_own_import,
+)
 from fakedetect.core.installation import TEMPLATE, default_paths
 from fakedetect.core.processes.heap import freed_is_kept
 from fakedetect.core.processes.signals import Ended, answer_signals, end_at_once
@@ -53,6 +60,9 @@ def run_option(
         if option.command == "demo" and outcome.status == 0:
             return _run_demo(settings, console)
         return outcome
+    except WrongAnswer:
+        # Not only this option ends.
+        raise
     except UserError as error:
         console.fail(str(error), even_quiet=isinstance(error, ProcessError))
         return Outcome("", 2)

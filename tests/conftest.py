@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from unittest import mock
 
@@ -20,6 +21,8 @@ from PIL import Image
 os.environ["HF_HUB_OFFLINE"] = "1"
 # As in an activated environment, in which messages say `python`.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+# Nor what is derived from the user's own files.
+os.environ["FAKEDETECT_CACHE"] = tempfile.mkdtemp()
 
 from fakedetect import menu
 
@@ -106,6 +109,11 @@ TINY = (
     f"learning_rate = 3e-3\n{REFERENCE_INPUT}"
 )
 """A paths.toml for a tiny model."""
+
+
+def pytest_sessionfinish() -> None:
+    """Remove what was derived."""
+    shutil.rmtree(os.environ["FAKEDETECT_CACHE"], ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -167,3 +167,17 @@ def test_the_wheel_holds_what_the_program_reads(tmp_path: Path) -> None:
     assert {f"fakedetect/{name}" for name in named} <= held
     assert all(name.startswith("fakedetect/") for name in held)
     assert not [name for name in held if "/openvino." in name or "__pycache__" in name]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows keeps the current folder")
+def test_a_deleted_current_folder_does_not_matter_to_absolute_paths(trained: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    picture = next((trained.parent / "dataset/test/real").rglob("*.jpg"))
+    command = [sys.executable, ROOT / "menu.py", "--paths", trained, "check", picture, "--json"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'rmdir "$0" && exec "$@"', here, *command],
+        cwd=here, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert str(picture) in done.stdout

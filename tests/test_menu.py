@@ -23,12 +23,26 @@ from fakedetect.core.version import VERSION
 from fakedetect.options import OPTIONS, SLOW_TO_LOAD, commands
 
 
-def test_numbers_from_a_pipe_reach_the_entries_and_nonsense_asks_again(data: Path) -> None:
-    result = run("--paths", data, keys="9x\n1\n1\n5\n7\n0\n0\n")
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_numbers_from_a_pipe_reach_the_entries(data: Path, mark: str) -> None:
+    result = run("--paths", data, keys=f"{mark}1\n1\n5\n0\n0\n")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("Please enter a valid choice") == 2
     assert "train-real: 20 pictures, 0 bad" in result.stdout
     assert "Bad Images Menu" in result.stdout and "Goodbye" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("keys", "line", "wrong"),
+    [("9x\n1\n1\n", 1, "9x"), ("1\n7\n1\n0\n0\n", 2, "7"), ("1\n1\n\n5\n", 3, "")],
+)
+def test_an_answer_from_a_pipe_that_fits_no_question_ends_the_program(
+    data: Path, keys: str, line: int, wrong: str
+) -> None:
+    """Every answer behind it would be another question's."""
+    result = run("--paths", data, keys=keys)
+    assert result.returncode == 2 and "Goodbye" not in result.stdout
+    assert f"Line {line} of the answers, {wrong!r}" in result.stderr and "Traceback" not in result.stderr
+    assert ("train-real: 20 pictures" in result.stdout) == (line == 3)
 
 
 def test_the_menu_ends_at_the_end_of_input(project: Path) -> None:

@@ -4,6 +4,7 @@ import codecs
 import itertools
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular
 from fakedetect.core.processes.shards import Shard
+from fakedetect.core.records.cells import decode_text
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.listing import Skipped, stream_images
 
@@ -184,5 +186,17 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
         return
     except OSError as error:
         raise UserError(f"Cannot write {file}: {error.strerror}. Name another file.") from None
+    if what == "result file" and not is_ours(start) and _is_resaved(start):
+        raise UserError(
+            f"{file} was saved by another program, a spreadsheet say. Save it as CSV in UTF-8 with commas "
+            "between the columns, or name another file."
+        )
     if start and not is_ours(start):
         raise UserError(f"{file} already exists and is not a {what} of check. Name another file.")
+
+
+def _is_resaved(start: bytes) -> bool:
+    """Whether a file begins with the names of our columns, in another form."""
+    # Half a letter may stand at the end of what was read.
+    header = decode_text(start[: len(start) // 2 * 2]).partition("\n")[0]
+    return {"path", "verdict", "p_fake"} <= {name.strip(' \r"') for name in re.split("[,;\t]", header)}

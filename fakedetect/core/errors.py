@@ -23,6 +23,10 @@ class UserError(Exception):
     """Bad input, reported in one line: what is wrong, where, and what to do next."""
 
 
+class WrongAnswer(UserError):
+    """A line of piped answers that does not fit its question: those behind it are not for the next ones."""
+
+
 class ProcessError(UserError):
     """What one process of several has met, while the others may not know."""
 

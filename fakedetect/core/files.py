@@ -10,9 +10,15 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fakedetect.core.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
+"""What a file system without locks answers."""
 
 
 def as_stored(path: Path) -> Path:
@@ -99,12 +105,11 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         UserError: another run holds it, or it cannot be written.
     """
     # Every worker imports this module, and few lock anything.
-    from filelock import FileLock, Timeout
+    from filelock import Timeout
 
-    lock = FileLock(path, timeout=seconds)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
+        lock = _acquire(path, seconds)
     except Timeout:
         raise UserError(
             f"{what} is in use by another run{_holder(path)}. Wait for it to end, or stop it."
@@ -126,6 +131,26 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         with suppress(OSError):
             path.unlink()
         lock.release()
+
+
+def _acquire(path: Path, seconds: float) -> "BaseFileLock":
+    """The system's lock, or where the file system has none (NFS, FUSE, SMB), a file that is there.
+
+    Raises:
+        Timeout: another run holds it.
+        OSError: it cannot be written.
+    """
+    from filelock import FileLock, SoftFileLock, Timeout
+
+    lock: BaseFileLock = FileLock(path, timeout=seconds)
+    try:
+        lock.acquire()
+    except OSError as error:
+        if isinstance(error, Timeout) or error.errno not in NO_LOCKS:
+            raise
+        lock = SoftFileLock(path.with_name(f"{path.name}.soft"), timeout=seconds)
+        lock.acquire()
+    return lock
 
 
 def _owner_file(lock: Path) -> Path:

@@ -73,7 +73,8 @@ def shorten(path: Path) -> str:
     """The path from the current folder on where it lies below it, as the user would type it."""
     try:
         return str(path.relative_to(Path.cwd()))
-    except ValueError:
+    except (ValueError, FileNotFoundError):
+        # It lies elsewhere, or the current folder was deleted.
         return str(path)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fakedetect.core.derived import folder_of, make_room
 from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write, file_lock, state_of
 from fakedetect.core.processes.pool import map_images
@@ -157,25 +158,26 @@ def _build(
 def decode_all(
     folder: Path, paths: Sequence[Path], console: Console, workers: int, scaling: Scaling
 ) -> DecodedPictures | None:
-    """The pictures below a folder decoded once, into .decoded.bin there, or as an earlier run left them.
+    """The pictures below a folder decoded once, kept among what is derived, or as an earlier run left them.
 
     Returns:
         None where the array has no room (SHARE_OF_DISK) or no place; pictures are then decoded
         whenever they are needed.
     """
-    file, index = folder / ".decoded.bin", folder / ".decoded.npz"
-    partial = folder / ".decoded.partial"
+    home = folder_of("decoded", folder)
+    file, index, partial = home / "decoded.bin", home / "decoded.npz", home / "decoded.partial"
     state = _state(paths, folder)
     try:
-        with file_lock(folder / ".decoded.lock", str(folder), SECONDS_TO_WAIT):
+        with file_lock(home / "decoded.lock", str(folder), SECONDS_TO_WAIT):
             if found := _open(file, index, paths, state, scaling.size):
                 return found
             need = len(paths) * bytes_of(scaling.size)
             for old in (index, file, partial):
                 old.unlink(missing_ok=True)
-            if need > SHARE_OF_DISK * shutil.disk_usage(folder).free:
+            make_room()
+            if need > SHARE_OF_DISK * shutil.disk_usage(home).free:
                 console.warn(
-                    f"Not enough disk space for {need / 1e9:.1f} GB of decoded pictures in {folder}; "
+                    f"Not enough disk space for {need / 1e9:.1f} GB of decoded pictures in {home}; "
                     "they are decoded each time they are needed, which is slower."
                 )
                 return None

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +11,10 @@ from pathlib import Path
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, file_lock, write_text
-from fakedetect.core.records.cells import read_table, to_cell
+from fakedetect.core.records.cells import decode_text, read_table, to_cell
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
-from fakedetect.core.terminal.console import Console
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.images.listing import Skipped, list_images
 
 CLASS_FOLDERS = {
@@ -193,7 +194,7 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
     try:
         # By line feeds only: a name may hold what other systems take for the end of a line.
         check_regular(settings.bad_images)
-        lines = settings.bad_images.read_text("utf-8", "surrogateescape").split("\n")
+        lines = decode_text(settings.bad_images.read_bytes()).split("\n")
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -207,6 +208,17 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
         for line in lines
         if line.strip()
     )
+
+
+def warn_about_missing(settings: Settings, console: Console) -> None:
+    """Name listed pictures that are not there: moved since, or the list is of another folder."""
+    gone = [path for path in read_bad_images(settings) if not os.path.lexists(path)]
+    if gone:
+        be, first = "is" if len(gone) == 1 else "are", "" if len(gone) == 1 else ", the first"
+        console.warn(
+            f"{plural(len(gone), 'picture')} in {settings.bad_images} {be} not there{first}: "
+            f"{printable(gone[0])}. To renew the list: {settings.command('scan')}"
+        )
 
 
 def replace_bad_images(
@@ -259,6 +271,7 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
     """
     folders = _original_folders if on == "original" else _resized_folders
     listed = read_bad_images(settings)
+    warn_about_missing(settings, console)
     places, left_out = [], 0
     for folder, part, label in folders(settings, console):
         paths, _ = list_pictures(folder, console)

@@ -117,7 +117,7 @@ def fit_thresholds(
             )
         ranks.append(rank)
     above_real = float(np.nextafter(real[ranks[0] - 1], np.inf))
-    return max(0.5, above_real), min(0.5, float(fake[len(fake) - ranks[1]]))
+    return min(1.0, max(0.5, above_real)), min(0.5, float(fake[len(fake) - ranks[1]]))
 
 
 def smallest_rate(count: int) -> float:

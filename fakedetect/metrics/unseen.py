@@ -17,6 +17,8 @@ from fakedetect.core.records.training import CalibrationRecord, OutOfFold, Valid
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural, printable
 from fakedetect.metrics.calibration import (
+    FAKE,
+    REAL,
     UNCALIBRATED,
     Calibration,
     calibration_error,
@@ -157,9 +159,17 @@ class Promise:
         place = int(np.searchsorted(passed, 1 - self.most - 1e-9))
         return None if place == len(values) else float(values[order[place]])
 
-    def shares_above(self, margin: float) -> np.ndarray:
-        """The share of each group's pictures above a margin (G,)."""
-        return np.array([(group > margin).mean() for group in self.groups])
+    def share_called(self, verdict: str, calibration: Calibration, sign: int) -> float:
+        """The share of pictures that get a verdict, as the mean of the groups' shares.
+
+        Args:
+            sign: -1 where the groups have margins the other way round.
+        """
+        found = [
+            [calibration.verdict(p) == verdict for p in calibration.probability(sign * group)]
+            for group in self.groups
+        ]
+        return float(np.mean([np.mean(of_group) for of_group in found]))
 
 
 def make_promise(scores: OutOfFold, label: str, most: float | None) -> Promise:
@@ -212,24 +222,24 @@ def calibrate_unseen(
     margins = np.concatenate([*(-group for group in missed.groups), *alarms.groups])
     is_fake = np.arange(len(margins)) < sum(map(len, missed.groups))
     temperature = fit_temperature(margins, is_fake)
-    above_real = max(0.0, float(np.nextafter(_bound(alarms, "--max-false-alarms"), np.inf)))
-    below_fake = min(0.0, -_bound(missed, "--max-missed"))
-    fake_from, real_below = map(
-        float, Calibration(temperature).probability(np.array([above_real, below_fake]))
-    )
-    rates = measure_verdicts(Calibration(temperature, fake_from, real_below, fitted=True), margins, is_fake)
+    bounds = np.array([_bound(alarms, "--max-false-alarms"), -_bound(missed, "--max-missed")])
+    above_real, below_fake = map(float, Calibration(temperature).probability(bounds))
+    # The next of the probabilities, not that of the next margin, which may be the same.
+    fake_from = min(1.0, max(0.5, float(np.nextafter(above_real, np.inf))))
+    calibration = Calibration(temperature, fake_from, min(0.5, below_fake), fitted=True)
+    rates = measure_verdicts(calibration, margins, is_fake)
     return CalibrationRecord(
         temperature=temperature,
-        fake_from=fake_from,
-        real_below=real_below,
+        fake_from=calibration.fake_from,
+        real_below=calibration.real_below,
         checkpoint=scores.checkpoint,
         max_false_alarms=alarms.most,
         max_missed=missed.most,
         validation=ValidationRecord(
             fake=int(is_fake.sum()),
             real=int((~is_fake).sum()),
-            real_called_fake=float(alarms.shares_above(above_real).mean()),
-            fake_called_real=float(missed.shares_above(-below_fake).mean()),
+            real_called_fake=alarms.share_called(FAKE, calibration, 1),
+            fake_called_real=missed.share_called(REAL, calibration, -1),
             unsure=rates.unsure,
             ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
             ece_after=rates.ece_calibrated,

@@ -16,7 +16,7 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.errors import MissingWeightsError
 from fakedetect.core.files import run_lock
 from fakedetect.core.installation import SMALL_STARTER
-from fakedetect.core.settings.model_folder import FEATURES, adopt_starter, find_starter
+from fakedetect.core.settings.model_folder import adopt_starter, features_file, find_starter
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.identical import find_exact
@@ -114,7 +114,7 @@ def _look(settings: Settings, console: Console, frozen: Frozen, paths: Sequence[
     """The features of the pictures as they are; kept where the probe recipe keeps the same ones."""
     clean = replace(settings, probe=replace(settings.probe, degraded_views=0))
     with run_lock(settings.model_folder):
-        cache = cache_features(settings, frozen, settings.model_folder / FEATURES)
+        cache = cache_features(settings, frozen, features_file(settings.model_folder))
         return gather_features(clean, console, Group(), frozen.engine, cache, paths)
 
 

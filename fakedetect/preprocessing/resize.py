@@ -16,7 +16,12 @@ from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.settings.trained_input import check_size, find_scalings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import existing_folders, list_pictures, read_bad_images
+from fakedetect.dataset.folders import (
+    existing_folders,
+    list_pictures,
+    read_bad_images,
+    warn_about_missing,
+)
 from fakedetect.images.copies import (
     ALIGNED_QUALITY,
     MARKS,
@@ -367,6 +372,7 @@ def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
     part, folders = parse_shard(request.shard), request.folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     check_size(settings, console)
+    warn_about_missing(settings, console)
     kinds = [Kind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]
     done = [
         preview_folder(settings, console, name, kind, part, request.prune)

@@ -9,7 +9,12 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import existing_folders, read_bad_images, replace_bad_images
+from fakedetect.dataset.folders import (
+    existing_folders,
+    read_bad_images,
+    replace_bad_images,
+    warn_about_missing,
+)
 from fakedetect.images.listing import Skipped, list_images
 from fakedetect.images.pillow import prepare_pillow
 from fakedetect.images.reading import find_fault
@@ -105,6 +110,7 @@ def show_bad_images(settings: Settings, console: Console) -> Outcome:
     if not settings.bad_images.is_file():
         raise UserError(f"There is no list of bad images yet. Scan first: {settings.command('scan')}")
     bad = read_bad_images(settings)
+    warn_about_missing(settings, console)
     lines = [f"{printable(path)}{f': {reason}' if reason else ''}" for path, reason in bad.items()]
     lines.append(f"{plural(len(bad), 'bad picture')} in {settings.bad_images}")
     return Outcome("\n".join(lines))

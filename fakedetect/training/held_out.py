@@ -22,9 +22,9 @@ from fakedetect.core.records.record import Record
 from fakedetect.core.records.training import TrainingRecord
 from fakedetect.core.settings.model_folder import (
     EVALUATION,
-    FEATURES,
     TRAINING,
     checkpoint_file,
+    features_file,
     name_without,
     require_checkpoint,
 )
@@ -120,7 +120,7 @@ def _train_without(settings: Settings, console: Console, source: str) -> None:
         console.note(f"Trained without {printable(source)} before")
     elif settings.recipe.method == PROBE:
         # The features of the whole model's run are those of this one too.
-        train_probe(settings, console, source, settings.model_folder.parent / FEATURES, alone=True)
+        train_probe(settings, console, source, features_file(settings.model_folder.parent), alone=True)
     elif train_in_memory(settings, console, replace(plan, group=Group())).stopped:
         raise KeyboardInterrupt
 

@@ -28,12 +28,12 @@ from fakedetect.core.records.training import (
 )
 from fakedetect.core.settings.model_folder import (
     EVALUATION,
-    FEATURES,
     LOG,
     LOSS_PLOT,
     OUT_OF_FOLD,
     PROBE_FILE,
     TRAINING,
+    features_file,
     remove_other_checkpoints,
 )
 from fakedetect.core.settings.model_input import SIZE
@@ -133,7 +133,7 @@ def train_probe(
         UserError: the pictures, the backbone or its weights cannot be used.
     """
     start = time.monotonic()
-    found = _gather(settings, console, leave_out, cache or settings.model_folder / FEATURES, alone)
+    found = _gather(settings, console, leave_out, cache or features_file(settings.model_folder), alone)
     if found is None:
         return None
     judged = _judge(settings, console, found)

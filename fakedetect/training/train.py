@@ -9,7 +9,7 @@ import torch
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.settings.model_folder import FEATURES, REPEATS, checkpoint_file
+from fakedetect.core.settings.model_folder import REPEATS, checkpoint_file, features_file
 from fakedetect.core.settings.recipes import (
     LARGEST_SEED,
     METHODS,
@@ -237,7 +237,7 @@ def _fit_probe(settings: Settings, console: Console) -> Outcome:
         fitted = train_probe(settings, console)
     except KeyboardInterrupt:
         lines = [
-            f"Stopped. The features computed so far are kept in {settings.model_folder / FEATURES}.",
+            f"Stopped. The features computed so far are kept in {features_file(settings.model_folder)}.",
             f"To continue: {settings.command('train', '--recipe', PROBE, '--overwrite')}",
         ]
         return Outcome("\n".join(lines), 130)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import REFERENCE_INPUT, paint, run, stop_after_first
 
+from fakedetect.checking.judged import COLUMNS
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
 
@@ -163,3 +164,19 @@ def test_a_number_that_a_spreadsheet_has_changed_is_no_traceback(
     assert result.returncode == 0 and "Skipped 1 unchanged picture" in result.stdout
     card = page.read_text(encoding="utf-8").split('<li class="card"')[1].split("</ol>")[0]
     assert (shown in card and "other p(fake) 95.0 %" in card) if shown else "p(fake) " not in card
+
+
+@pytest.mark.parametrize(
+    ("encoding", "separator", "quote"),
+    [("utf-8-sig", ";", ""), ("utf-16", "\t", ""), ("utf-8", ",", '"'), ("utf-16", ";", '"')],
+)
+def test_a_csv_that_a_spreadsheet_has_saved_is_named_as_such(
+    trained: Path, encoding: str, separator: str, quote: str
+) -> None:
+    out = trained.parent / "out.csv"
+    columns = separator.join(f"{quote}{name}{quote}" for name in COLUMNS)
+    before = f"{columns}\r\n".encode(encoding)
+    out.write_bytes(before)
+    result = run("--paths", trained, "check", trained.parent / "dataset/test/real", "--csv", out)
+    assert result.returncode == 2 and "saved by another program" in result.stderr
+    assert out.read_bytes() == before

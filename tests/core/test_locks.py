@@ -1,5 +1,6 @@
 """Runs that meet: each keeps its folder or file, none follows a link, none overwrites another's work."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, paint, run
 
+from fakedetect.core.derived import folder_of
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import file_lock, run_lock, write_text
 
@@ -29,10 +31,10 @@ def test_a_lock_that_is_a_link_is_refused_and_its_target_stays(trained: Path) ->
 @pytest.mark.parametrize(
     "name",
     [
-        "dataset/resized_test/.decoded.lock",
-        "dataset/resized_test/.decoded.partial",
-        "dataset/resized_test/.decoded.bin",
-        "dataset/resized_test/.decoded.npz",
+        "decoded.lock",
+        "decoded.partial",
+        "decoded.bin",
+        "decoded.npz",
         "model_folders/tiny/.lock.process",
         "model_folders/tiny/test_results.json",
         "model_folders/tiny/test_predictions.csv",
@@ -40,12 +42,14 @@ def test_a_lock_that_is_a_link_is_refused_and_its_target_stays(trained: Path) ->
     ],
 )
 def test_nothing_that_a_test_writes_follows_a_link(trained: Path, name: str) -> None:
-    for decoded in (trained.parent / "dataset/resized_test").glob(".decoded*"):
-        decoded.unlink()
+    derived = folder_of("decoded", trained.parent / "dataset/resized_test")
+    shutil.rmtree(derived, ignore_errors=True)
     treasure = trained.parent / "treasure.txt"
     treasure.write_text("mine")
-    (trained.parent / name).unlink(missing_ok=True)
-    (trained.parent / name).symlink_to(treasure)
+    link = derived / name if name.startswith("decoded") else trained.parent / name
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.unlink(missing_ok=True)
+    link.symlink_to(treasure)
     assert run("--paths", trained, "test").returncode == 0
     assert treasure.read_text() == "mine"
 
@@ -67,6 +71,26 @@ def test_a_second_holder_is_refused_with_the_process_number_and_nothing_is_left(
     with run_lock(tmp_path):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Unix locks")
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP])
+def test_where_the_file_system_has_no_locks_a_file_takes_their_place(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    paint(project.parent / "dataset/train/real/a.png", 1)
+    monkeypatch.setattr("fcntl.flock", refuse)
+    folder = tmp_path / "folder"
+    with run_lock(folder), pytest.raises(UserError, match="in use by another run"), run_lock(folder):
+        pass
+    with run_lock(folder):
+        pass
+    assert not list(folder.iterdir())
+    assert run("--paths", project, "scan", "train-real").returncode == 0
+    assert (project.parent / "list_of_bad_images.txt").is_file()
 
 
 def test_two_scans_at_once_keep_each_others_lines(project: Path) -> None:

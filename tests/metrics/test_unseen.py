@@ -7,7 +7,8 @@ from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.training import OutOfFold
-from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
+from fakedetect.metrics.calibration import Calibration
+from fakedetect.metrics.unseen import calibrate_unseen, make_promise, measure_unseen
 
 MEAN = 1.2
 """Of the classes' margins: so close that no threshold stops at an even chance."""
@@ -165,3 +166,37 @@ def test_the_area_of_pictures_of_one_shape_leaves_out_what_the_shape_tells() -> 
         for of, shape in zip(shapes, ("square", "tall"), strict=True)
     )
     assert measure_unseen(scores, apart).auc_same_shape.value is None
+
+
+def test_the_picture_at_a_threshold_is_excluded_and_shares_are_those_of_the_verdicts() -> None:
+    """Margins that differ in their last bit have the same probability."""
+    random = np.random.default_rng(8)
+    for spread in (1.0, 5.0, 20.0):
+        fakes, reals = (
+            {f"{number}/": tuple(random.normal(mean, spread, 9).tolist()) for number in range(40)}
+            for mean in (2 * spread, -2 * spread)
+        )
+        scores = OutOfFold(
+            checkpoint="", fakes_by_source=True, reals_by_source=True, fake=fakes, real=reals
+        )
+        found = calibrate_unseen(scores, 0.1, 0.1)
+        calibration = Calibration(found.temperature, found.fake_from, found.real_below, fitted=True)
+
+        def share(groups: dict[str, tuple[float, ...]], verdict: str, of: Calibration) -> float:
+            return float(
+                np.mean(
+                    [
+                        np.mean([of.verdict(p) == verdict for p in of.probability(np.array(values))])
+                        for values in groups.values()
+                    ]
+                )
+            )
+
+        for label, groups, verdict, most, said in (
+            ("real", reals, "fake", found.max_false_alarms, found.validation.real_called_fake),
+            ("fake", fakes, "real", found.max_missed, found.validation.fake_called_real),
+        ):
+            assert said == pytest.approx(share(groups, verdict, calibration))
+            bound = make_promise(scores, label, most).bound()
+            at = float(calibration.probability(np.array([bound if label == "real" else -bound]))[0])
+            assert calibration.verdict(at) != verdict

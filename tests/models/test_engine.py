@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run, shorten
 
+from fakedetect.core.derived import cache_folder, derived_folder, make_room
 from fakedetect.core.files import hash_file
 from fakedetect.models.openvino.engine import import_openvino
 
@@ -32,9 +34,14 @@ def ask(paths: Path, *options: str) -> tuple[dict[str, float], str]:
     return {row["path"]: row["p_fake"] for row in rows}, result.stderr
 
 
-def clear(folder: Path) -> None:
-    for name in KEPT:
-        (folder / name).unlink(missing_ok=True)
+def clear() -> None:
+    shutil.rmtree(cache_folder() / "networks", ignore_errors=True)
+
+
+def find_kept() -> Path:
+    """The folder of the only network that is kept."""
+    (folder,) = (cache_folder() / "networks").iterdir()
+    return folder
 
 
 def test_both_engines_answer_alike(trained: Path) -> None:
@@ -53,9 +60,9 @@ def test_both_engines_answer_alike(trained: Path) -> None:
 
 def test_a_kept_network_is_used_only_where_it_is_whole_and_this_checkpoints(trained: Path) -> None:
     choose(trained, "openvino")
-    folder = trained.parent / "model_folders/tiny"
-    clear(folder)
+    clear()
     wanted, _ = ask(trained, "--no-stability")
+    folder = find_kept()
     assert all((folder / name).is_file() for name in KEPT)
     made = json.loads((folder / "openvino.json").read_bytes())["made_of"]
     whole = (folder / "openvino.bin").read_bytes()
@@ -81,14 +88,37 @@ def test_a_kept_network_is_used_only_where_it_is_whole_and_this_checkpoints(trai
     record["network"] = hash_file(folder / "openvino.xml")
     (folder / "openvino.json").write_text(json.dumps(record))
     assert ask(trained, "--no-stability")[0] == wanted
-    # Those of another checkpoint, whole as they are.
+    # One that came with the model's folder is not looked at.
+    for name in KEPT:
+        (trained.parent / "model_folders/tiny" / name).write_bytes(b"of somebody else")
+    assert ask(trained, "--no-stability")[0] == wanted
+    # That of another checkpoint, whole as it is.
     text = trained.read_text(encoding="utf-8").replace("[training]", "[training]\nseed = 7")
     trained.write_text(text, encoding="utf-8")
     shorten(trained)
     assert run("--paths", trained, "train", "--overwrite").returncode == 0
-    assert not any((folder / name).exists() for name in KEPT)
+    assert not any((trained.parent / "model_folders/tiny" / name).exists() for name in KEPT)
     ask(trained, "--no-stability")
-    assert json.loads((folder / "openvino.json").read_bytes())["made_of"] != made
+    kept_keys = {json.loads(file.read_bytes())["made_of"] for file in folder.parent.glob("*/openvino.json")}
+    assert made in kept_keys and len(kept_keys) == 2
+
+
+def test_what_was_not_used_for_the_longest_time_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKEDETECT_CACHE", str(tmp_path))
+    folders = [derived_folder("networks", name) for name in "abc"]
+    for age, folder in enumerate(reversed(folders)):
+        folder.mkdir(parents=True)
+        (folder / "big").write_bytes(bytes(1000))
+        os.utime(folder, (10**9 - 10**6 * age,) * 2)
+    os.utime(folders[0], (10**9 - 10**7,) * 2)
+    make_room(2500)
+    assert [folder.exists() for folder in folders] == [False, True, True]
+    # What was used lately stays, however large.
+    assert derived_folder("networks", "b") == folders[1]
+    make_room(10)
+    assert [folder.exists() for folder in folders] == [False, True, False]
 
 
 def test_what_openvino_cannot_run_torch_does(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,14 +130,13 @@ def test_what_openvino_cannot_run_torch_does(trained: Path, monkeypatch: pytest.
     choose(trained, "torch")
     wanted, _ = ask(trained, "--no-stability")
     choose(trained, "auto")
-    folder = trained.parent / "model_folders/tiny"
-    clear(folder)
+    clear()
     monkeypatch.setattr(openvino, "convert_model", refuse)
     monkeypatch.setattr("platform.machine", lambda: "AMD64")
     found, said = ask(trained, "--no-stability")
     assert found == wanted
     assert "OpenVINO cannot run tiny; using torch: No conversion rule found for aten::strange" in said
-    assert not (folder / "openvino.json").exists()
+    assert not (cache_folder() / "networks").exists()
 
 
 @pytest.mark.parametrize("engine", ["auto", "openvino"])
@@ -127,7 +156,7 @@ def test_a_module_of_ours_that_is_not_there_is_a_bug(
     def misspelt() -> None:
         raise ModuleNotFoundError("No module named 'fakedetect.enigne'", name="fakedetect.enigne")
 
-    clear(trained.parent / "model_folders/tiny")
+    clear()
     monkeypatch.setattr("fakedetect.models.openvino.conversion.import_openvino", misspelt)
     monkeypatch.setattr("fakedetect.models.openvino.engine.import_openvino", misspelt)
     choose(trained, "openvino")
@@ -147,13 +176,12 @@ def check_apart(paths: Path, spies: Path) -> dict[str, object]:
 
 def test_a_kept_network_answers_without_torch_and_telemetry_is_never_loaded(trained: Path) -> None:
     choose(trained, "openvino")
-    folder = trained.parent / "model_folders/tiny"
-    clear(folder)
+    clear()
     spies, loaded = trained.parent / "spies", trained.parent / "loaded"
     spies.mkdir()
     (spies / "openvino_telemetry.py").write_text(f"open({str(loaded)!r}, 'w').close()\n")
     first = check_apart(trained, spies)
-    assert (folder / "openvino.json").is_file() and not loaded.exists()
+    assert (find_kept() / "openvino.json").is_file() and not loaded.exists()
     (spies / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
     assert check_apart(trained, spies) == first
 

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import pytest
 from conftest import paint, run
 from PIL import Image
 
@@ -86,3 +87,21 @@ def test_a_scan_is_one_job(project: Path) -> None:
         assert refused.returncode == 2 and not refused.stdout
         assert refused.stderr.count("\n") == 1 and "one job" in refused.stderr
     assert "--shard" not in run("scan", "--help").stdout
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_list_that_an_editor_has_saved_is_read(project: Path, encoding: str) -> None:
+    folder = project.parent / "dataset/train/real"
+    bad = [paint(folder / name, 1) for name in ("ä.png", "b.png")]
+    paint(folder / "good.png", 2)
+    mark = {"utf-16-le": "\ufeff", "utf-16-be": "\ufeff"}.get(encoding, "")
+    gone = folder / "gone.png"
+    text = mark + "".join(f"{path}\r\n" for path in (*bad, gone))
+    (project.parent / "list_of_bad_images.txt").write_bytes(text.encode(encoding))
+    result = run("--paths", project, "resize", "train-real")
+    assert "1 picture resized" in result.stdout and "2 bad pictures skipped" in result.stdout
+    assert result.stderr.count("is not there") == 1 and str(gone) in result.stderr
+    copies = project.parent / "dataset/resized_train/real"
+    assert [path.name for path in copies.iterdir()] == ["good.png"]
+    listed = run("--paths", project, "bad-images")
+    assert str(bad[0]) in listed.stdout and str(gone) in listed.stderr

@@ -13,6 +13,9 @@ import torch
 from conftest import copy_project, run
 from PIL import Image
 
+from fakedetect.core.derived import cache_folder
+from fakedetect.core.settings.model_folder import features_file
+
 SOURCES = {
     "fake": ("gan/one", "gan/two", "diffusion", "flow", "mixed"),
     "real": ("phone", "camera", "scan", "film", "press"),
@@ -145,9 +148,13 @@ def test_what_marks_a_single_source_does_not_count_as_known_of_others(tmp_path: 
 
 
 def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fitted: Path) -> None:
-    probe, features = folder_of(fitted) / "probe.safetensors", folder_of(fitted) / "features.bin"
-    first, kept = probe.read_bytes(), features.read_bytes()
+    probe, features = folder_of(fitted) / "probe.safetensors", features_file(folder_of(fitted))
+    first = probe.read_bytes()
     again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
+    # Features that came with the folder are not believed.
+    (folder_of(fitted) / "features.bin").write_bytes(b"something else")
+    assert run(*again).returncode == 0
+    kept = features.read_bytes()
     assert run(*again).returncode == 0
     assert probe.read_bytes() == first and features.read_bytes() == kept
     # Values that no network gives are computed again.
@@ -190,7 +197,8 @@ def test_a_fit_killed_while_it_saves_is_unfinished_and_is_done_again(
 
 
 def test_changed_and_renamed_pictures_are_looked_at_anew(fitted: Path) -> None:
-    features = folder_of(fitted) / "features.bin"
+    features = features_file(folder_of(fitted))
+    assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0
     before = features.stat().st_size
     picture = fitted.parent / "dataset/train/real/phone/00.png"
     draw(np.random.default_rng(77), "real", np.full(3, 200.0)).save(picture)
@@ -199,7 +207,8 @@ def test_changed_and_renamed_pictures_are_looked_at_anew(fitted: Path) -> None:
 
 
 def test_a_picture_that_is_there_twice_is_looked_at_once(fitted: Path) -> None:
-    features = folder_of(fitted) / "features.bin"
+    features = features_file(folder_of(fitted))
+    assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0
     before = features.stat().st_size
     folder = fitted.parent / "dataset/train/real"
     shutil.copy(folder / "phone/00.png", folder / "press/00_again.png")
@@ -249,7 +258,7 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     assert left.returncode == 0 and "diffusion (fake, 2 pictures)" in left.stdout, left.stderr
     reduced = read(fitted, "without_diffusion/training.json")
     assert reduced["data"]["leave_out"] == "diffusion" and reduced["probe"]["families"] == 3
-    assert not (folder_of(fitted) / "without_diffusion/features.bin").exists()
+    assert not features_file(folder_of(fitted) / "without_diffusion").exists()
 
 
 def test_the_format_of_a_file_says_nothing_to_a_probe(fitted: Path) -> None:
@@ -333,18 +342,26 @@ def pretrained_project(folder: Path, architecture: str = "test_vit") -> Path:
     return paths
 
 
+def find_checks() -> list[Path]:
+    return list((cache_folder() / "backbones").rglob("*.json"))
+
+
 def test_other_weights_of_the_backbone_are_refused_and_rounded_ones_taken(tmp_path: Path) -> None:
     paths = pretrained_project(tmp_path)
+    shutil.rmtree(cache_folder() / "backbones", ignore_errors=True)
     picture = tmp_path / "dataset/test/real/phone/03.png"
     check = ("--paths", paths, "check", "--no-stability", picture)
     assert run(*check).returncode == 0
-    assert not (folder_of(paths) / "backbone_check.json").exists()
+    assert not find_checks()
     state = torch.load(tmp_path / "weights.pth", weights_only=True)
     torch.save({key: value.half().float() for key, value in state.items()}, tmp_path / "weights.pth")
     assert run(*check).returncode == 0
-    assert 0 < read(paths, "backbone_check.json")["apart"] < 0.1
+    (checked,) = find_checks()
+    assert 0 < json.loads(checked.read_bytes())["apart"] < 0.1
     torch.manual_seed(4)
     torch.save(timm.create_model("test_vit", num_classes=5).state_dict(), tmp_path / "weights.pth")
+    # A check that came with the folder is not believed.
+    shutil.copy(checked, folder_of(paths))
     refused = run(*check)
     assert refused.returncode == 2
     assert "was fitted with different weights of test_vit" in refused.stderr
@@ -503,4 +520,4 @@ def test_weights_that_came_with_a_probe_fit_it_again_without_a_network(tmp_path:
     tested = run("--paths", paths, "test")
     assert tested.returncode == 0, tested.stderr
     # They are the very weights that it was fitted on, so nothing has to be compared.
-    assert not (own.parent / "backbone_check.json").exists()
+    assert not find_checks()

@@ -1,5 +1,6 @@
 """CSV files: cells that a spreadsheet would take for a formula are marked as text, and one reader."""
 
+import codecs
 import csv
 import io
 from collections.abc import Sequence
@@ -28,6 +29,14 @@ def from_cell(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
 
 
+def decode_text(content: bytes) -> str:
+    """The text of a file that an editor or a spreadsheet may have saved: UTF-8 or UTF-16, by its first
+    bytes; names that are not UTF-8 keep their bytes."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+
 def frame_to_csv(frame: "pd.DataFrame") -> str:
     """A table as CSV, its texts marked where they have to be."""
     texts = frame.select_dtypes(include=["object", "string"]).columns
@@ -49,8 +58,7 @@ def read_table(file: Path, columns: Sequence[str], advice: str) -> list[dict[str
     """
     try:
         check_regular(file)
-        with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
-            rows = _read_rows(opened.read(), columns)
+        rows = _read_rows(decode_text(file.read_bytes()), columns)
     except FileNotFoundError:
         return None
     except OSError as error:

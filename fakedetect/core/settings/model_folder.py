@@ -5,6 +5,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from fakedetect.core.derived import folder_of
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text, state_of
 from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
@@ -35,6 +36,11 @@ REPORT = "report.html"
 REPEATS = "repeats"
 """A folder of further runs of the model, with other seeds."""
 REPEATS_FILE = "repeats.json"
+
+
+def features_file(folder: Path) -> Path:
+    """Where the features that a model folder's probe looks at are kept."""
+    return folder_of("features", folder) / FEATURES
 
 
 def results_file(folder: Path, on: str) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TextIO, TypeVar
 
-from fakedetect.core.errors import UserError
+from fakedetect.core.errors import UserError, WrongAnswer
 from fakedetect.core.terminal.keys import add_keys, make_pause
 from fakedetect.core.terminal.progress import Pace, Progress, columns_of
 
@@ -59,6 +59,7 @@ class Console:
         self.brief = False
         self._pace = Pace()
         self._said_loading = False
+        self._lines = 0
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.fancy = (
             self.interactive
@@ -173,14 +174,14 @@ class Console:
                 return read(answer)
             except UserError as error:
                 if not self.interactive:
-                    raise
+                    raise self._refuse(answer, str(error)) from None
                 self.fail(str(error))
         return None
 
     def _read_line(self, question: str, path: bool = False) -> str:
         """A line as typed; Esc raises EOFError."""
         if not self.fancy:
-            return input(question)
+            return self._input(question)
         # The menu may have read ahead; only prompt_toolkit sees keys that it holds back.
         from prompt_toolkit import PromptSession
         from prompt_toolkit.key_binding import KeyBindings
@@ -197,6 +198,17 @@ class Console:
         # How long Esc waits for a second key, as in Alt-B: long enough for a slow line.
         session.app.timeoutlen = 0.2
         return session.prompt()
+
+    def _input(self, question: str) -> str:
+        """The next line of the input. The mark that editors begin a file with is no part of an answer."""
+        line = input(question)
+        self._lines += 1
+        return line.removeprefix("\ufeff").removeprefix("ï»¿") if self._lines == 1 else line
+
+    def _refuse(self, answer: str, why: str) -> WrongAnswer:
+        """The error for an answer that nobody can be asked for again: the next line answers another
+        question."""
+        return WrongAnswer(f"Line {self._lines} of the answers, {printable(answer)!r}: {why}")
 
     def choose(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
         """Let the user choose a numbered entry by number and Enter or by the arrow keys.
@@ -215,7 +227,7 @@ class Console:
                 self.show(f"{key}. {label}")
             self.show(f"{title}: enter a number")
             try:
-                answer = input("> " if self.interactive else "").strip()
+                answer = self._input("> " if self.interactive else "").strip()
             except EOFError:
                 return None
             except KeyboardInterrupt:
@@ -223,6 +235,8 @@ class Console:
                 return BACK
             if any(answer == key for key, _ in choices):
                 return answer
+            if not self.interactive:
+                raise self._refuse(answer, f"{INVALID}: {', '.join(key for key, _ in choices)}")
             self.show(INVALID)
 
     def _choose_fancy(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from fakedetect.core.derived import make_room
 from fakedetect.core.errors import UserError, is_own_import
 from fakedetect.core.files import copy_file
 from fakedetect.core.installation import install_command
@@ -26,6 +27,7 @@ from fakedetect.models.openvino.engine import (
     hash_network,
     import_openvino,
     made_of,
+    network_folder,
     openvino_engine,
     read_network,
     takes_bf16,
@@ -95,7 +97,7 @@ def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> 
             found = _convert(openvino, settings.recipe, network)
             _compare(core, found, settings.recipe, network, line)
             if checkpoint:
-                _write_network(openvino, found, settings.model_folder, key)
+                _write_network(openvino, found, key)
         return openvino_engine(core, found, takes_bf16(settings), line)
     except (OpConversionFailure, RuntimeError) as error:
         # OpenVINO's own words end in advice; what failed stands above it.
@@ -144,17 +146,19 @@ def _compare(core: Any, found: Any, recipe: Recipe, network: nn.Module, line: Li
         raise _CannotRun(f"its outputs differ from torch's by {apart:.1e}")
 
 
-def _write_network(openvino: ModuleType, network: Any, folder: Path, key: str) -> None:
-    """Keep a network in a model's folder; it replaces the one that was there.
+def _write_network(openvino: ModuleType, network: Any, key: str) -> None:
+    """Keep a network that is made of this.
 
     Where nothing may be written it is converted each time.
     """
     constants = (node for node in network.get_ops() if node.get_type_name() == "Constant")
     if sum(node.data.nbytes for node in constants) > LARGEST:
         return
+    folder = network_folder(key)
     with suppress(OSError, UserError):
         write_ir(openvino, network, folder / NETWORK)
         write_record(folder / OPENVINO_CACHE, hash_network(folder, key))
+        make_room()
 
 
 def write_ir(openvino: ModuleType, network: Any, path: Path) -> None:

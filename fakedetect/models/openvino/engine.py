@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fakedetect.core.derived import derived_folder
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text, state_of
 from fakedetect.core.processes.shards import count_workers
@@ -133,7 +134,7 @@ def read_network(core: Any, settings: Settings, key: str, line: Line | None) -> 
         key: what it has to be made of, by made_of().
         line: a probe's, which takes the network's outputs.
     """
-    folder, size = settings.model_folder, settings.recipe.input.size
+    folder, size = network_folder(key), settings.recipe.input.size
     network, weights = folder / NETWORK, folder / NETWORK_WEIGHTS
     if not (network.is_file() and weights.is_file()):
         return None
@@ -150,8 +151,13 @@ def read_network(core: Any, settings: Settings, key: str, line: Line | None) -> 
     return None
 
 
+def network_folder(key: str) -> Path:
+    """Where the network that is made of this is kept."""
+    return derived_folder("networks", key)
+
+
 def hash_network(folder: Path, key: str) -> CachedNetwork:
-    """What describes the network in a model's folder, if it is made of this."""
+    """What describes the network in a folder, if it is made of this."""
     network, weights = hash_file(folder / NETWORK), hash_file(folder / NETWORK_WEIGHTS)
     return CachedNetwork(made_of=key, network=network, weights=weights)
 

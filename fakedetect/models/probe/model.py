@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
+from fakedetect.core.derived import derived_folder
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write, hash_file
 from fakedetect.core.records.record import NotNegative, Record, read_record, write_record
@@ -136,7 +137,8 @@ def _check_other_weights(
     Raises:
         UserError: they are others.
     """
-    file, own = path.with_name(BACKBONE_CHECK), hash_file(path)
+    own = hash_file(path)
+    file = derived_folder("backbones", f"{own} {weights}") / BACKBONE_CHECK
     known = read_record(file, BackboneCheck, "Remove it.")
     if known and known.weights == weights and known.probe == own and known.apart <= MOST_APART:
         return
@@ -147,6 +149,6 @@ def _check_other_weights(
             f"{PICTURES} test pictures differ by {apart:.2f}. Give the weights it was fitted with "
             "(weights = … in paths.toml), or train again."
         )
-    # Where nothing may be written, as in a program's folder, it is checked each time.
+    # Where nothing may be written, it is checked each time.
     with suppress(UserError):
         write_record(file, BackboneCheck(probe=own, weights=weights, apart=apart))
