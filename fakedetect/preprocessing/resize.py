@@ -195,7 +195,6 @@ def resize_folder(
             failed += 1
     # Of several shards, each would count and delete the same.
     stale = _find_stale(paths, planned, source, target, kind) if shard.number == 1 else []
-    # Of a folder that cannot be read, nobody knows which originals are gone.
     stale = [copy for copy in stale if not skipped.covers(source / copy.relative_to(target))]
     if prune:
         _delete(stale)

@@ -88,7 +88,8 @@ def _results(
             late = [each for each in busy.values() if each not in ready and each.is_late(now)]
             for worker in (*ready, *late):
                 item, result = worker.take(late=worker in late)
-                if result == TOO_LARGE and worker.shares and pool.share < MOST_A_PICTURE:
+                too_large = isinstance(result, str) and result == TOO_LARGE
+                if too_large and worker.shares and pool.share < MOST_A_PICTURE:
                     large.append(item)
                     continue
                 instead = None
