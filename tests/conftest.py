@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
@@ -124,11 +125,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def caches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of caches of the test's own: what a download failed for is not to be found by the next."""
-    folder = tmp_path / "caches"
-    monkeypatch.setattr("fakedetect.models.downloads.cache_folder", lambda: folder)
-    return folder
+def downloads_forgotten() -> Iterator[None]:
+    """Let no test find what an earlier one could not download."""
+    yield
+    shutil.rmtree(Path(os.environ["FAKEDETECT_CACHE"]) / "downloads", ignore_errors=True)
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ class Skipped:
         return [f"Skipped the folder {_say(place)}: {why}." for place, why in self.unreadable.items()]
 
     def covers(self, path: Path) -> bool:
-        """Whether a path lies in a folder that could not be read: it may be there or not."""
+        """Whether a path lies in a folder that could not be read: nobody knows whether it is gone."""
         return any(path.is_relative_to(place) for place in self.unreadable)
 
     def __str__(self) -> str:

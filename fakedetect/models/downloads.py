@@ -3,16 +3,13 @@
 Nothing here imports torch or timm, which take seconds.
 """
 
-import hashlib
-import os
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
+from fakedetect.core.derived import derived_folder
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.record import NotNegative, Record, read_record, write_record
-from fakedetect.core.settings.model_folder import NETWORK
 from fakedetect.core.settings.settings import Settings
 
 SECONDS_REMEMBERED = 24 * 60 * 60
@@ -30,15 +27,8 @@ class FailedDownload(Record, frozen=True, kw_only=True):
     files: tuple[str, ...]
 
 
-def cache_folder() -> Path:
-    """Where this user's programs keep what they can do without."""
-    usual = {"win32": "AppData/Local", "darwin": "Library/Caches"}.get(sys.platform, ".cache")
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / usual) / "fakedetect"
-
-
 def _record_file(architecture: str) -> Path:
-    name = hashlib.sha256(architecture.encode()).hexdigest()[:16]
-    return cache_folder() / f"failed_download_{name}.json"
+    return derived_folder("downloads", architecture) / "failed.json"
 
 
 def remember_failure(architecture: str, folder: Path, files: tuple[str, ...]) -> None:
@@ -49,8 +39,7 @@ def remember_failure(architecture: str, folder: Path, files: tuple[str, ...]) ->
         files: its files there, or patterns of them.
     """
     record = FailedDownload(architecture=architecture, when=time.time(), folder=str(folder), files=files)
-    # A home that cannot be found is a RuntimeError.
-    with suppress(UserError, OSError, RuntimeError):
+    with suppress(UserError, OSError):
         _record_file(architecture).parent.mkdir(parents=True, exist_ok=True)
         write_record(_record_file(architecture), record)
 
@@ -59,12 +48,11 @@ def failed_lately(settings: Settings) -> bool:
     """Whether the weights that the chosen model needs could not be downloaded within the last day, and are
     not there yet."""
     recipe = settings.written[settings.model]
-    # Without them it answers too, by a network that was kept, and it may have a file of its own.
-    if recipe.weights or (settings.model_folder / NETWORK).is_file():
+    if recipe.weights:
         return False
     try:
         found = read_record(_record_file(recipe.architecture), FailedDownload, "Remove it.")
-    except (UserError, OSError, RuntimeError):
+    except (UserError, OSError):
         return False
     if found is None or found.architecture != recipe.architecture:
         return False

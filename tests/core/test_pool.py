@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -103,6 +104,11 @@ def test_what_is_too_large_for_a_share_has_the_memory_to_itself(monkeypatch: pyt
     for item in large:
         start, end = times[item]
         assert not [other for other, (a, b) in times.items() if other != item and a < end and b > start]
+
+
+def test_a_result_may_be_anything() -> None:
+    found = dict(map_images(np.arange, [3, 4], 1))
+    assert [len(found[item]) for item in (3, 4)] == [3, 4]
 
 
 def test_there_are_no_more_processes_than_the_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
