@@ -240,10 +240,19 @@ def _mark_files(arguments: Sequence[str]) -> list[str]:
     ]
 
 
+def _leave_deleted_folder() -> None:
+    """Go to a folder that is there, for libraries that cannot do without one: absolute paths still hold."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        os.chdir(HOME.anchor)
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     # Of several processes that torchrun has started, the first one talks.
     console = Console(quiet=not _is_first())
     try:
+        _leave_deleted_folder()
         given = _mark_files(sys.argv[1:] if arguments is None else arguments)
         return _run_command(vars(build_parser().parse_args(given)), console)
     except UserError as error:

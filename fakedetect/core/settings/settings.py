@@ -235,11 +235,7 @@ class Settings:
 
 def _shorten(path: Path) -> Path:
     """The path from the current folder on where it lies below it, as the user would type it."""
-    try:
-        here = Path.cwd()
-    except FileNotFoundError:
-        # It was deleted.
-        return path
+    here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
