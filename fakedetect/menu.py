@@ -19,7 +19,7 @@ from fakedetect.core.errors import (
     did_you_mean,
     is_own_import,
 )
-from fakedetect.core.installation import TEMPLATE, default_paths
+from fakedetect.core.installation import HOME, TEMPLATE, default_paths
 from fakedetect.core.processes.heap import freed_is_kept
 from fakedetect.core.processes.signals import Ended, answer_signals, end_at_once
 from fakedetect.core.settings.model_folder import adopt_starter, checkpoint_file, find_starter
@@ -223,10 +223,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _leave_deleted_folder() -> None:
+    """Go to a folder that is there, for libraries that cannot do without one: absolute paths still hold."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        os.chdir(HOME.anchor)
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     # Of several processes that torchrun has started, the first one talks.
     console = Console(quiet=not _is_first())
     try:
+        _leave_deleted_folder()
         return _run_command(parse(sys.argv[1:] if arguments is None else arguments), console)
     except UserError as error:
         console.fail(str(error))

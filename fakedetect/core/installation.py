@@ -73,8 +73,7 @@ def shorten(path: Path) -> str:
     """The path from the current folder on where it lies below it, as the user would type it."""
     try:
         return str(path.relative_to(Path.cwd()))
-    except (ValueError, FileNotFoundError):
-        # It lies elsewhere, or the current folder was deleted.
+    except ValueError:
         return str(path)
 
 
