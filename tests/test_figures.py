@@ -229,10 +229,10 @@ def test_a_heat_map_says_what_check_says_and_how_far_to_trust_it(trained: Path, 
     picture = next((trained.parent / "dataset/test/fake").rglob("*.jpg"))
     out = trained.parent / "out.csv"
     (figure,) = drawing(trained, "check", picture, "--heat-map", "--csv", out)
-    with out.open(encoding="utf-8", newline="") as opened:
+    with out.open(encoding="utf-8-sig", newline="") as opened:
         (row,) = csv.DictReader(opened)
     # Whatever the probability is: between these thresholds nothing is sure.
-    words = f"unsure, p(fake) {100 * float(row['p_fake_calibrated']):.1f} %"
+    words = f"unsure, p(fake) {100 * float(row['p_fake']):.1f} %"
     title = figure.get_suptitle().replace("\n", " ")
     (record,) = (trained.parent / "grad-cam_images").glob("*.json")
     saved = json.loads(record.read_text())

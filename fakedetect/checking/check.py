@@ -45,13 +45,12 @@ def _choose_starter(settings: Settings, console: Console, starter: Settings) -> 
     small = find_starter(settings, SMALL_STARTER)
     if small and failed_lately(starter):
         console.note(
-            f"{settings.model} has not been trained; using {SMALL_STARTER}: the download for the more "
-            f"accurate {STARTER} failed lately. Try it again: {starter.command('check', 'PATH')}"
+            f"{settings.model} has not been trained; using {SMALL_STARTER}.\n"
+            f"The download of {STARTER}, which is more accurate, failed lately. To try again:\n"
+            f"  {starter.command('check', 'PATH')}"
         )
         return small
-    console.note(
-        f"{settings.model} has not been trained; using {STARTER}, the model that comes with the program."
-    )
+    console.note(f"{settings.model} has not been trained; using {STARTER}, which comes with the program.")
     return starter
 
 

@@ -27,7 +27,7 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import class_folders, list_pictures, source_of
+from fakedetect.dataset.folders import check_apart, class_folders, list_pictures, source_of
 from fakedetect.dataset.identical import count_known
 from fakedetect.dataset.samples import (
     Sample,
@@ -264,6 +264,8 @@ def _read_folder(text: str) -> Path:
 
 def _evaluate(settings: Settings, console: Console, data: Path | None) -> Outcome:
     require_checkpoint(settings)
+    if not data:
+        check_apart(settings)
     folder = settings.model_folder
     with run_lock(folder):
         detector = load_detector(settings, console)

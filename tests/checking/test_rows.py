@@ -198,7 +198,7 @@ def test_a_file_with_two_names_is_judged_once_and_named_twice(
     rows = read_rows(out)
     assert len(rows) == len({row["path"] for row in rows}) == 20 == len(shown(result.stdout))
     assert "20 pictures: " not in result.stdout and "18 pictures: " in result.stdout
-    assert "2 cannot be read; 11 under a second name" in result.stdout
+    assert "2 cannot be read or judged; 11 under a second name" in result.stdout
     by_name: dict[str, set[str]] = {}
     for row in rows:
         by_name.setdefault(Path(row["path"]).name, set()).add(row["p_fake"])

@@ -50,7 +50,7 @@ def set_thresholds(paths: Path, pictures: list[Path], share: float) -> None:
     facts = json.loads(file.read_text())
     detector = load_detector(load_settings(paths), Console(quiet=True))
     rows = [Checker([detector], "none").check_one(path) for path in pictures]
-    margins = [abs(np.log(row.p_fake / (1 - row.p_fake))) for row in rows if 0 < row.p_fake < 1]
+    margins = [abs(np.log(row.p_fake_raw / (1 - row.p_fake_raw))) for row in rows if 0 < row.p_fake_raw < 1]
     at = margin_of(0.5 + FLIP_MARGIN)
     facts["calibration"] |= {
         "temperature": float(np.quantile(margins, share)) / at, "fake_from": 0.501, "real_below": 0.499,
@@ -62,7 +62,7 @@ def read_rows(paths: Path, *options: str) -> dict[str, dict[str, str]]:
     out = paths.parent / f"{'_'.join(options) or 'auto'}.csv"
     result = run("--paths", paths, "check", paths.parent / "dataset/test", "--csv", out, *options)
     assert result.returncode == 0, result.stderr
-    with out.open(encoding="utf-8", newline="") as opened:
+    with out.open(encoding="utf-8-sig", newline="") as opened:
         return {row["path"]: row for row in csv.DictReader(opened)}
 
 
@@ -76,7 +76,7 @@ def test_only_pictures_near_one_half_are_looked_at_again(trained: Path) -> None:
     assert not any(row["stability"] for row in none.values())
     tested = 0
     for path, row in auto.items():
-        p_fake = float(none[path]["p_fake_calibrated"])
+        p_fake = float(none[path]["p_fake"])
         near = abs(p_fake - 0.5) < FLIP_MARGIN and none[path]["verdict"] != "unsure"
         assert bool(row["stability"]) == near, row
         wanted = every[path] if near else none[path]

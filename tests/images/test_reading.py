@@ -104,8 +104,8 @@ def test_a_picture_of_a_few_pixels_gets_no_verdict(trained: Path) -> None:
     assert result.returncode == 1
     for name in ("dot", "icon", "line"):
         assert rows[name]["verdict"] is None and "too small to judge" in rows[name]["reason"]
-        assert rows[name]["size"] == "{}x{}".format(*sizes[name]) and rows[name]["p_fake"] is None
-    assert rows["least"]["verdict"] and "reason" not in rows["least"]
+        assert (rows[name]["width"], rows[name]["height"]) == sizes[name] and rows[name]["p_fake"] is None
+    assert rows["least"]["verdict"] and not rows["least"]["reason"]
     assert rows["icon"]["origin"]
     shown = run("--paths", trained, "check", *paths.values(), "--no-stability").stdout
     assert len(re.findall(r"too small to judge: (1 x 1|8 x 8|400 x 31) pixels", shown)) == 3

@@ -238,6 +238,7 @@ def test_the_table_fits_the_terminal(
 def test_in_a_file_the_table_has_a_fixed_width(project: Path) -> None:
     for name in ("resnet18", "resnet50"):
         plant(project, name, [1, 2])
-    table = run("--paths", project, "compare", "--reference").stdout.split("precision, recall and F1:")[0]
+    said = run("--paths", project, "compare", "--reference").stdout.split("precision, recall and F1:")[0]
+    table = said.split("Tables and figures: ")[1].split("\n", 1)[1]
     assert "resnet50 (reference)" in table and "fake>real" in table
     assert 80 < max(map(len, table.splitlines())) <= 100

@@ -45,8 +45,7 @@ def test_a_perfect_model_has_results_that_can_be_read(project: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", range(5))
-def test_measures_fit_their_own_record(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measures, "REPEATS", 20)
+def test_measures_fit_their_own_record(kind: int) -> None:
     random = np.random.default_rng(kind)
     for _ in range(40):
         count = int(random.integers(2, 300))

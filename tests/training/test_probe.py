@@ -509,6 +509,7 @@ def test_weights_that_came_with_a_probe_fit_it_again_without_a_network(tmp_path:
     paths.write_text(
         paths.read_text(encoding="utf-8").replace("pretrained = false\n", ""), encoding="utf-8"
     )
+    shutil.rmtree(cache_folder() / "backbones", ignore_errors=True)
     train = ("--paths", paths, "train", "--recipe", "probe")
     assert "cannot be downloaded" in run(*train).stderr
     own = tmp_path / "model_folders" / "tiny" / "backbone.safetensors"
