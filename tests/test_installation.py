@@ -3,8 +3,10 @@
 import ast
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,15 @@ def test_without_the_requirements_one_line_says_what_to_type(tmp_path: Path, env
     assert found.stderr.strip().endswith(meant)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """The program's end ignores Ctrl-C, which the process of the tests may not."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
 def test_a_package_that_the_menu_itself_needs_is_the_same_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
