@@ -11,11 +11,8 @@ QUICK = (
 )
 """Tests that hardly need torch, and no trained model."""
 
-SIGNALS = "tests/core/test_signals.py"
-"""In a process of its own: it tests what signals do to one, and other tests load libraries into theirs."""
-
 # Two files at a time, one thread each: more threads than cores would wait for each other.
-TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--durations=15", f"--ignore={SIGNALS}")
+TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--durations=15")
 
 
 def main() -> int:
@@ -27,7 +24,6 @@ def main() -> int:
         ("ruff", "format", "--check", "."),
         ("mypy",),
         *([("pip", "check"), TESTS] if everything else [(*TESTS, *QUICK)]),
-        ("pytest", SIGNALS),
     ]
     for command in commands:
         print("+", *command, flush=True)
