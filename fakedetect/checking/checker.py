@@ -1,12 +1,11 @@
 """Pictures checked one after the other: read in processes, judged by the models in batches."""
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -18,8 +17,6 @@ from fakedetect.images.degradations import STABILITY, Degradation
 from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import FLIP_MARGIN, Answer, agree, answer, may_flip
-
-T = TypeVar("T")
 
 AT_A_TIME = 16
 """Pictures that are judged together."""
@@ -128,7 +125,7 @@ class Checker:
             return self._first_look(path)
 
         seen = map_images(look_closely, map(begin, paths), workers, look_without_verifier)
-        with closing(_in_batches(seen, self._judge)) as found:
+        with closing(self._in_batches(seen)) as found:
             for judged in found:
                 # A picture that was named twice has had its stamp before.
                 stamp = stamps.pop(judged.path, None) or stamp_of(judged.path)
@@ -139,6 +136,21 @@ class Checker:
         stamp, look = stamp_of(path), self._first_look(path)
         (judged,) = self._judge([(look, look_closely(look))])
         return replace(judged, stamp=stamp, judges=self.judges)
+
+    def _in_batches(self, looks: Iterator[tuple[CloseLook, Seen | str]]) -> Generator[Judged]:
+        """Batches grow as long as the models answer them in SECONDS_A_BATCH."""
+        batch: list[tuple[CloseLook, Seen | str]] = []
+        size = 1
+        for look in looks:
+            batch.append(look)
+            if len(batch) >= size:
+                start = time.monotonic()
+                checked = self._judge(batch)
+                seconds = (time.monotonic() - start) / len(batch)
+                size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
+                batch = []
+                yield from checked
+        yield from self._judge(batch)
 
     def _first_look(self, path: Path) -> CloseLook:
         return CloseLook(path, self.kinds, self.tried, thumbnail=self.thumbnails)
@@ -224,19 +236,3 @@ class Checker:
             heat_maps=tuple(each.figure for each in maps),
             heat_map_trust=tuple(each.trust for each in maps),
         )
-
-
-def _in_batches(items: Iterator[T], judge: Callable[[Sequence[T]], Sequence[Judged]]) -> Generator[Judged]:
-    """Items judged in batches, which grow as long as the models answer them in SECONDS_A_BATCH."""
-    batch: list[T] = []
-    size = 1
-    for item in items:
-        batch.append(item)
-        if len(batch) >= size:
-            start = time.monotonic()
-            checked = judge(batch)
-            seconds = (time.monotonic() - start) / len(batch)
-            size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
-            batch = []
-            yield from checked
-    yield from judge(batch)

@@ -30,7 +30,7 @@ from fakedetect.checking.trust import (
 )
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
-from fakedetect.core.installation import HOME
+from fakedetect.core.installation import HOME, shorten
 from fakedetect.core.settings.model_folder import trained_models
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
@@ -205,7 +205,7 @@ def _describe_end(
         by_models = [verdict for verdict in counts.verdicts if counts.model_verdicts[verdict]]
         lines += describe_chances(known, wanted.prevalence, by_models)
     if counts.verdicts.total() > counts.verdicts[""]:
-        lines.append(f"{_describe_next(known, counts)} {_guide()}")
+        lines.append(f"{_describe_next(known, counts)} {shorten(HOME / 'docs/reading-a-verdict.md')}")
     if not alone:
         return [*lines, counts.describe()]
     return [*lines, *(describe_alone(each, _is_weak(known), wanted.details) for each in alone)]
@@ -219,12 +219,6 @@ def _describe_next(known: Sequence[Known], counts: Counts) -> str:
         return "A question mark: only a hint. What to do next:"
     unsure = ", 'unsure' means unchecked" if counts.verdicts[UNSURE] else ""
     return f"An estimate, not proof{unsure}. What to do next:"
-
-
-def _guide() -> Path:
-    """Where it is written what to do about a verdict."""
-    guide = HOME / "docs" / "reading-a-verdict.md"
-    return guide.relative_to(HOME) if Path.cwd() == HOME else guide
 
 
 def _write_companion(csv: Path, known: Sequence[Known], wanted: Request) -> None:

@@ -10,7 +10,6 @@ VERSION = "0.6.0"
 PATIENCE = 5.0
 """Seconds for git to answer; it takes a few hundredths of one."""
 
-
 CODE = ("fakedetect", "menu.py")
 """What a commit is said to be changed by; the settings file, for one, is there to be changed."""
 
