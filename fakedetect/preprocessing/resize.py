@@ -60,7 +60,7 @@ class Resized:
     stale: int
     pruned: bool
     partly: bool
-    planned: bool = False
+    planned: bool
 
     @property
     def empty(self) -> bool:
@@ -137,28 +137,26 @@ def _list_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) ->
     return [Job(source / name, target / copy, kind) for name, copy in names.items()]
 
 
-def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared: bool) -> list[Job]:
-    """The jobs of a folder, of bad pictures too. Copies of another kind make place first.
+def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: Kind, shared: bool) -> None:
+    """Remove copies of another kind for those of a folder's jobs, of bad pictures too.
 
     Otherwise a picture would have two copies, or an old one would count as done.
 
     Raises:
         UserError: they cannot; or the folder is `shared` with other shards, which may be writing.
     """
-    jobs = _list_jobs(paths, source, target, kind)
     if not kind.marks and not target.is_dir():
-        return jobs
+        return
     try:
         if present_marks(target) != kind.marks:
             if shared and target.is_dir() and list_images(target) and present_marks(target) != kind.marks:
                 raise UserError(
                     f"{target} contains copies of another kind. Remove that folder before the shards start."
                 )
-            others = (
-                () if shared else _list_jobs(paths, source, target, replace(kind, aligned=not kind.aligned))
-            )
-            for job in (*jobs, *others) if not shared else ():
-                job.copy.unlink(missing_ok=True)
+            if not shared:
+                paths, other = [job.source for job in jobs], replace(kind, aligned=not kind.aligned)
+                for job in (*jobs, *_list_jobs(paths, source, target, other)):
+                    job.copy.unlink(missing_ok=True)
             for mark in MARKS:
                 if mark in kind.marks:
                     write_text(target / mark, "")
@@ -166,43 +164,43 @@ def _plan(paths: Sequence[Path], source: Path, target: Path, kind: Kind, shared:
                     (target / mark).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"Cannot replace the copies in {target}: {error.strerror}.") from None
-    return jobs
 
 
 def resize_folder(
-    settings: Settings, console: Console, name: str, kind: Kind, shard: Shard, prune: bool = False
+    settings: Settings, console: Console, name: str, kind: Kind, shard: Shard, request: "Request"
 ) -> Resized:
     """Copy the pictures of one original folder; those already done are skipped.
+
+    A dry run goes by the names of files and the list of bad pictures, and changes nothing.
 
     Args:
         name: one of FOLDERS.
         kind: how the copies are made, of which size too.
         shard: the part of the pictures to copy.
-        prune: delete the copies that have no original any more.
 
     Raises:
         UserError: originals and copies would mix, or the copies cannot be written.
     """
     source, target = _find_places(settings, name, kind)
-    listed = read_bad_images(settings)
+    listed, dry, failed = read_bad_images(settings), request.dry_run, 0
     paths, skipped = list_pictures(source, console)
     # Shards share the folder.
-    alone = bool(paths) and shard.count == 1
+    alone = bool(paths) and shard.count == 1 and not dry
     with _lock_copies(target) if alone else nullcontext():
-        planned = _plan(paths, source, target, kind, shard.count > 1)
+        planned = _list_jobs(paths, source, target, kind)
+        if not dry:
+            _make_place(planned, source, target, kind, shard.count > 1)
+        # In a dry run, copies of another kind are still there, and would be made again.
+        afresh = dry and target.is_dir() and present_marks(target) != kind.marks
         jobs = shard.part_of([job for job in planned if job.source not in listed])
-        to_do = [job for job in jobs if not is_done(job)]
-        again = sum(job.copy.exists() for job in to_do)
-        prepare_pillow()
-        results = map_images(resize_image, to_do, settings.workers)
-        failed = 0
-        for job, reason in console.track(results, len(to_do), name):
-            if reason is not None:
-                console.warn(f"skipped: {printable(job.source)}: {reason}")
-                failed += 1
+        to_do = [job for job in jobs if afresh or not is_done(job)]
+        again = 0 if afresh else sum(job.copy.exists() for job in to_do)
+        if not dry:
+            failed = _make_copies(to_do, name, settings.workers, console)
         # Of several shards, each would count and delete the same.
-        stale = _find_stale(planned, source, target, skipped) if shard.number == 1 else []
-        if prune:
+        first = shard.number == 1 and not afresh
+        stale = _find_stale(planned, source, target, skipped) if first else []
+        if request.prune and not dry:
             _delete(stale)
     return Resized(
         name=name,
@@ -214,42 +212,21 @@ def resize_folder(
         done_before=len(jobs) - len(to_do),
         bad=sum(path in listed for path in paths) + failed,
         stale=len(stale),
-        pruned=prune,
+        pruned=request.prune,
         partly=bool(skipped.unreadable),
+        planned=dry,
     )
 
 
-def preview_folder(
-    settings: Settings, console: Console, name: str, kind: Kind, shard: Shard, prune: bool = False
-) -> Resized:
-    """What resize_folder() would do, by the names of files and the list of bad pictures; changes nothing.
-
-    Raises:
-        UserError: originals and copies would mix.
-    """
-    source, target = _find_places(settings, name, kind)
-    listed = read_bad_images(settings)
-    paths, skipped = list_pictures(source, console)
-    planned = _list_jobs(paths, source, target, kind)
-    jobs = shard.part_of([job for job in planned if job.source not in listed])
-    # Copies of another kind are made again.
-    afresh = target.is_dir() and present_marks(target) != kind.marks
-    done = 0 if afresh else sum(map(is_done, jobs))
-    stale = _find_stale(planned, source, target, skipped) if shard.number == 1 and not afresh else []
-    return Resized(
-        name=name,
-        target=target,
-        kind=kind,
-        shard=shard,
-        made=len(jobs) - done,
-        again=0 if afresh else sum(job.copy.exists() for job in jobs) - done,
-        done_before=done,
-        bad=sum(path in listed for path in paths),
-        stale=len(stale),
-        pruned=prune,
-        partly=bool(skipped.unreadable),
-        planned=True,
-    )
+def _make_copies(jobs: Sequence[Job], name: str, workers: int, console: Console) -> int:
+    """Write the copies, under a bar with that name; returns how many could not be made."""
+    prepare_pillow()
+    failed = 0
+    for job, reason in console.track(map_images(resize_image, jobs, workers), len(jobs), name):
+        if reason is not None:
+            console.warn(f"skipped: {printable(job.source)}: {reason}")
+            failed += 1
+    return failed
 
 
 def _find_places(settings: Settings, name: str, kind: Kind) -> tuple[Path, Path]:
@@ -375,11 +352,7 @@ def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
     warn_about_missing(settings, console)
     kinds = [Kind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]
     done = [
-        preview_folder(settings, console, name, kind, part, request.prune)
-        if request.dry_run
-        else resize_folder(settings, console, name, kind, part, request.prune)
-        for kind in kinds
-        for name in existing
+        resize_folder(settings, console, name, kind, part, request) for kind in kinds for name in existing
     ]
     whole = len(existing) == len(set(folders)) and not any(each.empty or each.partly for each in done)
     return Outcome("\n".join(_describe_resized(settings, each) for each in done), 0 if whole else 1)
