@@ -137,15 +137,7 @@ def train_probe(
     if found is None:
         return None
     judged = _judge(settings, console, found)
-    families, real_sources = count_groups(found.samples)
-    probe = ProbeRecord(
-        layers=found.frozen.backbone.layers,
-        degraded_views=len(found.views) - 1,
-        strength=judged.strength,
-        folds=judged.folds.count,
-        families=families,
-        real_sources=real_sources,
-    )
+    probe = _describe_probe(found, judged)
     # An earlier model is replaced when nothing is left to be waited for. Until all that belongs to the new
     # one is written, the run is unfinished.
     mark_unfinished(settings.model_folder, gather_conditions(settings, found.dataset))
@@ -279,6 +271,18 @@ def _measure(found: _Found, judged: JudgedLine, checkpoint: str) -> tuple[OutOfF
         real=real,
     )
     return scores, measure_unseen(scores, by_source(is_fake, sources, found.shapes))
+
+
+def _describe_probe(found: _Found, judged: JudgedLine) -> ProbeRecord:
+    families, real_sources = count_groups(found.samples)
+    return ProbeRecord(
+        layers=found.frozen.backbone.layers,
+        degraded_views=len(found.views) - 1,
+        strength=judged.strength,
+        folds=judged.folds.count,
+        families=families,
+        real_sources=real_sources,
+    )
 
 
 def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
