@@ -11,8 +11,9 @@ QUICK = (
 )
 """Tests that hardly need torch, and no trained model."""
 
-# Two files at a time, one thread each: more threads than cores would wait for each other.
-TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--durations=15")
+# Two files at a time, one thread each: more threads than cores would wait for each other. A process that
+# dies ends the run, and its test is named: xdist may wait for ever after it has started another.
+TESTS = ("pytest", "-n", "2", "--dist", "loadfile", "--max-worker-restart=0", "--durations=15")
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
 from fakedetect.images.reading import turn_upright
 from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.detector import Detector
-from fakedetect.models.openvino.engine import compile_network, import_openvino
+from fakedetect.models.openvino.engine import compile_network, openvino_core
 from fakedetect.models.predictions import load_pictures
 from fakedetect.models.probe.model import draw_test_pictures
 
@@ -174,7 +174,7 @@ def _run_onnx(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
 
 
 def _run_openvino(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
-    core = import_openvino().Core()
+    core = openvino_core()
     compiled = compile_network(core, core.read_model(file), bf16=False)
     return "OpenVINO", lambda images: compiled(images)[0]
 

@@ -84,3 +84,34 @@ def test_its_example_in_the_docs_works_as_printed(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("builtins.print", lambda *words: seen.append(" ".join(map(str, words))))
     exec(compile(example, "docs/library.md", "exec"), {})  # noqa: S102
     assert seen and seen[0].split()[0] in ("fake", "real", "unsure")
+
+
+LET_GO = """
+import signal, sys
+import fakedetect
+signal.signal(signal.SIGINT, signal.default_int_handler)
+held = [fakedetect.load("tiny", paths=sys.argv[1]) for _ in range(2)]
+for detector in held:
+    detector.check(sys.argv[2])
+del detector
+while held:
+    # The first one goes first, where a list alone would let the last one go first.
+    del held[0]
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
+
+def test_ctrl_c_after_several_models_were_let_go_stops_and_does_not_crash(trained: Path) -> None:
+    picture = next((trained.parent / "dataset/test/real").rglob("*.jpg"))
+    ended = subprocess.run(
+        [sys.executable, "-c", LET_GO, str(trained), str(picture)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+        timeout=120,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr

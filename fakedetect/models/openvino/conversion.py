@@ -28,6 +28,7 @@ from fakedetect.models.openvino.engine import (
     import_openvino,
     made_of,
     network_folder,
+    openvino_core,
     openvino_engine,
     read_network,
     takes_bf16,
@@ -86,7 +87,7 @@ def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> 
     openvino = import_openvino()
     from openvino.frontend import OpConversionFailure
 
-    core = openvino.Core()
+    core = openvino_core()
     network, line = (model.backbone, model.line) if isinstance(model, Probe) else (model, None)
     found, key = None, ""
     if checkpoint:

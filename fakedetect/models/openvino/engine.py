@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -100,6 +101,24 @@ def import_openvino() -> ModuleType:
     return module
 
 
+def openvino_core() -> Any:
+    """OpenVINO's runtime, one for the whole process.
+
+    Each runtime on a CPU with AMX gives the process another stack for signals, and in the end puts back the
+    one that it found. Of two that end in the order in which they began, the second puts back one that is
+    gone, and the next Ctrl-C crashes the process.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    return _core(import_openvino())
+
+
+@cache
+def _core(openvino: ModuleType) -> Any:
+    return openvino.Core()
+
+
 def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
     """OpenVINO with the network that is kept for the chosen model's checkpoint of this hash.
 
@@ -114,7 +133,7 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
         openvino = import_openvino()
     except ImportError:
         return None
-    core = openvino.Core()
+    core = openvino_core()
     probe = checkpoint_file(settings)
     line = read_probe(probe).line if is_probe(probe) else None
     network = read_network(core, settings, made_of(settings, checkpoint, openvino.__version__), line)
