@@ -20,8 +20,8 @@ from fakedetect.images.listing import list_images
 from fakedetect.models.devices import Normaliser, to_device
 from fakedetect.models.openvino.conversion import choose_engine
 from fakedetect.models.probe.backbone import build_backbone
-from fakedetect.models.probe.features import gather_features
-from fakedetect.models.probe.fitting import Folds, judge_left_out, standardise
+from fakedetect.models.probe.features import compute_features
+from fakedetect.models.probe.fitting import Folds, predict_held_out, standardise
 from fakedetect.models.processes import Group
 from fakedetect.training.probe import STRENGTHS
 
@@ -68,7 +68,7 @@ def features(folder: Path, quick: bool, _: str) -> Pair:
     def ours() -> None:
         kept = FeatureCache(folder / "features.bin", "benchmark", backbone.width)
         kept.file.unlink(missing_ok=True)
-        seen = gather_features(settings, Console(quiet=True), Group(), engine, kept, paths)
+        seen = compute_features(settings, Console(quiet=True), Group(), engine, kept, paths)
         found["ours"] = seen.views[0]
 
     def equal() -> bool:
@@ -99,7 +99,9 @@ def lines(folder: Path, quick: bool, _: str) -> Pair:
     def leave_out(size: int) -> np.ndarray:
         standard, _, _ = standardise([rows[:size]])
         dealt = Folds(folds[:size], FOLDS, (True, True))
-        margins: np.ndarray = judge_left_out(standard, is_fake[:size], np.ones(size), dealt, STRENGTHS)[-1]
+        margins: np.ndarray = predict_held_out(standard, is_fake[:size], np.ones(size), dealt, STRENGTHS)[
+            -1
+        ]
         return margins
 
     def ours() -> None:

@@ -22,7 +22,7 @@ from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.metrics.intervals import FALSE_ALARMS
 from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
 from fakedetect.models.probe.backbone import build_backbone
-from fakedetect.models.probe.model import load_probe, margins_of_test_pictures
+from fakedetect.models.probe.model import compute_test_margins, load_probe
 
 DRAWS = 300
 LEVELS = 255
@@ -74,7 +74,7 @@ def tell_rounding(settings: Settings) -> str:
     """How far other weights move the margins of the made-up pictures, by root mean square."""
     recipe = settings.recipe
     probe = load_probe(recipe, require_checkpoint(settings))
-    network, before = probe.backbone.network, margins_of_test_pictures(probe, recipe)
+    network, before = probe.backbone.network, compute_test_margins(probe, recipe)
     generator = torch.Generator().manual_seed(0)
     changed = dict(network.state_dict())
     for name, value in changed.items():
@@ -86,7 +86,7 @@ def tell_rounding(settings: Settings) -> str:
     said = []
     for name, state in others.items():
         network.load_state_dict(state)
-        moved = np.sqrt(np.mean((margins_of_test_pictures(probe, recipe) - before) ** 2))
+        moved = np.sqrt(np.mean((compute_test_margins(probe, recipe) - before) ** 2))
         said.append(f"{name} {moved:.2f}")
     return f"margins moved by weights: {', '.join(said)}"
 

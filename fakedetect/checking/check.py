@@ -14,7 +14,7 @@ from fakedetect.core.settings.model_folder import checkpoint_file, find_starter,
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.named import read_list, read_named, read_several, read_target
-from fakedetect.models.downloads import failed_lately
+from fakedetect.models.downloads import has_failed_recently
 
 PAGE_ENDINGS = (".html", ".htm")
 
@@ -43,7 +43,7 @@ def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
 def _choose_starter(settings: Settings, console: Console, starter: Settings) -> Settings:
     """The starter, or the small one where the backbone is known to be missing."""
     small = find_starter(settings, SMALL_STARTER)
-    if small and failed_lately(starter):
+    if small and has_failed_recently(starter):
         console.note(
             f"{settings.model} has not been trained; using {SMALL_STARTER}.\n"
             f"The download of {STARTER}, which is more accurate, failed lately. To try again:\n"

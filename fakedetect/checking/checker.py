@@ -16,7 +16,13 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.images.degradations import STABILITY, Degradation
 from fakedetect.images.views import Look, View, look_at
 from fakedetect.models.detector import Detector
-from fakedetect.models.verdicts import FLIP_MARGIN, Answer, agree, answer, may_flip
+from fakedetect.models.verdicts import (
+    FLIP_MARGIN,
+    Prediction,
+    combine_predictions,
+    decide_verdict,
+    may_flip,
+)
 
 AT_A_TIME = 16
 """Pictures that are judged together."""
@@ -56,7 +62,7 @@ def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
     """
     options = []
     for detector in detectors:
-        found, unknown = detector.calibration, detector.input_by_settings
+        found, unknown = detector.calibration, detector.has_assumed_input
         bounds = f"fake from {found.fake_from:.6g}, real below {found.real_below:.6g}"
         options.append(f"temperature {found.temperature:.6g}, {bounds}")
         options += [str(detector.settings.recipe.input)] if unknown else []
@@ -193,8 +199,8 @@ class Checker:
         (answers,) = self._answer([view], STABILITY)
         return self._with_verdict(judged, answers)
 
-    def _with_verdict(self, judged: Judged, answers: Sequence[Answer]) -> Judged:
-        together = agree(answers)
+    def _with_verdict(self, judged: Judged, answers: Sequence[Prediction]) -> Judged:
+        together = combine_predictions(answers)
         several = zip(self.detectors, answers, strict=True) if len(answers) > 1 else ()
         return replace(
             judged,
@@ -209,7 +215,7 @@ class Checker:
             ),
         )
 
-    def _answer(self, views: Sequence[View], tried: Tried) -> list[list[Answer]]:
+    def _answer(self, views: Sequence[View], tried: Tried) -> list[list[Prediction]]:
         """For each view, with those degradations, the answers of all detectors."""
         if not views:
             return []
@@ -218,18 +224,18 @@ class Checker:
             kind = self.kinds.index(detector.kind)
             images = np.concatenate([view.images[kind] for view in views])
             margins = detector.margins(images).reshape(len(views), -1)
-            by_detector.append([answer(detector.calibration, row, tried) for row in margins])
+            by_detector.append([decide_verdict(detector.calibration, row, tried) for row in margins])
         return [list(answers) for answers in zip(*by_detector, strict=True)]
 
     def _with_heat_maps(self, judged: Judged, view: View) -> Judged:
         # Without heat maps, check starts sooner than matplotlib does.
-        from fakedetect.explaining.figures import HeatMap, Wanted, default_methods, explain_image
+        from fakedetect.explaining.figures import HeatMap, MapRequest, choose_methods, explain_image
 
         verdicts = [by.verdict for by in judged.answers] or [judged.verdict]
         maps: list[HeatMap] = []
         for detector, verdict in zip(self.detectors, verdicts, strict=True):
             image = view.images[self.kinds.index(detector.kind)][0]
-            wanted = Wanted(default_methods(detector.model))
+            wanted = MapRequest(choose_methods(detector.model))
             maps += explain_image(detector, judged.path, image, wanted, verdict).maps
         return replace(
             judged,

@@ -37,7 +37,7 @@ from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.terminal.progress import Progress
 from fakedetect.images.listing import Skipped
 from fakedetect.metrics.calibration import UNSURE
-from fakedetect.models.detector import load_detector, tell_not_fitted
+from fakedetect.models.detector import describe_missing_thresholds, load_detector
 
 
 @dataclass
@@ -185,7 +185,7 @@ def _show_reminders(console: Console, wanted: Request, known: Sequence[Known]) -
         return
     for each in known:
         if not each.detector.calibration.fitted:
-            console.warn(tell_not_fitted(each.detector))
+            console.warn(describe_missing_thresholds(each.detector))
         if wanted.details:
             console.show("\n".join(describe_reminders(each, advise=True)))
     if wanted.details:

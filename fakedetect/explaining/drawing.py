@@ -7,32 +7,31 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.processes.pool import in_order, map_images
-from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, printable
 from fakedetect.dataset.samples import Sample, find_originals
 from fakedetect.explaining.figures import (
-    HEAT_MAPS,
-    Wanted,
-    default_methods,
+    METHOD_NAMES,
+    MapRequest,
+    choose_methods,
+    compute_map,
+    compute_probabilities,
     describe_explanation,
     explain_image,
-    map_evidence,
-    probabilities,
-    read_in_shape,
+    read_for_overlay,
     to_input,
 )
 from fakedetect.explaining.heatmaps import overlay
 from fakedetect.images.sheets import Tile, draw_sheet
 from fakedetect.images.views import Look, look_at
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.predictions import judged_copies, load_pictures
+from fakedetect.models.predictions import load_pictures, load_test_copies
 
 SHEET_COLUMNS = 6
-SEED = 42
 
 
-def _read(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:
+def _read_copies(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:
     """The copy (S, S, 3) uint8 of each picture, as `check` judges it, or why there is none; in turn."""
     folders = {path for path in paths if path.is_dir()}
     looks = [Look(path, (detector.kind,)) for path in paths if path not in folders]
@@ -65,29 +64,29 @@ def draw_contact_sheet(
 
     Args:
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
-        method: a key of HEAT_MAPS.
+        method: a key of METHOD_NAMES.
     """
     detector = load_detector(settings, console)
     settings = detector.settings
     tiles = []
     samples = _choose_samples(settings, count)
     paths = [sample.path for sample in samples]
-    copies, originals = judged_copies(detector, paths), find_originals(settings, "test", paths)
+    copies, originals = load_test_copies(detector, paths), find_originals(settings, "test", paths)
     for sample, original in console.track(zip(samples, originals, strict=True), len(samples), "heat maps"):
         image = copies[sample.path]
         if isinstance(image, str):
             continue
         batch = to_input(detector, image[None])
-        answer = probabilities(detector, image[None])[0]
+        answer = compute_probabilities(detector, image[None])[0]
         predicted = int(answer.argmax())
         # Once found, the layer is the same for every picture.
-        layer, heat = map_evidence(detector, batch, method, layer, predicted)
+        layer, heat = compute_map(detector, batch, method, layer, predicted)
         verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
         caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, predicted {verdict}"
-        mixed = overlay(read_in_shape(original, image), heat)[1]
+        mixed = overlay(read_for_overlay(original, image), heat)[1]
         tiles.append(Tile(mixed, caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
-    title = f"{settings.model}: {HEAT_MAPS[method]} of the predicted class (mistakes in bold)"
+    title = f"{settings.model}: {METHOD_NAMES[method]} of the predicted class (mistakes in bold)"
     draw_sheet(tiles, SHEET_COLUMNS, title, sheet)
     if console.interactive:
         open_picture(sheet)
@@ -105,10 +104,10 @@ def explain_all(
 ) -> Outcome:
     """Explain one picture after the other; of several, one that cannot be used is skipped."""
     detector = load_detector(settings, console, name_device=len(paths) > 1)
-    methods = [method] if method else default_methods(detector.model)
-    wanted = Wanted(methods=methods, layer=layer, target=target)
+    methods = [method] if method else choose_methods(detector.model)
+    wanted = MapRequest(methods=methods, layer=layer, target=target)
     failed = 0
-    copies = zip(paths, _read(paths, detector), strict=True)
+    copies = zip(paths, _read_copies(paths, detector), strict=True)
     for path, copy in console.track(copies, len(paths), "explained") if len(paths) > 1 else copies:
         try:
             if isinstance(copy, str):

@@ -60,14 +60,14 @@ def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Request:
+class ExplainRequest:
     """What is to be explained, and how.
 
     Attributes:
         images: paths of pictures.
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class to explain, 'fake' or 'real'; the predicted one otherwise.
-        method: a key of HEAT_MAPS; Grad-CAM otherwise, and Attention Rollout too for a ViT.
+        method: a key of METHOD_NAMES; Grad-CAM otherwise, and Attention Rollout too for a ViT.
         sheet: draw a contact sheet of so many test pictures instead.
         ask: ask for a picture: 'real' or 'fake' and its number, or 'path'.
     """
@@ -93,9 +93,9 @@ def explain(settings: Settings, console: Console, **asked: Any) -> Outcome:
     """Draw heat maps of the chosen model's predictions and say how far to believe them.
 
     Args:
-        asked: the fields of Request.
+        asked: the fields of ExplainRequest.
     """
-    wanted = Request(**asked)
+    wanted = ExplainRequest(**asked)
     require_checkpoint(settings)
     if wanted.ask:
         paths, missing = _ask_for(settings, console, wanted.ask), 0

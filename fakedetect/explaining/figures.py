@@ -36,23 +36,23 @@ from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
 from fakedetect.models.probe.model import Probe
 
-HEAT_MAPS = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
-SHOWS = {"grad-cam": "evidence", "rollout": "attention"}
+METHOD_NAMES = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
+MAP_VALUES = {"grad-cam": "evidence", "rollout": "attention"}
 """What the values of a map are."""
 
-LEAST_FALL, LEAST_GAIN = 0.05, 0.01
+LEAST_DROP, LEAST_EXCESS_DROP = 0.05, 0.01
 """By how much the class's probability has to fall, on average over the shares, before a region is said to
 drive the prediction, and by how much more than for regions elsewhere."""
 
-TITLE = 9
+TITLE_CHARACTERS_PER_INCH = 9
 """Characters of a title's line in each inch of the figure's width."""
 
-LONGEST_NAME = 40
-PANEL, LEAST_PANEL = 4.0, 2.2
+LONGEST_NAME_CHARACTERS = 40
+PANEL_INCHES, LEAST_PANEL_INCHES = 4.0, 2.2
 """Inches of a panel's longer side, and of its shorter one at least."""
 
 
-def read_in_shape(path: Path, copy: np.ndarray) -> np.ndarray:
+def read_for_overlay(path: Path, copy: np.ndarray) -> np.ndarray:
     """A picture (H, W, 3) uint8 in its own shape, to draw a heat map over.
 
     Args:
@@ -68,13 +68,13 @@ def to_input(detector: Detector, images: np.ndarray) -> torch.Tensor:
     return Normaliser(detector.settings.recipe, device)(torch.from_numpy(images).permute(0, 3, 1, 2))
 
 
-def probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
+def compute_probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
     """Calibrated probabilities (B, 2) of fake and real for images (B, S, S, 3) uint8."""
     p_fake = detector.calibration.probability(detector.margins(images))
     return np.stack([p_fake, 1 - p_fake], axis=1)
 
 
-def layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked: str | None) -> str:
+def choose_layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked: str | None) -> str:
     """The layer for Grad-CAM: the asked-for one, the recipe's, or the model's last map.
 
     Of a probe's blocks a middle one: it reads them all, and the last ones' tokens have left their places.
@@ -87,26 +87,26 @@ def layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked
     return f"backbone.{middle}" if middle else choose_layer(model, images)
 
 
-def map_evidence(
+def compute_map(
     detector: Detector, images: torch.Tensor, method: str, layer: str | None, target: int
 ) -> tuple[str, np.ndarray]:
     """The layer that was looked at, and the map (S, S) in 0..1 of the first image.
 
     Args:
         images: (B, 3, S, S) normalised.
-        method: a key of HEAT_MAPS.
+        method: a key of METHOD_NAMES.
         layer: the layer for Grad-CAM by its name; the model's own otherwise.
         target: the class that is explained, by its number.
     """
     if method == "rollout":
         return "all attention layers", attention_rollout(detector.model, images)[0]
-    name = layer_name(detector.settings, detector.model, images, layer)
+    name = choose_layer_name(detector.settings, detector.model, images, layer)
     targets = torch.tensor([target], device=images.device)
     return name, grad_cam(detector.model, find_layer(detector.model, name), images, targets)[0][0]
 
 
-def default_methods(model: nn.Module) -> list[str]:
-    """Grad-CAM, and for a ViT Attention Rollout too: keys of HEAT_MAPS."""
+def choose_methods(model: nn.Module) -> list[str]:
+    """Grad-CAM, and for a ViT Attention Rollout too: keys of METHOD_NAMES."""
     return ["grad-cam", *(["rollout"] if has_attention(model) else [])]
 
 
@@ -120,7 +120,7 @@ def _next_figure(settings: Settings, image: Path) -> Path:
     return folder / f"Figure_{max(taken, default=0) + 1}_{settings.model}_{stem}.png"
 
 
-def _describe_test(faithfulness: Faithfulness | None, name: str) -> list[str]:
+def _describe_faithfulness(faithfulness: Faithfulness | None, name: str) -> list[str]:
     """The figures of the trust test, a line each; none of an empty map."""
     if faithfulness is None:
         return []
@@ -136,7 +136,7 @@ def _describe_test(faithfulness: Faithfulness | None, name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One map that was drawn: of HEAT_MAPS, for a class, and how far to believe it (None: empty)."""
+    """One map that was drawn: of METHOD_NAMES, for a class, and how far to believe it (None: empty)."""
 
     method: str
     layer: str
@@ -157,12 +157,12 @@ class HeatMap:
             return "The map is empty: no activation in this layer supports that class."
         fall, elsewhere = (sum(drops) / len(drops) for drops in (found.drops, found.random_drops))
         points = f"{max(0.0, 100 * fall):.1f} points"
-        if fall < LEAST_FALL:
+        if fall < LEAST_DROP:
             return (
                 f"Blurring out the highlighted region lowers p({self.target}) by {points}: the answer does "
                 "not depend on it."
             )
-        if fall - elsewhere <= LEAST_GAIN:
+        if fall - elsewhere <= LEAST_EXCESS_DROP:
             return "The highlighted region matters no more than others: do not read much into this map."
         whose = f"p({self.target}) falls by {points}"
         return f"The highlighted region drives the prediction: blurred out, {whose}."
@@ -188,8 +188,8 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """The maps that are wanted: keys of HEAT_MAPS; the layer for Grad-CAM by its name, None for the
+class MapRequest:
+    """The maps that are wanted: keys of METHOD_NAMES; the layer for Grad-CAM by its name, None for the
     model's own; the class to explain, None for the predicted one."""
 
     methods: Sequence[str]
@@ -201,7 +201,7 @@ def explain_image(
     detector: Detector,
     path: Path,
     image: np.ndarray,
-    wanted: Wanted,
+    wanted: MapRequest,
     verdict: str = "",
 ) -> Explanation:
     """Draw a figure for each method into the grad_cam folder, with a .json beside it.
@@ -213,7 +213,7 @@ def explain_image(
     """
     settings = detector.settings
     batch = to_input(detector, image[None])
-    answer = probabilities(detector, image[None])[0]
+    answer = compute_probabilities(detector, image[None])[0]
     predicted = CLASSES[int(answer.argmax())]
     asked = CLASSES.index(wanted.target or predicted)
     explanation = Explanation(
@@ -223,10 +223,10 @@ def explain_image(
         p_fake_calibrated=float(answer[0]),
         maps=(),
     )
-    shown = read_in_shape(find_originals(settings, "test", [path])[0], image)
+    shown = read_for_overlay(find_originals(settings, "test", [path])[0], image)
     for method in wanted.methods:
-        name, heat = map_evidence(detector, batch, method, wanted.layer, asked)
-        faithfulness = measure_faithfulness(partial(probabilities, detector), image, heat, asked)
+        name, heat = compute_map(detector, batch, method, wanted.layer, asked)
+        faithfulness = measure_faithfulness(partial(compute_probabilities, detector), image, heat, asked)
         heat_map = HeatMap(
             method=method,
             layer=name,
@@ -236,10 +236,10 @@ def explain_image(
         )
         explanation = replace(explanation, maps=(*explanation.maps, heat_map))
         coloured, mixed = overlay(shown, heat)
-        name = shorten(path.name, LONGEST_NAME)
+        name = shorten(path.name, LONGEST_NAME_CHARACTERS)
         title = f"{settings.model}, {name}: {explanation.answer}\n{heat_map}\n{heat_map.trust}"
-        images = {"Picture": shown, SHOWS[method].capitalize(): coloured, "Overlay": mixed}
-        draw_explanation(images, title, heat_map.figure, f"Share of the strongest {SHOWS[method]}")
+        images = {"Picture": shown, MAP_VALUES[method].capitalize(): coloured, "Overlay": mixed}
+        draw_explanation(images, title, heat_map.figure, f"Share of the strongest {MAP_VALUES[method]}")
         _write_record(detector, explanation, heat_map)
     return explanation
 
@@ -252,7 +252,7 @@ def _write_record(detector: Detector, explanation: Explanation, heat_map: HeatMa
             "image": str(explanation.path),
             "model": detector.name,
             "layer": heat_map.layer,
-            "method": HEAT_MAPS[heat_map.method],
+            "method": METHOD_NAMES[heat_map.method],
             "class": heat_map.target,
             "predicted": explanation.predicted,
             "p_fake": explanation.p_fake_calibrated,
@@ -270,7 +270,7 @@ def describe_explanation(explanation: Explanation) -> str:
     for heat_map in explanation.maps:
         lines += [
             str(heat_map),
-            *_describe_test(heat_map.faithfulness, heat_map.target),
+            *_describe_faithfulness(heat_map.faithfulness, heat_map.target),
             f"  {heat_map.trust}",
             f"  Figure: {heat_map.figure}",
         ]
@@ -281,10 +281,10 @@ def draw_explanation(images: Mapping[str, np.ndarray], title: str, path: Path, s
     """Images (H, W, 3) uint8 of one shape side by side under their captions, with the heat map's scale, by
     its name."""
     sides = next(iter(images.values())).shape[:2]
-    height, width = (max(LEAST_PANEL, side * PANEL / max(sides)) for side in sides)
+    height, width = (max(LEAST_PANEL_INCHES, side * PANEL_INCHES / max(sides)) for side in sides)
     inches = width * len(images) + 0.8
     figure = Figure(figsize=(inches, height + 1.2), layout="constrained")
-    lines = [fill(line, int(TITLE * inches)) for line in title.splitlines()]
+    lines = [fill(line, int(TITLE_CHARACTERS_PER_INCH * inches)) for line in title.splitlines()]
     figure.suptitle(literal("\n".join(lines)))
     panels = figure.subplots(1, len(images))
     for axes, (caption, image) in zip(panels, images.items(), strict=True):

@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.settings.recipes import SEED
 from fakedetect.models.probe.model import Probe
 
-SHARES = (0.1, 0.2, 0.3)
-RANDOM_REGIONS = 8
-BLUR = 1 / 16
+BLURRED_SHARES = (0.1, 0.2, 0.3)
+RANDOM_REGION_COUNT = 8
+BLUR_SIGMA_SHARE = 1 / 16
 """Sigma by which parts of a picture are blurred out, as a share of its side."""
 
-SEED = 42
 
 COLOUR_MAP = "inferno"
 """Its brightness grows with the value from end to end, so that it can be read without seeing colours; parts
@@ -93,7 +93,7 @@ def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
     return seen[-1]
 
 
-def network_of(model: nn.Module) -> nn.Module:
+def find_network(model: nn.Module) -> nn.Module:
     """The network whose layers a model looks at: itself, or the backbone of a probe."""
     return model.backbone.network if isinstance(model, Probe) else model
 
@@ -101,7 +101,7 @@ def network_of(model: nn.Module) -> nn.Module:
 def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
     """A layer's output as (B, C, h, w): tokens lose the class token, channels-last is turned."""
     if values.ndim == 3:
-        patches = values[:, getattr(network_of(model), "num_prefix_tokens", 1) :]
+        patches = values[:, getattr(find_network(model), "num_prefix_tokens", 1) :]
         side = math.isqrt(patches.shape[1])
         if side * side == patches.shape[1] and side > 1:
             values = patches.transpose(1, 2).unflatten(2, (side, side))
@@ -114,7 +114,7 @@ def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
     raise UserError(f"The layer's output {tuple(values.shape)} is not a map. Name another --layer.")
 
 
-def _spread(maps: torch.Tensor, images: torch.Tensor) -> np.ndarray:
+def _scale_maps(maps: torch.Tensor, images: torch.Tensor) -> np.ndarray:
     """Maps (B, h, w) from 0 up, scaled to 0..1 and to the size of the images (B, 3, H, W)."""
     scaled = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     large = functional.interpolate(scaled[:, None], size=images.shape[2:], mode="bilinear")
@@ -155,12 +155,12 @@ def grad_cam(
         raise UserError("That layer does not contribute to the prediction. Name another --layer.")
     values, gradients = (_as_maps(model, tensor) for tensor in (kept["values"].detach(), gradient))
     weights = gradients.mean((2, 3), keepdim=True)
-    return _spread((weights * values).sum(1).relu().float(), images), logits.detach().float()
+    return _scale_maps((weights * values).sum(1).relu().float(), images), logits.detach().float()
 
 
 def has_attention(model: nn.Module) -> bool:
     """Whether Attention Rollout can look at the model: a timm transformer with one token sequence."""
-    blocks = getattr(network_of(model), "blocks", None)
+    blocks = getattr(find_network(model), "blocks", None)
     return isinstance(blocks, nn.Sequential) and all(
         hasattr(getattr(block, "attn", None), "attn_drop") for block in blocks
     )
@@ -183,7 +183,7 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     if not has_attention(model):
         raise UserError("Attention Rollout needs a ViT. Use --method grad-cam.")
     maps: list[torch.Tensor] = []
-    network = network_of(model)
+    network = find_network(model)
     attentions: list[Any] = [block.attn for block in cast(nn.Sequential, network.blocks)]
     fused = [attention.fused_attn for attention in attentions]
     hooks = [
@@ -210,7 +210,7 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
     to_patches = flow[:, 0, prefix:] if prefix else flow.mean(1)
     side = math.isqrt(to_patches.shape[1])
     patches = to_patches.unflatten(1, (side, side))
-    return _spread(patches - patches.amin((1, 2), keepdim=True), images)
+    return _scale_maps(patches - patches.amin((1, 2), keepdim=True), images)
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -249,18 +249,20 @@ def measure_faithfulness(
     if heat.max() == heat.min():
         return None
     random = np.random.default_rng(SEED)
-    blurred = cv2.GaussianBlur(image, (0, 0), BLUR * len(image))
+    blurred = cv2.GaussianBlur(image, (0, 0), BLUR_SIGMA_SHARE * len(image))
     order = np.argsort(-heat, axis=None, kind="stable")
     pictures = [image]
-    for share in SHARES:
+    for share in BLURRED_SHARES:
         mask = np.zeros(heat.shape, bool)
         mask.flat[order[: round(share * heat.size)]] = True
-        moved = [np.roll(mask, random.integers(0, len(mask), 2), (0, 1)) for _ in range(RANDOM_REGIONS)]
+        moved = [
+            np.roll(mask, random.integers(0, len(mask), 2), (0, 1)) for _ in range(RANDOM_REGION_COUNT)
+        ]
         pictures += [np.where(region[:, :, None], blurred, image) for region in (mask, *moved)]
     values = predict(np.stack(pictures))[:, target]
-    drops = (values[0] - values[1:]).reshape(len(SHARES), 1 + RANDOM_REGIONS)
+    drops = (values[0] - values[1:]).reshape(len(BLURRED_SHARES), 1 + RANDOM_REGION_COUNT)
     return Faithfulness(
-        SHARES,
+        BLURRED_SHARES,
         tuple(float(drop) for drop in drops[:, 0]),
         tuple(float(drop) for drop in drops[:, 1:].mean(1)),
     )

@@ -1,4 +1,4 @@
-"""A checkpoint's weights under the names that the model has for them, where only one reading is left."""
+"""Match a checkpoint's keys to the model's, as long as only one match is possible."""
 
 import re
 from collections import Counter
@@ -10,16 +10,16 @@ import torch
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.terminal.console import plural
-from fakedetect.models.weights import HEADS, read_state
+from fakedetect.models.weights import HEAD_PREFIXES, read_state
 
-NEARLY = 0.9
-"""The share of a model's weights from which on a checkpoint is of that model, with a fault."""
+LEAST_WEIGHT_SHARE = 0.9
+"""A checkpoint with at least this share of a model's weights belongs to that model, but has a fault."""
 
-COUNTER = "num_batches_tracked"
-"""Of a batch norm; no prediction depends on it, and some programs do not save it."""
+BATCH_COUNTER = "num_batches_tracked"
+"""A counter of batch norm layers. No prediction depends on it, and some programs do not save it."""
 
-LAYERS = "encoder.layers.encoder_layer_"
-TORCHVISION_VIT = (
+TORCHVISION_VIT_PREFIX = "encoder.layers.encoder_layer_"
+TORCHVISION_VIT_NAMES = (
     (r"encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."),
     (r"encoder\.pos_embedding$", "pos_embed"),
     (r"encoder\.ln\.", "norm."),
@@ -32,16 +32,16 @@ TORCHVISION_VIT = (
     (r"(blocks\.\d+)\.mlp\.(?:0|linear_1)\.", r"\1.mlp.fc1."),
     (r"(blocks\.\d+)\.mlp\.(?:3|linear_2)\.", r"\1.mlp.fc2."),
 )
-"""torchvision's names in a vision transformer, and timm's: the layers and their weights are the same."""
+"""torchvision's names in a vision transformer and timm's. The layers and their weights are the same."""
 
 State = Mapping[str, torch.Tensor]
 
 
 def read_renamed(path: Path, wanted: Collection[str]) -> dict[str, torch.Tensor]:
-    """The weights in a file, below the model's names as far as those say which is which.
+    """Read the weights in a file and rename their keys to the model's, as far as the match is certain.
 
-    timm's names take the place of torchvision's in a vision transformer, and a prefix that a training
-    program has put before all of them, as Lightning does (`model.`), is left out.
+    In a vision transformer timm's names replace torchvision's. A prefix that a training program put before
+    every key, such as Lightning's `model.`, is removed.
 
     Args:
         wanted: the model's keys.
@@ -50,12 +50,14 @@ def read_renamed(path: Path, wanted: Collection[str]) -> dict[str, torch.Tensor]
         UserError: the file cannot be read, or it holds several models.
     """
     state = read_state(path)
-    if any(LAYERS in key for key in state) and "patch_embed.proj.weight" in wanted:
-        state = {_as_timm(key): value for key, value in state.items()}
+    if any(TORCHVISION_VIT_PREFIX in key for key in state) and "patch_embed.proj.weight" in wanted:
+        state = {_rename_to_timm(key): value for key, value in state.items()}
     found = Counter(
         key[: dot.end()] for key in state for dot in re.finditer(r"\.", key) if key[dot.end() :] in wanted
     )
-    needed = NEARLY * sum(not key.startswith(HEADS) and not key.endswith(COUNTER) for key in wanted)
+    needed = LEAST_WEIGHT_SHARE * sum(
+        not key.startswith(HEAD_PREFIXES) and not key.endswith(BATCH_COUNTER) for key in wanted
+    )
     names = [name for name, count in found.items() if count >= needed]
     if sum(key in state for key in wanted) >= needed or not names:
         return state
@@ -64,39 +66,44 @@ def read_renamed(path: Path, wanted: Collection[str]) -> dict[str, torch.Tensor]
             f"{path} holds several models, below {' and '.join(names)}. Save the state_dict of one of them."
         )
     own = {key.removeprefix(names[0]): value for key, value in state.items() if key.startswith(names[0])}
-    has_head = any(key in own for key in wanted if key.startswith(HEADS)) or own.keys() - wanted
-    # Beside a model with its head lie losses and the like, beside one without it its head.
+    has_head = any(key in own for key in wanted if key.startswith(HEAD_PREFIXES)) or own.keys() - wanted
+    # Other entries are losses and the like if the model has its head, and the head if it has none.
     return own if has_head else own | {key: state[key] for key in state if not key.startswith(names[0])}
 
 
-def _as_timm(key: str) -> str:
-    for pattern, name in TORCHVISION_VIT:
+def _rename_to_timm(key: str) -> str:
+    for pattern, name in TORCHVISION_VIT_NAMES:
         key = re.sub(rf"(?:(?<=\.)|^){pattern}", name, key)
     return key
 
 
 def fit_head(state: dict[str, torch.Tensor], own: State) -> dict[str, torch.Tensor]:
-    """A state with its head below the model's name: the only layer unknown to a model that lacks its head.
+    """Rename the head of a state to the model's name for it.
 
-    With anything else that is unknown, it is given back as it is. Missing counters are added.
+    The head is the only unknown layer of a state that lacks its head. A state with other unknown keys is
+    returned unchanged. Missing counters are added.
     """
-    missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
+    missing = [key for key in own if key not in state and not key.endswith(BATCH_COUNTER)]
     more = [key for key in state if key not in own]
-    if not all(key.startswith(HEADS) for key in missing) or len(missing) != len(more):
+    if not all(key.startswith(HEAD_PREFIXES) for key in missing) or len(missing) != len(more):
         return state
-    renamed = {old: new for new, old in _pair(missing, more, own, state).items()}
+    renamed = {old: new for new, old in _match_keys(missing, more, own, state).items()}
     if len(renamed) < len(more) or len({key.rpartition(".")[0] for key in more}) > 1:
         return state
-    counters = {key: value for key, value in own.items() if key.endswith(COUNTER)}
+    counters = {key: value for key, value in own.items() if key.endswith(BATCH_COUNTER)}
     return counters | {renamed.get(key, key): value for key, value in state.items()}
 
 
-def _pair(missing: Collection[str], more: Collection[str], own: State, state: State) -> dict[str, str]:
-    """For missing keys the only unknown one that can be meant: one that ends alike, with values of the same
-    shape, but for the number of a head's outputs."""
+def _match_keys(
+    missing: Collection[str], more: Collection[str], own: State, state: State
+) -> dict[str, str]:
+    """Map each missing key to the only unknown key that fits.
+
+    It has the same last part and the same shape; the number of a head's outputs may differ.
+    """
     pairs = {}
     for key in missing:
-        first = int(key.startswith(HEADS))
+        first = int(key.startswith(HEAD_PREFIXES))
         alike = [
             other
             for other in more
@@ -109,31 +116,34 @@ def _pair(missing: Collection[str], more: Collection[str], own: State, state: St
     return pairs if len(set(pairs.values())) == len(pairs) else {}
 
 
-def are_positions(keys: Iterable[str]) -> bool:
-    """Whether these are keys of position embeddings alone; False for none."""
+def are_position_embeddings(keys: Iterable[str]) -> bool:
+    """Whether all keys belong to position embeddings; False if there are none."""
     names = list(keys)
     return bool(names) and all("pos_embed" in name or "position" in name for name in names)
 
 
-def explain_mismatch(recipe: Recipe, own: State, state: State, path: Path) -> str:
-    """Why a checkpoint's weights are not those of the recipe's model, and what to do about it.
+def describe_mismatch(recipe: Recipe, own: State, state: State, path: Path) -> str:
+    """Return why a checkpoint does not fit the recipe's model, and what to do about it.
 
     Args:
-        own: the weights that the model has.
+        own: the model's weights.
     """
     name = recipe.name
     wrong = [key for key in own if key in state and own[key].shape != state[key].shape]
-    missing = [key for key in own if key not in state and not key.endswith(COUNTER)]
+    missing = [key for key in own if key not in state and not key.endswith(BATCH_COUNTER)]
     more = [key for key in state if key not in own]
-    if are_positions(wrong) and not missing and not more:
+    if are_position_embeddings(wrong) and not missing and not more:
         size = recipe.input.size
         return (
             f"{path} was trained on pictures of another size than the {size} x {size} of {name}. "
             "Set its size in paths.toml, or train again."
         )
     fitting = len(own) - len(wrong) - len(missing)
-    looks_like = _guess(state)
-    if fitting < NEARLY * max(len(own), len(state)) and looks_like not in (name, recipe.architecture):
+    looks_like = _guess_architecture(state)
+    if fitting < LEAST_WEIGHT_SHARE * max(len(own), len(state)) and looks_like not in (
+        name,
+        recipe.architecture,
+    ):
         return (
             f"{path} is not a {name}; it looks like {looks_like}. "
             "Choose that model, or put the right checkpoint there."
@@ -155,21 +165,21 @@ def explain_mismatch(recipe: Recipe, own: State, state: State, path: Path) -> st
 def _describe_differences(
     own: State, state: State, wrong: list[str], missing: list[str], more: list[str]
 ) -> str:
-    """What keeps a checkpoint from being the model's, and which keys to rename."""
-    said = []
+    """Return how a checkpoint differs from the model, and which keys to rename."""
+    parts = []
     if wrong:
-        shapes = f"{_write_shape(state[wrong[0]])}, not {_write_shape(own[wrong[0]])}"
-        said.append(f"{_name_some(wrong)} of another shape ({shapes})")
+        shapes = f"{_format_shape(state[wrong[0]])}, not {_format_shape(own[wrong[0]])}"
+        parts.append(f"{_format_keys(wrong)} of another shape ({shapes})")
     if missing:
-        said.append(f"{_name_some(missing)} missing")
+        parts.append(f"{_format_keys(missing)} missing")
     if more:
-        said.append(f"{_name_some(more)} unknown to it")
-    differs = "; ".join(said)
-    if pairs := _pair(missing, more, own, state):
+        parts.append(f"{_format_keys(more)} unknown to it")
+    differs = "; ".join(parts)
+    if pairs := _match_keys(missing, more, own, state):
         names = [f"{old} to {new}" for new, old in pairs.items()]
         others = f", and {len(names) - 3} more likewise" if len(names) > 3 else ""
         return f"{differs}. Rename {', '.join(names[:3])}{others}."
-    if missing and more and all(key.startswith(HEADS) for key in missing):
+    if missing and more and all(key.startswith(HEAD_PREFIXES) for key in missing):
         return (
             f"{differs}. The head must be one linear layer, {' and '.join(missing)}: rename the keys of "
             "that one; a head of several layers has to be trained here."
@@ -178,26 +188,30 @@ def _describe_differences(
 
 
 def _count_outputs(own: State, state: State, wrong: Iterable[str]) -> int | None:
-    """How many outputs a head has that differs in their number alone; None for any other difference."""
+    """Return the number of a head's outputs if nothing else differs; otherwise None."""
     counts = set()
     for key in wrong:
-        if not key.startswith(HEADS) or not state[key].ndim or state[key].shape[1:] != own[key].shape[1:]:
+        if (
+            not key.startswith(HEAD_PREFIXES)
+            or not state[key].ndim
+            or state[key].shape[1:] != own[key].shape[1:]
+        ):
             return None
         counts.add(state[key].shape[0])
     return counts.pop() if len(counts) == 1 else None
 
 
-def _name_some(keys: list[str]) -> str:
+def _format_keys(keys: list[str]) -> str:
     """'fc.bias is', 'fc.bias and 3 more weights are'."""
     return f"{keys[0]} and {plural(len(keys) - 1, 'more weight')} are" if len(keys) > 1 else f"{keys[0]} is"
 
 
-def _write_shape(value: torch.Tensor) -> str:
+def _format_shape(value: torch.Tensor) -> str:
     return " x ".join(f"{side:,}" for side in value.shape) or "a single number"
 
 
-def _guess(state: State) -> str:
-    """What the checkpoint of another model is, from its tell-tale layers."""
+def _guess_architecture(state: State) -> str:
+    """Name the architecture of another model's checkpoint by its characteristic layers."""
     while len({key.partition(".")[0] for key in state}) == 1 and all("." in key for key in state):
         state = {key.partition(".")[2]: value for key, value in state.items()}
 

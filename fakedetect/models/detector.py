@@ -1,6 +1,6 @@
-"""A trained model with all that its answer needs: weights, calibration, thresholds, kind of copies.
+"""A trained model with all that a prediction needs: weights, calibration, thresholds, kind of copies.
 
-Where a network is kept for OpenVINO, it answers without torch, which takes seconds to import.
+A network in OpenVINO's cache runs without torch, which takes seconds to import.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
 from fakedetect.metrics.calibration import Calibration, calibration_for
-from fakedetect.models.openvino.engine import Engine, kept_engine
+from fakedetect.models.openvino.engine import Engine, load_cached_engine
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Detector:
-    """A model ready to answer; `settings` have it chosen, `training` are its training.json.
+    """A model ready to predict. It is the chosen one of `settings`; `training` is its training.json.
 
-    `is_probe`: it is a line on a backbone's features, which makes the copies that it sees itself.
+    `is_probe`: the model is a linear classifier on a backbone's features and makes its own copies.
     """
 
     settings: Settings
@@ -52,20 +52,20 @@ class Detector:
         return self.settings.model
 
     @property
-    def input_by_settings(self) -> bool:
-        """Whether timm and paths.toml alone say the model's input, for its training is not known."""
+    def has_assumed_input(self) -> bool:
+        """Whether the input is known from timm and paths.toml only, not from a training.json."""
         return bool(self.settings.recipe.section) and not self.training.known
 
     @cached_property
     def model(self) -> "nn.Module":
-        """The network as torch has it, on its device, in evaluation mode."""
-        return load_model(self.settings) if self.loaded is None else self.loaded
+        """The torch network on its device, in evaluation mode."""
+        return load_trained_model(self.settings) if self.loaded is None else self.loaded
 
     def margins(self, images: np.ndarray) -> np.ndarray:
-        """Logit of fake minus logit of real (N,) float64 of images (N, S, S, 3) uint8.
+        """Return the logit of fake minus that of real, (N,) float64, for images (N, S, S, 3) uint8.
 
         Raises:
-            UserError: the model answers with NaN.
+            UserError: the model outputs NaN.
         """
         size = self.settings.recipe.batch_size
         found = [np.empty(0)]
@@ -77,17 +77,17 @@ class Detector:
         return margins
 
 
-def refuse_nan(answers: np.ndarray, settings: Settings) -> None:
-    """Raise a UserError where a model's answers are not all numbers."""
-    if not np.isfinite(answers).all():
+def refuse_nan(outputs: np.ndarray, settings: Settings) -> None:
+    """Raise a UserError if a model's outputs are not all finite."""
+    if not np.isfinite(outputs).all():
         raise UserError(f"{checkpoint_file(settings)} outputs NaN: its weights are damaged. Train again.")
 
 
-def load_model(settings: Settings) -> "nn.Module":
-    """The chosen model's network on its device, in evaluation mode.
+def load_trained_model(settings: Settings) -> "nn.Module":
+    """Load the chosen model's network onto its device, in evaluation mode.
 
     Raises:
-        UserError: it has no usable checkpoint, or a file beside it does not fit.
+        UserError: the model has no usable checkpoint, or another file of its folder is not valid.
     """
     from fakedetect.models.building import load_checkpoint
     from fakedetect.models.devices import to_device
@@ -99,32 +99,32 @@ def load_model(settings: Settings) -> "nn.Module":
 
 
 def load_detector(settings: Settings, console: Console, name_device: bool = True) -> Detector:
-    """The chosen model, ready to answer; its settings have the input that it was trained with.
+    """Load the chosen model; its settings get the input that it was trained with.
 
     Args:
-        name_device: say what it runs on.
+        name_device: print what it runs on.
 
     Raises:
-        UserError: it has no usable checkpoint, a file beside it does not fit, or paths.toml says another
-            input.
+        UserError: the model has no usable checkpoint, another file of its folder is not valid, or
+            paths.toml sets another input.
     """
     probe = is_probe(require_checkpoint(settings))
     checkpoint_hash = model_hash(settings)
     if (vote := settings.model_folder / TEXTURE_VOTE).is_file():
         console.warn(
-            f"{vote} is not used: the checkpoint answers without the robust recipe's texture vote."
+            f"{vote} is not used: the checkpoint predicts without the robust recipe's texture vote."
         )
     training = read_own_training(settings, checkpoint_hash)
     settings = as_trained(settings, training)
     taken, model = settings.recipe.input, None
-    engine = kept_engine(settings, checkpoint_hash)
+    engine = load_cached_engine(settings, checkpoint_hash)
     if engine is None:
         from fakedetect.models.devices import warn_about_idle_gpu
         from fakedetect.models.openvino.conversion import choose_engine
 
         if name_device:
             warn_about_idle_gpu(console)
-        model = load_model(settings)
+        model = load_trained_model(settings)
         engine = choose_engine(settings, console, model, checkpoint_hash)
     if name_device:
         console.note(f"{settings.model} runs on {engine.device}")
@@ -132,7 +132,7 @@ def load_detector(settings: Settings, console: Console, name_device: bool = True
         settings=settings,
         engine=engine,
         calibration=calibration_for(training.calibration, checkpoint_hash, taken),
-        kind=(PROBE_COPIES if probe else _kind(settings, training)).scaled(taken.scaling),
+        kind=(PROBE_COPIES if probe else _choose_copy_kind(settings, training)).scaled(taken.scaling),
         checkpoint_hash=checkpoint_hash,
         training=training,
         is_probe=probe,
@@ -140,16 +140,16 @@ def load_detector(settings: Settings, console: Console, name_device: bool = True
     )
 
 
-def tell_not_fitted(detector: Detector) -> str:
-    """What the answers of a detector without thresholds are, and what would make them better."""
+def describe_missing_thresholds(detector: Detector) -> str:
+    """Return the warning for a detector without fitted thresholds, with the command that fits them."""
     return (
         f"No thresholds are fitted for {detector.name}: the fake/real threshold is 0.5, and its "
         f"probabilities are not calibrated. Fit them: {detector.settings.command('fit-thresholds')}"
     )
 
 
-def _kind(settings: Settings, training: TrainingRecord) -> Kind:
-    """The kind of copies that the model learned from: by its training.json, or those that are there."""
+def _choose_copy_kind(settings: Settings, training: TrainingRecord) -> Kind:
+    """Return the kind of copies the model was trained on, from training.json or from the copies on disk."""
     if training.data and (saved := training.data.kind):
         return Kind(saved.aligned, saved.fast)
     folder = settings.resized["train"]

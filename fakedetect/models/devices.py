@@ -1,4 +1,4 @@
-"""Where the models run and in which arithmetic; the forward pass that all options share."""
+"""Devices and precision, and the forward pass that all options share."""
 
 import shlex
 import shutil
@@ -27,11 +27,11 @@ GPU_INSTALL = (
     *("-m", "pip", "install", "--upgrade", "--force-reinstall", "torch", "torchvision", "--index-url"),
     "https://download.pytorch.org/whl/cu126",
 )
-"""What follows the interpreter to install PyTorch for NVIDIA cards, as pytorch.org has it."""
+"""Arguments of the Python interpreter that install PyTorch for NVIDIA cards, from pytorch.org."""
 
 
 def choose_device() -> torch.device:
-    """CUDA where there is one, else Apple's MPS, else the CPU."""
+    """Return CUDA if it is available, else Apple's MPS, else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     if torch.backends.mps.is_available():
@@ -40,7 +40,7 @@ def choose_device() -> torch.device:
 
 
 def describe_device(device: torch.device, dtype: torch.dtype) -> str:
-    """'the CPU (2 cores, bfloat16)', 'NVIDIA GeForce RTX 3070, 8 GB (bfloat16)'."""
+    """Return 'the CPU (2 cores, bfloat16)' or 'NVIDIA GeForce RTX 3070, 8 GB (bfloat16)'."""
     arithmetic = str(dtype).removeprefix("torch.")
     if device.type == "cpu":
         return describe_cpu(arithmetic)
@@ -51,11 +51,10 @@ def describe_device(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def warn_about_idle_gpu(console: Console) -> None:
-    """Say that this computer has an NVIDIA card which the installed PyTorch does not use, if so, and how it
-    would."""
+    """Warn about an NVIDIA card that the installed PyTorch cannot use, with how to fix it."""
     if torch.cuda.is_available() or not (shutil.which("nvidia-smi") or NVIDIA_DRIVER.exists()):
         return
-    has = "This computer has an NVIDIA card, but the PyTorch that is installed"
+    has = "This computer has an NVIDIA card, but the installed PyTorch"
     if torch.version.cuda is None:
         command = shlex.join([sys.executable, *GPU_INSTALL])
         console.warn(f"{has} computes on the CPU only. For the card: {command}")
@@ -67,18 +66,18 @@ def warn_about_idle_gpu(console: Console) -> None:
 
 
 def to_device(model: nn.Module) -> nn.Module:
-    """The model on the device of choice, laid out as the decoded pictures are: channels last."""
+    """Move a model to the chosen device, in the memory layout of decoded pictures: channels last."""
     return model.to(choose_device()).to(memory_format=torch.channels_last)
 
 
 def choose_precision(settings: Settings, model: nn.Module) -> torch.dtype:
-    """float32 or bfloat16, for the chosen model on its device.
+    """Return float32 or bfloat16 for the chosen model on its device.
 
-    'auto' takes bfloat16 where the hardware multiplies it. On a CPU that is not enough: outside
-    matrix products bfloat16 is no faster, so there the model has to do LEAST_INTENSITY of them.
+    'auto' selects bfloat16 if the hardware multiplies it. On a CPU bfloat16 is faster in matrix products
+    only, so the model must also reach LEAST_INTENSITY there.
 
     Raises:
-        UserError: bf16 was asked for on a device that cannot do it.
+        UserError: bf16 is set, but the device does not support it.
     """
     device, setting = next(model.parameters()).device, settings.training.precision
     if setting == "bf16" and device.type == "mps":
@@ -88,13 +87,17 @@ def choose_precision(settings: Settings, model: nn.Module) -> torch.dtype:
             faster = torch.cuda.is_bf16_supported(including_emulation=False)
         else:
             size = settings.recipe.input.size
-            faster = device.type == "cpu" and cpu_has_bf16() and _intensity(model, size) >= LEAST_INTENSITY
+            faster = (
+                device.type == "cpu"
+                and cpu_has_bf16()
+                and _measure_intensity(model, size) >= LEAST_INTENSITY
+            )
         setting = "bf16" if faster else "fp32"
     return torch.bfloat16 if setting == "bf16" else torch.float32
 
 
-def _intensity(model: nn.Module, size: int) -> float:
-    """Multiplications in matrix products (full convolutions among them) per value that a layer gives."""
+def _measure_intensity(model: nn.Module, size: int) -> float:
+    """Return the multiplications in matrix products and full convolutions, per output value of a layer."""
     products = values = 0
 
     def count(layer: nn.Module, _: object, output: object) -> None:
@@ -121,7 +124,7 @@ def _intensity(model: nn.Module, size: int) -> float:
 
 
 class Normaliser:
-    """Turns images (B, 3, H, W) uint8 into the model's floats on its device."""
+    """Normalises images (B, 3, H, W) uint8 to the model's float input on its device."""
 
     def __init__(self, recipe: Recipe, device: torch.device):
         self.device = device
@@ -136,13 +139,13 @@ class Normaliser:
 def forward(
     model: Callable[[torch.Tensor], torch.Tensor], images: torch.Tensor, dtype: torch.dtype
 ) -> torch.Tensor:
-    """Logits (B, 2) float32 of normalised images."""
+    """Return logits (B, 2) float32 of normalised images."""
     with torch.autocast(images.device.type, dtype=dtype, enabled=dtype != torch.float32):
         return model(images).float()
 
 
-def torch_engine(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Engine:
-    """A model on its device, put into evaluation mode, computed by torch."""
+def make_torch_engine(recipe: Recipe, model: nn.Module, dtype: torch.dtype) -> Engine:
+    """Return torch's engine for a model on its device; the model is set to evaluation mode."""
     device = next(model.parameters()).device
     normalise = Normaliser(recipe, device)
     model.eval()

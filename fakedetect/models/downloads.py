@@ -1,6 +1,6 @@
-"""Downloads that failed, remembered for a day, so that nobody waits for them each time.
+"""Failed downloads, remembered for a day so that not every command waits for them.
 
-Nothing here imports torch or timm, which take seconds.
+This module imports neither torch nor timm, which take seconds to load.
 """
 
 import time
@@ -16,9 +16,9 @@ SECONDS_REMEMBERED = 24 * 60 * 60
 
 
 class FailedDownload(Record, frozen=True, kw_only=True):
-    """Weights of timm or torchvision that could not be downloaded, `when` in seconds since 1970.
+    """Weights of timm or torchvision that could not be downloaded; `when` is in seconds since 1970.
 
-    `files`: patterns of what would lie in `folder`, had they been downloaded or put there by hand.
+    `files`: patterns of the files that `folder` would contain after a download.
     """
 
     architecture: str
@@ -32,11 +32,11 @@ def _record_file(architecture: str) -> Path:
 
 
 def remember_failure(architecture: str, folder: Path, files: tuple[str, ...]) -> None:
-    """Keep that a download failed just now; where nothing can be written it is tried each time.
+    """Record that a download failed just now. If nothing can be written, each run tries the download.
 
     Args:
-        folder: where what was downloaded would be.
-        files: its files there, or patterns of them.
+        folder: where the downloaded files would be.
+        files: their names, or patterns of these.
     """
     record = FailedDownload(architecture=architecture, when=time.time(), folder=str(folder), files=files)
     with suppress(UserError, OSError):
@@ -44,9 +44,8 @@ def remember_failure(architecture: str, folder: Path, files: tuple[str, ...]) ->
         write_record(_record_file(architecture), record)
 
 
-def failed_lately(settings: Settings) -> bool:
-    """Whether the weights that the chosen model needs could not be downloaded within the last day, and are
-    not there yet."""
+def has_failed_recently(settings: Settings) -> bool:
+    """Whether the chosen model's weights are missing and their download failed within the last day."""
     recipe = settings.written[settings.model]
     if recipe.weights:
         return False

@@ -1,4 +1,4 @@
-"""What a detector answers to samples and to pictures, many at a time."""
+"""Predictions of a detector for samples and for pictures, in batches."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -33,25 +33,23 @@ from fakedetect.models.openvino.engine import Engine
 
 
 def load_pictures(settings: Settings, part: str) -> Dataset:
-    """The samples of the resized folder 'train' or 'test' for the chosen model; a probe takes the originals
-    where there is none.
+    """Return the samples of the resized folder 'train' or 'test'; of the originals for a probe without it.
 
     Raises:
-        UserError: the folder, a class or its pictures are missing, or folders of the data set overlap.
+        UserError: the folder, a class or its pictures are missing, or folders of the dataset overlap.
     """
     check_apart(settings)
     load = load_for_probe if is_probe(checkpoint_file(settings)) else load_dataset
     return load(settings, part)
 
 
-def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sample]:
-    """The pictures that the model was validated on, and not trained on.
+def find_validation_samples(settings: Settings, training: TrainingRecord) -> list[Sample]:
+    """Return the pictures that the model was validated on, and not trained on.
 
-    The run's own seed and share hold, by its training.json; for a checkpoint without one, those of
-    the settings, which are the reference's unless changed.
+    Seed and share come from the run's training.json; for a checkpoint without one, from the settings.
 
     Raises:
-        UserError: the training pictures have changed since, so that the two cannot be told apart.
+        UserError: the training pictures have changed since, so the split is unknown.
     """
     data, split = training.data, training.split
     dataset = load_dataset(settings, "train", (data.leave_out if data else None) or "")
@@ -66,15 +64,17 @@ def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sam
         )
         if not same:
             raise UserError(
-                f"The pictures in {dataset.folder} are not those that {settings.model} was trained on, so "
-                "its validation pictures are unknown. Put the old ones back, or train again."
+                f"The pictures in {dataset.folder} have changed since {settings.model} was trained, so "
+                "its validation pictures are unknown. Restore the old ones, or train again."
             )
     return split_dataset(dataset, share, seed)[1]
 
 
-def judged_copies(detector: Detector, paths: Sequence[Path]) -> dict[Path, np.ndarray | str]:
-    """For each picture of the resized test folder the copy (S, S, 3) uint8 that `test` judges, or why there
-    is none: the file itself, but of a probe its own copy of the original."""
+def load_test_copies(detector: Detector, paths: Sequence[Path]) -> dict[Path, np.ndarray | str]:
+    """Map pictures of the resized test folder to the copy (S, S, 3) uint8 that `test` uses, or to a reason.
+
+    The copy is the file itself; a probe makes its own from the original.
+    """
     settings = detector.settings
     if not detector.is_probe:
         load = partial(load_or_explain, scaling=settings.recipe.input.scaling)
@@ -94,7 +94,7 @@ def predict_batches(
     label: str,
     decoded: DecodedPictures | None = None,
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
-    """Yield each batch with its logits (B, 2) on the CPU; no shuffling, no augmentation."""
+    """Yield each batch with its logits (B, 2) on the CPU, without shuffling or augmentation."""
     batches = load_batches(
         cut_growing(samples, settings.recipe.batch_size),
         settings.workers,
@@ -117,13 +117,13 @@ def predict_samples(
     part: str = "test",
     decoded: DecodedPictures | None = None,
 ) -> tuple[list[Sample], np.ndarray, dict[Path, str]]:
-    """The readable samples, their margins (N,), and the unreadable ones' reasons by path.
+    """Return the readable samples, their margins (N,), and the reasons for unreadable ones by path.
 
-    A probe sees all pictures through one encoder, so it makes copies of its own of the originals.
+    A probe makes its own copies of the originals, so that one encoder has written all of them.
 
     Args:
-        part: the resized folder that they lie in, 'train' or 'test'.
-        decoded: where their pixels are already.
+        part: the resized folder of the samples, 'train' or 'test'.
+        decoded: the cache of their pixels.
     """
     if detector.is_probe:
         originals = find_originals(detector.settings, part, [sample.path for sample in samples])
@@ -154,8 +154,11 @@ def predict_pictures(
     label: str,
     degradations: tuple[Degradation, ...] = (),
 ) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
-    """For each readable picture its margins (1 + D,), as it is and after each degradation, from copies
-    made in memory; and the unreadable ones' reasons."""
+    """Return the margins (1 + D,) of each readable picture, and the reasons for the unreadable ones.
+
+    The first margin is that of the picture, the others those after each degradation. Copies are made in
+    memory.
+    """
     looks = (Look(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
     views = map_images(look_at, looks, detector.settings.workers)
     found: dict[Path, np.ndarray] = {}

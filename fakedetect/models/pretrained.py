@@ -1,4 +1,4 @@
-"""Pretrained weights: where they are published, fetching them, and what to do without internet."""
+"""Pretrained weights: where they are published, how they are fetched, what to do without internet."""
 
 import http.client
 import re
@@ -18,8 +18,8 @@ SECONDS_TO_CONNECT = 3.0
 
 
 @dataclass(frozen=True)
-class Published:
-    """Where weights are published: at an address, or as a repository of the Hugging Face hub.
+class PublishedWeights:
+    """Where weights are published: at a URL, or in a repository of the Hugging Face hub.
 
     `files` are the names that the weights may have there, the usual one first.
     """
@@ -31,7 +31,7 @@ class Published:
 
     @property
     def cached(self) -> Path | None:
-        """The file, where an earlier run has left it."""
+        """The file of an earlier download; None if there is none."""
         if not self.repository:
             file = torch_cache() / self.files[0]
             return file if file.is_file() else None
@@ -45,20 +45,20 @@ class Published:
 
 
 def torch_cache() -> Path:
-    """The folder in which torch looks for weights before it downloads them."""
+    """Return the folder in which torch looks for weights before it downloads them."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def find_published(recipe: Recipe) -> Published:
-    """Where the recipe's pretrained weights come from, as its library says.
+def find_published(recipe: Recipe) -> PublishedWeights:
+    """Find where the recipe's pretrained weights are published, according to its library.
 
     Raises:
-        UserError: there are none.
+        UserError: the library has none.
     """
     if recipe.library == "torchvision":
         import torchvision
 
-        return _at(torchvision.models.get_model_weights(recipe.architecture).DEFAULT.url)
+        return _published_at(torchvision.models.get_model_weights(recipe.architecture).DEFAULT.url)
     import huggingface_hub
     import timm
 
@@ -69,24 +69,24 @@ def find_published(recipe: Recipe) -> Published:
         usual = (constants.SAFETENSORS_SINGLE_FILE, constants.PYTORCH_WEIGHTS_NAME)
         files = (config.hf_hub_filename,) if config.hf_hub_filename else usual
         url = huggingface_hub.hf_hub_url(repository, files[0], revision=revision or None)
-        return Published(url=url, files=files, repository=repository, revision=revision or None)
+        return PublishedWeights(url=url, files=files, repository=repository, revision=revision or None)
     if config is not None and config.url:
-        return _at(str(config.url))
+        return _published_at(str(config.url))
     raise UserError(
         f"timm has no pretrained weights for {recipe.architecture}. "
         "Set pretrained = false under [training] or give a weights file."
     )
 
 
-def _at(url: str) -> Published:
-    return Published(url, (Path(urlparse(url).path).name,))
+def _published_at(url: str) -> PublishedWeights:
+    return PublishedWeights(url, (Path(urlparse(url).path).name,))
 
 
 def fetch_weights(recipe: Recipe) -> Path:
-    """The file of the recipe's pretrained weights, downloaded where it is not there yet.
+    """Return the file of the recipe's pretrained weights; download it if it is missing.
 
     Raises:
-        UserError: there are none, or they cannot be downloaded; with where to put them by hand.
+        UserError: there are none, or the download failed. The message lists what to do without internet.
     """
     published = find_published(recipe)
     if file := published.cached:
@@ -94,15 +94,15 @@ def fetch_weights(recipe: Recipe) -> Path:
     try:
         return _fetch_from_hub(published) if published.repository else _fetch_from_address(published)
     except (OSError, http.client.HTTPException, RuntimeError) as error:
-        # torch's word for a download that was cut off or changed on the way.
+        # torch's message for a download that is truncated or corrupt.
         if isinstance(error, RuntimeError) and "invalid hash" not in str(error):
             raise
         _remember_failure(recipe, published)
-        raise MissingWeightsError(_advise(recipe, published, error)) from error
+        raise MissingWeightsError(_describe_ways_out(recipe, published, error)) from error
 
 
-def _remember_failure(recipe: Recipe, published: Published) -> None:
-    """Keep that the weights could not be fetched, and where Published.cached would find them."""
+def _remember_failure(recipe: Recipe, published: PublishedWeights) -> None:
+    """Record the failed download, and where PublishedWeights.cached would find the files."""
     if not published.repository:
         remember_failure(recipe.architecture, torch_cache(), published.files[:1])
         return
@@ -113,7 +113,7 @@ def _remember_failure(recipe: Recipe, published: Published) -> None:
     remember_failure(recipe.architecture, kept, tuple(f"*/{name}" for name in published.files))
 
 
-def _fetch_from_address(published: Published) -> Path:
+def _fetch_from_address(published: PublishedWeights) -> Path:
     _check_connection(published.url)
     file = torch_cache() / published.files[0]
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -122,14 +122,14 @@ def _fetch_from_address(published: Published) -> Path:
     return file
 
 
-def _fetch_from_hub(published: Published) -> Path:
+def _fetch_from_hub(published: PublishedWeights) -> Path:
     import huggingface_hub
     from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     if not huggingface_hub.constants.HF_HUB_OFFLINE:
         _check_connection(published.url)
-    # The hub's own error derives from that of the HTTP client that it happens to use; hf_xet, which fetches
-    # large files for it, calls a transfer that broke off a RuntimeError.
+    # The hub's error derives from that of its HTTP client, which depends on its version. hf_xet, which
+    # fetches large files for it, raises a RuntimeError when a transfer breaks off.
     client_errors: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, RuntimeError)
     for name in published.files:
         try:
@@ -137,7 +137,7 @@ def _fetch_from_hub(published: Published) -> Path:
                 huggingface_hub.hf_hub_download(published.repository, name, revision=published.revision)
             )
         except LocalEntryNotFoundError:
-            # The hub cannot be reached, which says nothing of the file.
+            # The hub cannot be reached; the file may exist there.
             raise
         except EntryNotFoundError:
             continue
@@ -147,17 +147,17 @@ def _fetch_from_hub(published: Published) -> Path:
 
 
 def _check_connection(url: str) -> None:
-    """Fail within seconds where the libraries would try for minutes."""
-    place = urlparse(url)
-    if place.scheme in urllib.request.getproxies() or not place.hostname:
-        # Only the proxy reaches the place.
+    """Fail within seconds; the libraries would retry for minutes."""
+    address = urlparse(url)
+    if address.scheme in urllib.request.getproxies() or not address.hostname:
+        # Only the proxy can reach the host.
         return
-    port = place.port or (443 if place.scheme == "https" else 80)
-    socket.create_connection((place.hostname, port), SECONDS_TO_CONNECT).close()
+    port = address.port or (443 if address.scheme == "https" else 80)
+    socket.create_connection((address.hostname, port), SECONDS_TO_CONNECT).close()
 
 
-def _advise(recipe: Recipe, published: Published, error: Exception) -> str:
-    """What failed, and the ways to train all the same, one to a line."""
+def _describe_ways_out(recipe: Recipe, published: PublishedWeights, error: Exception) -> str:
+    """Return what failed and the options that remain, one a line."""
     cause = getattr(error, "reason", error)
     reason = getattr(cause, "strerror", None) or "no internet?"
     lines = [

@@ -1,4 +1,4 @@
-"""Several processes that train or test together: PyTorch's torchrun and DistributedDataParallel."""
+"""Training and testing in several processes, with PyTorch's torchrun and DistributedDataParallel."""
 
 import datetime
 import logging
@@ -22,30 +22,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SECONDS_TO_LET_SPEAK = 2.0
+SECONDS_BEFORE_RAISING = 2.0
 MOST_PROCESSES = 65_536
 MINUTES_TO_WAIT = 30
-"""How long a process waits for the others, while the first one decodes the pictures, say."""
+"""How long a process waits for the others, such as while the first one decodes the pictures."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """This process among those of the run; alone, it is the first of one."""
+    """This process among those of the run. A single process is the first of one."""
 
     rank: int = 0
     size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and talks."""
+        """Whether this process writes the files and prints."""
         return self.rank == 0
 
     def part_of(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's share: every `size`th item, none twice."""
+        """Return this process's share: every `size`th item."""
         return items[self.rank :: self.size]
 
     def gather(self, value: T) -> list[T]:
-        """The values of all processes, by rank, in every process."""
+        """Return the values of all processes by rank, in every process."""
         if self.size == 1:
             return [value]
         from torch import distributed
@@ -55,11 +55,11 @@ class Group:
         return values
 
     def total(self, *values: float) -> tuple[float, ...]:
-        """The sums over all processes."""
+        """Return the sums over all processes."""
         return tuple(sum(column) for column in zip(*self.gather(values), strict=True))
 
     def reduce(self, value: "torch.Tensor") -> "torch.Tensor":
-        """The sum of a tensor over all processes, without waiting for a GPU's answer."""
+        """Return the sum of a tensor over all processes, without waiting for the GPU."""
         if self.size > 1:
             from torch import distributed
 
@@ -67,23 +67,23 @@ class Group:
         return value
 
     def wait(self) -> None:
-        """Go on when all processes have come this far."""
+        """Wait until all processes have reached this point."""
         self.gather(None)
 
 
 @contextmanager
 def join_group() -> Iterator[Group]:
-    """The processes that torchrun started together with this one, by its environment variables.
+    """Join the processes that torchrun started with this one, according to its environment variables.
 
     Raises:
-        ProcessError: this process, not the first, has met a mistake; or those variables do not fit.
+        ProcessError: a process other than the first failed, or the variables are not valid.
         UserError: another process of the group has ended.
     """
     size = _count_processes()
     if size == 1:
         yield Group()
         return
-    # Alone, it needs no torch, which takes seconds to import.
+    # A single process needs no torch, which takes seconds to import.
     import torch
     from torch import distributed
 
@@ -97,13 +97,13 @@ def join_group() -> Iterator[Group]:
     group = Group(rank, size)
     try:
         yield group
-        # A process that leaves while another still talks to it can bring that one down.
+        # A process that exits while another still communicates with it can crash that one.
         group.wait()
     except UserError as error:
         if rank == 0:
             raise
-        # Where the first process has met the same, it says so and torchrun ends this one meanwhile.
-        time.sleep(SECONDS_TO_LET_SPEAK)
+        # If the first process fails in the same way, it prints the error and torchrun ends this one.
+        time.sleep(SECONDS_BEFORE_RAISING)
         raise ProcessError(f"Process {rank}: {error}") from error
     except RuntimeError as error:
         text = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -118,13 +118,13 @@ def in_group() -> bool:
     """Whether torchrun started this process together with others.
 
     Raises:
-        ProcessError: its environment variables do not fit.
+        ProcessError: its environment variables are not valid.
     """
     return _count_processes() > 1
 
 
 def is_first() -> bool:
-    """Whether this process is alone or the first of its group."""
+    """Whether this process is the only one or the first of its group."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -136,30 +136,30 @@ def _count_processes() -> int:
         _read_number("RANK", range(size))
         _read_number("MASTER_PORT", range(1, 65536))
         if not os.environ.get("MASTER_ADDR"):
-            raise _misstarted(f"WORLD_SIZE is {size} but MASTER_ADDR is not set.")
+            raise _bad_environment(f"WORLD_SIZE is {size} but MASTER_ADDR is not set.")
     return size
 
 
 def _read_number(name: str, allowed: range) -> int:
-    """What an environment variable of torchrun says."""
-    said = os.environ.get(name)
-    if said is None:
-        raise _misstarted(f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but {name} is not set.")
-    if re.fullmatch(r"[0-9]{1,6}", said) and int(said) in allowed:
-        return int(said)
-    raise _misstarted(f"{name} is {said!r}, not a number from {allowed[0]} to {allowed[-1]}.")
+    """Read a whole number from an environment variable of torchrun."""
+    text = os.environ.get(name)
+    if text is None:
+        raise _bad_environment(f"WORLD_SIZE is {os.environ['WORLD_SIZE']} but {name} is not set.")
+    if re.fullmatch(r"[0-9]{1,6}", text) and int(text) in allowed:
+        return int(text)
+    raise _bad_environment(f"{name} is {text!r}, not a number from {allowed[0]} to {allowed[-1]}.")
 
 
-def _misstarted(reason: str) -> ProcessError:
+def _bad_environment(reason: str) -> ProcessError:
     return ProcessError(f"{reason} torchrun sets these variables; for one process, unset WORLD_SIZE.")
 
 
 def distribute_model(model: "nn.Module", group: Group) -> "nn.Module":
-    """The model whose gradients are averaged over the processes in every step; alone, itself.
+    """Wrap a model so that its gradients are averaged over the processes; no change for a single one.
 
-    Batch normalisation on GPUs takes the statistics of the whole batch, as one process does, so the
-    result stays the recipe's. PyTorch has that for GPUs only: on CPUs each process takes those of its
-    own share, and the first one's running statistics are kept.
+    On GPUs batch normalisation uses the statistics of the whole batch, as one process does, so the result
+    stays the recipe's. PyTorch supports that on GPUs only. On CPUs each process uses the statistics of its
+    own share, and the first one's running statistics are saved.
     """
     if group.size == 1:
         return model
@@ -174,7 +174,7 @@ def distribute_model(model: "nn.Module", group: Group) -> "nn.Module":
 
 
 def launch(count: int, arguments: Sequence[str]) -> int:
-    """Run the program with the arguments in `count` processes on this machine, as torchrun does.
+    """Run the program in `count` processes on this machine, as torchrun does.
 
     Returns:
         The exit code: 0, or that of the first process that failed.
@@ -183,7 +183,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    # Its reports of failures fill screens; the process that failed has said what is wrong.
+    # Its failure reports fill screens, and the process that failed has printed its error.
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     config = LaunchConfig(
@@ -197,7 +197,7 @@ def launch(count: int, arguments: Sequence[str]) -> int:
         monitor_interval=0.1,
     )
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, count_workers(None) // count)))
-    # What is installed lies on the interpreter's own path, a checkout does not.
+    # An installed package is on the interpreter's path, a checkout is not.
     program = ("-m", PACKAGE.name) if HOME == PACKAGE else (str(HOME / "menu.py"),)
     try:
         elastic_launch(config, sys.executable)(*program, *arguments)

@@ -1,4 +1,4 @@
-"""From the models' margins for a picture and its degradations to one verdict on it."""
+"""Verdicts from the models' margins for a picture and its degradations."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +9,18 @@ from fakedetect.images.degradations import Degradation
 from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Calibration
 
 FLIP_MARGIN = 0.2
-"""Calibrated probabilities further than that from one half hardly ever get across it when the picture
-changes a little. Of 900 pictures that starter_small was not trained on, STABILITY turned 0.2 % (one) of the
-627 beyond it, 8 % of those between 0.15 and 0.2, and none of the 462 that were called fake or real
+"""A calibrated probability further than this from 0.5 hardly ever crosses 0.5 after a small change of the
+picture. Of 900 pictures that starter_small was not trained on, STABILITY flipped 0.2 % (one) of the 627
+beyond the margin, 8 % of those between 0.15 and 0.2, and none of the 462 that were called fake or real
 (python -m benchmarks.flips FOLDER)."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a model says of a picture.
+class Prediction:
+    """A prediction for a picture.
 
-    `p_fake` is the calibrated probability, `p_fake_raw` its own; `flips` are the opposite classes that
-    degradations led to, None where they were not tried.
+    `p_fake` is the calibrated probability, `p_fake_raw` the uncalibrated one. `flips` names the
+    degradations that led to the opposite class; None if none were tried.
     """
 
     verdict: str
@@ -30,17 +30,19 @@ class Answer:
 
     @property
     def stability(self) -> str:
-        """'stable', the flips in words, or '' where that was not tried."""
+        """'stable', the flips in words, or '' if no degradation was tried."""
         if self.flips is None:
             return ""
         return "; ".join(self.flips) or "stable"
 
 
-def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degradation]) -> Answer:
-    """A model's answer from margins (1 + D,): of the picture, then of each degradation tried.
+def decide_verdict(
+    calibration: Calibration, margins: np.ndarray, tried: Sequence[Degradation]
+) -> Prediction:
+    """Return a model's prediction from margins (1 + D,): of the picture, then of each degradation.
 
-    An answer that one of them turns into its opposite is unsure. Within the band of unsure answers there is
-    nothing to turn.
+    A verdict that a degradation flips becomes unsure. A verdict that is unsure before and after it does not
+    count as flipped.
     """
     calibrated = calibration.probability(margins)
     sides = [FAKE if margin >= 0 else REAL for margin in margins]
@@ -50,7 +52,7 @@ def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degrad
         for side, verdict, how in zip(sides[1:], verdicts[1:], tried, strict=True)
         if side != sides[0] and (verdicts[0], verdict) != (UNSURE, UNSURE)
     )
-    return Answer(
+    return Prediction(
         verdict=UNSURE if flips else verdicts[0],
         p_fake=float(calibrated[0]),
         p_fake_raw=float(UNCALIBRATED.probability(margins[:1])[0]),
@@ -59,29 +61,29 @@ def answer(calibration: Calibration, margins: np.ndarray, tried: Sequence[Degrad
 
 
 def may_flip(calibration: Calibration, calibrated: float) -> bool:
-    """Whether a small change of the picture may turn this answer into its opposite, as far as measured."""
+    """Whether a small change of the picture may flip this prediction, as measured for FLIP_MARGIN."""
     sure = calibration.verdict(calibrated) != UNSURE
     return calibration.fitted and sure and abs(calibrated - 0.5) < FLIP_MARGIN
 
 
-def agree(answers: Sequence[Answer]) -> Answer:
-    """The answer of several models together: the mean of their probabilities.
+def combine_predictions(predictions: Sequence[Prediction]) -> Prediction:
+    """Combine the predictions of several models; the probability is their mean.
 
-    Fake or real where most models say so and none the opposite; unsure otherwise.
+    The verdict is fake or real if most models agree and none predicts the opposite; otherwise unsure.
     """
-    if len(answers) == 1:
-        return answers[0]
-    verdicts = [each.verdict for each in answers]
+    if len(predictions) == 1:
+        return predictions[0]
+    verdicts = [each.verdict for each in predictions]
     together = UNSURE
     for verdict, opposite in ((FAKE, REAL), (REAL, FAKE)):
         if opposite not in verdicts and 2 * verdicts.count(verdict) > len(verdicts):
             together = verdict
     flips = None
-    if all(each.flips is not None for each in answers):
-        flips = tuple(dict.fromkeys(flip for each in answers for flip in each.flips or ()))
-    return Answer(
+    if all(each.flips is not None for each in predictions):
+        flips = tuple(dict.fromkeys(flip for each in predictions for flip in each.flips or ()))
+    return Prediction(
         verdict=together,
-        p_fake=float(np.mean([each.p_fake for each in answers])),
-        p_fake_raw=float(np.mean([each.p_fake_raw for each in answers])),
+        p_fake=float(np.mean([each.p_fake for each in predictions])),
+        p_fake_raw=float(np.mean([each.p_fake_raw for each in predictions])),
         flips=flips,
     )

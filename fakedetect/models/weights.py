@@ -1,4 +1,4 @@
-"""Files of weights: read without running anything in them, written whole or not at all."""
+"""Weight files: read without running code from them, written atomically."""
 
 import itertools
 import pickle
@@ -16,23 +16,23 @@ import torch
 from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write, check_regular
 
-HEADS = ("fc.", "head.", "heads.", "classifier.")
+HEAD_PREFIXES = ("fc.", "head.", "heads.", "classifier.")
 """Prefixes of the last layer's keys in torchvision's and timm's models."""
 
-WRAPPERS = ("state_dict", "model", "model_state_dict")
-PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
-"""What torch.compile and DistributedDataParallel, in either order, put before every key."""
+WRAPPER_KEYS = ("state_dict", "model", "model_state_dict")
+WRAPPER_PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
+"""Prefixes that torch.compile and DistributedDataParallel, in either order, put before every key."""
 
 MOST_OPCODES = 150_000
 """A pickle of a thousand tensors has about 25,000 instructions."""
 
-LEGACY_PICKLES = 5
-"""torch's format before 1.6: magic number, protocol, system, object and the storages' keys."""
+LEGACY_PICKLE_COUNT = 5
+"""The pickles in a file of torch before 1.6: magic number, protocol, system, object, storage keys."""
 
-MOST_UNPACKED = 1_000_000
-"""Bytes by which the entries of an archive may outgrow the file: small ones may be compressed."""
+MOST_EXTRA_BYTES = 1_000_000
+"""Bytes by which the unpacked entries may exceed the file's size; small entries may be compressed."""
 
-DTYPES = (
+PLAIN_DTYPES = (
     torch.float16,
     torch.bfloat16,
     torch.float32,
@@ -47,14 +47,14 @@ DTYPES = (
 
 
 class DamagedFile(Exception):
-    """A file that torch cannot read to its end."""
+    """A file that torch cannot read to the end."""
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """The state_dict in a file, read without running anything in it.
+    """Read the state_dict in a file without running code from it.
 
     Raises:
-        UserError: the file is missing, empty, a Git LFS pointer, cut off or not a state_dict.
+        UserError: the file is missing, empty, a Git LFS pointer, truncated or not a state_dict.
     """
     try:
         check_regular(path)
@@ -84,39 +84,39 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
 
 
 def load_tensors(path: Path) -> Any:
-    """What torch.save has written, with nothing in it run.
+    """Load a file of torch.save without running code from it.
 
     Raises:
-        pickle.UnpicklingError: it holds code, or more instructions than any model's file.
-        DamagedFile: it is cut off or something else.
+        pickle.UnpicklingError: the file contains code, or more instructions than any model needs.
+        DamagedFile: the file is truncated or of another format.
     """
     try:
-        _refuse_endless(path)
+        _refuse_oversized(path)
         with warnings.catch_warnings():
-            # torch warns of the pickle's protocol; a refusal says what matters.
+            # torch warns about the pickle's protocol; the error below says what matters.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise
     except Exception as error:
-        # torch and zipfile raise whatever the bytes lead them to.
+        # Damaged bytes make torch and zipfile raise errors of almost any class.
         if is_bug(error):
             raise
         raise DamagedFile from error
 
 
-def _refuse_endless(path: Path) -> None:
-    """Refuse a file that would keep torch's reader busy for minutes, or fill the memory."""
+def _refuse_oversized(path: Path) -> None:
+    """Refuse a file that would keep torch's reader busy for minutes or fill the memory."""
     with path.open("rb") as file:
-        # As torch tells the formats apart: a zip archive behind another start is read as a pickle.
+        # The same test as torch's: a zip archive that starts differently is read as a pickle.
         if file.read(4) != b"PK\x03\x04":
             file.seek(0)
-            _count_opcodes(file, pickles=LEGACY_PICKLES)
+            _count_opcodes(file, pickles=LEGACY_PICKLE_COUNT)
             return
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
-        if sum(entry.file_size for entry in entries) > path.stat().st_size + MOST_UNPACKED:
-            raise pickle.UnpicklingError("it unpacks to more than the file's size: torch packs nothing")
+        if sum(entry.file_size for entry in entries) > path.stat().st_size + MOST_EXTRA_BYTES:
+            raise pickle.UnpicklingError("it unpacks to more than the file's size: torch does not compress")
         for entry in entries:
             if entry.filename.endswith("data.pkl"):
                 with archive.open(entry) as packed:
@@ -131,12 +131,12 @@ def _count_opcodes(file: BinaryIO, pickles: int) -> None:
                 if next(numbers) > MOST_OPCODES:
                     raise pickle.UnpicklingError(f"more than {MOST_OPCODES:,} instructions")
     except ValueError:
-        # Not, or no longer, a pickle: torch's reader stops there too, and says why.
+        # The pickle ends here or is damaged. torch's reader stops at the same place and gives the reason.
         return
 
 
-def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Refuse tensors that no model of ours can hold: they would fail later, or lose a part in silence."""
+def _refuse_special_tensors(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse tensors that no supported model has: they would fail later, or lose values silently."""
     for key, value in state.items():
         kind = ""
         if value.is_nested:
@@ -147,7 +147,7 @@ def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
             kind = "quantised"
         elif value.layout != torch.strided:
             kind = "sparse"
-        elif value.dtype not in DTYPES:
+        elif value.dtype not in PLAIN_DTYPES:
             kind = f"of the type {str(value.dtype).removeprefix('torch.')}"
         elif value.nbytes > value.untyped_storage().nbytes():
             kind = f"of {value.numel():,} values that are not all in the file"
@@ -159,16 +159,16 @@ def _refuse_odd(state: Mapping[str, torch.Tensor], path: Path) -> None:
 
 
 def _unwrap(state: object, path: Path) -> dict[str, torch.Tensor]:
-    """The bare state_dict in what training programs save: wrapped, or with a wrapper's prefixes."""
+    """Return the bare state_dict of a file that a training program saved in a wrapper or with prefixes."""
     if isinstance(state, Mapping):
-        known = [key for key in WRAPPERS if isinstance(state.get(key), Mapping)][:1]
-        # Under a name of somebody's own, where it is the only one there.
+        known = [key for key in WRAPPER_KEYS if isinstance(state.get(key), Mapping)][:1]
+        # A state_dict under any other name, if it is the only one.
         inner = known or [key for key, value in state.items() if _is_state(value)]
         state = state[inner[0]] if len(inner) == 1 else state
     if not _is_state(state):
         raise UserError(f"{path} is not a state_dict (a mapping of names to tensors).")
-    _refuse_odd(state, path)
-    for prefix in PREFIXES:
+    _refuse_special_tensors(state, path)
+    for prefix in WRAPPER_PREFIXES:
         if all(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     return dict(state)
@@ -182,8 +182,8 @@ def _is_state(value: object) -> TypeGuard[Mapping[str, torch.Tensor]]:
     )
 
 
-class _Sink:
-    """A file for torch.save, which loses the system's error when a write fails: kept here."""
+class _ErrorKeepingFile:
+    """A file for torch.save that keeps the OSError of a failed write, which torch replaces by its own."""
 
     def __init__(self, file: BinaryIO):
         self.file = file
@@ -205,13 +205,13 @@ class _Sink:
 
 
 def save_tensors(value: object, path: Path) -> None:
-    """torch.save, whole or not at all.
+    """Write a file with torch.save, atomically.
 
     Raises:
-        UserError: the file cannot be written, because the disk is full, say.
+        UserError: the file cannot be written, for example because the disk is full.
     """
     with atomic_write(path) as file:
-        sink = _Sink(file)
+        sink = _ErrorKeepingFile(file)
         try:
             torch.save(value, cast(BinaryIO, sink))
         except RuntimeError:

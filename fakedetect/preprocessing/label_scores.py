@@ -22,20 +22,20 @@ from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.calibration import UNCALIBRATED
-from fakedetect.models.probe.classifier import Line
+from fakedetect.models.probe.classifier import LinearClassifier
 from fakedetect.models.probe.features import (
     Features,
-    Frozen,
-    cache_features,
+    FrozenBackbone,
+    compute_features,
     freeze_backbone,
-    gather_features,
+    make_feature_cache,
 )
 from fakedetect.models.probe.fitting import (
     Folds,
-    check_enough,
-    choose_pictures,
-    deal_folds,
-    fit_judged,
+    assign_folds,
+    check_picture_counts,
+    choose_training_pictures,
+    fit_cross_validated,
 )
 from fakedetect.models.processes import Group
 
@@ -89,7 +89,7 @@ def score_pictures(settings: Settings, console: Console, samples: Sequence[Sampl
     )
 
 
-def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
+def _freeze(settings: Settings, console: Console) -> tuple[Settings, FrozenBackbone]:
     """The chosen model's backbone, or where its weights are not to be had that of the small starter.
 
     Returns:
@@ -110,12 +110,12 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, Frozen]:
     return small, freeze_backbone(small, console)
 
 
-def _look(settings: Settings, console: Console, frozen: Frozen, paths: Sequence[Path]) -> Features:
+def _look(settings: Settings, console: Console, frozen: FrozenBackbone, paths: Sequence[Path]) -> Features:
     """The features of the pictures as they are; kept where the probe recipe keeps the same ones."""
     clean = replace(settings, probe=replace(settings.probe, degraded_views=0))
     with run_lock(settings.model_folder):
-        cache = cache_features(settings, frozen, features_file(settings.model_folder))
-        return gather_features(clean, console, Group(), frozen.engine, cache, paths)
+        cache = make_feature_cache(settings, frozen, features_file(settings.model_folder))
+        return compute_features(clean, console, Group(), frozen.engine, cache, paths)
 
 
 def _judge(
@@ -131,31 +131,31 @@ def _judge(
     """
     first = _first_of_its_bytes(samples)
     alone = np.unique(first)
-    check_enough([samples[place] for place in alone], LEAST, "not counting copies")
+    check_picture_counts([samples[place] for place in alone], LEAST, "not counting copies")
     most, seed = max(settings.probe.max_pictures, 2 * LEAST), settings.training.seed
-    learners = alone[choose_pictures([samples[place] for place in alone], most, seed)]
+    learners = alone[choose_training_pictures([samples[place] for place in alone], most, seed)]
     # Without their sources they are dealt out one by one, each class on its own.
-    folds = deal_folds([replace(samples[place], source="") for place in learners], seed)
+    folds = assign_folds([replace(samples[place], source="") for place in learners], seed)
     is_fake = np.array([samples[place].label == 0 for place in learners])
     margins = np.empty(len(samples))
     margins[learners], line = _judge_in_folds(console, features[learners], is_fake, folds)
     rest = np.setdiff1d(alone, learners)
     for start in range(0, len(rest), AT_A_TIME):
         some = rest[start : start + AT_A_TIME]
-        margins[some] = line.judge(features[some]) @ (1, -1)
+        margins[some] = line.predict(features[some]) @ (1, -1)
     found: np.ndarray = margins[first]
     return found
 
 
 def _judge_in_folds(
     console: Console, features: np.ndarray, is_fake: np.ndarray, folds: Folds
-) -> tuple[np.ndarray, Line]:
+) -> tuple[np.ndarray, LinearClassifier]:
     """Margins (N,) of pictures by the lines of the other folds, and the line of all of them."""
     # A weight for rare sources would trust a few misplaced pictures the most.
     alike = np.ones(len(is_fake))
     with console.progress(len(is_fake), "labels") as progress:
-        fitted = fit_judged([features], is_fake, alike, folds, STRENGTHS, progress.advance)
-    return fitted.margins, fitted.line
+        fitted = fit_cross_validated([features], is_fake, alike, folds, STRENGTHS, progress.advance)
+    return fitted.margins, fitted.classifier
 
 
 def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:

@@ -22,23 +22,23 @@ from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import (
-    Compared,
+    ComparedModel,
     build_sources,
     build_table,
-    lay_out,
-    lay_out_sources,
+    format_sources,
+    format_table,
 )
 from fakedetect.testing.figures import draw_roc_curves
 from fakedetect.testing.results import draw_confusion_matrices, find_mistakes, read_tested, tell_one_sided
 from fakedetect.training.log import draw_loss_curves, read_epochs
 
-SIGNIFICANT = 0.05
-GALLERY = 12
-LISTED = 3
+SIGNIFICANCE_LEVEL = 0.05
+GALLERY_PICTURES = 12
+LISTED_MISTAKES = 3
 
 
 @dataclass(frozen=True)
-class Pair:
+class ModelPair:
     """Two models, which of them was right more often, and whether that is chance.
 
     `p` is of McNemar's test, adjusted for the number of pairs; None where they were tested on different
@@ -58,15 +58,15 @@ class Comparison:
     """The tested models side by side: a row a model and, if asked for, one for what was published; a row a
     model and source; the pairs, and by model's name its epochs and its wrong answers."""
 
-    models: tuple[Compared, ...]
+    models: tuple[ComparedModel, ...]
     epochs: Mapping[str, tuple[Epoch, ...]]
     table: pd.DataFrame
     sources: pd.DataFrame
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ModelPair, ...]
     mistakes: Mapping[str, pd.DataFrame]
 
 
-def _read_models(settings: Settings, console: Console) -> list[Compared]:
+def _read_models(settings: Settings, console: Console) -> list[ComparedModel]:
     found, unusable = [], 0
     for name in settings.models:
         try:
@@ -80,7 +80,9 @@ def _read_models(settings: Settings, console: Console) -> list[Compared]:
             names = name_pictures(settings, "test", [Path(path) for path in table["path"]])
             by_name = table.set_index(pd.Index(names)).sort_index()
             repeats = _read_runs(settings.with_model(name), console, tested.results.checkpoint)
-            found.append(Compared(name=name, results=tested.results, predictions=by_name, repeats=repeats))
+            found.append(
+                ComparedModel(name=name, results=tested.results, predictions=by_name, repeats=repeats)
+            )
     if not found and unusable:
         raise UserError("No model has usable test results.")
     if not found:
@@ -101,7 +103,7 @@ def _read_runs(settings: Settings, console: Console, checkpoint: str | None) -> 
         return None
 
 
-def _overlap(a: Compared, b: Compared) -> bool | None:
+def _overlap(a: ComparedModel, b: ComparedModel) -> bool | None:
     """Whether the accuracies of two models' runs overlap; None where one has a single run."""
     first, second = (model.repeats.spread.get("accuracy") if model.repeats else None for model in (a, b))
     if first is None or second is None:
@@ -109,7 +111,7 @@ def _overlap(a: Compared, b: Compared) -> bool | None:
     return first.lowest <= second.highest and second.lowest <= first.highest
 
 
-def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
+def compute_mcnemar_p(right_a: np.ndarray, right_b: np.ndarray) -> float:
     """p of McNemar's exact test (1947) that two models are right on the same pictures equally often.
 
     Args:
@@ -119,21 +121,23 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> float:
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
-def compare_pairs(models: Sequence[Compared]) -> tuple[Pair, ...]:
+def compare_pairs(models: Sequence[ComparedModel]) -> tuple[ModelPair, ...]:
     """McNemar's test of each pair, the clearest first; p adjusted for their number (Holm 1979)."""
     tests, untested = [], []
     for a, b in itertools.combinations(models, 2):
         better, worse = (a, b) if a.right.mean() >= b.right.mean() else (b, a)
         if a.predictions.index.equals(b.predictions.index):
-            tests.append((mcnemar(a.right.to_numpy(), b.right.to_numpy()), a, b, better, worse))
+            tests.append((compute_mcnemar_p(a.right.to_numpy(), b.right.to_numpy()), a, b, better, worse))
         else:
-            untested.append(Pair(first=a.name, second=b.name, better=better.name, worse=worse.name, p=None))
+            untested.append(
+                ModelPair(first=a.name, second=b.name, better=better.name, worse=worse.name, p=None)
+            )
     highest = 0.0
     found = []
     for number, (p, a, b, better, worse) in enumerate(sorted(tests, key=lambda test: test[0])):
         highest = max(highest, min(1.0, p * (len(tests) - number)))
         found.append(
-            Pair(
+            ModelPair(
                 first=a.name,
                 second=b.name,
                 better=better.name,
@@ -145,23 +149,23 @@ def compare_pairs(models: Sequence[Compared]) -> tuple[Pair, ...]:
     return (*found, *untested)
 
 
-def _tell_pair(pair: Pair) -> str:
+def _describe_pair(pair: ModelPair) -> str:
     if pair.p is None:
         return f"{pair.first} and {pair.second} were tested on different pictures: not compared."
-    if pair.p < SIGNIFICANT:
+    if pair.p < SIGNIFICANCE_LEVEL:
         runs = {None: "", True: ", but the accuracies of their runs overlap", False: ", in every run"}
         return f"{pair.better} is better than {pair.worse} (p = {pair.p:.2g}){runs[pair.overlap]}"
     return f"{pair.first} and {pair.second}: no significant difference (p = {pair.p:.2g})"
 
 
-def _draw_gallery(settings: Settings, model: Compared, wrong: pd.DataFrame) -> None:
+def _draw_gallery(settings: Settings, model: ComparedModel, wrong: pd.DataFrame) -> None:
     folder = settings.model_folders
     write_text(folder / f"wrong_answers_{model.name}.csv", frame_to_csv(wrong))
     figure = _gallery_file(folder, model)
     if wrong.empty:
         figure.unlink(missing_ok=True)
         return
-    shown = pd.concat([rows.head(GALLERY) for _, rows in wrong.groupby("label")])
+    shown = pd.concat([rows.head(GALLERY_PICTURES) for _, rows in wrong.groupby("label")])
     captions = [
         f"{Path(row.path).name}\nis {row.label}, classified as {row.predicted} {row.confidence:.1%}"
         for row in shown.itertuples()
@@ -171,17 +175,17 @@ def _draw_gallery(settings: Settings, model: Compared, wrong: pd.DataFrame) -> N
     draw_sheet(tiles, 6, f"{model.name}: most confident mistakes, fake classified as real first", figure)
 
 
-def _gallery_file(folder: Path, model: Compared) -> Path:
+def _gallery_file(folder: Path, model: ComparedModel) -> Path:
     return folder / f"wrong_answers_{model.name}.png"
 
 
-def _tell_mistakes(folder: Path, model: Compared, wrong: pd.DataFrame) -> list[str]:
+def _describe_mistakes(folder: Path, model: ComparedModel, wrong: pd.DataFrame) -> list[str]:
     if wrong.empty:
         return [f"{model.name}: no wrong predictions"]
     name = _gallery_file(folder, model).name
     lines = [f"{model.name}: {plural(len(wrong), 'wrong prediction')}, the most confident in {name}"]
     for _, rows in wrong.groupby("label"):
-        for row in rows.head(LISTED).itertuples():
+        for row in rows.head(LISTED_MISTAKES).itertuples():
             lines.append(f"  {row.label} classified as {row.predicted} ({row.confidence:.1%}): {row.path}")
     return lines
 
@@ -210,7 +214,7 @@ def compare_models(settings: Settings, console: Console, reference: bool = False
     )
 
 
-def _tell_notes(settings: Settings, found: Comparison) -> list[str]:
+def _describe_notes(settings: Settings, found: Comparison) -> list[str]:
     """What the table does not show: one-sided models, the tests of the pairs, runs with several seeds."""
     lines = [
         f"{model.name}: {line}"
@@ -226,8 +230,8 @@ def _tell_notes(settings: Settings, found: Comparison) -> list[str]:
     if found.pairs:
         lines += [""] if lines else []
         lines.append("Pairs by McNemar's test, p adjusted for their number (Holm):")
-        lines += [f"- {_tell_pair(pair)}" for pair in found.pairs]
-        lines += _tell_single_runs(settings, found)
+        lines += [f"- {_describe_pair(pair)}" for pair in found.pairs]
+        lines += _describe_single_runs(settings, found)
     if repeated := [(model.name, model.repeats) for model in found.models if model.repeats]:
         lines += [""] if lines else []
         lines.append("Runs with several seeds, mean ± sample standard deviation (lowest to highest):")
@@ -238,9 +242,9 @@ def _tell_notes(settings: Settings, found: Comparison) -> list[str]:
     return lines
 
 
-def _tell_single_runs(settings: Settings, found: Comparison) -> list[str]:
+def _describe_single_runs(settings: Settings, found: Comparison) -> list[str]:
     """That a difference may be the luck of a seed, where a model of the pair has a single run."""
-    better = [pair for pair in found.pairs if pair.p is not None and pair.p < SIGNIFICANT]
+    better = [pair for pair in found.pairs if pair.p is not None and pair.p < SIGNIFICANCE_LEVEL]
     in_doubt = {name for pair in better if pair.overlap is None for name in (pair.first, pair.second)}
     trainable = [model for model in found.models if model.name not in STARTERS]
     single = [model.name for model in trainable if model.name in in_doubt and not model.repeats]
@@ -254,7 +258,7 @@ def _tell_single_runs(settings: Settings, found: Comparison) -> list[str]:
     ]
 
 
-def _write(settings: Settings, found: Comparison, tables: Sequence[str]) -> None:
+def _write_comparison(settings: Settings, found: Comparison, tables: Sequence[str]) -> None:
     """The tables and figures of a comparison.
 
     Args:
@@ -263,7 +267,7 @@ def _write(settings: Settings, found: Comparison, tables: Sequence[str]) -> None
     folder = settings.model_folders
     write_text(folder / "comparison.csv", frame_to_csv(found.table))
     write_text(folder / "comparison_sources.csv", frame_to_csv(found.sources))
-    notes = _tell_notes(settings, found)
+    notes = _describe_notes(settings, found)
     write_text(folder / "comparison.md", "\n".join([*tables, *notes]).rstrip() + "\n")
     curves = {}
     aucs = found.table.loc[found.table["from"] == "measured", "roc_auc"]
@@ -292,14 +296,14 @@ def compare(settings: Settings, console: Console, reference: bool = False) -> Ou
     """
     found = compare_models(settings, console, reference)
     folder = settings.model_folders
-    screen, markdown = lay_out(found.table, console)
+    screen, markdown = format_table(found.table, console)
     shown, tables = [screen, "precision, recall and F1: fake/real"], [markdown, ""]
     if len(found.sources):
-        screen, markdown = lay_out_sources(found.sources, console)
+        screen, markdown = format_sources(found.sources, console)
         shown, tables = [screen, "", *shown], [*tables, markdown, ""]
-    _write(settings, found, tables)
-    lines = [*_tell_notes(settings, found), ""]
+    _write_comparison(settings, found, tables)
+    lines = [*_describe_notes(settings, found), ""]
     for model in found.models:
-        lines += _tell_mistakes(folder, model, found.mistakes[model.name])
+        lines += _describe_mistakes(folder, model, found.mistakes[model.name])
     lines += [f"Tables and figures: {folder}", "", *shown]
     return Outcome("\n".join(lines))

@@ -12,16 +12,16 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import BOLD, PLAIN, Console, printable
 from fakedetect.metrics.intervals import measure_auc, measure_share
 
-PUBLISHED = {
+PUBLISHED_FIGURES = {
     "resnet18": (0.9425, 0.94, 0.94, 0.94, 0.94, 0.94, 0.94, 339, 351, 6),
     "resnet50": (0.9556, 0.96, 0.95, 0.95, 0.96, 0.96, 0.96, 310, 223, 5),
     "vit_b_16": (0.9666, 0.98, 0.96, 0.96, 0.98, 0.97, 0.97, 259, 142, 5),
     "convnext_v2_tiny": (0.9671, 0.98, 0.96, 0.96, 0.98, 0.97, 0.97, 269, 126, 7),
     "convnext_v2_base": (0.9697, 0.96, 0.98, 0.98, 0.96, 0.97, 0.97, 121, 243, 4),
 }
-"""What the course project published for 11,997 test pictures, in the order of MEASURES."""
+"""What the course project published for 11,997 test pictures, in the order of PUBLISHED_MEASURES."""
 
-MEASURES = (
+PUBLISHED_MEASURES = (
     "accuracy",
     "precision_fake",
     "precision_real",
@@ -33,15 +33,15 @@ MEASURES = (
     "real_taken_for_fake",
     "epochs",
 )
-HIGHER_IS_BETTER = ("accuracy", "roc_auc", *MEASURES[1:7], "images_per_second")
-LOWER_IS_BETTER = MEASURES[7:9]
+HIGHER_IS_BETTER = ("accuracy", "roc_auc", *PUBLISHED_MEASURES[1:7], "images_per_second")
+LOWER_IS_BETTER = PUBLISHED_MEASURES[7:9]
 
-GAP = 2
+COLUMN_GAP = 2
 """Blanks between the columns on the screen."""
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparedModel:
     """A tested model: its results, by the names of the pictures its predictions, and its repeated runs."""
 
     name: str
@@ -55,7 +55,7 @@ class Compared:
         return self.predictions["label"] == self.predictions["predicted"]
 
 
-def _row(model: Compared, epochs: int) -> dict[str, str | float | None]:
+def _build_row(model: ComparedModel, epochs: int) -> dict[str, str | float | None]:
     results, frame = model.results, model.predictions
     accuracy = measure_share(int(model.right.sum()), len(frame))
     auc = measure_auc((frame["label"] == "fake").to_numpy(), frame["p_fake"].to_numpy())
@@ -78,11 +78,11 @@ def _row(model: Compared, epochs: int) -> dict[str, str | float | None]:
         "epochs": epochs or None,
         "parameters": results.parameters,
         "images_per_second": results.images_per_second,
-        **_over_runs(model.repeats),
+        **_summarise_runs(model.repeats),
     }
 
 
-def _over_runs(repeats: Repeats | None) -> dict[str, float | None]:
+def _summarise_runs(repeats: Repeats | None) -> dict[str, float | None]:
     """The number of runs, and of the figures in TESTED mean and standard deviation over them."""
     columns: dict[str, float | None] = {"runs": len(repeats.runs) if repeats else None}
     for name in TESTED:
@@ -92,7 +92,9 @@ def _over_runs(repeats: Repeats | None) -> dict[str, float | None]:
     return columns
 
 
-def build_table(tested: Sequence[Compared], epochs: Mapping[str, int], reference: bool) -> pd.DataFrame:
+def build_table(
+    tested: Sequence[ComparedModel], epochs: Mapping[str, int], reference: bool
+) -> pd.DataFrame:
     """A row a model with its figures.
 
     Args:
@@ -100,9 +102,9 @@ def build_table(tested: Sequence[Compared], epochs: Mapping[str, int], reference
     """
     rows = []
     for model in tested:
-        rows.append(_row(model, epochs[model.name]))
-        if reference and model.name in PUBLISHED:
-            published = dict(zip(MEASURES, PUBLISHED[model.name], strict=True))
+        rows.append(_build_row(model, epochs[model.name]))
+        if reference and model.name in PUBLISHED_FIGURES:
+            published = dict(zip(PUBLISHED_MEASURES, PUBLISHED_FIGURES[model.name], strict=True))
             rows.append({"model": model.name, "from": "reference", "pictures": 11_997, **published})
     table = pd.DataFrame(rows)
     whole = ["pictures", *LOWER_IS_BETTER, "epochs", "parameters", "runs"]
@@ -110,7 +112,7 @@ def build_table(tested: Sequence[Compared], epochs: Mapping[str, int], reference
     return table
 
 
-def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
+def _find_best(table: pd.DataFrame) -> set[tuple[int, str]]:
     """The (row, column) places of the best measured values, where there is something to compare."""
     measured = table[table["from"] == "measured"]
     best: set[tuple[int, str]] = set()
@@ -122,7 +124,7 @@ def _best(table: pd.DataFrame) -> set[tuple[int, str]]:
     return best
 
 
-def _cells(row: pd.Series, best: Container[str]) -> dict[str, str]:
+def _format_cells(row: pd.Series, best: Container[str]) -> dict[str, str]:
     """Heading -> text, which is marked as bold where all columns that it shows are among the best."""
 
     def number(column: str, form: str, scale: float = 1) -> str:
@@ -157,19 +159,20 @@ def _cells(row: pd.Series, best: Container[str]) -> dict[str, str]:
     }
 
 
-def lay_out(table: pd.DataFrame, console: Console) -> tuple[str, str]:
+def format_table(table: pd.DataFrame, console: Console) -> tuple[str, str]:
     """The table for the screen and as Markdown; a cell is bold when all of its values are the best.
 
     On the screen a model is a column, as many of them side by side as there is room for.
     """
-    best = _best(table)
+    best = _find_best(table)
     models = [
-        _cells(row, {column for place, column in best if place == index}) for index, row in table.iterrows()
+        _format_cells(row, {column for place, column in best if place == index})
+        for index, row in table.iterrows()
     ]
-    return "\n".join(_in_columns(models, console.columns)), _as_markdown(models)
+    return "\n".join(_format_columns(models, console.columns)), _format_markdown(models)
 
 
-def build_sources(tested: Sequence[Compared]) -> pd.DataFrame:
+def build_sources(tested: Sequence[ComparedModel]) -> pd.DataFrame:
     """A row a model and source of a class: `pictures`, and of them the share that it got right with its
     interval; empty where no class has two sources."""
     rows = []
@@ -183,7 +186,7 @@ def build_sources(tested: Sequence[Compared]) -> pd.DataFrame:
     return table if table.groupby(["model", "class"])["source"].nunique().max() > 1 else table.head(0)
 
 
-def lay_out_sources(table: pd.DataFrame, console: Console) -> tuple[str, str]:
+def format_sources(table: pd.DataFrame, console: Console) -> tuple[str, str]:
     """The sources for the screen, one a line, and as Markdown, one a column."""
     places = list(dict.fromkeys(zip(table["class"], table["source"], strict=True)))
     models = []
@@ -195,31 +198,31 @@ def lay_out_sources(table: pd.DataFrame, console: Console) -> tuple[str, str]:
             shown = "-" if row is None else f"{100 * row['accuracy']:.1f} of {row['pictures']:,}"
             cells[f"{place[0]}/{printable(str(place[1]))}".rstrip("/")] = shown
         models.append(cells)
-    return "\n".join(_in_columns(models, console.columns)), _as_markdown(models)
+    return "\n".join(_format_columns(models, console.columns)), _format_markdown(models)
 
 
-def _as_markdown(models: Sequence[Mapping[str, str]]) -> str:
+def _format_markdown(models: Sequence[Mapping[str, str]]) -> str:
     headings = list(models[0])
     lines = [f"| {' | '.join(headings)} |", "|" + "---|" * len(headings)]
     lines += [f"| {' | '.join(cells.values())} |" for cells in models]
     return "\n".join(lines).replace(BOLD, "**").replace(PLAIN, "**")
 
 
-def _in_columns(models: Sequence[Mapping[str, str]], room: int) -> list[str]:
+def _format_columns(models: Sequence[Mapping[str, str]], room: int) -> list[str]:
     """Blocks of lines, one line a heading; each block has as many models as fit beside the headings."""
     first = max(map(len, models[0]))
     widths = [max(map(_width, cells.values())) for cells in models]
     lines: list[str] = []
     start = 0
     while start < len(models):
-        end, left = start + 1, room - first - GAP - widths[start]
-        while end < len(models) and left >= GAP + widths[end]:
-            left -= GAP + widths[end]
+        end, left = start + 1, room - first - COLUMN_GAP - widths[start]
+        while end < len(models) and left >= COLUMN_GAP + widths[end]:
+            left -= COLUMN_GAP + widths[end]
             end += 1
         for heading in models[0]:
             shown = heading.ljust(first)
             for cells, width in zip(models[start:end], widths[start:end], strict=True):
-                shown += " " * GAP + cells[heading] + " " * (width - _width(cells[heading]))
+                shown += " " * COLUMN_GAP + cells[heading] + " " * (width - _width(cells[heading]))
             lines.append(shown.rstrip())
         lines += [""] if end < len(models) else []
         start = end

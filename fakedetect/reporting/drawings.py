@@ -25,17 +25,17 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.evaluation import Robustness, TestEntry
 from fakedetect.core.records.training import Epoch
-from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.terminal.console import printable
 from fakedetect.dataset.samples import find_originals
-from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
+from fakedetect.explaining.figures import choose_layer_name, read_for_overlay, to_input
 from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
 from fakedetect.images.sheets import CLASS_COLOURS, SERIES_COLOURS, TEXT_COLOUR, missing_glyphs_ignored
 from fakedetect.images.views import read_thumbnail
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.metrics.measures import UNCALIBRATED_CURVE
 from fakedetect.models.detector import Detector
-from fakedetect.models.predictions import judged_copies
+from fakedetect.models.predictions import load_test_copies
 from fakedetect.testing.figures import (
     kind_name,
     kinds_of,
@@ -47,11 +47,10 @@ from fakedetect.testing.figures import (
 from fakedetect.testing.results import find_mistakes, plot_confusion
 from fakedetect.training.log import plot_accuracy, plot_losses
 
-MISTAKES = 12
-HEAT_MAPS = 8
-SEED = 42
+MISTAKE_COUNT = 12
+HEAT_MAP_COUNT = 8
 
-WIDTH, HEIGHT = 4.4, 3.3
+CHART_WIDTH_INCHES, CHART_HEIGHT_INCHES = 4.4, 3.3
 """Inches, which the page scales; they decide how large the text is beside the curves."""
 
 PAGE_COLOURS = {
@@ -78,7 +77,7 @@ class Chart:
 
 def draw_chart(title: str, plot: Callable[[Axes], None]) -> Chart:
     """What `plot` draws into axes."""
-    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    figure = Figure(figsize=(CHART_WIDTH_INCHES, CHART_HEIGHT_INCHES), layout="constrained")
     axes = figure.subplots()
     plot(axes)
     axes.set_title("")
@@ -110,7 +109,7 @@ def _restyle(text: str, title: str) -> str:
     return svg.replace(">", f' role="img"><title>{escape(title)}</title>', 1)
 
 
-def draw_reliability(test: TestEntry, calibrated: bool) -> list[Chart]:
+def draw_reliability_charts(test: TestEntry, calibrated: bool) -> list[Chart]:
     return [
         draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
         for name, bins in test.reliability.items()
@@ -118,7 +117,7 @@ def draw_reliability(test: TestEntry, calibrated: bool) -> list[Chart]:
     ]
 
 
-def draw_robustness(found: Robustness) -> list[Chart]:
+def draw_robustness_charts(found: Robustness) -> list[Chart]:
     """A chart for each kind of degradation."""
     return [
         draw_chart(kind_name(kind), partial(plot_robustness, kind=kind, found=found))
@@ -126,7 +125,7 @@ def draw_robustness(found: Robustness) -> list[Chart]:
     ]
 
 
-def draw_curves(epochs: Sequence[Epoch]) -> list[Chart]:
+def draw_learning_curves(epochs: Sequence[Epoch]) -> list[Chart]:
     """The learning curves."""
     return [
         draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
@@ -135,7 +134,7 @@ def draw_curves(epochs: Sequence[Epoch]) -> list[Chart]:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PagePicture:
     """A picture of the page: a JPEG in base64, its size in pixels and what it is."""
 
     jpeg: str
@@ -145,16 +144,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Answers:
+class ShownPredictions:
     """Charts of the answers, how many of them are wrong, and the most confident wrong ones."""
 
     charts: tuple[Chart, ...]
     wrong: int
     count: int
-    pictures: tuple[Picture, ...]
+    pictures: tuple[PagePicture, ...]
 
 
-def _draw_answers(name: str, predictions: pd.DataFrame, calibration: Calibration) -> Iterator[Chart]:
+def _draw_predictions(name: str, predictions: pd.DataFrame, calibration: Calibration) -> Iterator[Chart]:
     """Confusion matrix, ROC curve and the histogram of p(fake) by class, with the thresholds.
 
     Args:
@@ -191,9 +190,9 @@ def _name_thresholds(calibration: Calibration) -> dict[str, float]:
     return {f"real below {real_below:.1%}": real_below, f"fake from {fake_from:.1%} on": fake_from}
 
 
-def gather_answers(
+def gather_predictions(
     name: str, predictions: pd.DataFrame, detector: Detector, paths: Sequence[Path]
-) -> Answers:
+) -> ShownPredictions:
     """What there is to show of the answers to a set of pictures.
 
     Args:
@@ -201,16 +200,16 @@ def gather_answers(
         paths: the files to show, in the order of the rows.
     """
     wrong = find_mistakes(predictions.assign(shown=list(map(str, paths))))
-    return Answers(
-        charts=tuple(_draw_answers(name, predictions, detector.calibration)),
+    return ShownPredictions(
+        charts=tuple(_draw_predictions(name, predictions, detector.calibration)),
         wrong=len(wrong),
         count=len(predictions),
         pictures=tuple(_show_mistakes(wrong, detector.settings.workers)),
     )
 
 
-def _show_mistakes(wrong: pd.DataFrame, workers: int) -> Iterator[Picture]:
-    shown = wrong.groupby("label").head(MISTAKES // 2)
+def _show_mistakes(wrong: pd.DataFrame, workers: int) -> Iterator[PagePicture]:
+    shown = wrong.groupby("label").head(MISTAKE_COUNT // 2)
     images = dict(map_images(read_thumbnail, [Path(path) for path in shown["shown"]], workers))
     for row in shown.itertuples():
         image = images[Path(row.shown)]
@@ -221,36 +220,36 @@ def _show_mistakes(wrong: pd.DataFrame, workers: int) -> Iterator[Picture]:
         yield encode_picture(image, caption)
 
 
-def encode_picture(image: np.ndarray, caption: str) -> Picture:
+def encode_picture(image: np.ndarray, caption: str) -> PagePicture:
     """A picture (H, W, 3) uint8 for the page."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="JPEG", quality=85)
     height, width = image.shape[:2]
     data = base64.b64encode(file.getvalue()).decode("ascii")
-    return Picture(jpeg=data, width=width, height=height, caption=caption)
+    return PagePicture(jpeg=data, width=width, height=height, caption=caption)
 
 
-def draw_heat_maps(detector: Detector, predictions: pd.DataFrame) -> tuple[str, list[Picture]]:
+def draw_heat_maps(detector: Detector, predictions: pd.DataFrame) -> tuple[str, list[PagePicture]]:
     """Grad-CAM of the predicted class on the same few pictures every time, half of them fake; and its
     layer."""
     settings = detector.settings
     random = np.random.default_rng(SEED)
     rows = {}
     for _, of_class in predictions.groupby("label"):
-        chosen = sorted(random.permutation(len(of_class))[: HEAT_MAPS // 2])
+        chosen = sorted(random.permutation(len(of_class))[: HEAT_MAP_COUNT // 2])
         rows.update({Path(row.path): row for row in of_class.iloc[chosen].itertuples()})
     originals = dict(zip(rows, find_originals(settings, "test", list(rows)), strict=True))
-    copies = judged_copies(detector, list(rows))
+    copies = load_test_copies(detector, list(rows))
     drawn, name = [], ""
     for path, row in rows.items():
         image = copies[path]
         if isinstance(image, str):
             continue
         tensor = to_input(detector, image[None])
-        name = name or layer_name(settings, detector.model, tensor, None)
+        name = name or choose_layer_name(settings, detector.model, tensor, None)
         target = torch.tensor([CLASSES.index(row.predicted)], device=tensor.device)
         maps, _ = grad_cam(detector.model, find_layer(detector.model, name), tensor, target)
         caption = f"{printable(path.name)}: {row.label}, classified as {row.predicted}"
-        shown = read_in_shape(originals[path], image)
+        shown = read_for_overlay(originals[path], image)
         drawn.append(encode_picture(overlay(shown, maps[0])[1], caption))
     return name, drawn

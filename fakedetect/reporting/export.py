@@ -27,15 +27,15 @@ from fakedetect.metrics.intervals import SAME_SHAPE, measure_area, measure_share
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.openvino.conversion import write_ir
 from fakedetect.models.openvino.engine import import_openvino
-from fakedetect.reporting.parity import Answering, Parity, choose_pictures, compare_files
+from fakedetect.reporting.parity import DetectorNetwork, Parity, choose_parity_pictures, measure_parity
 
-FOLDER = "export"
-CARD = "MODEL_CARD.md"
+EXPORT_FOLDER = "export"
+CARD_FILE = "MODEL_CARD.md"
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedFiles:
     """The files that were written, in their folder, how far they agree, and what is missing, and why."""
 
     folder: Path
@@ -56,13 +56,13 @@ def export(settings: Settings, console: Console) -> Outcome:
     """
     require_checkpoint(settings)
     plain = replace(settings, inference=Inference(engine=TORCH))
-    folder = settings.model_folder / FOLDER
+    folder = settings.model_folder / EXPORT_FOLDER
     with run_lock(settings.model_folder):
         found = export_files(load_detector(plain, console), console, folder)
-    return Outcome(_describe(settings, found), 0 if found.parity.agrees and not found.missing else 1)
+    return Outcome(_describe_export(settings, found), 0 if found.parity.agrees and not found.missing else 1)
 
 
-def export_files(detector: Detector, console: Console, folder: Path) -> Exported:
+def export_files(detector: Detector, console: Console, folder: Path) -> ExportedFiles:
     """Write a detector's files into a folder, in place of an earlier export, and compare their answers.
 
     Raises:
@@ -70,10 +70,10 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
     """
     name = detector.name
     model = detector.model.cpu().to(memory_format=torch.contiguous_format)
-    answering = Answering(model, detector.settings.recipe, detector.calibration.temperature).eval()
-    pictures = choose_pictures(detector, console)
+    answering = DetectorNetwork(model, detector.settings.recipe, detector.calibration.temperature).eval()
+    pictures = choose_parity_pictures(detector, console)
     # Of an earlier checkpoint, perhaps. The card is written last: without it an export is unfinished.
-    for file in (CARD, *(f"{name}.{ending}" for ending in ("onnx", "xml", "bin", "safetensors"))):
+    for file in (CARD_FILE, *(f"{name}.{ending}" for ending in ("onnx", "xml", "bin", "safetensors"))):
         (folder / file).unlink(missing_ok=True)
     missing = []
     files = [_write_safetensors(detector, folder / f"{name}.safetensors")]
@@ -88,9 +88,9 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
             missing.append(f"{file}, for a package is missing: {install_command(*packages)}")
         except _CannotWriteError as error:
             missing.append(f"{file}, for {error}")
-    parity = compare_files(answering, pictures, [folder / file for file in files])
-    write_text(folder / CARD, _render_card(detector, parity))
-    return Exported(folder=folder, files=(*files, CARD), parity=parity, missing=tuple(missing))
+    parity = measure_parity(answering, pictures, [folder / file for file in files])
+    write_text(folder / CARD_FILE, _render_card(detector, parity))
+    return ExportedFiles(folder=folder, files=(*files, CARD_FILE), parity=parity, missing=tuple(missing))
 
 
 def _write_safetensors(detector: Detector, path: Path) -> str:
@@ -120,7 +120,7 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     return path.name
 
 
-def _write_onnx(answering: Answering, size: int, path: Path) -> str:
+def _write_onnx(answering: DetectorNetwork, size: int, path: Path) -> str:
     """The whole detector as ONNX, for pictures of that size.
 
     Raises:
@@ -159,7 +159,7 @@ def _write_onnx(answering: Answering, size: int, path: Path) -> str:
     return path.name
 
 
-def _write_openvino(answering: Answering, size: int, path: Path) -> str:
+def _write_openvino(answering: DetectorNetwork, size: int, path: Path) -> str:
     """The whole detector, for pictures of that size, as OpenVINO's IR: an .xml, and the weights in a .bin
     beside it.
 
@@ -222,8 +222,8 @@ def _render_card(detector: Detector, parity: Parity) -> str:
     return rendered + "\n"
 
 
-def _describe(settings: Settings, found: Exported) -> str:
+def _describe_export(settings: Settings, found: ExportedFiles) -> str:
     lines = [f"Exported {settings.model} to {found.folder}: {', '.join(found.files)}"]
-    lines += found.parity.in_words()
+    lines += found.parity.describe()
     lines += [f"Not written: {file}" for file in found.missing]
     return "\n".join(lines)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.recipes import SEED, Recipe
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.samples import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
@@ -23,14 +23,13 @@ from fakedetect.models.openvino.engine import compile_network, openvino_core
 from fakedetect.models.predictions import load_pictures
 from fakedetect.models.probe.model import draw_test_pictures
 
-PICTURES = 32
-SEED = 42
+PARITY_PICTURE_COUNT = 32
 
-MOST_APART = 1e-3
+MOST_P_FAKE_DIFFERENCE = 1e-3
 """Difference in p(fake), all in float32."""
 
 
-class Answering(nn.Module):
+class DetectorNetwork(nn.Module):
     """A detector as one network: images (B, S, S, 3) uint8 -> calibrated p_fake (B,) float32.
 
     Args:
@@ -56,8 +55,8 @@ class Answering(nn.Module):
 class Parity:
     """The largest difference in p(fake) on `count` pictures, by what computes the exported file.
 
-    `from_files` of them were prepared from their files by prepare(); the others, which it does not cover,
-    as check prepares them. `made_up`: there were no test pictures.
+    `from_files` of them were prepared from their files by prepare_picture(); the others, which it does not
+    cover, as check prepares them. `made_up`: there were no test pictures.
     """
 
     count: int
@@ -68,9 +67,9 @@ class Parity:
     @property
     def agrees(self) -> bool:
         """Whether all differences are those of rounding."""
-        return all(value <= MOST_APART for value in self.apart.values())
+        return all(value <= MOST_P_FAKE_DIFFERENCE for value in self.apart.values())
 
-    def in_words(self) -> list[str]:
+    def describe(self) -> list[str]:
         """A line for each of what computes."""
         pictures = plural(self.count, "made-up picture" if self.made_up else "test picture")
         if self.from_files == self.count:
@@ -82,13 +81,16 @@ class Parity:
             for name, value in self.apart.items()
         ]
         if not self.agrees:
-            lines.append(f"That is more than {MOST_APART:g}: do not use a file that differs so much.")
+            lines.append(
+                f"That is more than {MOST_P_FAKE_DIFFERENCE:g}: do not use a file that differs so much."
+            )
         return lines
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What is compared: `images` (N, S, S, 3) uint8 as check prepares them, and `given` as prepare()
+class ParityPictures:
+    """What is compared: `images` (N, S, S, 3) uint8 as check prepares them, and `given` as
+    prepare_picture()
     does, where it covers the file (N,) bool."""
 
     images: np.ndarray
@@ -97,34 +99,34 @@ class Pictures:
     made_up: bool = False
 
 
-def choose_pictures(detector: Detector, console: Console) -> Pictures:
+def choose_parity_pictures(detector: Detector, console: Console) -> ParityPictures:
     """Test pictures, drawn the same every time; made-up ones where there are none that can be read."""
     try:
         samples = load_pictures(detector.settings, "test").samples
     except UserError as error:
         console.warn(f"Comparing on made-up pictures: {error}")
-        return _made_up(detector)
-    order = np.random.default_rng(SEED).permutation(len(samples))[:PICTURES]
+        return _make_up_pictures(detector)
+    order = np.random.default_rng(SEED).permutation(len(samples))[:PARITY_PICTURE_COUNT]
     paths = find_originals(detector.settings, "test", [samples[place].path for place in sorted(order)])
     seen = [(path, look_at(Look(path, (detector.kind,)))) for path in paths]
     views = [(path, view) for path, view in seen if isinstance(view, View)]
     if not views:
         console.warn("Comparing on made-up pictures: no test picture can be read")
-        return _made_up(detector)
+        return _make_up_pictures(detector)
     images = np.concatenate([view.images[0] for _, view in views])
-    prepared = [prepare(path, detector.kind) for path, _ in views]
+    prepared = [prepare_picture(path, detector.kind) for path, _ in views]
     covered = np.array([pixels is not None for pixels in prepared])
     pairs = zip(images, prepared, strict=True)
     given = np.stack([image if pixels is None else pixels for image, pixels in pairs])
-    return Pictures(images, given, covered)
+    return ParityPictures(images, given, covered)
 
 
-def _made_up(detector: Detector) -> Pictures:
+def _make_up_pictures(detector: Detector) -> ParityPictures:
     images = draw_test_pictures(detector.settings.recipe.input.size)
-    return Pictures(images, images, np.zeros(len(images), bool), made_up=True)
+    return ParityPictures(images, images, np.zeros(len(images), bool), made_up=True)
 
 
-def compare_files(answering: Answering, pictures: Pictures, files: Sequence[Path]) -> Parity:
+def measure_parity(answering: DetectorNetwork, pictures: ParityPictures, files: Sequence[Path]) -> Parity:
     """Ask the exported files and the network that they were made of about the same pictures.
 
     Args:
@@ -135,14 +137,14 @@ def compare_files(answering: Answering, pictures: Pictures, files: Sequence[Path
         wanted = answering(torch.from_numpy(pictures.images)).numpy()
     apart = {}
     for file in files:
-        if (engine := ENGINES.get(file.suffix)) is not None:
+        if (engine := RUNNERS.get(file.suffix)) is not None:
             name, answer = engine(file)
             apart[name] = float(np.abs(answer(pictures.given) - wanted).max())
     covered = int(pictures.covered.sum())
     return Parity(count=len(wanted), from_files=covered, apart=apart, made_up=pictures.made_up)
 
 
-def prepare(path: Path, kind: Kind) -> np.ndarray | None:
+def prepare_picture(path: Path, kind: Kind) -> np.ndarray | None:
     """A picture as an exported file takes it, (S, S, 3) uint8, with Pillow alone: docs/export.md.
 
     None for what the page leaves to its reader: other files than JPEG and PNG in RGB or grey, or of another
@@ -166,18 +168,18 @@ def prepare(path: Path, kind: Kind) -> np.ndarray | None:
     return np.asarray(Image.open(file).convert("RGB"))
 
 
-def _run_onnx(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+def _load_onnx(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     return "onnxruntime", lambda images: session.run(None, {"images": images})[0]
 
 
-def _run_openvino(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
+def _load_openvino(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
     core = openvino_core()
     compiled = compile_network(core, core.read_model(file), bf16=False)
     return "OpenVINO", lambda images: compiled(images)[0]
 
 
-ENGINES = {".onnx": _run_onnx, ".xml": _run_openvino}
+RUNNERS = {".onnx": _load_onnx, ".xml": _load_openvino}
 """What computes a file, by its ending: a name, and images (B, S, S, 3) uint8 -> p_fake (B,)."""

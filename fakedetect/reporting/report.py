@@ -34,15 +34,15 @@ from fakedetect.metrics.measures import named
 from fakedetect.metrics.unseen import describe_left_out, tell_what_helps
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.reporting.drawings import (
-    Answers,
     Chart,
-    draw_curves,
+    ShownPredictions,
     draw_heat_maps,
-    draw_reliability,
-    draw_robustness,
-    gather_answers,
+    draw_learning_curves,
+    draw_reliability_charts,
+    draw_robustness_charts,
+    gather_predictions,
 )
-from fakedetect.reporting.summary import summarise
+from fakedetect.reporting.summary import summarise_model
 from fakedetect.testing.results import (
     Tested,
     confusion_of,
@@ -55,12 +55,12 @@ from fakedetect.testing.results import (
 from fakedetect.training.log import best_of, read_epochs
 
 SUMMARY_FILE = "summary.csv"
-SUMMARY = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
+SUMMARY_COLUMNS = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
 """The columns of summary.csv that a report shows."""
 
 
 @dataclass(frozen=True)
-class Known:
+class ModelRecords:
     """All that is known of a model; summary and audit are None where the data set is unexplored.
 
     `answers` has the predictions of foreign folders by the evaluation's names, where they are there;
@@ -99,7 +99,7 @@ def _read_summary(settings: Settings, folder: Path) -> pd.DataFrame | None:
     file = folder / SUMMARY_FILE
     try:
         check_regular(file)
-        return pd.read_csv(file, keep_default_na=False, usecols=list(SUMMARY))
+        return pd.read_csv(file, keep_default_na=False, usecols=list(SUMMARY_COLUMNS))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
@@ -108,7 +108,7 @@ def _read_summary(settings: Settings, folder: Path) -> pd.DataFrame | None:
         raise UserError(f"{file} cannot be used: {why}. Explore again: {again}") from None
 
 
-def _read_answers(settings: Settings, evaluation: Evaluation) -> dict[str, pd.DataFrame]:
+def _read_foreign_predictions(settings: Settings, evaluation: Evaluation) -> dict[str, pd.DataFrame]:
     """The predictions of foreign folders by name, those that belong to this evaluation.
 
     Raises:
@@ -123,7 +123,7 @@ def _read_answers(settings: Settings, evaluation: Evaluation) -> dict[str, pd.Da
     return found
 
 
-def gather(settings: Settings, console: Console) -> Known:
+def gather_records(settings: Settings, console: Console) -> ModelRecords:
     """Read all that is known of the chosen model.
 
     Raises:
@@ -145,12 +145,12 @@ def gather(settings: Settings, console: Console) -> Known:
     explored = settings.explore / "original"
     if not explored.is_dir():
         explored = settings.explore / "resized"
-    return Known(
+    return ModelRecords(
         detector=detector,
         results=tested.results,
         predictions=tested.predictions,
         evaluation=evaluation,
-        answers=_read_answers(settings, evaluation),
+        answers=_read_foreign_predictions(settings, evaluation),
         epochs=tuple(read_epochs(folder, detector.checkpoint_hash)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),
@@ -158,17 +158,17 @@ def gather(settings: Settings, console: Console) -> Known:
     )
 
 
-def _answers(known: Known) -> Answers:
+def _gather_test_predictions(known: ModelRecords) -> ShownPredictions:
     """The answers to the test pictures."""
     settings, predictions = known.detector.settings, known.predictions
     originals = find_originals(settings, "test", [Path(path) for path in predictions["path"]])
-    return gather_answers("test dataset", predictions, known.detector, originals)
+    return gather_predictions("test dataset", predictions, known.detector, originals)
 
 
-def _answers_elsewhere(known: Known) -> dict[str, Answers | None]:
+def _gather_foreign_predictions(known: ModelRecords) -> dict[str, ShownPredictions | None]:
     """The answers to the pictures of foreign folders; None where they are not there."""
     return {
-        name: gather_answers(name, found, known.detector, [Path(path) for path in found["path"]])
+        name: gather_predictions(name, found, known.detector, [Path(path) for path in found["path"]])
         if (found := known.answers.get(name)) is not None
         else None
         for name in known.evaluation.foreign
@@ -216,36 +216,36 @@ def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | No
             for name, (_, again) in entries.items()
             if name not in current
         },
-        charts=draw_reliability(test, measured) if test else (),
+        charts=draw_reliability_charts(test, measured) if test else (),
         ece=test.verdicts.ece_calibrated if test and test.verdicts and measured else None,
     )
 
 
-def _given(flag: str, value: float | None) -> list[str]:
+def _format_option(flag: str, value: float | None) -> list[str]:
     """An option as words of a command; none where it was not given. Of a flag alone the value is a bool."""
     if not value:
         return []
     return [flag] if value is True else [flag, f"{value:g}"]
 
 
-def _train_again(training: TrainingRecord, repeats: Repeats | None) -> list[str]:
+def _train_command(training: TrainingRecord, repeats: Repeats | None) -> list[str]:
     recipe = training.recipe.method if training.recipe else REFERENCE
     of_recipe = [] if recipe == REFERENCE else ["--recipe", recipe]
-    return ["train", *of_recipe, *_given("--repeat", len(repeats) if repeats else None)]
+    return ["train", *of_recipe, *_format_option("--repeat", len(repeats) if repeats else None)]
 
 
-def commands_again(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> list[str]:
+def list_repeat_commands(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> list[str]:
     """The commands that give this report again; of a checkpoint from elsewhere, without training it."""
     training, kind = detector.training, detector.kind
     commands = [
         ["scan"],
-        ["resize", *_given("--align", kind.aligned), *_given("--fast", kind.fast)],
-        *([_train_again(training, repeats)] if training.known else []),
+        ["resize", *_format_option("--align", kind.aligned), *_format_option("--fast", kind.fast)],
+        *([_train_command(training, repeats)] if training.known else []),
         ["test"],
     ]
     if (fitted := training.calibration) and detector.calibration.fitted:
         alarms, missed = fitted.max_false_alarms, fitted.max_missed
-        bounds = [*_given("--max-false-alarms", alarms), *_given("--max-missed", missed)]
+        bounds = [*_format_option("--max-false-alarms", alarms), *_format_option("--max-missed", missed)]
         commands.append(["fit-thresholds", *bounds])
     if evaluation.test:
         commands.append(["evaluate"])
@@ -254,7 +254,7 @@ def commands_again(detector: Detector, evaluation: Evaluation, repeats: Repeats 
     return [detector.settings.lasting_command(*words) for words in [*commands, ["report"]]]
 
 
-WORDS = {
+TEMPLATE_NAMES = {
     "FIGURES": FIGURES,
     "SAME_SHAPE": SAME_SHAPE,
     "Scaling": Scaling,
@@ -275,30 +275,30 @@ WORDS = {
 """What the screen says too, in the same words."""
 
 
-def build(known: Known, today: str) -> str:
+def render_report(known: ModelRecords, today: str) -> str:
     """The report as HTML; `today` is the date that it bears."""
     detector, evaluation, epochs = known.detector, known.evaluation, known.epochs
     settings, training = detector.settings, detector.training
     layer, heat_maps = draw_heat_maps(detector, known.predictions)
     return load_template("report.html").render(
-        WORDS,
+        TEMPLATE_NAMES,
         title=f"{settings.model} - fakedetect",
         today=today,
         version=describe_version(),
         citation=describe_citation((training.versions or {}).get("fakedetect", describe_version())),
         settings=settings,
         known=known,
-        summary=summarise(settings, known.results, known.predictions, evaluation, training.known),
-        answers=_answers(known),
-        foreign=_answers_elsewhere(known),
+        summary=summarise_model(settings, known.results, known.predictions, evaluation, training.known),
+        answers=_gather_test_predictions(known),
+        foreign=_gather_foreign_predictions(known),
         verdicts=gather_verdicts(detector, evaluation),
-        robustness=draw_robustness(evaluation.test.robustness) if evaluation.test else (),
+        robustness=draw_robustness_charts(evaluation.test.robustness) if evaluation.test else (),
         heat_maps=heat_maps,
         layer=layer,
         seeds=[f"seed {run.seed}" for run in known.repeats.runs] if known.repeats else [],
-        curves=draw_curves(epochs) if epochs else (),
+        curves=draw_learning_curves(epochs) if epochs else (),
         checkpoint=checkpoint_file(settings),
-        commands=commands_again(detector, evaluation, known.repeats),
+        commands=list_repeat_commands(detector, evaluation, known.repeats),
     )
 
 
@@ -308,8 +308,8 @@ def report(settings: Settings, console: Console) -> Outcome:
     _read_results(settings)
     file = settings.model_folder / REPORT
     with run_lock(settings.model_folder):
-        known = gather(settings, console)
+        known = gather_records(settings, console)
         console.note("Drawing the heat maps …")
-        write_text(file, build(known, datetime.now(UTC).date().isoformat()))
+        write_text(file, render_report(known, datetime.now(UTC).date().isoformat()))
     opened = console.interactive and open_picture(file)
     return Outcome(f"Report: {file}{'' if opened else ' (open it with a browser)'}")

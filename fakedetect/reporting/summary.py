@@ -13,18 +13,18 @@ from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_interval
 from fakedetect.testing.results import WORTH_A_WARNING, auc_of, explain_doubt, tell_one_sided
 
-WEAK = 0.6
+LOWEST_USABLE_ACCURACY = 0.6
 """Accuracy on one source's pictures, or balanced accuracy, up to which the model is not to be used for such
 pictures."""
 
-NAMED = 4
+NAMED_SOURCE_COUNT = 4
 """Sources of a class that the summary names."""
 
 INTERVAL = "95 % interval"
 
 
 @dataclass(frozen=True)
-class Tile:
+class FigureTile:
     """A large figure: what it is, and a remark on it."""
 
     what: str
@@ -37,19 +37,19 @@ class Summary:
     """Tiles, what the model can do in plain words, a warning where it has one answer for all pictures, and
     what it must not be used for."""
 
-    tiles: Sequence[Tile]
+    tiles: Sequence[FigureTile]
     plain: str
     one_sided: Sequence[str]
     unfit: Sequence[str]
 
 
-def _share_tile(what: str, hits: int, count: int, of: str) -> Tile:
+def _share_tile(what: str, hits: int, count: int, of: str) -> FigureTile:
     low, high = share_interval(hits, count)
     interval = f"{INTERVAL} {say_range(low, high, '.1%')}"
-    return Tile(what, f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {interval}")
+    return FigureTile(what, f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {interval}")
 
 
-def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[Tile]:
+def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[FigureTile]:
     """Accuracy, ROC AUC and both kinds of mistakes, each with its interval; then foreign pictures."""
     (caught, missed), (alarms, cleared) = results.confusion_matrix
     fakes, reals = caught + missed, alarms + cleared
@@ -57,7 +57,7 @@ def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[Tile]:
     if results.roc_auc is not None and fakes and reals:
         low, high = roc_auc_interval(results.roc_auc, fakes, reals)
         remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {say_range(low, high)}"
-        yield Tile("ROC AUC", f"{results.roc_auc:.3f}", remark)
+        yield FigureTile("ROC AUC", f"{results.roc_auc:.3f}", remark)
     if fakes:
         yield _share_tile("Fakes classified as real", missed, fakes, "fakes")
     if reals:
@@ -70,7 +70,7 @@ def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[Tile]:
         ):
             if found.value is not None and found.low is not None and found.high is not None:
                 remark = f"pictures from other sources; {INTERVAL} {say_range(found.low, found.high, form)}"
-                yield Tile(f"{what} on {name}", f"{found.value:{form}}", remark)
+                yield FigureTile(f"{what} on {name}", f"{found.value:{form}}", remark)
 
 
 def _name_sources(predictions: pd.DataFrame) -> str:
@@ -80,8 +80,8 @@ def _name_sources(predictions: pd.DataFrame) -> str:
         of_class = predictions.loc[predictions["label"] == label, "source"]
         names = [printable(source) for source in of_class.value_counts().index if source]
         if names:
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            said.append(f"{label}: {', '.join(names[:NAMED])}{more}")
+            more = f" and {len(names) - NAMED_SOURCE_COUNT} more" if len(names) > NAMED_SOURCE_COUNT else ""
+            said.append(f"{label}: {', '.join(names[:NAMED_SOURCE_COUNT])}{more}")
     return "; ".join(said)
 
 
@@ -92,12 +92,12 @@ def _is_weak(entry: ForeignEntry, own: float | None) -> bool:
     return chance or (own is not None and auc is not None and auc < own - WORTH_A_WARNING)
 
 
-def _shows_much(entry: ForeignEntry, own: float | None) -> bool:
+def _is_telling(entry: ForeignEntry, own: float | None) -> bool:
     """Whether the figures on foreign pictures are those of pictures from elsewhere, and of enough."""
     return not entry.own and (own is None or not explain_doubt(own, entry.measures.roc_auc))
 
 
-def _judge(entry: ForeignEntry, own: float | None) -> str:
+def _describe_generalisation(entry: ForeignEntry, own: float | None) -> str:
     """What figures on foreign pictures show, as the end of a sentence; '' where the model's own are
     missing."""
     low = entry.measures.balanced_accuracy.low
@@ -111,7 +111,9 @@ def _judge(entry: ForeignEntry, own: float | None) -> str:
     return f"; {doubt}" if doubt else ": it generalises to them"
 
 
-def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, trained_here: bool) -> list[str]:
+def _describe_own_accuracy(
+    results: TestResults, predictions: pd.DataFrame, model: str, trained_here: bool
+) -> list[str]:
     low, high = share_interval(round(results.accuracy * results.count), results.count)
     sources = _name_sources(predictions)
     like = "On pictures like its training pictures" if trained_here else "On the test dataset"
@@ -127,7 +129,7 @@ def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, train
     return lines
 
 
-def _tell_unseen(evaluation: Evaluation) -> list[str]:
+def _describe_held_out(evaluation: Evaluation) -> list[str]:
     """A probe's figures on the sources that were left out of it, in a sentence."""
     found = evaluation.unseen_sources
     if found is None or not found.of_sources:
@@ -139,16 +141,17 @@ def _tell_unseen(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
+def _describe_other_sources(settings: Settings, evaluation: Evaluation) -> list[str]:
     """How the model does on pictures that are unlike the training ones."""
     own = auc_of(evaluation.test)
-    lines = _tell_unseen(evaluation)
+    lines = _describe_held_out(evaluation)
     for name, entry in evaluation.foreign.items():
         right, auc = entry.measures.accuracy, auc_of(entry)
         compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
         lines.append(
             f"On pictures from other sources ({name}), it has an accuracy of {right.value or 0:.1%} "
-            f"({say_range(right.low or 0, right.high or 0, '.1%')}{compared}){_judge(entry, own)}."
+            f"({say_range(right.low or 0, right.high or 0, '.1%')}{compared})"
+            f"{_describe_generalisation(entry, own)}."
         )
     lines += [
         f"Trained without {source}, it has an accuracy of {left.right.value:.1%} on that source's "
@@ -167,7 +170,7 @@ def _weak_degradations(found: Robustness) -> list[str]:
     least = found.clean.roc_auc - WORTH_A_WARNING
     first: dict[str, str] = {}
     for point in found.points:
-        if point.roc_auc < least or (point.recall_fake + point.recall_real) / 2 <= WEAK:
+        if point.roc_auc < least or (point.recall_fake + point.recall_real) / 2 <= LOWEST_USABLE_ACCURACY:
             first.setdefault(point.kind, point.says)
     return list(first.values())
 
@@ -177,7 +180,7 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
     own = auc_of(evaluation.test)
     found = []
     weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
-    shown = _tell_unseen(evaluation) or any(_shows_much(e, own) for e in evaluation.foreign.values())
+    shown = _describe_held_out(evaluation) or any(_is_telling(e, own) for e in evaluation.foreign.values())
     if weak:
         found.append(f"pictures from other sources, such as {', '.join(weak)}")
     elif not shown:
@@ -186,13 +189,13 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
     found += [
         f"{entry.label} pictures from sources it was not trained on, such as {source}"
         for source, entry in evaluation.left_out.items()
-        if entry.right.value <= WEAK
+        if entry.right.value <= LOWEST_USABLE_ACCURACY
     ]
     if evaluation.test:
         found += [
             f"{entry.label} pictures of {entry.name}"
             for entry in evaluation.test.sources
-            if entry.source and entry.right.value <= WEAK
+            if entry.source and entry.right.value <= LOWEST_USABLE_ACCURACY
         ]
         if changed := _weak_degradations(evaluation.test.robustness):
             found.append(f"pictures degraded as much as by {', '.join(changed)}")
@@ -207,7 +210,7 @@ def _is_chance(results: TestResults) -> bool:
     return mean_interval((caught, caught + missed), (cleared, alarms + cleared))[0] <= 0.5
 
 
-def summarise(
+def summarise_model(
     settings: Settings,
     results: TestResults,
     predictions: pd.DataFrame,
@@ -221,8 +224,8 @@ def summarise(
         trained_here: its training.json says how the checkpoint was trained.
     """
     plain = [
-        *_tell_own(results, predictions, settings.model, trained_here),
-        *_tell_others(settings, evaluation),
+        *_describe_own_accuracy(results, predictions, settings.model, trained_here),
+        *_describe_other_sources(settings, evaluation),
     ]
     if evaluation.test is None:
         plain.append(

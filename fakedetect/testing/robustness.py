@@ -17,7 +17,7 @@ from fakedetect.metrics.calibration import UNSURE
 from fakedetect.metrics.intervals import roc_auc_interval
 from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import predict_pictures
-from fakedetect.models.verdicts import answer
+from fakedetect.models.verdicts import decide_verdict
 
 MOST = 1000
 """Pictures that are degraded; a random draw of a larger test set says the same."""
@@ -85,7 +85,7 @@ def _degrade(
 def _measure_stability(detector: Detector, found: _Degraded) -> Stability:
     """The verdicts that check gives with its test of stability."""
     columns = [0, *(1 + CURVES.index(how) for how in STABILITY)]
-    answers = [answer(detector.calibration, row[columns], STABILITY) for row in found.table]
+    answers = [decide_verdict(detector.calibration, row[columns], STABILITY) for row in found.table]
     sure = np.array([each.verdict != UNSURE for each in answers])
     truth = np.array([CLASSES[label] for label in found.labels])
     right = np.array([each.verdict for each in answers]) == truth

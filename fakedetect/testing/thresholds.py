@@ -42,7 +42,7 @@ from fakedetect.metrics.calibration import (
 )
 from fakedetect.metrics.unseen import USUAL_RATE, calibrate_unseen, make_promise
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.predictions import predict_samples, validation_samples
+from fakedetect.models.predictions import find_validation_samples, predict_samples
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def fit_on_validation(
     Raises:
         UserError: the pictures are not known, too few, or of one class.
     """
-    samples = validation_samples(detector.settings, detector.training)
+    samples = find_validation_samples(detector.settings, detector.training)
     read, margins, bad = predict_samples(detector, console, samples, "validation")
     is_fake = np.array([sample.label == 0 for sample in read], bool)
     if not 0 < is_fake.sum() < len(is_fake):
@@ -126,7 +126,7 @@ def _count_to_go_by(settings: Settings) -> tuple[int, int]:
         fake, real = (make_promise(scores, name, USUAL_RATE) for name in CLASSES)
         return len(fake.groups), len(real.groups)
     training = read_own_training(settings, model_hash(settings))
-    samples = validation_samples(as_trained(settings, training), training)
+    samples = find_validation_samples(as_trained(settings, training), training)
     fakes = sum(sample.label == 0 for sample in samples)
     return fakes, len(samples) - fakes
 
@@ -209,7 +209,7 @@ def _write(detector: Detector, found: Fitted) -> None:
         max_false_alarms=found.max_false_alarms,
         max_missed=found.max_missed,
         validation=found.validation,
-        input=Input.of(settings.recipe) if detector.input_by_settings else None,
+        input=Input.of(settings.recipe) if detector.has_assumed_input else None,
     )
     write_training(settings.model_folder, _with_calibration(settings, detector.training, saved))
 

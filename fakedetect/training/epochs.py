@@ -21,7 +21,7 @@ from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
 from fakedetect.images.degradations import degrade_at_random, random_for
 from fakedetect.models.cpu_training.speed_up import Gradients
-from fakedetect.models.devices import Normaliser, forward, torch_engine
+from fakedetect.models.devices import Normaliser, forward, make_torch_engine
 from fakedetect.models.predictions import predict_batches
 from fakedetect.models.processes import Group
 from fakedetect.training.balance import draw_epoch, weigh
@@ -209,7 +209,7 @@ def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
     loss, right, count = 0.0, 0.0, 0.0
     own = run.group.part_of(run.val_samples)
     weights = _weights_of(run.val_samples, run.settings.training.balance)
-    engine = torch_engine(run.settings.recipe, run.model, run.dtype)
+    engine = make_torch_engine(run.settings.recipe, run.model, run.dtype)
     for batch, logits in predict_batches(run.settings, run.console, engine, own, label, run.decoded):
         bad.update(faults_of(batch.bad))
         if batch.samples:

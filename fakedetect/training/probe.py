@@ -62,20 +62,20 @@ from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
 from fakedetect.models.probe.features import (
     Features,
-    Frozen,
-    cache_features,
+    FrozenBackbone,
+    compute_features,
     freeze_backbone,
-    gather_features,
+    make_feature_cache,
 )
 from fakedetect.models.probe.fitting import (
-    LEAST,
-    JudgedLine,
-    check_enough,
-    choose_pictures,
+    LEAST_PICTURES_PER_CLASS,
+    CrossValidatedFit,
+    assign_folds,
+    check_picture_counts,
+    choose_training_pictures,
+    compute_sample_weights,
     count_groups,
-    deal_folds,
-    fit_judged,
-    weigh,
+    fit_cross_validated,
 )
 from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
@@ -166,7 +166,7 @@ class _Found:
     """
 
     dataset: Dataset
-    frozen: Frozen
+    frozen: FrozenBackbone
     samples: Sequence[Sample]
     shapes: Sequence[str]
     views: Sequence[np.ndarray]
@@ -186,7 +186,7 @@ def _gather(
             return None
     refuse_too_many(len(found.bad), dataset)
     samples = [dataset.samples[place] for place in found.places]
-    check_enough(samples, LEAST)
+    check_picture_counts(samples, LEAST_PICTURES_PER_CLASS)
     pairs = zip(paths, dataset.samples, strict=True)
     return _Found(
         dataset=dataset,
@@ -204,8 +204,8 @@ def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tu
     dataset = load_for_probe(settings, "train", leave_out)
     warn_about_skipped(dataset, console)
     # Before anything is loaded; those that cannot be read are known later.
-    check_enough(dataset.samples, LEAST)
-    chosen = choose_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
+    check_picture_counts(dataset.samples, LEAST_PICTURES_PER_CLASS)
+    chosen = choose_training_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
     if len(chosen) < len(dataset.samples):
         console.note(
             f"Using {len(chosen):,} of {len(dataset.samples):,} pictures: the largest sources are cut "
@@ -216,7 +216,12 @@ def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tu
 
 
 def _look(
-    settings: Settings, console: Console, group: Group, frozen: Frozen, cache: Path, paths: Sequence[Path]
+    settings: Settings,
+    console: Console,
+    group: Group,
+    frozen: FrozenBackbone,
+    cache: Path,
+    paths: Sequence[Path],
 ) -> Features:
     """The features of the pictures, from the cache or computed."""
     if group.first:
@@ -225,21 +230,23 @@ def _look(
             f"each; every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its "
             "format"
         )
-    kept = cache_features(settings, frozen, cache)
-    return gather_features(settings, console, group, frozen.engine, kept, paths)
+    kept = make_feature_cache(settings, frozen, cache)
+    return compute_features(settings, console, group, frozen.engine, kept, paths)
 
 
-def _judge(settings: Settings, console: Console, found: _Found) -> JudgedLine:
+def _judge(settings: Settings, console: Console, found: _Found) -> CrossValidatedFit:
     """Choose the strength by the sources left out, and fit the line on all pictures."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
-    weights = weigh(found.samples)
-    folds = deal_folds(found.samples, settings.training.seed)
+    weights = compute_sample_weights(found.samples)
+    folds = assign_folds(found.samples, settings.training.seed)
     strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
     with console.progress(len(is_fake), "held-out sources") as progress:
-        return fit_judged(found.views, is_fake, weights, folds, strengths, progress.advance)
+        return fit_cross_validated(found.views, is_fake, weights, folds, strengths, progress.advance)
 
 
-def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, probe: ProbeRecord) -> str:
+def _save_line(
+    settings: Settings, frozen: FrozenBackbone, judged: CrossValidatedFit, probe: ProbeRecord
+) -> str:
     """Write probe.safetensors in place of any other checkpoint; returns its hash."""
     facts = ProbeFacts(
         architecture=settings.recipe.architecture,
@@ -251,14 +258,14 @@ def _save_line(settings: Settings, frozen: Frozen, judged: JudgedLine, probe: Pr
         size=msgspec.UNSET if settings.recipe.input.size == SIZE else settings.recipe.input.size,
     )
     file = settings.model_folder / PROBE_FILE
-    write_probe(file, Probe(frozen.backbone.cpu(), judged.line), facts, settings.recipe)
+    write_probe(file, Probe(frozen.backbone.cpu(), judged.classifier), facts, settings.recipe)
     remove_other_checkpoints(settings, file)
     for name in OF_EPOCHS:
         (settings.model_folder / name).unlink(missing_ok=True)
     return hash_file(file)
 
 
-def _measure(found: _Found, judged: JudgedLine, checkpoint: str) -> tuple[OutOfFold, UnseenSources]:
+def _measure(found: _Found, judged: CrossValidatedFit, checkpoint: str) -> tuple[OutOfFold, UnseenSources]:
     """The answers to pictures whose source was left out, and their figures."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
     sources = [sample.source for sample in found.samples]
@@ -273,7 +280,7 @@ def _measure(found: _Found, judged: JudgedLine, checkpoint: str) -> tuple[OutOfF
     return scores, measure_unseen(scores, by_source(is_fake, sources, found.shapes))
 
 
-def _describe_probe(found: _Found, judged: JudgedLine) -> ProbeRecord:
+def _describe_probe(found: _Found, judged: CrossValidatedFit) -> ProbeRecord:
     families, real_sources = count_groups(found.samples)
     return ProbeRecord(
         layers=found.frozen.backbone.layers,

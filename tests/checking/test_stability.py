@@ -15,7 +15,7 @@ from fakedetect.images import views
 from fakedetect.images.degradations import STABILITY
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.detector import Detector, load_detector
-from fakedetect.models.verdicts import FLIP_MARGIN, answer, may_flip
+from fakedetect.models.verdicts import FLIP_MARGIN, decide_verdict, may_flip
 
 FITTED = Calibration(temperature=1.0, fake_from=0.6, real_below=0.3, fitted=True)
 
@@ -26,12 +26,14 @@ def margin_of(p_fake: float) -> float:
 
 def test_within_the_unsure_band_nothing_is_turned() -> None:
     views = np.array([margin_of(p) for p in (0.55, 0.45, 0.4, 0.55, 0.5)])
-    found = answer(FITTED, views, STABILITY)
+    found = decide_verdict(FITTED, views, STABILITY)
     assert (found.verdict, found.stability) == ("unsure", "stable")
     # Out of the band it is, and so is a verdict that falls into it across one half.
-    far = answer(FITTED, np.array([margin_of(p) for p in (0.55, 0.2, 0.55, 0.55, 0.55)]), STABILITY)
+    far = decide_verdict(FITTED, np.array([margin_of(p) for p in (0.55, 0.2, 0.55, 0.55, 0.55)]), STABILITY)
     assert far.flips == ("real after JPEG 70",)
-    sure = answer(FITTED, np.array([margin_of(p) for p in (0.65, 0.45, 0.65, 0.65, 0.65)]), STABILITY)
+    sure = decide_verdict(
+        FITTED, np.array([margin_of(p) for p in (0.65, 0.45, 0.65, 0.65, 0.65)]), STABILITY
+    )
     assert (sure.verdict, sure.flips) == ("unsure", ("real after JPEG 70",))
 
 

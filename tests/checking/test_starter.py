@@ -17,7 +17,7 @@ from fakedetect.core.records.evaluation import read_evaluation
 from fakedetect.core.records.training import read_out_of_fold, read_training
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
-from fakedetect.models.downloads import failed_lately, remember_failure
+from fakedetect.models.downloads import has_failed_recently, remember_failure
 
 SETTINGS = """\
 model = "tiny"
@@ -151,14 +151,14 @@ def test_offline_a_small_one_answers_whose_backbone_came_along(project: Path) ->
 def test_a_failed_download_is_forgotten_once_the_file_is_there(project: Path, tmp_path: Path) -> None:
     starter = load_settings(project).with_model("starter")
     without = starter.with_recipe(weights=None)
-    assert not failed_lately(without)
+    assert not has_failed_recently(without)
     folder = tmp_path / "hub/models--timm--x[1]/snapshots"
     remember_failure(starter.recipe.architecture, folder, ("*/model.safetensors", "*/pytorch_model.bin"))
-    assert failed_lately(without) and not failed_lately(starter)
+    assert has_failed_recently(without) and not has_failed_recently(starter)
     (folder / "0a1b").mkdir(parents=True)
-    assert failed_lately(without)
+    assert has_failed_recently(without)
     (folder / "0a1b/model.safetensors").write_bytes(b"x")
-    assert not failed_lately(without)
+    assert not has_failed_recently(without)
 
 
 def test_a_fresh_clone_answers_without_internet(tmp_path: Path) -> None:

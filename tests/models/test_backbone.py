@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 
-from fakedetect.models.probe.backbone import DIRECTIONS, Backbone
+from fakedetect.models.probe.backbone import DIRECTION_COUNT, Backbone
 
 SIDE = 64
 
@@ -24,7 +24,7 @@ def test_of_a_map_mean_deviation_and_covariances_are_read() -> None:
         values = stage.flatten(2).numpy()
         channels = values.shape[1]
         mixed = values
-        if channels > DIRECTIONS:
+        if channels > DIRECTION_COUNT:
             wide += 1
             mixed = backbone.get_buffer(f"directions_{channels}").numpy() @ values
         pairs = np.triu_indices(mixed.shape[1])
@@ -49,7 +49,7 @@ def test_the_mixtures_of_channels_are_the_same_everywhere() -> None:
     for name in names:
         drawn = first.get_buffer(name)
         assert torch.equal(drawn, second.get_buffer(name))
-        torch.testing.assert_close(drawn @ drawn.T, torch.eye(DIRECTIONS))
+        torch.testing.assert_close(drawn @ drawn.T, torch.eye(DIRECTION_COUNT))
     beginning = first.get_buffer("directions_64")[0, :8].tolist()
     assert beginning == pytest.approx([-0.125, 0.125, 0.125, -0.125, 0.125, -0.125, 0.125, 0.125], abs=1e-3)
     assert not any("directions_" in name for name in first.state_dict())

@@ -172,12 +172,12 @@ def test_damaged_results_are_left_out_and_none_at_all_is_said(project: Path) -> 
 
 
 def test_mcnemar_is_the_exact_binomial_test() -> None:
-    from fakedetect.reporting.compare import mcnemar
+    from fakedetect.reporting.compare import compute_mcnemar_p
 
     a = np.array([True] * 8 + [False] * 2)
     # 8 against 2 discordant pairs: 2 * (1 + 10 + 45) / 1024.
-    assert mcnemar(a, ~a) == pytest.approx(112 / 1024)
-    assert mcnemar(a, a) == 1
+    assert compute_mcnemar_p(a, ~a) == pytest.approx(112 / 1024)
+    assert compute_mcnemar_p(a, a) == 1
 
 
 def test_a_comparison_is_data_before_it_is_words(project: Path) -> None:
@@ -212,7 +212,7 @@ def test_the_table_fits_the_terminal(
     from fakedetect.core.settings.settings import load_settings
     from fakedetect.core.terminal.console import Console
     from fakedetect.reporting.compare import compare_models
-    from fakedetect.reporting.comparison_table import lay_out
+    from fakedetect.reporting.comparison_table import format_table
 
     for name, wrong in (("resnet18", range(40)), ("resnet50", range(10)), ("tiny", ())):
         plant(project, name, list(wrong))
@@ -220,7 +220,7 @@ def test_the_table_fits_the_terminal(
     monkeypatch.setattr(sys, "stdout", terminal.stream)
     found = compare_models(load_settings(project), Console(quiet=True), reference=True)
     console = Console()
-    shown, markdown = lay_out(found.table, console)
+    shown, markdown = format_table(found.table, console)
     console.show(shown)
     lines = [
         line.rstrip() for line in terminal.read().replace("\x1b[1m", "").replace("\x1b[0m", "").split("\n")

@@ -34,6 +34,9 @@ ROBUST = "robust"
 
 ROBUST_REMOVED = "The robust recipe was removed. Use degrade = true under [training], or the probe recipe."
 
+SEED = 42
+"""The seed of training unless paths.toml sets another, and of every random choice elsewhere."""
+
 UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 """What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
 

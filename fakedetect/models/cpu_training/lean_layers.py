@@ -1,9 +1,9 @@
-"""Layers of timm's models that train faster on CPUs in bfloat16 and compute the same.
+"""Faster versions of timm's layers for training on CPUs in bfloat16. They compute the same functions.
 
-- ConvNeXtV2's response normalisation reads and writes its maps fewer times, and on large maps becomes part
-  of the layer behind it.
-- oneDNN has no fast gradient for depth-wise kernels of 5 x 5 and 7 x 7 (ConvNeXt, EfficientNet), so it is
-  put together of those of 3 x 3 pieces.
+- ConvNeXtV2's response normalisation reads and writes its maps fewer times. On large maps it is fused into
+  the next layer.
+- oneDNN has no fast gradient for depth-wise kernels of 5 x 5 and 7 x 7 (ConvNeXt, EfficientNet). It is
+  assembled from the gradients of 3 x 3 pieces.
 """
 
 from typing import Any
@@ -14,11 +14,11 @@ from timm.layers.mlp import GlobalResponseNormMlp
 from torch import nn
 
 PIECE = 3
-"""The side of a kernel whose gradient oneDNN works out fast; larger ones take tens of times as long."""
+"""Side of a kernel whose gradient oneDNN computes fast; larger ones take tens of times as long."""
 
 
 def speed_up_layers(model: nn.Module) -> nn.Module:
-    """A model whose layers of these kinds train faster; its weights and names stay as they are."""
+    """Replace the classes of a model's slow layers; weights and names do not change."""
     for layer in model.modules():
         if type(layer) is nn.Conv2d and _is_large_depthwise(layer):
             layer.__class__ = _LeanDepthwise
@@ -29,8 +29,8 @@ def speed_up_layers(model: nn.Module) -> nn.Module:
     return model
 
 
-def _trains_mixed(x: torch.Tensor) -> bool:
-    """Whether a layer with this input is trained on a CPU, in bfloat16 where torch thinks that fit."""
+def _is_trained_in_bf16(x: torch.Tensor) -> bool:
+    """Whether a layer with this input is trained on a CPU under bfloat16 autocast."""
     return (
         x.device.type == "cpu"
         and torch.is_grad_enabled()
@@ -39,31 +39,36 @@ def _trains_mixed(x: torch.Tensor) -> bool:
     )
 
 
-def _find_scale(
+def _compute_scale(
     size: torch.Tensor, weight: torch.Tensor, channel: int, eps: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What each channel is multiplied with, from the channels' sizes, and the mean of these."""
+    """Return each channel's factor, computed from the channels' sizes, and the mean of the sizes."""
     mean = size.mean(channel, keepdim=True) + eps
     return 1 + weight * size / mean, mean
 
 
-def _go_back(
+def _backpropagate_scale(
     of_scale: torch.Tensor, weight: torch.Tensor, size: torch.Tensor, mean: torch.Tensor, channel: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """From the gradient of the scale to that of the weight, for each picture, and to the share of a map
-    that its own gradient has, since its sizes depend on it."""
+    """Return the gradient of the weight for each picture, and the factor of the map in its own gradient.
+
+    The map contributes to its gradient because the channel sizes depend on it.
+
+    Args:
+        of_scale: the gradient of the scale.
+    """
     of_ratio = weight * of_scale
     of_mean = (of_ratio * size).mean(channel, keepdim=True) / mean**2
     of_size = of_ratio / mean - of_mean
-    # A size of 0 has no direction to grow in, as torch's norm has it.
+    # The gradient of a size of 0 is 0, as in torch's norm.
     return of_scale * size / mean, torch.where(size > 0, of_size / size, 0.0)
 
 
 class _ResponseNorm(torch.autograd.Function):
     """x * (1 + weight * ratio) + bias, where a channel's ratio is its size over the mean of all sizes.
 
-    A channel's size is the square root of its sum of squares. Maps are read and written in bfloat16, a few
-    times each; all that has one value a channel is float32.
+    A channel's size is the square root of its sum of squares. Maps are bfloat16 and are read and written
+    only a few times; values per channel are float32.
     """
 
     @staticmethod
@@ -77,7 +82,7 @@ class _ResponseNorm(torch.autograd.Function):
     ) -> torch.Tensor:
         spatial = [2, 3] if channel == 1 else [1, 2]
         size = (x * x).sum(spatial, keepdim=True).float().sqrt()
-        whole, mean = _find_scale(size, weight, channel, eps)
+        whole, mean = _compute_scale(size, weight, channel, eps)
         scale = whole.to(x.dtype)
         ctx.save_for_backward(x, weight, size, mean, scale)
         ctx.spatial, ctx.channel = spatial, channel
@@ -90,20 +95,22 @@ class _ResponseNorm(torch.autograd.Function):
         x, weight, size, mean, scale = ctx.saved_tensors
         of_scale = (gradient * x).sum(ctx.spatial, keepdim=True).float()
         of_bias = gradient.sum(ctx.spatial, keepdim=True).float()
-        of_weight, along = _go_back(of_scale, weight, size, mean, ctx.channel)
+        of_weight, along = _backpropagate_scale(of_scale, weight, size, mean, ctx.channel)
         of_x = torch.addcmul(gradient * scale, x, along.to(x.dtype))
         return of_x, of_weight.sum(0, keepdim=True), of_bias.sum(0, keepdim=True), None, None
 
 
 class _NormedLinear(torch.autograd.Function):
-    """A linear layer behind a response norm: x (B, N, K) -> (B, N, C).
+    """A linear layer after a response norm: x (B, N, K) -> (B, N, C).
 
-    The norm multiplies a picture's channels, and so might as well multiply the columns of the layer's
-    matrix, a matrix for each picture: while N > C that is fewer values, and the map itself is not written
-    again. The gradient of the scale, a sum over the places of a map, is then one over those matrices'.
+    The norm multiplies a picture's channels. Multiplying the columns of the layer's matrix instead, with
+    one matrix for each picture, has the same result. For N > C that is fewer values, and the map is not
+    written again. The gradient of the scale is a sum over these matrices instead of over the positions of a
+    map.
 
     Args:
-        weight: the norm's, (K,), as is bias; matrix (C, K) and offset (C,) are the layer's.
+        weight, bias: of the norm, (K,).
+        matrix, offset: of the layer, (C, K) and (C,).
     """
 
     @staticmethod
@@ -117,7 +124,7 @@ class _NormedLinear(torch.autograd.Function):
         eps: float,
     ) -> torch.Tensor:
         size = (x * x).sum(1, keepdim=True).float().sqrt()
-        scale, mean = _find_scale(size, weight, 2, eps)
+        scale, mean = _compute_scale(size, weight, 2, eps)
         matrices = (matrix * scale).to(x.dtype)
         ctx.save_for_backward(x, weight, bias, matrix, size, mean, scale, matrices)
         return torch.baddbmm((offset + matrix @ bias).to(x.dtype), x, matrices.mT)
@@ -129,18 +136,20 @@ class _NormedLinear(torch.autograd.Function):
         x, weight, bias, matrix, size, mean, scale, matrices = ctx.saved_tensors
         of_matrices = torch.bmm(gradient.mT, x).float()
         of_offset = gradient.sum((0, 1)).float()
-        of_weight, along = _go_back((of_matrices * matrix).sum(1, keepdim=True), weight, size, mean, 2)
+        of_weight, along = _backpropagate_scale(
+            (of_matrices * matrix).sum(1, keepdim=True), weight, size, mean, 2
+        )
         of_x = torch.addcmul(torch.bmm(gradient, matrices), x, along.to(x.dtype))
         of_matrix = (of_matrices * scale).sum(0) + of_offset[:, None] * bias
         return of_x, of_weight.sum((0, 1)), matrix.mT @ of_offset, of_matrix, of_offset, None
 
 
 class _LeanResponseNorm(GlobalResponseNorm):
-    """The same function (Woo et al. 2023, 'ConvNeXt V2', equation 3), its terms put together differently.
+    """The same function (Woo et al. 2023, 'ConvNeXt V2', equation 3) with its terms regrouped.
 
-    timm's own multiplies the whole map three times, and mixed precision makes float32 copies of it.
-    Here all that depends on the channel alone is worked out first, in float32, and the map is multiplied
-    once. In float32 timm's own is used, whose results are the published ones to the bit.
+    timm's version multiplies the whole map three times, and mixed precision copies it to float32.
+    This one computes everything that depends on the channel alone first, in float32, and multiplies the map
+    once. In float32 timm's version runs, so results match the published ones to the bit.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -153,15 +162,14 @@ class _LeanResponseNorm(GlobalResponseNorm):
 
 
 class _LeanMlp(GlobalResponseNormMlp):
-    """The same function, the norm put into the layer behind it where mixed precision trains large maps on a
-    CPU."""
+    """The same function. Mixed precision on a CPU fuses the norm of large maps into the next layer."""
 
     fc2: nn.Linear
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _, high, wide, _ = x.shape
         answer: torch.Tensor
-        if not _trains_mixed(x) or high * wide <= self.fc2.out_features:
+        if not _is_trained_in_bf16(x) or high * wide <= self.fc2.out_features:
             answer = super().forward(x)
             return answer
         hidden = self.drop1(self.act(self.fc1(x))).flatten(1, 2)
@@ -178,10 +186,10 @@ def _is_linear(layer: GlobalResponseNormMlp) -> bool:
 
 
 class _Depthwise(torch.autograd.Function):
-    """conv2d of as many groups as channels; the gradient of its kernel is put together of 3 x 3 pieces.
+    """Depth-wise conv2d whose kernel gradient is assembled from 3 x 3 pieces.
 
-    Each piece is the gradient of a 3 x 3 kernel on the map moved to where the piece lies, so the sums are
-    the same ones.
+    Each piece is the gradient of a 3 x 3 kernel on the map, shifted to the position of the piece, so the
+    sums are the same.
     """
 
     @staticmethod
@@ -205,16 +213,16 @@ class _Depthwise(torch.autograd.Function):
         stride, padding = ctx.stride, ctx.padding
         of_x = of_weight = of_bias = None
         if ctx.needs_input_grad[0]:
-            of_x = _gradient_of(0, gradient, x, weight, stride, padding)
+            of_x = _compute_conv_gradient(0, gradient, x, weight, stride, padding)
         if ctx.needs_input_grad[1]:
-            of_weight = _by_pieces(gradient, x, weight, stride, padding)
+            of_weight = _compute_kernel_gradient(gradient, x, weight, stride, padding)
         if ctx.needs_input_grad[2]:
-            # oneDNN would work out the kernel's gradient beside it.
+            # oneDNN would compute the kernel's gradient as well.
             of_bias = gradient.sum((0, 2, 3))
         return of_x, of_weight, of_bias, None, None
 
 
-def _gradient_of(
+def _compute_conv_gradient(
     which: int,
     gradient: torch.Tensor,
     x: torch.Tensor,
@@ -222,7 +230,7 @@ def _gradient_of(
     stride: tuple[int, int],
     padding: tuple[int, int],
 ) -> torch.Tensor:
-    """Of the input (0) or the kernels (1)."""
+    """Return the gradient of the input (`which` 0) or of the kernels (1)."""
     channels = len(weight)
     sizes = [channels], list(stride), list(padding), [1, 1]
     wanted = [which == 0, which == 1, False]
@@ -232,37 +240,37 @@ def _gradient_of(
     return found
 
 
-def _by_pieces(
+def _compute_kernel_gradient(
     gradient: torch.Tensor,
     x: torch.Tensor,
     weight: torch.Tensor,
     stride: tuple[int, int],
     padding: tuple[int, int],
 ) -> torch.Tensor:
-    """The gradient of the kernels (C, 1, K, L), each at least 3 x 3."""
+    """Return the gradient of kernels (C, 1, K, L) of at least 3 x 3, piece by piece."""
     padded = nn.functional.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     high, wide = (step * (size - 1) + PIECE for step, size in zip(stride, gradient.shape[2:], strict=True))
     piece = weight[:, :, :PIECE, :PIECE]
     whole = torch.empty_like(weight)
-    for row in _places(weight.shape[2]):
-        for column in _places(weight.shape[3]):
+    for row in _piece_starts(weight.shape[2]):
+        for column in _piece_starts(weight.shape[3]):
             part = padded[:, :, row : row + high, column : column + wide]
             part = part.contiguous(memory_format=torch.channels_last)
-            found = _gradient_of(1, gradient, part, piece, stride, (0, 0))
+            found = _compute_conv_gradient(1, gradient, part, piece, stride, (0, 0))
             whole[:, :, row : row + PIECE, column : column + PIECE] = found
     return whole
 
 
-def _places(size: int) -> list[int]:
-    """Where the pieces of a kernel begin; the last ones overlap."""
+def _piece_starts(size: int) -> list[int]:
+    """Return where the pieces of a kernel start; the last two may overlap."""
     return [min(place, size - PIECE) for place in range(0, size, PIECE)]
 
 
 class _LeanDepthwise(nn.Conv2d):
-    """A layer that computes the same and learns so, where mixed precision trains it on a CPU."""
+    """The same layer. Under mixed precision on a CPU, its kernel gradient is computed in pieces."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not _trains_mixed(x) or not self.weight.requires_grad:
+        if not _is_trained_in_bf16(x) or not self.weight.requires_grad:
             return super().forward(x)
         bias = None if self.bias is None else self.bias.bfloat16()
         answer: torch.Tensor = _Depthwise.apply(

@@ -1,9 +1,9 @@
-"""How the gradients of a batch are worked out, on a CPU in bfloat16 in two halves of it at a time.
+"""Compute the gradients of a batch; on a CPU in bfloat16, those of its two halves at the same time.
 
-That is for models whose pictures do not affect one another. With it, the layers of lean_layers.py and
-bfloat16 itself, ConvNeXtV2-Tiny trains 2.92 times as fast as the reference's way in batches of 16 and 4.77
-times in the recipe's of 64 (docs/speed.md); the latter is what
-`python -m benchmarks --quick --model convnext_v2_tiny train` measures. In float32 nothing changes.
+Halves are for models whose pictures do not affect one another. With them, the layers of lean_layers.py and
+bfloat16, ConvNeXtV2-Tiny trains 2.92 times as fast as the reference code in batches of 16, and 4.77 times
+in the recipe's batches of 64 (docs/speed.md), which `python -m benchmarks --quick --model convnext_v2_tiny
+train` measures. In float32 nothing changes.
 """
 
 from collections.abc import Callable
@@ -17,26 +17,26 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from fakedetect.models.devices import forward
 
-LEAST = 4
-"""Pictures in a half below which reading the weights takes too large a share of the time."""
+LEAST_PICTURES_PER_HALF = 4
+"""In smaller halves, reading the weights takes too large a share of the time."""
 
 
-class Halves:
-    """A model whose gradients are worked out for two halves of a batch at once.
+class SplitBatch:
+    """Computes the gradients of two halves of a batch at the same time.
 
-    Cores that share every layer wait for one another at its end, and all of them for memory between the
-    matrix products. With a half of the batch each, some multiply while the others wait.
+    Cores that share a layer wait for one another at its end, and all of them wait for memory between matrix
+    products. With half of the batch each, some cores multiply while the others wait.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype):
         self.model, self.dtype = model, dtype
-        # One thread for the whole run: OpenMP starts threads of its own for each that computes.
+        # One thread for the whole run: OpenMP starts a pool of threads for each thread that computes.
         self._thread = ThreadPoolExecutor(1)
 
     def add_gradients(
         self, images: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor
     ) -> torch.Tensor:
-        """As Gradients.add() does."""
+        """Add the gradients, as Gradients.add() does."""
         parameters = [each for each in self.model.parameters() if each.requires_grad]
         threads, middle = torch.get_num_threads(), len(labels) // 2
 
@@ -51,7 +51,7 @@ class Halves:
             loss = self._loss(images[:middle], labels[:middle])
             (loss * scale).backward()
         finally:
-            # Also when the user has stopped the run: what is saved then must not change any more.
+            # Also after Ctrl-C: the weights that are saved then must not change any more.
             wait([second])
             torch.set_num_threads(threads)
         other, gradients = second.result()
@@ -68,10 +68,10 @@ class Halves:
 
 @dataclass(frozen=True)
 class Gradients:
-    """How the gradients of a batch are worked out; `halves` is there where that is faster in halves."""
+    """Computes the gradients of a batch; `split` does so in halves, where that is faster."""
 
     dtype: torch.dtype
-    halves: Halves | None
+    split: SplitBatch | None
 
     def add(
         self,
@@ -80,46 +80,49 @@ class Gradients:
         labels: torch.Tensor,
         scale: torch.Tensor,
     ) -> torch.Tensor:
-        """Add the gradients of the sum of the losses, times a scale, to the parameters'; returns the sum.
+        """Add the gradients of the summed loss, times a scale, to those of the parameters.
 
         Args:
-            network: the model, or what shares or compiles it.
+            network: the model, or its distributed or compiled version.
             images: (B, 3, H, W) float, normalised.
             labels: (B,).
+
+        Returns:
+            The sum of the losses, a scalar.
         """
-        if self.halves and len(labels) >= 2 * LEAST:
-            return self.halves.add_gradients(images, labels, scale)
+        if self.split and len(labels) >= 2 * LEAST_PICTURES_PER_HALF:
+            return self.split.add_gradients(images, labels, scale)
         loss = functional.cross_entropy(forward(network, images, self.dtype), labels, reduction="sum")
         (loss * scale).backward()
         return loss.detach()
 
 
 def speed_up(model: nn.Module, dtype: torch.dtype, size: int, alone: bool = True) -> Gradients:
-    """The fastest way to the gradients of a model on its device.
+    """Choose the fastest way to compute the gradients of a model on its device.
 
     Args:
         size: of the images (3, S, S) that the model takes.
-        alone: the model is neither shared with other processes nor compiled.
+        alone: the model is neither distributed nor compiled.
     """
-    return Gradients(dtype, _find_halves(model, dtype, size) if alone else None)
+    return Gradients(dtype, _choose_split(model, dtype, size) if alone else None)
 
 
-def _find_halves(model: nn.Module, dtype: torch.dtype, size: int) -> Halves | None:
-    """A model's Halves, in mixed precision on more than one core of a CPU.
+def _choose_split(model: nn.Module, dtype: torch.dtype, size: int) -> SplitBatch | None:
+    """Return a SplitBatch for mixed precision on a CPU with more than one core; otherwise None.
 
-    Float32 is faster in halves too, but its sums keep their order, and so its results every bit.
+    Float32 would be faster in halves too, but keeps the order of its sums, so results match to the bit.
 
     Args:
         size: of the images (3, S, S) that the model takes.
     """
     mixed = dtype == torch.bfloat16 and next(model.parameters()).device.type == "cpu"
-    if not mixed or torch.get_num_threads() < 2 or not _is_alone(model, size):
+    if not mixed or torch.get_num_threads() < 2 or not _has_independent_pictures(model, size):
         return None
-    return Halves(model, dtype)
+    return SplitBatch(model, dtype)
 
 
-def _is_alone(model: nn.Module, size: int) -> bool:
-    """Whether a picture's logits depend, in training too, on that picture alone and on no random number."""
+def _has_independent_pictures(model: nn.Module, size: int) -> bool:
+    """Whether a picture's logits in training depend neither on other pictures nor on random numbers."""
     if any(isinstance(layer, _BatchNorm) for layer in model.modules()):
         return False
     training = model.training

@@ -1,4 +1,4 @@
-"""A torch network converted for OpenVINO, once for each checkpoint, and which of the two computes."""
+"""Convert a torch network for OpenVINO, once per checkpoint, and choose between the two engines."""
 
 import tempfile
 import warnings
@@ -20,51 +20,52 @@ from fakedetect.core.settings.model_folder import NETWORK, OPENVINO_CACHE
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.settings.settings import OPENVINO, Settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.models.devices import Normaliser, choose_precision, torch_engine
+from fakedetect.models.devices import Normaliser, choose_precision, make_torch_engine
 from fakedetect.models.openvino.engine import (
     Engine,
     compile_network,
-    hash_network,
+    hash_network_files,
     import_openvino,
-    made_of,
+    make_openvino_engine,
+    network_cache_key,
     network_folder,
     openvino_core,
-    openvino_engine,
-    read_network,
-    takes_bf16,
+    read_cached_network,
+    uses_bf16,
     wants_openvino,
 )
-from fakedetect.models.probe.classifier import Line
+from fakedetect.models.probe.classifier import LinearClassifier
 from fakedetect.models.probe.model import Probe, draw_test_pictures
 
-MOST_APART = 1e-3
-"""How far OpenVINO's float32 may be from torch's, relative to the largest logit; rounding gives 1e-6."""
+MOST_OUTPUT_DIFFERENCE = 1e-3
+"""Largest difference between OpenVINO's and torch's float32 outputs, relative to the largest output.
+Rounding causes 1e-6."""
 
-LARGEST = 1024**3
-"""Bytes of weights; a larger network is converted each time."""
+LARGEST_CACHED_BYTES = 1024**3
+"""Bytes of weights. A larger network is converted in each run."""
 
-TRIED = 4
-"""Pictures that both compute, before OpenVINO's answers are believed."""
+COMPARED_PICTURE_COUNT = 4
+"""Pictures on which OpenVINO's outputs are compared with torch's."""
 
 
 class _CannotRun(Exception):
-    """OpenVINO refuses a network, or computes something else than torch."""
+    """OpenVINO rejects a network, or its outputs differ from torch's."""
 
 
 def choose_engine(settings: Settings, console: Console, model: nn.Module, checkpoint: str = "") -> Engine:
-    """The engine for a model on its device, in evaluation mode, as `engine` under [inference] asks.
+    """Choose the engine for a model on its device, in evaluation mode, by `engine` under [inference].
 
-    OpenVINO computes in bfloat16 where the CPU has it, unless `precision` says otherwise.
+    OpenVINO computes in bfloat16 if the CPU supports it, unless `precision` is set otherwise.
 
     Args:
-        checkpoint: the hash of what the chosen model was loaded from, to keep its network; '' not to.
+        checkpoint: the hash of the chosen model's checkpoint, to cache the network; '' disables the cache.
 
     Raises:
-        UserError: bf16 was asked for on a device that cannot do it.
+        UserError: bf16 is set, but the device does not support it.
     """
     if wants_openvino(settings) and next(model.parameters()).device.type == "cpu":
         try:
-            return _converted_engine(settings, model, checkpoint)
+            return _make_openvino_engine(settings, model, checkpoint)
         except ImportError as error:
             if is_own_import(error):
                 raise
@@ -73,35 +74,35 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
                 console.warn(f"openvino is not installed; using torch. To install it: {how}")
         except _CannotRun as error:
             console.warn(f"OpenVINO cannot run {settings.model}; using torch: {error}")
-    return torch_engine(settings.recipe, model, choose_precision(settings, model))
+    return make_torch_engine(settings.recipe, model, choose_precision(settings, model))
 
 
-def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> Engine:
-    """OpenVINO's engine for a model.
+def _make_openvino_engine(settings: Settings, model: nn.Module, checkpoint: str) -> Engine:
+    """Return OpenVINO's engine for a model.
 
     Raises:
         ImportError: OpenVINO is not installed.
-        _CannotRun: it has a layer that OpenVINO does not know, or gives other answers there.
+        _CannotRun: OpenVINO does not support a layer, or its outputs differ from torch's.
     """
-    # First, for it keeps the telemetry out.
+    # First: this import disables the telemetry.
     openvino = import_openvino()
     from openvino.frontend import OpConversionFailure
 
     core = openvino_core()
-    network, line = (model.backbone, model.line) if isinstance(model, Probe) else (model, None)
+    network, classifier = (model.backbone, model.classifier) if isinstance(model, Probe) else (model, None)
     found, key = None, ""
     if checkpoint:
-        key = made_of(settings, checkpoint, openvino.__version__)
-        found = read_network(core, settings, key, line)
+        key = network_cache_key(settings, checkpoint, openvino.__version__)
+        found = read_cached_network(core, settings, key, classifier)
     try:
         if found is None:
             found = _convert(openvino, settings.recipe, network)
-            _compare(core, found, settings.recipe, network, line)
+            _check_parity(core, found, settings.recipe, network, classifier)
             if checkpoint:
                 _write_network(openvino, found, key)
-        return openvino_engine(core, found, takes_bf16(settings), line)
+        return make_openvino_engine(core, found, uses_bf16(settings), classifier)
     except (OpConversionFailure, RuntimeError) as error:
-        # OpenVINO's own words end in advice; what failed stands above it.
+        # The error is above the advice at the end of OpenVINO's message.
         cause = error.__cause__ or error
         reasons = [line.strip() for line in str(cause).splitlines() if line.strip()]
         named = [reason for reason in reasons if "No conversion rule" in reason]
@@ -109,11 +110,11 @@ def _converted_engine(settings: Settings, model: nn.Module, checkpoint: str) -> 
 
 
 def _convert(openvino: ModuleType, recipe: Recipe, network: nn.Module) -> Any:
-    """A torch network as OpenVINO's: images (B, S, S, 3) uint8 -> outputs (B, D) float32."""
+    """Convert a torch network for OpenVINO: images (B, S, S, 3) uint8 -> outputs (B, D) float32."""
     from openvino.preprocess import PrePostProcessor
 
     with torch.inference_mode(), warnings.catch_warnings():
-        # torch's tracer warns of every assertion about shapes.
+        # torch's tracer warns about every assertion on shapes.
         warnings.simplefilter("ignore")
         size = recipe.input.size
         example = torch.zeros(2, 3, size, size)
@@ -127,46 +128,45 @@ def _convert(openvino: ModuleType, recipe: Recipe, network: nn.Module) -> Any:
     return steps.build()
 
 
-def _compare(core: Any, found: Any, recipe: Recipe, network: nn.Module, line: Line | None) -> None:
-    """Ask both about made-up pictures, in float32.
+def _check_parity(
+    core: Any, found: Any, recipe: Recipe, network: nn.Module, classifier: LinearClassifier | None
+) -> None:
+    """Compare both on synthetic pictures, in float32.
 
     Raises:
-        _CannotRun: their answers differ by more than rounding.
+        _CannotRun: their outputs differ by more than rounding.
     """
-    pictures = draw_test_pictures(recipe.input.size, TRIED)
+    pictures = draw_test_pictures(recipe.input.size, COMPARED_PICTURE_COUNT)
     with torch.inference_mode():
         normalised = Normaliser(recipe, torch.device("cpu"))(torch.from_numpy(pictures).permute(0, 3, 1, 2))
         wanted = network(normalised).float().numpy()
     got = compile_network(core, found, bf16=False)(pictures)[0]
     if got.shape != wanted.shape:
         raise _CannotRun(f"its outputs have shape {got.shape}, torch's {wanted.shape}")
-    if line:
-        got, wanted = line.judge(got), line.judge(wanted)
-    apart = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
-    if not apart <= MOST_APART:
-        raise _CannotRun(f"its outputs differ from torch's by {apart:.1e}")
+    if classifier:
+        got, wanted = classifier.predict(got), classifier.predict(wanted)
+    difference = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
+    if not difference <= MOST_OUTPUT_DIFFERENCE:
+        raise _CannotRun(f"its outputs differ from torch's by {difference:.1e}")
 
 
 def _write_network(openvino: ModuleType, network: Any, key: str) -> None:
-    """Keep a network that is made of this.
-
-    Where nothing may be written it is converted each time.
-    """
+    """Write a network to the cache. If nothing can be written, each run converts it."""
     constants = (node for node in network.get_ops() if node.get_type_name() == "Constant")
-    if sum(node.data.nbytes for node in constants) > LARGEST:
+    if sum(node.data.nbytes for node in constants) > LARGEST_CACHED_BYTES:
         return
     folder = network_folder(key)
     with suppress(OSError, UserError):
         write_ir(openvino, network, folder / NETWORK)
-        write_record(folder / OPENVINO_CACHE, hash_network(folder, key))
+        write_record(folder / OPENVINO_CACHE, hash_network_files(folder, key))
         make_room()
 
 
 def write_ir(openvino: ModuleType, network: Any, path: Path) -> None:
-    """Write a network in float32 as an .xml and its weights as a .bin beside it, each whole or not at all.
+    """Write a network in float32 as an .xml, and its weights as a .bin of the same name, both atomically.
 
     Raises:
-        UserError: the folder cannot be written to, or a disk is full.
+        UserError: the folder is not writable, or the disk is full.
     """
     try:
         with tempfile.TemporaryDirectory() as made:

@@ -1,7 +1,7 @@
-"""What computes a model's answers, and OpenVINO in torch's place where its network is kept already.
+"""How predictions are computed, and OpenVINO's engine for a network that is in the cache.
 
-Importing torch takes longer than answering about a picture does; nothing here does. How a network is
-converted and kept: conversion.py.
+This module does not import torch, which takes longer than a prediction. conversion.py converts networks
+and fills the cache.
 """
 
 import ctypes.util
@@ -35,25 +35,25 @@ from fakedetect.core.settings.model_folder import (
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import AUTO, OPENVINO, Settings
 from fakedetect.core.terminal.console import plural
-from fakedetect.models.probe.classifier import Line, read_probe
+from fakedetect.models.probe.classifier import LinearClassifier, read_probe
 
 PLATFORMS = ("x86_64", "amd64")
-"""Where OpenVINO is known to be the faster one (python -m benchmarks check test evaluate)."""
+"""Machines on which OpenVINO is faster than torch (python -m benchmarks check test evaluate)."""
 
 GPU_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-"""One of them is there where Linux has a driver for a GPU that torch may use."""
+"""At least one of them exists if Linux has a driver for a GPU that torch may use."""
 
 MOST_STREAMS = 16
-"""Parts of a batch that are computed side by side. A thread with pictures of its own waits for no other:
-EfficientNet-Lite0 gains 16 % on two cores, ResNet18, ConvNeXtV2-Tiny and ViT-B/16 0 to 4 %."""
+"""Parts of a batch that are computed in parallel. A thread with its own pictures does not wait for others:
+EfficientNet-Lite0 gains 16 % on two cores; ResNet18, ConvNeXtV2-Tiny and ViT-B/16 gain 0 to 4 %."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Computes what a model makes of pictures.
+    """Computes a model's outputs for pictures.
 
-    `name` says what computes and in which arithmetic, `device` on what. `pin`: pictures in page-locked
-    memory get there sooner.
+    `name` has the library and the precision, `device` the hardware. `pin`: pictures in page-locked memory
+    reach the device faster.
     """
 
     name: str
@@ -62,12 +62,12 @@ class Engine:
     pin: bool = False
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Images (B, S, S, 3) uint8 -> outputs (B, D) float32."""
+        """Compute outputs (B, D) float32 for images (B, S, S, 3) uint8."""
         return self.run(images)
 
 
 class CachedNetwork(Record, frozen=True, kw_only=True):
-    """What the files beside it were made of, and their hashes: the network's and its weights'."""
+    """The record of a cached network: the key it was made for, and the hashes of its two files."""
 
     made_of: str
     network: str
@@ -75,23 +75,23 @@ class CachedNetwork(Record, frozen=True, kw_only=True):
 
 
 def wants_openvino(settings: Settings) -> bool:
-    """Whether OpenVINO is to compute on a CPU: by `engine` under [inference]; 'auto' on PLATFORMS."""
+    """Whether to use OpenVINO on a CPU: `engine` under [inference] decides; 'auto' means on PLATFORMS."""
     asked = settings.inference.engine
     return asked == OPENVINO or (asked == AUTO and platform.machine().lower() in PLATFORMS)
 
 
 def _may_have_gpu() -> bool:
-    """Whether torch has to be asked for a GPU; without a driver there is none."""
+    """Whether torch may find a GPU; without a driver there is none."""
     if os.name == "nt":
         return ctypes.util.find_library("nvcuda") is not None
     return sys.platform == "darwin" or any(Path(file).exists() for file in GPU_FILES)
 
 
 def import_openvino() -> ModuleType:
-    """OpenVINO without its telemetry, which reports to Google each time that it is imported.
+    """Import OpenVINO without its telemetry, which reports every import to Google.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: OpenVINO is not installed.
     """
     if "openvino" not in sys.modules:
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
@@ -102,14 +102,14 @@ def import_openvino() -> ModuleType:
 
 
 def openvino_core() -> Any:
-    """OpenVINO's runtime, one for the whole process.
+    """Return OpenVINO's runtime, one for the whole process.
 
-    Each runtime on a CPU with AMX gives the process another stack for signals, and in the end puts back the
-    one that it found. Of two that end in the order in which they began, the second puts back one that is
-    gone, and the next Ctrl-C crashes the process.
+    On a CPU with AMX, each runtime installs its own signal stack and restores the previous one when it
+    ends. If two runtimes end in the order in which they started, the second restores a stack that no longer
+    exists, and the next Ctrl-C crashes the process.
 
     Raises:
-        ImportError: it is not installed.
+        ImportError: OpenVINO is not installed.
     """
     return _core(import_openvino())
 
@@ -119,13 +119,13 @@ def _core(openvino: ModuleType) -> Any:
     return openvino.Core()
 
 
-def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
-    """OpenVINO with the network that is kept for the chosen model's checkpoint of this hash.
+def load_cached_engine(settings: Settings, checkpoint: str) -> Engine | None:
+    """Return OpenVINO's engine with the cached network of the chosen model's checkpoint, given by its hash.
 
-    None where there is none, or where a GPU may be: torch has to be asked then.
+    None if the cache has none, or if torch may find a GPU.
 
     Raises:
-        UserError: training.json, or a probe, does not fit.
+        UserError: training.json or a probe is not valid.
     """
     if not wants_openvino(settings) or _may_have_gpu():
         return None
@@ -135,23 +135,27 @@ def kept_engine(settings: Settings, checkpoint: str) -> Engine | None:
         return None
     core = openvino_core()
     probe = checkpoint_file(settings)
-    line = read_probe(probe).line if is_probe(probe) else None
-    network = read_network(core, settings, made_of(settings, checkpoint, openvino.__version__), line)
+    classifier = read_probe(probe).classifier if is_probe(probe) else None
+    network = read_cached_network(
+        core, settings, network_cache_key(settings, checkpoint, openvino.__version__), classifier
+    )
     if network is None:
         return None
     try:
-        return openvino_engine(core, network, takes_bf16(settings), line)
+        return make_openvino_engine(core, network, uses_bf16(settings), classifier)
     except RuntimeError:
-        # torch says what is wrong with the model, or answers.
+        # torch reports what is wrong with the model, or runs it.
         return None
 
 
-def read_network(core: Any, settings: Settings, key: str, line: Line | None) -> Any:
-    """The network kept for the chosen model and this key; None where there is none that can be used.
+def read_cached_network(
+    core: Any, settings: Settings, key: str, classifier: LinearClassifier | None
+) -> Any:
+    """Read the chosen model's network from the cache; None if it has no usable one for this key.
 
     Args:
-        key: what it has to be made of, by made_of().
-        line: a probe's, which takes the network's outputs.
+        key: from network_cache_key().
+        classifier: of a probe, to which the network's outputs go.
     """
     folder, size = network_folder(key), settings.recipe.input.size
     network, weights = folder / NETWORK, folder / NETWORK_WEIGHTS
@@ -160,31 +164,31 @@ def read_network(core: Any, settings: Settings, key: str, line: Line | None) -> 
     # OpenVINO raises a RuntimeError for everything.
     with suppress(OSError, UserError, RuntimeError):
         known = read_record(folder / OPENVINO_CACHE, CachedNetwork, "Remove it.")
-        if known == hash_network(folder, key):
+        if known == hash_network_files(folder, key):
             found = core.read_model(network, weights)
             given, gives = found.input(0), found.output(0).get_partial_shape()
             shape = given.get_partial_shape().to_string(), given.get_element_type().get_type_name()
-            width = line.weights.size if line else len(CLASSES)
+            width = classifier.weights.size if classifier else len(CLASSES)
             if shape == (f"[?,{size},{size},3]", "u8") and gives.to_string() == f"[?,{width}]":
                 return found
     return None
 
 
 def network_folder(key: str) -> Path:
-    """Where the network that is made of this is kept."""
+    """Return the cache folder for the network of this key."""
     return derived_folder("networks", key)
 
 
-def hash_network(folder: Path, key: str) -> CachedNetwork:
-    """What describes the network in a folder, if it is made of this."""
+def hash_network_files(folder: Path, key: str) -> CachedNetwork:
+    """Hash the two files of the network in a folder into the record for this key."""
     network, weights = hash_file(folder / NETWORK), hash_file(folder / NETWORK_WEIGHTS)
     return CachedNetwork(made_of=key, network=network, weights=weights)
 
 
-def made_of(settings: Settings, checkpoint: str, version: str) -> str:
-    """A hash of all that a kept network depends on: a change of any of it makes another one."""
+def network_cache_key(settings: Settings, checkpoint: str, version: str) -> str:
+    """Hash everything that a cached network depends on."""
     recipe, folder = settings.recipe, settings.model_folder
-    # A probe's backbone may come from these.
+    # The weights of a probe's backbone may come from these files.
     known = [folder / BACKBONE_FILE, *([Path(recipe.weights)] if recipe.weights else [])]
     files = [file for file in known if file.is_file()]
     weights = [(str(file), *state_of(file)) for file in files]
@@ -194,18 +198,18 @@ def made_of(settings: Settings, checkpoint: str, version: str) -> str:
 
 
 def describe_cpu(arithmetic: str) -> str:
-    """'the CPU (2 cores, bfloat16)': as many cores as this process may use."""
+    """Return 'the CPU (2 cores, bfloat16)', with the number of cores that this process may use."""
     return f"the CPU ({plural(count_workers(None), 'core')}, {arithmetic})"
 
 
-def takes_bf16(settings: Settings) -> bool:
-    """Whether OpenVINO is to compute in bfloat16."""
+def uses_bf16(settings: Settings) -> bool:
+    """Whether OpenVINO should compute in bfloat16."""
     precision = settings.training.precision
     return precision == "bf16" or (precision == AUTO and cpu_has_bf16())
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the CPU multiplies bfloat16."""
+    """Whether the CPU has instructions that multiply bfloat16."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -214,23 +218,23 @@ def cpu_has_bf16() -> bool:
 
 
 def compile_network(core: Any, network: Any, bf16: bool, streams: int = 1) -> Any:
-    """A network ready to run on the CPU, with a thread for each core that this process may use.
+    """Compile a network for the CPU, with a thread for each core that this process may use.
 
     Args:
-        streams: how many requests share the threads.
+        streams: number of requests that share the threads.
     """
     options = {
         "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
         "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": _count_threads(),
-        # The system shares the cores between these threads and the processes that decode.
+        # These threads share the cores with the processes that decode pictures.
         "ENABLE_CPU_PINNING": False,
     }
     return core.compile_model(network, "CPU", options)
 
 
 def _count_threads() -> int:
-    """As torch counts them: by OMP_NUM_THREADS, which torchrun sets, or a thread a core."""
+    """Count threads as torch does: OMP_NUM_THREADS, which torchrun sets, or one per core."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) else count_workers(None)
 
@@ -239,11 +243,13 @@ def _count_streams() -> int:
     return min(_count_threads(), MOST_STREAMS)
 
 
-def openvino_engine(core: Any, network: Any, bf16: bool, line: Line | None) -> Engine:
-    """The engine of a converted network.
+def make_openvino_engine(
+    core: Any, network: Any, bf16: bool, classifier: LinearClassifier | None
+) -> Engine:
+    """Return the engine of a converted network.
 
     Args:
-        line: a probe's, whose backbone the network is; its product stays in float32.
+        classifier: of a probe, if the network is its backbone; it always runs in float32.
     """
     streams = _count_streams()
     compiled = compile_network(core, network, bf16, streams)
@@ -257,10 +263,10 @@ def openvino_engine(core: Any, network: Any, bf16: bool, line: Line | None) -> E
         found = []
         for request in busy:
             request.wait()
-            # The request's memory is filled anew by the next batch.
+            # The next batch overwrites the request's memory.
             found.append(request.get_output_tensor().data.copy())
         outputs = np.concatenate(found)
-        return line.judge(outputs) if line else outputs
+        return classifier.predict(outputs) if classifier else outputs
 
     arithmetic = "bfloat16" if bf16 else "float32"
     return Engine(f"OpenVINO {arithmetic}", run, describe_cpu(arithmetic))

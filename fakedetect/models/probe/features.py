@@ -1,4 +1,4 @@
-"""Features of pictures: views of them, looked at once for all by a backbone that stays frozen."""
+"""Features of pictures: a frozen backbone computes them once for each view."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from fakedetect.models.openvino.engine import Engine
 from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.processes import Group
 
-Seen = tuple[ProbeLook, np.ndarray | str]
-"""A picture with its views, or why there are none."""
+ViewedPicture = tuple[ProbeLook, np.ndarray | str]
+"""A picture with its views, or with the reason why it has none."""
 
-AT_A_TIME = 32
-"""Views in a forward pass, of each process."""
+VIEWS_PER_BATCH = 32
+"""Views in a forward pass of each process."""
 
 
 @dataclass(frozen=True)
-class Frozen:
-    """A backbone on its device, what computes it, the hash of its weights, the seed of random ones."""
+class FrozenBackbone:
+    """A backbone on its device, its engine, the hash of its weights, and the seed if they are random."""
 
     backbone: Backbone
     weights: str
@@ -39,12 +39,13 @@ class Frozen:
     engine: Engine
 
 
-def freeze_backbone(settings: Settings, console: Console) -> Frozen:
-    """The chosen model's network as it was pretrained, whatever it has been trained to since; with the
-    weights that came along with its probe, if some did.
+def freeze_backbone(settings: Settings, console: Console) -> FrozenBackbone:
+    """Load the chosen model's network with its pretrained weights, not with those of a later training.
+
+    Weights in the folder of the model's probe take precedence.
 
     Raises:
-        MissingWeightsError: its weights are not here and cannot be downloaded.
+        MissingWeightsError: its weights are missing and cannot be downloaded.
         UserError: the network or its weights cannot be used.
     """
     seed = None if settings.training.pretrained else settings.training.seed
@@ -59,11 +60,11 @@ def freeze_backbone(settings: Settings, console: Console) -> Frozen:
     warn_about_idle_gpu(console)
     engine = choose_engine(settings, console, backbone)
     console.note(f"The features of {settings.model} are computed on {engine.device}")
-    return Frozen(backbone=backbone, weights=weights, seed=seed, engine=engine)
+    return FrozenBackbone(backbone=backbone, weights=weights, seed=seed, engine=engine)
 
 
-def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCache:
-    """The features that a file keeps of the chosen model's backbone; those of another one go."""
+def make_feature_cache(settings: Settings, frozen: FrozenBackbone, file: Path) -> FeatureCache:
+    """Return the feature cache in a file. Features of another backbone are removed from it."""
     takes, backbone = settings.recipe.input, frozen.backbone
     depends_on = f"{frozen.weights} {backbone.layers} {takes.mean} {takes.std}"
     if takes.scaling != REFERENCE_SCALING:
@@ -73,9 +74,9 @@ def cache_features(settings: Settings, frozen: Frozen, file: Path) -> FeatureCac
 
 @dataclass(frozen=True)
 class Features:
-    """For each view the features (N, D) float16 of the readable pictures, at these `places` among all.
+    """Features (N, D) float16 of the readable pictures for each view; `places` are their indices among all.
 
-    `bad` has the reasons of the others.
+    `bad` has the reasons for the others.
     """
 
     views: tuple[np.ndarray, ...]
@@ -83,7 +84,7 @@ class Features:
     bad: dict[Path, str]
 
 
-def gather_features(
+def compute_features(
     settings: Settings,
     console: Console,
     group: Group,
@@ -91,10 +92,10 @@ def gather_features(
     cache: FeatureCache,
     paths: Sequence[Path],
 ) -> Features:
-    """The features of the clean view and of degraded ones of every picture, in every process.
+    """Return the features of the clean and the degraded views of every picture, in every process.
 
-    What an earlier run has left is read; the rest is computed by all processes together, and kept as it
-    comes, so that a stopped run goes on where it was.
+    Features in the cache are read. All processes together compute the others and add them to the cache
+    batch by batch, so that a stopped run resumes where it was.
 
     Raises:
         UserError: the cache cannot be written.
@@ -109,7 +110,7 @@ def gather_features(
         except OSError as error:
             bad[path] = explain_fault(error, path)
             continue
-        # What degrades a picture depends on its name and the seed; the clean view does on neither.
+        # A degraded view depends on the picture's name and the seed; the clean view depends on neither.
         words = ["clean", *(f"degraded {seed + view} {path.name}" for view in views[1:])]
         keys[path] = [key_of(content, f"{word}; {engine.name}") for word in words]
     make_room()
@@ -118,16 +119,16 @@ def gather_features(
     jobs = _list_jobs(keys, cache, seed, PROBE_COPIES.scaled(settings.recipe.input.scaling))
     reasons: dict[bytes, str] = {}
 
-    def see(images: np.ndarray) -> np.ndarray:
-        """Features (N, D) float16 of images (N, S, S, 3) uint8."""
+    def extract(images: np.ndarray) -> np.ndarray:
+        """Return features (N, D) float16 of images (N, S, S, 3) uint8."""
         return engine(images).astype(np.float16)
 
     part = group.part_of(jobs)
-    # Batches of the same pictures give the same features.
+    # In order, so that the same pictures give the same batches, and so the same features.
     looks = in_order(part, map_images(look_for_probe, part, settings.workers))
-    batches = in_batches(looks, max(1, AT_A_TIME // len(views)))
+    batches = in_batches(looks, max(1, VIEWS_PER_BATCH // len(views)))
     with console.progress(sum(len(job.views) for job in jobs), "features") as progress:
-        for path, reason in _fill(cache, group, batches, see, keys, progress.advance):
+        for path, reason in _fill(cache, group, batches, extract, keys, progress.advance):
             reasons[keys[path][0]] = reason
     bad |= {path: reasons[of_path[0]] for path, of_path in keys.items() if of_path[0] in reasons}
     readable = [place for place, path in enumerate(paths) if path not in bad]
@@ -138,7 +139,7 @@ def gather_features(
 def _list_jobs(
     keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int, kind: Kind
 ) -> list[ProbeLook]:
-    """The views that are not in the cache; of pictures that are the same, once."""
+    """List the views that are not in the cache; identical pictures once."""
     claimed: set[bytes] = set()
     jobs = []
     for path, of_path in keys.items():
@@ -152,17 +153,20 @@ def _list_jobs(
 def _fill(
     cache: FeatureCache,
     group: Group,
-    batches: Iterator[list[Seen]],
-    see: Callable[[np.ndarray], np.ndarray],
+    batches: Iterator[list[ViewedPicture]],
+    extract: Callable[[np.ndarray], np.ndarray],
     keys: Mapping[Path, Sequence[bytes]],
     advance: Callable[[int], object],
 ) -> Iterator[tuple[Path, str]]:
-    """Put the features of this process's batches, and of the others', into the cache; yields the pictures
-    that cannot be read, with the reasons."""
+    """Add the features of this and the other processes' batches to the cache.
+
+    Yields:
+        Each picture that cannot be read, with the reason.
+    """
     while True:
         batch = next(batches, [])
         seen = [(job, views) for job, views in batch if not isinstance(views, str)]
-        found = see(np.concatenate([views for _, views in seen])) if seen else None
+        found = extract(np.concatenate([views for _, views in seen])) if seen else None
         these = [keys[job.path][view] for job, _ in seen for view in job.views]
         faults = [(job.path, views) for job, views in batch if isinstance(views, str)]
         rounds = group.gather((these, found, faults))

@@ -1,4 +1,4 @@
-"""A probe: a line on a backbone's features that gives fake or real, and the file it is kept in."""
+"""A probe: a linear classifier for fake or real on a backbone's features, and its file."""
 
 from contextlib import suppress
 from dataclasses import fields
@@ -17,19 +17,18 @@ from fakedetect.core.files import atomic_write, hash_file
 from fakedetect.core.records.record import NotNegative, Record, read_record, write_record
 from fakedetect.core.settings.model_folder import BACKBONE_CHECK
 from fakedetect.core.settings.model_input import SIZE
-from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.recipes import SEED, Recipe
 from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
-from fakedetect.models.probe.classifier import PICTURES, Line, ProbeFacts, read_probe
+from fakedetect.models.probe.classifier import TEST_PICTURE_COUNT, LinearClassifier, ProbeFacts, read_probe
 
-SEED = 42
-MOST_APART = 0.25
-"""How far other weights may move the margins of the check's pictures, by root mean square. Rounding every
+MOST_MARGIN_DIFFERENCE = 0.25
+"""Largest change of the test margins, as a root mean square, that other weights may cause. Rounding every
 channel of CLIP ViT-B/16 to 8 bits moves the starter's by 0.07, random weights by 2.3 (python -m
 benchmarks.unseen --rounding)."""
 
 
 class BackboneCheck(Record, frozen=True, kw_only=True):
-    """Weights that gave nearly the margins of those that a probe was fitted on."""
+    """Weights whose test margins are close to those of the weights that a probe was fitted on."""
 
     probe: str
     weights: str
@@ -39,7 +38,7 @@ class BackboneCheck(Record, frozen=True, kw_only=True):
 class Probe(nn.Module):
     """images (B, 3, S, S) float, normalised -> logits (B, 2), half the margin each.
 
-    The margin is a line over the backbone's standardised features.
+    The margin is a linear function of the backbone's standardised features.
     """
 
     mean: torch.Tensor
@@ -47,21 +46,21 @@ class Probe(nn.Module):
     weights: torch.Tensor
     bias: torch.Tensor
 
-    def __init__(self, backbone: Backbone, line: Line):
+    def __init__(self, backbone: Backbone, classifier: LinearClassifier):
         super().__init__()
-        self.backbone, self.line = backbone, line
-        for field in fields(line):
-            self.register_buffer(field.name, torch.from_numpy(getattr(line, field.name)))
+        self.backbone, self.classifier = backbone, classifier
+        for field in fields(classifier):
+            self.register_buffer(field.name, torch.from_numpy(getattr(classifier, field.name)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         standard = (self.backbone(images) - self.mean) / self.scale
-        # A product and a sum, for autocast would do a matrix product in bfloat16.
+        # A product and a sum: autocast would compute a matrix product in bfloat16.
         half = ((standard * self.weights).sum(1) + self.bias) / 2
         return torch.stack([half, -half], 1)
 
 
-def draw_test_pictures(size: int, count: int = PICTURES) -> np.ndarray:
-    """Made-up pictures (N, S, S, 3) uint8, the same everywhere: waves, coarse to fine, and noise."""
+def draw_test_pictures(size: int, count: int = TEST_PICTURE_COUNT) -> np.ndarray:
+    """Draw synthetic pictures (N, S, S, 3) uint8 of waves and noise, the same on every machine."""
     random = np.random.default_rng(SEED)
     rows, columns = np.mgrid[:size, :size] / size
     pictures = []
@@ -76,8 +75,8 @@ def draw_test_pictures(size: int, count: int = PICTURES) -> np.ndarray:
     return np.stack(pictures)
 
 
-def margins_of_test_pictures(probe: nn.Module, recipe: Recipe) -> np.ndarray:
-    """A probe's margins (20,) for the made-up pictures, in float32 on the CPU."""
+def compute_test_margins(probe: nn.Module, recipe: Recipe) -> np.ndarray:
+    """Compute a probe's margins (20,) for the synthetic pictures, in float32 on the CPU."""
     taken = recipe.input
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (taken.mean, taken.std))
     images = torch.from_numpy(draw_test_pictures(taken.size)).permute(0, 3, 1, 2).float() / 255
@@ -87,28 +86,29 @@ def margins_of_test_pictures(probe: nn.Module, recipe: Recipe) -> np.ndarray:
 
 
 def write_probe(path: Path, probe: Probe, facts: ProbeFacts, recipe: Recipe) -> None:
-    """Write probe.safetensors, whole or not at all; the same probe gives the same bytes."""
+    """Write probe.safetensors atomically; the same probe gives the same bytes."""
     tensors = {
         **{name: value.contiguous() for name, value in probe.named_buffers(recurse=False)},
-        "test_margins": torch.from_numpy(margins_of_test_pictures(probe, recipe)),
+        "test_margins": torch.from_numpy(compute_test_margins(probe, recipe)),
     }
-    # One key: the library writes several in any order.
+    # A single key: the library writes several in random order.
     text = msgspec.json.encode(facts).decode("utf-8")
     with atomic_write(path) as file:
         file.write(safetensors.torch.save(tensors, {"probe": text}))
 
 
 def load_probe(recipe: Recipe, path: Path) -> Probe:
-    """The recipe's backbone with the line of a probe.safetensors.
+    """Load the recipe's backbone with the classifier of a probe.safetensors.
 
-    Its weights are those of a backbone.safetensors beside it, if there is one, and else the recipe's.
+    The backbone's weights are those of a backbone.safetensors in the same folder, if there is one,
+    otherwise the recipe's.
 
     Raises:
-        UserError: the file does not fit, is another model's, or was fitted on other weights; or the
-            backbone's weights are not to be had.
+        UserError: the file is not valid, belongs to another model or was fitted on other weights, or the
+            backbone's weights are not available.
     """
     found = read_probe(path)
-    facts, line = found.facts, found.line
+    facts, classifier = found.facts, found.classifier
     if facts.architecture != recipe.architecture:
         raise UserError(
             f"{path} is a probe on {facts.architecture}, and {recipe.name} is a {recipe.architecture}. "
@@ -121,9 +121,9 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
         )
     recipe = with_own_weights(recipe, path.parent)
     backbone = build_backbone(recipe, facts.layers, facts.seed)
-    if (count := line.weights.size) != backbone.width:
+    if (count := classifier.weights.size) != backbone.width:
         raise UserError(f"{path} has {count:,} weights for {backbone.width:,} features. Train again.")
-    probe = Probe(backbone, line).eval()
+    probe = Probe(backbone, classifier).eval()
     if (weights := hash_weights(backbone.network)) != facts.weights:
         _check_other_weights(probe, recipe, path, weights, found.test_margins)
     return probe
@@ -132,23 +132,23 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
 def _check_other_weights(
     probe: Probe, recipe: Recipe, path: Path, weights: str, wanted: np.ndarray
 ) -> None:
-    """Accept weights that differ from those of the fit in rounding only.
+    """Accept weights that differ from those of the fit by rounding only.
 
     Raises:
-        UserError: they are others.
+        UserError: they differ more.
     """
     own = hash_file(path)
     file = derived_folder("backbones", f"{own} {weights}") / BACKBONE_CHECK
     known = read_record(file, BackboneCheck, "Remove it.")
-    if known and known.weights == weights and known.probe == own and known.apart <= MOST_APART:
+    if known and known.weights == weights and known.probe == own and known.apart <= MOST_MARGIN_DIFFERENCE:
         return
-    apart = float(np.sqrt(np.mean((margins_of_test_pictures(probe, recipe) - wanted) ** 2)))
-    if not apart <= MOST_APART:
+    apart = float(np.sqrt(np.mean((compute_test_margins(probe, recipe) - wanted) ** 2)))
+    if not apart <= MOST_MARGIN_DIFFERENCE:
         raise UserError(
             f"{path} was fitted with different weights of {recipe.architecture}: the logits of "
-            f"{PICTURES} test pictures differ by {apart:.2f}. Give the weights it was fitted with "
+            f"{len(wanted)} test pictures differ by {apart:.2f}. Give the weights it was fitted with "
             "(weights = … in paths.toml), or train again."
         )
-    # Where nothing may be written, it is checked each time.
+    # If nothing can be written, each run checks the weights.
     with suppress(UserError):
         write_record(file, BackboneCheck(probe=own, weights=weights, apart=apart))

@@ -10,7 +10,7 @@ import torch
 from conftest import run
 from torch import nn
 
-from fakedetect.models.cpu_training.speed_up import Gradients, Halves, speed_up
+from fakedetect.models.cpu_training.speed_up import Gradients, SplitBatch, speed_up
 
 SIDE = 64
 
@@ -45,15 +45,15 @@ def build(name: str, **options: object) -> nn.Module:
 def test_models_whose_pictures_meet_are_not_halved(model: object, dtype: torch.dtype, halved: bool) -> None:
     built = model()
     weights, random = {k: v.clone() for k, v in built.state_dict().items()}, torch.get_rng_state()
-    assert bool(speed_up(built, dtype, SIDE).halves) == halved
-    assert speed_up(built, dtype, SIDE, alone=False).halves is None
+    assert bool(speed_up(built, dtype, SIDE).split) == halved
+    assert speed_up(built, dtype, SIDE, alone=False).split is None
     assert all(torch.equal(value, weights[key]) for key, value in built.state_dict().items())
     assert torch.equal(random, torch.get_rng_state()) and built.training
 
 
 def test_one_thread_has_nothing_to_share() -> None:
     torch.set_num_threads(1)
-    assert speed_up(build("test_convnext2"), torch.bfloat16, SIDE).halves is None
+    assert speed_up(build("test_convnext2"), torch.bfloat16, SIDE).split is None
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_convnext2"])
@@ -65,7 +65,7 @@ def test_halves_give_the_gradients_of_the_whole(name: str, count: int) -> None:
     images, labels = torch.randn(count, 3, SIDE, SIDE), torch.arange(count) % 2
     # In float32, so that any picture too many or too few shows.
     scale, found = torch.tensor(1 / count), []
-    for parts in (None, Halves(model, torch.float32)):
+    for parts in (None, SplitBatch(model, torch.float32)):
         model.zero_grad()
         loss = Gradients(torch.float32, parts).add(model, images, labels, scale)
         found.append((loss, [p.grad for p in model.parameters()]))
@@ -79,7 +79,7 @@ def test_halves_give_the_gradients_of_the_whole(name: str, count: int) -> None:
 def test_an_error_in_either_half_is_the_callers() -> None:
     model = build("test_convnext2").train()
     gradients = speed_up(model, torch.bfloat16, SIDE)
-    assert gradients.halves
+    assert gradients.split
     images, labels = torch.randn(16, 3, SIDE, SIDE), torch.zeros(16, dtype=torch.long)
     for place in (0, 15):
         wrong = labels.clone()
