@@ -12,7 +12,7 @@ from fakedetect.core.files import write_text
 from fakedetect.core.installation import STARTERS
 from fakedetect.core.records.training import read_training
 from fakedetect.core.settings.architectures import check_architecture, look_up_input
-from fakedetect.core.settings.model_folder import checkpoint_file, describe_model, find_unnamed
+from fakedetect.core.settings.model_folder import checkpoint_file, describe_model, find_unnamed_models
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.recipes import Input
 from fakedetect.core.settings.settings import Settings, load_settings
@@ -27,7 +27,7 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
         UserError: there is no such model, timm has none of that name, or it takes no pictures of that size.
     """
     if name is None:
-        names, unnamed = settings.models, find_unnamed(settings)
+        names, unnamed = settings.models, find_unnamed_models(settings)
         width = max(map(len, names))
         states = [
             f"{name:<{width}}  {describe_model(settings, name)}"
@@ -41,7 +41,7 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
         if key in (None, BACK):
             return Outcome(f"The model is still {settings.model}.", left=True)
         name = (*names, *unnamed)[int(key) - 1]
-    if name not in settings.models and name in find_unnamed(settings):
+    if name not in settings.models and name in find_unnamed_models(settings):
         settings = _name_model(settings, console, name)
     chosen = settings.with_model(name)
     # What is told to be typed is typed after the choice.
@@ -65,7 +65,7 @@ def _name_model(settings: Settings, console: Console, name: str) -> Settings:
     console.show(f"{place} has a checkpoint, and {settings.file.name} does not name it. It needs:\n{lines}")
 
     def read(answer: str) -> str:
-        console.loading("timm")
+        console.show_loading("timm")
         check_architecture(answer, "The answer")
         return answer
 
@@ -99,8 +99,8 @@ def _tell_size(settings: Settings, console: Console) -> str:
     """The size of a model's pictures where it is not the reference's; '' where timm does not have it."""
     if settings.model in STARTERS:
         return ""
-    if settings.recall_input() is None:
-        console.loading("timm")
+    if settings.find_known_input() is None:
+        console.show_loading("timm")
     try:
         size = settings.recipe.input.size
     except UserError:
@@ -129,7 +129,7 @@ def _tell_sources(settings: Settings) -> str:
     keys = [key for key, value in asdict(Input.of(recipe)).items() if value is not None]
     if not recipe.section:
         return ""
-    if recipe.known():
+    if recipe.as_model_input():
         return f" (from {settings.file.name})"
     return f" ({', '.join(keys)} from {settings.file.name}, the rest from timm)" if keys else " (from timm)"
 

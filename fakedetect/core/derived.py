@@ -15,14 +15,14 @@ from pathlib import Path
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_text
 
-VARIABLE = "FAKEDETECT_CACHE"
-LARGEST = 20 * 1000**3
+CACHE_VARIABLE = "FAKEDETECT_CACHE"
+LARGEST_CACHE_BYTES = 20 * 1000**3
 """Bytes that the folder may hold; beyond that, what was not used for the longest time goes."""
 
 SECONDS_KEPT = 24 * 3600
 """What was used within this time stays: another run may be reading it."""
 
-LAYOUT = "1"
+CACHE_VERSION = "1"
 """Changes when anything derived is made in another way."""
 
 
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
     Raises:
         UserError: the user has no home.
     """
-    if named := os.environ.get(VARIABLE):
+    if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
     try:
         if sys.platform == "win32":
@@ -43,7 +43,9 @@ def cache_folder() -> Path:
             return Path.home() / "Library/Caches/fakedetect"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fakedetect"
     except RuntimeError:
-        raise UserError(f"No home folder was found. Name a folder for caches in {VARIABLE}.") from None
+        raise UserError(
+            f"No home folder was found. Name a folder for caches in {CACHE_VARIABLE}."
+        ) from None
 
 
 def derived_folder(kind: str, key: str) -> Path:
@@ -54,19 +56,19 @@ def derived_folder(kind: str, key: str) -> Path:
         key: all that it depends on, in words: hashes of contents, or the place of a folder whose files are
             compared.
     """
-    folder = cache_folder() / kind / hash_text(f"{LAYOUT} {kind} {key}")[:32]
+    folder = cache_folder() / kind / hash_text(f"{CACHE_VERSION} {kind} {key}")[:32]
     with suppress(OSError):
         # It has been used.
         os.utime(folder)
     return folder
 
 
-def folder_of(kind: str, place: Path) -> Path:
+def derived_folder_of(kind: str, place: Path) -> Path:
     """derived_folder() of a folder of the user's."""
     return derived_folder(kind, str(place.resolve()))
 
 
-def make_room(largest: int = LARGEST) -> None:
+def remove_least_recent(largest: int = LARGEST_CACHE_BYTES) -> None:
     """Remove what was not used for the longest time, until the rest is small enough."""
     with suppress(OSError):
         found = sorted(_list_derived(), key=lambda each: each[0], reverse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from fakedetect.core.installation import HOME, PACKAGE, environment_command, install_command
 
-BUGS = (
+BUG_TYPES = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -38,7 +38,7 @@ class MissingWeightsError(UserError):
 def is_bug(error: Exception) -> bool:
     """Whether an error comes of a line of this package, not of the library that reads the file."""
     trace = error.__traceback__
-    if trace is None or not isinstance(error, BUGS) or isinstance(error, UnicodeError):
+    if trace is None or not isinstance(error, BUG_TYPES) or isinstance(error, UnicodeError):
         return False
     while trace.tb_next:
         trace = trace.tb_next
@@ -69,8 +69,8 @@ def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | N
     """
     import difflib
 
-    folded = {fold(other): other for other in known}
-    close = difflib.get_close_matches(fold(name), list(folded), n=1, cutoff=alike)
+    folded = {fold_name(other): other for other in known}
+    close = difflib.get_close_matches(fold_name(name), list(folded), n=1, cutoff=alike)
     return folded[close[0]] if close else None
 
 
@@ -80,6 +80,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near!r}?)" if near else ""
 
 
-def fold(name: str) -> str:
+def fold_name(name: str) -> str:
     """A name without what people write in different ways: capitals, hyphens, blanks."""
     return name.strip().casefold().replace("-", "_").replace(" ", "_")

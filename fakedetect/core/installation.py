@@ -33,17 +33,17 @@ def is_console_command() -> bool:
 def program_words() -> "tuple[str, ...]":
     """What is to be typed before the command, in the current folder and with the PATH as it is."""
     if not is_console_command():
-        return (_interpreter_word(), shorten(ROOT / "menu.py"))
+        return (_interpreter_word(), shorten_path(ROOT / "menu.py"))
     typed = sys.argv[0]
     if Path(typed).stem != "fakedetect" or typed == Path(typed).name or _is_found("fakedetect", typed):
         return ("fakedetect",)
-    return (_without_exe(shorten(Path(typed))),)
+    return (_without_exe(shorten_path(Path(typed))),)
 
 
 def install_command(*packages: str) -> str:
     """The command that installs packages where this program finds them; those of requirements.txt unless
     named."""
-    wanted = packages or ("-r", shorten(ROOT / "requirements.txt"))
+    wanted = packages or ("-r", shorten_path(ROOT / "requirements.txt"))
     return join_words((_interpreter_word(), "-m", "pip", "install", *wanted))
 
 
@@ -53,7 +53,7 @@ def environment_command() -> "str | None":
     for inside in ("Scripts/python.exe", "bin/python"):
         python = ROOT / ".venv" / inside
         if HOME == ROOT and python.exists() and Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
-            words = (_without_exe(shorten(python)), shorten(ROOT / "menu.py"), *sys.argv[1:])
+            words = (_without_exe(shorten_path(python)), shorten_path(ROOT / "menu.py"), *sys.argv[1:])
             return join_words(words)
     return None
 
@@ -69,7 +69,7 @@ def join_words(words: "tuple[str, ...]", windows: bool = os.name == "nt") -> str
     return " ".join(word if re.match(r"[\w.:/\\=+~-]+\Z", word) else f'"{word}"' for word in words)
 
 
-def shorten(path: Path) -> str:
+def shorten_path(path: Path) -> str:
     """The path from the current folder on where it lies below it, as the user would type it."""
     try:
         return str(path.relative_to(Path.cwd()))
@@ -82,7 +82,7 @@ def _interpreter_word() -> str:
     for word in ("python", "python3"):
         if not sys.executable or _is_found(word, sys.executable):
             return word
-    return _without_exe(shorten(Path(sys.executable)))
+    return _without_exe(shorten_path(Path(sys.executable)))
 
 
 def _is_found(word: str, program: str) -> bool:

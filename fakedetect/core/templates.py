@@ -5,13 +5,13 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fakedetect.core.records.evaluation import Measure, Point, say_interval
+from fakedetect.core.records.evaluation import Measure, Point, format_interval
 from fakedetect.core.terminal.console import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-ENDING = re.compile(r"([\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?)")
+FILE_ENDING = re.compile(r"([\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?)")
 """The end of a file's name, which no line break may cut."""
 
 
@@ -22,7 +22,7 @@ def _form(value: float | str | None, form: str, unknown: str = "-") -> str:
 
 def _split_endings(value: object) -> list[str]:
     """A text in parts: every second one is the end of a file's name."""
-    return ENDING.split(str(value))
+    return FILE_ENDING.split(str(value))
 
 
 def _base64(content: bytes) -> str:
@@ -35,7 +35,7 @@ def _markdown(name: str) -> str:
 
 
 def _auc_interval(point: Point) -> str:
-    return say_interval(point.roc_auc, point.low, point.high)
+    return format_interval(point.roc_auc, point.low, point.high)
 
 
 @cache

@@ -7,10 +7,10 @@ from fakedetect.core.installation import HOME, ROOT
 VERSION = "0.6.0"
 """By Semantic Versioning; the package is built with it."""
 
-PATIENCE = 5.0
+GIT_TIMEOUT_SECONDS = 5.0
 """Seconds for git to answer; it takes a few hundredths of one."""
 
-CODE = ("fakedetect", "menu.py")
+CODE_PATHS = ("fakedetect", "menu.py")
 """What a commit is said to be changed by; the settings file, for one, is there to be changed."""
 
 
@@ -37,13 +37,17 @@ def _read_commit() -> str:
     program = [git, "--no-optional-locks", "-C", str(ROOT)]
     commands = (
         ["describe", "--always", "--exclude=*", "--abbrev=12"],
-        ["status", "--porcelain", "--untracked-files=no", "--", *CODE],
+        ["status", "--porcelain", "--untracked-files=no", "--", *CODE_PATHS],
     )
     answers = []
     for command in commands:
         try:
             answer = subprocess.run(
-                [*program, *command], capture_output=True, text=True, timeout=PATIENCE, check=True
+                [*program, *command],
+                capture_output=True,
+                text=True,
+                timeout=GIT_TIMEOUT_SECONDS,
+                check=True,
             )
         except (OSError, subprocess.SubprocessError):
             return ""

@@ -7,7 +7,7 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.processes.pool import in_order, map_images
-from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, printable
 from fakedetect.dataset.samples import Sample, find_originals
@@ -29,7 +29,6 @@ from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies, load_pictures
 
 SHEET_COLUMNS = 6
-SEED = 42
 
 
 def _read(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from fakedetect.core.errors import UserError, did_you_mean
+from fakedetect.core.settings.recipes import SEED
 from fakedetect.models.probe.model import Probe
 
 SHARES = (0.1, 0.2, 0.3)
@@ -19,7 +20,6 @@ RANDOM_REGIONS = 8
 BLUR = 1 / 16
 """Sigma by which parts of a picture are blurred out, as a share of its side."""
 
-SEED = 42
 
 COLOUR_MAP = "inferno"
 """Its brightness grows with the value from end to end, so that it can be read without seeing colours; parts

@@ -54,7 +54,7 @@ class Detector:
     @property
     def input_by_settings(self) -> bool:
         """Whether timm and paths.toml alone say the model's input, for its training is not known."""
-        return bool(self.settings.recipe.section) and not self.training.known
+        return bool(self.settings.recipe.section) and not self.training.has_recipe
 
     @cached_property
     def model(self) -> "nn.Module":

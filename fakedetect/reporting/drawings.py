@@ -25,7 +25,7 @@ from sklearn.metrics import confusion_matrix, roc_auc_score, roc_curve
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.evaluation import Robustness, TestEntry
 from fakedetect.core.records.training import Epoch
-from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.terminal.console import printable
 from fakedetect.dataset.samples import find_originals
 from fakedetect.explaining.figures import layer_name, read_in_shape, to_input
@@ -38,7 +38,7 @@ from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import judged_copies
 from fakedetect.testing.figures import (
     kind_name,
-    kinds_of,
+    list_kinds,
     plot_p_fake,
     plot_reliability,
     plot_robustness,
@@ -49,7 +49,6 @@ from fakedetect.training.log import plot_accuracy, plot_losses
 
 MISTAKES = 12
 HEAT_MAPS = 8
-SEED = 42
 
 WIDTH, HEIGHT = 4.4, 3.3
 """Inches, which the page scales; they decide how large the text is beside the curves."""
@@ -122,7 +121,7 @@ def draw_robustness(found: Robustness) -> list[Chart]:
     """A chart for each kind of degradation."""
     return [
         draw_chart(kind_name(kind), partial(plot_robustness, kind=kind, found=found))
-        for kind in kinds_of(found)
+        for kind in list_kinds(found)
     ]
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.recipes import SEED, Recipe
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.samples import find_originals
 from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
@@ -24,7 +24,6 @@ from fakedetect.models.predictions import load_pictures
 from fakedetect.models.probe.model import draw_test_pictures
 
 PICTURES = 32
-SEED = 42
 
 MOST_APART = 1e-3
 """Difference in p(fake), all in float32."""

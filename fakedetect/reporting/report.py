@@ -10,7 +10,7 @@ import pandas as pd
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
 from fakedetect.core.records.evaluation import Entry, Evaluation, VerdictRates, read_evaluation
-from fakedetect.core.records.repeats import FIGURES, Repeats, read_several
+from fakedetect.core.records.repeats import FIGURES, Repeats, read_repeats_with_spread
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.records.training import Epoch, TrainingRecord, ValidationRecord
 from fakedetect.core.settings.model_folder import (
@@ -24,7 +24,7 @@ from fakedetect.core.settings.recipes import REFERENCE, UNBALANCED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, plural
-from fakedetect.core.terminal.progress import duration
+from fakedetect.core.terminal.progress import format_duration
 from fakedetect.core.version import describe_citation, describe_version
 from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
@@ -44,13 +44,13 @@ from fakedetect.reporting.drawings import (
 )
 from fakedetect.reporting.summary import summarise
 from fakedetect.testing.results import (
-    Tested,
-    confusion_of,
-    mean_and_worst,
+    TestedModel,
+    build_confusion_matrix,
+    describe_left_out_source,
+    describe_one_sided,
+    find_mean_and_worst,
     read_predictions,
-    read_tested,
-    tell_left_out,
-    tell_one_sided,
+    read_tested_model,
 )
 from fakedetect.training.log import best_of, read_epochs
 
@@ -78,13 +78,13 @@ class Known:
     repeats: Repeats | None
 
 
-def _read_results(settings: Settings) -> Tested:
+def _read_results(settings: Settings) -> TestedModel:
     """The chosen model's test.
 
     Raises:
         UserError: the model has not been tested, or the files cannot be used.
     """
-    tested = read_tested(settings.model_folder, settings.command("test"))
+    tested = read_tested_model(settings.model_folder, settings.command("test"))
     if tested is None:
         raise UserError(f"{settings.model} has not been tested yet. Test it: {settings.command('test')}")
     return tested
@@ -154,7 +154,7 @@ def gather(settings: Settings, console: Console) -> Known:
         epochs=tuple(read_epochs(folder, detector.checkpoint_hash)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),
-        repeats=read_several(folder, detector.checkpoint_hash, repeat),
+        repeats=read_repeats_with_spread(folder, detector.checkpoint_hash, repeat),
     )
 
 
@@ -206,7 +206,7 @@ def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | No
         for name, (entry, _) in entries.items()
         if entry.verdicts and is_of_calibration(entry.verdicts, detector.calibration)
     }
-    held_out = fitted.unseen_real_sources or fitted.unseen_families
+    held_out = fitted.held_out_real_sources or fitted.held_out_families
     validated = {"held-out sources" if held_out else "validation": fitted.validation}
     measured = "test" in current
     return Verdicts(
@@ -240,7 +240,7 @@ def commands_again(detector: Detector, evaluation: Evaluation, repeats: Repeats 
     commands = [
         ["scan"],
         ["resize", *_given("--align", kind.aligned), *_given("--fast", kind.fast)],
-        *([_train_again(training, repeats)] if training.known else []),
+        *([_train_again(training, repeats)] if training.has_recipe else []),
         ["test"],
     ]
     if (fitted := training.calibration) and detector.calibration.fitted:
@@ -260,15 +260,15 @@ WORDS = {
     "Scaling": Scaling,
     "UNBALANCED": UNBALANCED,
     "best_of": best_of,
-    "confusion_of": confusion_of,
+    "build_confusion_matrix": build_confusion_matrix,
     "describe_audit": describe_audit,
     "describe_left_out": describe_left_out,
-    "duration": duration,
-    "mean_and_worst": mean_and_worst,
+    "format_duration": format_duration,
+    "find_mean_and_worst": find_mean_and_worst,
     "named": named,
     "plural": plural,
-    "tell_left_out": tell_left_out,
-    "tell_one_sided": tell_one_sided,
+    "describe_left_out_source": describe_left_out_source,
+    "describe_one_sided": describe_one_sided,
     "tell_shapes": tell_shapes,
     "tell_what_helps": tell_what_helps,
 }
@@ -288,7 +288,7 @@ def build(known: Known, today: str) -> str:
         citation=describe_citation((training.versions or {}).get("fakedetect", describe_version())),
         settings=settings,
         known=known,
-        summary=summarise(settings, known.results, known.predictions, evaluation, training.known),
+        summary=summarise(settings, known.results, known.predictions, evaluation, training.has_recipe),
         answers=_answers(known),
         foreign=_answers_elsewhere(known),
         verdicts=gather_verdicts(detector, evaluation),

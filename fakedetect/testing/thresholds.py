@@ -11,14 +11,14 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.records.training import (
     CalibrationRecord,
-    OutOfFold,
+    HeldOutScores,
     TrainingRecord,
     ValidationRecord,
-    read_out_of_fold,
+    read_held_out_scores,
     write_training,
 )
 from fakedetect.core.settings.model_folder import (
-    OUT_OF_FOLD,
+    HELD_OUT_SCORES,
     TRAINING,
     is_probe,
     model_hash,
@@ -46,7 +46,7 @@ from fakedetect.models.predictions import predict_samples, validation_samples
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedThresholds:
     """Temperature and thresholds, what they gave on the validation pictures, and the unreadable ones."""
 
     calibration: Calibration
@@ -58,7 +58,7 @@ class Fitted:
 
 def fit_on_validation(
     detector: Detector, console: Console, max_false_alarms: float, max_missed: float
-) -> Fitted:
+) -> FittedThresholds:
     """Fit temperature and thresholds on the validation pictures.
 
     Args:
@@ -89,7 +89,7 @@ def fit_on_validation(
         fake_called_fake=found.fake_called_fake,
         real_called_real=found.real_called_real,
     )
-    return Fitted(
+    return FittedThresholds(
         calibration=fitted,
         validation=validation,
         max_false_alarms=max_false_alarms,
@@ -131,17 +131,17 @@ def _count_to_go_by(settings: Settings) -> tuple[int, int]:
     return fakes, len(samples) - fakes
 
 
-def _require_scores(settings: Settings) -> OutOfFold:
+def _require_scores(settings: Settings) -> HeldOutScores:
     """A probe's answers to the sources left out of it.
 
     Raises:
         UserError: there are none of this checkpoint.
     """
     again = settings.command("train", "--recipe", PROBE, "--overwrite")
-    scores = read_out_of_fold(settings.model_folder, model_hash(settings), again)
+    scores = read_held_out_scores(settings.model_folder, model_hash(settings), again)
     if scores is None:
         raise UserError(
-            f"{settings.model_folder / OUT_OF_FOLD} has no out-of-fold scores for this probe, "
+            f"{settings.model_folder / HELD_OUT_SCORES} has no out-of-fold scores for this probe, "
             f"which thresholds are fitted on. Train again: {again}"
         )
     return scores
@@ -198,7 +198,7 @@ def set_thresholds(
     return Outcome("\n".join(_describe(settings, found)), 1 if found.bad else 0)
 
 
-def _write(detector: Detector, found: Fitted) -> None:
+def _write(detector: Detector, found: FittedThresholds) -> None:
     """Put the calibration of this checkpoint into training.json."""
     settings = detector.settings
     saved = CalibrationRecord(
@@ -214,7 +214,7 @@ def _write(detector: Detector, found: Fitted) -> None:
     write_training(settings.model_folder, _with_calibration(settings, detector.training, saved))
 
 
-def _describe(settings: Settings, found: Fitted) -> list[str]:
+def _describe(settings: Settings, found: FittedThresholds) -> list[str]:
     calibration, validation = found.calibration, found.validation
     sure = calibration.fake_from == calibration.real_below
     return [

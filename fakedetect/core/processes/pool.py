@@ -13,24 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from fakedetect.core.processes.memory import (
-    LEAST_A_PICTURE,
-    MOST_A_PICTURE,
+    LEAST_BYTES_PER_PICTURE,
+    MOST_BYTES_PER_PICTURE,
     TOO_LARGE,
-    memory_for_pictures,
+    measure_memory_for_pictures,
 )
 from fakedetect.core.processes.signals import delay_signals
-from fakedetect.core.processes.worker import OUT_OF_TIME, SECONDS_TO_END, Job, work
+from fakedetect.core.processes.worker import SECONDS_TO_END, TIME_LIMIT_SIGNAL, WorkerJob, run_worker
 
-SECONDS_A_PICTURE = 60.0
+SECONDS_PER_PICTURE = 60.0
 """Of a processor's time: on a busy machine, a good picture may take much longer by the clock."""
 
-PATIENCE = 10
+WALL_CLOCK_FACTOR = 10
 """How many times as long a picture may take by the clock while its process works or reads the disk."""
 
-AHEAD = 4
+ITEMS_QUEUED_PER_PROCESS = 4
 """Pictures that wait in each process's pipe, so that none stands idle."""
 
-ITEMS_A_PROCESS = 16
+ITEMS_PER_PROCESS = 16
 """Starting a process takes as long as about so many pictures do."""
 
 
@@ -52,8 +52,8 @@ def map_images(
         second_try: of an item that a process was lost on, another one to try in its place; None for no.
     """
     waiting = _Waiting(items)
-    workers = min(workers, max(1, memory_for_pictures() // LEAST_A_PICTURE))
-    count = min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)
+    workers = min(workers, max(1, measure_memory_for_pictures() // LEAST_BYTES_PER_PICTURE))
+    count = min(workers, 1 + waiting.look_ahead(workers * ITEMS_PER_PROCESS) // ITEMS_PER_PROCESS)
     # Now, not when the first result is asked for: a bar's thread would stand in the way of a fork.
     return _results(_Pool(function, count if waiting.next else 0), waiting, second_try)
 
@@ -90,7 +90,7 @@ def _results(
                 item, result = worker.take(late=worker in late)
                 # A result may be an array, which compares value by value.
                 too_large = isinstance(result, str) and result == TOO_LARGE
-                if too_large and worker.shares and pool.share < MOST_A_PICTURE:
+                if too_large and worker.shares and pool.share < MOST_BYTES_PER_PICTURE:
                     large.append(item)
                     continue
                 instead = None
@@ -111,7 +111,7 @@ class _Pool:
 
     def __init__(self, function: Callable[[Any], Any], count: int):
         self.function = function
-        self.share = min(MOST_A_PICTURE, memory_for_pictures() // max(1, count))
+        self.share = min(MOST_BYTES_PER_PICTURE, measure_memory_for_pictures() // max(1, count))
         self.context: Any = multiprocessing.get_context("fork" if _may_fork() else "spawn")
         # Closing its other end tells all processes to stop, as this process's own end does.
         self.stop, self.stopped = self.context.Pipe(duplex=False)
@@ -125,7 +125,7 @@ class _Pool:
 
     def _start_worker(self) -> "_Worker":
         others = [self.stopped, *(worker.connection for worker in self.workers)]
-        job = Job(self.function, SECONDS_A_PICTURE, self.share)
+        job = WorkerJob(self.function, SECONDS_PER_PICTURE, self.share)
         return _Worker(context=self.context, job=job, stop=self.stop, others=others)
 
     def replace(self, worker: "_Worker") -> None:
@@ -187,12 +187,12 @@ class _Worker:
     `shares`: other processes may have pictures too.
     """
 
-    def __init__(self, context: Any, job: Job, stop: Connection, others: Sequence[Connection]):
+    def __init__(self, context: Any, job: WorkerJob, stop: Connection, others: Sequence[Connection]):
         self.connection, theirs = context.Pipe()
         forked = context.get_start_method() == "fork"
         # A process that is forked has this one's ends of all pipes too, which must end with this one.
         copied = [*others, self.connection] if forked else []
-        self.process = context.Process(target=work, args=(theirs, job, stop, copied), daemon=True)
+        self.process = context.Process(target=run_worker, args=(theirs, job, stop, copied), daemon=True)
         _start(self.process, forked)
         theirs.close()
         self.given: deque[Any] = deque()
@@ -203,18 +203,18 @@ class _Worker:
         """Fill the process's pipe."""
         if not self.given:
             self._await()
-        while len(self.given) < AHEAD and waiting.look_ahead(1):
+        while len(self.given) < ITEMS_QUEUED_PER_PROCESS and waiting.look_ahead(1):
             self._send(waiting.next.popleft(), None)
 
     def give_alone(self, item: Any) -> None:
         """Give the process an item for which it may take all memory that is free."""
         self._await()
         self.shares = False
-        self._send(item, min(MOST_A_PICTURE, memory_for_pictures()))
+        self._send(item, min(MOST_BYTES_PER_PICTURE, measure_memory_for_pictures()))
 
     def _await(self) -> None:
         self.shares = True
-        self.deadline, self.waited = time.monotonic() + SECONDS_A_PICTURE, 0
+        self.deadline, self.waited = time.monotonic() + SECONDS_PER_PICTURE, 0
 
     def _send(self, item: Any, memory: int | None) -> None:
         self.given.append(item)
@@ -227,8 +227,8 @@ class _Worker:
         if now < self.deadline:
             return False
         self.waited += 1
-        self.deadline = now + SECONDS_A_PICTURE
-        return self.waited >= PATIENCE or not _is_at_work(self.process.pid)
+        self.deadline = now + SECONDS_PER_PICTURE
+        return self.waited >= WALL_CLOCK_FACTOR or not _is_at_work(self.process.pid)
 
     def take(self, late: bool) -> tuple[Any, Any]:
         """The oldest item and its result; a process that died or is late is ended for good."""
@@ -236,7 +236,7 @@ class _Worker:
         if not late:
             try:
                 raised, result = self.connection.recv()
-                self.deadline, self.waited = time.monotonic() + SECONDS_A_PICTURE, 0
+                self.deadline, self.waited = time.monotonic() + SECONDS_PER_PICTURE, 0
                 if raised:
                     raise result
                 return item, result
@@ -248,8 +248,8 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.connection.close()
-        if late or self.process.exitcode == -OUT_OF_TIME:
-            return item, f"takes longer than {SECONDS_A_PICTURE:.0f} s"
+        if late or self.process.exitcode == -TIME_LIMIT_SIGNAL:
+            return item, f"takes longer than {SECONDS_PER_PICTURE:.0f} s"
         return item, "its decoder crashed"
 
 

@@ -13,21 +13,21 @@ from typing import Any
 
 SECONDS_TO_RETRY = 0.05
 
-ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
-ANSWERED = (signal.SIGINT, *ENDING)
+ENDING_SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+HANDLED_SIGNALS = (signal.SIGINT, *ENDING_SIGNALS)
 
-WAITING = ("select", "_poll")
+WAITING_FUNCTIONS = ("select", "_poll")
 """Functions in which an event loop waits, on POSIX and on Windows."""
 
 
-class Ended(SystemExit):
+class Terminated(SystemExit):
     """The terminal was closed, or the program was told to end."""
 
     code: int
 
 
 @contextmanager
-def answer_signals() -> Iterator[None]:
+def handle_signals() -> Iterator[None]:
     """Raise KeyboardInterrupt on Ctrl-C and Ended on the others, unless they are ignored (nohup).
 
     Neither is raised while a module is imported: it would stay half-imported, or some library's `except`
@@ -40,12 +40,12 @@ def answer_signals() -> Iterator[None]:
     def retry_what_was_lost(unraisable: Any) -> None:
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
             _retry(signal.SIGINT)
-        elif isinstance(unraisable.exc_value, Ended):
+        elif isinstance(unraisable.exc_value, Terminated):
             _retry(unraisable.exc_value.code - 128)
         else:
             hook(unraisable)
 
-    with _handled(_raise, ANSWERED):
+    with _handled(_raise, HANDLED_SIGNALS):
         sys.unraisablehook = retry_what_was_lost
         try:
             yield
@@ -59,7 +59,7 @@ def _raise(number: int, frame: FrameType | None) -> None:
     elif number == signal.SIGINT:
         raise KeyboardInterrupt
     else:
-        raise Ended(128 + number)
+        raise Terminated(128 + number)
 
 
 def _files(frame: FrameType | None) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _is_importing(frame: FrameType | None) -> bool:
 
 def _is_in_event_loop(frame: FrameType | None) -> bool:
     """Whether asyncio is at work, and not where it waits for a key or a timer."""
-    if frame is not None and frame.f_code.co_name in WAITING:
+    if frame is not None and frame.f_code.co_name in WAITING_FUNCTIONS:
         return False
     return any(Path(file).parent.name == "asyncio" for file in _files(frame))
 
@@ -100,7 +100,7 @@ def _send(number: int) -> None:
 
 
 @contextmanager
-def end_at_once(say: Callable[[], None]) -> Iterator[None]:
+def exit_on_interrupt(say: Callable[[], None]) -> Iterator[None]:
     """Let Ctrl-C end the process on the spot, for imports that take seconds before anything is begun."""
 
     def leave(number: int, frame: FrameType | None) -> None:
@@ -121,7 +121,7 @@ def delay_signals() -> Iterator[None]:
     # The handler holds back what another thread has received; only the mask is inherited.
     masks = hasattr(signal, "pthread_sigmask")
     try:
-        with _handled(lambda number, frame: came.add(number), ANSWERED):
+        with _handled(lambda number, frame: came.add(number), HANDLED_SIGNALS):
             before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
             try:
                 yield

@@ -13,17 +13,17 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from fakedetect.core.processes.heap import MOST_FOR_PICTURES, keep_freed
-from fakedetect.core.processes.memory import SHARED
-from fakedetect.core.processes.signals import ENDING
+from fakedetect.core.processes.allocator import BYTES_KEPT_FOR_PICTURES, keep_freed_memory
+from fakedetect.core.processes.memory import PICTURE_MEMORY_LIMIT
+from fakedetect.core.processes.signals import ENDING_SIGNALS
 
 SECONDS_TO_END = 5.0
 
-OUT_OF_TIME = int(getattr(signal, "SIGPROF", 0))
+TIME_LIMIT_SIGNAL = int(getattr(signal, "SIGPROF", 0))
 """The signal that ends a process that has had its time; 0 where there is none."""
 
 
-class Job(NamedTuple):
+class WorkerJob(NamedTuple):
     """What a process does: its function, and what a picture may take of a processor's time (s), and of
     memory (bytes) while other processes work."""
 
@@ -53,7 +53,7 @@ def _limit_memory(bytes_in_all: int) -> None:
 @contextmanager
 def _time_limited(seconds: float) -> Iterator[None]:
     """End this process when it has taken so much of a processor's time, where the system can do that."""
-    if not OUT_OF_TIME:
+    if not TIME_LIMIT_SIGNAL:
         yield
         return
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -78,24 +78,26 @@ def _leave(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def work(connection: Connection, job: Job, stop: Connection, copied: Sequence[Connection]) -> None:
+def run_worker(
+    connection: Connection, job: WorkerJob, stop: Connection, copied: Sequence[Connection]
+) -> None:
     """Answer items until the pipe ends; `copied` are the parent's ends of pipes, which a fork brings."""
     # Ctrl-C reaches the whole process group; only the parent answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in ENDING:
+    for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
     for other in copied:
         other.close()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     libraries, limit = _size_of_libraries(), 0
-    keep_freed(MOST_FOR_PICTURES)
+    keep_freed_memory(BYTES_KEPT_FOR_PICTURES)
     try:
         while True:
             item, memory = connection.recv()
             if stop.poll():
                 return
-            SHARED.set(job.share if memory is None else None)
+            PICTURE_MEMORY_LIMIT.set(job.share if memory is None else None)
             if limit != (limit := memory or job.share) and libraries:
                 _limit_memory(libraries + limit)
             try:

@@ -9,25 +9,25 @@ from fakedetect.core.records.record import Count, Record, Share, Temperature, re
 
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^(fake|real)\Z")]
 Strength = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
-Few = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
-Bin = tuple[Share, Share, Few]
+PositiveCount = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
+Bin = tuple[Share, Share, PositiveCount]
 """A bin of a reliability diagram: mean p_fake, share of fakes, pictures."""
 
 Bins = Annotated[tuple[Bin, ...], msgspec.Meta(min_length=1)]
 
 
-def say_range(low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
+def format_range(low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
     """The ends of an interval: '0.863 to 0.945'."""
     return f"{low:{form}}{to}{high:{form}}"
 
 
-def say_interval(value: float, low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
+def format_interval(value: float, low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
     """A figure and its interval: '0.912 (0.863 to 0.945)'.
 
     Args:
         to: shorter in tables that must fit a narrow terminal.
     """
-    return f"{value:{form}} ({say_range(low, high, form, to)})"
+    return f"{value:{form}} ({format_range(low, high, form, to)})"
 
 
 class Measure(Record, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class Measure(Record, frozen=True, kw_only=True):
             return "-"
         if self.low is None or self.high is None:
             return format(self.value, form)
-        return say_interval(self.value, self.low, self.high, form)
+        return format_interval(self.value, self.low, self.high, form)
 
 
 class Accuracy(Measure, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class DegradedPoint(Point, frozen=True, kw_only=True):
 
     kind: str
     strength: Strength
-    says: str
+    description: str = msgspec.field(name="says")
 
 
 class Stability(Record, frozen=True, kw_only=True):
@@ -197,17 +197,17 @@ class Family(Record, frozen=True, kw_only=True):
     """A family of generators that was left out: its ROC AUC against all real pictures, and its size."""
 
     auc: Measure
-    n: Few
+    n: PositiveCount
 
 
 class RealSource(Record, frozen=True, kw_only=True):
     """A source of real pictures that was left out: the share called fake where 5 % of all are."""
 
     false_alarms_at_5: Measure
-    n: Few
+    n: PositiveCount
 
 
-class UnseenSources(Record, frozen=True, kw_only=True):
+class HeldOutSources(Record, frozen=True, kw_only=True):
     """What a probe makes of the sources that were left out of it, with intervals over sources.
 
     `fakes_by_source` and `reals_by_source`: whether whole sources of the class were left out, or pictures
@@ -229,7 +229,7 @@ class UnseenSources(Record, frozen=True, kw_only=True):
         return sum(values) / len(values)
 
     @property
-    def of_sources(self) -> bool:
+    def by_source(self) -> bool:
         """Whether the figures are those of whole sources that were never seen, of both classes."""
         return self.fakes_by_source and self.reals_by_source
 
@@ -252,7 +252,7 @@ class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
     test: TestEntry | None = None
     foreign: dict[str, ForeignEntry] = msgspec.field(default_factory=dict)
     left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
-    unseen_sources: UnseenSources | None = None
+    held_out_sources: HeldOutSources | None = msgspec.field(default=None, name="unseen_sources")
 
 
 def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | None:
@@ -268,7 +268,7 @@ def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | Non
     return found if found and found.checkpoint == checkpoint else None
 
 
-def read_or_begin(path: Path, model: str, checkpoint: str, again: str) -> Evaluation:
+def read_or_create_evaluation(path: Path, model: str, checkpoint: str, again: str) -> Evaluation:
     """read_evaluation(); an empty one of the model's where there is none."""
     return read_evaluation(path, checkpoint, again) or Evaluation(model=model, checkpoint=checkpoint)
 

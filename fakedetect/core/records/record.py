@@ -9,7 +9,7 @@ import msgspec
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, write_text
 
-LARGEST = 256 * 1024**2
+LARGEST_RECORD_BYTES = 256 * 1024**2
 """Bytes; no file of ours comes near it, and a larger one is not read."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -47,7 +47,7 @@ def read_record(path: Path, kind: type[R], advice: str) -> R | None:
     """
     try:
         check_regular(path)
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > LARGEST_RECORD_BYTES:
             raise UserError(f"{path} is too large to be one of fakedetect's files. {advice}")
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records.evaluation import say_range
+from fakedetect.core.records.evaluation import format_range
 from fakedetect.core.records.record import Count, NotNegative, Record, Share, read_record, write_record
 from fakedetect.core.records.test import Rounded, TestResults
 from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.model_folder import REPEATS_FILE
 from fakedetect.core.settings.recipes import AtLeastOne, Seed
 
-TESTED = ("accuracy", "roc_auc", "recall_fake", "recall_real")
+TEST_FIGURES = ("accuracy", "roc_auc", "recall_fake", "recall_real")
 """The figures on the test dataset that are told first."""
 
 FIGURES: Mapping[str, tuple[str, str]] = {
@@ -71,13 +71,13 @@ class Spread(Record, frozen=True, kw_only=True):
         if self.runs < 2 or self.lowest > self.highest:
             raise ValueError("a spread needs two or more runs, the lowest first")
 
-    def say(self, form: str) -> str:
+    def format(self, form: str) -> str:
         """'91.7% ± 0.8%', each number in a format."""
         return f"{self.mean:{form}} ± {self.deviation:{form}}"
 
-    def say_range(self, form: str) -> str:
+    def format_range(self, form: str) -> str:
         """'90.9% to 92.6%'."""
-        return say_range(self.lowest, self.highest, form)
+        return format_range(self.lowest, self.highest, form)
 
 
 class Repeats(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -142,11 +142,11 @@ def gather_repeats(checkpoint: str, runs: Sequence[RepeatedRun], test_pictures: 
     return Repeats(checkpoint=checkpoint, runs=tuple(runs), spread=spread, test_pictures=test_pictures)
 
 
-def say_spread(repeats: Repeats, names: Sequence[str]) -> str:
+def format_spread(repeats: Repeats, names: Sequence[str]) -> str:
     """'test accuracy 91.7% ± 0.8% (90.9% to 92.6%), ROC AUC …' for those of the figures that are there."""
     found = ((*FIGURES[name], repeats.spread[name]) for name in names if name in repeats.spread)
     return ", ".join(
-        f"{words} {spread.say(form)} ({spread.say_range(form)})" for words, form, spread in found
+        f"{words} {spread.format(form)} ({spread.format_range(form)})" for words, form, spread in found
     )
 
 
@@ -157,7 +157,7 @@ def describe_spread(repeats: Repeats) -> list[str]:
         if found := repeats.spread.get(name):
             values = [getattr(run.figures, name) for run in repeats.runs]
             each = " ".join("-" if value is None else f"{value:{form}}" for value in values)
-            rows.append((words, found.say(form), found.say_range(form), each))
+            rows.append((words, found.format(form), found.format_range(form), each))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return [
         "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
@@ -178,7 +178,7 @@ def read_repeats(folder: Path, checkpoint: str, again: str) -> Repeats | None:
     return found if found and found.checkpoint == checkpoint else None
 
 
-def read_several(folder: Path, checkpoint: str, again: str) -> Repeats | None:
+def read_repeats_with_spread(folder: Path, checkpoint: str, again: str) -> Repeats | None:
     """read_repeats, None too where one run alone is finished."""
     found = read_repeats(folder, checkpoint, again)
     return found if found and found.spread else None

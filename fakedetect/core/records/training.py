@@ -14,7 +14,7 @@ from fakedetect.core.records.record import (
     read_record,
     write_record,
 )
-from fakedetect.core.settings.model_folder import OUT_OF_FOLD, TRAINING
+from fakedetect.core.settings.model_folder import HELD_OUT_SCORES, TRAINING
 from fakedetect.core.settings.model_input import LANCZOS, SIZE
 from fakedetect.core.settings.recipes import (
     REFERENCE,
@@ -144,8 +144,8 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     max_false_alarms: Share | None = None
     max_missed: Share | None = None
     validation: ValidationRecord | None = None
-    unseen_real_sources: bool = False
-    unseen_families: bool = False
+    held_out_real_sources: bool = msgspec.field(default=False, name="unseen_real_sources")
+    held_out_families: bool = msgspec.field(default=False, name="unseen_families")
     input: Input | None = None
 
     def __post_init__(self) -> None:
@@ -195,7 +195,7 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     calibration: CalibrationRecord | None = None
 
     @property
-    def known(self) -> bool:
+    def has_recipe(self) -> bool:
         """Whether it says how the checkpoint was trained; fit-thresholds alone leaves a record too."""
         return self.recipe is not None
 
@@ -215,7 +215,7 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 Margins = Annotated[tuple[float, ...], msgspec.Meta(min_length=1)]
 
 
-class OutOfFold(Record, frozen=True, kw_only=True):
+class HeldOutScores(Record, frozen=True, kw_only=True):
     """What the probe of the hash `checkpoint` said of each training picture while its source was left out:
     margins by source.
 
@@ -253,7 +253,7 @@ def write_training(folder: Path, record: TrainingRecord) -> None:
     write_record(folder / TRAINING, record)
 
 
-def read_out_of_fold(folder: Path, checkpoint: str, again: str) -> OutOfFold | None:
+def read_held_out_scores(folder: Path, checkpoint: str, again: str) -> HeldOutScores | None:
     """The margins in a model's folder; None where there are none of this checkpoint, by its hash.
 
     Args:
@@ -262,10 +262,10 @@ def read_out_of_fold(folder: Path, checkpoint: str, again: str) -> OutOfFold | N
     Raises:
         UserError: the file does not fit.
     """
-    found = read_record(folder / OUT_OF_FOLD, OutOfFold, f"Remove it, or train again: {again}")
+    found = read_record(folder / HELD_OUT_SCORES, HeldOutScores, f"Remove it, or train again: {again}")
     return found if found and found.checkpoint == checkpoint else None
 
 
-def write_out_of_fold(folder: Path, record: OutOfFold) -> None:
+def write_held_out_scores(folder: Path, record: HeldOutScores) -> None:
     """Write a model folder's out_of_fold.json."""
-    write_record(folder / OUT_OF_FOLD, record)
+    write_record(folder / HELD_OUT_SCORES, record)

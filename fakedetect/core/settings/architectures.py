@@ -21,12 +21,12 @@ from fakedetect.core.settings.recipes import Input, Interpolation, Means, Stds
 if TYPE_CHECKING:
     from torch import nn
 
-Said = TypeVar("Said", bound=Input)
+InputT = TypeVar("InputT", bound=Input)
 
-KNOWN_INPUTS = ".timm_inputs.json"
+KNOWN_INPUTS_FILE = ".timm_inputs.json"
 """In the folder of the models' folders; it may be removed at any time."""
 
-STEP = 32
+SIZE_STEP = 32
 """Pixels by which sizes are tried of a network without patches: most halve a picture five times."""
 
 
@@ -41,11 +41,11 @@ class PretrainedInput(Input, frozen=True, kw_only=True):
     std: Stds
     crop: Positive
 
-    def fill(self, said: Said) -> Said:
+    def fill(self, said: InputT) -> InputT:
         """What is said, and this in place of the rest; pictures of the reference's size are scaled as the
         reference scales them."""
         found = said.or_else(Input(size=self.size, mean=self.mean, std=self.std))
-        return found if found.known() else found.or_else(self)
+        return found if found.as_model_input() else found.or_else(self)
 
 
 class KnownInputs(Record, frozen=True, kw_only=True):
@@ -121,13 +121,13 @@ def _read_known(folder: Path) -> KnownInputs:
     except PackageNotFoundError:
         installed = ""
     with suppress(UserError):
-        found = read_record(folder / KNOWN_INPUTS, KnownInputs, "Remove it.")
+        found = read_record(folder / KNOWN_INPUTS_FILE, KnownInputs, "Remove it.")
         if found and found.timm == installed:
             return found
     return KnownInputs(timm=installed, inputs={})
 
 
-def recall_input(folder: Path, architecture: str) -> PretrainedInput | None:
+def find_known_input(folder: Path, architecture: str) -> PretrainedInput | None:
     """What an earlier command has found out of an architecture; None where timm has to be asked.
 
     Args:
@@ -146,14 +146,14 @@ def look_up_input(folder: Path, architecture: str, place: str) -> PretrainedInpu
     Raises:
         UserError: timm has no such model.
     """
-    if known := recall_input(folder, architecture):
+    if known := find_known_input(folder, architecture):
         return known
     found = find_pretrained_input(architecture, place)
     kept = _read_known(folder)
     # Where nothing may be written, timm is asked each time.
     with suppress(UserError):
         inputs = {**kept.inputs, architecture: found}
-        write_record(folder / KNOWN_INPUTS, msgspec.structs.replace(kept, inputs=inputs))
+        write_record(folder / KNOWN_INPUTS_FILE, msgspec.structs.replace(kept, inputs=inputs))
     return found
 
 
@@ -239,4 +239,4 @@ def _find_step(architecture: str) -> int:
     import torch
 
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        return next(_patches(timm.create_model(architecture)), STEP)
+        return next(_patches(timm.create_model(architecture)), SIZE_STEP)

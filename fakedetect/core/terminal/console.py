@@ -11,7 +11,7 @@ from typing import Any, TextIO, TypeVar
 
 from fakedetect.core.errors import UserError, WrongAnswer
 from fakedetect.core.terminal.keys import add_keys, make_pause
-from fakedetect.core.terminal.progress import Pace, Progress, columns_of
+from fakedetect.core.terminal.progress import Pace, Progress, terminal_columns
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class Console:
     @property
     def columns(self) -> int:
         """How wide a result may be: the terminal, or FILE_COLUMNS where it goes into a file."""
-        return columns_of(sys.stdout) or FILE_COLUMNS
+        return terminal_columns(sys.stdout) or FILE_COLUMNS
 
     def show(self, text: str) -> None:
         """A result, to stdout; whatever a file name in it holds, it cannot drive the terminal."""
@@ -132,7 +132,7 @@ class Console:
         say = None if self.quiet or self.brief else self.note
         return Progress(total, printable(label), self._pace, done, say)
 
-    def loading(self, module: str) -> None:
+    def show_loading(self, module: str) -> None:
         """Say on a terminal that a module is being loaded that takes seconds, where it is not there yet; of
         several in a row, once."""
         known = module in sys.modules or self._said_loading

@@ -11,26 +11,26 @@ from typing import Any
 SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_TICKS = 1.0
 
-NARROW = 80
+NARROW_COLUMNS = 80
 """Columns below which figures are worth more than a bar."""
 
-USUAL = 80
+USUAL_COLUMNS = 80
 """Columns of a terminal that does not tell."""
 
 NARROW_FORMAT = "{desc}: {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
-def columns_of(stream: Any) -> int | None:
+def terminal_columns(stream: Any) -> int | None:
     """The width of a stream's terminal in columns; None where it is none."""
     if not stream.isatty():
         return None
     try:
-        return os.get_terminal_size(stream.fileno()).columns or USUAL
+        return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
     except (OSError, ValueError):
-        return USUAL
+        return USUAL_COLUMNS
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """'45 s', '3 min 20 s', '2 h 10 min', '3 d 4 h'."""
     whole = round(seconds)
     for size, unit, part, part_unit in (
@@ -88,7 +88,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         if self.say is None:
             return self
-        if columns := columns_of(sys.stderr):
+        if columns := terminal_columns(sys.stderr):
             from tqdm import tqdm
 
             self.bar = tqdm(
@@ -98,7 +98,7 @@ class Progress:
                 unit=" img",
                 file=sys.stderr,
                 dynamic_ncols=True,
-                bar_format=NARROW_FORMAT if columns < NARROW else None,
+                bar_format=NARROW_FORMAT if columns < NARROW_COLUMNS else None,
             )
         try:
             self._thread.start()
@@ -118,7 +118,7 @@ class Progress:
         if self.bar is not None:
             self.bar.close()
 
-    def pass_over(self) -> None:
+    def count_earlier(self) -> None:
         """A picture was done by an earlier run, which says nothing of the rate."""
         self.done += 1
         self.before += 1
@@ -132,7 +132,7 @@ class Progress:
         if self.bar is not None:
             self.bar.update(count)
 
-    def tell(self, details: str) -> None:
+    def set_details(self, details: str) -> None:
         """Show details of the work beside its progress: 'loss 0.4312'."""
         self.details = details
         if self.bar is not None:
@@ -154,7 +154,7 @@ class Progress:
             parts[0] += f" ({self.done / self.total:.0%})"
         parts += [self.details] if self.details else []
         if (left := self.seconds_left) is not None:
-            parts += [f"{self.rate:.1f} img/s", f"{duration(left)} left"]
+            parts += [f"{self.rate:.1f} img/s", f"{format_duration(left)} left"]
         return ", ".join(parts)
 
     def _tick(self) -> None:

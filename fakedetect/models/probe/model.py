@@ -17,11 +17,10 @@ from fakedetect.core.files import atomic_write, hash_file
 from fakedetect.core.records.record import NotNegative, Record, read_record, write_record
 from fakedetect.core.settings.model_folder import BACKBONE_CHECK
 from fakedetect.core.settings.model_input import SIZE
-from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.recipes import SEED, Recipe
 from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.probe.classifier import PICTURES, Line, ProbeFacts, read_probe
 
-SEED = 42
 MOST_APART = 0.25
 """How far other weights may move the margins of the check's pictures, by root mean square. Rounding every
 channel of CLIP ViT-B/16 to 8 bits moves the starter's by 0.07, random weights by 2.3 (python -m

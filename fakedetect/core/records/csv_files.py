@@ -13,23 +13,23 @@ from fakedetect.core.files import check_regular
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 """How texts begin that spreadsheets run, or that this module has marked (OWASP, 'CSV Injection')."""
 
-SEPARATORS = ",;\t"
+CSV_SEPARATORS = ",;\t"
 
 
 def to_cell(text: str) -> str:
     """A text as it stands in a cell: behind an apostrophe where a spreadsheet would run it."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
 
 
 def from_cell(cell: str) -> str:
     """The text of such a cell."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_PREFIXES) else cell
 
 
-def decode_text(content: bytes) -> str:
+def decode_utf(content: bytes) -> str:
     """The text of a file that an editor or a spreadsheet may have saved: UTF-8 or UTF-16, by its first
     bytes; names that are not UTF-8 keep their bytes."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -44,7 +44,7 @@ def frame_to_csv(frame: "pd.DataFrame") -> str:
     return str(marked.to_csv(index=False))
 
 
-def read_table(file: Path, columns: Sequence[str], advice: str) -> list[dict[str, str]] | None:
+def read_csv(file: Path, columns: Sequence[str], advice: str) -> list[dict[str, str]] | None:
     """The rows of a CSV that an option has written, their texts as they were; None where there is no file.
 
     It may have been through a spreadsheet, which writes semicolons or tabs in some countries.
@@ -58,7 +58,7 @@ def read_table(file: Path, columns: Sequence[str], advice: str) -> list[dict[str
     """
     try:
         check_regular(file)
-        rows = _read_rows(decode_text(file.read_bytes()), columns)
+        rows = _read_rows(decode_utf(file.read_bytes()), columns)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -74,8 +74,10 @@ class _DoesNotFit(Exception):
 
 def _read_rows(text: str, columns: Sequence[str]) -> list[dict[str, str]]:
     first = text.partition("\n")[0]
-    separators = (s for s in SEPARATORS if set(columns) <= set(next(csv.reader([first], delimiter=s), [])))
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=next(separators, SEPARATORS[0]))
+    separators = (
+        s for s in CSV_SEPARATORS if set(columns) <= set(next(csv.reader([first], delimiter=s), []))
+    )
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=next(separators, CSV_SEPARATORS[0]))
     if missing := set(columns) - set(reader.fieldnames or ()):
         raise _DoesNotFit(f"a column is missing: {', '.join(sorted(missing))}")
     rows = []

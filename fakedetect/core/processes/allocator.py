@@ -9,16 +9,16 @@ from typing import Any
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
 """glibc's numbers for mallopt."""
 
-USUAL = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 * 1024**2, TRIM_THRESHOLD: 64 * 1024**2}
+GLIBC_DEFAULTS = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 * 1024**2, TRIM_THRESHOLD: 64 * 1024**2}
 """What glibc comes to by itself once large blocks have been freed."""
 
-MOST_FOR_PICTURES = 128 * 1024**2
+BYTES_KEPT_FOR_PICTURES = 128 * 1024**2
 """Bytes for a process that decodes pictures: enough for those of most cameras."""
 
-ALL = -1
+KEEP_ALL = -1
 
 
-def keep_freed(most: int = ALL) -> None:
+def keep_freed_memory(most: int = KEEP_ALL) -> None:
     """Have this process keep the memory that it frees for what it needs next (mallopt(3)).
 
     glibc returns large blocks to the kernel, which clears every page before it hands them out again. A step
@@ -36,19 +36,19 @@ def keep_freed(most: int = ALL) -> None:
 
 
 @contextmanager
-def freed_is_kept() -> Iterator[None]:
+def freed_memory_kept() -> Iterator[None]:
     """Keep all freed memory until the end of a job, and return it to the kernel then."""
-    keep_freed()
+    keep_freed_memory()
     try:
         yield
     finally:
         if library := _find_glibc():
-            for parameter, value in USUAL.items():
+            for parameter, value in GLIBC_DEFAULTS.items():
                 library.mallopt(parameter, value)
-        return_freed()
+        return_freed_memory()
 
 
-def return_freed() -> None:
+def return_freed_memory() -> None:
     """Return all free memory to the kernel, before work whose blocks have other sizes.
 
     They would not fit where the freed ones were, and memory would grow.
