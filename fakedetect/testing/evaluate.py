@@ -116,13 +116,13 @@ def _read_foreign(folder: Path, console: Console) -> list[Sample]:
     return samples
 
 
-def _list_own(settings: Settings) -> list[Path]:
+def _list_own_pictures(settings: Settings) -> list[Path]:
     """The pictures of the project, originals and copies."""
     folders = (*settings.original.values(), *settings.resized.values())
     return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
 
 
-def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
+def _choose_name(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
     """What a folder's figures are kept by: its own name, with those above it where others have that one."""
     place = folder.resolve()
     whole = printable(str(place))
@@ -159,9 +159,9 @@ def measure_foreign(
         **msgspec.structs.asdict(measure_entry(detector.calibration, is_fake, sources, margins, shapes)),
         folder=printable(folder.resolve()),
         predictions=hash_text(table),
-        own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
+        own=count_known([sample.path for sample in samples], _list_own_pictures(detector.settings)),
     )
-    return MeasuredFolder(name=_name_of(folder, known), entry=entry, predictions=table, bad=bad)
+    return MeasuredFolder(name=_choose_name(folder, known), entry=entry, predictions=table, bad=bad)
 
 
 def _evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Outcome:
@@ -172,12 +172,12 @@ def _evaluate_test(detector: Detector, console: Console, earlier: Evaluation) ->
     write_robustness_figure(found.entry.robustness, evaluation.model, folder / ROBUSTNESS_FIGURE)
     write_reliability_figure(found.entry.reliability, evaluation.model, folder / RELIABILITY_FIGURE)
     lines = [
-        *_tell_entry(settings, f"{evaluation.model} on the test dataset", found.entry),
+        *_describe_entry(settings, f"{evaluation.model} on the test dataset", found.entry),
         *describe_robustness(found.entry.robustness),
         f"Figures: {folder / ROBUSTNESS_FIGURE} and {RELIABILITY_FIGURE}",
     ]
-    elsewhere = _tell_elsewhere(settings, evaluation, found.sources)
-    return _finish(lines, found.bad, folder, [*elsewhere, *_describe_result(found.entry)])
+    elsewhere = _describe_elsewhere(settings, evaluation, found.sources)
+    return _make_outcome(lines, found.bad, folder, [*elsewhere, *_describe_result(found.entry)])
 
 
 def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, data: Path) -> Outcome:
@@ -187,14 +187,16 @@ def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation,
     foreign = {**earlier.foreign, found.name: found.entry}
     write_evaluation(folder / EVALUATION, msgspec.structs.replace(earlier, foreign=foreign))
     auc = found.entry.measures.roc_auc
-    lines = _tell_entry(settings, f"{earlier.model} on {found.name}", found.entry)
+    lines = _describe_entry(settings, f"{earlier.model} on {found.name}", found.entry)
     if earlier.test is None:
         lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
     gap = describe_gap(find_auc(earlier.test), auc, f"on {found.name}", known=found.entry.own)
-    return _finish(lines, found.bad, folder, [*gap, *_describe_result(found.entry)])
+    return _make_outcome(lines, found.bad, folder, [*gap, *_describe_result(found.entry)])
 
 
-def _finish(lines: Sequence[str], bad: Mapping[Path, str], folder: Path, result: Sequence[str]) -> Outcome:
+def _make_outcome(
+    lines: Sequence[str], bad: Mapping[Path, str], folder: Path, result: Sequence[str]
+) -> Outcome:
     """The lines, with what matters most at their end."""
     where = f"Results: {folder / EVALUATION}"
     return Outcome("\n".join([*lines, *describe_faults(bad), where, *result]), 1 if bad else 0)
@@ -209,18 +211,18 @@ def _describe_result(entry: Entry) -> list[str]:
     ]
 
 
-def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
+def _describe_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
         *(f"  {said:<34}{value}" for said, value in named(entry)),
-        *_tell_verdicts(settings, entry.verdicts),
+        *_describe_verdicts(settings, entry.verdicts),
         *describe_sources(entry.sources),
         *tell_shapes(entry.measures.roc_auc, entry.auc_same_shape),
     ]
 
 
-def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
+def _describe_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
     if found is None:
         return [f"  No thresholds are fitted: {settings.command('fit-thresholds')}"]
     return [
@@ -232,7 +234,7 @@ def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
     ]
 
 
-def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
+def _describe_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
     """What is known, or could be, of pictures unlike the training ones."""
     own = find_auc(evaluation.test)
     lines = []

@@ -190,10 +190,10 @@ def test_model(settings: Settings, console: Console, on: str = "test") -> TestRu
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
     """Predict a whole data set, print the reference's report and write the results."""
     run = test_model(settings, console, on)
-    return _word(settings.model_folder, run) if run else Outcome("")
+    return _describe_run(settings.model_folder, run) if run else Outcome("")
 
 
-def _word(folder: Path, run: TestRun) -> Outcome:
+def _describe_run(folder: Path, run: TestRun) -> Outcome:
     """The results as the screen shows them, with the reference's report."""
     results, found = run.results, run.predictions
     matrix = results.confusion_matrix

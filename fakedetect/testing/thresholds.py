@@ -100,7 +100,7 @@ def fit_on_validation(
 
 def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | None:
     """The two shares that the user promises to keep to; None where they left."""
-    counts = _count_to_go_by(settings)
+    counts = _count_fitted_on(settings)
     rates = []
     for label, what in ((1, "Real pictures that may be called fake"), (0, "Fakes that may be called real")):
         count = counts[label]
@@ -112,14 +112,14 @@ def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | No
             answer = console.ask(f"{what}, in % ({least}Enter: {100 * usual:g})")
             if answer is None:
                 return None
-            rate = _read_percent(answer) if answer else usual
+            rate = _parse_percent(answer) if answer else usual
             if rate is None:
                 console.fail("Please enter a number above 0 and at most 50")
         rates.append(rate)
     return rates[0], rates[1]
 
 
-def _count_to_go_by(settings: Settings) -> tuple[int, int]:
+def _count_fitted_on(settings: Settings) -> tuple[int, int]:
     """How many fakes and reals a promise is counted by: validation pictures, or a probe's sources."""
     if is_probe(require_checkpoint(settings)):
         scores = _require_scores(settings)
@@ -147,7 +147,7 @@ def _require_scores(settings: Settings) -> HeldOutScores:
     return scores
 
 
-def _read_percent(text: str) -> float | None:
+def _parse_percent(text: str) -> float | None:
     """A share from '5', '5 %' or '2,5'; None where it is none that may be promised."""
     try:
         share = float(text.rstrip("% ").replace(",", ".")) / 100
@@ -156,7 +156,7 @@ def _read_percent(text: str) -> float | None:
     return share if 0 < share <= 0.5 else None
 
 
-def _set_on_unseen(settings: Settings, max_false_alarms: float, max_missed: float) -> Outcome:
+def _set_on_held_out(settings: Settings, max_false_alarms: float, max_missed: float) -> Outcome:
     """Fit a probe's temperature and thresholds on the sources left out of it."""
     scores = _require_scores(settings)
     saved = calibrate_unseen(scores, max_false_alarms, max_missed)
@@ -191,7 +191,7 @@ def set_thresholds(
             raise UserError(f"{option} must be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")
     with run_lock(settings.model_folder):
         if is_probe(require_checkpoint(settings)):
-            return _set_on_unseen(settings, max_false_alarms, max_missed)
+            return _set_on_held_out(settings, max_false_alarms, max_missed)
         detector = load_detector(settings, console)
         found = fit_on_validation(detector, console, max_false_alarms, max_missed)
         _write(detector, found)

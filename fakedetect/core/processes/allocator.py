@@ -1,4 +1,4 @@
-"""The C library's heap, which keeps the memory that is freed while a job works."""
+"""Settings of glibc malloc: keep freed memory while a job runs."""
 
 import sys
 from collections.abc import Iterator
@@ -7,29 +7,29 @@ from functools import cache
 from typing import Any
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -3, -4, -8
-"""glibc's numbers for mallopt."""
+"""Parameter numbers of mallopt(3) in glibc."""
 
 GLIBC_DEFAULTS = {MMAP_MAX: 65_536, MMAP_THRESHOLD: 32 * 1024**2, TRIM_THRESHOLD: 64 * 1024**2}
-"""What glibc comes to by itself once large blocks have been freed."""
+"""The values that glibc's dynamic thresholds reach once large blocks have been freed."""
 
 BYTES_KEPT_FOR_PICTURES = 128 * 1024**2
-"""Bytes for a process that decodes pictures: enough for those of most cameras."""
+"""For a process that decodes pictures: enough for those of most cameras."""
 
 KEEP_ALL = -1
 
 
 def keep_freed_memory(most: int = KEEP_ALL) -> None:
-    """Have this process keep the memory that it frees for what it needs next (mallopt(3)).
+    """Make this process keep the memory that it frees for its next allocations (mallopt(3)).
 
-    glibc returns large blocks to the kernel, which clears every page before it hands them out again. A step
-    of training, a batch of predictions or a large picture needs as much as the one before it. Other C
-    libraries are left alone.
+    glibc returns large blocks to the kernel, which clears every page before it hands them out again. A
+    training step, a batch of predictions or a large picture needs as much memory as the one before it.
+    Other C libraries are not changed.
 
     Args:
         most: bytes to keep at most.
     """
     if library := _find_glibc():
-        # A second arena cannot hold large blocks, and what is free in one is missing in the other.
+        # Further arenas cannot hold large blocks, and memory freed in one is not available in another.
         library.mallopt(ARENA_MAX, 1)
         library.mallopt(MMAP_MAX, 0)
         library.mallopt(TRIM_THRESHOLD, most)
@@ -37,7 +37,7 @@ def keep_freed_memory(most: int = KEEP_ALL) -> None:
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
-    """Keep all freed memory until the end of a job, and return it to the kernel then."""
+    """Keep all freed memory during the block, and return it to the kernel at its end."""
     keep_freed_memory()
     try:
         yield
@@ -49,9 +49,9 @@ def freed_memory_kept() -> Iterator[None]:
 
 
 def return_freed_memory() -> None:
-    """Return all free memory to the kernel, before work whose blocks have other sizes.
+    """Return all free memory to the kernel, before work with blocks of other sizes.
 
-    They would not fit where the freed ones were, and memory would grow.
+    They would not fit into the freed ones, and memory use would grow.
     """
     if library := _find_glibc():
         library.malloc_trim(0)
@@ -59,7 +59,7 @@ def return_freed_memory() -> None:
 
 @cache
 def _find_glibc() -> Any:
-    """None where the C library is another one."""
+    """Return the loaded glibc; None for another C library."""
     if sys.platform != "linux":
         return None
     import ctypes

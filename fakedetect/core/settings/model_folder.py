@@ -164,11 +164,11 @@ def model_hash(settings: Settings) -> str:
 
 def hash_checkpoint(path: Path) -> str:
     """hash_file of a file of a model, which is read once as long as it stays the same."""
-    return _hash_of(path, state_of(path))
+    return _hash_cached(path, state_of(path))
 
 
 @cache
-def _hash_of(path: Path, _: tuple[int, ...]) -> str:
+def _hash_cached(path: Path, _: tuple[int, ...]) -> str:
     return hash_file(path)
 
 
@@ -179,7 +179,7 @@ def describe_model(settings: Settings, name: str) -> str:
     return f"{_describe_checkpoint(chosen)}{unfinished}"
 
 
-def _describe_unseen(settings: Settings) -> str:
+def _describe_held_out(settings: Settings) -> str:
     """What a probe makes of sources that it has never seen; '' where its evaluation does not say."""
     from fakedetect.core.records.evaluation import read_evaluation
 
@@ -208,7 +208,7 @@ def _describe_checkpoint(settings: Settings) -> str:
     except UserError:
         return f"trained; its {file.name} cannot be used"
     if results is None:
-        return f"trained{_describe_unseen(settings) if is_probe(checkpoint) else ''}"
+        return f"trained{_describe_held_out(settings) if is_probe(checkpoint) else ''}"
     if checkpoint.stat().st_mtime > file.stat().st_mtime and results.checkpoint != model_hash(settings):
         # Only where it is newer: hashing a large one would hold up the menu.
         return "trained; not tested since"

@@ -84,7 +84,7 @@ class TomlFile:
         try:
             self.values = tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
-            raise _explain(path, self._text, str(error)) from None
+            raise _syntax_error(path, self._text, str(error)) from None
         except RecursionError:
             raise UserError(f"{path}: brackets nested too deeply. Remove them.") from None
         except ValueError:
@@ -114,7 +114,7 @@ class TomlFile:
             try:
                 taken[key] = msgspec.convert(value, kinds[key])
             except msgspec.ValidationError:
-                what = f"must be {kinds[key].__metadata__[-1].description}, not {_show(value)}."
+                what = f"must be {kinds[key].__metadata__[-1].description}, not {_format_value(value)}."
                 raise self.error_at(f"{key}{here} {what}", *place, key) from None
         return taken
 
@@ -127,7 +127,7 @@ class TomlFile:
         """
         where = f"{place[-1]} in {name_section(*place[:-1])}"
         if any(ord(character) < 32 for character in text):
-            raise self.error_at(f"{where}: {BACKSLASH_HINT}: {_show(text)}", *place)
+            raise self.error_at(f"{where}: {BACKSLASH_HINT}: {_format_value(text)}", *place)
         try:
             expanded = os.path.expandvars(Path(text).expanduser())
         except RuntimeError:
@@ -152,11 +152,11 @@ class TomlFile:
 
 def name_section(*place: str) -> str:
     """'[models.mine]'."""
-    names = (name if re.fullmatch(r"[\w-]+", name) else _show(name) for name in place)
+    names = (name if re.fullmatch(r"[\w-]+", name) else _format_value(name) for name in place)
     return f"[{'.'.join(names)}]"
 
 
-def _show(value: object) -> str:
+def _format_value(value: object) -> str:
     """A value as TOML writes it, on one line."""
     if isinstance(value, (dict, list)):
         return "a section" if isinstance(value, dict) else "a list"
@@ -192,7 +192,7 @@ def _split(dotted: str) -> KeyPath:
     return tuple(name.strip("\"'") for name in names)
 
 
-def _explain(path: Path, text: str, said: str) -> UserError:
+def _syntax_error(path: Path, text: str, said: str) -> UserError:
     """The error for a text that is no TOML: the line where tomllib stops, and what it says of it."""
     lines = text.rstrip().split("\n")
     what, _, place = said.rstrip(")").rpartition(" (at ")
