@@ -19,7 +19,7 @@ from benchmarks.jobs import JOBS
 from benchmarks.memory import measure_memory
 from benchmarks.peak import measure_product
 from fakedetect.core.files import write_json
-from fakedetect.core.processes.heap import freed_is_kept
+from fakedetect.core.processes.allocator import freed_memory_kept
 
 PAIRS = 5
 QUICK_PAIRS = 3
@@ -64,7 +64,7 @@ def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> d
         ratios, theirs, ours = [], [], []
         for round_ in range(1 + (QUICK_PAIRS if quick else PAIRS)):
             a = _seconds(pair.reference)
-            with freed_is_kept():
+            with freed_memory_kept():
                 b = _seconds(pair.ours)
             if round_:
                 ratios.append(a / b)
@@ -110,7 +110,7 @@ def main() -> int:
         parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
     print(describe_machine())
     # Here too, since the heap is laid out once, when torch starts its threads.
-    with freed_is_kept():
+    with freed_memory_kept():
         peaks = {bf16: measure_product(bf16) for bf16 in (False, True)}
     print(
         f"A matrix product of 2,048 x 2,048: {peaks[False] / 1e9:,.0f} GFLOP/s in float32, "

@@ -16,7 +16,7 @@ from benchmarks.pairs import Pair
 from fakedetect.checking.judging import judge
 from fakedetect.checking.look import CloseLook, Seen, look_closely
 from fakedetect.checking.request import ALL, NONE, Request
-from fakedetect.core.settings.settings import TORCH, Inference, Settings, load_settings
+from fakedetect.core.settings.settings import TORCH_ENGINE, Inference, Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import PLAIN_COPIES
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
@@ -71,7 +71,7 @@ def _ask_plainly(detector: Detector, paths: Sequence[Path], how: Sequence[Degrad
 
 def _plain_detector(settings: Settings) -> Detector:
     training = replace(settings.training, precision="fp32")
-    plain = replace(settings, inference=Inference(engine=TORCH), training=training)
+    plain = replace(settings, inference=Inference(engine=TORCH_ENGINE), training=training)
     return load_detector(plain, Console(quiet=True))
 
 

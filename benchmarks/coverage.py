@@ -11,7 +11,7 @@ from statistics import NormalDist
 import numpy as np
 
 from fakedetect.core.records.evaluation import Measure
-from fakedetect.core.records.training import OutOfFold
+from fakedetect.core.records.training import HeldOutScores
 from fakedetect.metrics.calibration import BINS, UNCALIBRATED, bins_of, measure_calibration
 from fakedetect.metrics.intervals import measure_same_shape
 from fakedetect.metrics.measures import FALSE_ALARMS, measure
@@ -92,7 +92,7 @@ def _draw_unseen(random: np.random.Generator) -> Iterator[tuple[str, Case]]:
         classes.append(
             {f"{k}/": tuple(random.normal(at, 1, OF_SOURCE).tolist()) for k, at in enumerate(means)}
         )
-    scores = OutOfFold(
+    scores = HeldOutScores(
         checkpoint="", fakes_by_source=True, reals_by_source=True, fake=classes[0], real=classes[1]
     )
     found, spread = measure_unseen(scores), sqrt(1 + BETWEEN**2)

@@ -9,14 +9,20 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from fakedetect.core.settings.settings import OPENVINO, TORCH, Inference, Settings, load_settings
+from fakedetect.core.settings.settings import (
+    OPENVINO_ENGINE,
+    TORCH_ENGINE,
+    Inference,
+    Settings,
+    load_settings,
+)
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import class_folders
 from fakedetect.images.listing import list_images
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import predict_pictures
 
-WAYS = ((TORCH, "fp32"), (OPENVINO, "fp32"), (OPENVINO, "bf16"))
+WAYS = ((TORCH_ENGINE, "fp32"), (OPENVINO_ENGINE, "fp32"), (OPENVINO_ENGINE, "bf16"))
 """Engines and precisions; the first one is what the others are held against."""
 
 SEED = 0

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from scipy.special import logit
 
-from fakedetect.core.records.training import OutOfFold, read_out_of_fold
+from fakedetect.core.records.training import HeldOutScores, read_held_out_scores
 from fakedetect.core.settings.model_folder import model_hash, require_checkpoint
 from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.metrics.intervals import FALSE_ALARMS
@@ -37,7 +37,7 @@ def _leave(sources: Sources, without: Sequence[str]) -> dict[str, tuple[float, .
     return {name: values for name, values in sources.items() if not name.startswith(tuple(without))}
 
 
-def tell_without(scores: OutOfFold, without: Sequence[str]) -> str:
+def tell_without(scores: HeldOutScores, without: Sequence[str]) -> str:
     """The figures without the sources whose names begin so."""
     rest = msgspec.structs.replace(
         scores, fake=_leave(scores.fake, without), real=_leave(scores.real, without)
@@ -46,7 +46,7 @@ def tell_without(scores: OutOfFold, without: Sequence[str]) -> str:
     return f"ROC AUC {found.auc}, fake recall at 5 % false alarms {found.fake_recall_at_5}"
 
 
-def tell_promise(scores: OutOfFold) -> str:
+def tell_promise(scores: HeldOutScores) -> str:
     """False alarms on real sources that the thresholds were not fitted to, mean over sources."""
     random = np.random.default_rng(0)
     names = sorted(scores.real)
@@ -100,7 +100,7 @@ def main() -> int:
     parser.add_argument("--rounding", action="store_true", help="needs the backbone's weights")
     given = parser.parse_args()
     settings = load_settings(given.paths).with_model(given.model)
-    scores = read_out_of_fold(settings.model_folder, model_hash(settings), settings.command("train"))
+    scores = read_held_out_scores(settings.model_folder, model_hash(settings), settings.command("train"))
     if scores is None:
         parser.error(f"{given.model} has no out_of_fold.json of its probe")
     print(tell_without(scores, given.without) if given.without else tell_promise(scores))

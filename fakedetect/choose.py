@@ -12,7 +12,7 @@ from fakedetect.core.files import write_text
 from fakedetect.core.installation import STARTERS
 from fakedetect.core.records.training import read_training
 from fakedetect.core.settings.architectures import check_architecture, look_up_input
-from fakedetect.core.settings.model_folder import checkpoint_file, describe_model, find_unnamed
+from fakedetect.core.settings.model_folder import checkpoint_file, describe_model, find_unnamed_models
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.recipes import Input
 from fakedetect.core.settings.settings import Settings, load_settings
@@ -27,11 +27,11 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
         UserError: there is no such model, timm has none of that name, or it takes no pictures of that size.
     """
     if name is None:
-        names, unnamed = settings.models, find_unnamed(settings)
+        names, unnamed = settings.models, find_unnamed_models(settings)
         width = max(map(len, names))
         states = [
             f"{name:<{width}}  {describe_model(settings, name)}"
-            f"{_tell_size(settings.with_model(name), console)}"
+            f"{_describe_size(settings.with_model(name), console)}"
             f"{'  <- chosen' if name == settings.model else ''}"
             for name in names
         ]
@@ -41,12 +41,15 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
         if key in (None, BACK):
             return Outcome(f"The model is still {settings.model}.", left=True)
         name = (*names, *unnamed)[int(key) - 1]
-    if name not in settings.models and name in find_unnamed(settings):
+    if name not in settings.models and name in find_unnamed_models(settings):
         settings = _name_model(settings, console, name)
     chosen = settings.with_model(name)
     # What is told to be typed is typed after the choice.
     chosen = replace(chosen, chosen=name)
-    lines = [f"The model is now {name} ({describe_model(chosen, name)}).", *_tell_input(chosen, console)]
+    lines = [
+        f"The model is now {name} ({describe_model(chosen, name)}).",
+        *_describe_input(chosen, console),
+    ]
     write_model(settings.file, name)
     return Outcome("\n".join(lines))
 
@@ -61,11 +64,11 @@ def _name_model(settings: Settings, console: Console, name: str) -> Settings:
     place = settings.model_folders / name
     recipe = read_training(place).recipe
     said, architecture = (Input.of(recipe), recipe.architecture) if recipe else (Input(), "NAME IN TIMM")
-    lines = _section_of(name, architecture, said)
+    lines = _format_section(name, architecture, said)
     console.show(f"{place} has a checkpoint, and {settings.file.name} does not name it. It needs:\n{lines}")
 
     def read(answer: str) -> str:
-        console.loading("timm")
+        console.show_loading("timm")
         check_architecture(answer, "The answer")
         return answer
 
@@ -75,7 +78,7 @@ def _name_model(settings: Settings, console: Console, name: str) -> Settings:
         raise UserError(f"{settings.file} was not changed. Write these lines into it, and choose {name}.")
     before = settings.file.read_bytes().decode("utf-8")
     end = "\r\n" if "\r\n" in before else "\n"
-    section = _section_of(name, found, said).replace("\n", end)
+    section = _format_section(name, found, said).replace("\n", end)
     text = f"{before.rstrip()}{end}{end}{section}{end}"
     with tempfile.TemporaryDirectory() as folder:
         tried = Path(folder) / settings.file.name
@@ -87,7 +90,7 @@ def _name_model(settings: Settings, console: Console, name: str) -> Settings:
     return changed
 
 
-def _section_of(name: str, architecture: str, said: Input) -> str:
+def _format_section(name: str, architecture: str, said: Input) -> str:
     """The lines of a settings file for a model of timm."""
     values = {key: value for key, value in asdict(said).items() if value is not None}
     lines = [f"{key} = {json.dumps(value)}" for key, value in {"timm": architecture, **values}.items()]
@@ -95,12 +98,12 @@ def _section_of(name: str, architecture: str, said: Input) -> str:
     return "\n".join([f"[models.{key}]", *lines])
 
 
-def _tell_size(settings: Settings, console: Console) -> str:
+def _describe_size(settings: Settings, console: Console) -> str:
     """The size of a model's pictures where it is not the reference's; '' where timm does not have it."""
     if settings.model in STARTERS:
         return ""
-    if settings.recall_input() is None:
-        console.loading("timm")
+    if settings.find_known_input() is None:
+        console.show_loading("timm")
     try:
         size = settings.recipe.input.size
     except UserError:
@@ -108,33 +111,33 @@ def _tell_size(settings: Settings, console: Console) -> str:
     return f"; {size} x {size}" if size != SIZE else ""
 
 
-def _tell_input(settings: Settings, console: Console) -> list[str]:
+def _describe_input(settings: Settings, console: Console) -> list[str]:
     """What the chosen model takes, who says so, and where its copies are.
 
     Raises:
         UserError: timm has no such model, or it takes no pictures of that size.
     """
     check_size(settings, console)
-    lines = [f"Input: {settings.recipe.input}{_tell_sources(settings)}", *_tell_crop(settings)]
-    lines += _tell_checkpoint(settings)
+    lines = [f"Input: {settings.recipe.input}{_describe_sources(settings)}", *_describe_crop(settings)]
+    lines += _describe_checkpoint(settings)
     folders = settings.resized.values()
     missing = not all(folder.is_dir() for folder in folders)
     advice = f" (not made yet: {settings.command('resize')})" if missing else ""
     return [*lines, f"Copies: {' and '.join(map(str, folders))}{advice}"]
 
 
-def _tell_sources(settings: Settings) -> str:
+def _describe_sources(settings: Settings) -> str:
     """' (size from paths.toml, the rest from timm)' for a model of [models.*]."""
     recipe = settings.written[settings.model]
     keys = [key for key, value in asdict(Input.of(recipe)).items() if value is not None]
     if not recipe.section:
         return ""
-    if recipe.known():
+    if recipe.as_model_input():
         return f" (from {settings.file.name})"
     return f" ({', '.join(keys)} from {settings.file.name}, the rest from timm)" if keys else " (from timm)"
 
 
-def _tell_crop(settings: Settings) -> list[str]:
+def _describe_crop(settings: Settings) -> list[str]:
     """That the whole picture is scaled, where the makers of the weights left its edges out."""
     recipe = settings.recipe
     if not recipe.section:
@@ -145,7 +148,7 @@ def _tell_crop(settings: Settings) -> list[str]:
     return [f"The whole picture is scaled; the published weights used a {crop:.0%} centre crop."]
 
 
-def _tell_checkpoint(settings: Settings) -> list[str]:
+def _describe_checkpoint(settings: Settings) -> list[str]:
     """What its checkpoint was trained with, where that is something else."""
     if not checkpoint_file(settings).is_file():
         return []

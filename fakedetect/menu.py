@@ -20,8 +20,8 @@ from fakedetect.core.errors import (
     is_own_import,
 )
 from fakedetect.core.installation import HOME, TEMPLATE, default_paths
-from fakedetect.core.processes.heap import freed_is_kept
-from fakedetect.core.processes.signals import Ended, answer_signals, end_at_once
+from fakedetect.core.processes.allocator import freed_memory_kept
+from fakedetect.core.processes.signals import Terminated, exit_on_interrupt, handle_signals
 from fakedetect.core.settings.model_folder import adopt_starter, checkpoint_file, find_starter
 from fakedetect.core.settings.settings import FOLDERS, Settings, find_settings, load_settings
 from fakedetect.core.terminal.console import BACK, Console, Outcome
@@ -29,7 +29,7 @@ from fakedetect.core.terminal.output import BROKEN_PIPE, OutputClosed, guard_out
 from fakedetect.options import DEMO_STEPS, INIT, OPTIONS, SLOW_TO_LOAD, WITHOUT_FILE, Option, commands
 from fakedetect.overview import describe_state
 
-SECONDS_TO_LET_SPEAK = 2.0
+SECONDS_FOR_FIRST_PROCESS = 2.0
 STOPPED = "Stopped. What was finished is kept."
 
 
@@ -51,10 +51,10 @@ def run_option(
             adopt_starter(settings)
         module, function = option.target.split(":")
         if option.target.startswith(SLOW_TO_LOAD):
-            console.loading(module)
-        with end_at_once(lambda: console.fail(STOPPED)) if alone else nullcontext():
+            console.show_loading(module)
+        with exit_on_interrupt(lambda: console.fail(STOPPED)) if alone else nullcontext():
             target = getattr(importlib.import_module(module), function)
-        with freed_is_kept():
+        with freed_memory_kept():
             outcome: Outcome = target(settings, console, **arguments)
         console.show(outcome.text)
         if option.command == "demo" and outcome.status == 0:
@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         SystemExit: the call was wrong, or asked for help.
     """
     try:
-        with answer_signals(), guard_output():
+        with handle_signals(), guard_output():
             code = _run(arguments)
     except OutputClosed:
         code = BROKEN_PIPE
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 2
     if code and not _is_first():
         # torchrun ends all processes once one has failed; the first one may still have to say why.
-        time.sleep(SECONDS_TO_LET_SPEAK)
+        time.sleep(SECONDS_FOR_FIRST_PROCESS)
     if _met_gloo():
         # Threads of gloo can outlive its group and abort the interpreter's own ending, once in some
         # dozens of runs, after all is done (PyTorch's pull request 179291 describes it).
@@ -243,7 +243,7 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         console.fail(STOPPED)
         return 130
-    except Ended as end:
+    except Terminated as end:
         if end.code == 128 + signal.SIGTERM:
             together = " (another process of this run may have ended)" if "RANK" in os.environ else ""
             console.fail(f"Stopped from outside{together}. What was finished is kept.")

@@ -52,8 +52,8 @@ def choice(name: str, words: Sequence[str], help: str, **more: Any) -> Argument:
     return Argument(name, {"choices": words, "help": help, **more})
 
 
-FOLDER = text("folders", "FOLDER", f"any of {', '.join(FOLDERS)} (default: all four)", nargs="*")
-SHARD = text("--shard", "K/N", "process only the Kth of N shares, as one of N jobs on a cluster")
+FOLDERS_ARGUMENT = text("folders", "FOLDER", f"any of {', '.join(FOLDERS)} (default: all four)", nargs="*")
+SHARD_ARGUMENT = text("--shard", "K/N", "process only the Kth of N shares, as one of N jobs on a cluster")
 
 
 def _rate(name: str, of: str) -> Argument:
@@ -102,7 +102,7 @@ OPTIONS = (
         example="train-real",
         help="find the pictures that cannot be used and list them with the reason",
         target=SCAN,
-        takes=(FOLDER, Argument("--shard", {"help": SUPPRESS})),
+        takes=(FOLDERS_ARGUMENT, Argument("--shard", {"help": SUPPRESS})),
         title="Bad Images Menu",
         entries=_by_folder(
             SCAN,
@@ -124,7 +124,7 @@ OPTIONS = (
         help="write the copies that training and testing use, in the size that the chosen model takes",
         target=RESIZE,
         takes=(
-            FOLDER,
+            FOLDERS_ARGUMENT,
             flag(
                 "--align",
                 "write every copy as RGB JPEG of one quality, so that file formats cannot leak the class",
@@ -135,7 +135,7 @@ OPTIONS = (
             ),
             flag("--prune", "delete copies whose original has been moved or deleted"),
             flag("--dry-run", "say what would be done, and change nothing"),
-            SHARD,
+            SHARD_ARGUMENT,
         ),
         title="Resize Menu",
         entries=_by_folder(
@@ -385,7 +385,7 @@ OPTIONS = (
                 "the share of AI-generated pictures to expect, to estimate how many verdicts would be "
                 "correct (default: 0.05)",
             ),
-            SHARD,
+            SHARD_ARGUMENT,
         ),
         several=True,
     ),

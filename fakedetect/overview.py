@@ -34,7 +34,7 @@ def _describe_folder(settings: Settings, bad: Iterable[Path], folder: Path, part
 
 def has_data(settings: Settings) -> bool:
     """Whether any of the data folders is there."""
-    known = settings.recall_input()
+    known = settings.find_known_input()
     copies = [known.scaling.folder(plain) for plain in settings.plain_copies.values()] if known else []
     folders = [*settings.original.values(), *settings.plain_copies.values(), *copies]
     return any(folder.is_dir() for folder in folders)
@@ -70,7 +70,7 @@ def describe_state(settings: Settings) -> str:
 
 def _describe_copies(settings: Settings, bad: Iterable[Path]) -> list[str]:
     """The copies that the chosen model takes; where timm has to say which, that is left to `choose`."""
-    known = settings.recall_input()
+    known = settings.find_known_input()
     if known is None:
         look = settings.command("choose", settings.model)
         return [f"  resized       input size not known yet; run {look} to look it up"]

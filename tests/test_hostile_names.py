@@ -15,7 +15,7 @@ from subprocess import CompletedProcess
 import pytest
 from conftest import paint, run, shorten
 
-from fakedetect.core.records.cells import FORMULA, from_cell, to_cell
+from fakedetect.core.records.csv_files import FORMULA_PREFIXES, from_cell, to_cell
 from fakedetect.core.terminal.console import printable
 
 NAMES = (
@@ -174,4 +174,4 @@ def test_no_name_is_a_tag_of_the_page_of_check(hostile: Hostile) -> None:
 def test_a_cell_gives_its_text_back(text: str) -> None:
     cell = to_cell(text)
     assert from_cell(cell) == text
-    assert not cell.startswith(tuple(set(FORMULA) - {"'"}))
+    assert not cell.startswith(tuple(set(FORMULA_PREFIXES) - {"'"}))

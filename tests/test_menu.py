@@ -106,7 +106,10 @@ def test_a_checkpoint_from_elsewhere_is_offered_with_the_lines_that_it_needs(tra
     assert "Added [models.told]" in named.stdout and "The model is now told (trained" in named.stdout
     after = trained.read_text(encoding="utf-8")
     assert after.startswith(before.replace('model = "tiny"', 'model = "told"').rstrip())
-    assert load_settings(trained).written["told"].known() == load_settings(trained).written["tiny"].known()
+    assert (
+        load_settings(trained).written["told"].as_model_input()
+        == load_settings(trained).written["tiny"].as_model_input()
+    )
     assert run("--paths", trained, "choose", "bare").returncode == 2
     assert "told on the test dataset: 20 images" in run("--paths", trained, "test").stdout
 

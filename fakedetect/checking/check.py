@@ -10,7 +10,7 @@ from fakedetect.checking.request import Request, check_targets, parse_prevalence
 from fakedetect.core.errors import MissingWeightsError, UserError
 from fakedetect.core.installation import SMALL_STARTER, STARTER
 from fakedetect.core.processes.shards import parse_shard
-from fakedetect.core.settings.model_folder import checkpoint_file, find_starter, trained_models
+from fakedetect.core.settings.model_folder import checkpoint_file, find_starter, find_trained_models
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.named import read_list, read_named, read_several, read_target
@@ -67,7 +67,7 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
     request = _ask_target(console, Request(pictures))
     if request is None:
         return None
-    count = len(trained_models(settings))
+    count = len(find_trained_models(settings))
     return replace(
         request,
         all_models=count > 1 and console.confirm(f"Use all {count} trained models?"),
@@ -154,7 +154,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
     if not ask:
         named = request.pop("pictures"), request.pop("files_from", None)
         wanted = _read_request(*_read_pictures(settings, console, *named), **request)
-    trained = trained_models(settings)
+    trained = find_trained_models(settings)
     able = bool(trained) if wanted and wanted.all_models else checkpoint_file(settings).is_file()
     starter = None if able or trained else find_starter(settings)
     if starter:
@@ -167,7 +167,7 @@ def check(settings: Settings, console: Console, ask: bool = False, **request: An
         return Outcome("No picture given.", left=True)
     if starter:
         wanted = replace(wanted, all_models=False)
-    console.loading("fakedetect.checking.judging")
+    console.show_loading("fakedetect.checking.judging")
     from fakedetect.checking.judging import judge, show_origins
 
     if not able:

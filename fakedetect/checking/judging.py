@@ -30,8 +30,8 @@ from fakedetect.checking.trust import (
 )
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
-from fakedetect.core.installation import HOME, shorten
-from fakedetect.core.settings.model_folder import trained_models
+from fakedetect.core.installation import HOME, shorten_path
+from fakedetect.core.settings.model_folder import find_trained_models
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.terminal.progress import Progress
@@ -89,7 +89,7 @@ class _Run:
         for row in holding:
             self.counts.add_passed(row.verdict, row.model_verdict, row.unstable)
             if progress:
-                progress.pass_over()
+                progress.count_earlier()
 
     def hand_out(self, pictures: Generator[Judged], progress: Progress | None) -> None:
         """Give each picture to everything that takes it, under all names of its file."""
@@ -122,7 +122,7 @@ def judge(settings: Settings, console: Console, wanted: Request) -> Outcome:
     Raises:
         UserError: a model cannot be loaded, there are no pictures, or a file cannot be written.
     """
-    chosen = trained_models(settings) if wanted.all_models else [settings]
+    chosen = find_trained_models(settings) if wanted.all_models else [settings]
     listing = survey_pictures(wanted)
     loaded = [load_detector(each, console, name_device=listing.total > 1) for each in chosen]
     known = [read_known(detector, console) for detector in loaded]
@@ -205,7 +205,7 @@ def _describe_end(
         by_models = [verdict for verdict in counts.verdicts if counts.model_verdicts[verdict]]
         lines += describe_chances(known, wanted.prevalence, by_models)
     if counts.verdicts.total() > counts.verdicts[""]:
-        lines.append(f"{_describe_next(known, counts)} {shorten(HOME / 'docs/reading-a-verdict.md')}")
+        lines.append(f"{_describe_next(known, counts)} {shorten_path(HOME / 'docs/reading-a-verdict.md')}")
     if not alone:
         return [*lines, counts.describe()]
     return [*lines, *(describe_alone(each, _is_weak(known), wanted.details) for each in alone)]

@@ -19,7 +19,12 @@ from fakedetect.core.records.evaluation import (
     read_evaluation,
 )
 from fakedetect.core.records.test import TestResults, read_results
-from fakedetect.core.records.training import OutOfFold, TrainingRecord, ValidationRecord, read_out_of_fold
+from fakedetect.core.records.training import (
+    HeldOutScores,
+    TrainingRecord,
+    ValidationRecord,
+    read_held_out_scores,
+)
 from fakedetect.core.settings.model_folder import EVALUATION, results_file
 from fakedetect.core.terminal.console import Console
 from fakedetect.metrics.calibration import FAKE, REAL, Calibration, is_of_calibration
@@ -89,7 +94,7 @@ def _bayes(share: float, right: float | None, wrong: float | None) -> float:
 def find_rates(
     calibration: Calibration,
     evaluation: Evaluation,
-    unseen: OutOfFold | None,
+    unseen: HeldOutScores | None,
     training: TrainingRecord,
     test: TestResults | None,
 ) -> Rates | None:
@@ -166,7 +171,7 @@ def _of_calls(of: str, sets: Iterable[tuple[Calls, Calls]]) -> Rates:
     )
 
 
-def _of_unseen(scores: OutOfFold, calibration: Calibration) -> Rates:
+def _of_unseen(scores: HeldOutScores, calibration: Calibration) -> Rates:
     """Means over sources, as the thresholds' promise is made for a source, with intervals over sources."""
 
     def called(margins: dict[str, tuple[float, ...]], verdict: str) -> Measure:
@@ -232,6 +237,6 @@ def read_known(detector: Detector, console: Console) -> Known:
     test = test if test and test.checkpoint in (None, checkpoint) else None
     unseen = None
     if detector.is_probe:
-        unseen = read(lambda: read_out_of_fold(folder, checkpoint, command("train", "--overwrite")))
+        unseen = read(lambda: read_held_out_scores(folder, checkpoint, command("train", "--overwrite")))
     rates = find_rates(detector.calibration, evaluation, unseen, detector.training, test)
     return Known(detector=detector, evaluation=evaluation, test=test, rates=rates)

@@ -7,7 +7,7 @@ from fakedetect.checking.checker import Checker
 from fakedetect.checking.judged import Judged
 from fakedetect.checking.request import ALL, AUTO, NONE
 from fakedetect.core.errors import UserError
-from fakedetect.core.settings.model_folder import trained_models
+from fakedetect.core.settings.model_folder import find_trained_models
 from fakedetect.core.settings.settings import Settings, find_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.models.detector import load_detector
@@ -63,7 +63,7 @@ def load_model(model: str, paths: str | Path | None, stability: str) -> PictureD
 def _choose(settings: Settings, model: str) -> Sequence[Settings]:
     if model != EVERY_MODEL:
         return [settings.with_model(model)]
-    found = trained_models(settings)
+    found = find_trained_models(settings)
     if not found:
         raise UserError(f"No model of {settings.file} is trained. Train one, or load a starter.")
     return found

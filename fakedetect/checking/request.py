@@ -12,7 +12,7 @@ from pathlib import Path
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular
 from fakedetect.core.processes.shards import Shard
-from fakedetect.core.records.cells import decode_text
+from fakedetect.core.records.csv_files import decode_utf
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.listing import Skipped, stream_images
 
@@ -198,5 +198,5 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
 def _is_resaved(start: bytes) -> bool:
     """Whether a file begins with the names of our columns, in another form."""
     # Half a letter may stand at the end of what was read.
-    header = decode_text(start[: len(start) // 2 * 2]).partition("\n")[0]
+    header = decode_utf(start[: len(start) // 2 * 2]).partition("\n")[0]
     return {"path", "verdict", "p_fake"} <= {name.strip(' \r"') for name in re.split("[,;\t]", header)}

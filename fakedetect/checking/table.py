@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
-from fakedetect.core.records.cells import from_cell, to_cell
+from fakedetect.core.records.csv_files import from_cell, to_cell
 
 Row = dict[str, str]
 

@@ -1,7 +1,8 @@
-"""What is derived from a user's files and kept for this user: networks, features, decoded pictures.
+"""The user's cache: networks, features and decoded pictures derived from other files.
 
-Nothing of it lies beside what it was made of. A folder of a model or of pictures may come from elsewhere,
-and derived files that came along would be believed: everything that ties them to their source is public.
+Derived files never lie next to their source. A folder of a model or of pictures may come from someone
+else, and derived files that came with it would be trusted: everything that ties them to their source is
+public.
 """
 
 import os
@@ -15,24 +16,24 @@ from pathlib import Path
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_text
 
-VARIABLE = "FAKEDETECT_CACHE"
-LARGEST = 20 * 1000**3
-"""Bytes that the folder may hold; beyond that, what was not used for the longest time goes."""
+CACHE_VARIABLE = "FAKEDETECT_CACHE"
+LARGEST_CACHE_BYTES = 20 * 1000**3
+"""Beyond this size, the entries that were not used for the longest time are removed."""
 
 SECONDS_KEPT = 24 * 3600
-"""What was used within this time stays: another run may be reading it."""
+"""Entries used within this time are kept: another run may be reading them."""
 
-LAYOUT = "1"
-"""Changes when anything derived is made in another way."""
+CACHE_VERSION = "1"
+"""Increase it when any derived file is computed differently."""
 
 
 def cache_folder() -> Path:
-    """Where derived files are: FAKEDETECT_CACHE, or a folder in the one that the system has for caches.
+    """Return the cache folder: FAKEDETECT_CACHE, or a folder in the system's cache directory.
 
     Raises:
-        UserError: the user has no home.
+        UserError: the user has no home folder.
     """
-    if named := os.environ.get(VARIABLE):
+    if named := os.environ.get(CACHE_VARIABLE):
         return Path(named)
     try:
         if sys.platform == "win32":
@@ -43,31 +44,33 @@ def cache_folder() -> Path:
             return Path.home() / "Library/Caches/fakedetect"
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fakedetect"
     except RuntimeError:
-        raise UserError(f"No home folder was found. Name a folder for caches in {VARIABLE}.") from None
+        raise UserError(
+            f"No home folder was found. Name a folder for caches in {CACHE_VARIABLE}."
+        ) from None
 
 
 def derived_folder(kind: str, key: str) -> Path:
-    """The folder of what was derived from something; it need not be there.
+    """Return the folder of something derived; it may not exist yet.
 
     Args:
-        kind: 'networks', say.
-        key: all that it depends on, in words: hashes of contents, or the place of a folder whose files are
-            compared.
+        kind: such as 'networks'.
+        key: everything that the result depends on, as text: hashes of contents, or the path of a folder
+            whose files are compared.
     """
-    folder = cache_folder() / kind / hash_text(f"{LAYOUT} {kind} {key}")[:32]
+    folder = cache_folder() / kind / hash_text(f"{CACHE_VERSION} {kind} {key}")[:32]
     with suppress(OSError):
-        # It has been used.
+        # The time of last use.
         os.utime(folder)
     return folder
 
 
-def folder_of(kind: str, place: Path) -> Path:
-    """derived_folder() of a folder of the user's."""
+def derived_folder_of(kind: str, place: Path) -> Path:
+    """Return derived_folder() for a folder of the user's."""
     return derived_folder(kind, str(place.resolve()))
 
 
-def make_room(largest: int = LARGEST) -> None:
-    """Remove what was not used for the longest time, until the rest is small enough."""
+def remove_least_recent(largest: int = LARGEST_CACHE_BYTES) -> None:
+    """Remove the least recently used entries until the cache is small enough."""
     with suppress(OSError):
         found = sorted(_list_derived(), key=lambda each: each[0], reverse=True)
         total = 0
@@ -78,7 +81,7 @@ def make_room(largest: int = LARGEST) -> None:
 
 
 def _list_derived() -> Iterator[tuple[float, int, Path]]:
-    """When each was used last, its bytes, and its folder."""
+    """Yield the time of last use, the size in bytes and the path of each entry."""
     for folder in cache_folder().glob("*/*"):
         if folder.is_dir() and not folder.is_symlink():
             sizes = [file.lstat().st_size for file in folder.iterdir()]

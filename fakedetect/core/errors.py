@@ -1,11 +1,11 @@
-"""The exceptions that a user can cause, and the words for a name that is nearly right."""
+"""Exceptions that a user can cause, and suggestions for misspelt names."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 from fakedetect.core.installation import HOME, PACKAGE, environment_command, install_command
 
-BUGS = (
+BUG_TYPES = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -16,7 +16,7 @@ BUGS = (
     StopIteration,
     TypeError,
 )
-"""Errors that a decoder meets in a damaged file, and that a line of our own raises by mistake alone."""
+"""Types that a decoder raises on a damaged file, and that our own code raises only by mistake."""
 
 
 class UserError(Exception):
@@ -24,21 +24,21 @@ class UserError(Exception):
 
 
 class WrongAnswer(UserError):
-    """A line of piped answers that does not fit its question: those behind it are not for the next ones."""
+    """A line of piped answers that does not fit its question; the lines after it must not be used."""
 
 
 class ProcessError(UserError):
-    """What one process of several has met, while the others may not know."""
+    """An error in one of several processes, which the others may not have noticed."""
 
 
 class MissingWeightsError(UserError):
-    """Pretrained weights are not here and cannot be downloaded."""
+    """Pretrained weights are not on this machine and cannot be downloaded."""
 
 
 def is_bug(error: Exception) -> bool:
-    """Whether an error comes of a line of this package, not of the library that reads the file."""
+    """Return whether an error was raised by this package itself, not by a library that reads a file."""
     trace = error.__traceback__
-    if trace is None or not isinstance(error, BUGS) or isinstance(error, UnicodeError):
+    if trace is None or not isinstance(error, BUG_TYPES) or isinstance(error, UnicodeError):
         return False
     while trace.tb_next:
         trace = trace.tb_next
@@ -46,12 +46,13 @@ def is_bug(error: Exception) -> bool:
 
 
 def is_own_import(error: ImportError) -> bool:
-    """Whether a module of this package could not be imported: a bug, and not a package to be installed."""
+    """Return whether the module that failed to import belongs to this package: a bug, not a missing
+    package."""
     return (error.name or "").partition(".")[0] == PACKAGE.name
 
 
 def describe_missing(error: ModuleNotFoundError) -> str:
-    """That a package is not installed for the interpreter that runs, and the command to type instead."""
+    """Return the message for a package that is not installed, with the command that helps."""
     if HOME == PACKAGE:
         advice = "Install fakedetect again."
     elif command := environment_command():
@@ -62,24 +63,24 @@ def describe_missing(error: ModuleNotFoundError) -> str:
 
 
 def find_nearest(name: str, known: Iterable[str], alike: float = 0.6) -> str | None:
-    """The known name that was probably meant: another case, a hyphen, a slip of the finger.
+    """Return the known name that was probably meant (case, hyphens, typing errors), or None.
 
     Args:
-        alike: the least likeness that counts, as difflib measures it, at most 1.
+        alike: the lowest similarity that counts, as computed by difflib, at most 1.
     """
     import difflib
 
-    folded = {fold(other): other for other in known}
-    close = difflib.get_close_matches(fold(name), list(folded), n=1, cutoff=alike)
+    folded = {fold_name(other): other for other in known}
+    close = difflib.get_close_matches(fold_name(name), list(folded), n=1, cutoff=alike)
     return folded[close[0]] if close else None
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """' (did you mean 'resnet18'?)', or '' where no known name is near."""
+    """Return ' (did you mean 'resnet18'?)', or '' if no known name is similar."""
     near = find_nearest(name, known)
     return f" (did you mean {near!r}?)" if near else ""
 
 
-def fold(name: str) -> str:
-    """A name without what people write in different ways: capitals, hyphens, blanks."""
+def fold_name(name: str) -> str:
+    """Return a name in lower case, with hyphens and blanks replaced by underscores."""
     return name.strip().casefold().replace("-", "_").replace(" ", "_")

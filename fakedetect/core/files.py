@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place and renamed into it."""
+"""Files that are whole or absent: written to a temporary name and renamed."""
 
 import errno
 import hashlib
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS)
-"""What a file system without locks answers."""
+"""The errors of file systems that do not support locks."""
 
 
 def as_stored(path: Path) -> Path:
-    """The path under which a file or folder is here; the same one where it is not.
+    """Return the path under which a file or folder is stored; `path` itself if it does not exist.
 
-    A name may be stored in another normal form of Unicode than it is typed or shown in: macOS writes é as
-    two characters, others as one, and most file systems tell these apart.
+    A name may be stored in another Unicode normal form than it is typed in: macOS writes é as two
+    characters, other systems as one, and most file systems distinguish the two.
     """
     if str(path).isascii() or os.path.lexists(path) or path == path.parent:
         return path
@@ -42,10 +42,10 @@ def as_stored(path: Path) -> Path:
 
 @contextmanager
 def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
-    """Open a binary file that takes the place of `path` only when the block ends well.
+    """Open a binary file that replaces `path` only if the block succeeds.
 
-    A `durable` file is on the disk before it takes that place, and so whole even after a power cut;
-    waiting for the disk is slow where many files are written.
+    A `durable` file is flushed to the disk before it is renamed, so it is whole even after a power cut.
+    This is slow for many files.
 
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
@@ -64,7 +64,7 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
             f"Cannot write {path}: {error.strerror or error}. Check the disk and the permissions."
         ) from error
     finally:
-        # Where there is no such folder there is nothing to remove.
+        # If the folder does not exist, there is nothing to remove.
         with suppress(OSError):
             beside.unlink(missing_ok=True)
 
@@ -82,10 +82,10 @@ def copy_file(source: Path, target: Path) -> None:
 
 @contextmanager
 def run_lock(folder: Path) -> Iterator[None]:
-    """Keep a folder to this run; what an earlier one that was killed left half-written is removed.
+    """Lock a folder for this run, and remove partial files left by a run that was killed.
 
     Raises:
-        UserError: another run has it, or the folder cannot be written to.
+        UserError: another run holds it, or the folder cannot be written to.
     """
     with file_lock(folder / ".lock", str(folder)):
         for left in folder.glob(".*.partial"):
@@ -95,16 +95,16 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
-    """Hold a lock file, which has this process's number in it and goes when the block ends.
+    """Hold a lock file until the block ends; a file next to it names the process.
 
     Args:
-        what: what the lock keeps to one run, for the message.
-        seconds: how long to wait for another run to let go.
+        what: what is locked, for the message.
+        seconds: how long to wait for another run to release it.
 
     Raises:
         UserError: another run holds it, or it cannot be written.
     """
-    # Every worker imports this module, and few lock anything.
+    # Every worker imports this module, but few use a lock.
     from filelock import Timeout
 
     try:
@@ -118,7 +118,7 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         if path.is_symlink():
             raise UserError(f"{path} is a symbolic link, which is not followed. Remove it.") from None
         raise UserError(f"Cannot write {path}: {error.strerror}. Check the permissions.") from error
-    # Beside the lock, for Windows lets nobody touch the file that is locked.
+    # In a file of its own, because Windows does not allow reading a locked file.
     owner = _owner_file(path)
     try:
         with atomic_write(owner, durable=False) as file:
@@ -127,18 +127,18 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
     finally:
         with suppress(OSError):
             owner.unlink()
-        # Removed while it is held: who gets it after us sees that it is gone and makes it anew.
+        # Removed while held: the next holder sees that it is gone and creates it again.
         with suppress(OSError):
             path.unlink()
         lock.release()
 
 
 def _acquire(path: Path, seconds: float) -> "BaseFileLock":
-    """The system's lock, or where the file system has none (NFS, FUSE, SMB), a file that is there.
+    """Acquire the system's lock, or a lock file if the file system has no locks (NFS, FUSE, SMB).
 
     Raises:
         Timeout: another run holds it.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     from filelock import FileLock, SoftFileLock, Timeout
 
@@ -158,7 +158,7 @@ def _owner_file(lock: Path) -> Path:
 
 
 def _holder(lock: Path) -> str:
-    """' (process 123)' by the file beside a lock; '' where there is none yet."""
+    """Return ' (process 123)' for the process that holds a lock; '' if it is not known yet."""
     try:
         number = _owner_file(lock).read_text(encoding="ascii", errors="replace")[:20]
     except OSError:
@@ -167,7 +167,7 @@ def _holder(lock: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all; names that are not UTF-8 keep their bytes."""
+    """Write `text` as UTF-8, whole or not at all; file names that are not UTF-8 keep their bytes."""
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", errors="surrogateescape"))
 
@@ -178,10 +178,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def check_regular(path: Path) -> None:
-    """Let no pipe, socket or device be opened, which may wait for ever.
+    """Refuse a pipe, a socket or a device, which could block forever when opened.
 
     Raises:
-        OSError: it is one, or it is not there.
+        OSError: it is one of these, or it does not exist.
     """
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
@@ -189,24 +189,24 @@ def check_regular(path: Path) -> None:
 
 
 def state_of(path: Path) -> tuple[int, int, int, int]:
-    """What changes when a file is changed or exchanged: size, its time, the inode's time, the inode.
+    """Return what changes when a file is modified or replaced: size, mtime, ctime (ns) and inode.
 
-    The file's time alone says little: files of an archive share it, and programs that copy give it on. The
-    inode's time nobody can set. Windows has the time of creation in its place.
+    The mtime alone is not enough: files of one archive share it, and copying programs preserve it. Nobody
+    can set the ctime. On Windows it is the time of creation.
 
     Raises:
-        OSError: there is no such file.
+        OSError: the file does not exist.
     """
     state = path.stat()
     return state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino
 
 
 def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_text(text: str) -> str:
-    """hash_file of what write_text makes of a text."""
+    """Return hash_file() of the file that write_text() would write."""
     return hashlib.sha256(text.encode("utf-8", errors="surrogateescape")).hexdigest()

@@ -1,28 +1,28 @@
-"""Pages from the templates of the package; in HTML every value is escaped."""
+"""Pages rendered from the templates of the package; HTML values are escaped."""
 
 import base64
 import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from fakedetect.core.records.evaluation import Measure, Point, say_interval
+from fakedetect.core.records.evaluation import Measure, Point, format_interval
 from fakedetect.core.terminal.console import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
 
-ENDING = re.compile(r"([\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?)")
-"""The end of a file's name, which no line break may cut."""
+FILE_ENDING = re.compile(r"([\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?)")
+"""The end of a file name, where no line may break."""
 
 
 def _form(value: float | str | None, form: str, unknown: str = "-") -> str:
-    """A figure in a format. What is a text already stays."""
+    """Format a figure; a str is returned unchanged."""
     return unknown if value is None else value if isinstance(value, str) else format(value, form)
 
 
 def _split_endings(value: object) -> list[str]:
-    """A text in parts: every second one is the end of a file's name."""
-    return ENDING.split(str(value))
+    """Split a text so that every second part is the end of a file name."""
+    return FILE_ENDING.split(str(value))
 
 
 def _base64(content: bytes) -> str:
@@ -30,17 +30,17 @@ def _base64(content: bytes) -> str:
 
 
 def _markdown(name: str) -> str:
-    """A name as Markdown shows it; names are data."""
+    """Escape a name for Markdown."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|" else c for c in printable(name))
 
 
 def _auc_interval(point: Point) -> str:
-    return say_interval(point.roc_auc, point.low, point.high)
+    return format_interval(point.roc_auc, point.low, point.high)
 
 
 @cache
 def _environment() -> "Environment":
-    # When the first page is rendered: what imports this module may never render one.
+    # Imported late: most processes that import this module render no page.
     from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     found = Environment(
@@ -64,5 +64,5 @@ def _environment() -> "Environment":
 
 
 def load_template(name: str) -> "Template":
-    """A template by its name in the folder `templates`."""
+    """Return a template by its file name in the folder `templates`."""
     return _environment().get_template(name)

@@ -1,49 +1,53 @@
-"""Which fakedetect this is: its version and, in a git checkout, its commit; how to cite it."""
+"""The version of fakedetect, its git commit, and its citation."""
 
 import re
 
 from fakedetect.core.installation import HOME, ROOT
 
 VERSION = "0.6.0"
-"""By Semantic Versioning; the package is built with it."""
+"""Semantic Versioning; the package is built with it."""
 
-PATIENCE = 5.0
-"""Seconds for git to answer; it takes a few hundredths of one."""
+GIT_TIMEOUT_SECONDS = 5.0
+"""git normally takes a few hundredths of a second."""
 
-CODE = ("fakedetect", "menu.py")
-"""What a commit is said to be changed by; the settings file, for one, is there to be changed."""
+CODE_PATHS = ("fakedetect", "menu.py")
+"""Only changes here count as changes to a commit; the settings file is meant to be edited."""
 
 
 def describe_version() -> str:
-    """'0.6.0 (commit 1234567890ab)'; 'with changes' follows the commit where the code differs from it.
+    """Return '0.6.0 (commit 1234567890ab)', with 'with changes' if the code differs from the commit.
 
-    Reads local files only. There is no commit where the program is no git checkout of its own.
+    Reads local files only. Without a git checkout there is no commit.
     """
     commit = _read_commit()
     return VERSION + (f" (commit {commit})" if commit else "")
 
 
 def _read_commit() -> str:
-    """The commit that is checked out; '' where there is none, no git, or one that does not answer."""
-    # The menu needs the version only, and starts sooner without these.
+    """Return the commit that is checked out; '' without git, or if git does not answer."""
+    # Imported late, so that the menu starts faster.
     import shutil
     import subprocess
 
     git = shutil.which("git")
-    # A folder above may be another project's repository; .git is a file in a worktree.
+    # A parent folder may be another project's repository. In a worktree, .git is a file.
     if git is None or not (ROOT / ".git").exists():
         return ""
-    # Without locks, it cannot get into the way of a git that the user runs at the same time.
+    # Without locks, this cannot interfere with a git command of the user.
     program = [git, "--no-optional-locks", "-C", str(ROOT)]
     commands = (
         ["describe", "--always", "--exclude=*", "--abbrev=12"],
-        ["status", "--porcelain", "--untracked-files=no", "--", *CODE],
+        ["status", "--porcelain", "--untracked-files=no", "--", *CODE_PATHS],
     )
     answers = []
     for command in commands:
         try:
             answer = subprocess.run(
-                [*program, *command], capture_output=True, text=True, timeout=PATIENCE, check=True
+                [*program, *command],
+                capture_output=True,
+                text=True,
+                timeout=GIT_TIMEOUT_SECONDS,
+                check=True,
             )
         except (OSError, subprocess.SubprocessError):
             return ""
@@ -53,10 +57,10 @@ def _read_commit() -> str:
 
 
 def describe_citation(version: str) -> str:
-    """How to cite fakedetect, as BibTeX made of CITATION.cff.
+    """Return the BibTeX entry for fakedetect, from CITATION.cff.
 
     Args:
-        version: what did the work, as describe_version() says it.
+        version: the version that did the work, from describe_version().
     """
     text = (HOME / "CITATION.cff").read_text(encoding="utf-8")
 

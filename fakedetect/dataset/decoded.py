@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.derived import folder_of, make_room
+from fakedetect.core.derived import derived_folder_of, remove_least_recent
 from fakedetect.core.errors import UserError, is_bug
 from fakedetect.core.files import atomic_write, file_lock, state_of
 from fakedetect.core.processes.pool import map_images
@@ -164,7 +164,7 @@ def decode_all(
         None where the array has no room (SHARE_OF_DISK) or no place; pictures are then decoded
         whenever they are needed.
     """
-    home = folder_of("decoded", folder)
+    home = derived_folder_of("decoded", folder)
     file, index, partial = home / "decoded.bin", home / "decoded.npz", home / "decoded.partial"
     state = _state(paths, folder)
     try:
@@ -174,7 +174,7 @@ def decode_all(
             need = len(paths) * bytes_of(scaling.size)
             for old in (index, file, partial):
                 old.unlink(missing_ok=True)
-            make_room()
+            remove_least_recent()
             if need > SHARE_OF_DISK * shutil.disk_usage(home).free:
                 console.warn(
                     f"Not enough disk space for {need / 1e9:.1f} GB of decoded pictures in {home}; "

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, file_lock, write_text
-from fakedetect.core.records.cells import decode_text, read_table, to_cell
+from fakedetect.core.records.csv_files import decode_utf, read_csv, to_cell
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, plural, printable
@@ -194,13 +194,13 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
     try:
         # By line feeds only: a name may hold what other systems take for the end of a line.
         check_regular(settings.bad_images)
-        lines = decode_text(settings.bad_images.read_bytes()).split("\n")
+        lines = decode_utf(settings.bad_images.read_bytes()).split("\n")
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise UserError(f"Cannot read {settings.bad_images}: {error.strerror}.") from None
     advice = f"Remove it, then scan again: {settings.command('scan')}"
-    rows = read_table(reasons_file(settings), ("path", "reason"), advice) or []
+    rows = read_csv(reasons_file(settings), ("path", "reason"), advice) or []
     known = {_as_line(path := Path(row["path"])): (path, row["reason"]) for row in rows}
     base = settings.bad_images.parent
     return dict(

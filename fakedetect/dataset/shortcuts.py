@@ -5,7 +5,7 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records.evaluation import say_range
+from fakedetect.core.records.evaluation import format_range
 from fakedetect.core.records.record import Count, Record, Share, read_record, write_record
 from fakedetect.core.settings.settings import Settings
 
@@ -63,7 +63,7 @@ def describe_audit(audit: Audit, settings: Settings) -> tuple[str, bool]:
         return f"Shortcut audit: too few pictures (it needs {LEAST} of each class).", False
     lines = [
         f"Shortcut audit: without looking at the pictures, the classes can be told apart with ROC AUC "
-        f"{audit.auc:.3f} (95 % interval {say_range(audit.auc_low, audit.auc_high)}; 0.5 is chance)"
+        f"{audit.auc:.3f} (95 % interval {format_range(audit.auc_low, audit.auc_high)}; 0.5 is chance)"
     ]
     lines += [f"  {feature.says}" for feature in audit.features[:5]]
     if audit.auc_low <= SUSPICIOUS:

@@ -107,7 +107,7 @@ def explain(settings: Settings, console: Console, **asked: Any) -> Outcome:
         raise UserError(
             f"Name a picture to explain, {settings.command('explain', 'IMAGE')}, or give --sheet."
         )
-    console.loading("fakedetect.explaining.drawing")
+    console.show_loading("fakedetect.explaining.drawing")
     from fakedetect.explaining.drawing import draw_contact_sheet, explain_all
 
     if wanted.sheet is not None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
 MAX_PIXELS = 360_000_000
-"""Pictures that claim more are refused unread: check could not work on one in MOST_A_PICTURE bytes, and
+"""Pictures that claim more are refused unread: check could not work on one in MOST_BYTES_PER_PICTURE, and
 what it refuses, no other command takes."""
 
 BYTES_A_PIXEL = {"JPEG": 10, "BMP": 10, "DIB": 10, "PPM": 10, "GIF": 12, "WEBP": 28}

@@ -143,7 +143,7 @@ def calibration_for(
     """The calibration in a training.json; UNCALIBRATED where it is not of this checkpoint and input."""
     if saved is None or saved.checkpoint != checkpoint_hash:
         return UNCALIBRATED
-    if saved.input and saved.input.known() != taken:
+    if saved.input and saved.input.as_model_input() != taken:
         return UNCALIBRATED
     return Calibration(
         temperature=saved.temperature,
@@ -228,13 +228,13 @@ def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
     lines += [
         _tell_promise(
             "Real pictures called fake",
-            "unseen real sources" if saved.unseen_real_sources else "",
+            "unseen real sources" if saved.held_out_real_sources else "",
             saved.max_false_alarms,
             found.real_called_fake,
         ),
         _tell_promise(
             "Fakes called real",
-            "unseen families of generators" if saved.unseen_families else "",
+            "unseen families of generators" if saved.held_out_families else "",
             saved.max_missed,
             found.fake_called_real,
         ),

@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.records.evaluation import Family, Measure, RealSource, UnseenSources
-from fakedetect.core.records.training import CalibrationRecord, OutOfFold, ValidationRecord
+from fakedetect.core.records.evaluation import Family, HeldOutSources, Measure, RealSource
+from fakedetect.core.records.training import CalibrationRecord, HeldOutScores, ValidationRecord
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural, printable
 from fakedetect.metrics.calibration import (
@@ -73,8 +73,8 @@ def by_source(
 
 
 def measure_unseen(
-    scores: OutOfFold, shapes: tuple[BySource[str], BySource[str]] | None = None, seed: int = 0
-) -> UnseenSources:
+    scores: HeldOutScores, shapes: tuple[BySource[str], BySource[str]] | None = None, seed: int = 0
+) -> HeldOutSources:
     """The figures of sources left out, each with its 95 % interval.
 
     Those of all sources together have a bootstrap over sources (Field and Welsh 2007, 'Bootstrapping
@@ -95,7 +95,7 @@ def measure_unseen(
     areas, recalls = zip(
         *(ranking.measure(*(draw(random, units) for units in drawn)) for _ in range(REPEATS)), strict=True
     )
-    return UnseenSources(
+    return HeldOutSources(
         auc=measure_drawn(auc, areas, min(drawn), roc_auc_interval(auc, *drawn)),
         fake_recall_at_5=measure_drawn(
             recall, recalls, min(drawn), share_interval(recall * drawn[0], drawn[0])
@@ -172,7 +172,7 @@ class Promise:
         return float(np.mean([np.mean(of_group) for of_group in found]))
 
 
-def make_promise(scores: OutOfFold, label: str, most: float | None) -> Promise:
+def make_promise(scores: HeldOutScores, label: str, most: float | None) -> Promise:
     """The promise for a class of CLASSES.
 
     Args:
@@ -204,7 +204,7 @@ def _bound(promise: Promise, option: str) -> float:
 
 
 def calibrate_unseen(
-    scores: OutOfFold, max_false_alarms: float | None = None, max_missed: float | None = None
+    scores: HeldOutScores, max_false_alarms: float | None = None, max_missed: float | None = None
 ) -> CalibrationRecord:
     """Temperature and thresholds by the sources left out, and what they give on those.
 
@@ -244,14 +244,14 @@ def calibrate_unseen(
             ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
             ece_after=rates.ece_calibrated,
         ),
-        unseen_real_sources=alarms.unseen,
-        unseen_families=missed.unseen,
+        held_out_real_sources=alarms.unseen,
+        held_out_families=missed.unseen,
     )
 
 
-def describe_left_out(found: UnseenSources) -> str:
+def describe_left_out(found: HeldOutSources) -> str:
     """What was left out: sources, or where a class has but one, its pictures."""
-    if found.of_sources:
+    if found.by_source:
         return "Cross-validation with held-out sources"
     if found.fakes_by_source:
         what, only = "families of fakes", "source of real pictures"
@@ -262,7 +262,7 @@ def describe_left_out(found: UnseenSources) -> str:
     return f"Cross-validation with held-out {what} (only one {only}: nothing is known about others)"
 
 
-def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
+def tell_unseen(found: HeldOutSources, folds: int) -> list[str]:
     """The figures of sources left out, as a table."""
     lines = [
         f"{describe_left_out(found)}, {plural(folds, 'fold')} (95 % intervals):",
@@ -284,7 +284,7 @@ def tell_unseen(found: UnseenSources, folds: int) -> list[str]:
     return lines
 
 
-def tell_what_helps(found: UnseenSources) -> list[str]:
+def tell_what_helps(found: HeldOutSources) -> list[str]:
     """Which kinds of sources would help most: those that the others do not stand in for."""
     lines = tell_shapes(found.auc, found.auc_same_shape)
     alarms = [(name, source.false_alarms_at_5.value or 0.0) for name, source in found.worst_real_sources]

@@ -54,7 +54,7 @@ class Detector:
     @property
     def has_assumed_input(self) -> bool:
         """Whether the input is known from timm and paths.toml only, not from a training.json."""
-        return bool(self.settings.recipe.section) and not self.training.known
+        return bool(self.settings.recipe.section) and not self.training.has_recipe
 
     @cached_property
     def model(self) -> "nn.Module":

@@ -10,6 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
+from fakedetect.core.settings.recipes import SEED
 from fakedetect.dataset.shortcuts import LEAST, Audit, Feature
 from fakedetect.metrics.intervals import roc_auc_interval
 
@@ -41,8 +42,6 @@ MOST = 20_000
 
 MOST_NAMES = 100
 """Values of a name that are kept apart; the rarer ones count as one."""
-
-SEED = 42
 
 
 def _table(frame: pd.DataFrame) -> pd.DataFrame:

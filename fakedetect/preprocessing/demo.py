@@ -18,6 +18,7 @@ from torch import nn
 
 from fakedetect.core.files import atomic_write, write_text
 from fakedetect.core.settings.model_input import SIZE
+from fakedetect.core.settings.recipes import SEED
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.listing import list_images
@@ -25,7 +26,6 @@ from fakedetect.images.listing import list_images
 COUNTS = {"train": 200, "test": 60}
 """Pictures of each class."""
 STEPS = 150
-SEED = 42
 
 PATHS = """\
 # The demonstration, made by the command `demo`. Delete this folder to start over.

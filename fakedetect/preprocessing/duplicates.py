@@ -7,7 +7,7 @@ import pandas as pd
 
 from fakedetect.core.files import write_text
 from fakedetect.core.processes.pool import map_images
-from fakedetect.core.records.cells import frame_to_csv
+from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.folders import Place

@@ -9,7 +9,7 @@ import pandas as pd
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.processes.pool import map_images
-from fakedetect.core.records.cells import frame_to_csv
+from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.folders import Place, list_places
@@ -178,7 +178,7 @@ def explore(settings: Settings, console: Console, on: str = "original", labels: 
         labels: name the pictures whose label is probably wrong, instead.
     """
     if labels:
-        console.loading("fakedetect.preprocessing.labels")
+        console.show_loading("fakedetect.preprocessing.labels")
         from fakedetect.preprocessing.labels import suspect_labels
 
         return suspect_labels(settings, console, on)

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from fakedetect.core.settings.recipes import SEED
 from fakedetect.core.terminal.console import printable
 from fakedetect.images.sheets import (
     CLASS_COLOURS,
@@ -40,8 +41,6 @@ SAMPLES = 6
 
 MOST_SOURCES = 8
 """Sources that a figure shows; the tables have all."""
-
-SEED = 42
 
 
 def draw_dataset(good: pd.DataFrame, folder: Path, workers: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fakedetect.core.files import write_text
-from fakedetect.core.records.cells import frame_to_csv
+from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable

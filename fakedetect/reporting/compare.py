@@ -13,8 +13,8 @@ from sklearn.metrics import roc_curve
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
 from fakedetect.core.installation import STARTERS
-from fakedetect.core.records.cells import frame_to_csv
-from fakedetect.core.records.repeats import TESTED, Repeats, read_several, say_spread
+from fakedetect.core.records.csv_files import frame_to_csv
+from fakedetect.core.records.repeats import TEST_FIGURES, Repeats, format_spread, read_repeats_with_spread
 from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
@@ -28,8 +28,13 @@ from fakedetect.reporting.comparison_table import (
     format_sources,
     format_table,
 )
-from fakedetect.testing.figures import draw_roc_curves
-from fakedetect.testing.results import draw_confusion_matrices, find_mistakes, read_tested, tell_one_sided
+from fakedetect.testing.figures import write_roc_figure
+from fakedetect.testing.results import (
+    describe_one_sided,
+    find_mistakes,
+    read_tested_model,
+    write_confusion_figures,
+)
 from fakedetect.training.log import draw_loss_curves, read_epochs
 
 SIGNIFICANCE_LEVEL = 0.05
@@ -70,7 +75,9 @@ def _read_models(settings: Settings, console: Console) -> list[ComparedModel]:
     found, unusable = [], 0
     for name in settings.models:
         try:
-            tested = read_tested(settings.model_folders / name, settings.with_model(name).command("test"))
+            tested = read_tested_model(
+                settings.model_folders / name, settings.with_model(name).command("test")
+            )
         except UserError as error:
             console.warn(f"Skipped {name}: {error}")
             unusable += 1
@@ -97,7 +104,7 @@ def _read_runs(settings: Settings, console: Console, checkpoint: str | None) -> 
     """The chosen model's repeated runs, two or more of them; a file that cannot be used is a warning."""
     again = settings.command("train", "--repeat", "3")
     try:
-        return read_several(settings.model_folder, checkpoint or "", again)
+        return read_repeats_with_spread(settings.model_folder, checkpoint or "", again)
     except UserError as error:
         console.warn(f"Skipped the runs of {settings.model}: {error}")
         return None
@@ -219,7 +226,7 @@ def _describe_notes(settings: Settings, found: Comparison) -> list[str]:
     lines = [
         f"{model.name}: {line}"
         for model in found.models
-        for line in tell_one_sided(model.results.confusion_matrix)
+        for line in describe_one_sided(model.results.confusion_matrix)
     ]
     lines += [
         f"{model.name} came trained: its training pictures may include your test pictures, and its figures "
@@ -236,7 +243,7 @@ def _describe_notes(settings: Settings, found: Comparison) -> list[str]:
         lines += [""] if lines else []
         lines.append("Runs with several seeds, mean ± sample standard deviation (lowest to highest):")
         lines += [
-            f"- {name}, {len(runs)} runs: {say_spread(runs, TESTED) or 'not tested'}"
+            f"- {name}, {len(runs)} runs: {format_spread(runs, TEST_FIGURES) or 'not tested'}"
             for name, runs in repeated
         ]
     return lines
@@ -276,9 +283,9 @@ def _write_comparison(settings: Settings, found: Comparison, tables: Sequence[st
             fake = model.predictions["label"] == "fake"
             false_rate, true_rate, _ = roc_curve(fake, model.predictions["p_fake"])
             curves[f"{model.name} (AUC {auc:.3f})"] = (false_rate, true_rate)
-    draw_roc_curves(curves, "ROC curves on the test dataset", folder / "comparison_roc.png")
+    write_roc_figure(curves, "ROC curves on the test dataset", folder / "comparison_roc.png")
     matrices = {model.name: model.results.confusion_matrix for model in found.models}
-    draw_confusion_matrices(matrices, CLASSES, folder / "comparison_confusion.png")
+    write_confusion_figures(matrices, CLASSES, folder / "comparison_confusion.png")
     if logged := {name: epochs for name, epochs in found.epochs.items() if epochs}:
         draw_loss_curves(logged, folder / "comparison_loss.png")
     for model in found.models:

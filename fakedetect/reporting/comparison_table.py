@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fakedetect.core.records.evaluation import say_interval
-from fakedetect.core.records.repeats import TESTED, Repeats
+from fakedetect.core.records.evaluation import format_interval
+from fakedetect.core.records.repeats import TEST_FIGURES, Repeats
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import BOLD, PLAIN, Console, printable
@@ -85,7 +85,7 @@ def _build_row(model: ComparedModel, epochs: int) -> dict[str, str | float | Non
 def _summarise_runs(repeats: Repeats | None) -> dict[str, float | None]:
     """The number of runs, and of the figures in TESTED mean and standard deviation over them."""
     columns: dict[str, float | None] = {"runs": len(repeats.runs) if repeats else None}
-    for name in TESTED:
+    for name in TEST_FIGURES:
         found = repeats.spread.get(name) if repeats else None
         columns[f"{name}_mean"] = found.mean if found else None
         columns[f"{name}_deviation"] = found.deviation if found else None
@@ -134,7 +134,7 @@ def _format_cells(row: pd.Series, best: Container[str]) -> dict[str, str]:
         low, high = row[f"{name}_low"], row[f"{name}_high"]
         if pd.isna(low):
             return number(column, form, scale)
-        return say_interval(scale * row[column], scale * low, scale * high, form, "-")
+        return format_interval(scale * row[column], scale * low, scale * high, form, "-")
 
     def mark(text: str, *columns: str) -> str:
         return f"{BOLD}{text}{PLAIN}" if all(column in best for column in columns) else text

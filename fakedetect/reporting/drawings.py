@@ -38,7 +38,7 @@ from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import load_test_copies
 from fakedetect.testing.figures import (
     kind_name,
-    kinds_of,
+    list_kinds,
     plot_p_fake,
     plot_reliability,
     plot_robustness,
@@ -121,7 +121,7 @@ def draw_robustness_charts(found: Robustness) -> list[Chart]:
     """A chart for each kind of degradation."""
     return [
         draw_chart(kind_name(kind), partial(plot_robustness, kind=kind, found=found))
-        for kind in kinds_of(found)
+        for kind in list_kinds(found)
     ]
 
 

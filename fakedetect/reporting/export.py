@@ -15,11 +15,11 @@ from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
 from fakedetect.core.installation import install_command
 from fakedetect.core.records.evaluation import read_evaluation
-from fakedetect.core.records.repeats import TESTED, read_several, say_spread
+from fakedetect.core.records.repeats import TEST_FIGURES, format_spread, read_repeats_with_spread
 from fakedetect.core.records.test import read_results
 from fakedetect.core.settings.model_folder import EVALUATION, PROBE_FILE, require_checkpoint, results_file
 from fakedetect.core.settings.recipes import UNBALANCED
-from fakedetect.core.settings.settings import TORCH, Inference, Settings
+from fakedetect.core.settings.settings import TORCH_ENGINE, Inference, Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.version import describe_citation, describe_version
@@ -55,7 +55,7 @@ def export(settings: Settings, console: Console) -> Outcome:
         UserError: the model has no usable checkpoint, or the files cannot be written.
     """
     require_checkpoint(settings)
-    plain = replace(settings, inference=Inference(engine=TORCH))
+    plain = replace(settings, inference=Inference(engine=TORCH_ENGINE))
     folder = settings.model_folder / EXPORT_FOLDER
     with run_lock(settings.model_folder):
         found = export_files(load_detector(plain, console), console, folder)
@@ -200,7 +200,7 @@ def _render_card(detector: Detector, parity: Parity) -> str:
 
         published = timm.get_pretrained_cfg(recipe.architecture)
     results = read_results(results_file(folder, "test"), settings.command("test"))
-    repeats = read_several(folder, checkpoint, settings.command("train", "--repeat", "3"))
+    repeats = read_repeats_with_spread(folder, checkpoint, settings.command("train", "--repeat", "3"))
     rendered = load_template("model_card.md").render(
         SAME_SHAPE=SAME_SHAPE,
         UNBALANCED=UNBALANCED,
@@ -216,7 +216,7 @@ def _render_card(detector: Detector, parity: Parity) -> str:
         results=results if results and results.checkpoint in (None, checkpoint) else None,
         evaluation=read_evaluation(folder / EVALUATION, checkpoint, settings.command("evaluate")),
         runs=len(repeats) if repeats else 0,
-        spread=say_spread(repeats, TESTED) or "not tested" if repeats else "",
+        spread=format_spread(repeats, TEST_FIGURES) or "not tested" if repeats else "",
         published=published,
     )
     return rendered + "\n"

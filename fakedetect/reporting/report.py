@@ -10,7 +10,7 @@ import pandas as pd
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
 from fakedetect.core.records.evaluation import Entry, Evaluation, VerdictRates, read_evaluation
-from fakedetect.core.records.repeats import FIGURES, Repeats, read_several
+from fakedetect.core.records.repeats import FIGURES, Repeats, read_repeats_with_spread
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.records.training import Epoch, TrainingRecord, ValidationRecord
 from fakedetect.core.settings.model_folder import (
@@ -24,7 +24,7 @@ from fakedetect.core.settings.recipes import REFERENCE, UNBALANCED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, plural
-from fakedetect.core.terminal.progress import duration
+from fakedetect.core.terminal.progress import format_duration
 from fakedetect.core.version import describe_citation, describe_version
 from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
@@ -44,13 +44,13 @@ from fakedetect.reporting.drawings import (
 )
 from fakedetect.reporting.summary import summarise_model
 from fakedetect.testing.results import (
-    Tested,
-    confusion_of,
-    mean_and_worst,
+    TestedModel,
+    build_confusion_matrix,
+    describe_left_out_source,
+    describe_one_sided,
+    find_mean_and_worst,
     read_predictions,
-    read_tested,
-    tell_left_out,
-    tell_one_sided,
+    read_tested_model,
 )
 from fakedetect.training.log import best_of, read_epochs
 
@@ -78,13 +78,13 @@ class ModelRecords:
     repeats: Repeats | None
 
 
-def _read_results(settings: Settings) -> Tested:
+def _read_results(settings: Settings) -> TestedModel:
     """The chosen model's test.
 
     Raises:
         UserError: the model has not been tested, or the files cannot be used.
     """
-    tested = read_tested(settings.model_folder, settings.command("test"))
+    tested = read_tested_model(settings.model_folder, settings.command("test"))
     if tested is None:
         raise UserError(f"{settings.model} has not been tested yet. Test it: {settings.command('test')}")
     return tested
@@ -154,24 +154,24 @@ def gather_records(settings: Settings, console: Console) -> ModelRecords:
         epochs=tuple(read_epochs(folder, detector.checkpoint_hash)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),
-        repeats=read_several(folder, detector.checkpoint_hash, repeat),
+        repeats=read_repeats_with_spread(folder, detector.checkpoint_hash, repeat),
     )
 
 
-def _gather_test_predictions(known: ModelRecords) -> ShownPredictions:
+def _gather_test_predictions(records: ModelRecords) -> ShownPredictions:
     """The answers to the test pictures."""
-    settings, predictions = known.detector.settings, known.predictions
+    settings, predictions = records.detector.settings, records.predictions
     originals = find_originals(settings, "test", [Path(path) for path in predictions["path"]])
-    return gather_predictions("test dataset", predictions, known.detector, originals)
+    return gather_predictions("test dataset", predictions, records.detector, originals)
 
 
-def _gather_foreign_predictions(known: ModelRecords) -> dict[str, ShownPredictions | None]:
+def _gather_foreign_predictions(records: ModelRecords) -> dict[str, ShownPredictions | None]:
     """The answers to the pictures of foreign folders; None where they are not there."""
     return {
-        name: gather_predictions(name, found, known.detector, [Path(path) for path in found["path"]])
-        if (found := known.answers.get(name)) is not None
+        name: gather_predictions(name, found, records.detector, [Path(path) for path in found["path"]])
+        if (found := records.answers.get(name)) is not None
         else None
-        for name in known.evaluation.foreign
+        for name in records.evaluation.foreign
     }
 
 
@@ -206,7 +206,7 @@ def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | No
         for name, (entry, _) in entries.items()
         if entry.verdicts and is_of_calibration(entry.verdicts, detector.calibration)
     }
-    held_out = fitted.unseen_real_sources or fitted.unseen_families
+    held_out = fitted.held_out_real_sources or fitted.held_out_families
     validated = {"held-out sources" if held_out else "validation": fitted.validation}
     measured = "test" in current
     return Verdicts(
@@ -240,7 +240,7 @@ def list_repeat_commands(detector: Detector, evaluation: Evaluation, repeats: Re
     commands = [
         ["scan"],
         ["resize", *_format_option("--align", kind.aligned), *_format_option("--fast", kind.fast)],
-        *([_train_command(training, repeats)] if training.known else []),
+        *([_train_command(training, repeats)] if training.has_recipe else []),
         ["test"],
     ]
     if (fitted := training.calibration) and detector.calibration.fitted:
@@ -260,26 +260,26 @@ TEMPLATE_NAMES = {
     "Scaling": Scaling,
     "UNBALANCED": UNBALANCED,
     "best_of": best_of,
-    "confusion_of": confusion_of,
+    "build_confusion_matrix": build_confusion_matrix,
     "describe_audit": describe_audit,
     "describe_left_out": describe_left_out,
-    "duration": duration,
-    "mean_and_worst": mean_and_worst,
+    "format_duration": format_duration,
+    "find_mean_and_worst": find_mean_and_worst,
     "named": named,
     "plural": plural,
-    "tell_left_out": tell_left_out,
-    "tell_one_sided": tell_one_sided,
+    "describe_left_out_source": describe_left_out_source,
+    "describe_one_sided": describe_one_sided,
     "tell_shapes": tell_shapes,
     "tell_what_helps": tell_what_helps,
 }
 """What the screen says too, in the same words."""
 
 
-def render_report(known: ModelRecords, today: str) -> str:
+def render_report(records: ModelRecords, today: str) -> str:
     """The report as HTML; `today` is the date that it bears."""
-    detector, evaluation, epochs = known.detector, known.evaluation, known.epochs
+    detector, evaluation, epochs = records.detector, records.evaluation, records.epochs
     settings, training = detector.settings, detector.training
-    layer, heat_maps = draw_heat_maps(detector, known.predictions)
+    layer, heat_maps = draw_heat_maps(detector, records.predictions)
     return load_template("report.html").render(
         TEMPLATE_NAMES,
         title=f"{settings.model} - fakedetect",
@@ -287,18 +287,20 @@ def render_report(known: ModelRecords, today: str) -> str:
         version=describe_version(),
         citation=describe_citation((training.versions or {}).get("fakedetect", describe_version())),
         settings=settings,
-        known=known,
-        summary=summarise_model(settings, known.results, known.predictions, evaluation, training.known),
-        answers=_gather_test_predictions(known),
-        foreign=_gather_foreign_predictions(known),
+        records=records,
+        summary=summarise_model(
+            settings, records.results, records.predictions, evaluation, training.has_recipe
+        ),
+        answers=_gather_test_predictions(records),
+        foreign=_gather_foreign_predictions(records),
         verdicts=gather_verdicts(detector, evaluation),
         robustness=draw_robustness_charts(evaluation.test.robustness) if evaluation.test else (),
         heat_maps=heat_maps,
         layer=layer,
-        seeds=[f"seed {run.seed}" for run in known.repeats.runs] if known.repeats else [],
+        seeds=[f"seed {run.seed}" for run in records.repeats.runs] if records.repeats else [],
         curves=draw_learning_curves(epochs) if epochs else (),
         checkpoint=checkpoint_file(settings),
-        commands=list_repeat_commands(detector, evaluation, known.repeats),
+        commands=list_repeat_commands(detector, evaluation, records.repeats),
     )
 
 
@@ -308,8 +310,8 @@ def report(settings: Settings, console: Console) -> Outcome:
     _read_results(settings)
     file = settings.model_folder / REPORT
     with run_lock(settings.model_folder):
-        known = gather_records(settings, console)
+        records = gather_records(settings, console)
         console.note("Drawing the heat maps …")
-        write_text(file, render_report(known, datetime.now(UTC).date().isoformat()))
+        write_text(file, render_report(records, datetime.now(UTC).date().isoformat()))
     opened = console.interactive and open_picture(file)
     return Outcome(f"Report: {file}{'' if opened else ' (open it with a browser)'}")

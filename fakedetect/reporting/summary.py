@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fakedetect.core.records.evaluation import Evaluation, ForeignEntry, Robustness, say_range
+from fakedetect.core.records.evaluation import Evaluation, ForeignEntry, Robustness, format_range
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_interval
-from fakedetect.testing.results import WORTH_A_WARNING, auc_of, explain_doubt, tell_one_sided
+from fakedetect.testing.results import AUC_LOSS_TO_WARN, describe_one_sided, explain_doubt, find_auc
 
 LOWEST_USABLE_ACCURACY = 0.6
 """Accuracy on one source's pictures, or balanced accuracy, up to which the model is not to be used for such
@@ -45,7 +45,7 @@ class Summary:
 
 def _share_tile(what: str, hits: int, count: int, of: str) -> FigureTile:
     low, high = share_interval(hits, count)
-    interval = f"{INTERVAL} {say_range(low, high, '.1%')}"
+    interval = f"{INTERVAL} {format_range(low, high, '.1%')}"
     return FigureTile(what, f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {interval}")
 
 
@@ -56,7 +56,7 @@ def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[FigureTile]
     yield _share_tile("Accuracy", caught + cleared, fakes + reals, "test pictures")
     if results.roc_auc is not None and fakes and reals:
         low, high = roc_auc_interval(results.roc_auc, fakes, reals)
-        remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {say_range(low, high)}"
+        remark = f"on the test dataset, 0.5 is chance; {INTERVAL} {format_range(low, high)}"
         yield FigureTile("ROC AUC", f"{results.roc_auc:.3f}", remark)
     if fakes:
         yield _share_tile("Fakes classified as real", missed, fakes, "fakes")
@@ -69,7 +69,9 @@ def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[FigureTile]
             ("ROC AUC", measures.roc_auc, ".3f"),
         ):
             if found.value is not None and found.low is not None and found.high is not None:
-                remark = f"pictures from other sources; {INTERVAL} {say_range(found.low, found.high, form)}"
+                remark = (
+                    f"pictures from other sources; {INTERVAL} {format_range(found.low, found.high, form)}"
+                )
                 yield FigureTile(f"{what} on {name}", f"{found.value:{form}}", remark)
 
 
@@ -87,9 +89,9 @@ def _name_sources(predictions: pd.DataFrame) -> str:
 
 def _is_weak(entry: ForeignEntry, own: float | None) -> bool:
     """Whether a model is no clear help on foreign pictures, or clearly worse than on its own."""
-    low, auc = entry.measures.balanced_accuracy.low, auc_of(entry)
+    low, auc = entry.measures.balanced_accuracy.low, find_auc(entry)
     chance = low is None or low <= 0.5
-    return chance or (own is not None and auc is not None and auc < own - WORTH_A_WARNING)
+    return chance or (own is not None and auc is not None and auc < own - AUC_LOSS_TO_WARN)
 
 
 def _is_telling(entry: ForeignEntry, own: float | None) -> bool:
@@ -119,7 +121,7 @@ def _describe_own_accuracy(
     like = "On pictures like its training pictures" if trained_here else "On the test dataset"
     lines = [
         f"{like}{f' ({sources})' if sources else ''}, {model} has an accuracy of {results.accuracy:.1%} "
-        f"({say_range(low, high, '.1%')})."
+        f"({format_range(low, high, '.1%')})."
     ]
     if not trained_here:
         lines.append(
@@ -131,8 +133,8 @@ def _describe_own_accuracy(
 
 def _describe_held_out(evaluation: Evaluation) -> list[str]:
     """A probe's figures on the sources that were left out of it, in a sentence."""
-    found = evaluation.unseen_sources
-    if found is None or not found.of_sources:
+    found = evaluation.held_out_sources
+    if found is None or not found.by_source:
         return []
     recall = found.fake_recall_at_5.describe(".1%")
     return [
@@ -143,14 +145,14 @@ def _describe_held_out(evaluation: Evaluation) -> list[str]:
 
 def _describe_other_sources(settings: Settings, evaluation: Evaluation) -> list[str]:
     """How the model does on pictures that are unlike the training ones."""
-    own = auc_of(evaluation.test)
+    own = find_auc(evaluation.test)
     lines = _describe_held_out(evaluation)
     for name, entry in evaluation.foreign.items():
-        right, auc = entry.measures.accuracy, auc_of(entry)
+        right, auc = entry.measures.accuracy, find_auc(entry)
         compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
         lines.append(
             f"On pictures from other sources ({name}), it has an accuracy of {right.value or 0:.1%} "
-            f"({say_range(right.low or 0, right.high or 0, '.1%')}{compared})"
+            f"({format_range(right.low or 0, right.high or 0, '.1%')}{compared})"
             f"{_describe_generalisation(entry, own)}."
         )
     lines += [
@@ -167,17 +169,17 @@ def _describe_other_sources(settings: Settings, evaluation: Evaluation) -> list[
 def _weak_degradations(found: Robustness) -> list[str]:
     """The lightest degradation of each kind that costs too much of the ROC AUC, or after which the answers
     are next to chance: a model may rank pictures well and call all of them the same."""
-    least = found.clean.roc_auc - WORTH_A_WARNING
+    least = found.clean.roc_auc - AUC_LOSS_TO_WARN
     first: dict[str, str] = {}
     for point in found.points:
         if point.roc_auc < least or (point.recall_fake + point.recall_real) / 2 <= LOWEST_USABLE_ACCURACY:
-            first.setdefault(point.kind, point.says)
+            first.setdefault(point.kind, point.description)
     return list(first.values())
 
 
 def _unfit_for(evaluation: Evaluation) -> list[str]:
     """The pictures that the model is not to be used for, by what was measured."""
-    own = auc_of(evaluation.test)
+    own = find_auc(evaluation.test)
     found = []
     weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
     shown = _describe_held_out(evaluation) or any(_is_telling(e, own) for e in evaluation.foreign.values())
@@ -231,7 +233,7 @@ def summarise_model(
         plain.append(
             f"Its accuracy on degraded pictures is unknown; {settings.command('evaluate')} measures it."
         )
-    one_sided = tell_one_sided(results.confusion_matrix)
+    one_sided = describe_one_sided(results.confusion_matrix)
     return Summary(
         tiles=tuple(_tiles(results, evaluation)),
         plain=" ".join(plain),

@@ -15,7 +15,7 @@ from fakedetect.core.records.evaluation import (
     ForeignEntry,
     TestEntry,
     VerdictRates,
-    read_or_begin,
+    read_or_create_evaluation,
     write_evaluation,
 )
 from fakedetect.core.settings.model_folder import (
@@ -45,21 +45,21 @@ from fakedetect.metrics.intervals import tell_shapes
 from fakedetect.metrics.measures import measure_entry, named
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
-from fakedetect.testing.figures import draw_reliability, draw_robustness
+from fakedetect.testing.figures import write_reliability_figure, write_robustness_figure
 from fakedetect.testing.results import (
-    auc_of,
-    confusion_of,
+    build_confusion_matrix,
+    describe_gap,
+    describe_left_out_source,
+    describe_one_sided,
+    describe_sources,
+    find_auc,
     format_predictions,
-    tell_gap,
-    tell_left_out,
-    tell_one_sided,
-    tell_sources,
 )
-from fakedetect.testing.robustness import measure_robustness, tell_robustness
+from fakedetect.testing.robustness import describe_robustness, measure_robustness
 
 
 @dataclass(frozen=True)
-class Tested:
+class MeasuredTest:
     """The test dataset as it was measured, the sources that could be left out of training, and the reasons
     of the unreadable pictures."""
 
@@ -68,7 +68,7 @@ class Tested:
     bad: Mapping[Path, str]
 
 
-def measure_test(detector: Detector, console: Console) -> Tested:
+def measure_test(detector: Detector, console: Console) -> MeasuredTest:
     """Measure the model on the test dataset, also after degrading its pictures.
 
     Raises:
@@ -87,7 +87,7 @@ def measure_test(detector: Detector, console: Console) -> Tested:
     robustness = measure_robustness(detector, console, samples, margins)
     by_class = [{s.source for s in dataset.samples if s.label == label} for label in (0, 1)]
     several = sorted(source for found in by_class if len(found) > 1 for source in found if source)
-    return Tested(
+    return MeasuredTest(
         entry=TestEntry(**msgspec.structs.asdict(found), robustness=robustness),
         sources=tuple(several),
         bad=bad,
@@ -95,7 +95,7 @@ def measure_test(detector: Detector, console: Console) -> Tested:
 
 
 @dataclass(frozen=True)
-class Foreign:
+class MeasuredFolder:
     """A folder of other pictures as it was measured: the name that it is kept by, its figures, the answers
     as CSV, and the reasons of the unreadable pictures."""
 
@@ -116,13 +116,13 @@ def _read_foreign(folder: Path, console: Console) -> list[Sample]:
     return samples
 
 
-def _list_own(settings: Settings) -> list[Path]:
+def _list_own_pictures(settings: Settings) -> list[Path]:
     """The pictures of the project, originals and copies."""
     folders = (*settings.original.values(), *settings.resized.values())
     return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
 
 
-def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
+def _choose_name(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
     """What a folder's figures are kept by: its own name, with those above it where others have that one."""
     place = folder.resolve()
     whole = printable(str(place))
@@ -137,7 +137,7 @@ def _name_of(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
 
 def measure_foreign(
     detector: Detector, console: Console, known: Mapping[str, ForeignEntry], folder: Path
-) -> Foreign:
+) -> MeasuredFolder:
     """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
 
     Args:
@@ -159,9 +159,9 @@ def measure_foreign(
         **msgspec.structs.asdict(measure_entry(detector.calibration, is_fake, sources, margins, shapes)),
         folder=printable(folder.resolve()),
         predictions=hash_text(table),
-        own=count_known([sample.path for sample in samples], _list_own(detector.settings)),
+        own=count_known([sample.path for sample in samples], _list_own_pictures(detector.settings)),
     )
-    return Foreign(name=_name_of(folder, known), entry=entry, predictions=table, bad=bad)
+    return MeasuredFolder(name=_choose_name(folder, known), entry=entry, predictions=table, bad=bad)
 
 
 def _evaluate_test(detector: Detector, console: Console, earlier: Evaluation) -> Outcome:
@@ -169,15 +169,15 @@ def _evaluate_test(detector: Detector, console: Console, earlier: Evaluation) ->
     found = measure_test(detector, console)
     evaluation = msgspec.structs.replace(earlier, test=found.entry)
     write_evaluation(folder / EVALUATION, evaluation)
-    draw_robustness(found.entry.robustness, evaluation.model, folder / ROBUSTNESS_FIGURE)
-    draw_reliability(found.entry.reliability, evaluation.model, folder / RELIABILITY_FIGURE)
+    write_robustness_figure(found.entry.robustness, evaluation.model, folder / ROBUSTNESS_FIGURE)
+    write_reliability_figure(found.entry.reliability, evaluation.model, folder / RELIABILITY_FIGURE)
     lines = [
-        *_tell_entry(settings, f"{evaluation.model} on the test dataset", found.entry),
-        *tell_robustness(found.entry.robustness),
+        *_describe_entry(settings, f"{evaluation.model} on the test dataset", found.entry),
+        *describe_robustness(found.entry.robustness),
         f"Figures: {folder / ROBUSTNESS_FIGURE} and {RELIABILITY_FIGURE}",
     ]
-    elsewhere = _tell_elsewhere(settings, evaluation, found.sources)
-    return _finish(lines, found.bad, folder, [*elsewhere, *_describe_result(found.entry)])
+    elsewhere = _describe_elsewhere(settings, evaluation, found.sources)
+    return _make_outcome(lines, found.bad, folder, [*elsewhere, *_describe_result(found.entry)])
 
 
 def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation, data: Path) -> Outcome:
@@ -187,14 +187,16 @@ def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation,
     foreign = {**earlier.foreign, found.name: found.entry}
     write_evaluation(folder / EVALUATION, msgspec.structs.replace(earlier, foreign=foreign))
     auc = found.entry.measures.roc_auc
-    lines = _tell_entry(settings, f"{earlier.model} on {found.name}", found.entry)
+    lines = _describe_entry(settings, f"{earlier.model} on {found.name}", found.entry)
     if earlier.test is None:
         lines.append(f"To compare with your own test set: {settings.command('evaluate')}")
-    gap = tell_gap(auc_of(earlier.test), auc, f"on {found.name}", known=found.entry.own)
-    return _finish(lines, found.bad, folder, [*gap, *_describe_result(found.entry)])
+    gap = describe_gap(find_auc(earlier.test), auc, f"on {found.name}", known=found.entry.own)
+    return _make_outcome(lines, found.bad, folder, [*gap, *_describe_result(found.entry)])
 
 
-def _finish(lines: Sequence[str], bad: Mapping[Path, str], folder: Path, result: Sequence[str]) -> Outcome:
+def _make_outcome(
+    lines: Sequence[str], bad: Mapping[Path, str], folder: Path, result: Sequence[str]
+) -> Outcome:
     """The lines, with what matters most at their end."""
     where = f"Results: {folder / EVALUATION}"
     return Outcome("\n".join([*lines, *describe_faults(bad), where, *result]), 1 if bad else 0)
@@ -204,23 +206,23 @@ def _describe_result(entry: Entry) -> list[str]:
     """The figures to remember, with their intervals, and whether they mean anything."""
     found = entry.measures
     return [
-        *tell_one_sided(confusion_of(entry)),
+        *describe_one_sided(build_confusion_matrix(entry)),
         f"Accuracy: {found.accuracy.describe('.1%')}; ROC AUC: {found.roc_auc}",
     ]
 
 
-def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
+def _describe_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
         *(f"  {said:<34}{value}" for said, value in named(entry)),
-        *_tell_verdicts(settings, entry.verdicts),
-        *tell_sources(entry.sources),
+        *_describe_verdicts(settings, entry.verdicts),
+        *describe_sources(entry.sources),
         *tell_shapes(entry.measures.roc_auc, entry.auc_same_shape),
     ]
 
 
-def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
+def _describe_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
     if found is None:
         return [f"  No thresholds are fitted: {settings.command('fit-thresholds')}"]
     return [
@@ -232,14 +234,14 @@ def _tell_verdicts(settings: Settings, found: VerdictRates | None) -> list[str]:
     ]
 
 
-def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
+def _describe_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
     """What is known, or could be, of pictures unlike the training ones."""
-    own = auc_of(evaluation.test)
+    own = find_auc(evaluation.test)
     lines = []
     for name, entry in evaluation.foreign.items():
-        lines += tell_gap(own, entry.measures.roc_auc, f"on {name}", known=entry.own)
+        lines += describe_gap(own, entry.measures.roc_auc, f"on {name}", known=entry.own)
     for source, left_out in evaluation.left_out.items():
-        lines.append(tell_left_out(source, left_out))
+        lines.append(describe_left_out_source(source, left_out))
     if not lines:
         lines.append(
             "All of these pictures are like the training ones. Whether the model generalises: "
@@ -270,7 +272,9 @@ def _evaluate(settings: Settings, console: Console, data: Path | None) -> Outcom
     with run_lock(folder):
         detector = load_detector(settings, console)
         again = settings.command("evaluate")
-        earlier = read_or_begin(folder / EVALUATION, detector.name, detector.checkpoint_hash, again)
+        earlier = read_or_create_evaluation(
+            folder / EVALUATION, detector.name, detector.checkpoint_hash, again
+        )
         if data:
             return _evaluate_foreign(detector, console, earlier, data)
         return _evaluate_test(detector, console, earlier)

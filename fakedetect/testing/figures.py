@@ -55,7 +55,7 @@ def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ti
     axes.legend(loc="lower right")
 
 
-def draw_roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, path: Path) -> None:
+def write_roc_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, path: Path) -> None:
     """plot_roc as a file."""
     figure = Figure(figsize=(6.5, 6), layout="constrained")
     axes = figure.subplots()
@@ -92,7 +92,7 @@ def plot_p_fake(
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize="small")
 
 
-def robustness_limits(found: Robustness) -> tuple[float, float]:
+def find_axis_limits(found: Robustness) -> tuple[float, float]:
     """The lower and upper end of the vertical axis that all kinds of degradations are drawn on."""
     points: list[Point] = [found.clean, *found.points]
     lowest = min(min(point.low, point.accuracy) for point in points)
@@ -120,22 +120,22 @@ def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
     axes.set_xticks(places, strengths)
     axes.set_title(literal(axis.name), y=TITLE_HEIGHT)
     axes.set(xlabel=literal(axis.unit), ylabel="ROC AUC and accuracy")
-    axes.set_ylim(robustness_limits(found))
+    axes.set_ylim(find_axis_limits(found))
     set_round_ticks(axes.yaxis)
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", fontsize="small")
 
 
-def draw_robustness(found: Robustness, title: str, path: Path) -> None:
+def write_robustness_figure(found: Robustness, title: str, path: Path) -> None:
     """plot_robustness as a file, a panel for each kind of degradation."""
-    kinds = kinds_of(found)
+    kinds = list_kinds(found)
     figure, axes_list = panels(len(kinds), f"{title}: both classes degraded alike")
     for axes, kind in zip(axes_list, kinds, strict=True):
         plot_robustness(axes, kind, found)
     save_figure(figure, path)
 
 
-def kinds_of(found: Robustness) -> list[str]:
+def list_kinds(found: Robustness) -> list[str]:
     """The kinds of degradations, each once."""
     return list(dict.fromkeys(point.kind for point in found.points))
 
@@ -161,7 +161,7 @@ def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
     axes.legend(fontsize="small")
 
 
-def draw_reliability(curves: Mapping[str, Sequence[Bin]], title: str, path: Path) -> None:
+def write_reliability_figure(curves: Mapping[str, Sequence[Bin]], title: str, path: Path) -> None:
     """plot_reliability as a file, a panel for each label."""
     figure, axes_list = panels(len(curves), f"{title}: does a probability mean what it says?")
     for axes, (label, bins) in zip(axes_list, curves.items(), strict=True):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.records.cells import read_table, to_cell
+from fakedetect.core.records.csv_files import read_csv, to_cell
 from fakedetect.core.records.evaluation import Entry, LeftOut, Measure, SourceEntry
 from fakedetect.core.records.test import Matrix, TestResults, read_results
 from fakedetect.core.settings.model_folder import predictions_file, results_file
@@ -29,32 +29,32 @@ from fakedetect.images.sheets import (
     save_figure,
 )
 
-COLUMNS = ("path", "source", "label", "predicted", "p_fake")
+PREDICTION_COLUMNS = ("path", "source", "label", "predicted", "p_fake")
 """Those of the table of predictions."""
 
-ONE_SIDED = 0.95
+ONE_SIDED_SHARE = 0.95
 """The share of both classes that a model calls the same from which on it tells nothing apart."""
 
-OWN = "on the test set"
-WORTH_A_WARNING = 0.05
+ON_TEST_SET = "on the test set"
+AUC_LOSS_TO_WARN = 0.05
 """A loss of ROC AUC between the test set and other pictures that deserves a warning."""
 
-DEEPEST = 0.75
+LARGEST_OPACITY = 0.75
 """Opacity of a cell that holds all pictures of its row; its text stays readable."""
 
-STEEPNESS = 3
+OPACITY_POWER = 3
 """The power of a cell's share that its opacity grows with: 83 % and 100 % differ as 4 and 7 do."""
 
 
 @dataclass(frozen=True)
-class Tested:
+class TestedModel:
     """A model's results on the test pictures, and its predictions: a row a picture, with COLUMNS."""
 
     results: TestResults
     predictions: pd.DataFrame
 
 
-def read_tested(folder: Path, again: str) -> Tested | None:
+def read_tested_model(folder: Path, again: str) -> TestedModel | None:
     """The test that a model's folder holds; None where the model has not been tested.
 
     Args:
@@ -72,7 +72,7 @@ def read_tested(folder: Path, again: str) -> Tested | None:
         raise UserError(
             f"{results_file(folder, 'test')} and {file.name} are from different tests. Test again: {again}"
         )
-    return Tested(results, predictions)
+    return TestedModel(results, predictions)
 
 
 def format_predictions(samples: Sequence[Sample], predicted: np.ndarray, p_fake: np.ndarray) -> str:
@@ -83,7 +83,7 @@ def format_predictions(samples: Sequence[Sample], predicted: np.ndarray, p_fake:
     """
     table = io.StringIO(newline="")
     writer = csv.writer(table)
-    writer.writerow(COLUMNS)
+    writer.writerow(PREDICTION_COLUMNS)
     for sample, number, p in zip(samples, predicted, p_fake, strict=True):
         writer.writerow(
             (
@@ -107,10 +107,10 @@ def read_predictions(file: Path, again: str) -> pd.DataFrame:
         UserError: it cannot be used.
     """
     # pandas' own reader takes no names that are not UTF-8.
-    rows = read_table(file, COLUMNS, f"Test again: {again}")
+    rows = read_csv(file, PREDICTION_COLUMNS, f"Test again: {again}")
     if rows is None:
         raise _refuse(file, again, "it is missing")
-    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    table = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS), dtype=object)
     try:
         table["p_fake"] = table["p_fake"].astype(float)
     except ValueError as error:
@@ -127,13 +127,13 @@ def _refuse(file: Path, again: str, why: str) -> UserError:
     return UserError(f"{file} cannot be used: {why}. Test again: {again}")
 
 
-def tell_one_sided(matrix: Matrix) -> list[str]:
+def describe_one_sided(matrix: Matrix) -> list[str]:
     """A warning where a model has one answer for nearly all pictures of both classes; nothing otherwise."""
     if not all(map(sum, matrix)):
         return []
     for column, name in enumerate(CLASSES):
         shares = [row[column] / sum(row) for row in matrix]
-        if min(shares) >= ONE_SIDED:
+        if min(shares) >= ONE_SIDED_SHARE:
             every = "every picture" if min(shares) == 1 else "nearly every picture"
             fakes, reals = (f"{share:.1%}" for share in shares)
             return [
@@ -143,7 +143,7 @@ def tell_one_sided(matrix: Matrix) -> list[str]:
     return []
 
 
-def confusion_of(entry: Entry) -> Matrix:
+def build_confusion_matrix(entry: Entry) -> Matrix:
     """The confusion matrix of an evaluated set of pictures, from its recalls."""
     found = entry.measures
     fakes, reals = (
@@ -160,27 +160,27 @@ def find_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
     return wrong.sort_values(["label", "confidence"], ascending=[True, False], kind="stable")
 
 
-def mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:
+def find_mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:
     """The mean of the sources' shares of right answers, and the worst source."""
     mean = float(np.mean([entry.right.value for entry in entries]))
     return mean, min(entries, key=lambda entry: entry.right.value)
 
 
-def tell_sources(entries: Sequence[SourceEntry]) -> list[str]:
+def describe_sources(entries: Sequence[SourceEntry]) -> list[str]:
     """The sources as a table, with their mean and the worst of them."""
     lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)           ROC AUC (95 %)"]
     for entry in entries:
         name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
         lines.append(f"  {name}  {entry.right.describe('.1%'):<26}{entry.roc_auc}")
     if len(entries) > 1:
-        mean, worst = mean_and_worst(entries)
+        mean, worst = find_mean_and_worst(entries)
         lines.append(
             f"  mean accuracy of the sources: {mean:.1%}; worst: {worst.name}, {worst.right.value:.1%}"
         )
     return lines
 
 
-def auc_of(entry: Entry | None) -> float | None:
+def find_auc(entry: Entry | None) -> float | None:
     """The ROC AUC of a set of pictures, where it was measured."""
     return entry.measures.roc_auc.value if entry else None
 
@@ -194,13 +194,13 @@ def explain_doubt(own: float, other: Measure, known: int = 0) -> str:
     """
     if known:
         return f"{known:,} of them {'is' if known == 1 else 'are'} in this project's own folders"
-    if other.low is None or other.low < own - WORTH_A_WARNING:
+    if other.low is None or other.low < own - AUC_LOSS_TO_WARN:
         return "the pictures are too few to show whether it generalises"
     return ""
 
 
-def tell_gap(
-    own: float | None, other: Measure, where: str, at_home: str = OWN, known: int = 0
+def describe_gap(
+    own: float | None, other: Measure, where: str, at_home: str = ON_TEST_SET, known: int = 0
 ) -> list[str]:
     """The difference in ROC AUC between pictures like the training ones and others, in words.
 
@@ -210,7 +210,7 @@ def tell_gap(
     if own is None or other.value is None:
         return []
     line = f"ROC AUC {own:.3f} {at_home}, {other.value:.3f} {where}"
-    if other.value >= own - WORTH_A_WARNING:
+    if other.value >= own - AUC_LOSS_TO_WARN:
         doubt = explain_doubt(own, other, known)
         return [f"{line}; {doubt}." if doubt else f"{line}: the model generalises."]
     return [
@@ -220,7 +220,7 @@ def tell_gap(
     ]
 
 
-def tell_left_out(source: str, entry: LeftOut) -> str:
+def describe_left_out_source(source: str, entry: LeftOut) -> str:
     """A left-out source's entry in words."""
     auc, auc_with = (
         "-" if value is None else f"{value:.3f}" for value in (entry.roc_auc.value, entry.roc_auc_with)
@@ -242,7 +242,7 @@ def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[
         for column, value in enumerate(values):
             share = value / (sum(values) or 1)
             place = (column - 0.5, row - 0.5)
-            depth = DEEPEST * share**STEEPNESS
+            depth = LARGEST_OPACITY * share**OPACITY_POWER
             axes.add_patch(Rectangle(place, 1, 1, color=SERIES_COLOURS[0], alpha=depth, lw=0))
             text = f"{value:,}\n{share:.1%}"
             axes.text(column, row, text, ha="center", va="center", color=TEXT_COLOUR)
@@ -257,7 +257,7 @@ def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[
     axes.set(xlabel="Predicted class", ylabel="True class", title=literal(title))
 
 
-def draw_confusion_matrix(
+def write_confusion_figure(
     matrix: Sequence[Sequence[int]], names: Sequence[str], title: str, path: Path
 ) -> None:
     """plot_confusion as a file."""
@@ -266,7 +266,7 @@ def draw_confusion_matrix(
     save_figure(figure, path)
 
 
-def draw_confusion_matrices(
+def write_confusion_figures(
     matrices: Mapping[str, Sequence[Sequence[int]]], names: Sequence[str], path: Path
 ) -> None:
     """Confusion matrices side by side, one a model."""

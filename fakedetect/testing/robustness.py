@@ -8,8 +8,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness, Stability, say_interval
-from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness, Stability, format_interval
+from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.samples import Sample, draw_places, find_originals
 from fakedetect.images.degradations import CURVES, STABILITY, Degradation
@@ -19,10 +19,8 @@ from fakedetect.models.detector import Detector
 from fakedetect.models.predictions import predict_pictures
 from fakedetect.models.verdicts import decide_verdict
 
-MOST = 1000
+MOST_DEGRADED_PICTURES = 1000
 """Pictures that are degraded; a random draw of a larger test set says the same."""
-
-SEED = 42
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def measure_robustness(
     Raises:
         UserError: no picture of one of the classes can be read.
     """
-    places = sorted(draw_places(samples, MOST, SEED).tolist())
+    places = sorted(draw_places(samples, MOST_DEGRADED_PICTURES, SEED).tolist())
     chosen = [samples[place] for place in places]
     originals = find_originals(detector.settings, "test", [sample.path for sample in chosen])
     by_path = {
@@ -65,7 +63,7 @@ def measure_robustness(
         points=points,
         mean_auc=float(np.mean([point.roc_auc for point in points])),
         worst_auc=worst.roc_auc,
-        worst=worst.says,
+        worst=worst.description,
         stability=_measure_stability(detector, found),
     )
 
@@ -98,7 +96,7 @@ def _measure_stability(detector: Detector, found: _Degraded) -> Stability:
 
 def _measure_point(is_fake: np.ndarray, margins: np.ndarray, how: Degradation) -> DegradedPoint:
     figures = _figures(is_fake, margins)
-    return DegradedPoint(kind=how.kind, strength=how.strength, says=str(how), **figures)
+    return DegradedPoint(kind=how.kind, strength=how.strength, description=str(how), **figures)
 
 
 def _figures(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
@@ -116,17 +114,20 @@ def _figures(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
     }
 
 
-def tell_robustness(found: Robustness) -> list[str]:
+def describe_robustness(found: Robustness) -> list[str]:
     """The robustness as a table."""
     lines = [
         f"  {'after degrading ' + format(found.count, ',') + ' pictures':<34}"
         f"{'ROC AUC (95 %)':<24}{'accuracy':>10}{'fake recall':>13}{'real recall':>13}"
     ]
-    points: list[tuple[str, Point]] = [("not degraded", found.clean), *((p.says, p) for p in found.points)]
-    for says, point in points:
-        auc = say_interval(point.roc_auc, point.low, point.high)
+    points: list[tuple[str, Point]] = [
+        ("not degraded", found.clean),
+        *((p.description, p) for p in found.points),
+    ]
+    for description, point in points:
+        auc = format_interval(point.roc_auc, point.low, point.high)
         lines.append(
-            f"  {says:<34}{auc:<24}{point.accuracy:>10.1%}{point.recall_fake:>13.1%}"
+            f"  {description:<34}{auc:<24}{point.accuracy:>10.1%}{point.recall_fake:>13.1%}"
             f"{point.recall_real:>13.1%}"
         )
     stability = found.stability

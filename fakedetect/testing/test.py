@@ -31,7 +31,7 @@ from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.models.processes import Group, is_first, join_group
-from fakedetect.testing.results import draw_confusion_matrix, format_predictions, tell_one_sided
+from fakedetect.testing.results import describe_one_sided, format_predictions, write_confusion_figure
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     )
 
 
-def summarise(settings: Settings, part: str, found: Predictions, answering: str) -> TestResults:
+def build_results(settings: Settings, part: str, found: Predictions, answering: str) -> TestResults:
     """The record of a test.
 
     Args:
@@ -145,7 +145,7 @@ def measure_folder(settings: Settings, console: Console, part: str, group: Group
     answering = model_hash(settings)
     settings = as_trained(settings, read_own_training(settings, answering))
     found = predict(settings, console, part, group)
-    return TestRun(summarise(settings, part, found, answering), found)
+    return TestRun(build_results(settings, part, found, answering), found)
 
 
 def write_test(settings: Settings, run: TestRun) -> None:
@@ -164,7 +164,7 @@ def write_test(settings: Settings, run: TestRun) -> None:
     write_text(predictions_file(folder, results.on), table)
     write_record(results_file(folder, results.on), results)
     title = f"{results.model} on the {results.on} dataset"
-    draw_confusion_matrix(results.confusion_matrix, CLASSES, title, confusion_figure(folder, results.on))
+    write_confusion_figure(results.confusion_matrix, CLASSES, title, confusion_figure(folder, results.on))
 
 
 def test_model(settings: Settings, console: Console, on: str = "test") -> TestRun | None:
@@ -190,10 +190,10 @@ def test_model(settings: Settings, console: Console, on: str = "test") -> TestRu
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
     """Predict a whole data set, print the reference's report and write the results."""
     run = test_model(settings, console, on)
-    return _word(settings.model_folder, run) if run else Outcome("")
+    return _describe_run(settings.model_folder, run) if run else Outcome("")
 
 
-def _word(folder: Path, run: TestRun) -> Outcome:
+def _describe_run(folder: Path, run: TestRun) -> Outcome:
     """The results as the screen shows them, with the reference's report."""
     results, found = run.results, run.predictions
     matrix = results.confusion_matrix
@@ -210,7 +210,7 @@ def _word(folder: Path, run: TestRun) -> Outcome:
         *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
         *describe_faults(found.bad),
         f"Results: {results_file(folder, results.on)} and {confusion_figure(folder, results.on).name}",
-        *tell_one_sided(matrix),
+        *describe_one_sided(matrix),
         f"{plural(matrix[0][1], 'fake')} classified as real, {matrix[1][0]:,} real classified as fake",
         f"Accuracy: {100 * results.accuracy:.2f} %",
     ]

@@ -11,14 +11,14 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
 from fakedetect.core.records.training import (
     CalibrationRecord,
-    OutOfFold,
+    HeldOutScores,
     TrainingRecord,
     ValidationRecord,
-    read_out_of_fold,
+    read_held_out_scores,
     write_training,
 )
 from fakedetect.core.settings.model_folder import (
-    OUT_OF_FOLD,
+    HELD_OUT_SCORES,
     TRAINING,
     is_probe,
     model_hash,
@@ -46,7 +46,7 @@ from fakedetect.models.predictions import find_validation_samples, predict_sampl
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedThresholds:
     """Temperature and thresholds, what they gave on the validation pictures, and the unreadable ones."""
 
     calibration: Calibration
@@ -58,7 +58,7 @@ class Fitted:
 
 def fit_on_validation(
     detector: Detector, console: Console, max_false_alarms: float, max_missed: float
-) -> Fitted:
+) -> FittedThresholds:
     """Fit temperature and thresholds on the validation pictures.
 
     Args:
@@ -89,7 +89,7 @@ def fit_on_validation(
         fake_called_fake=found.fake_called_fake,
         real_called_real=found.real_called_real,
     )
-    return Fitted(
+    return FittedThresholds(
         calibration=fitted,
         validation=validation,
         max_false_alarms=max_false_alarms,
@@ -100,7 +100,7 @@ def fit_on_validation(
 
 def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | None:
     """The two shares that the user promises to keep to; None where they left."""
-    counts = _count_to_go_by(settings)
+    counts = _count_fitted_on(settings)
     rates = []
     for label, what in ((1, "Real pictures that may be called fake"), (0, "Fakes that may be called real")):
         count = counts[label]
@@ -112,14 +112,14 @@ def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | No
             answer = console.ask(f"{what}, in % ({least}Enter: {100 * usual:g})")
             if answer is None:
                 return None
-            rate = _read_percent(answer) if answer else usual
+            rate = _parse_percent(answer) if answer else usual
             if rate is None:
                 console.fail("Please enter a number above 0 and at most 50")
         rates.append(rate)
     return rates[0], rates[1]
 
 
-def _count_to_go_by(settings: Settings) -> tuple[int, int]:
+def _count_fitted_on(settings: Settings) -> tuple[int, int]:
     """How many fakes and reals a promise is counted by: validation pictures, or a probe's sources."""
     if is_probe(require_checkpoint(settings)):
         scores = _require_scores(settings)
@@ -131,23 +131,23 @@ def _count_to_go_by(settings: Settings) -> tuple[int, int]:
     return fakes, len(samples) - fakes
 
 
-def _require_scores(settings: Settings) -> OutOfFold:
+def _require_scores(settings: Settings) -> HeldOutScores:
     """A probe's answers to the sources left out of it.
 
     Raises:
         UserError: there are none of this checkpoint.
     """
     again = settings.command("train", "--recipe", PROBE, "--overwrite")
-    scores = read_out_of_fold(settings.model_folder, model_hash(settings), again)
+    scores = read_held_out_scores(settings.model_folder, model_hash(settings), again)
     if scores is None:
         raise UserError(
-            f"{settings.model_folder / OUT_OF_FOLD} has no out-of-fold scores for this probe, "
+            f"{settings.model_folder / HELD_OUT_SCORES} has no out-of-fold scores for this probe, "
             f"which thresholds are fitted on. Train again: {again}"
         )
     return scores
 
 
-def _read_percent(text: str) -> float | None:
+def _parse_percent(text: str) -> float | None:
     """A share from '5', '5 %' or '2,5'; None where it is none that may be promised."""
     try:
         share = float(text.rstrip("% ").replace(",", ".")) / 100
@@ -156,7 +156,7 @@ def _read_percent(text: str) -> float | None:
     return share if 0 < share <= 0.5 else None
 
 
-def _set_on_unseen(settings: Settings, max_false_alarms: float, max_missed: float) -> Outcome:
+def _set_on_held_out(settings: Settings, max_false_alarms: float, max_missed: float) -> Outcome:
     """Fit a probe's temperature and thresholds on the sources left out of it."""
     scores = _require_scores(settings)
     saved = calibrate_unseen(scores, max_false_alarms, max_missed)
@@ -191,14 +191,14 @@ def set_thresholds(
             raise UserError(f"{option} must be above 0 and at most 0.5 (0.05 is 5 %), not {value}.")
     with run_lock(settings.model_folder):
         if is_probe(require_checkpoint(settings)):
-            return _set_on_unseen(settings, max_false_alarms, max_missed)
+            return _set_on_held_out(settings, max_false_alarms, max_missed)
         detector = load_detector(settings, console)
         found = fit_on_validation(detector, console, max_false_alarms, max_missed)
         _write(detector, found)
     return Outcome("\n".join(_describe(settings, found)), 1 if found.bad else 0)
 
 
-def _write(detector: Detector, found: Fitted) -> None:
+def _write(detector: Detector, found: FittedThresholds) -> None:
     """Put the calibration of this checkpoint into training.json."""
     settings = detector.settings
     saved = CalibrationRecord(
@@ -214,7 +214,7 @@ def _write(detector: Detector, found: Fitted) -> None:
     write_training(settings.model_folder, _with_calibration(settings, detector.training, saved))
 
 
-def _describe(settings: Settings, found: Fitted) -> list[str]:
+def _describe(settings: Settings, found: FittedThresholds) -> list[str]:
     calibration, validation = found.calibration, found.validation
     sure = calibration.fake_from == calibration.real_below
     return [

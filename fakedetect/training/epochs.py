@@ -118,7 +118,7 @@ def train_epoch(
     before = sum(map(len, chunks[: done.steps]))
     label = f"epoch {epoch}/{options.max_epochs}"
     with run.console.progress(len(run.train_samples), label, before) as progress:
-        progress.tell(f"step {min(done.steps + 1, len(chunks)):,} of {len(chunks):,}")
+        progress.set_details(f"step {min(done.steps + 1, len(chunks)):,} of {len(chunks):,}")
         for batch, (chunk, flipped) in zip(batches, to_do, strict=True):
             done.faults.update(faults_of(batch.bad))
             if batch.samples or group.size > 1:
@@ -130,7 +130,7 @@ def train_epoch(
             if run.device.type == "cpu" or done.steps % STEPS_BETWEEN_LOOKS == 1:
                 if not done.loss.isfinite():
                     raise diverged(run.settings, epoch)
-                progress.tell(f"loss {done.mean_loss():.4f}")
+                progress.set_details(f"loss {done.mean_loss():.4f}")
                 save(done)
     all_loss, all_count = group.total(done.loss.item(), done.count)
     return all_loss / max(all_count, 1), dict(ChainMap(*group.gather(done.faults)))

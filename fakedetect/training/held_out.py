@@ -15,7 +15,7 @@ from fakedetect.core.records.evaluation import (
     Accuracy,
     LeftOut,
     Measure,
-    read_or_begin,
+    read_or_create_evaluation,
     write_evaluation,
 )
 from fakedetect.core.records.record import Record
@@ -36,7 +36,7 @@ from fakedetect.metrics.intervals import measure_auc, measure_share
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.models.processes import Group
-from fakedetect.testing.results import tell_gap, tell_left_out
+from fakedetect.testing.results import describe_gap, describe_left_out_source
 from fakedetect.training.probe import train_probe
 from fakedetect.training.run import plan_further, train_in_memory
 from fakedetect.training.unfinished import unfinished_file
@@ -71,7 +71,7 @@ def train_held_out(settings: Settings, console: Console, source: str) -> Outcome
     with run_lock(settings.model_folder):
         detector = load_detector(settings, console)
         again = settings.command("evaluate")
-        earlier = read_or_begin(file, detector.name, detector.checkpoint_hash, again)
+        earlier = read_or_create_evaluation(file, detector.name, detector.checkpoint_hash, again)
         entry, faults = _evaluate_without(detector, console, source)
         left_out = {**earlier.left_out, printable(source): entry}
         write_evaluation(file, msgspec.structs.replace(earlier, left_out=left_out))
@@ -206,8 +206,8 @@ def _describe(model: str, source: str, entry: LeftOut) -> list[str]:
     other = CLASSES[1 - CLASSES.index(entry.label)]
     return [
         f"{model}, trained without {source}, on its test pictures (ROC AUC: against all {other} ones)",
-        tell_left_out(source, entry),
-        *tell_gap(
+        describe_left_out_source(source, entry),
+        *describe_gap(
             entry.roc_auc_with,
             entry.roc_auc,
             "when it was never seen",

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import write_text
-from fakedetect.core.records.cells import read_table
+from fakedetect.core.records.csv_files import read_csv
 from fakedetect.core.records.training import Epoch, read_training
 from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings.settings import Settings
@@ -46,7 +46,7 @@ def read_log(path: Path) -> list[Epoch]:
         UserError: there is none, or it is damaged.
     """
     renew = "Train again to rewrite it."
-    rows = read_table(path, Epoch.__struct_fields__, renew)
+    rows = read_csv(path, Epoch.__struct_fields__, renew)
     if rows is None:
         raise UserError(f"There is no {path}. Train the model first.")
     try:

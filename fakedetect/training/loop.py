@@ -10,7 +10,7 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
-from fakedetect.core.processes.heap import return_freed
+from fakedetect.core.processes.allocator import return_freed_memory
 from fakedetect.core.records.training import (
     Epoch,
     RunConditions,
@@ -22,7 +22,7 @@ from fakedetect.core.records.training import (
 from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, TRAINING, remove_other_checkpoints
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Outcome, plural
-from fakedetect.core.terminal.progress import duration
+from fakedetect.core.terminal.progress import format_duration
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Dataset, describe_faults
 from fakedetect.images.copies import find_kind
@@ -192,9 +192,9 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions:
             start = time.monotonic() - started.seconds
             train_loss, unread = train_epoch(run, number, started, kept.add_steps)
             seconds = time.monotonic() - start
-            return_freed()
+            return_freed_memory()
             val_loss, accuracy, unread_too = validate(run, "validation")
-            return_freed()
+            return_freed_memory()
             if not np.isfinite((train_loss, val_loss)).all():
                 raise diverged(settings, number)
             epoch = Epoch(
@@ -237,7 +237,7 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
         lines = [*describe_stop(settings, trained), *more, *lines]
     else:
         epochs = plural(len(trained.epochs), "epoch")
-        lines.append(f"Trained {settings.model}: {epochs} in {duration(trained.seconds)}")
+        lines.append(f"Trained {settings.model}: {epochs} in {format_duration(trained.seconds)}")
     if trained.epochs:
         lines += [
             f"Loss graph: {settings.model_folder / LOSS_PLOT}",
@@ -253,7 +253,7 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
 def describe_stop(settings: Settings, trained: Trained) -> list[str]:
     """What of a stopped run is saved, and what is lost."""
     epochs, started = len(trained.epochs), trained.started
-    lost = f"the last {duration(trained.seconds_lost)} of work"
+    lost = f"the last {format_duration(trained.seconds_lost)} of work"
     if not epochs and not started:
         lines = [f"Stopped in the first epoch: only this epoch is lost ({lost})."]
         if settings.checkpoint.is_file():

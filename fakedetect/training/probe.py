@@ -17,20 +17,20 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
-from fakedetect.core.records.evaluation import Evaluation, UnseenSources, write_evaluation
+from fakedetect.core.records.evaluation import Evaluation, HeldOutSources, write_evaluation
 from fakedetect.core.records.training import (
     CalibrationRecord,
-    OutOfFold,
+    HeldOutScores,
     ProbeRecord,
     TrainingRecord,
-    write_out_of_fold,
+    write_held_out_scores,
     write_training,
 )
 from fakedetect.core.settings.model_folder import (
     EVALUATION,
+    HELD_OUT_SCORES,
     LOG,
     LOSS_PLOT,
-    OUT_OF_FOLD,
     PROBE_FILE,
     TRAINING,
     features_file,
@@ -39,7 +39,7 @@ from fakedetect.core.settings.model_folder import (
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
-from fakedetect.core.terminal.progress import duration
+from fakedetect.core.terminal.progress import format_duration
 from fakedetect.dataset.samples import (
     Dataset,
     Sample,
@@ -103,7 +103,7 @@ class Fitted:
     """
 
     probe: ProbeRecord
-    unseen: UnseenSources
+    unseen: HeldOutSources
     calibration: CalibrationRecord | None
     pictures: int
     features: int
@@ -265,12 +265,14 @@ def _save_line(
     return hash_file(file)
 
 
-def _measure(found: _Found, judged: CrossValidatedFit, checkpoint: str) -> tuple[OutOfFold, UnseenSources]:
+def _measure(
+    found: _Found, judged: CrossValidatedFit, checkpoint: str
+) -> tuple[HeldOutScores, HeldOutSources]:
     """The answers to pictures whose source was left out, and their figures."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
     sources = [sample.source for sample in found.samples]
     fake, real = by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
-    scores = OutOfFold(
+    scores = HeldOutScores(
         checkpoint=checkpoint,
         fakes_by_source=judged.folds.by_source[0],
         reals_by_source=judged.folds.by_source[1],
@@ -292,7 +294,7 @@ def _describe_probe(found: _Found, judged: CrossValidatedFit) -> ProbeRecord:
     )
 
 
-def _calibrate(scores: OutOfFold) -> CalibrationRecord | None:
+def _calibrate(scores: HeldOutScores) -> CalibrationRecord | None:
     """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
     try:
         return calibrate_unseen(scores)
@@ -316,13 +318,13 @@ def _describe_run(
 
 
 def _save_records(
-    settings: Settings, scores: OutOfFold, unseen: UnseenSources, training: TrainingRecord
+    settings: Settings, scores: HeldOutScores, unseen: HeldOutSources, training: TrainingRecord
 ) -> None:
     """Write what the sources left out have shown, and the run's record."""
     folder, checkpoint = settings.model_folder, scores.checkpoint
-    write_out_of_fold(folder, scores)
+    write_held_out_scores(folder, scores)
     write_training(folder, msgspec.structs.replace(training, checkpoint=checkpoint))
-    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, unseen_sources=unseen)
+    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, held_out_sources=unseen)
     write_evaluation(folder / EVALUATION, evaluation)
 
 
@@ -336,10 +338,10 @@ def describe_probe(settings: Settings, fitted: Fitted) -> list[str]:
             "resized copies were used, re-encoded so that formats do not leak the class."
         )
     lines += [
-        f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in {duration(fitted.seconds)}: "
-        f"families of fakes {probe.families:,}, real sources {probe.real_sources:,}, features "
-        f"{fitted.features:,}, strength {probe.strength:g}",
-        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {OUT_OF_FOLD}",
+        f"Fitted {settings.model} to {plural(fitted.pictures, 'picture')} in "
+        f"{format_duration(fitted.seconds)}: families of fakes {probe.families:,}, real sources "
+        f"{probe.real_sources:,}, features {fitted.features:,}, strength {probe.strength:g}",
+        f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {HELD_OUT_SCORES}",
         f"Next, test it: {settings.command('test')}",
         *tell_unseen(fitted.unseen, probe.folds),
         *tell_what_helps(fitted.unseen),

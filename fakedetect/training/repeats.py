@@ -24,8 +24,8 @@ from fakedetect.core.records.repeats import (
 from fakedetect.core.records.training import read_training
 from fakedetect.core.settings.model_folder import (
     OPENVINO_FILES,
-    REPEATS,
     REPEATS_FILE,
+    REPEATS_FOLDER,
     model_hash,
 )
 from fakedetect.core.settings.settings import Settings
@@ -60,7 +60,7 @@ def settings_of(settings: Settings, number: int) -> Settings:
     if number == 0:
         return settings
     seed = settings.training.seed + number
-    folder = settings.model_folder / REPEATS / f"seed_{seed}"
+    folder = settings.model_folder / REPEATS_FOLDER / f"seed_{seed}"
     return replace(settings, training=replace(settings.training, seed=seed), folder=folder)
 
 
@@ -225,7 +225,9 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
                 f"No test figures: {test} contains no copies. Make them: {settings.command('resize')}"
             )
         lines.append(f"Figures of each run: {settings.model_folder / REPEATS_FILE}")
-        lines.append(f"Further runs: {settings.model_folder / REPEATS}; {settings.checkpoint} is the first")
+        lines.append(
+            f"Further runs: {settings.model_folder / REPEATS_FOLDER}; {settings.checkpoint} is the first"
+        )
         lines += spread
     return Outcome("\n".join(lines), 130 if found.stopped_in else 1 if found.faults else 0)
 

@@ -9,11 +9,11 @@ import torch
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock
-from fakedetect.core.settings.model_folder import REPEATS, checkpoint_file, features_file
+from fakedetect.core.settings.model_folder import REPEATS_FOLDER, checkpoint_file, features_file
 from fakedetect.core.settings.recipes import (
     LARGEST_SEED,
+    METHOD_DESCRIPTIONS,
     METHODS,
-    METHODS_IN_WORDS,
     PROBE,
     ROBUST,
     ROBUST_REMOVED,
@@ -139,7 +139,7 @@ def _choose_beginning(settings: Settings, console: Console, wanted: TrainRequest
         if difference is None:
             return FINISHED
         why = f", from another run ({difference})"
-    what = "it and its repeats" if (folder / REPEATS).is_dir() else "it"
+    what = "it and its repeats" if (folder / REPEATS_FOLDER).is_dir() else "it"
     if wanted.resume or not console.confirm(
         f"{checkpoint} already exists{why}. Train again and replace {what}?"
     ):
@@ -175,7 +175,10 @@ def _ask_recipe(settings: Settings, console: Console) -> str | None:
     usual = settings.recipe.method
     names = sorted(METHODS, key=lambda name: name != usual)
     choices = [
-        (str(number), f"{name}: {METHODS_IN_WORDS[name]}{' (set in paths.toml)' if name == usual else ''}")
+        (
+            str(number),
+            f"{name}: {METHOD_DESCRIPTIONS[name]}{' (set in paths.toml)' if name == usual else ''}",
+        )
         for number, name in enumerate(names, start=1)
     ]
     key = console.choose("Recipe", [*choices, (BACK, "Back")])

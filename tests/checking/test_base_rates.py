@@ -4,7 +4,7 @@ import pytest
 
 from fakedetect.checking.known import Rates, find_rates, share_right
 from fakedetect.core.records.evaluation import Evaluation, Measure
-from fakedetect.core.records.training import OutOfFold, TrainingRecord
+from fakedetect.core.records.training import HeldOutScores, TrainingRecord
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.metrics.intervals import share_interval
 
@@ -44,7 +44,7 @@ def test_sources_left_out_that_were_told_apart_without_a_mistake_make_nothing_ce
         label: {str(number): (sign * 3.0, sign * 4.0) for number in range(5)}
         for label, sign in (("fake", 1), ("real", -1))
     }
-    scores = OutOfFold(checkpoint="0", fakes_by_source=True, reals_by_source=True, **apart)
+    scores = HeldOutScores(checkpoint="0", fakes_by_source=True, reals_by_source=True, **apart)
     evaluation = Evaluation(model="probe", checkpoint="0")
     known = find_rates(Calibration(), evaluation, scores, TrainingRecord(), None)
     assert known is not None and known.real_called_fake.value == 0

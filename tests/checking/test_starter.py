@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT, copy_project, paint, run
 
 from fakedetect.core.records.evaluation import read_evaluation
-from fakedetect.core.records.training import read_out_of_fold, read_training
+from fakedetect.core.records.training import read_held_out_scores, read_training
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.models.downloads import has_failed_recently, remember_failure
@@ -186,11 +186,11 @@ def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say(name: s
     probe = model_hash(settings)
     training = read_training(folder)
     assert training.calibration and training.calibration.checkpoint == probe and training.probe
-    assert training.calibration.unseen_real_sources and training.calibration.unseen_families
-    assert read_out_of_fold(folder, probe, "")
+    assert training.calibration.held_out_real_sources and training.calibration.held_out_families
+    assert read_held_out_scores(folder, probe, "")
     evaluation = read_evaluation(folder / "evaluation.json", probe, "")
-    assert evaluation and evaluation.unseen_sources
-    unseen = evaluation.unseen_sources
+    assert evaluation and evaluation.held_out_sources
+    unseen = evaluation.held_out_sources
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     rows = {"ROC AUC": unseen.auc, "fake recall at 5 % false alarms": unseen.fake_recall_at_5}
     rows |= {name: family.auc for name, family in unseen.families.items()}

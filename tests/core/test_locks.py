@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, paint, run
 
-from fakedetect.core.derived import folder_of
+from fakedetect.core.derived import derived_folder_of
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import file_lock, run_lock, write_text
 
@@ -42,7 +42,7 @@ def test_a_lock_that_is_a_link_is_refused_and_its_target_stays(trained: Path) ->
     ],
 )
 def test_nothing_that_a_test_writes_follows_a_link(trained: Path, name: str) -> None:
-    derived = folder_of("decoded", trained.parent / "dataset/resized_test")
+    derived = derived_folder_of("decoded", trained.parent / "dataset/resized_test")
     shutil.rmtree(derived, ignore_errors=True)
     treasure = trained.parent / "treasure.txt"
     treasure.write_text("mine")

@@ -33,7 +33,7 @@ def work(item: str) -> str:
 
 
 def test_a_crash_or_a_hang_costs_its_own_picture_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "SECONDS_A_PICTURE", 3.0)
+    monkeypatch.setattr(pool, "SECONDS_PER_PICTURE", 3.0)
     items = [f"item {number}" for number in range(60)]
     items[5:5] = ["crash"]
     items[40:40] = ["hang"]
@@ -46,7 +46,7 @@ def test_a_crash_or_a_hang_costs_its_own_picture_only(monkeypatch: pytest.Monkey
 
 
 def test_a_second_try_stands_in_for_what_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "SECONDS_A_PICTURE", 3.0)
+    monkeypatch.setattr(pool, "SECONDS_PER_PICTURE", 3.0)
     instead = {"crash": "crashed", "hang": "crash", "grow": "never asked for"}
     results = list(map_images(work, ["a", "crash", "b", "hang", "c", "grow"], 1, instead.get))
     # What takes the place of one is lost in its turn, and has another in its place.
@@ -69,8 +69,8 @@ def burn(seconds: float) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the clock counts")
 def test_time_is_a_processors_and_not_that_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "SECONDS_A_PICTURE", 0.5)
-    monkeypatch.setattr(pool, "PATIENCE", 1000)
+    monkeypatch.setattr(pool, "SECONDS_PER_PICTURE", 0.5)
+    monkeypatch.setattr(pool, "WALL_CLOCK_FACTOR", 1000)
     # More processes than processors: what takes each of them 0.4 s takes longer than 0.5 s by the clock.
     count = 2 * len(os.sched_getaffinity(0))
     started = time.monotonic()
@@ -93,7 +93,7 @@ def note_times(item: tuple[str, int]) -> tuple[float, float] | str:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's limits")
 def test_what_is_too_large_for_a_share_has_the_memory_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "memory_for_pictures", lambda: 900 * 1024**2)
+    monkeypatch.setattr(pool, "measure_memory_for_pictures", lambda: 900 * 1024**2)
     items = [(str(number), 1) for number in range(60)]
     large = [("large", 500), ("larger", 600)]
     items[10:10], items[30:30] = large[:1], [large[1], ("too large", 1200)]
@@ -112,7 +112,7 @@ def test_a_result_may_be_anything() -> None:
 
 
 def test_there_are_no_more_processes_than_the_memory_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "memory_for_pictures", lambda: 600 * 1024**2)
+    monkeypatch.setattr(pool, "measure_memory_for_pictures", lambda: 600 * 1024**2)
     found = map_images(work, ["a"] * 200, 8)
     next(found)
     assert len(multiprocessing.active_children()) == 2
@@ -138,7 +138,7 @@ from fakedetect.core.processes import pool
 from test_pool import work
 
 assert pool._may_fork()
-pool.SECONDS_A_PICTURE = 2.0
+pool.SECONDS_PER_PICTURE = 2.0
 items = ["a"] * 20 + ["crash", "b"] + ["c"] * 20 + ["hang", "d"]
 results = list(pool.map_images(work, items, 2))
 assert sorted(item for item, _ in results) == sorted(items)
@@ -193,7 +193,7 @@ SIGNALLED = """
 import os, sys, threading, time
 from fakedetect.core.files import atomic_write
 from fakedetect.core.processes.pool import map_images
-from fakedetect.core.processes.signals import answer_signals
+from fakedetect.core.processes.signals import handle_signals
 from pathlib import Path
 
 NUMBER = int(sys.argv[1])
@@ -211,7 +211,7 @@ if __name__ == "__main__":
     if sys.argv[2] == "spawn":
         threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
     try:
-        with answer_signals():
+        with handle_signals():
             list(map_images(write, ["first", "second"], 1))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -12,7 +12,7 @@ from conftest import Terminal, leave_figures_out, run, shorten
 
 from fakedetect.core.terminal import progress
 from fakedetect.core.terminal.console import Console
-from fakedetect.core.terminal.progress import duration
+from fakedetect.core.terminal.progress import format_duration
 from fakedetect.dataset.batches import cut_growing
 from fakedetect.dataset.samples import Sample
 
@@ -34,7 +34,7 @@ def often(monkeypatch: pytest.MonkeyPatch) -> None:
     [(0, "0 s"), (59.7, "1 min"), (200, "3 min 20 s"), (7800, "2 h 10 min"), (90_000, "1 d 1 h")],
 )
 def test_durations_are_in_words(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_a_file_gets_a_line_now_and_then_and_a_short_job_none(
@@ -74,7 +74,7 @@ def test_a_terminals_clock_goes_on_during_a_long_step(
     terminal = Terminal(columns)
     monkeypatch.setattr(sys, "stderr", terminal.stream)
     with Console().progress(100, "epoch 2/50", done=20) as job:
-        job.tell("loss 0.4312, and much more of the same")
+        job.set_details("loss 0.4312, and much more of the same")
         time.sleep(0.2)
         shown = terminal.read().split("\r")
         assert len(shown) > 4, "nothing is done yet, and the bar moves"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from fakedetect.core.processes.signals import Ended, answer_signals, delay_signals
+from fakedetect.core.processes.signals import Terminated, delay_signals, handle_signals
 
 
 def wait_for_it() -> None:
@@ -19,7 +19,7 @@ def wait_for_it() -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("name", "raised"), [("SIGINT", KeyboardInterrupt), ("SIGTERM", Ended)])
+@pytest.mark.parametrize(("name", "raised"), [("SIGINT", KeyboardInterrupt), ("SIGTERM", Terminated)])
 def test_a_module_that_swallows_everything_is_imported_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, raised: type[BaseException]
 ) -> None:
@@ -31,7 +31,7 @@ def test_a_module_that_swallows_everything_is_imported_first(
     )
     monkeypatch.syspath_prepend(tmp_path)
     before = signal.getsignal(getattr(signal, name))
-    with pytest.raises(raised), answer_signals():
+    with pytest.raises(raised), handle_signals():
         assert __import__(module.stem).done
         wait_for_it()
     assert sys.modules[module.stem].done
@@ -44,7 +44,7 @@ class Finalised:
 
 
 def test_what_a_finaliser_cannot_raise_is_raised_after_it(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), answer_signals():
+    with pytest.raises(KeyboardInterrupt), handle_signals():
         thing = Finalised()
         del thing
         wait_for_it()
@@ -55,7 +55,7 @@ def test_what_a_finaliser_cannot_raise_is_raised_after_it(capsys: pytest.Capture
 def test_what_nohup_ignores_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with answer_signals():
+        with handle_signals():
             signal.raise_signal(signal.SIGHUP)
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
@@ -65,7 +65,7 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 @pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="needs POSIX masks")
 def test_a_process_started_meanwhile_never_gets_it() -> None:
     code = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('alive')"
-    with pytest.raises(KeyboardInterrupt), answer_signals():
+    with pytest.raises(KeyboardInterrupt), handle_signals():
         with delay_signals():
             signal.raise_signal(signal.SIGINT)
             child = subprocess.run(
@@ -77,7 +77,7 @@ def test_a_process_started_meanwhile_never_gets_it() -> None:
 
 TOLD = """
 import asyncio, signal, sys
-from fakedetect.core.processes.signals import answer_signals
+from fakedetect.core.processes.signals import handle_signals
 
 def interrupted(callback, *arguments, context=None):
     signal.raise_signal(signal.SIGTERM)
@@ -98,7 +98,7 @@ async def wait():
     print("told", flush=True)
     await asyncio.sleep(600)
 
-with answer_signals():
+with handle_signals():
     asyncio.run(wait())
 """
 

@@ -125,7 +125,7 @@ def test_a_recipe_from_before_there_were_sizes_takes_the_reference_s_input(
 def test_the_starters_records_are_read_and_written_as_they_are(tmp_path: Path, name: str) -> None:
     folder = ROOT / "model_folders" / name
     found = read_training(folder)
-    assert found.recipe and found.recipe.method == "probe" and found.input.known()
+    assert found.recipe and found.recipe.method == "probe" and found.input.as_model_input()
     write_training(tmp_path, found)
     saved, before = (json.loads((each / "training.json").read_text()) for each in (tmp_path, folder))
     assert saved == before | {"run": before["run"] | {"degrade": False}}

@@ -9,7 +9,7 @@ import pytest
 from conftest import paint, run, shorten
 from PIL import Image
 
-from fakedetect.core.derived import folder_of
+from fakedetect.core.derived import derived_folder_of
 from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset import decoded
@@ -49,7 +49,7 @@ def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> N
 def test_a_damaged_index_is_made_anew(folder: Path) -> None:
     paths = sorted(folder.glob("*.png"))
     assert decode_all(folder, paths, QUIET, 1, REFERENCE_SCALING)
-    index = folder_of("decoded", folder) / "decoded.npz"
+    index = derived_folder_of("decoded", folder) / "decoded.npz"
     whole = index.read_bytes()
     with np.load(index) as saved:
         state = saved["state"]
@@ -99,21 +99,21 @@ def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: 
     )
     smaller = decode_all(folder, paths[1:], QUIET, 2, Scaling(96, "bicubic"))
     assert smaller is not None and smaller.size == 96
-    assert (folder_of("decoded", folder) / "decoded.bin").stat().st_size == 5 * 96 * 96 * 3
+    assert (derived_folder_of("decoded", folder) / "decoded.bin").stat().st_size == 5 * 96 * 96 * 3
     assert not list(folder.glob("*.partial"))
 
 
 def test_without_room_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoded, "SHARE_OF_DISK", 1e-12)
     assert decode_all(folder, sorted(folder.glob("*.png")), QUIET, 1, REFERENCE_SCALING) is None
-    assert not (folder_of("decoded", folder) / "decoded.bin").exists()
+    assert not (derived_folder_of("decoded", folder) / "decoded.bin").exists()
 
 
 def test_training_sees_the_changed_picture_and_leaves_a_bad_one_out(resized: Path) -> None:
     shorten(resized)
     train = resized.parent / "dataset/resized_train"
     first = run("--paths", resized, "train")
-    kept = folder_of("decoded", train) / "decoded.bin"
+    kept = derived_folder_of("decoded", train) / "decoded.bin"
     assert first.returncode == 0 and kept.stat().st_size == 40 * 224 * 224 * 3
     assert not list(train.glob(".decoded*"))
     (train / "real/0003.png").write_bytes(b"went bad")

@@ -70,7 +70,7 @@ def find_fault_and_times(path: Path) -> tuple[float, float, str | None] | str:
 def test_very_large_pictures_are_read_one_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "memory_for_pictures", lambda: 1024**3)
+    monkeypatch.setattr(pool, "measure_memory_for_pictures", lambda: 1024**3)
     paths = [paint(tmp_path / f"{number}.png", number, (64, 64)) for number in range(40)]
     large = [tmp_path / "a.webp", tmp_path / "b.webp"]
     for path in large:

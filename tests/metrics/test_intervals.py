@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.coverage import draw_calibration
 from fakedetect.core.records.evaluation import Measure
-from fakedetect.core.records.training import OutOfFold
+from fakedetect.core.records.training import HeldOutScores
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.metrics.intervals import (
     interval,
@@ -113,7 +113,7 @@ def test_no_interval_excludes_its_value(seed: int) -> None:
     ]
     fake, real = ({source: values for source, values in each.items() if values} for each in by_class)
     unseen = measure_unseen(
-        OutOfFold(checkpoint="", fakes_by_source=True, reals_by_source=True, fake=fake, real=real)
+        HeldOutScores(checkpoint="", fakes_by_source=True, reals_by_source=True, fake=fake, real=real)
     )
     shapes = random.choice(["square", "wide"], count)
     same = measure_same_shape(

@@ -6,7 +6,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.records.training import OutOfFold
+from fakedetect.core.records.training import HeldOutScores
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.metrics.unseen import calibrate_unseen, make_promise, measure_unseen
 
@@ -21,8 +21,8 @@ def draw_sources(random: np.random.Generator, count: int, mean: float) -> dict[s
     return {str(number): tuple(of_source.tolist()) for number, of_source in enumerate(values)}
 
 
-def draw_scores(random: np.random.Generator, fakes: int = 20, reals: int = 25) -> OutOfFold:
-    return OutOfFold(
+def draw_scores(random: np.random.Generator, fakes: int = 20, reals: int = 25) -> HeldOutScores:
+    return HeldOutScores(
         checkpoint="0",
         fakes_by_source=True,
         reals_by_source=True,
@@ -31,8 +31,8 @@ def draw_scores(random: np.random.Generator, fakes: int = 20, reals: int = 25) -
     )
 
 
-def score(margins: dict[str, dict[str, tuple[float, ...]]], by_source: bool) -> OutOfFold:
-    return OutOfFold(checkpoint="0", fakes_by_source=by_source, reals_by_source=by_source, **margins)
+def score(margins: dict[str, dict[str, tuple[float, ...]]], by_source: bool) -> HeldOutScores:
+    return HeldOutScores(checkpoint="0", fakes_by_source=by_source, reals_by_source=by_source, **margins)
 
 
 @pytest.mark.parametrize(("alarms", "missed"), [(0.05, 0.1), (0.1, 0.2), (0.2, 0.05)])
@@ -136,7 +136,7 @@ def test_the_area_of_pictures_of_one_shape_leaves_out_what_the_shape_tells() -> 
         for label in often
     }
 
-    def moved(by: float) -> OutOfFold:
+    def moved(by: float) -> HeldOutScores:
         """Margins of a model that takes square pictures for fakes."""
         margins = {
             label: {
@@ -176,7 +176,7 @@ def test_the_picture_at_a_threshold_is_excluded_and_shares_are_those_of_the_verd
             {f"{number}/": tuple(random.normal(mean, spread, 9).tolist()) for number in range(40)}
             for mean in (2 * spread, -2 * spread)
         )
-        scores = OutOfFold(
+        scores = HeldOutScores(
             checkpoint="", fakes_by_source=True, reals_by_source=True, fake=fakes, real=reals
         )
         found = calibrate_unseen(scores, 0.1, 0.1)

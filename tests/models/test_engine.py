@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run, shorten
 
-from fakedetect.core.derived import cache_folder, derived_folder, make_room
+from fakedetect.core.derived import cache_folder, derived_folder, remove_least_recent
 from fakedetect.core.files import hash_file
 from fakedetect.models.openvino.engine import import_openvino
 
@@ -113,11 +113,11 @@ def test_what_was_not_used_for_the_longest_time_goes_first(
         (folder / "big").write_bytes(bytes(1000))
         os.utime(folder, (10**9 - 10**6 * age,) * 2)
     os.utime(folders[0], (10**9 - 10**7,) * 2)
-    make_room(2500)
+    remove_least_recent(2500)
     assert [folder.exists() for folder in folders] == [False, True, True]
     # What was used lately stays, however large.
     assert derived_folder("networks", "b") == folders[1]
-    make_room(10)
+    remove_least_recent(10)
     assert [folder.exists() for folder in folders] == [False, True, False]
 
 

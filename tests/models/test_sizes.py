@@ -307,11 +307,11 @@ def test_without_a_record_thresholds_hold_for_the_input_that_they_were_set_with(
 def test_what_timm_says_is_kept_until_another_timm_is_there(tmp_path: Path) -> None:
     (tmp_path / "paths.toml").write_text(RUN, encoding="utf-8")
     settings = load_settings(tmp_path / "paths.toml")
-    assert settings.recall_input() is None and settings.recipe.input.size == 160
+    assert settings.find_known_input() is None and settings.recipe.input.size == 160
     kept = tmp_path / "model_folders/.timm_inputs.json"
-    known = load_settings(tmp_path / "paths.toml").recall_input()
+    known = load_settings(tmp_path / "paths.toml").find_known_input()
     assert known and known.size == 160
     for content in (kept.read_text().replace(timm.__version__, "0.1"), "{", '{"timm": 3}'):
         kept.write_text(content, encoding="utf-8")
         again = load_settings(tmp_path / "paths.toml")
-        assert again.recall_input() is None and again.recipe.input.size == 160
+        assert again.find_known_input() is None and again.recipe.input.size == 160

@@ -470,7 +470,7 @@ def crash_or_hang(look: CloseLook) -> Seen | str:
 def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
     signed: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool, "SECONDS_A_PICTURE", 5.0)
+    monkeypatch.setattr(pool, "SECONDS_PER_PICTURE", 5.0)
     names = ["crash.jpg", "a.jpg", "hang.jpg", "b.jpg", "crash_plain.jpg"]
     for name in names:
         (tmp_path / name).write_bytes(picture(3) if "plain" in name else signed)

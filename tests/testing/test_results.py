@@ -16,7 +16,7 @@ from fakedetect.core.records.test import read_results
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics import measures
-from fakedetect.testing.test import Predictions, summarise
+from fakedetect.testing.test import Predictions, build_results
 
 
 def test_a_perfect_model_has_results_that_can_be_read(project: Path, tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_perfect_model_has_results_that_can_be_read(project: Path, tmp_path: P
             parameters=1,
             images_per_second=1.0,
         )
-        write_record(tmp_path / "r.json", summarise(settings, "test", found, "hash"))
+        write_record(tmp_path / "r.json", build_results(settings, "test", found, "hash"))
         results = read_results(tmp_path / "r.json", "again")
         assert results and results.average_precision is not None and results.accuracy == 1
         assert 1 - 1e-9 < results.average_precision <= 1

@@ -16,7 +16,7 @@ from conftest import halve, paint, run
 from PIL import Image
 from program import Program
 
-from fakedetect.core.derived import folder_of
+from fakedetect.core.derived import derived_folder_of
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
@@ -218,7 +218,7 @@ def test_pictures_that_vanish_in_an_epoch_end_the_run_in_one_line(long_run: Path
     program = Program("--paths", long_run, "train")
     program.wait_for(r"^Epoch 1")
     shutil.rmtree(long_run.parent / "dataset/resized_train")
-    shutil.rmtree(folder_of("decoded", long_run.parent / "dataset/resized_train"))
+    shutil.rmtree(derived_folder_of("decoded", long_run.parent / "dataset/resized_train"))
     ended = program.end()
     assert ended.returncode == 2 and "Traceback" not in ended.stdout, ended.stdout
     assert "Check the disk" in ended.stdout

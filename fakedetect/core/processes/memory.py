@@ -1,45 +1,45 @@
-"""How much memory pictures may take: what is free, shared out to the processes that read them."""
+"""How much memory pictures may use: the free memory, divided among the processes that read them."""
 
 import os
 import sys
 from contextvars import ContextVar
 from pathlib import Path
 
-MOST_A_PICTURE = 4 * 1024**3
-"""Bytes that a process may take beyond what its libraries need."""
+MOST_BYTES_PER_PICTURE = 4 * 1024**3
+"""What a process may use in addition to its libraries."""
 
-LEAST_A_PICTURE = 256 * 1024**2
-"""Fewer processes are started rather than that each had less: a photograph of 12 megapixels takes half."""
+LEAST_BYTES_PER_PICTURE = 256 * 1024**2
+"""Fewer processes are started rather than giving each less: a 12-megapixel photograph needs half of it."""
 
 TOO_LARGE = "needs too much memory"
-"""The reason why a picture cannot be used that more memory may mend."""
+"""The reason for a picture that may be usable with more memory."""
 
 SHARE_OF_FREE = 0.8
-"""Of the free memory, what pictures may take: the rest is for this process, and for what else runs."""
+"""The share of the free memory for pictures; the rest is for this process and other programs."""
 
-SHARED: ContextVar[int | None] = ContextVar("SHARED", default=None)
-"""Bytes that a picture may take in this process while others read theirs; None for all that are free."""
+PICTURE_MEMORY_LIMIT: ContextVar[int | None] = ContextVar("SHARED", default=None)
+"""Bytes per picture in this process while other processes read pictures; None for all free memory."""
 
-CGROUPS = (
+CGROUP_FILES = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
-"""Where a container's limit and use stand, by the version of Linux's control groups."""
+"""The files with a container's memory limit and use, for cgroups v2 and v1."""
 
 
-def memory_for_pictures() -> int:
-    """Bytes that pictures may take now, all together."""
+def measure_memory_for_pictures() -> int:
+    """Return the bytes that all pictures together may use now."""
     return int(SHARE_OF_FREE * _free_memory())
 
 
 def is_too_large(needed: int) -> bool:
-    """Whether a picture that takes so many bytes has to wait until it has the memory to itself."""
-    share = SHARED.get()
+    """Return whether a picture that needs this many bytes must wait until no other process has one."""
+    share = PICTURE_MEMORY_LIMIT.get()
     return share is not None and needed > share
 
 
 def _free_memory() -> int:
-    """Bytes that are free in the machine or in this container; half of all where that is not known."""
+    """Return the free bytes of the machine or container; half of all memory if that is not known."""
     if sys.platform == "win32":
         return _free_in_windows()
     try:
@@ -47,7 +47,7 @@ def _free_memory() -> int:
         free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, ValueError, StopIteration):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    for limit, used in CGROUPS:
+    for limit, used in CGROUP_FILES:
         try:
             free = min(free, max(0, int(Path(limit).read_text()) - int(Path(used).read_text())))
         except (OSError, ValueError):
@@ -74,5 +74,5 @@ def _free_in_windows() -> int:
     status.length = ctypes.sizeof(status)
     windll = getattr(ctypes, "windll")  # noqa: B009, unknown to mypy on other systems
     if not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return MOST_A_PICTURE
+        return MOST_BYTES_PER_PICTURE
     return int(status.free)

@@ -1,4 +1,4 @@
-"""Work on pictures spread over processes, each picture within limits of time and memory."""
+"""A process pool for pictures, with limits of time and memory per picture."""
 
 import itertools
 import multiprocessing
@@ -13,25 +13,26 @@ from pathlib import Path
 from typing import Any
 
 from fakedetect.core.processes.memory import (
-    LEAST_A_PICTURE,
-    MOST_A_PICTURE,
+    LEAST_BYTES_PER_PICTURE,
+    MOST_BYTES_PER_PICTURE,
     TOO_LARGE,
-    memory_for_pictures,
+    measure_memory_for_pictures,
 )
 from fakedetect.core.processes.signals import delay_signals
-from fakedetect.core.processes.worker import OUT_OF_TIME, SECONDS_TO_END, Job, work
+from fakedetect.core.processes.worker import SECONDS_TO_END, TIME_LIMIT_SIGNAL, WorkerJob, run_worker
 
-SECONDS_A_PICTURE = 60.0
-"""Of a processor's time: on a busy machine, a good picture may take much longer by the clock."""
+SECONDS_PER_PICTURE = 60.0
+"""CPU time: on a busy machine, a good picture may take much longer by the clock."""
 
-PATIENCE = 10
-"""How many times as long a picture may take by the clock while its process works or reads the disk."""
+WALL_CLOCK_FACTOR = 10
+"""How many times SECONDS_PER_PICTURE a process may take by the clock while it computes or reads the
+disk."""
 
-AHEAD = 4
-"""Pictures that wait in each process's pipe, so that none stands idle."""
+ITEMS_QUEUED_PER_PROCESS = 4
+"""Enough that no process is idle."""
 
-ITEMS_A_PROCESS = 16
-"""Starting a process takes as long as about so many pictures do."""
+ITEMS_PER_PROCESS = 16
+"""Starting a process takes about as long as this many pictures."""
 
 
 def map_images(
@@ -40,26 +41,26 @@ def map_images(
     workers: int,
     second_try: Callable[[Any], Any] = lambda _: None,
 ) -> Iterator[tuple[Any, Any]]:
-    """Start up to `workers` processes, and yield (item, function(item)) as they are done.
+    """Start up to `workers` processes, and yield (item, function(item)) in the order of completion.
 
-    A picture whose decoder crashes its process, hangs or takes too much memory harms no other: its
-    process is replaced, and its result is the reason as a str. Processes share the memory that is free; a
-    picture that a share is too small for (its result is TOO_LARGE) is tried again while no other process
-    has one. `function` and the items must be importable and picklable; what `function` raises is raised
-    here. The items are taken as they are needed, so there may be more of them than the memory holds.
+    A picture whose decoder crashes, hangs or uses too much memory does not affect others: its process is
+    replaced, and its result is the reason as a str. Processes share the free memory. A picture that needs
+    more than a share (its result is TOO_LARGE) is tried again while the other processes are idle.
+    `function` and the items must be importable and picklable; exceptions of `function` are raised here.
+    Items are read lazily, so there may be more of them than fit into memory.
 
     Args:
-        second_try: of an item that a process was lost on, another one to try in its place; None for no.
+        second_try: called with an item whose process died; returns an item to try instead, or None.
     """
     waiting = _Waiting(items)
-    workers = min(workers, max(1, memory_for_pictures() // LEAST_A_PICTURE))
-    count = min(workers, 1 + waiting.look_ahead(workers * ITEMS_A_PROCESS) // ITEMS_A_PROCESS)
-    # Now, not when the first result is asked for: a bar's thread would stand in the way of a fork.
+    workers = min(workers, max(1, measure_memory_for_pictures() // LEAST_BYTES_PER_PICTURE))
+    count = min(workers, 1 + waiting.look_ahead(workers * ITEMS_PER_PROCESS) // ITEMS_PER_PROCESS)
+    # Started here, not with the first result: after a progress bar's thread has started, forking is unsafe.
     return _results(_Pool(function, count if waiting.next else 0), waiting, second_try)
 
 
 def in_order(items: Iterable[Any], results: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    """What map_images yields of the items, in their order; one may be there several times."""
+    """Yield the results of map_images in the order of `items`, which may repeat."""
     early: dict[Any, list[Any]] = {}
     found = iter(results)
     for item in items:
@@ -88,9 +89,9 @@ def _results(
             late = [each for each in busy.values() if each not in ready and each.is_late(now)]
             for worker in (*ready, *late):
                 item, result = worker.take(late=worker in late)
-                # A result may be an array, which compares value by value.
+                # A result may be an array, which compares element-wise.
                 too_large = isinstance(result, str) and result == TOO_LARGE
-                if too_large and worker.shares and pool.share < MOST_A_PICTURE:
+                if too_large and worker.shares and pool.share < MOST_BYTES_PER_PICTURE:
                     large.append(item)
                     continue
                 instead = None
@@ -107,13 +108,13 @@ def _results(
 
 
 class _Pool:
-    """The processes, which all end when they are told to, or when this one does."""
+    """The worker processes; they end when told to, or with this process."""
 
     def __init__(self, function: Callable[[Any], Any], count: int):
         self.function = function
-        self.share = min(MOST_A_PICTURE, memory_for_pictures() // max(1, count))
+        self.share = min(MOST_BYTES_PER_PICTURE, measure_memory_for_pictures() // max(1, count))
         self.context: Any = multiprocessing.get_context("fork" if _may_fork() else "spawn")
-        # Closing its other end tells all processes to stop, as this process's own end does.
+        # All processes stop when its other end is closed, also by the end of this process.
         self.stop, self.stopped = self.context.Pipe(duplex=False)
         self.workers: list[_Worker] = []
         try:
@@ -125,11 +126,11 @@ class _Pool:
 
     def _start_worker(self) -> "_Worker":
         others = [self.stopped, *(worker.connection for worker in self.workers)]
-        job = Job(self.function, SECONDS_A_PICTURE, self.share)
+        job = WorkerJob(self.function, SECONDS_PER_PICTURE, self.share)
         return _Worker(context=self.context, job=job, stop=self.stop, others=others)
 
     def replace(self, worker: "_Worker") -> None:
-        """Start another process in the place of one that has ended."""
+        """Start another process in place of one that has ended."""
         place = self.workers.index(worker)
         del self.workers[place]
         if not _may_fork():
@@ -137,8 +138,8 @@ class _Pool:
         self.workers.insert(place, self._start_worker())
 
     def end(self) -> None:
-        """Let every process finish the picture that it is writing, but not wait for ever."""
-        # A second Ctrl-C would end them in the middle of it.
+        """Let every process finish writing its picture, within a time limit."""
+        # A second Ctrl-C would interrupt them while they write.
         with delay_signals():
             self.stopped.close()
             for worker in self.workers:
@@ -165,34 +166,34 @@ def _may_fork() -> bool:
 
 
 class _Waiting:
-    """The items that no process has been given yet."""
+    """Items that no process has received yet."""
 
     def __init__(self, items: Iterable[Any]):
         self.later = iter(items)
         self.next: deque[Any] = deque()
 
     def look_ahead(self, most: int) -> int:
-        """How many items there are, counted up to `most`."""
+        """Return how many items are left, counted up to `most`."""
         self.next.extend(itertools.islice(self.later, max(0, most - len(self.next))))
         return len(self.next)
 
     def put_back(self, items: Iterable[Any]) -> None:
-        """Items that are to be given once more, before all others."""
+        """Return items to the front of the queue."""
         self.next.extendleft(reversed(list(items)))
 
 
 class _Worker:
-    """A process and the items that it has been given, in their order.
+    """A process and its queued items, in their order.
 
     `shares`: other processes may have pictures too.
     """
 
-    def __init__(self, context: Any, job: Job, stop: Connection, others: Sequence[Connection]):
+    def __init__(self, context: Any, job: WorkerJob, stop: Connection, others: Sequence[Connection]):
         self.connection, theirs = context.Pipe()
         forked = context.get_start_method() == "fork"
-        # A process that is forked has this one's ends of all pipes too, which must end with this one.
+        # A forked process inherits this one's ends of all pipes, which it must close.
         copied = [*others, self.connection] if forked else []
-        self.process = context.Process(target=work, args=(theirs, job, stop, copied), daemon=True)
+        self.process = context.Process(target=run_worker, args=(theirs, job, stop, copied), daemon=True)
         _start(self.process, forked)
         theirs.close()
         self.given: deque[Any] = deque()
@@ -203,40 +204,41 @@ class _Worker:
         """Fill the process's pipe."""
         if not self.given:
             self._await()
-        while len(self.given) < AHEAD and waiting.look_ahead(1):
+        while len(self.given) < ITEMS_QUEUED_PER_PROCESS and waiting.look_ahead(1):
             self._send(waiting.next.popleft(), None)
 
     def give_alone(self, item: Any) -> None:
-        """Give the process an item for which it may take all memory that is free."""
+        """Give the process an item for which it may use all free memory."""
         self._await()
         self.shares = False
-        self._send(item, min(MOST_A_PICTURE, memory_for_pictures()))
+        self._send(item, min(MOST_BYTES_PER_PICTURE, measure_memory_for_pictures()))
 
     def _await(self) -> None:
         self.shares = True
-        self.deadline, self.waited = time.monotonic() + SECONDS_A_PICTURE, 0
+        self.deadline, self.waited = time.monotonic() + SECONDS_PER_PICTURE, 0
 
     def _send(self, item: Any, memory: int | None) -> None:
         self.given.append(item)
-        # Where it has died, reading from it will tell.
+        # If the process has died, reading from it shows that.
         with suppress(OSError):
             self.connection.send((item, memory))
 
     def is_late(self, now: float) -> bool:
-        """Whether the oldest item takes too long: it has had its time, and its process is not at work."""
+        """Return whether the oldest item takes too long: its time is up, and its process is not
+        working."""
         if now < self.deadline:
             return False
         self.waited += 1
-        self.deadline = now + SECONDS_A_PICTURE
-        return self.waited >= PATIENCE or not _is_at_work(self.process.pid)
+        self.deadline = now + SECONDS_PER_PICTURE
+        return self.waited >= WALL_CLOCK_FACTOR or not _is_at_work(self.process.pid)
 
     def take(self, late: bool) -> tuple[Any, Any]:
-        """The oldest item and its result; a process that died or is late is ended for good."""
+        """Return the oldest item and its result; a process that died or is late is ended."""
         item = self.given.popleft()
         if not late:
             try:
                 raised, result = self.connection.recv()
-                self.deadline, self.waited = time.monotonic() + SECONDS_A_PICTURE, 0
+                self.deadline, self.waited = time.monotonic() + SECONDS_PER_PICTURE, 0
                 if raised:
                     raise result
                 return item, result
@@ -248,29 +250,29 @@ class _Worker:
         self.process.kill()
         self.process.join()
         self.connection.close()
-        if late or self.process.exitcode == -OUT_OF_TIME:
-            return item, f"takes longer than {SECONDS_A_PICTURE:.0f} s"
+        if late or self.process.exitcode == -TIME_LIMIT_SIGNAL:
+            return item, f"takes longer than {SECONDS_PER_PICTURE:.0f} s"
         return item, "its decoder crashed"
 
 
 def _is_at_work(number: int) -> bool:
-    """Whether a thread of a process computes, waits for a processor, or for a disk; as far as the system
-    tells."""
+    """Return whether a thread of a process computes, waits for a CPU or for a disk, as far as the
+    system reports it."""
     states = set()
     with suppress(OSError):
         for thread in Path(f"/proc/{number}/task").iterdir():
             with suppress(OSError):
-                # The name before it, in parentheses, may hold any character.
+                # The process name before it, in parentheses, may contain any character.
                 states.add((thread / "stat").read_text(errors="replace").rpartition(")")[2].split()[0])
     return bool(states & {"R", "D"})
 
 
 def _start(process: Any, forked: bool) -> None:
-    """Start a process that no Ctrl-C reaches: while it imports, it would answer with a traceback."""
+    """Start a process that Ctrl-C does not reach: during its imports it would print a traceback."""
     if os.name == "posix" and not forked:
         from multiprocessing import resource_tracker
 
-        # Starts with the first process otherwise, and lifts the mask that the child is to inherit.
+        # It would start with the first process and reset the signal mask that the child must inherit.
         resource_tracker.ensure_running()
     with delay_signals():
         process.start()

@@ -1,4 +1,4 @@
-"""Work shared out: over the cores of a machine, and over machines or jobs of a queue."""
+"""Work divided among the cores of a machine, or among the jobs of a cluster."""
 
 import os
 import re
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """The `number`th of `count` shares (from 1)."""
+    """The `number`th of `count` shares, counted from 1."""
 
     number: int = 1
     count: int = 1
 
     def part_of(self, items: Sequence[T]) -> Sequence[T]:
-        """Every `count`th item: the shares are disjoint and together whole."""
+        """Return every `count`th item; the shares are disjoint and cover all items."""
         return items[self.number - 1 :: self.count]
 
     def __str__(self) -> str:
@@ -27,10 +27,10 @@ class Shard:
 
 
 def parse_shard(text: str | None) -> Shard:
-    """'3/16' as a Shard; None is the whole.
+    """Turn '3/16' into a Shard; None is all of the work.
 
     Raises:
-        UserError: it is no such share.
+        UserError: the text is not a share.
     """
     if text is None:
         return Shard()
@@ -41,7 +41,7 @@ def parse_shard(text: str | None) -> Shard:
 
 
 def count_workers(setting: int | None) -> int:
-    """How many processes or threads read pictures: the setting, or one a core that we may use."""
+    """Return how many processes or threads read pictures: the setting, or one per available core."""
     if setting:
         return setting
     if hasattr(os, "sched_getaffinity"):

@@ -1,4 +1,4 @@
-"""A process that works on pictures, one after the other, within limits of time and memory."""
+"""A worker process that handles pictures one by one, within limits of time and memory."""
 
 import multiprocessing
 import os
@@ -13,27 +13,27 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from fakedetect.core.processes.heap import MOST_FOR_PICTURES, keep_freed
-from fakedetect.core.processes.memory import SHARED
-from fakedetect.core.processes.signals import ENDING
+from fakedetect.core.processes.allocator import BYTES_KEPT_FOR_PICTURES, keep_freed_memory
+from fakedetect.core.processes.memory import PICTURE_MEMORY_LIMIT
+from fakedetect.core.processes.signals import ENDING_SIGNALS
 
 SECONDS_TO_END = 5.0
 
-OUT_OF_TIME = int(getattr(signal, "SIGPROF", 0))
-"""The signal that ends a process that has had its time; 0 where there is none."""
+TIME_LIMIT_SIGNAL = int(getattr(signal, "SIGPROF", 0))
+"""The signal that ends a process whose time is up; 0 if the system has none."""
 
 
-class Job(NamedTuple):
-    """What a process does: its function, and what a picture may take of a processor's time (s), and of
-    memory (bytes) while other processes work."""
+class WorkerJob(NamedTuple):
+    """What a process does: its function, the CPU time per picture (s), and the memory per picture
+    (bytes) while other processes work."""
 
     function: Callable[[Any], Any]
     seconds: float
     share: int
 
 
-def _size_of_libraries() -> int:
-    """Bytes of this process's address space before its first picture, 0 where that is not known."""
+def _measure_libraries() -> int:
+    """Return the size of this process's address space in bytes before its first picture; 0 if unknown."""
     try:
         import resource
 
@@ -42,18 +42,18 @@ def _size_of_libraries() -> int:
         return 0
 
 
-def _limit_memory(bytes_in_all: int) -> None:
-    """Let no allocation beyond so many bytes succeed in this process, where the system has such a limit."""
+def _limit_memory(total_bytes: int) -> None:
+    """Limit the address space of this process, if the system supports it."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (bytes_in_all, resource.getrlimit(resource.RLIMIT_AS)[1]))
+        resource.setrlimit(resource.RLIMIT_AS, (total_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 @contextmanager
 def _time_limited(seconds: float) -> Iterator[None]:
-    """End this process when it has taken so much of a processor's time, where the system can do that."""
-    if not OUT_OF_TIME:
+    """End this process after this much CPU time, if the system supports it."""
+    if not TIME_LIMIT_SIGNAL:
         yield
         return
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -64,38 +64,40 @@ def _time_limited(seconds: float) -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    """End this process soon after a parent that was killed, also while a decoder hangs."""
+    """End this process soon after its parent was killed, even while a decoder hangs."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
-        # The picture in work may still be finished; the pipe that ends says that there is no other.
+        # The current picture may still be finished; the closed pipe ends the process after it.
         time.sleep(SECONDS_TO_END)
         os._exit(1)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """End this process, which removes what it has half written."""
+    """End this process; it removes its partial files."""
     sys.exit(128 + number)
 
 
-def work(connection: Connection, job: Job, stop: Connection, copied: Sequence[Connection]) -> None:
-    """Answer items until the pipe ends; `copied` are the parent's ends of pipes, which a fork brings."""
-    # Ctrl-C reaches the whole process group; only the parent answers it.
+def run_worker(
+    connection: Connection, job: WorkerJob, stop: Connection, copied: Sequence[Connection]
+) -> None:
+    """Process items until the pipe ends; `copied` are the parent's pipe ends that a fork duplicates."""
+    # Ctrl-C reaches the whole process group; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in ENDING:
+    for number in ENDING_SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
     for other in copied:
         other.close()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    libraries, limit = _size_of_libraries(), 0
-    keep_freed(MOST_FOR_PICTURES)
+    libraries, limit = _measure_libraries(), 0
+    keep_freed_memory(BYTES_KEPT_FOR_PICTURES)
     try:
         while True:
             item, memory = connection.recv()
             if stop.poll():
                 return
-            SHARED.set(job.share if memory is None else None)
+            PICTURE_MEMORY_LIMIT.set(job.share if memory is None else None)
             if limit != (limit := memory or job.share) and libraries:
                 _limit_memory(libraries + limit)
             try:

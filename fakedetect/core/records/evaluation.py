@@ -1,4 +1,4 @@
-"""What `evaluate` finds out about a model: evaluation.json."""
+"""The record that `evaluate` writes: evaluation.json."""
 
 from pathlib import Path
 from typing import Annotated
@@ -9,29 +9,29 @@ from fakedetect.core.records.record import Count, Record, Share, Temperature, re
 
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^(fake|real)\Z")]
 Strength = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
-Few = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
-Bin = tuple[Share, Share, Few]
+PositiveCount = Annotated[int, msgspec.Meta(ge=1, le=10**15)]
+Bin = tuple[Share, Share, PositiveCount]
 """A bin of a reliability diagram: mean p_fake, share of fakes, pictures."""
 
 Bins = Annotated[tuple[Bin, ...], msgspec.Meta(min_length=1)]
 
 
-def say_range(low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
-    """The ends of an interval: '0.863 to 0.945'."""
+def format_range(low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
+    """Format the ends of an interval: '0.863 to 0.945'."""
     return f"{low:{form}}{to}{high:{form}}"
 
 
-def say_interval(value: float, low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
-    """A figure and its interval: '0.912 (0.863 to 0.945)'.
+def format_interval(value: float, low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
+    """Format a figure and its interval: '0.912 (0.863 to 0.945)'.
 
     Args:
-        to: shorter in tables that must fit a narrow terminal.
+        to: shorter in tables for narrow terminals.
     """
-    return f"{value:{form}} ({say_range(low, high, form, to)})"
+    return f"{value:{form}} ({format_range(low, high, form, to)})"
 
 
 class Measure(Record, frozen=True, kw_only=True):
-    """A figure and its 95 % interval; all None where one class is missing and it needs both."""
+    """A figure and its 95 % interval; all None if a required class is missing."""
 
     value: Share | None
     low: Share | None = None
@@ -41,16 +41,16 @@ class Measure(Record, frozen=True, kw_only=True):
         return self.describe()
 
     def describe(self, form: str = ".3f") -> str:
-        """'0.912 (0.863 to 0.945)' in a format; '-' for none."""
+        """Return '0.912 (0.863 to 0.945)' in a format; '-' for None."""
         if self.value is None:
             return "-"
         if self.low is None or self.high is None:
             return format(self.value, form)
-        return say_interval(self.value, self.low, self.high, form)
+        return format_interval(self.value, self.low, self.high, form)
 
 
 class Accuracy(Measure, frozen=True, kw_only=True):
-    """A share of right answers and its 95 % interval."""
+    """The share of correct predictions and its 95 % interval."""
 
     value: Share
     low: Share
@@ -58,7 +58,7 @@ class Accuracy(Measure, frozen=True, kw_only=True):
 
 
 class Measures(Record, frozen=True, kw_only=True):
-    """The figures of merit on a set of pictures."""
+    """The metrics on a set of pictures."""
 
     accuracy: Measure
     balanced_accuracy: Measure
@@ -72,7 +72,7 @@ class Measures(Record, frozen=True, kw_only=True):
 
 
 class SourceEntry(Record, frozen=True, kw_only=True):
-    """A source of one class: its share of right answers, and its ROC AUC against the other class."""
+    """A source of one class: its share of correct predictions, and its ROC AUC against the other class."""
 
     source: str
     label: ClassName = msgspec.field(name="class")
@@ -82,15 +82,15 @@ class SourceEntry(Record, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """The source, or its class where the pictures have no source."""
+        """The source, or the class if the pictures have no source."""
         return self.source or self.label
 
 
 class VerdictRates(Record, frozen=True, kw_only=True):
-    """What the three verdicts come to on pictures whose class is known.
+    """How often each verdict occurs on pictures of a known class.
 
-    `temperature`, `fake_from` and `real_below` are the calibration that gave them. Versions before 0.6 did
-    not write what has a default here.
+    `temperature`, `fake_from` and `real_below` are the calibration used. Versions before 0.6 did not write
+    the fields that have a default.
     """
 
     real_called_fake: Share
@@ -107,11 +107,11 @@ class VerdictRates(Record, frozen=True, kw_only=True):
 
 
 class Entry(Record, frozen=True, kw_only=True):
-    """A set of pictures; `verdicts` is None where no thresholds are fitted.
+    """The figures on a set of pictures; `verdicts` is None if no thresholds are fitted.
 
-    `reliability` has a diagram for each kind of probability. `auc_same_shape` is the ROC AUC of fakes and
-    real pictures that are both square, both wide or both tall, without a value where there are none; None
-    where shapes are not known or all are the same, and in files of versions before 0.6.
+    `reliability` has a diagram for each kind of probability. `auc_same_shape` is the ROC AUC of fake and
+    real pictures that are all square, all wide or all tall, and has no value without such pictures; it is
+    None if shapes are unknown or all the same, and in files of versions before 0.6.
     """
 
     count: Count
@@ -125,7 +125,7 @@ class Entry(Record, frozen=True, kw_only=True):
 
 
 class Point(Record, frozen=True, kw_only=True):
-    """The figures on pictures as they are, or after a degradation; low and high are the ROC AUC's."""
+    """The figures on unchanged or degraded pictures; `low` and `high` belong to the ROC AUC."""
 
     roc_auc: Share
     low: Share
@@ -136,15 +136,15 @@ class Point(Record, frozen=True, kw_only=True):
 
 
 class DegradedPoint(Point, frozen=True, kw_only=True):
-    """A point of a robustness curve: a degradation, how strong, and it in words."""
+    """A point of a robustness curve: the degradation, its strength and its description."""
 
     kind: str
     strength: Strength
-    says: str
+    description: str = msgspec.field(name="says")
 
 
 class Stability(Record, frozen=True, kw_only=True):
-    """What check, with its test of stability, makes of the pictures."""
+    """The verdicts of check's stability test on the pictures."""
 
     unstable: Share
     unsure: Share
@@ -152,7 +152,7 @@ class Stability(Record, frozen=True, kw_only=True):
 
 
 class Robustness(Record, frozen=True, kw_only=True):
-    """What is left after degradations; `of_originals` of the pictures were degraded in full size."""
+    """The figures after degradations; `of_originals` pictures were degraded at full size."""
 
     count: Count
     of_originals: Count
@@ -165,16 +165,16 @@ class Robustness(Record, frozen=True, kw_only=True):
 
 
 class TestEntry(Entry, frozen=True, kw_only=True):
-    """The test dataset."""
+    """The figures on the test dataset."""
 
     robustness: Robustness
 
 
 class ForeignEntry(Entry, frozen=True, kw_only=True):
-    """A folder of pictures from elsewhere.
+    """The figures on a folder of other pictures.
 
-    `predictions` is the SHA-256 of the file of foreign_predictions_file() that holds the answers, and `own`
-    counts the pictures that are files of the project's own; versions before 0.6 wrote neither.
+    `predictions` is the SHA-256 of foreign_predictions_file(), and `own` counts the pictures that are also
+    in the project's folders; versions before 0.6 wrote neither.
     """
 
     folder: str
@@ -183,7 +183,8 @@ class ForeignEntry(Entry, frozen=True, kw_only=True):
 
 
 class LeftOut(Record, frozen=True, kw_only=True):
-    """A source: trained without it and tested on it, beside the model that was trained with it."""
+    """A source on which a model trained without it was tested, and the figures of the model trained
+    with it."""
 
     label: ClassName = msgspec.field(name="class")
     count: Count
@@ -194,24 +195,26 @@ class LeftOut(Record, frozen=True, kw_only=True):
 
 
 class Family(Record, frozen=True, kw_only=True):
-    """A family of generators that was left out: its ROC AUC against all real pictures, and its size."""
+    """A held-out family of generators: its ROC AUC against all real pictures, and its number of
+    pictures."""
 
     auc: Measure
-    n: Few
+    n: PositiveCount
 
 
 class RealSource(Record, frozen=True, kw_only=True):
-    """A source of real pictures that was left out: the share called fake where 5 % of all are."""
+    """A held-out source of real pictures: its false-positive rate where that of all real pictures is 5
+    %."""
 
     false_alarms_at_5: Measure
-    n: Few
+    n: PositiveCount
 
 
-class UnseenSources(Record, frozen=True, kw_only=True):
-    """What a probe makes of the sources that were left out of it, with intervals over sources.
+class HeldOutSources(Record, frozen=True, kw_only=True):
+    """A probe's figures on held-out sources, with intervals over sources.
 
-    `fakes_by_source` and `reals_by_source`: whether whole sources of the class were left out, or pictures
-    only, since there is but one. `auc_same_shape` is as in an Entry.
+    `fakes_by_source` and `reals_by_source`: whether whole sources of the class were held out, or only
+    single pictures because the class has one source. `auc_same_shape` is as in an Entry.
     """
 
     auc: Measure
@@ -224,52 +227,52 @@ class UnseenSources(Record, frozen=True, kw_only=True):
 
     @property
     def mean_family_auc(self) -> float:
-        """The mean of the families' ROC AUC."""
+        """The mean ROC AUC of the families."""
         values = [family.auc.value or 0.0 for family in self.families.values()]
         return sum(values) / len(values)
 
     @property
-    def of_sources(self) -> bool:
-        """Whether the figures are those of whole sources that were never seen, of both classes."""
+    def by_source(self) -> bool:
+        """Whether whole sources of both classes were held out."""
         return self.fakes_by_source and self.reals_by_source
 
     @property
     def hardest_families(self) -> list[tuple[str, Family]]:
-        """The families by name, that with the lowest ROC AUC first."""
+        """The families by name, lowest ROC AUC first."""
         return sorted(self.families.items(), key=lambda item: item[1].auc.value or 0.0)
 
     @property
     def worst_real_sources(self) -> list[tuple[str, RealSource]]:
-        """The sources of real pictures by name, that with the most false alarms first."""
+        """The real sources by name, highest false-positive rate first."""
         return sorted(self.real_sources.items(), key=lambda item: -(item[1].false_alarms_at_5.value or 0.0))
 
 
 class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """All that evaluate knows of a checkpoint, named by its hash."""
+    """All figures of a checkpoint, which is identified by its hash."""
 
     model: str
     checkpoint: str
     test: TestEntry | None = None
     foreign: dict[str, ForeignEntry] = msgspec.field(default_factory=dict)
     left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
-    unseen_sources: UnseenSources | None = None
+    held_out_sources: HeldOutSources | None = msgspec.field(default=None, name="unseen_sources")
 
 
 def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | None:
-    """The evaluation of a checkpoint, by its hash; None where there is none, or another one's.
+    """Read the evaluation of a checkpoint by its hash; None if there is none or it is for another one.
 
     Args:
         again: the command that evaluates again, for the message.
 
     Raises:
-        UserError: the file does not fit.
+        UserError: the file cannot be used.
     """
     found = read_record(path, Evaluation, f"Remove it, then evaluate again: {again}")
     return found if found and found.checkpoint == checkpoint else None
 
 
-def read_or_begin(path: Path, model: str, checkpoint: str, again: str) -> Evaluation:
-    """read_evaluation(); an empty one of the model's where there is none."""
+def read_or_create_evaluation(path: Path, model: str, checkpoint: str, again: str) -> Evaluation:
+    """Return read_evaluation(), or an empty evaluation of the model."""
     return read_evaluation(path, checkpoint, again) or Evaluation(model=model, checkpoint=checkpoint)
 
 

@@ -1,4 +1,4 @@
-"""Records in JSON files: one reader that checks every field, one writer."""
+"""Records in JSON files: one reader that checks every field, and one writer."""
 
 import sys
 from pathlib import Path
@@ -9,26 +9,26 @@ import msgspec
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, write_text
 
-LARGEST = 256 * 1024**2
-"""Bytes; no file of ours comes near it, and a larger one is not read."""
+LARGEST_RECORD_BYTES = 256 * 1024**2
+"""No file of fakedetect is nearly that large; larger ones are not read."""
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 LEAST_TEMPERATURE, MOST_TEMPERATURE = 1e-3, 1e3
 Temperature = Annotated[float, msgspec.Meta(ge=LEAST_TEMPERATURE, le=MOST_TEMPERATURE)]
-"""What margins are divided by; beyond that range every probability is 0, 0.5 or 1."""
+"""Divides the margins; outside this range every probability is 0, 0.5 or 1."""
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=sys.float_info.max, description="a number above 0")]
 NotNegative = Annotated[float, msgspec.Meta(ge=0, le=sys.float_info.max, description="a number from 0")]
-"""Neither infinite: JSON has no such number, but a CSV or a checkpoint may."""
+"""Both are finite: JSON has no infinity, but a CSV or a checkpoint may."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=10**15)]
-"""A table's columns hold 64 bits; a number beyond that is no count of ours."""
+"""Table columns hold 64 bits; larger numbers are no valid count."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """What one option writes and another reads.
+    """A JSON file that one option writes and another reads.
 
-    Fields that a file has beyond these are passed over, so that an older version reads a newer one's.
+    Unknown fields are ignored, so that an older version can read the files of a newer one.
     """
 
 
@@ -36,10 +36,10 @@ R = TypeVar("R", bound=Record)
 
 
 def read_record(path: Path, kind: type[R], advice: str) -> R | None:
-    """The record in a JSON file; None where there is no file.
+    """Read the record in a JSON file; None if the file is missing.
 
     Args:
-        advice: what to do about a file that does not fit, as the last sentence of the message.
+        advice: what to do about an unusable file, as the last sentence of the message.
 
     Raises:
         UserError: the file cannot be read, is no JSON, or a field is missing, of another type or out of
@@ -47,7 +47,7 @@ def read_record(path: Path, kind: type[R], advice: str) -> R | None:
     """
     try:
         check_regular(path)
-        if path.stat().st_size > LARGEST:
+        if path.stat().st_size > LARGEST_RECORD_BYTES:
             raise UserError(f"{path} is too large to be one of fakedetect's files. {advice}")
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What `train --repeat` leaves: repeats.json in the model's folder, the figures of several runs."""
+"""The record that `train --repeat` writes: repeats.json, the figures of several runs."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,15 +7,15 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records.evaluation import say_range
+from fakedetect.core.records.evaluation import format_range
 from fakedetect.core.records.record import Count, NotNegative, Record, Share, read_record, write_record
 from fakedetect.core.records.test import Rounded, TestResults
 from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.model_folder import REPEATS_FILE
 from fakedetect.core.settings.recipes import AtLeastOne, Seed
 
-TESTED = ("accuracy", "roc_auc", "recall_fake", "recall_real")
-"""The figures on the test dataset that are told first."""
+TEST_FIGURES = ("accuracy", "roc_auc", "recall_fake", "recall_real")
+"""The main figures on the test dataset."""
 
 FIGURES: Mapping[str, tuple[str, str]] = {
     "validation_loss": ("validation loss", ".4f"),
@@ -30,11 +30,11 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "f1_fake": ("fake F1", ".3f"),
     "f1_real": ("real F1", ".3f"),
 }
-"""The figures of a run by their fields: in words, and how a value is written."""
+"""The figures of a run by field: the name shown, and the number format."""
 
 
 class RunFigures(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A run's figures: on its validation pictures, and on the test dataset where there is one."""
+    """A run's figures on its validation pictures and, if there is one, on the test dataset."""
 
     validation_loss: NotNegative
     validation_accuracy: Share
@@ -50,7 +50,7 @@ class RunFigures(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class RepeatedRun(Record, frozen=True, kw_only=True):
-    """A run by its seed; `checkpoint` is the hash of its model, by model_hash()."""
+    """A run, identified by its seed; `checkpoint` is its model_hash()."""
 
     seed: Seed
     checkpoint: str
@@ -59,7 +59,7 @@ class RepeatedRun(Record, frozen=True, kw_only=True):
 
 
 class Spread(Record, frozen=True, kw_only=True):
-    """A figure over several runs: mean, sample standard deviation, and between what it lies."""
+    """A figure over several runs: mean, sample standard deviation and range."""
 
     runs: AtLeastOne
     mean: NotNegative
@@ -71,20 +71,21 @@ class Spread(Record, frozen=True, kw_only=True):
         if self.runs < 2 or self.lowest > self.highest:
             raise ValueError("a spread needs two or more runs, the lowest first")
 
-    def say(self, form: str) -> str:
-        """'91.7% ± 0.8%', each number in a format."""
+    def format(self, form: str) -> str:
+        """Return '91.7% ± 0.8%', each number in a format."""
         return f"{self.mean:{form}} ± {self.deviation:{form}}"
 
-    def say_range(self, form: str) -> str:
-        """'90.9% to 92.6%'."""
-        return say_range(self.lowest, self.highest, form)
+    def format_range(self, form: str) -> str:
+        """Return '90.9% to 92.6%'."""
+        return format_range(self.lowest, self.highest, form)
 
 
 class Repeats(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """Runs that differ in their seed alone, the model's own first; `checkpoint` is the hash of that.
+    """Runs that differ only in their seed, the model's own run first; `checkpoint` is the hash of that
+    one.
 
-    `test_pictures` is a hash by which the test copies are known again. `spread` has every figure that two
-    runs have.
+    `test_pictures` is a hash that identifies the test copies. `spread` has every figure of two or more
+    runs.
     """
 
     checkpoint: str
@@ -107,7 +108,7 @@ class Repeats(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def gather_figures(best: Epoch, results: TestResults | None) -> RunFigures:
-    """The figures of a run, by its best epoch and its test."""
+    """Return the figures of a run from its best epoch and its test."""
     validation = RunFigures(validation_loss=best.val_loss, validation_accuracy=best.val_accuracy)
     if results is None:
         return validation
@@ -127,7 +128,7 @@ def gather_figures(best: Epoch, results: TestResults | None) -> RunFigures:
 
 
 def gather_repeats(checkpoint: str, runs: Sequence[RepeatedRun], test_pictures: str | None) -> Repeats:
-    """The record of runs, with mean and spread of every figure."""
+    """Build the record of several runs, with mean and spread of every figure."""
     spread = {}
     for name in FIGURES:
         values = [value for run in runs if (value := getattr(run.figures, name)) is not None]
@@ -142,22 +143,22 @@ def gather_repeats(checkpoint: str, runs: Sequence[RepeatedRun], test_pictures: 
     return Repeats(checkpoint=checkpoint, runs=tuple(runs), spread=spread, test_pictures=test_pictures)
 
 
-def say_spread(repeats: Repeats, names: Sequence[str]) -> str:
-    """'test accuracy 91.7% ± 0.8% (90.9% to 92.6%), ROC AUC …' for those of the figures that are there."""
+def format_spread(repeats: Repeats, names: Sequence[str]) -> str:
+    """Return 'test accuracy 91.7% ± 0.8% (90.9% to 92.6%), ROC AUC …' for the figures that exist."""
     found = ((*FIGURES[name], repeats.spread[name]) for name in names if name in repeats.spread)
     return ", ".join(
-        f"{words} {spread.say(form)} ({spread.say_range(form)})" for words, form, spread in found
+        f"{words} {spread.format(form)} ({spread.format_range(form)})" for words, form, spread in found
     )
 
 
 def describe_spread(repeats: Repeats) -> list[str]:
-    """A table: for each figure mean and deviation, what the runs lie between, and each run."""
+    """Return a table with the mean, the deviation, the range and all values of each figure."""
     rows = [("figure", "mean ± deviation", "lowest to highest", "each")]
     for name, (words, form) in FIGURES.items():
         if found := repeats.spread.get(name):
             values = [getattr(run.figures, name) for run in repeats.runs]
             each = " ".join("-" if value is None else f"{value:{form}}" for value in values)
-            rows.append((words, found.say(form), found.say_range(form), each))
+            rows.append((words, found.format(form), found.format_range(form), each))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return [
         "  " + "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[3]])
@@ -166,24 +167,25 @@ def describe_spread(repeats: Repeats) -> list[str]:
 
 
 def read_repeats(folder: Path, checkpoint: str, again: str) -> Repeats | None:
-    """The repeated runs of a checkpoint, by its hash; None where there are none, or they are another one's.
+    """Read the repeated runs of a checkpoint by its hash; None if there are none or they are for
+    another one.
 
     Args:
         again: the command that repeats again, for the message.
 
     Raises:
-        UserError: the file does not fit.
+        UserError: the file cannot be used.
     """
     found = read_record(folder / REPEATS_FILE, Repeats, f"Remove it, then repeat again: {again}")
     return found if found and found.checkpoint == checkpoint else None
 
 
-def read_several(folder: Path, checkpoint: str, again: str) -> Repeats | None:
-    """read_repeats, None too where one run alone is finished."""
+def read_repeats_with_spread(folder: Path, checkpoint: str, again: str) -> Repeats | None:
+    """Return read_repeats(), or None if only one run is finished."""
     found = read_repeats(folder, checkpoint, again)
     return found if found and found.spread else None
 
 
 def write_repeats(folder: Path, repeats: Repeats) -> None:
-    """Write the repeated runs of the model in a folder, whole or not at all."""
+    """Write the repeated runs into a model's folder, whole or not at all."""
     write_record(folder / REPEATS_FILE, repeats)

@@ -1,4 +1,4 @@
-"""What `test` leaves of a data set: test_results.json and train_results.json."""
+"""The record that `test` writes: test_results.json and train_results.json."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,14 +8,14 @@ import msgspec
 from fakedetect.core.records.record import Count, NotNegative, Record, Share, read_record
 
 Rounded = Annotated[float, msgspec.Meta(ge=0, le=1 + 1e-9)]
-"""A share that earlier versions wrote as scikit-learn adds it up: 1.0000000000000002 for a perfect one."""
+"""A share that earlier versions wrote with rounding errors: 1.0000000000000002 for a perfect score."""
 
 Matrix = tuple[tuple[Count, Count], tuple[Count, Count]]
-"""Rows: what the pictures are; columns: what they were taken for; fake first in both."""
+"""Rows are true classes, columns are predicted classes; fake comes first in both."""
 
 
 class ClassResult(Record, frozen=True, kw_only=True):
-    """One class: how far its calls are right, and how many of its pictures are found."""
+    """The metrics of one class."""
 
     precision: Share
     recall: Share
@@ -24,21 +24,21 @@ class ClassResult(Record, frozen=True, kw_only=True):
 
 
 class ClassResults(Record, frozen=True, kw_only=True):
-    """Both classes, by their names."""
+    """Both classes by name."""
 
     fake: ClassResult
     real: ClassResult
 
     def both(self) -> tuple[ClassResult, ClassResult]:
-        """In the order of CLASSES."""
+        """Return both classes in the order of CLASSES."""
         return self.fake, self.real
 
 
 class TestResults(Record, frozen=True, kw_only=True):
     """The results of a model on the resized folder 'train' or 'test'.
 
-    `checkpoint` is the hash of what answered; ROC AUC and average precision are None where the pictures
-    are of one class. Earlier versions left out what has a default here.
+    `checkpoint` is the model_hash() of the tested model. ROC AUC and average precision are None if all
+    pictures are of one class. Earlier versions did not write the fields that have a default.
     """
 
     model: str = ""
@@ -57,12 +57,12 @@ class TestResults(Record, frozen=True, kw_only=True):
 
 
 def read_results(path: Path, again: str) -> TestResults | None:
-    """The results in a test_results.json; None where there is none.
+    """Read the results in a test_results.json; None if the file is missing.
 
     Args:
         again: the command that tests again, for the message.
 
     Raises:
-        UserError: the file does not fit.
+        UserError: the file cannot be used.
     """
     return read_record(path, TestResults, f"Test again: {again}")

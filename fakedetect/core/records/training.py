@@ -1,4 +1,4 @@
-"""What `train` and `fit-thresholds` leave of a run: training.json and out_of_fold.json."""
+"""The records that `train` and `fit-thresholds` write: training.json and out_of_fold.json."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +14,7 @@ from fakedetect.core.records.record import (
     read_record,
     write_record,
 )
-from fakedetect.core.settings.model_folder import OUT_OF_FOLD, TRAINING
+from fakedetect.core.settings.model_folder import HELD_OUT_SCORES, TRAINING
 from fakedetect.core.settings.model_input import LANCZOS, SIZE
 from fakedetect.core.settings.recipes import (
     REFERENCE,
@@ -43,10 +43,10 @@ class Epoch(Record, frozen=True, kw_only=True):
 
 
 class StartedEpoch(Record, frozen=True, kw_only=True):
-    """How far a process has come with an epoch that has not ended.
+    """A process's progress in an epoch that has not ended.
 
-    `steps` of its `of_steps` are done, on `count` pictures with this sum of their losses, in so many
-    `seconds`; `faults` has the unreadable pictures' reasons by path.
+    `steps` of `of_steps` are done, on `count` pictures with `loss` as the sum of their losses, in
+    `seconds`; `faults` has the reasons of unreadable pictures by path.
     """
 
     steps: Count
@@ -58,10 +58,10 @@ class StartedEpoch(Record, frozen=True, kw_only=True):
 
 
 class RunConditions(Record, frozen=True, kw_only=True):
-    """What has to be the same for an unfinished run to go on as if it had not been stopped.
+    """What must be unchanged for an unfinished run to continue exactly.
 
-    Runs of earlier versions lack what has a default here: they knew no other recipe, left nothing out,
-    took pictures of the reference's size only, and showed every picture as it is, once an epoch.
+    Runs of earlier versions lack the fields that have a default: those versions had one recipe, held
+    nothing out, used only the reference's size, and showed every picture unmodified once an epoch.
     """
 
     architecture: str
@@ -84,7 +84,7 @@ class RunConditions(Record, frozen=True, kw_only=True):
 
 
 class SplitRecord(Record, frozen=True, kw_only=True):
-    """How many pictures were trained on and how many validated on."""
+    """The numbers of training and validation pictures."""
 
     train: Count | None = None
     validation: Count | None = None
@@ -92,7 +92,7 @@ class SplitRecord(Record, frozen=True, kw_only=True):
 
 
 class KindRecord(Record, frozen=True, kw_only=True):
-    """How the copies were made that the model learned from."""
+    """How the training copies were made."""
 
     aligned: bool = False
     fast: bool = False
@@ -100,7 +100,7 @@ class KindRecord(Record, frozen=True, kw_only=True):
 
 
 class DataRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The training pictures. `pictures` is a hash of their names, `leave_out` the source left out."""
+    """The training pictures. `pictures` is a hash of their names, `leave_out` the held-out source."""
 
     folder: str | None = None
     count: Count | None = None
@@ -113,9 +113,9 @@ class DataRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ValidationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What the thresholds gave on the validation pictures that they were fitted on.
+    """The results of the thresholds on the validation pictures on which they were fitted.
 
-    Versions before 0.6 did not write the last two; out_of_fold.json tells them of sources left out.
+    Versions before 0.6 did not write the last two; for held-out sources, out_of_fold.json has them.
     """
 
     fake: Count
@@ -130,11 +130,11 @@ class ValidationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """What fit-thresholds found, for the model with the hash `checkpoint` and no other.
+    """The result of fit-thresholds, valid only for the model with the hash `checkpoint`.
 
-    `unseen_real_sources` and `unseen_families`: the promise about real pictures, or about fakes, holds for
-    those of sources that the model has not seen; its shares of `validation` are means over sources then.
-    `input` is what the model was asked with; None where its run's record says it.
+    `held_out_real_sources` and `held_out_families`: the guarantee for real pictures, or for fakes, is for
+    held-out sources; the shares in `validation` are then means over sources. `input` is the model input
+    used; None if the training record has it.
     """
 
     temperature: Temperature
@@ -144,8 +144,8 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     max_false_alarms: Share | None = None
     max_missed: Share | None = None
     validation: ValidationRecord | None = None
-    unseen_real_sources: bool = False
-    unseen_families: bool = False
+    held_out_real_sources: bool = msgspec.field(default=False, name="unseen_real_sources")
+    held_out_families: bool = msgspec.field(default=False, name="unseen_families")
     input: Input | None = None
 
     def __post_init__(self) -> None:
@@ -154,8 +154,8 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProbeRecord(Record, frozen=True, kw_only=True):
-    """How a probe was fitted: the backbone's blocks, the degraded views of each picture, scikit-learn's C,
-    the folds, and how many families and real sources there were."""
+    """How a probe was fitted: the backbone's blocks, the degraded views of each picture, scikit-learn's
+    C, and the numbers of folds, families and real sources."""
 
     layers: tuple[Count, ...]
     degraded_views: Count
@@ -166,10 +166,11 @@ class ProbeRecord(Record, frozen=True, kw_only=True):
 
 
 class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """A training run, of the file with the hash `checkpoint`; versions before 0.6 did not write that.
+    """A training run of the file with the hash `checkpoint`; versions before 0.6 did not write the
+    hash.
 
-    Who brings a checkpoint from elsewhere may tell any part of it, or none; a recipe is whole, but for its
-    input.
+    For a checkpoint from elsewhere, a user may write any part of it by hand; a recipe must be complete
+    except for its input.
     """
 
     model: str | None = None
@@ -195,32 +196,33 @@ class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     calibration: CalibrationRecord | None = None
 
     @property
-    def known(self) -> bool:
-        """Whether it says how the checkpoint was trained; fit-thresholds alone leaves a record too."""
+    def has_recipe(self) -> bool:
+        """Whether the record states how the checkpoint was trained; fit-thresholds alone writes one
+        too."""
         return self.recipe is not None
 
     @property
     def input(self) -> Input:
-        """What the model was trained with, as far as it is said."""
-        said = Input.of(self.recipe) if self.recipe else Input()
-        # What says how the values were normalised and no size was trained before there were others.
-        before = said.size is None and said.mean is not None
-        return said.or_else(Input(size=SIZE, interpolation=LANCZOS)) if before else said
+        """The model input of the training, as far as it is recorded."""
+        recorded = Input.of(self.recipe) if self.recipe else Input()
+        # Records with a normalisation but no size are from versions with one size only.
+        is_older = recorded.size is None and recorded.mean is not None
+        return recorded.or_else(Input(size=SIZE, interpolation=LANCZOS)) if is_older else recorded
 
     def is_of(self, checkpoint: str) -> bool:
-        """Whether it describes the model with this hash, by model_hash(); assumed where it does not say."""
+        """Return whether the record describes the model with this model_hash(); assumed if it has no
+        hash."""
         return self.checkpoint is None or self.checkpoint == checkpoint
 
 
 Margins = Annotated[tuple[float, ...], msgspec.Meta(min_length=1)]
 
 
-class OutOfFold(Record, frozen=True, kw_only=True):
-    """What the probe of the hash `checkpoint` said of each training picture while its source was left out:
-    margins by source.
+class HeldOutScores(Record, frozen=True, kw_only=True):
+    """The probe's margins on training pictures whose source was held out, by source.
 
-    `fakes_by_source` and `reals_by_source`: whole groups of sources of that class were left out; else only
-    pictures were, and nothing is known of other sources.
+    `checkpoint` is the hash of the probe. `fakes_by_source` and `reals_by_source`: whole groups of sources
+    of the class were held out; otherwise only single pictures, and nothing is known about other sources.
     """
 
     checkpoint: str
@@ -235,10 +237,10 @@ class OutOfFold(Record, frozen=True, kw_only=True):
 
 
 def read_training(folder: Path) -> TrainingRecord:
-    """The training.json in a model's folder; a record without any part where there is none.
+    """Read the training.json in a model's folder; an empty record if the file is missing.
 
     Raises:
-        UserError: the file does not fit.
+        UserError: the file cannot be used.
     """
     found = read_record(folder / TRAINING, TrainingRecord, "Correct or remove it, or train again.")
     return found or TrainingRecord()
@@ -253,19 +255,19 @@ def write_training(folder: Path, record: TrainingRecord) -> None:
     write_record(folder / TRAINING, record)
 
 
-def read_out_of_fold(folder: Path, checkpoint: str, again: str) -> OutOfFold | None:
-    """The margins in a model's folder; None where there are none of this checkpoint, by its hash.
+def read_held_out_scores(folder: Path, checkpoint: str, again: str) -> HeldOutScores | None:
+    """Read the held-out margins of a checkpoint by its hash; None if there are none.
 
     Args:
         again: the command that trains again, for the message.
 
     Raises:
-        UserError: the file does not fit.
+        UserError: the file cannot be used.
     """
-    found = read_record(folder / OUT_OF_FOLD, OutOfFold, f"Remove it, or train again: {again}")
+    found = read_record(folder / HELD_OUT_SCORES, HeldOutScores, f"Remove it, or train again: {again}")
     return found if found and found.checkpoint == checkpoint else None
 
 
-def write_out_of_fold(folder: Path, record: OutOfFold) -> None:
+def write_held_out_scores(folder: Path, record: HeldOutScores) -> None:
     """Write a model folder's out_of_fold.json."""
-    write_record(folder / OUT_OF_FOLD, record)
+    write_record(folder / HELD_OUT_SCORES, record)

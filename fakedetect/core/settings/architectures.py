@@ -1,7 +1,7 @@
-"""What timm knows of an architecture: whether it has it, the input of its weights, the sizes that it takes.
+"""Architectures of timm: whether one exists, the input of its weights, the sizes that it accepts.
 
-timm and torch take seconds to import; nothing does before it has to be asked. What it has said of inputs is
-kept on the disk: the menu and `check` need not load it again.
+timm and torch take seconds to import, so they are imported only when necessary. Inputs that were looked up
+are cached on disk: the menu and `check` need not import timm again.
 """
 
 from collections.abc import Iterator
@@ -21,19 +21,20 @@ from fakedetect.core.settings.recipes import Input, Interpolation, Means, Stds
 if TYPE_CHECKING:
     from torch import nn
 
-Said = TypeVar("Said", bound=Input)
+InputT = TypeVar("InputT", bound=Input)
 
-KNOWN_INPUTS = ".timm_inputs.json"
-"""In the folder of the models' folders; it may be removed at any time."""
+KNOWN_INPUTS_FILE = ".timm_inputs.json"
+"""In the folder of the models' folders; it may be deleted at any time."""
 
-STEP = 32
-"""Pixels by which sizes are tried of a network without patches: most halve a picture five times."""
+SIZE_STEP = 32
+"""Pixels between the sizes tried for a network without patches: most networks halve a picture five
+times."""
 
 
 class PretrainedInput(Input, frozen=True, kw_only=True):
-    """The input that published weights were made for; `size` is None where their pictures were oblong.
+    """The input for which published weights were trained; `size` is None if it is not square.
 
-    `crop` is the share of a picture's side that their makers keep of it; fakedetect keeps all.
+    `crop` is the share of a picture's side that their authors keep; fakedetect keeps all.
     """
 
     interpolation: Interpolation
@@ -41,22 +42,22 @@ class PretrainedInput(Input, frozen=True, kw_only=True):
     std: Stds
     crop: Positive
 
-    def fill(self, said: Said) -> Said:
-        """What is said, and this in place of the rest; pictures of the reference's size are scaled as the
-        reference scales them."""
-        found = said.or_else(Input(size=self.size, mean=self.mean, std=self.std))
-        return found if found.known() else found.or_else(self)
+    def fill(self, given: InputT) -> InputT:
+        """Return `given` with its gaps filled from this; pictures of the reference's size are scaled as
+        in the reference."""
+        found = given.or_else(Input(size=self.size, mean=self.mean, std=self.std))
+        return found if found.as_model_input() else found.or_else(self)
 
 
 class KnownInputs(Record, frozen=True, kw_only=True):
-    """What the version `timm` of it says, by architecture."""
+    """The inputs reported by version `timm` of timm, by architecture."""
 
     timm: str
     inputs: dict[str, PretrainedInput]
 
 
 def check_architecture(architecture: str, place: str) -> None:
-    """Refuse an architecture that timm does not have.
+    """Raise an error for an architecture that timm does not have.
 
     Args:
         place: where it is named, for the message.
@@ -68,7 +69,7 @@ def check_architecture(architecture: str, place: str) -> None:
 
     name, _, tag = architecture.partition(".")
     if not timm.is_model(name):
-        # Hugging Face's hub has timm's weights at hf_hub:timm/resnet50.a1_in1k.
+        # On the Hugging Face Hub, timm's weights are at hf_hub:timm/resnet50.a1_in1k.
         bare = architecture.rpartition("/")[2]
         if bare != architecture and timm.is_model(bare.partition(".")[0]):
             raise UserError(
@@ -88,7 +89,7 @@ def check_architecture(architecture: str, place: str) -> None:
 
 
 def find_pretrained_input(architecture: str, place: str) -> PretrainedInput:
-    """What timm says of an architecture's weights; the reference's input where it says nothing.
+    """Return timm's input for an architecture's weights, or the reference's input.
 
     Args:
         place: where the architecture is named, for the message.
@@ -99,75 +100,75 @@ def find_pretrained_input(architecture: str, place: str) -> PretrainedInput:
     import timm
 
     check_architecture(architecture, place)
-    said: Any = timm.get_pretrained_cfg(architecture)
-    if said is None:
+    config: Any = timm.get_pretrained_cfg(architecture)
+    if config is None:
         return PretrainedInput(
             size=SIZE, interpolation=BICUBIC, mean=IMAGENET_MEAN, std=IMAGENET_STD, crop=1.0
         )
-    height, width = said.input_size[1:]
+    height, width = config.input_size[1:]
     return PretrainedInput(
         size=height if height == width else None,
-        interpolation=said.interpolation if said.interpolation in INTERPOLATIONS else BICUBIC,
-        mean=said.mean,
-        std=said.std,
-        crop=said.crop_pct or 1.0,
+        interpolation=config.interpolation if config.interpolation in INTERPOLATIONS else BICUBIC,
+        mean=config.mean,
+        std=config.std,
+        crop=config.crop_pct or 1.0,
     )
 
 
 def _read_known(folder: Path) -> KnownInputs:
-    """What is kept, if the timm that is installed has said it."""
+    """Read the cached inputs, if they are from the installed version of timm."""
     try:
         installed = version("timm")
     except PackageNotFoundError:
         installed = ""
     with suppress(UserError):
-        found = read_record(folder / KNOWN_INPUTS, KnownInputs, "Remove it.")
+        found = read_record(folder / KNOWN_INPUTS_FILE, KnownInputs, "Remove it.")
         if found and found.timm == installed:
             return found
     return KnownInputs(timm=installed, inputs={})
 
 
-def recall_input(folder: Path, architecture: str) -> PretrainedInput | None:
-    """What an earlier command has found out of an architecture; None where timm has to be asked.
+def find_known_input(folder: Path, architecture: str) -> PretrainedInput | None:
+    """Return the cached input of an architecture; None if timm must be imported.
 
     Args:
-        folder: of the models' folders.
+        folder: the folder of the models' folders.
     """
     return _read_known(folder).inputs.get(architecture)
 
 
 def look_up_input(folder: Path, architecture: str, place: str) -> PretrainedInput:
-    """What timm says of an architecture, as it was kept or by asking it.
+    """Return an architecture's input, from the cache or from timm.
 
     Args:
-        folder: of the models' folders.
+        folder: the folder of the models' folders.
         place: where the architecture is named, for the message.
 
     Raises:
         UserError: timm has no such model.
     """
-    if known := recall_input(folder, architecture):
+    if known := find_known_input(folder, architecture):
         return known
     found = find_pretrained_input(architecture, place)
     kept = _read_known(folder)
-    # Where nothing may be written, timm is asked each time.
+    # Without write permission, timm is imported each time.
     with suppress(UserError):
         inputs = {**kept.inputs, architecture: found}
-        write_record(folder / KNOWN_INPUTS, msgspec.structs.replace(kept, inputs=inputs))
+        write_record(folder / KNOWN_INPUTS_FILE, msgspec.structs.replace(kept, inputs=inputs))
     return found
 
 
 def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, Any]:
-    """What timm.create_model has to be told, beside the name, for a network that takes pictures of a size.
+    """Return the arguments of timm.create_model, besides the name, for pictures of a size.
 
-    A network that takes any is built as its weights have it. Others are built for the size, and timm fits
-    the position embeddings of pretrained weights to it.
+    A network that accepts any size is built as its weights define it. Others are built for the size, and
+    timm resamples the position embeddings of pretrained weights.
 
     Args:
         place: where the size or the architecture is named, for the message.
 
     Raises:
-        UserError: it takes no pictures of that size; with sizes near that it takes, if there are any.
+        UserError: it does not accept that size; the message names nearby sizes that it accepts.
     """
     arguments = _try_size(architecture, size)
     if arguments is not None:
@@ -180,18 +181,18 @@ def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, A
     }
     tried = sorted(near - {0, size})
     works = [str(other) for other in tried if _try_size(architecture, other) is not None]
-    said = f"{place}: {architecture} does not accept pictures of {size} x {size} pixels"
+    problem = f"{place}: {architecture} does not accept pictures of {size} x {size} pixels"
     if not works:
         sizes = f", nor of {' or '.join(map(str, tried))} pixels a side" if tried else ""
-        raise UserError(f"{said}{sizes}. Choose another model of timm.")
-    raise UserError(f"{said}. Nearby sizes that work: size = {' or '.join(works)}")
+        raise UserError(f"{problem}{sizes}. Choose another model of timm.")
+    raise UserError(f"{problem}. Nearby sizes that work: size = {' or '.join(works)}")
 
 
 @cache
 def _try_size(architecture: str, size: int) -> dict[str, Any] | None:
-    """The arguments with which a network takes pictures of a size; None for none.
+    """Return the arguments with which a network accepts a size; None if it does not.
 
-    Tensors without values try it in a fraction of a second.
+    Meta tensors, which have no values, make this take a fraction of a second.
     """
     import timm
 
@@ -200,7 +201,7 @@ def _try_size(architecture: str, size: int) -> dict[str, Any] | None:
         return {}
     if _runs(architecture, size):
         return {}
-    # timm's word for a network that takes img_size.
+    # In timm, only such networks accept img_size.
     if config.fixed_input_size and _runs(architecture, size, img_size=size):
         return {"img_size": size}
     return None
@@ -210,12 +211,12 @@ def _runs(architecture: str, size: int, **arguments: Any) -> bool:
     import timm
     import torch
 
-    # A seed that was set before gives the same weights whether a size was tried or not.
+    # Trying a size must not change the random state.
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
         try:
             model = timm.create_model(architecture, **arguments).eval()
             if any(size % patch for patch in _patches(model)):
-                # Built for that size it would leave the rest at the border unseen.
+                # The network would ignore the remaining pixels at the border.
                 return False
             model(torch.zeros(1, 3, size, size))
         except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as error:
@@ -226,7 +227,7 @@ def _runs(architecture: str, size: int, **arguments: Any) -> bool:
 
 
 def _patches(model: "nn.Module") -> Iterator[int]:
-    """The sides of the patches that a network cuts pictures into."""
+    """Yield the sides of the patches into which a network divides pictures."""
     from timm.layers import PatchEmbed
 
     for layer in model.modules():
@@ -239,4 +240,4 @@ def _find_step(architecture: str) -> int:
     import torch
 
     with torch.device("meta"), torch.random.fork_rng(devices=[]):
-        return next(_patches(timm.create_model(architecture)), STEP)
+        return next(_patches(timm.create_model(architecture)), SIZE_STEP)

@@ -5,7 +5,7 @@ import shutil
 from functools import cache
 from pathlib import Path
 
-from fakedetect.core.derived import folder_of
+from fakedetect.core.derived import derived_folder_of
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text, state_of
 from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
@@ -16,7 +16,7 @@ TEXTURE_VOTE = "texture_vote.json"
 PROBE_FILE = "probe.safetensors"
 BACKBONE_FILE = "backbone.safetensors"
 """Weights of a probe's backbone that came along with it."""
-OUT_OF_FOLD = "out_of_fold.json"
+HELD_OUT_SCORES = "out_of_fold.json"
 BACKBONE_CHECK = "backbone_check.json"
 FEATURES = "features.bin"
 NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE = OPENVINO_FILES = (
@@ -33,14 +33,14 @@ EVALUATION = "evaluation.json"
 ROBUSTNESS_FIGURE = "robustness.png"
 RELIABILITY_FIGURE = "reliability.png"
 REPORT = "report.html"
-REPEATS = "repeats"
+REPEATS_FOLDER = "repeats"
 """A folder of further runs of the model, with other seeds."""
 REPEATS_FILE = "repeats.json"
 
 
 def features_file(folder: Path) -> Path:
     """Where the features that a model folder's probe looks at are kept."""
-    return folder_of("features", folder) / FEATURES
+    return derived_folder_of("features", folder) / FEATURES
 
 
 def results_file(folder: Path, on: str) -> Path:
@@ -84,7 +84,7 @@ def _checkpoints(settings: Settings) -> tuple[Path, ...]:
     return path, path.with_suffix(".safetensors"), path.with_name(PROBE_FILE)
 
 
-def find_unnamed(settings: Settings) -> list[str]:
+def find_unnamed_models(settings: Settings) -> list[str]:
     """The folders that hold a checkpoint of a whole model, beside those of the models that have a name."""
     if not settings.model_folders.is_dir():
         return []
@@ -105,7 +105,7 @@ def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
             path.unlink(missing_ok=True)
     for name in (*OPENVINO_FILES, REPEATS_FILE, TEXTURE_VOTE):
         (settings.model_folder / name).unlink(missing_ok=True)
-    if (repeats := settings.model_folder / REPEATS).is_dir():
+    if (repeats := settings.model_folder / REPEATS_FOLDER).is_dir():
         shutil.rmtree(repeats)
 
 
@@ -114,7 +114,7 @@ def is_probe(checkpoint: Path) -> bool:
     return checkpoint.name == PROBE_FILE
 
 
-def trained_models(settings: Settings) -> list[Settings]:
+def find_trained_models(settings: Settings) -> list[Settings]:
     """The settings of every model of the user's that has a checkpoint, each with its own chosen."""
     found = [settings.with_model(name) for name in settings.models if name not in STARTERS]
     return [each for each in found if checkpoint_file(each).is_file()]
@@ -164,11 +164,11 @@ def model_hash(settings: Settings) -> str:
 
 def hash_checkpoint(path: Path) -> str:
     """hash_file of a file of a model, which is read once as long as it stays the same."""
-    return _hash_of(path, state_of(path))
+    return _hash_cached(path, state_of(path))
 
 
 @cache
-def _hash_of(path: Path, _: tuple[int, ...]) -> str:
+def _hash_cached(path: Path, _: tuple[int, ...]) -> str:
     return hash_file(path)
 
 
@@ -179,7 +179,7 @@ def describe_model(settings: Settings, name: str) -> str:
     return f"{_describe_checkpoint(chosen)}{unfinished}"
 
 
-def _describe_unseen(settings: Settings) -> str:
+def _describe_held_out(settings: Settings) -> str:
     """What a probe makes of sources that it has never seen; '' where its evaluation does not say."""
     from fakedetect.core.records.evaluation import read_evaluation
 
@@ -188,9 +188,9 @@ def _describe_unseen(settings: Settings) -> str:
         found = read_evaluation(file, model_hash(settings), settings.command("evaluate"))
     except UserError:
         return f"; its {file.name} cannot be used"
-    if found is None or found.unseen_sources is None or found.unseen_sources.auc.value is None:
+    if found is None or found.held_out_sources is None or found.held_out_sources.auc.value is None:
         return ""
-    return f"; ROC AUC {found.unseen_sources.auc.value:.2f} on unseen sources"
+    return f"; ROC AUC {found.held_out_sources.auc.value:.2f} on unseen sources"
 
 
 def _describe_checkpoint(settings: Settings) -> str:
@@ -208,7 +208,7 @@ def _describe_checkpoint(settings: Settings) -> str:
     except UserError:
         return f"trained; its {file.name} cannot be used"
     if results is None:
-        return f"trained{_describe_unseen(settings) if is_probe(checkpoint) else ''}"
+        return f"trained{_describe_held_out(settings) if is_probe(checkpoint) else ''}"
     if checkpoint.stat().st_mtime > file.stat().st_mtime and results.checkpoint != model_hash(settings):
         # Only where it is newer: hashing a large one would hold up the menu.
         return "trained; not tested since"

@@ -7,7 +7,7 @@ from pathlib import Path
 SIZE = 224
 """Pixels a side of the pictures that the reference's models take."""
 
-LARGEST = 4096
+LARGEST_SIZE = 4096
 """Pixels a side, beyond which no model of timm's goes."""
 
 LANCZOS, BICUBIC, BILINEAR = INTERPOLATIONS = ("lanczos", "bicubic", "bilinear")

@@ -13,7 +13,7 @@ from fakedetect.core.settings.model_input import (
     IMAGENET_STD,
     INTERPOLATIONS,
     LANCZOS,
-    LARGEST,
+    LARGEST_SIZE,
     LEAST_STD,
     MOST_MEAN,
     MOST_STD,
@@ -42,7 +42,7 @@ UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
 
-METHODS_IN_WORDS = {
+METHOD_DESCRIPTIONS = {
     REFERENCE: "unmodified pictures, as in the course project",
     PROBE: "linear classifier on frozen features; evaluated on held-out sources",
 }
@@ -63,7 +63,9 @@ Seed = Annotated[
 
 Balance = Annotated[str, one_of(BALANCES)]
 
-Size = Annotated[int, msgspec.Meta(ge=1, le=LARGEST, description=f"a whole number from 1 to {LARGEST:,}")]
+Size = Annotated[
+    int, msgspec.Meta(ge=1, le=LARGEST_SIZE, description=f"a whole number from 1 to {LARGEST_SIZE:,}")
+]
 Mean = Annotated[float, msgspec.Meta(ge=-MOST_MEAN, le=MOST_MEAN)]
 Means = Annotated[
     tuple[Mean, Mean, Mean],
@@ -97,7 +99,7 @@ class Input(Record, frozen=True, kw_only=True):
         """The input alone, of a record that says more."""
         return cls(**{key: getattr(record, key) for key in cls.__struct_fields__})
 
-    def known(self) -> ModelInput | None:
+    def as_model_input(self) -> ModelInput | None:
         """The input, if all of it is said: pictures of the reference's size are scaled as its are."""
         interpolation = self.interpolation or (LANCZOS if self.size == SIZE else None)
         if self.size is None or interpolation is None or self.mean is None or self.std is None:
@@ -134,7 +136,7 @@ class Recipe(Input, frozen=True):
     @property
     def input(self) -> ModelInput:
         """What the model takes; Settings.recipe has asked timm for what paths.toml does not say."""
-        known = self.known()
+        known = self.as_model_input()
         assert known is not None, f"the input of {self.name} was not looked up"  # noqa: S101
         return known
 
@@ -179,9 +181,9 @@ RECIPE_KEYS: Kinds = {
     "weight_decay": NotNegative,
 }
 INPUT_KEYS: Kinds = {"size": Size, "interpolation": Interpolation, "mean": Means, "std": Stds}
-OWN_VALUES: Mapping[str, Any] = {"batch_size": 32, "optimizer": "AdamW", "learning_rate": 2e-5}
+OWN_MODEL_DEFAULTS: Mapping[str, Any] = {"batch_size": 32, "optimizer": "AdamW", "learning_rate": 2e-5}
 """Unless the section says otherwise."""
-OWN_KEYS: Kinds = {"timm": Text, "weights": Text, **INPUT_KEYS, **RECIPE_KEYS}
+OWN_MODEL_KEYS: Kinds = {"timm": Text, "weights": Text, **INPUT_KEYS, **RECIPE_KEYS}
 
 RESERVED = {
     "all": "means every model",
@@ -206,7 +208,7 @@ def refuse_robust(file: TomlFile, values: Any, *place: str) -> None:
         UserError: a section's values name it.
     """
     if isinstance(values, dict) and values.get("recipe") == ROBUST:
-        raise file.wrong(
+        raise file.error_at(
             f'recipe in {name_section(*place)} is "{ROBUST}". {ROBUST_REMOVED}', *place, "recipe"
         )
 
@@ -223,21 +225,25 @@ def read_own_model(file: TomlFile, name: str, section: Any, taken: Set[str]) -> 
     place = "models", name
     title = name_section(*place)
     if not isinstance(section, dict):
-        raise file.wrong(
+        raise file.error_at(
             f"{name} in [models] belongs to one model. Write [models.my_model] above it.", *place
         )
     _check_name(file, name, taken)
     refuse_robust(file, section, *place)
     values = file.take("[models.NAME]", section, *place)
     if "timm" not in values:
-        raise file.wrong(
+        raise file.error_at(
             f'{title}: timm = "…" is missing. Add that line with the name of a timm model.', *place
         )
     weights = file.locate(values["weights"], *place, "weights") if "weights" in values else None
     # Unlike pathlib's, it is also False for a name that is too long.
     if weights is not None and not os.path.isfile(weights):  # noqa: PTH113
-        raise file.wrong(f"weights in {title} names no file that exists: {weights}.", *place, "weights")
-    said = {**OWN_VALUES, **pop_recipe(values), **{key: values[key] for key in INPUT_KEYS if key in values}}
+        raise file.error_at(f"weights in {title} names no file that exists: {weights}.", *place, "weights")
+    said = {
+        **OWN_MODEL_DEFAULTS,
+        **pop_recipe(values),
+        **{key: values[key] for key in INPUT_KEYS if key in values},
+    }
     return Recipe(name, "timm", values["timm"], weights=str(weights) if weights else None, **said)
 
 
@@ -251,4 +257,4 @@ def _check_name(file: TomlFile, name: str, taken: Set[str]) -> None:
         what = "a model's name has letters, digits, '_', '-' and '.', and does not start with '-' or '.'"
     else:
         return
-    raise file.wrong(f"{name_section('models', name)}: {what}; choose another name.", "models", name)
+    raise file.error_at(f"{name_section('models', name)}: {what}; choose another name.", "models", name)

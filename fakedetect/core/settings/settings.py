@@ -16,15 +16,16 @@ from fakedetect.core.installation import (
     join_words,
     program_words,
     shipped_folder,
-    shorten,
+    shorten_path,
 )
 from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.records.record import Positive
 from fakedetect.core.settings.model_input import LANCZOS, ModelInput
 from fakedetect.core.settings.recipes import (
-    OWN_KEYS,
+    OWN_MODEL_KEYS,
     RECIPE_KEYS,
     RECIPES,
+    SEED,
     UNBALANCED,
     AtLeastOne,
     Balance,
@@ -40,7 +41,7 @@ from fakedetect.core.settings.toml_file import Kinds, Text, TomlFile
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 PRECISIONS = ("auto", "fp32", "bf16")
-AUTO, TORCH, OPENVINO = ENGINES = ("auto", "torch", "openvino")
+AUTO_ENGINE, TORCH_ENGINE, OPENVINO_ENGINE = ENGINES = ("auto", "torch", "openvino")
 """What computes the answers of a trained model."""
 ORIGINAL = {name.replace("-", "_"): f"dataset/{name.replace('-', '/')}" for name in FOLDERS}
 RESIZED = {part: f"dataset/resized_{part}" for part in ("train", "test")}
@@ -58,7 +59,7 @@ Opened = Annotated[dict[str, Any], Meta(description="a section, [NAME] on a line
 FromZero = Annotated[int, Meta(ge=0, le=2**63 - 1, description="a whole number from 0")]
 Workers = Annotated[AtLeastOne | None, Meta(description='"auto" or a whole number from 1')]
 Block = Annotated[int, Meta(ge=1, le=999)]
-Layers = Annotated[
+LayerNumbers = Annotated[
     tuple[Block, ...], Meta(min_length=1, description='"all" or a list of block numbers from 1')
 ]
 
@@ -68,7 +69,7 @@ class ProbeOptions:
     """What the probe recipe looks at: the backbone's blocks by number (none: all), degraded views of each
     picture beside the clean one, scikit-learn's C (None: the best of several), and pictures at most."""
 
-    layers: Layers = ()
+    layers: LayerNumbers = ()
     degraded_views: FromZero = 1
     strength: Annotated[Positive | None, Meta(description='"auto" or a number above 0')] = None
     max_pictures: Annotated[int, Meta(ge=4, le=2**63 - 1, description="a whole number from 4")] = 12_000
@@ -78,7 +79,7 @@ class ProbeOptions:
 class Inference:
     """How a trained model is asked: the engine, of ENGINES."""
 
-    engine: Annotated[str, one_of(ENGINES)] = AUTO
+    engine: Annotated[str, one_of(ENGINES)] = AUTO_ENGINE
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Training:
     workers: Workers = None
     pretrained: Switch = True
     compile: Switch = False
-    seed: Seed = 42
+    seed: Seed = SEED
     max_epochs: AtLeastOne = 50
     patience: AtLeastOne = 3
     validation_share: Annotated[float, Meta(gt=0, lt=1, description="a number between 0 and 1")] = 0.1
@@ -114,7 +115,7 @@ SECTIONS: Mapping[str, Kinds] = {
     "[training]": {**get_type_hints(Training, include_extras=True), **RECIPE_KEYS},
     "[inference]": get_type_hints(Inference, include_extras=True),
     "[probe]": get_type_hints(ProbeOptions, include_extras=True),
-    "[models.NAME]": OWN_KEYS,
+    "[models.NAME]": OWN_MODEL_KEYS,
 }
 """The keys of each section by its title; those above the first section by ''."""
 
@@ -160,7 +161,7 @@ class Settings:
             UserError: timm has no such model, or its pictures are not square.
         """
         recipe = self.written[self.model]
-        if not recipe.known():
+        if not recipe.as_model_input():
             from fakedetect.core.settings.architectures import look_up_input
 
             recipe = look_up_input(self.model_folders, recipe.architecture, recipe.section).fill(recipe)
@@ -172,15 +173,15 @@ class Settings:
         # Only the reference's size is known without it.
         return recipe.or_else(Input(interpolation=LANCZOS))
 
-    def recall_input(self) -> ModelInput | None:
+    def find_known_input(self) -> ModelInput | None:
         """What the chosen model takes; None where timm would have to be loaded to say it."""
         recipe = self.written[self.model]
-        if known := recipe.known():
+        if known := recipe.as_model_input():
             return known
-        from fakedetect.core.settings.architectures import recall_input
+        from fakedetect.core.settings.architectures import find_known_input
 
-        said = recall_input(self.model_folders, recipe.architecture)
-        return said.fill(recipe).known() if said else None
+        said = find_known_input(self.model_folders, recipe.architecture)
+        return said.fill(recipe).as_model_input() if said else None
 
     @property
     def resized(self) -> Mapping[str, Path]:
@@ -224,7 +225,7 @@ class Settings:
         'python menu.py --model resnet50 train --resume'."""
         options: list[str] = []
         if self.file != default_paths():
-            options += ["--paths", shorten(self.file)]
+            options += ["--paths", shorten_path(self.file)]
         if self.called != self.chosen:
             options += ["--model", self.called]
         return join_words((*program_words(), *options, *words))
@@ -262,7 +263,7 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
         taken.add(name.casefold())
     model = top.get("model", RECIPES[0].name)
     if model not in recipes:
-        raise file.wrong(
+        raise file.error_at(
             f"unknown model {model!r}{did_you_mean(model, recipes)}. The models are: {', '.join(recipes)}.",
             "model",
         )

@@ -10,28 +10,28 @@ from typing import Annotated, Any
 
 import msgspec
 
-from fakedetect.core.errors import UserError, did_you_mean, fold
+from fakedetect.core.errors import UserError, did_you_mean, fold_name
 from fakedetect.core.files import as_stored, check_regular
 
-LARGEST = 1024**2
+LARGEST_SETTINGS_BYTES = 1024**2
 """Bytes; no settings file comes near it, and what `--paths` names may be a picture or a disk."""
 
-LONGEST = 70
+LONGEST_SHOWN = 70
 """Characters of a line or a value that a message repeats."""
 
-BACKSLASH = "a backslash in double quotes starts an escape. Use single quotes, as in 'C:\\pictures'"
+BACKSLASH_HINT = "a backslash in double quotes starts an escape. Use single quotes, as in 'C:\\pictures'"
 
 Text = Annotated[str, msgspec.Meta(pattern=r"\S", description="text in quotes")]
 
-TEXT = "text needs straight quotes; write true and false in lower case, and numbers with a point"
-QUOTE = "the closing quote is missing"
+TEXT_HINT = "text needs straight quotes; write true and false in lower case, and numbers with a point"
+MISSING_QUOTE = "the closing quote is missing"
 REASONS = {
-    "Illegal character '\\n'": QUOTE,
-    "Unterminated string": QUOTE,
-    'Expected "\'"': QUOTE,
-    "Invalid value": f"not a value: {TEXT}",
+    "Illegal character '\\n'": MISSING_QUOTE,
+    "Unterminated string": MISSING_QUOTE,
+    'Expected "\'"': MISSING_QUOTE,
+    "Invalid value": f"not a value: {TEXT_HINT}",
     "Invalid statement": "not a key = value, a [section] or a # comment",
-    "Expected newline or end of document after a statement": f"only a # comment can follow; {TEXT}",
+    "Expected newline or end of document after a statement": f"only a # comment can follow; {TEXT_HINT}",
     "Cannot overwrite a value": "the key is set twice",
 }
 """What tomllib says, in plainer words."""
@@ -58,7 +58,7 @@ OTHER_NAMES = {
 }
 """What other programs call the keys of ours."""
 
-Place = tuple[str, ...]
+KeyPath = tuple[str, ...]
 """The names that lead to a section or a key: ('models', 'mine', 'timm')."""
 
 Kinds = Mapping[str, Any]
@@ -84,14 +84,14 @@ class TomlFile:
         try:
             self.values = tomllib.loads(self._text)
         except tomllib.TOMLDecodeError as error:
-            raise _explain(path, self._text, str(error)) from None
+            raise _syntax_error(path, self._text, str(error)) from None
         except RecursionError:
             raise UserError(f"{path}: brackets nested too deeply. Remove them.") from None
         except ValueError:
             # Python's limit to the digits that it converts.
             raise UserError(f"{path}: a number with thousands of digits. Write a smaller one.") from None
 
-    def wrong(self, what: str, *place: str) -> UserError:
+    def error_at(self, what: str, *place: str) -> UserError:
         """The error that says `what`, with the line of a place, or of what holds it."""
         lines = (_find_line(self._text, place[:length]) for length in range(len(place), 0, -1))
         return UserError(f"{self.path}, line {next(filter(None, lines), 1)}: {what}")
@@ -110,12 +110,12 @@ class TomlFile:
         taken = {}
         for key, value in values.items():
             if key not in kinds:
-                raise self.wrong(f"unknown key {key!r}{self._advise(key, kinds, here)}", *place, key)
+                raise self.error_at(f"unknown key {key!r}{self._advise(key, kinds, here)}", *place, key)
             try:
                 taken[key] = msgspec.convert(value, kinds[key])
             except msgspec.ValidationError:
-                what = f"must be {kinds[key].__metadata__[-1].description}, not {_show(value)}."
-                raise self.wrong(f"{key}{here} {what}", *place, key) from None
+                what = f"must be {kinds[key].__metadata__[-1].description}, not {_format_value(value)}."
+                raise self.error_at(f"{key}{here} {what}", *place, key) from None
         return taken
 
     def locate(self, text: str, *place: str) -> Path:
@@ -127,21 +127,21 @@ class TomlFile:
         """
         where = f"{place[-1]} in {name_section(*place[:-1])}"
         if any(ord(character) < 32 for character in text):
-            raise self.wrong(f"{where}: {BACKSLASH}: {_show(text)}", *place)
+            raise self.error_at(f"{where}: {BACKSLASH_HINT}: {_format_value(text)}", *place)
         try:
             expanded = os.path.expandvars(Path(text).expanduser())
         except RuntimeError:
-            raise self.wrong(f"{where} names no home folder that exists: {text!r}.", *place) from None
+            raise self.error_at(f"{where} names no home folder that exists: {text!r}.", *place) from None
         path = as_stored(Path(os.path.abspath(self.path.parent / expanded)))
         unset = re.search(r"\$\{?([A-Za-z_]\w*)", expanded)
         if unset and not os.path.exists(path):
             what = f"names the environment variable {unset[1]}, which is not set; there is no {path}."
-            raise self.wrong(f"{where} {what}", *place)
+            raise self.error_at(f"{where} {what}", *place)
         return path
 
     def _advise(self, key: str, kinds: Kinds, here: str) -> str:
         """Where an unknown key belongs, or which was meant."""
-        meant = next((ours for ours, others in OTHER_NAMES.items() if fold(key) in others), key)
+        meant = next((ours for ours, others in OTHER_NAMES.items() if fold_name(key) in others), key)
         near = f" (did you mean {meant!r}?)" if meant != key else ""
         homes = [title for title, others in self._sections.items() if meant in others]
         if homes and meant not in kinds:
@@ -152,11 +152,11 @@ class TomlFile:
 
 def name_section(*place: str) -> str:
     """'[models.mine]'."""
-    names = (name if re.fullmatch(r"[\w-]+", name) else _show(name) for name in place)
+    names = (name if re.fullmatch(r"[\w-]+", name) else _format_value(name) for name in place)
     return f"[{'.'.join(names)}]"
 
 
-def _show(value: object) -> str:
+def _format_value(value: object) -> str:
     """A value as TOML writes it, on one line."""
     if isinstance(value, (dict, list)):
         return "a section" if isinstance(value, dict) else "a list"
@@ -169,12 +169,12 @@ def _show(value: object) -> str:
 
 
 def _shorten(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
-def _find_line(text: str, place: Place) -> int | None:
+def _find_line(text: str, place: KeyPath) -> int | None:
     """The line that opens a section or sets a key, or something in it."""
-    section: Place = ()
+    section: KeyPath = ()
     for number, line in enumerate(text.split("\n"), start=1):
         if line.lstrip().startswith("["):
             here = section = _split(line.strip("[] \t").partition("]")[0])
@@ -186,13 +186,13 @@ def _find_line(text: str, place: Place) -> int | None:
     return None
 
 
-def _split(dotted: str) -> Place:
+def _split(dotted: str) -> KeyPath:
     """The names of a dotted key."""
     names = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s\"']+", dotted)
     return tuple(name.strip("\"'") for name in names)
 
 
-def _explain(path: Path, text: str, said: str) -> UserError:
+def _syntax_error(path: Path, text: str, said: str) -> UserError:
     """The error for a text that is no TOML: the line where tomllib stops, and what it says of it."""
     lines = text.rstrip().split("\n")
     what, _, place = said.rstrip(")").rpartition(" (at ")
@@ -202,7 +202,7 @@ def _explain(path: Path, text: str, said: str) -> UserError:
         # It has looked for the other one down to the end.
         number = text[: text.rindex("'")].count("\n") + 1
     line = lines[min(number, len(lines)) - 1].strip()
-    what = BACKSLASH if re.search(r'"[^"]*\\', line) else REASONS.get(what, what)
+    what = BACKSLASH_HINT if re.search(r'"[^"]*\\', line) else REASONS.get(what, what)
     return UserError(f"{path}, line {number}: {what}: {_shorten(line)}")
 
 
@@ -210,7 +210,7 @@ def _read(path: Path) -> bytes:
     try:
         check_regular(path)
         with path.open("rb") as file:
-            raw = file.read(LARGEST + 1)
+            raw = file.read(LARGEST_SETTINGS_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise UserError(f"There is no settings file {path}. Give one with --paths FILE.") from None
     except IsADirectoryError:
@@ -218,7 +218,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         advice = "Check its permissions." if error.errno != EINVAL else "Give a file with --paths FILE."
         raise UserError(f"Cannot read {path}: {error.strerror}. {advice}") from None
-    if len(raw) > LARGEST:
+    if len(raw) > LARGEST_SETTINGS_BYTES:
         raise UserError(f"{path} is too large to be a settings file. Give one with --paths FILE.")
     return raw
 

@@ -86,14 +86,14 @@ def check_size(settings: Settings, console: Console) -> None:
     if not recipe.section:
         return
     from fakedetect.core.settings.architectures import (
+        find_known_input,
         find_size_arguments,
         look_up_input,
-        recall_input,
     )
 
-    if recall_input(settings.model_folders, recipe.architecture) is None:
-        console.loading("timm")
+    if find_known_input(settings.model_folders, recipe.architecture) is None:
+        console.show_loading("timm")
     own = look_up_input(settings.model_folders, recipe.architecture, recipe.section).size
     if recipe.size not in (None, own):
-        console.loading("timm")
+        console.show_loading("timm")
         find_size_arguments(recipe.architecture, recipe.size, recipe.section)

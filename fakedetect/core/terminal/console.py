@@ -1,4 +1,4 @@
-"""What the terminal shows: prompts, progress bars, messages, colours."""
+"""Terminal output and input: prompts, progress bars, messages, colours."""
 
 import locale
 import os
@@ -11,28 +11,29 @@ from typing import Any, TextIO, TypeVar
 
 from fakedetect.core.errors import UserError, WrongAnswer
 from fakedetect.core.terminal.keys import add_keys, make_pause
-from fakedetect.core.terminal.progress import Pace, Progress, columns_of
+from fakedetect.core.terminal.progress import Pace, Progress, terminal_columns
 
 T = TypeVar("T")
 
 BACK = "0"
 INVALID = "Please enter a valid choice"
 INSTRUCTIONS = ("(number or arrow keys, then Enter)", "(number, then Enter)", "(number)")
-"""How to choose an entry, for wide and for narrow terminals."""
+"""How to choose an entry, from wide to narrow terminals."""
 
 FILE_COLUMNS = 100
-"""The width of tables where there is no terminal."""
+"""The width of tables that are not written to a terminal."""
 
 BOLD, PLAIN = "\ufdd0", "\ufdd1"
-"""show() makes what is between them stand out, where the terminal can. No text holds such noncharacters."""
+"""show() prints the text between them in bold on a terminal. No text contains these noncharacters."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an option did: the text to show, and 0 when done, 1 when done in part, 130 when stopped.
+    """The result of an option: the text to show, and status 0 (done), 1 (done in part) or 130
+    (stopped).
 
-    The result itself is the last line of the text: what stands above it may be scrolled away. `left`: the
-    user went back, and nothing was done.
+    The most important line is the last, because earlier ones may scroll away. `left`: the user went back,
+    and nothing was done.
     """
 
     text: str
@@ -41,7 +42,7 @@ class Outcome:
 
 
 def plural(count: int, noun: str) -> str:
-    """'1 picture', '2 pictures', '2 copies'."""
+    """Return a count with its noun: '1 picture', '2 pictures', '2 copies'."""
     if count == 1:
         return f"1 {noun}"
     ending_in_y = noun.endswith("y") and noun[-2] not in "aeiou"
@@ -49,16 +50,16 @@ def plural(count: int, noun: str) -> str:
 
 
 class Console:
-    """Results go to stdout; progress, warnings and errors to stderr.
+    """Results go to stdout; progress, warnings and errors go to stderr.
 
-    `quiet` shows nothing at all, for tests and for use as a library; `brief` shows no progress and no news.
+    `quiet` shows nothing, for tests and for library use; `brief` shows no progress and no notes.
     """
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
         self.brief = False
         self._pace = Pace()
-        self._said_loading = False
+        self._shown_loading = False
         self._lines = 0
         self.interactive = sys.stdin.isatty() and sys.stdout.isatty()
         self.fancy = (
@@ -67,7 +68,7 @@ class Console:
             and "utf" in (sys.stdout.encoding or locale.getpreferredencoding()).lower()
         )
         for stream in (sys.stdout, sys.stderr):
-            # A file name may hold anything; showing it must not end the program.
+            # A file name may contain anything; printing it must not end the program.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
 
@@ -78,14 +79,14 @@ class Console:
 
     @property
     def columns(self) -> int:
-        """How wide a result may be: the terminal, or FILE_COLUMNS where it goes into a file."""
-        return columns_of(sys.stdout) or FILE_COLUMNS
+        """The width available to a result: that of the terminal, or FILE_COLUMNS."""
+        return terminal_columns(sys.stdout) or FILE_COLUMNS
 
     def show(self, text: str) -> None:
-        """A result, to stdout; whatever a file name in it holds, it cannot drive the terminal."""
+        """Print a result to stdout; control characters in file names are escaped."""
         if self.quiet or not text:
             return
-        self._said_loading = False
+        self._shown_loading = False
         shown = printable(text, BOLD + PLAIN + "\n")
         for mark, code in ((BOLD, "\x1b[1m"), (PLAIN, "\x1b[0m")):
             shown = shown.replace(mark, code if self._paint("", "1", sys.stdout) else "")
@@ -93,34 +94,34 @@ class Console:
             print(shown, flush=True)
 
     def title(self, text: str) -> None:
-        """A heading, to stdout."""
+        """Print a heading to stdout."""
         self.show(f"{BOLD}{text}{PLAIN}")
 
     def note(self, text: str, code: str = "") -> None:
-        """News of the work going on, to stderr, above a progress bar if there is one."""
+        """Print a note about the running job to stderr, above a progress bar."""
         if self.quiet or (self.brief and not code):
             return
-        self._said_loading = False
-        said = printable(text, "\n")
+        self._shown_loading = False
+        shown = printable(text, "\n")
         with _above_bars(sys.stderr):
-            print(self._paint(said, code, sys.stderr) if code else said, file=sys.stderr, flush=True)
+            print(self._paint(shown, code, sys.stderr) if code else shown, file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
-        """A warning, to stderr."""
+        """Print a warning to stderr."""
         self.note(text, "33")
 
     def fail(self, text: str, even_quiet: bool = False) -> None:
-        """An error, to stderr."""
+        """Print an error to stderr."""
         if not self.quiet or even_quiet:
             print(self._paint(printable(text, "\n"), "31", sys.stderr), file=sys.stderr, flush=True)
 
     def track(
         self, items: Iterable[T], total: int, label: str, pictures: Callable[[T], int] = lambda _: 1
     ) -> Iterator[T]:
-        """Pass items on under a progress bar that counts pictures.
+        """Yield the items under a progress bar that counts pictures.
 
         Args:
-            pictures: how many pictures an item stands for; one unless said.
+            pictures: returns the number of pictures in an item; one by default.
         """
         with self.progress(total, label) as progress:
             for item in items:
@@ -128,21 +129,21 @@ class Console:
                 progress.advance(pictures(item))
 
     def progress(self, total: int, label: str, done: int = 0) -> Progress:
-        """A job of so many pictures, `done` of them before, to be entered and advanced by its doer."""
-        say = None if self.quiet or self.brief else self.note
-        return Progress(total, printable(label), self._pace, done, say)
+        """Return the progress of a job, to be entered and advanced by the caller; `done` pictures are
+        finished."""
+        write = None if self.quiet or self.brief else self.note
+        return Progress(total, printable(label), self._pace, done, write)
 
-    def loading(self, module: str) -> None:
-        """Say on a terminal that a module is being loaded that takes seconds, where it is not there yet; of
-        several in a row, once."""
-        known = module in sys.modules or self._said_loading
+    def show_loading(self, module: str) -> None:
+        """Print 'Loading …' on a terminal before a slow import, once for several in a row."""
+        known = module in sys.modules or self._shown_loading
         if known or self.quiet or self.brief or not sys.stderr.isatty():
             return
         print("Loading …", file=sys.stderr, flush=True)
-        self._said_loading = True
+        self._shown_loading = True
 
     def confirm(self, question: str) -> bool:
-        """Ask yes or no; anything but yes, Esc and no terminal at all are no."""
+        """Ask yes or no; everything but yes, and any call without a terminal, is no."""
         if not self.interactive:
             return False
         self.forget_typed_keys()
@@ -152,10 +153,10 @@ class Console:
             return False
 
     def ask(self, question: str, path: bool = False) -> str | None:
-        """Ask for a line of text; None for Esc, Ctrl-C and at the end of input.
+        """Ask for a line of text; None for Esc, Ctrl-C and the end of input.
 
         Args:
-            path: the tabulator key completes the names of files and folders.
+            path: the Tab key completes names of files and folders.
         """
         try:
             return self._read_line(f"{printable(question)}: ", path).strip()
@@ -164,10 +165,10 @@ class Console:
             return None
 
     def ask_until(self, question: str, read: Callable[[str], T], path: bool = False) -> T | None:
-        """Ask until `read` takes the answer; None for an empty one, and where ask() gives None.
+        """Ask until `read` accepts the answer; None for an empty answer, or when ask() returns None.
 
         Raises:
-            UserError: `read` refuses the answer, and nobody is there to give another.
+            UserError: `read` refuses the answer, and no user can give another.
         """
         while answer := self.ask(question, path):
             try:
@@ -179,10 +180,10 @@ class Console:
         return None
 
     def _read_line(self, question: str, path: bool = False) -> str:
-        """A line as typed; Esc raises EOFError."""
+        """Return a line as typed; Esc raises EOFError."""
         if not self.fancy:
             return self._input(question)
-        # The menu may have read ahead; only prompt_toolkit sees keys that it holds back.
+        # The menu may have read ahead; only prompt_toolkit has the keys that it buffers.
         from prompt_toolkit import PromptSession
         from prompt_toolkit.key_binding import KeyBindings
         from questionary.prompts.path import GreatUXPathCompleter
@@ -195,30 +196,29 @@ class Console:
             complete_while_typing=False,
             key_bindings=keys,
         )
-        # How long Esc waits for a second key, as in Alt-B: long enough for a slow line.
+        # The time that Esc waits for a second key, as in Alt-B: long enough for a slow connection.
         session.app.timeoutlen = 0.2
         return session.prompt()
 
     def _input(self, question: str) -> str:
-        """The next line of the input. The mark that editors begin a file with is no part of an answer."""
+        """Return the next line of the input, without a byte-order mark at its beginning."""
         line = input(question)
         self._lines += 1
         return line.removeprefix("\ufeff").removeprefix("ï»¿") if self._lines == 1 else line
 
     def _refuse(self, answer: str, why: str) -> WrongAnswer:
-        """The error for an answer that nobody can be asked for again: the next line answers another
-        question."""
+        """Return the error for a wrong line of piped answers: the next line answers another question."""
         return WrongAnswer(f"Line {self._lines} of the answers, {printable(answer)!r}: {why}")
 
     def choose(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
-        """Let the user choose a numbered entry by number and Enter or by the arrow keys.
+        """Let the user choose a numbered entry, by number and Enter or with the arrow keys.
 
         Args:
-            title: what is asked.
+            title: the question.
             choices: (key, label) pairs; keys are numbers.
 
         Returns:
-            The key that was chosen, '0' for Ctrl-C, Ctrl-D and Esc, None at the end of input.
+            The chosen key, '0' for Ctrl-C, Ctrl-D and Esc, or None at the end of input.
         """
         if self.fancy:
             return self._choose_fancy(title, choices)
@@ -254,7 +254,7 @@ class Console:
             use_shortcuts=single,
             use_jk_keys=False,
             qmark="",
-            # The prompt breaks within words where it does not fit.
+            # A prompt that is too long would break within words.
             instruction=next(
                 (how for how in INSTRUCTIONS if len(f" {title} {how}") < self.columns), INSTRUCTIONS[-1]
             ),
@@ -272,9 +272,9 @@ class Console:
         return answer
 
     def wait_for_enter(self, prompt: str) -> None:
-        """Keep what is on a terminal's screen in sight until Enter; Esc, Ctrl-C and Ctrl-D will do too.
+        """Keep a terminal's screen in sight until Enter, Esc, Ctrl-C or Ctrl-D.
 
-        Elsewhere it reads nothing.
+        Without a terminal it reads nothing.
         """
         if not self.interactive:
             return
@@ -284,7 +284,7 @@ class Console:
             wait()
 
     def forget_typed_keys(self) -> None:
-        """Keys typed while a job ran must not answer the next question."""
+        """Discard keys typed while a job ran, so that they do not answer the next question."""
         if not self.interactive:
             return
         if self.fancy:
@@ -301,7 +301,7 @@ class Console:
 
 @contextmanager
 def _above_bars(stream: TextIO) -> Iterator[None]:
-    """Take progress bars off the screen while something else is written to `stream`."""
+    """Hide progress bars while something else is written to `stream`."""
     if "tqdm" not in sys.modules:
         yield
         return
@@ -312,18 +312,18 @@ def _above_bars(stream: TextIO) -> Iterator[None]:
 
 
 def printable(text: str | PurePath, keep: str = "") -> str:
-    """Text of a file or its name, on one line, in which nothing drives a terminal; `keep` stays."""
+    """Return text on one line, with control characters escaped except those in `keep`."""
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in str(text))
 
 
 def can_show() -> bool:
-    """Whether there is a display on which a picture or a page could be shown."""
+    """Return whether a display can show a picture or a page."""
     desktop = sys.platform in ("win32", "darwin")
     return desktop or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def open_picture(path: Any) -> bool:
-    """Show a picture in the desktop's own viewer; False where there is no display."""
+    """Open a picture in the desktop's viewer; False if there is no display."""
     import subprocess
 
     if not can_show():

@@ -1,13 +1,13 @@
-"""The keys of a menu on a terminal, beside those that questionary binds, and of a pause."""
+"""Key bindings of a menu on a terminal, in addition to those of questionary, and of a pause."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 def make_pause(prompt: str) -> Callable[[], str]:
-    """What waits for Enter, Esc, Ctrl-C or Ctrl-D, and takes its prompt off the screen.
+    """Return a function that waits for Enter, Esc, Ctrl-C or Ctrl-D and then erases its prompt.
 
-    Other keys do nothing: a number before Enter is meant for the menu, which is not there yet.
+    Other keys do nothing: a number before Enter is meant for the menu that is not shown yet.
     """
     from prompt_toolkit import PromptSession
     from prompt_toolkit.key_binding import KeyBindings
@@ -23,10 +23,10 @@ def make_pause(prompt: str) -> Callable[[], str]:
 
 
 def add_keys(application: Any, choices: set[str], back: str, invalid: str) -> None:
-    """Answer Esc and Ctrl-D with `back`, and Enter after characters that are no entry with `invalid`.
+    """Return `back` for Esc and Ctrl-D, and `invalid` for Enter after characters that are no entry.
 
-    '7' and Enter must not run the highlighted entry where there is no 7, nor '77' or '12' the entry of
-    their last digit: what is typed before Enter is taken as a whole, as in a line.
+    '7' and Enter must not run the highlighted entry if there is no 7, and '77' or '12' must not run the
+    entry of their last digit: the characters before Enter are read as a whole.
     """
     from prompt_toolkit.filters import Condition
     from prompt_toolkit.key_binding import KeyBindings, merge_key_bindings
@@ -50,7 +50,7 @@ def add_keys(application: Any, choices: set[str], back: str, invalid: str) -> No
     def answer(event: Any) -> None:
         event.app.exit(result=typed["before"] if typed["before"] in choices else invalid)
 
-    # Enter comes as a line feed where it was typed before the menu was there.
+    # Enter typed before the menu was shown arrives as a line feed.
     for enter in ("c-m", "c-j"):
         ours.add(enter, eager=True, filter=Condition(lambda: bool(typed["before"])))(answer)
     for key in ("escape", "c-d"):

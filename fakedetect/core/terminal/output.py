@@ -1,4 +1,4 @@
-"""Standard output and standard error whose reader may go away: `| head`."""
+"""Standard output and standard error that handle a closed reader: `| head`."""
 
 import os
 import sys
@@ -10,17 +10,17 @@ from typing import Any, NoReturn
 from fakedetect.core.errors import UserError
 
 BROKEN_PIPE = 141
-"""The exit code that shells show of a program that SIGPIPE has ended: 128 + 13."""
+"""The exit code that shells report for a program ended by SIGPIPE: 128 + 13."""
 
 
 class OutputClosed(SystemExit):
-    """Nobody reads the output any more."""
+    """The reader of the output has gone."""
 
 
 class _Guarded:
-    """A text stream; a write after its reader has gone ends the program in silence.
+    """A text stream; writing to it after its reader has gone ends the program silently.
 
-    SIGPIPE itself would do so without any clean-up, and would end it too where a worker's pipe breaks.
+    SIGPIPE itself would end the program without any clean-up, and also when a worker's pipe breaks.
 
     Raises:
         OutputClosed: the reader has gone.
@@ -53,7 +53,7 @@ class _Guarded:
 
 
 def _discard(stream: Any) -> None:
-    """Send all that is written from now on, and what waits in buffers, to nowhere."""
+    """Discard everything that is buffered or will be written."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -62,17 +62,17 @@ def _discard(stream: Any) -> None:
 
 @contextmanager
 def guard_output() -> Iterator[None]:
-    """End in silence where the reader of the output goes away, by OutputClosed.
+    """End silently, with OutputClosed, when the reader of the output has gone.
 
-    A stream that the caller has closed (`>&-`) is replaced by nothing.
+    A stream that the caller has closed (`>&-`) is replaced by one that discards everything.
 
     Raises:
-        UserError: the disk on which the output lies is full.
+        UserError: the disk of the output is full.
     """
     before = sys.stdin, sys.stdout, sys.stderr
     with Path(os.devnull).open("r+", encoding="utf-8") as nothing:
         sys.stdin = sys.stdin or nothing
-        # A terminal's own libraries want the stream itself, and it has no reader that goes away.
+        # Terminal libraries need the stream itself, and a terminal has no reader that goes away.
         sys.stdout, sys.stderr = (
             stream if stream.isatty() else _Guarded(stream)
             for stream in (sys.stdout or nothing, sys.stderr or nothing)

@@ -1,4 +1,4 @@
-"""How far a job has come: a bar on a terminal, and a line about once a minute elsewhere."""
+"""Progress of a job: a bar on a terminal, or about one line a minute elsewhere."""
 
 import os
 import sys
@@ -11,27 +11,27 @@ from typing import Any
 SECONDS_BETWEEN_LINES = 60.0
 SECONDS_BETWEEN_TICKS = 1.0
 
-NARROW = 80
-"""Columns below which figures are worth more than a bar."""
+NARROW_COLUMNS = 80
+"""Below this width, figures replace the bar."""
 
-USUAL = 80
-"""Columns of a terminal that does not tell."""
+USUAL_COLUMNS = 80
+"""The width of a terminal that does not report it."""
 
 NARROW_FORMAT = "{desc}: {n_fmt}/{total_fmt}, {remaining} left{postfix}"
 
 
-def columns_of(stream: Any) -> int | None:
-    """The width of a stream's terminal in columns; None where it is none."""
+def terminal_columns(stream: Any) -> int | None:
+    """Return the width of a stream's terminal in columns; None if the stream is not a terminal."""
     if not stream.isatty():
         return None
     try:
-        return os.get_terminal_size(stream.fileno()).columns or USUAL
+        return os.get_terminal_size(stream.fileno()).columns or USUAL_COLUMNS
     except (OSError, ValueError):
-        return USUAL
+        return USUAL_COLUMNS
 
 
-def duration(seconds: float) -> str:
-    """'45 s', '3 min 20 s', '2 h 10 min', '3 d 4 h'."""
+def format_duration(seconds: float) -> str:
+    """Return a time as '45 s', '3 min 20 s', '2 h 10 min' or '3 d 4 h'."""
     whole = round(seconds)
     for size, unit, part, part_unit in (
         (86400, "d", 3600, "h"),
@@ -45,14 +45,14 @@ def duration(seconds: float) -> str:
 
 
 class Pace:
-    """When the next line is due. All jobs of a console share one, so that many short ones in a row speak
-    as often as a long one."""
+    """Decides when the next line is due. All jobs of a console share one, so that many short jobs print
+    as rarely as a long one."""
 
     def __init__(self) -> None:
         self.next = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def is_due(self) -> bool:
-        """Whether to write a line now; asked again, not before the time has passed once more."""
+        """Return whether to write a line now; True at most once per interval."""
         now = time.monotonic()
         if now < self.next:
             return False
@@ -61,23 +61,23 @@ class Pace:
 
 
 class Progress:
-    """A job under way, of so many pictures.
+    """A running job that counts pictures.
 
-    A thread keeps the clock on the screen going, and writes the lines in time, also while a picture or
-    a step of training takes long.
+    A thread updates the clock on the screen and writes lines on time, even while a picture or a training
+    step takes long.
 
     Args:
-        total: the pictures of the whole job.
-        label: what is done, in a word or two.
-        pace: when lines are due.
-        done: pictures that an earlier run has done.
-        say: writes a line; None shows nothing at all.
+        total: pictures of the whole job.
+        label: the name of the job, in a word or two.
+        pace: decides when lines are due.
+        done: pictures that an earlier run has finished.
+        write: writes a line; None shows nothing.
     """
 
     def __init__(
-        self, total: int, label: str, pace: Pace, done: int = 0, say: Callable[[str], None] | None = None
+        self, total: int, label: str, pace: Pace, done: int = 0, write: Callable[[str], None] | None = None
     ):
-        self.total, self.label, self.pace, self.say = total, label, pace, say
+        self.total, self.label, self.pace, self.write = total, label, pace, write
         self.done = self.before = done
         self.details = ""
         self.begun = time.monotonic()
@@ -86,9 +86,9 @@ class Progress:
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> "Progress":
-        if self.say is None:
+        if self.write is None:
             return self
-        if columns := columns_of(sys.stderr):
+        if columns := terminal_columns(sys.stderr):
             from tqdm import tqdm
 
             self.bar = tqdm(
@@ -98,12 +98,12 @@ class Progress:
                 unit=" img",
                 file=sys.stderr,
                 dynamic_ncols=True,
-                bar_format=NARROW_FORMAT if columns < NARROW else None,
+                bar_format=NARROW_FORMAT if columns < NARROW_COLUMNS else None,
             )
         try:
             self._thread.start()
         except BaseException:
-            # Ctrl-C while the thread starts: nothing would end it later.
+            # After Ctrl-C during the start, nothing else would end the thread.
             self._ended.set()
             raise
         return self
@@ -111,15 +111,15 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.say is None:
+        if self.write is None:
             return
         self._ended.set()
         self._thread.join()
         if self.bar is not None:
             self.bar.close()
 
-    def pass_over(self) -> None:
-        """A picture was done by an earlier run, which says nothing of the rate."""
+    def count_earlier(self) -> None:
+        """Count a picture done by an earlier run; it does not affect the rate."""
         self.done += 1
         self.before += 1
         if self.bar is not None:
@@ -127,25 +127,25 @@ class Progress:
             self.bar.initial += 1
 
     def advance(self, count: int = 1) -> None:
-        """So many pictures more are done."""
+        """Count pictures as done."""
         self.done += count
         if self.bar is not None:
             self.bar.update(count)
 
-    def tell(self, details: str) -> None:
-        """Show details of the work beside its progress: 'loss 0.4312'."""
+    def set_details(self, details: str) -> None:
+        """Show details next to the progress: 'loss 0.4312'."""
         self.details = details
         if self.bar is not None:
             self.bar.set_postfix_str(details, refresh=False)
 
     @property
     def rate(self) -> float:
-        """Pictures a second since the job began here; 0 before the first is done."""
+        """Pictures per second since the job began here; 0 before the first one."""
         return (self.done - self.before) / max(time.monotonic() - self.begun, 1e-9)
 
     @property
     def seconds_left(self) -> float | None:
-        """What the rest takes at this rate; None before the first picture is done."""
+        """The remaining time at this rate; None before the first picture."""
         return (self.total - self.done) / self.rate if self.rate else None
 
     def __str__(self) -> str:
@@ -154,12 +154,12 @@ class Progress:
             parts[0] += f" ({self.done / self.total:.0%})"
         parts += [self.details] if self.details else []
         if (left := self.seconds_left) is not None:
-            parts += [f"{self.rate:.1f} img/s", f"{duration(left)} left"]
+            parts += [f"{self.rate:.1f} img/s", f"{format_duration(left)} left"]
         return ", ".join(parts)
 
     def _tick(self) -> None:
         while not self._ended.wait(SECONDS_BETWEEN_TICKS):
             if self.bar is not None:
                 self.bar.refresh()
-            elif self.say and self.pace.is_due():
-                self.say(str(self))
+            elif self.write and self.pace.is_due():
+                self.write(str(self))

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from fakedetect.core.derived import make_room
+from fakedetect.core.derived import remove_least_recent
 from fakedetect.core.errors import UserError, is_own_import
 from fakedetect.core.files import copy_file
 from fakedetect.core.installation import install_command
 from fakedetect.core.records.record import write_record
 from fakedetect.core.settings.model_folder import NETWORK, OPENVINO_CACHE
 from fakedetect.core.settings.recipes import Recipe
-from fakedetect.core.settings.settings import OPENVINO, Settings
+from fakedetect.core.settings.settings import OPENVINO_ENGINE, Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.models.devices import Normaliser, choose_precision, make_torch_engine
 from fakedetect.models.openvino.engine import (
@@ -69,7 +69,7 @@ def choose_engine(settings: Settings, console: Console, model: nn.Module, checkp
         except ImportError as error:
             if is_own_import(error):
                 raise
-            if settings.inference.engine == OPENVINO:
+            if settings.inference.engine == OPENVINO_ENGINE:
                 how = install_command("openvino")
                 console.warn(f"openvino is not installed; using torch. To install it: {how}")
         except _CannotRun as error:
@@ -159,7 +159,7 @@ def _write_network(openvino: ModuleType, network: Any, key: str) -> None:
     with suppress(OSError, UserError):
         write_ir(openvino, network, folder / NETWORK)
         write_record(folder / OPENVINO_CACHE, hash_network_files(folder, key))
-        make_room()
+        remove_least_recent()
 
 
 def write_ir(openvino: ModuleType, network: Any, path: Path) -> None:

@@ -33,7 +33,7 @@ from fakedetect.core.settings.model_folder import (
     is_probe,
 )
 from fakedetect.core.settings.recipes import CLASSES
-from fakedetect.core.settings.settings import AUTO, OPENVINO, Settings
+from fakedetect.core.settings.settings import AUTO_ENGINE, OPENVINO_ENGINE, Settings
 from fakedetect.core.terminal.console import plural
 from fakedetect.models.probe.classifier import LinearClassifier, read_probe
 
@@ -77,7 +77,7 @@ class CachedNetwork(Record, frozen=True, kw_only=True):
 def wants_openvino(settings: Settings) -> bool:
     """Whether to use OpenVINO on a CPU: `engine` under [inference] decides; 'auto' means on PLATFORMS."""
     asked = settings.inference.engine
-    return asked == OPENVINO or (asked == AUTO and platform.machine().lower() in PLATFORMS)
+    return asked == OPENVINO_ENGINE or (asked == AUTO_ENGINE and platform.machine().lower() in PLATFORMS)
 
 
 def _may_have_gpu() -> bool:
@@ -205,7 +205,7 @@ def describe_cpu(arithmetic: str) -> str:
 def uses_bf16(settings: Settings) -> bool:
     """Whether OpenVINO should compute in bfloat16."""
     precision = settings.training.precision
-    return precision == "bf16" or (precision == AUTO and cpu_has_bf16())
+    return precision == "bf16" or (precision == AUTO_ENGINE and cpu_has_bf16())
 
 
 def cpu_has_bf16() -> bool:

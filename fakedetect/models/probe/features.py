@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.core.derived import make_room
+from fakedetect.core.derived import remove_least_recent
 from fakedetect.core.files import hash_file
 from fakedetect.core.processes.pool import in_order, map_images
 from fakedetect.core.settings.model_input import REFERENCE_SCALING
@@ -113,7 +113,7 @@ def compute_features(
         # A degraded view depends on the picture's name and the seed; the clean view depends on neither.
         words = ["clean", *(f"degraded {seed + view} {path.name}" for view in views[1:])]
         keys[path] = [key_of(content, f"{word}; {engine.name}") for word in words]
-    make_room()
+    remove_least_recent()
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
     jobs = _list_jobs(keys, cache, seed, PROBE_COPIES.scaled(settings.recipe.input.scaling))

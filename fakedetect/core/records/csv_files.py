@@ -1,4 +1,4 @@
-"""CSV files: cells that a spreadsheet would take for a formula are marked as text, and one reader."""
+"""CSV files: one reader, and protection against formula injection."""
 
 import codecs
 import csv
@@ -13,52 +13,54 @@ from fakedetect.core.files import check_regular
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
-"""How texts begin that spreadsheets run, or that this module has marked (OWASP, 'CSV Injection')."""
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+"""Prefixes that a spreadsheet runs as a formula, and the mark itself (OWASP, 'CSV Injection')."""
 
-SEPARATORS = ",;\t"
+CSV_SEPARATORS = ",;\t"
 
 
 def to_cell(text: str) -> str:
-    """A text as it stands in a cell: behind an apostrophe where a spreadsheet would run it."""
-    return f"'{text}" if text.startswith(FORMULA) else text
+    """Return a text as a CSV cell, with an apostrophe before it if a spreadsheet would run it."""
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
 
 
 def from_cell(cell: str) -> str:
-    """The text of such a cell."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA) else cell
+    """Return the text of a cell that to_cell() has written."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(FORMULA_PREFIXES) else cell
 
 
-def decode_text(content: bytes) -> str:
-    """The text of a file that an editor or a spreadsheet may have saved: UTF-8 or UTF-16, by its first
-    bytes; names that are not UTF-8 keep their bytes."""
+def decode_utf(content: bytes) -> str:
+    """Decode a file saved by an editor or a spreadsheet: UTF-16 with a byte-order mark, else UTF-8;
+    file names that are not UTF-8 keep their bytes."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", "replace")
     return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
 
 def frame_to_csv(frame: "pd.DataFrame") -> str:
-    """A table as CSV, its texts marked where they have to be."""
+    """Return a table as CSV, with its texts protected by to_cell()."""
     texts = frame.select_dtypes(include=["object", "string"]).columns
     marked = frame.assign(**{name: frame[name].map(_mark) for name in texts})
     return str(marked.to_csv(index=False))
 
 
-def read_table(file: Path, columns: Sequence[str], advice: str) -> list[dict[str, str]] | None:
-    """The rows of a CSV that an option has written, their texts as they were; None where there is no file.
+def read_csv(file: Path, columns: Sequence[str], advice: str) -> list[dict[str, str]] | None:
+    """Read the rows of a CSV that an option has written, with their original texts; None if the file is
+    missing.
 
-    It may have been through a spreadsheet, which writes semicolons or tabs in some countries.
+    A spreadsheet may have saved it, with semicolons or tabs in some countries.
 
     Args:
-        columns: those that it has to have.
-        advice: what to do about a file that does not fit, as the last sentence of the message.
+        columns: the required columns.
+        advice: what to do about an unusable file, as the last sentence of the message.
 
     Raises:
-        UserError: it cannot be read, lacks a column, or a row has more or fewer cells than the header.
+        UserError: the file cannot be read, a column is missing, or a row has more or fewer cells than the
+            header.
     """
     try:
         check_regular(file)
-        rows = _read_rows(decode_text(file.read_bytes()), columns)
+        rows = _read_rows(decode_utf(file.read_bytes()), columns)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -69,13 +71,15 @@ def read_table(file: Path, columns: Sequence[str], advice: str) -> list[dict[str
 
 
 class _DoesNotFit(Exception):
-    """A table that is none of ours, and why."""
+    """Why a table cannot be used."""
 
 
 def _read_rows(text: str, columns: Sequence[str]) -> list[dict[str, str]]:
     first = text.partition("\n")[0]
-    separators = (s for s in SEPARATORS if set(columns) <= set(next(csv.reader([first], delimiter=s), [])))
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=next(separators, SEPARATORS[0]))
+    separators = (
+        s for s in CSV_SEPARATORS if set(columns) <= set(next(csv.reader([first], delimiter=s), []))
+    )
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=next(separators, CSV_SEPARATORS[0]))
     if missing := set(columns) - set(reader.fieldnames or ()):
         raise _DoesNotFit(f"a column is missing: {', '.join(sorted(missing))}")
     rows = []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakedetect.core.processes.heap import freed_is_kept
+from fakedetect.core.processes.allocator import freed_memory_kept
 from fakedetect.core.processes.pool import map_images
 
 resource = pytest.importorskip("resource")
@@ -37,7 +37,7 @@ def memory() -> int:
 def measure() -> dict[str, int]:
     """Faults and memory before, during and after a job, and the faults of a process that reads pictures."""
     seen = {"memory": memory(), "usual": count_faults()}
-    with freed_is_kept():
+    with freed_memory_kept():
         seen |= {"kept": count_faults(), "memory_kept": memory()}
     seen |= {"memory_after": memory(), "after": count_faults()}
     ((_, seen["reader"]),) = map_images(count_faults, ["a picture"], 1)
