@@ -1,4 +1,4 @@
-"""Heat maps drawn for pictures one after the other, and on a contact sheet."""
+"""Draw heat maps for single pictures, and on a contact sheet."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ SHEET_COLUMNS = 6
 
 
 def _read_copies(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:
-    """The copy (S, S, 3) uint8 of each picture, as `check` judges it, or why there is none; in turn."""
+    """Yield the copy (S, S, 3) uint8 of each picture that `check` predicts on, or why there is none."""
     folders = {path for path in paths if path.is_dir()}
     looks = [Look(path, (detector.kind,)) for path in paths if path not in folders]
     seen = in_order(looks, map_images(look_at, looks, detector.settings.workers))
@@ -46,7 +46,7 @@ def _read_copies(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarr
 
 
 def _choose_samples(settings: Settings, count: int) -> list[Sample]:
-    """The same `count` test pictures every time, half of them fake."""
+    """Choose the same `count` test pictures in every run, half of them fake."""
     random = np.random.default_rng(SEED)
     samples = load_pictures(settings, "test").samples
     chosen: list[Sample] = []
@@ -63,7 +63,7 @@ def draw_contact_sheet(
     """Draw heat maps of `count` test pictures onto one sheet.
 
     Args:
-        layer: the layer for Grad-CAM by its name; the model's own otherwise.
+        layer: name of the layer for Grad-CAM; None for the model's default.
         method: a key of METHOD_NAMES.
     """
     detector = load_detector(settings, console)
@@ -77,11 +77,11 @@ def draw_contact_sheet(
         if isinstance(image, str):
             continue
         batch = to_input(detector, image[None])
-        answer = compute_probabilities(detector, image[None])[0]
-        predicted = int(answer.argmax())
+        p_classes = compute_probabilities(detector, image[None])[0]
+        predicted = int(p_classes.argmax())
         # Once found, the layer is the same for every picture.
         layer, heat = compute_map(detector, batch, method, layer, predicted)
-        verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
+        verdict = f"{CLASSES[predicted]} {100 * p_classes[predicted]:.0f} %"
         caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, predicted {verdict}"
         mixed = overlay(read_for_overlay(original, image), heat)[1]
         tiles.append(Tile(mixed, caption, predicted != sample.label))
@@ -102,7 +102,7 @@ def explain_all(
     target: str | None,
     method: str | None,
 ) -> Outcome:
-    """Explain one picture after the other; of several, one that cannot be used is skipped."""
+    """Explain pictures one by one. If there are several, those that cannot be used are skipped."""
     detector = load_detector(settings, console, name_device=len(paths) > 1)
     methods = [method] if method else choose_methods(detector.model)
     wanted = MapRequest(methods=methods, layer=layer, target=target)

@@ -1,4 +1,4 @@
-"""Option 6: why the model answers as it does, as heat maps over pictures."""
+"""Option 6: explain predictions with heat maps over the pictures."""
 
 import re
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from fakedetect.images.named import read_named, read_several
 
 
 def find_by_number(settings: Settings, label: str, number: str) -> Path:
-    """A test picture by its class and number, under any extension: the original where it is there.
+    """Find a test picture by its class and number, with any extension; the original if it exists.
 
-    The number is the whole name ('0101'), or else the digits at its end ('photo_0101').
+    The number is the whole name ('0101'), or the digits at its end ('photo_0101').
 
     Raises:
-        UserError: no picture has that number, or several have; or paths.toml says another input than the
-            model was trained with.
+        UserError: no picture or several pictures have that number, or paths.toml sets another input than
+            the model was trained with.
     """
     resized = own_settings(settings).resized["test"]
     if resized.is_dir():
@@ -44,12 +44,12 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
     if len(found) > 1:
         some = ", ".join(printable(path.relative_to(folder)) for path in found[:4])
         raise UserError(f"Several pictures have the number {number}: {some}. Give the path of one.")
-    # Copied once more, its small copy would get another answer than `test` has given.
+    # A copy of the small copy would get another prediction than that of `test`.
     return find_originals(settings, "test", found)[0]
 
 
 def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
-    """The pictures that the user names, asked for until they are there; none where they gave up."""
+    """Ask the user for pictures until they exist; return none if the user gives up."""
     path = ask == "path"
     question = "Path of the picture (TAB completes)" if path else f"Image number ({ask})"
 
@@ -61,15 +61,15 @@ def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
 
 @dataclass(frozen=True)
 class ExplainRequest:
-    """What is to be explained, and how.
+    """What to explain, and how.
 
     Attributes:
         images: paths of pictures.
-        layer: the layer for Grad-CAM by its name; the model's own otherwise.
-        target: the class to explain, 'fake' or 'real'; the predicted one otherwise.
-        method: a key of METHOD_NAMES; Grad-CAM otherwise, and Attention Rollout too for a ViT.
-        sheet: draw a contact sheet of so many test pictures instead.
-        ask: ask for a picture: 'real' or 'fake' and its number, or 'path'.
+        layer: name of the layer for Grad-CAM; None for the model's default.
+        target: the class to explain, 'fake' or 'real'; None for the predicted one.
+        method: a key of METHOD_NAMES; None for Grad-CAM, with Attention Rollout for a ViT.
+        sheet: draw a contact sheet of this many test pictures instead.
+        ask: ask the user for a picture: 'real' or 'fake' for a number of that class, or 'path'.
     """
 
     images: Sequence[str] = ()
@@ -89,13 +89,13 @@ class ExplainRequest:
             )
 
 
-def explain(settings: Settings, console: Console, **asked: Any) -> Outcome:
-    """Draw heat maps of the chosen model's predictions and say how far to believe them.
+def explain(settings: Settings, console: Console, **request: Any) -> Outcome:
+    """Draw heat maps of the chosen model's predictions, and print how far each can be trusted.
 
     Args:
-        asked: the fields of ExplainRequest.
+        request: the fields of ExplainRequest.
     """
-    wanted = ExplainRequest(**asked)
+    wanted = ExplainRequest(**request)
     require_checkpoint(settings)
     if wanted.ask:
         paths, missing = _ask_for(settings, console, wanted.ask), 0

@@ -1,4 +1,4 @@
-"""A prediction explained: heat maps over the picture, a figure, and how far to believe them."""
+"""Explanations of a prediction: heat maps over the picture, a figure, and a test of each map."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -38,49 +38,52 @@ from fakedetect.models.probe.model import Probe
 
 METHOD_NAMES = {"grad-cam": "Grad-CAM", "rollout": "Attention Rollout"}
 MAP_VALUES = {"grad-cam": "evidence", "rollout": "attention"}
-"""What the values of a map are."""
+"""What the values of a map mean."""
 
 LEAST_DROP, LEAST_EXCESS_DROP = 0.05, 0.01
-"""By how much the class's probability has to fall, on average over the shares, before a region is said to
-drive the prediction, and by how much more than for regions elsewhere."""
+"""A region drives the prediction if the class's probability drops by at least this much when it is blurred
+out, on average over the shares, and by at least this much more than for other regions."""
 
 TITLE_CHARACTERS_PER_INCH = 9
-"""Characters of a title's line in each inch of the figure's width."""
+"""Characters in a line of the title, per inch of the figure's width."""
 
 LONGEST_NAME_CHARACTERS = 40
 PANEL_INCHES, LEAST_PANEL_INCHES = 4.0, 2.2
-"""Inches of a panel's longer side, and of its shorter one at least."""
+"""Length of a panel's longer side, and the least length of its shorter side."""
 
 
 def read_for_overlay(path: Path, copy: np.ndarray) -> np.ndarray:
-    """A picture (H, W, 3) uint8 in its own shape, to draw a heat map over.
+    """Read a picture (H, W, 3) uint8 in its own shape, to draw a heat map over it.
 
     Args:
-        copy: (S, S, 3) uint8, what the model saw; it stands in for a picture that is gone by now.
+        copy: (S, S, 3) uint8, the model's input; returned if the picture no longer exists.
     """
     shown = read_thumbnail(path)
     return copy if isinstance(shown, str) else shown
 
 
 def to_input(detector: Detector, images: np.ndarray) -> torch.Tensor:
-    """Images (B, S, S, 3) uint8 as the model's input, on its device."""
+    """Convert images (B, S, S, 3) uint8 to the model's input, on its device."""
     device = next(detector.model.parameters()).device
     return Normaliser(detector.settings.recipe, device)(torch.from_numpy(images).permute(0, 3, 1, 2))
 
 
 def compute_probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
-    """Calibrated probabilities (B, 2) of fake and real for images (B, S, S, 3) uint8."""
+    """Compute calibrated probabilities (B, 2) of fake and real for images (B, S, S, 3) uint8."""
     p_fake = detector.calibration.probability(detector.margins(images))
     return np.stack([p_fake, 1 - p_fake], axis=1)
 
 
-def choose_layer_name(settings: Settings, model: nn.Module, images: torch.Tensor, asked: str | None) -> str:
-    """The layer for Grad-CAM: the asked-for one, the recipe's, or the model's last map.
+def choose_layer_name(
+    settings: Settings, model: nn.Module, images: torch.Tensor, requested: str | None
+) -> str:
+    """Return the layer for Grad-CAM: the requested one, the recipe's, or the model's last one with a map.
 
-    Of a probe's blocks a middle one: it reads them all, and the last ones' tokens have left their places.
+    For a probe it is a middle block. A probe reads all blocks, and tokens of the last ones no longer match
+    their positions in the picture.
     """
-    if asked:
-        return asked
+    if requested:
+        return requested
     if not isinstance(model, Probe):
         return settings.recipe.layer or choose_layer(model, images)
     middle = model.backbone.middle_layer
@@ -90,13 +93,13 @@ def choose_layer_name(settings: Settings, model: nn.Module, images: torch.Tensor
 def compute_map(
     detector: Detector, images: torch.Tensor, method: str, layer: str | None, target: int
 ) -> tuple[str, np.ndarray]:
-    """The layer that was looked at, and the map (S, S) in 0..1 of the first image.
+    """Compute the map (S, S) in 0..1 of the first image; return it with the name of its layer.
 
     Args:
         images: (B, 3, S, S) normalised.
         method: a key of METHOD_NAMES.
-        layer: the layer for Grad-CAM by its name; the model's own otherwise.
-        target: the class that is explained, by its number.
+        layer: name of the layer for Grad-CAM; None for the model's default.
+        target: index of the class to explain.
     """
     if method == "rollout":
         return "all attention layers", attention_rollout(detector.model, images)[0]
@@ -106,12 +109,12 @@ def compute_map(
 
 
 def choose_methods(model: nn.Module) -> list[str]:
-    """Grad-CAM, and for a ViT Attention Rollout too: keys of METHOD_NAMES."""
+    """Return the default methods, keys of METHOD_NAMES: Grad-CAM, with Attention Rollout for a ViT."""
     return ["grad-cam", *(["rollout"] if has_attention(model) else [])]
 
 
 def _next_figure(settings: Settings, image: Path) -> Path:
-    """The next free Figure_<n>_<model>_<image>.png."""
+    """Return the next free Figure_<n>_<model>_<image>.png."""
     pattern = re.compile(rf"Figure_(\d+)_{re.escape(settings.model)}_.*\.png")
     folder = settings.grad_cam
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
@@ -121,7 +124,7 @@ def _next_figure(settings: Settings, image: Path) -> Path:
 
 
 def _describe_faithfulness(faithfulness: Faithfulness | None, name: str) -> list[str]:
-    """The figures of the trust test, a line each; none of an empty map."""
+    """Return the results of the deletion test in lines; none for an empty map."""
     if faithfulness is None:
         return []
     shares = "".join(f"{100 * share:7.0f} %" for share in faithfulness.shares)
@@ -136,7 +139,7 @@ def _describe_faithfulness(faithfulness: Faithfulness | None, name: str) -> list
 
 @dataclass(frozen=True)
 class HeatMap:
-    """One map that was drawn: of METHOD_NAMES, for a class, and how far to believe it (None: empty)."""
+    """A drawn map: a method of METHOD_NAMES, a class, and the deletion test (None for an empty map)."""
 
     method: str
     layer: str
@@ -151,7 +154,7 @@ class HeatMap:
 
     @property
     def trust(self) -> str:
-        """What the trust test says of the map, in one sentence."""
+        """The result of the deletion test in one sentence."""
         found = self.faithfulness
         if found is None:
             return "The map is empty: no activation in this layer supports that class."
@@ -170,9 +173,9 @@ class HeatMap:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A picture's answer, the same as `check` gives, and the maps drawn of it.
+    """A picture's prediction, the same as that of `check`, and its heat maps.
 
-    `predicted` is the class that is more probable, `verdict` fake, real or unsure.
+    `predicted` is the more probable class; `verdict` is fake, real or unsure.
     """
 
     path: Path
@@ -182,15 +185,18 @@ class Explanation:
     maps: tuple[HeatMap, ...]
 
     @property
-    def answer(self) -> str:
-        """The verdict and the probability in the words of `check`: 'unsure, p(fake) 70.3 %'."""
+    def summary(self) -> str:
+        """The verdict and the probability as `check` prints them: 'unsure, p(fake) 70.3 %'."""
         return f"{self.verdict}, p(fake) {100 * self.p_fake_calibrated:.1f} %"
 
 
 @dataclass(frozen=True)
 class MapRequest:
-    """The maps that are wanted: keys of METHOD_NAMES; the layer for Grad-CAM by its name, None for the
-    model's own; the class to explain, None for the predicted one."""
+    """The requested maps: `methods` are keys of METHOD_NAMES.
+
+    `layer` names the layer for Grad-CAM, None the model's default; `target` is the class to explain, None
+    the predicted one.
+    """
 
     methods: Sequence[str]
     layer: str | None = None
@@ -204,40 +210,40 @@ def explain_image(
     wanted: MapRequest,
     verdict: str = "",
 ) -> Explanation:
-    """Draw a figure for each method into the grad_cam folder, with a .json beside it.
+    """Draw a figure for each method into the grad_cam folder, with a .json of the same name.
 
     Args:
         path: the picture's file, for names and titles.
-        image: (S, S, 3) uint8, the copy that `check` judges.
-        verdict: what `check` has said after its other tests; what the thresholds say otherwise.
+        image: (S, S, 3) uint8, the copy that `check` predicts on.
+        verdict: the final verdict of `check`; '' for that of the thresholds.
     """
     settings = detector.settings
     batch = to_input(detector, image[None])
-    answer = compute_probabilities(detector, image[None])[0]
-    predicted = CLASSES[int(answer.argmax())]
-    asked = CLASSES.index(wanted.target or predicted)
+    p_classes = compute_probabilities(detector, image[None])[0]
+    predicted = CLASSES[int(p_classes.argmax())]
+    target = CLASSES.index(wanted.target or predicted)
     explanation = Explanation(
         path=path,
         predicted=predicted,
-        verdict=verdict or detector.calibration.verdict(float(answer[0])),
-        p_fake_calibrated=float(answer[0]),
+        verdict=verdict or detector.calibration.verdict(float(p_classes[0])),
+        p_fake_calibrated=float(p_classes[0]),
         maps=(),
     )
     shown = read_for_overlay(find_originals(settings, "test", [path])[0], image)
     for method in wanted.methods:
-        name, heat = compute_map(detector, batch, method, wanted.layer, asked)
-        faithfulness = measure_faithfulness(partial(compute_probabilities, detector), image, heat, asked)
+        name, heat = compute_map(detector, batch, method, wanted.layer, target)
+        faithfulness = measure_faithfulness(partial(compute_probabilities, detector), image, heat, target)
         heat_map = HeatMap(
             method=method,
             layer=name,
-            target=CLASSES[asked],
+            target=CLASSES[target],
             faithfulness=faithfulness,
             figure=_next_figure(settings, path),
         )
         explanation = replace(explanation, maps=(*explanation.maps, heat_map))
         coloured, mixed = overlay(shown, heat)
         name = shorten(path.name, LONGEST_NAME_CHARACTERS)
-        title = f"{settings.model}, {name}: {explanation.answer}\n{heat_map}\n{heat_map.trust}"
+        title = f"{settings.model}, {name}: {explanation.summary}\n{heat_map}\n{heat_map.trust}"
         images = {"Picture": shown, MAP_VALUES[method].capitalize(): coloured, "Overlay": mixed}
         draw_explanation(images, title, heat_map.figure, f"Share of the strongest {MAP_VALUES[method]}")
         _write_record(detector, explanation, heat_map)
@@ -265,8 +271,8 @@ def _write_record(detector: Detector, explanation: Explanation, heat_map: HeatMa
 
 
 def describe_explanation(explanation: Explanation) -> str:
-    """An explanation in words: the answer, and for each map what it shows and how far to believe it."""
-    lines = [f"{printable(explanation.path)}: {explanation.answer}"]
+    """Describe a prediction, and for each of its maps what it shows and how far it can be trusted."""
+    lines = [f"{printable(explanation.path)}: {explanation.summary}"]
     for heat_map in explanation.maps:
         lines += [
             str(heat_map),
@@ -278,8 +284,11 @@ def describe_explanation(explanation: Explanation) -> str:
 
 
 def draw_explanation(images: Mapping[str, np.ndarray], title: str, path: Path, scale: str) -> None:
-    """Images (H, W, 3) uint8 of one shape side by side under their captions, with the heat map's scale, by
-    its name."""
+    """Draw images (H, W, 3) uint8 of one shape side by side, each under its caption.
+
+    Args:
+        scale: label of the colour bar.
+    """
     sides = next(iter(images.values())).shape[:2]
     height, width = (max(LEAST_PANEL_INCHES, side * PANEL_INCHES / max(sides)) for side in sides)
     inches = width * len(images) + 0.8

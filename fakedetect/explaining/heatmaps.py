@@ -1,4 +1,4 @@
-"""Where in a picture a model finds its evidence, and how far to believe that map."""
+"""Heat maps of a model's evidence in a picture, and a test of how far they can be trusted."""
 
 import math
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from fakedetect.models.probe.model import Probe
 BLURRED_SHARES = (0.1, 0.2, 0.3)
 RANDOM_REGION_COUNT = 8
 BLUR_SIGMA_SHARE = 1 / 16
-"""Sigma by which parts of a picture are blurred out, as a share of its side."""
+"""Sigma of the blur, as a share of the picture's side."""
 
 
 COLOUR_MAP = "inferno"
-"""Its brightness grows with the value from end to end, so that it can be read without seeing colours; parts
+"""Its brightness rises with the value over the whole range, so it can be read without colour vision. Parts
 without evidence stay dark."""
 
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """By how much the class's probability falls when a share of the picture is blurred out.
+    """By how much the class's probability drops when a share of the picture is blurred out.
 
-    `drops` for the map's hottest pixels, `random_drops` for regions of the same size and form
-    elsewhere (means); both (3,) for `shares`.
+    `drops` are for the map's hottest pixels. `random_drops` are means for regions of the same size and
+    shape elsewhere. Both are (3,), for `shares`.
     """
 
     shares: tuple[float, ...]
@@ -40,10 +40,10 @@ class Faithfulness:
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
-    """The named layer of a model.
+    """Return a model's layer by its name.
 
     Raises:
-        UserError: there is none of that name.
+        UserError: there is no such layer.
     """
     layers: dict[str, nn.Module] = dict(model.named_modules())
     if not name or name not in layers:
@@ -55,10 +55,10 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 
 def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
-    """The last layer that still has a map: a convolution, or a transformer block's first norm.
+    """Choose the last layer that still has a map: a convolution, or a transformer block's first norm.
 
     Args:
-        images: (B, 3, H, W) normalised, to see in which order the layers run.
+        images: (B, 3, H, W) normalised; the model runs on one to find the order of its layers.
 
     Raises:
         UserError: no layer has a map.
@@ -75,7 +75,7 @@ def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
     hooks = [
         layer.register_forward_hook(remember(name))
         for name, layer in model.named_modules()
-        # A block's short cut runs last and carries only what came in.
+        # A block's shortcut runs last but only passes its input on.
         if (isinstance(layer, nn.Conv2d) or name.endswith(".norm1"))
         and "downsample" not in name
         and "shortcut" not in name
@@ -94,12 +94,12 @@ def choose_layer(model: nn.Module, images: torch.Tensor) -> str:
 
 
 def find_network(model: nn.Module) -> nn.Module:
-    """The network whose layers a model looks at: itself, or the backbone of a probe."""
+    """Return the network with a model's layers: the backbone of a probe, otherwise the model itself."""
     return model.backbone.network if isinstance(model, Probe) else model
 
 
 def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
-    """A layer's output as (B, C, h, w): tokens lose the class token, channels-last is turned."""
+    """Reshape a layer's output to (B, C, h, w); drop class tokens, and move channels from last to first."""
     if values.ndim == 3:
         patches = values[:, getattr(find_network(model), "num_prefix_tokens", 1) :]
         side = math.isqrt(patches.shape[1])
@@ -115,7 +115,7 @@ def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
 
 
 def _scale_maps(maps: torch.Tensor, images: torch.Tensor) -> np.ndarray:
-    """Maps (B, h, w) from 0 up, scaled to 0..1 and to the size of the images (B, 3, H, W)."""
+    """Scale maps (B, h, w) of values >= 0 to 0..1 and to the size of the images (B, 3, H, W)."""
     scaled = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     large = functional.interpolate(scaled[:, None], size=images.shape[2:], mode="bilinear")
     return large[:, 0].clamp(0, 1).cpu().numpy()
@@ -124,14 +124,14 @@ def _scale_maps(maps: torch.Tensor, images: torch.Tensor) -> np.ndarray:
 def grad_cam(
     model: nn.Module, layer: nn.Module, images: torch.Tensor, targets: torch.Tensor
 ) -> tuple[np.ndarray, torch.Tensor]:
-    """Grad-CAM (Selvaraju et al. 2017): a layer's channels weighted by their mean gradient.
+    """Compute Grad-CAM (Selvaraju et al. 2017): a layer's channels weighted by their mean gradient.
 
     Args:
         images: (B, 3, H, W) normalised.
         targets: (B,) the class (0 fake, 1 real) whose logit is explained; -1 for the predicted one.
 
     Returns:
-        Maps (B, H, W) in 0..1 (all 0 where nothing speaks for the class), logits (B, 2).
+        Maps (B, H, W) in 0..1 (all 0 if nothing supports the class), logits (B, 2).
     """
     kept: dict[str, torch.Tensor] = {}
 
@@ -159,7 +159,7 @@ def grad_cam(
 
 
 def has_attention(model: nn.Module) -> bool:
-    """Whether Attention Rollout can look at the model: a timm transformer with one token sequence."""
+    """Whether Attention Rollout supports the model: a timm transformer with one token sequence."""
     blocks = getattr(find_network(model), "blocks", None)
     return isinstance(blocks, nn.Sequential) and all(
         hasattr(getattr(block, "attn", None), "attn_drop") for block in blocks
@@ -167,9 +167,10 @@ def has_attention(model: nn.Module) -> bool:
 
 
 def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
-    """Attention Rollout (Abnar and Zuidema 2020): how patches flow to the class token, layer by layer.
+    """Compute Attention Rollout (Abnar and Zuidema 2020): the flow from patches to the class token.
 
-    Heads are averaged and the residual connection counts as half. It is the same for every class.
+    It multiplies the layers' attention. Heads are averaged, and the residual connection counts as half. The
+    map is the same for every class.
 
     Args:
         images: (B, 3, H, W) normalised.
@@ -191,7 +192,7 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
         for attention in attentions
     ]
     try:
-        # The fused kernel never holds the attention as a tensor.
+        # The fused kernel never stores the attention as a tensor.
         for attention in attentions:
             attention.fused_attn = False
         with torch.inference_mode():
@@ -214,11 +215,12 @@ def attention_rollout(model: nn.Module, images: torch.Tensor) -> np.ndarray:
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The map in COLOUR_MAP, and 0.4 of it mixed with 0.6 of the picture: a mean cannot overflow.
+    """Return the map in COLOUR_MAP, and a mixture of 0.4 of it with 0.6 of the picture, which cannot
+    overflow.
 
     Args:
-        image: (H, W, 3) uint8, the picture in any size and shape; the model saw it squeezed to a square,
-            and the map is stretched back.
+        image: (H, W, 3) uint8, the picture in any size and shape. The model saw it squeezed to a square, so
+            the map is stretched back.
         heat: (S, S) in 0..1.
 
     Returns:
@@ -235,16 +237,17 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def measure_faithfulness(
     predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray, heat: np.ndarray, target: int
 ) -> Faithfulness | None:
-    """A deletion test (after Petsiuk et al. 2018, RISE): blur the hottest pixels, watch the class.
+    """Run a deletion test (after Petsiuk et al. 2018, RISE): blur the hottest pixels, measure the class's
+    drop.
 
     Args:
         predict: images (B, S, S, 3) uint8 -> probabilities (B, 2).
         image: (S, S, 3) uint8.
         heat: (S, S) in 0..1.
-        target: the class whose probability is watched.
+        target: the class whose probability is measured.
 
     Returns:
-        None where the map is flat and has no hottest part.
+        None if the map is flat, so that it has no hottest pixels.
     """
     if heat.max() == heat.min():
         return None

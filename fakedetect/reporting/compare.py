@@ -44,10 +44,11 @@ LISTED_MISTAKES = 3
 
 @dataclass(frozen=True)
 class ModelPair:
-    """Two models, which of them was right more often, and whether that is chance.
+    """Two models, which of them is more accurate, and whether the difference may be chance.
 
-    `p` is of McNemar's test, adjusted for the number of pairs; None where they were tested on different
-    pictures. `overlap`: the accuracies of their runs with several seeds do; None where one has one run.
+    `p` is that of McNemar's test, adjusted for the number of pairs; None if they were tested on different
+    pictures. `overlap`: whether the accuracies of their runs with several seeds overlap; None if a model
+    has a single run.
     """
 
     first: str
@@ -60,8 +61,11 @@ class ModelPair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The tested models side by side: a row a model and, if asked for, one for what was published; a row a
-    model and source; the pairs, and by model's name its epochs and its wrong answers."""
+    """The tested models side by side.
+
+    `table` has a row for each model and, if requested, one for its published figures. `sources` has a row
+    for each model and source. `epochs` and `mistakes` are by the model's name.
+    """
 
     models: tuple[ComparedModel, ...]
     epochs: Mapping[str, tuple[Epoch, ...]]
@@ -101,7 +105,7 @@ def _read_models(settings: Settings, console: Console) -> list[ComparedModel]:
 
 
 def _read_runs(settings: Settings, console: Console, checkpoint: str | None) -> Repeats | None:
-    """The chosen model's repeated runs, two or more of them; a file that cannot be used is a warning."""
+    """Read the chosen model's repeated runs, if there are at least two; warn about an unusable file."""
     again = settings.command("train", "--repeat", "3")
     try:
         return read_repeats_with_spread(settings.model_folder, checkpoint or "", again)
@@ -111,7 +115,7 @@ def _read_runs(settings: Settings, console: Console, checkpoint: str | None) -> 
 
 
 def _overlap(a: ComparedModel, b: ComparedModel) -> bool | None:
-    """Whether the accuracies of two models' runs overlap; None where one has a single run."""
+    """Whether the accuracies of two models' runs overlap; None if a model has a single run."""
     first, second = (model.repeats.spread.get("accuracy") if model.repeats else None for model in (a, b))
     if first is None or second is None:
         return None
@@ -119,17 +123,17 @@ def _overlap(a: ComparedModel, b: ComparedModel) -> bool | None:
 
 
 def compute_mcnemar_p(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """p of McNemar's exact test (1947) that two models are right on the same pictures equally often.
+    """Compute p of McNemar's exact test (1947) for equal accuracy of two models on the same pictures.
 
     Args:
-        right_a: (N,) bool, where the first is right; right_b: likewise on the same pictures.
+        right_a, right_b: (N,) bool, whether each model is right, on the same pictures.
     """
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def compare_pairs(models: Sequence[ComparedModel]) -> tuple[ModelPair, ...]:
-    """McNemar's test of each pair, the clearest first; p adjusted for their number (Holm 1979)."""
+    """Run McNemar's test on each pair, smallest p first; p is adjusted for their number (Holm 1979)."""
     tests, untested = [], []
     for a, b in itertools.combinations(models, 2):
         better, worse = (a, b) if a.right.mean() >= b.right.mean() else (b, a)
@@ -198,13 +202,13 @@ def _describe_mistakes(folder: Path, model: ComparedModel, wrong: pd.DataFrame) 
 
 
 def compare_models(settings: Settings, console: Console, reference: bool = False) -> Comparison:
-    """Compare every model that has test results; what cannot be used is a warning.
+    """Compare every model that has test results; warn about results that cannot be used.
 
     Args:
-        reference: with what the course project published.
+        reference: include the figures that the course project published.
 
     Raises:
-        UserError: no model has been tested, or none has results that can be used.
+        UserError: no model has been tested, or no test results are usable.
     """
     models = _read_models(settings, console)
     runs = {
@@ -222,15 +226,15 @@ def compare_models(settings: Settings, console: Console, reference: bool = False
 
 
 def _describe_notes(settings: Settings, found: Comparison) -> list[str]:
-    """What the table does not show: one-sided models, the tests of the pairs, runs with several seeds."""
+    """Describe what the table does not show: one-sided models, pair tests, runs with several seeds."""
     lines = [
         f"{model.name}: {line}"
         for model in found.models
         for line in describe_one_sided(model.results.confusion_matrix)
     ]
     lines += [
-        f"{model.name} came trained: its training pictures may include your test pictures, and its figures "
-        "too good."
+        f"{model.name} was trained elsewhere: its training pictures may include your test pictures, so its "
+        "figures may be too good."
         for model in found.models
         if model.name in STARTERS
     ]
@@ -250,7 +254,7 @@ def _describe_notes(settings: Settings, found: Comparison) -> list[str]:
 
 
 def _describe_single_runs(settings: Settings, found: Comparison) -> list[str]:
-    """That a difference may be the luck of a seed, where a model of the pair has a single run."""
+    """Describe significant differences that may depend on the seed, because a model has a single run."""
     better = [pair for pair in found.pairs if pair.p is not None and pair.p < SIGNIFICANCE_LEVEL]
     in_doubt = {name for pair in better if pair.overlap is None for name in (pair.first, pair.second)}
     trainable = [model for model in found.models if model.name not in STARTERS]
@@ -266,7 +270,7 @@ def _describe_single_runs(settings: Settings, found: Comparison) -> list[str]:
 
 
 def _write_comparison(settings: Settings, found: Comparison, tables: Sequence[str]) -> None:
-    """The tables and figures of a comparison.
+    """Write the tables and figures of a comparison.
 
     Args:
         tables: in Markdown.
@@ -296,10 +300,10 @@ def compare(settings: Settings, console: Console, reference: bool = False) -> Ou
     """Compare every model that has test results.
 
     Writes into model_folders/: comparison.csv, comparison_sources.csv, comparison.md, comparison_roc.png,
-    comparison_confusion.png, comparison_loss.png, and for each model its wrong answers.
+    comparison_confusion.png, comparison_loss.png, and for each model its wrong predictions.
 
     Args:
-        reference: show what the course project published, too.
+        reference: include the figures that the course project published.
     """
     found = compare_models(settings, console, reference)
     folder = settings.model_folders

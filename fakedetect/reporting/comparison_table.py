@@ -1,4 +1,4 @@
-"""The tested models as a table: what was measured, and beside it what the reference published."""
+"""The tested models as a table, with measured figures and those that the reference published."""
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ PUBLISHED_FIGURES = {
     "convnext_v2_tiny": (0.9671, 0.98, 0.96, 0.96, 0.98, 0.97, 0.97, 269, 126, 7),
     "convnext_v2_base": (0.9697, 0.96, 0.98, 0.98, 0.96, 0.97, 0.97, 121, 243, 4),
 }
-"""What the course project published for 11,997 test pictures, in the order of PUBLISHED_MEASURES."""
+"""The course project's published figures for 11,997 test pictures, in the order of PUBLISHED_MEASURES."""
 
 PUBLISHED_MEASURES = (
     "accuracy",
@@ -37,12 +37,12 @@ HIGHER_IS_BETTER = ("accuracy", "roc_auc", *PUBLISHED_MEASURES[1:7], "images_per
 LOWER_IS_BETTER = PUBLISHED_MEASURES[7:9]
 
 COLUMN_GAP = 2
-"""Blanks between the columns on the screen."""
+"""Spaces between columns on the screen."""
 
 
 @dataclass(frozen=True)
 class ComparedModel:
-    """A tested model: its results, by the names of the pictures its predictions, and its repeated runs."""
+    """A tested model: its results, its predictions indexed by picture name, and its repeated runs."""
 
     name: str
     results: TestResults
@@ -51,7 +51,7 @@ class ComparedModel:
 
     @property
     def right(self) -> pd.Series:
-        """(N,) bool by name: which pictures the model got right."""
+        """Whether the model is right on each picture, (N,) bool indexed by name."""
         return self.predictions["label"] == self.predictions["predicted"]
 
 
@@ -83,7 +83,7 @@ def _build_row(model: ComparedModel, epochs: int) -> dict[str, str | float | Non
 
 
 def _summarise_runs(repeats: Repeats | None) -> dict[str, float | None]:
-    """The number of runs, and of the figures in TESTED mean and standard deviation over them."""
+    """Return the number of runs, and the mean and standard deviation of TEST_FIGURES over them."""
     columns: dict[str, float | None] = {"runs": len(repeats.runs) if repeats else None}
     for name in TEST_FIGURES:
         found = repeats.spread.get(name) if repeats else None
@@ -95,10 +95,10 @@ def _summarise_runs(repeats: Repeats | None) -> dict[str, float | None]:
 def build_table(
     tested: Sequence[ComparedModel], epochs: Mapping[str, int], reference: bool
 ) -> pd.DataFrame:
-    """A row a model with its figures.
+    """Build a table with a row of figures for each model.
 
     Args:
-        reference: with a row, below that of a model of its, of what the course project published.
+        reference: add a row with the course project's published figures below each of its models.
     """
     rows = []
     for model in tested:
@@ -113,7 +113,7 @@ def build_table(
 
 
 def _find_best(table: pd.DataFrame) -> set[tuple[int, str]]:
-    """The (row, column) places of the best measured values, where there is something to compare."""
+    """Return the (row, column) of the best measured values in columns with at least two values."""
     measured = table[table["from"] == "measured"]
     best: set[tuple[int, str]] = set()
     for column in (*HIGHER_IS_BETTER, *LOWER_IS_BETTER):
@@ -125,7 +125,7 @@ def _find_best(table: pd.DataFrame) -> set[tuple[int, str]]:
 
 
 def _format_cells(row: pd.Series, best: Container[str]) -> dict[str, str]:
-    """Heading -> text, which is marked as bold where all columns that it shows are among the best."""
+    """Map headings to text; it is bold if all columns that it shows are among the best."""
 
     def number(column: str, form: str, scale: float = 1) -> str:
         return "-" if pd.isna(row[column]) else format(scale * row[column], form)
@@ -160,9 +160,9 @@ def _format_cells(row: pd.Series, best: Container[str]) -> dict[str, str]:
 
 
 def format_table(table: pd.DataFrame, console: Console) -> tuple[str, str]:
-    """The table for the screen and as Markdown; a cell is bold when all of its values are the best.
+    """Format the table for the screen and as Markdown; a cell is bold if all of its values are the best.
 
-    On the screen a model is a column, as many of them side by side as there is room for.
+    On the screen a model is a column, with as many side by side as fit.
     """
     best = _find_best(table)
     models = [
@@ -173,8 +173,10 @@ def format_table(table: pd.DataFrame, console: Console) -> tuple[str, str]:
 
 
 def build_sources(tested: Sequence[ComparedModel]) -> pd.DataFrame:
-    """A row a model and source of a class: `pictures`, and of them the share that it got right with its
-    interval; empty where no class has two sources."""
+    """Build a table with a row for each model and source: `pictures`, and the accuracy with its interval.
+
+    It is empty if no class has two sources.
+    """
     rows = []
     for model in tested:
         frame = model.predictions
@@ -187,7 +189,7 @@ def build_sources(tested: Sequence[ComparedModel]) -> pd.DataFrame:
 
 
 def format_sources(table: pd.DataFrame, console: Console) -> tuple[str, str]:
-    """The sources for the screen, one a line, and as Markdown, one a column."""
+    """Format the sources for the screen, one a line, and as Markdown, one a column."""
     places = list(dict.fromkeys(zip(table["class"], table["source"], strict=True)))
     models = []
     for name, rows in table.groupby("model", sort=False):
@@ -209,7 +211,7 @@ def _format_markdown(models: Sequence[Mapping[str, str]]) -> str:
 
 
 def _format_columns(models: Sequence[Mapping[str, str]], room: int) -> list[str]:
-    """Blocks of lines, one line a heading; each block has as many models as fit beside the headings."""
+    """Format blocks with one line for each heading; a block has as many models as fit."""
     first = max(map(len, models[0]))
     widths = [max(map(_width, cells.values())) for cells in models]
     lines: list[str] = []

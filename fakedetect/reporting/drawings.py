@@ -1,5 +1,5 @@
-"""The charts and pictures of a report: the project's own figures as inline SVG, in the colours of the page
-around them, the wrong answers, and heat maps."""
+"""The charts and pictures of a report: figures as inline SVG in the page's colours, wrong predictions, and
+heat maps."""
 
 import base64
 import io
@@ -51,7 +51,7 @@ MISTAKE_COUNT = 12
 HEAT_MAP_COUNT = 8
 
 CHART_WIDTH_INCHES, CHART_HEIGHT_INCHES = 4.4, 3.3
-"""Inches, which the page scales; they decide how large the text is beside the curves."""
+"""The page scales a chart; these set how large its text is relative to its curves."""
 
 PAGE_COLOURS = {
     CLASS_COLOURS["fake"]: "--fake",
@@ -64,25 +64,25 @@ PAGE_COLOURS = {
     "#b0b0b0": "--line",
     "#cccccc": "--line",
 }
-"""matplotlib's colours, and the page's for them in light and dark."""
+"""matplotlib's colours, and the page's CSS variables that replace them in light and dark mode."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A figure of the page: its title, and an SVG element in which every text is escaped."""
+    """A figure of the page: its title, and an SVG element with all text escaped."""
 
     title: str
     svg: str
 
 
 def draw_chart(title: str, plot: Callable[[Axes], None]) -> Chart:
-    """What `plot` draws into axes."""
+    """Draw a chart with `plot`, which draws into axes."""
     figure = Figure(figsize=(CHART_WIDTH_INCHES, CHART_HEIGHT_INCHES), layout="constrained")
     axes = figure.subplots()
     plot(axes)
     axes.set_title("")
     file = io.StringIO()
-    # The salt makes a chart's inner names its own among the others of the page.
+    # The salt makes the ids within a chart unique on the page.
     with (
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": title}),
         missing_glyphs_ignored(),
@@ -94,7 +94,7 @@ def draw_chart(title: str, plot: Callable[[Axes], None]) -> Chart:
 
 
 def _restyle(text: str, title: str) -> str:
-    """matplotlib's SVG for a page: its colours and font, no size of its own, no name used twice."""
+    """Adapt matplotlib's SVG to a page: the page's colours and font, no fixed size, no duplicate ids."""
     svg = text[text.index("<svg") :]
     for left_out in (r"<metadata>.*?</metadata>", r"<style.*?</style>", r' xmlns(:\w+)?="[^"]*"'):
         svg = re.sub(left_out, "", svg, flags=re.DOTALL)
@@ -110,6 +110,7 @@ def _restyle(text: str, title: str) -> str:
 
 
 def draw_reliability_charts(test: TestEntry, calibrated: bool) -> list[Chart]:
+    """Draw the reliability of p(fake): uncalibrated and, if `calibrated`, calibrated."""
     return [
         draw_chart(f"Reliability: {name}", partial(plot_reliability, bins=bins, title=""))
         for name, bins in test.reliability.items()
@@ -118,7 +119,7 @@ def draw_reliability_charts(test: TestEntry, calibrated: bool) -> list[Chart]:
 
 
 def draw_robustness_charts(found: Robustness) -> list[Chart]:
-    """A chart for each kind of degradation."""
+    """Draw a chart for each kind of degradation."""
     return [
         draw_chart(kind_name(kind), partial(plot_robustness, kind=kind, found=found))
         for kind in list_kinds(found)
@@ -126,7 +127,7 @@ def draw_robustness_charts(found: Robustness) -> list[Chart]:
 
 
 def draw_learning_curves(epochs: Sequence[Epoch]) -> list[Chart]:
-    """The learning curves."""
+    """Draw the loss and the validation accuracy over the epochs."""
     return [
         draw_chart("Training vs. Validation Loss", lambda axes: plot_losses(axes, epochs, "")),
         draw_chart("Validation accuracy", lambda axes: plot_accuracy(axes, epochs, "")),
@@ -135,7 +136,7 @@ def draw_learning_curves(epochs: Sequence[Epoch]) -> list[Chart]:
 
 @dataclass(frozen=True)
 class PagePicture:
-    """A picture of the page: a JPEG in base64, its size in pixels and what it is."""
+    """A picture of the page: a JPEG in base64, its size in pixels and its caption."""
 
     jpeg: str
     width: int
@@ -145,7 +146,7 @@ class PagePicture:
 
 @dataclass(frozen=True)
 class ShownPredictions:
-    """Charts of the answers, how many of them are wrong, and the most confident wrong ones."""
+    """Charts of predictions, the number of wrong ones, and the most confident wrong ones."""
 
     charts: tuple[Chart, ...]
     wrong: int
@@ -154,11 +155,11 @@ class ShownPredictions:
 
 
 def _draw_predictions(name: str, predictions: pd.DataFrame, calibration: Calibration) -> Iterator[Chart]:
-    """Confusion matrix, ROC curve and the histogram of p(fake) by class, with the thresholds.
+    """Draw the confusion matrix, the ROC curve, and p(fake) by class with the thresholds.
 
     Args:
         name: of the set of pictures, for the titles.
-        predictions: a row a picture, with the columns label, predicted and p_fake.
+        predictions: a row for each picture, with the columns label, predicted and p_fake.
     """
     is_fake = (predictions["label"] == "fake").to_numpy()
     p_fake = predictions["p_fake"].to_numpy()
@@ -169,7 +170,7 @@ def _draw_predictions(name: str, predictions: pd.DataFrame, calibration: Calibra
         false_rate, true_rate, _ = roc_curve(is_fake, p_fake)
         curves = {f"AUC {roc_auc_score(is_fake, p_fake):.3f}": (false_rate, true_rate)}
         yield draw_chart(f"ROC curve: {name}", partial(plot_roc, curves=curves, title=""))
-    # The table's digits end before the largest margins do.
+    # The table's rounded values may be 0 or 1, whose margins are infinite.
     margins = logit(p_fake.clip(1e-9, 1 - 1e-9))
     yield draw_chart(
         f"{'Calibrated p(fake)' if calibration.fitted else 'p(fake)'} by class: {name}",
@@ -193,10 +194,10 @@ def _name_thresholds(calibration: Calibration) -> dict[str, float]:
 def gather_predictions(
     name: str, predictions: pd.DataFrame, detector: Detector, paths: Sequence[Path]
 ) -> ShownPredictions:
-    """What there is to show of the answers to a set of pictures.
+    """Collect the charts and pictures of the predictions for a set of pictures.
 
     Args:
-        predictions: a row a picture, with COLUMNS of testing/results.
+        predictions: a row for each picture, with COLUMNS of testing/results.
         paths: the files to show, in the order of the rows.
     """
     wrong = find_mistakes(predictions.assign(shown=list(map(str, paths))))
@@ -221,7 +222,7 @@ def _show_mistakes(wrong: pd.DataFrame, workers: int) -> Iterator[PagePicture]:
 
 
 def encode_picture(image: np.ndarray, caption: str) -> PagePicture:
-    """A picture (H, W, 3) uint8 for the page."""
+    """Encode a picture (H, W, 3) uint8 for the page."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, format="JPEG", quality=85)
     height, width = image.shape[:2]
@@ -230,8 +231,11 @@ def encode_picture(image: np.ndarray, caption: str) -> PagePicture:
 
 
 def draw_heat_maps(detector: Detector, predictions: pd.DataFrame) -> tuple[str, list[PagePicture]]:
-    """Grad-CAM of the predicted class on the same few pictures every time, half of them fake; and its
-    layer."""
+    """Draw Grad-CAM of the predicted class on a few pictures, the same in every run and half of them fake.
+
+    Returns:
+        The name of the layer, and the pictures.
+    """
     settings = detector.settings
     random = np.random.default_rng(SEED)
     rows = {}

@@ -1,4 +1,4 @@
-"""Option 3.8: a trained model as files that run without fakedetect, compared with it at once."""
+"""Option 3.8: export a trained model to files that run without fakedetect, and check their parity."""
 
 import io
 import logging
@@ -36,7 +36,7 @@ ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 
 @dataclass(frozen=True)
 class ExportedFiles:
-    """The files that were written, in their folder, how far they agree, and what is missing, and why."""
+    """The files written into a folder, their parity, and the formats that are missing, with the reason."""
 
     folder: Path
     files: tuple[str, ...]
@@ -45,11 +45,11 @@ class ExportedFiles:
 
 
 class _CannotWriteError(Exception):
-    """A format cannot be written; the text says why."""
+    """A format cannot be written; the message has the reason."""
 
 
 def export(settings: Settings, console: Console) -> Outcome:
-    """Write the chosen model as ONNX, OpenVINO IR and safetensors, with a model card, and compare them.
+    """Export the chosen model as ONNX, OpenVINO IR and safetensors, with a model card, and compare them.
 
     Raises:
         UserError: the model has no usable checkpoint, or the files cannot be written.
@@ -63,16 +63,17 @@ def export(settings: Settings, console: Console) -> Outcome:
 
 
 def export_files(detector: Detector, console: Console, folder: Path) -> ExportedFiles:
-    """Write a detector's files into a folder, in place of an earlier export, and compare their answers.
+    """Export a detector into a folder, replacing an earlier export, and compare the files' predictions.
 
     Raises:
         UserError: a file cannot be written.
     """
     name = detector.name
     model = detector.model.cpu().to(memory_format=torch.contiguous_format)
-    answering = DetectorNetwork(model, detector.settings.recipe, detector.calibration.temperature).eval()
+    network = DetectorNetwork(model, detector.settings.recipe, detector.calibration.temperature).eval()
     pictures = choose_parity_pictures(detector, console)
-    # Of an earlier checkpoint, perhaps. The card is written last: without it an export is unfinished.
+    # They may belong to an earlier checkpoint. The card is written last: an export without it is
+    # unfinished.
     for file in (CARD_FILE, *(f"{name}.{ending}" for ending in ("onnx", "xml", "bin", "safetensors"))):
         (folder / file).unlink(missing_ok=True)
     missing = []
@@ -80,22 +81,21 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
     for write, file in ((_write_onnx, f"{name}.onnx"), (_write_openvino, f"{name}.xml")):
         console.note(f"Writing {file}")
         try:
-            files.append(write(answering, detector.settings.recipe.input.size, folder / file))
+            files.append(write(network, detector.settings.recipe.input.size, folder / file))
         except ImportError as error:
             if is_own_import(error):
                 raise
             packages = ONNX_PACKAGES if write is _write_onnx else ("openvino",)
-            missing.append(f"{file}, for a package is missing: {install_command(*packages)}")
+            missing.append(f"{file}; a package is missing: {install_command(*packages)}")
         except _CannotWriteError as error:
-            missing.append(f"{file}, for {error}")
-    parity = measure_parity(answering, pictures, [folder / file for file in files])
+            missing.append(f"{file}; {error}")
+    parity = measure_parity(network, pictures, [folder / file for file in files])
     write_text(folder / CARD_FILE, _render_card(detector, parity))
     return ExportedFiles(folder=folder, files=(*files, CARD_FILE), parity=parity, missing=tuple(missing))
 
 
 def _write_safetensors(detector: Detector, path: Path) -> str:
-    """The weights as they are: a probe's own file, or the network's tensors under timm's or torchvision's
-    names."""
+    """Write a probe's own file, or the network's tensors under timm's or torchvision's names."""
     probe = detector.settings.model_folder / PROBE_FILE
     if detector.is_probe:
         copy_file(probe, path)
@@ -114,18 +114,18 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     }
     tensors = {key: value.detach().cpu().contiguous() for key, value in detector.model.state_dict().items()}
     with atomic_write(path) as file:
-        # One key: the library writes several in any order.
+        # A single key: the library writes several in random order.
         text = msgspec.json.encode(metadata).decode("utf-8")
         file.write(safetensors.torch.save(tensors, {"fakedetect": text}))
     return path.name
 
 
-def _write_onnx(answering: DetectorNetwork, size: int, path: Path) -> str:
-    """The whole detector as ONNX, for pictures of that size.
+def _write_onnx(network: DetectorNetwork, size: int, path: Path) -> str:
+    """Write the whole detector as ONNX, for pictures of that size.
 
     Raises:
-        ImportError: a package that it takes, or that compares it, is not installed.
-        _CannotWriteError: the network has a layer that ONNX does not know.
+        ImportError: a package that writes or runs ONNX is not installed.
+        _CannotWriteError: ONNX does not support a layer of the network.
     """
     import onnx  # noqa: F401
     import onnxruntime  # noqa: F401
@@ -137,10 +137,10 @@ def _write_onnx(answering: DetectorNetwork, size: int, path: Path) -> str:
     try:
         logger.setLevel(logging.ERROR)
         with warnings.catch_warnings(), redirect_stdout(quiet), redirect_stderr(quiet):
-            # The exporter tells of every step that it takes.
+            # The exporter reports every step.
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                answering,
+                network,
                 example,
                 dynamo=True,
                 input_names=["images"],
@@ -159,39 +159,38 @@ def _write_onnx(answering: DetectorNetwork, size: int, path: Path) -> str:
     return path.name
 
 
-def _write_openvino(answering: DetectorNetwork, size: int, path: Path) -> str:
-    """The whole detector, for pictures of that size, as OpenVINO's IR: an .xml, and the weights in a .bin
-    beside it.
+def _write_openvino(network: DetectorNetwork, size: int, path: Path) -> str:
+    """Write the whole detector as OpenVINO IR, for pictures of that size: an .xml, and a .bin of weights.
 
     Raises:
         ImportError: openvino is not installed.
-        _CannotWriteError: the network has a layer that it does not know.
+        _CannotWriteError: OpenVINO does not support a layer of the network.
     """
-    # First, for it keeps the telemetry out.
+    # First: this import disables the telemetry.
     openvino = import_openvino()
     from openvino.frontend import OpConversionFailure
 
     try:
         with warnings.catch_warnings():
-            # torch's tracer warns of every assertion about shapes.
+            # torch's tracer warns about every assertion on shapes.
             warnings.simplefilter("ignore")
-            network = openvino.convert_model(
-                answering,
+            converted = openvino.convert_model(
+                network,
                 example_input=torch.zeros(2, size, size, 3, dtype=torch.uint8),
                 input=[("images", [-1, size, size, 3], openvino.Type.u8)],
             )
     except (OpConversionFailure, RuntimeError) as error:
         raise _CannotWriteError(printable(str(error).strip().splitlines()[0])) from None
-    network.outputs[0].set_names({"p_fake"})
-    write_ir(openvino, network, path)
+    converted.outputs[0].set_names({"p_fake"})
+    write_ir(openvino, converted, path)
     return path.name
 
 
 def _render_card(detector: Detector, parity: Parity) -> str:
-    """The model card: what the records in the model's folder say of this checkpoint.
+    """Render the model card from the records of this checkpoint in the model's folder.
 
     Raises:
-        UserError: a record does not fit.
+        UserError: a record is not valid.
     """
     settings, checkpoint = detector.settings, detector.checkpoint_hash
     folder, recipe, published = settings.model_folder, settings.recipe, None

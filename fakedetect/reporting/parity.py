@@ -1,4 +1,4 @@
-"""How far exported files agree with the detector, from the picture's file on."""
+"""Parity of exported files with the detector, including the decoding of pictures."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,7 @@ from fakedetect.models.probe.model import draw_test_pictures
 PARITY_PICTURE_COUNT = 32
 
 MOST_P_FAKE_DIFFERENCE = 1e-3
-"""Difference in p(fake), all in float32."""
+"""Largest difference in float32 between p(fake) of an exported file and of the detector."""
 
 
 class DetectorNetwork(nn.Module):
@@ -53,10 +53,10 @@ class DetectorNetwork(nn.Module):
 
 @dataclass(frozen=True)
 class Parity:
-    """The largest difference in p(fake) on `count` pictures, by what computes the exported file.
+    """The largest difference in p(fake) on `count` pictures, by the library that runs the exported file.
 
-    `from_files` of them were prepared from their files by prepare_picture(); the others, which it does not
-    cover, as check prepares them. `made_up`: there were no test pictures.
+    prepare_picture() prepared `from_files` of them; the others, which it does not cover, were prepared as
+    by `check`. `made_up`: the pictures are made-up.
     """
 
     count: int
@@ -66,11 +66,11 @@ class Parity:
 
     @property
     def agrees(self) -> bool:
-        """Whether all differences are those of rounding."""
+        """Whether all differences are within MOST_P_FAKE_DIFFERENCE."""
         return all(value <= MOST_P_FAKE_DIFFERENCE for value in self.apart.values())
 
     def describe(self) -> list[str]:
-        """A line for each of what computes."""
+        """Describe the differences, one line for each library."""
         pictures = plural(self.count, "made-up picture" if self.made_up else "test picture")
         if self.from_files == self.count:
             pictures += ", including decoding"
@@ -81,17 +81,18 @@ class Parity:
             for name, value in self.apart.items()
         ]
         if not self.agrees:
-            lines.append(
-                f"That is more than {MOST_P_FAKE_DIFFERENCE:g}: do not use a file that differs so much."
-            )
+            lines.append(f"That is more than {MOST_P_FAKE_DIFFERENCE:g}: do not use such a file.")
         return lines
 
 
 @dataclass(frozen=True)
 class ParityPictures:
-    """What is compared: `images` (N, S, S, 3) uint8 as check prepares them, and `given` as
-    prepare_picture()
-    does, where it covers the file (N,) bool."""
+    """Pictures to compare on: `images` (N, S, S, 3) uint8 as `check` prepares them, and `given`, as
+    prepare_picture() does.
+
+    `covered` (N,) bool: whether prepare_picture() covers the file; `given` is the same as `images`
+    otherwise.
+    """
 
     images: np.ndarray
     given: np.ndarray
@@ -100,7 +101,7 @@ class ParityPictures:
 
 
 def choose_parity_pictures(detector: Detector, console: Console) -> ParityPictures:
-    """Test pictures, drawn the same every time; made-up ones where there are none that can be read."""
+    """Choose test pictures, the same in every run; made-up ones if no test picture can be read."""
     try:
         samples = load_pictures(detector.settings, "test").samples
     except UserError as error:
@@ -126,29 +127,30 @@ def _make_up_pictures(detector: Detector) -> ParityPictures:
     return ParityPictures(images, images, np.zeros(len(images), bool), made_up=True)
 
 
-def measure_parity(answering: DetectorNetwork, pictures: ParityPictures, files: Sequence[Path]) -> Parity:
-    """Ask the exported files and the network that they were made of about the same pictures.
+def measure_parity(network: DetectorNetwork, pictures: ParityPictures, files: Sequence[Path]) -> Parity:
+    """Compare the exported files with the original network on the same pictures.
 
     Args:
-        answering: on the CPU.
-        files: an .onnx and an .xml are compared.
+        network: the original, on the CPU.
+        files: the .onnx and the .xml among them are compared.
     """
     with torch.inference_mode():
-        wanted = answering(torch.from_numpy(pictures.images)).numpy()
+        wanted = network(torch.from_numpy(pictures.images)).numpy()
     apart = {}
     for file in files:
-        if (engine := RUNNERS.get(file.suffix)) is not None:
-            name, answer = engine(file)
-            apart[name] = float(np.abs(answer(pictures.given) - wanted).max())
+        if (load := LOADERS.get(file.suffix)) is not None:
+            name, predict = load(file)
+            apart[name] = float(np.abs(predict(pictures.given) - wanted).max())
     covered = int(pictures.covered.sum())
     return Parity(count=len(wanted), from_files=covered, apart=apart, made_up=pictures.made_up)
 
 
 def prepare_picture(path: Path, kind: Kind) -> np.ndarray | None:
-    """A picture as an exported file takes it, (S, S, 3) uint8, with Pillow alone: docs/export.md.
+    """Prepare a picture (S, S, 3) uint8 for an exported file with Pillow alone, as docs/export.md
+    describes.
 
-    None for what the page leaves to its reader: other files than JPEG and PNG in RGB or grey, or of another
-    name than that of their format; and where copies are fast ones, which are scaled in another way.
+    None for what that page does not cover: files other than JPEG and PNG in RGB or grey, files with the
+    extension of another format, and fast copies, which are scaled differently.
     """
     with Image.open(path) as opened:
         file_format = opened.format
@@ -181,5 +183,5 @@ def _load_openvino(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]
     return "OpenVINO", lambda images: compiled(images)[0]
 
 
-RUNNERS = {".onnx": _load_onnx, ".xml": _load_openvino}
-"""What computes a file, by its ending: a name, and images (B, S, S, 3) uint8 -> p_fake (B,)."""
+LOADERS = {".onnx": _load_onnx, ".xml": _load_openvino}
+"""By file extension: return the library's name, and images (B, S, S, 3) uint8 -> p_fake (B,)."""

@@ -1,4 +1,4 @@
-"""Option 3.7: all that is known of a model, on one page: report.html."""
+"""Option 3.7: report.html, everything about a model on one page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,22 +56,22 @@ from fakedetect.training.log import best_of, read_epochs
 
 SUMMARY_FILE = "summary.csv"
 SUMMARY_COLUMNS = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
-"""The columns of summary.csv that a report shows."""
+"""Columns of summary.csv that a report shows."""
 
 
 @dataclass(frozen=True)
 class ModelRecords:
-    """All that is known of a model; summary and audit are None where the data set is unexplored.
+    """Everything that is recorded of a model.
 
-    `answers` has the predictions of foreign folders by the evaluation's names, where they are there;
-    `repeats` is None where there is one run alone.
+    `foreign` has the predictions for foreign folders by the evaluation's names, if they were saved.
+    `summary` and `audit` are None if the dataset was not explored, `repeats` if there is a single run.
     """
 
     detector: Detector
     results: TestResults
     predictions: pd.DataFrame
     evaluation: Evaluation
-    answers: Mapping[str, pd.DataFrame]
+    foreign: Mapping[str, pd.DataFrame]
     epochs: tuple[Epoch, ...]
     summary: pd.DataFrame | None
     audit: Audit | None
@@ -79,7 +79,7 @@ class ModelRecords:
 
 
 def _read_results(settings: Settings) -> TestedModel:
-    """The chosen model's test.
+    """Read the chosen model's test results.
 
     Raises:
         UserError: the model has not been tested, or the files cannot be used.
@@ -91,10 +91,10 @@ def _read_results(settings: Settings) -> TestedModel:
 
 
 def _read_summary(settings: Settings, folder: Path) -> pd.DataFrame | None:
-    """The table of folders and sources that explore has written; None where there is none.
+    """Read the table of folders and sources that `explore` writes; None if there is none.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: the table is not valid.
     """
     file = folder / SUMMARY_FILE
     try:
@@ -109,10 +109,10 @@ def _read_summary(settings: Settings, folder: Path) -> pd.DataFrame | None:
 
 
 def _read_foreign_predictions(settings: Settings, evaluation: Evaluation) -> dict[str, pd.DataFrame]:
-    """The predictions of foreign folders by name, those that belong to this evaluation.
+    """Read the predictions for foreign folders, by name, that belong to this evaluation.
 
     Raises:
-        UserError: one cannot be used.
+        UserError: a file of predictions is not valid.
     """
     found = {}
     for name, entry in evaluation.foreign.items():
@@ -124,10 +124,10 @@ def _read_foreign_predictions(settings: Settings, evaluation: Evaluation) -> dic
 
 
 def gather_records(settings: Settings, console: Console) -> ModelRecords:
-    """Read all that is known of the chosen model.
+    """Read all records of the chosen model.
 
     Raises:
-        UserError: it has not been tested, or a file cannot be used.
+        UserError: the model has not been tested, or a file is not valid.
     """
     tested = _read_results(settings)
     folder = settings.model_folder
@@ -150,7 +150,7 @@ def gather_records(settings: Settings, console: Console) -> ModelRecords:
         results=tested.results,
         predictions=tested.predictions,
         evaluation=evaluation,
-        answers=_read_foreign_predictions(settings, evaluation),
+        foreign=_read_foreign_predictions(settings, evaluation),
         epochs=tuple(read_epochs(folder, detector.checkpoint_hash)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),
@@ -159,17 +159,17 @@ def gather_records(settings: Settings, console: Console) -> ModelRecords:
 
 
 def _gather_test_predictions(records: ModelRecords) -> ShownPredictions:
-    """The answers to the test pictures."""
+    """Collect the predictions for the test pictures."""
     settings, predictions = records.detector.settings, records.predictions
     originals = find_originals(settings, "test", [Path(path) for path in predictions["path"]])
     return gather_predictions("test dataset", predictions, records.detector, originals)
 
 
 def _gather_foreign_predictions(records: ModelRecords) -> dict[str, ShownPredictions | None]:
-    """The answers to the pictures of foreign folders; None where they are not there."""
+    """Collect the predictions for foreign folders by name; None for those that were not saved."""
     return {
         name: gather_predictions(name, found, records.detector, [Path(path) for path in found["path"]])
-        if (found := records.answers.get(name)) is not None
+        if (found := records.foreign.get(name)) is not None
         else None
         for name in records.evaluation.foreign
     }
@@ -177,14 +177,14 @@ def _gather_foreign_predictions(records: ModelRecords) -> dict[str, ShownPredict
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the present thresholds come to.
+    """Error rates at the current thresholds.
 
     Attributes:
         rates: by the name of a set of pictures, the validation pictures first.
-        again: of the sets that were evaluated before these thresholds were fitted, the command that
-            evaluates again.
-        charts: how reliable p(fake) is on the test dataset.
-        ece: the expected calibration error there; None where it was not measured.
+        again: for sets that were evaluated before these thresholds were fitted, the command that
+            evaluates them again.
+        charts: reliability of p(fake) on the test dataset.
+        ece: the expected calibration error on the test dataset; None if it was not measured.
     """
 
     rates: Mapping[str, VerdictRates | ValidationRecord]
@@ -194,7 +194,7 @@ class Verdicts:
 
 
 def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | None:
-    """What the thresholds come to on each set of pictures; None where this checkpoint has none."""
+    """Collect the error rates on each set of pictures; None if this checkpoint has no thresholds."""
     fitted, test, command = detector.training.calibration, evaluation.test, detector.settings.command
     if fitted is None or not detector.calibration.fitted:
         return None
@@ -222,7 +222,7 @@ def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | No
 
 
 def _format_option(flag: str, value: float | None) -> list[str]:
-    """An option as words of a command; none where it was not given. Of a flag alone the value is a bool."""
+    """Format an option as words of a command; none if it has no value. A flag's value is True."""
     if not value:
         return []
     return [flag] if value is True else [flag, f"{value:g}"]
@@ -235,7 +235,7 @@ def _train_command(training: TrainingRecord, repeats: Repeats | None) -> list[st
 
 
 def list_repeat_commands(detector: Detector, evaluation: Evaluation, repeats: Repeats | None) -> list[str]:
-    """The commands that give this report again; of a checkpoint from elsewhere, without training it."""
+    """List the commands that reproduce this report; without training for a checkpoint from elsewhere."""
     training, kind = detector.training, detector.kind
     commands = [
         ["scan"],
@@ -272,11 +272,11 @@ TEMPLATE_NAMES = {
     "tell_shapes": tell_shapes,
     "tell_what_helps": tell_what_helps,
 }
-"""What the screen says too, in the same words."""
+"""Names that the template uses. Screens use the same functions, so their words are the same."""
 
 
 def render_report(records: ModelRecords, today: str) -> str:
-    """The report as HTML; `today` is the date that it bears."""
+    """Render the report as HTML; `today` is its date."""
     detector, evaluation, epochs = records.detector, records.evaluation, records.epochs
     settings, training = detector.settings, detector.training
     layer, heat_maps = draw_heat_maps(detector, records.predictions)
@@ -291,7 +291,7 @@ def render_report(records: ModelRecords, today: str) -> str:
         summary=summarise_model(
             settings, records.results, records.predictions, evaluation, training.has_recipe
         ),
-        answers=_gather_test_predictions(records),
+        predictions=_gather_test_predictions(records),
         foreign=_gather_foreign_predictions(records),
         verdicts=gather_verdicts(detector, evaluation),
         robustness=draw_robustness_charts(evaluation.test.robustness) if evaluation.test else (),
@@ -305,8 +305,8 @@ def render_report(records: ModelRecords, today: str) -> str:
 
 
 def report(settings: Settings, console: Console) -> Outcome:
-    """Write the chosen model's report.html into its folder: one file, to open from the disk."""
-    # Before the lock, which would make a folder for a model without results.
+    """Write the chosen model's report.html into its folder, a single self-contained file."""
+    # Before the lock, which would create a folder for a model without results.
     _read_results(settings)
     file = settings.model_folder / REPORT
     with run_lock(settings.model_folder):

@@ -1,4 +1,4 @@
-"""The top of a report: the figures that matter most, and in plain words what the model is good for."""
+"""The top of a report: the most important figures, and in plain words what the model is suitable for."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,18 +14,17 @@ from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_
 from fakedetect.testing.results import AUC_LOSS_TO_WARN, describe_one_sided, explain_doubt, find_auc
 
 LOWEST_USABLE_ACCURACY = 0.6
-"""Accuracy on one source's pictures, or balanced accuracy, up to which the model is not to be used for such
-pictures."""
+"""Up to this accuracy on a source's pictures, or balanced accuracy, the model is not suitable for them."""
 
 NAMED_SOURCE_COUNT = 4
-"""Sources of a class that the summary names."""
+"""Sources that the summary names for each class."""
 
 INTERVAL = "95 % interval"
 
 
 @dataclass(frozen=True)
 class FigureTile:
-    """A large figure: what it is, and a remark on it."""
+    """A large figure, its name and a remark."""
 
     what: str
     figure: str
@@ -34,8 +33,11 @@ class FigureTile:
 
 @dataclass(frozen=True)
 class Summary:
-    """Tiles, what the model can do in plain words, a warning where it has one answer for all pictures, and
-    what it must not be used for."""
+    """The top of a report.
+
+    `tiles` are the large figures and `plain` describes them. `one_sided` warns about a model that predicts
+    one class for all pictures. `unfit` lists what the model must not be used for.
+    """
 
     tiles: Sequence[FigureTile]
     plain: str
@@ -50,7 +52,7 @@ def _share_tile(what: str, hits: int, count: int, of: str) -> FigureTile:
 
 
 def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[FigureTile]:
-    """Accuracy, ROC AUC and both kinds of mistakes, each with its interval; then foreign pictures."""
+    """Yield accuracy, ROC AUC and both error rates with intervals, then those on foreign pictures."""
     (caught, missed), (alarms, cleared) = results.confusion_matrix
     fakes, reals = caught + missed, alarms + cleared
     yield _share_tile("Accuracy", caught + cleared, fakes + reals, "test pictures")
@@ -76,32 +78,31 @@ def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[FigureTile]
 
 
 def _name_sources(predictions: pd.DataFrame) -> str:
-    """'fake: gan, diffusion; real: camera', as far as the pictures have sources."""
-    said = []
+    """Return 'fake: gan, diffusion; real: camera'; classes without sources are left out."""
+    parts = []
     for label in CLASSES:
         of_class = predictions.loc[predictions["label"] == label, "source"]
         names = [printable(source) for source in of_class.value_counts().index if source]
         if names:
             more = f" and {len(names) - NAMED_SOURCE_COUNT} more" if len(names) > NAMED_SOURCE_COUNT else ""
-            said.append(f"{label}: {', '.join(names[:NAMED_SOURCE_COUNT])}{more}")
-    return "; ".join(said)
+            parts.append(f"{label}: {', '.join(names[:NAMED_SOURCE_COUNT])}{more}")
+    return "; ".join(parts)
 
 
 def _is_weak(entry: ForeignEntry, own: float | None) -> bool:
-    """Whether a model is no clear help on foreign pictures, or clearly worse than on its own."""
+    """Whether a model is near chance on foreign pictures, or clearly worse than on its own."""
     low, auc = entry.measures.balanced_accuracy.low, find_auc(entry)
     chance = low is None or low <= 0.5
     return chance or (own is not None and auc is not None and auc < own - AUC_LOSS_TO_WARN)
 
 
 def _is_telling(entry: ForeignEntry, own: float | None) -> bool:
-    """Whether the figures on foreign pictures are those of pictures from elsewhere, and of enough."""
+    """Whether the figures are conclusive: foreign pictures are from other sources, and there are enough."""
     return not entry.own and (own is None or not explain_doubt(own, entry.measures.roc_auc))
 
 
 def _describe_generalisation(entry: ForeignEntry, own: float | None) -> str:
-    """What figures on foreign pictures show, as the end of a sentence; '' where the model's own are
-    missing."""
+    """Describe figures on foreign pictures as the end of a sentence; '' if the model's own are missing."""
     low = entry.measures.balanced_accuracy.low
     if low is None or low <= 0.5:
         return ", not clearly better than chance"
@@ -132,7 +133,7 @@ def _describe_own_accuracy(
 
 
 def _describe_held_out(evaluation: Evaluation) -> list[str]:
-    """A probe's figures on the sources that were left out of it, in a sentence."""
+    """Describe a probe's figures on held-out sources."""
     found = evaluation.held_out_sources
     if found is None or not found.by_source:
         return []
@@ -144,7 +145,7 @@ def _describe_held_out(evaluation: Evaluation) -> list[str]:
 
 
 def _describe_other_sources(settings: Settings, evaluation: Evaluation) -> list[str]:
-    """How the model does on pictures that are unlike the training ones."""
+    """Describe the model's accuracy on pictures unlike its training pictures."""
     own = find_auc(evaluation.test)
     lines = _describe_held_out(evaluation)
     for name, entry in evaluation.foreign.items():
@@ -167,8 +168,9 @@ def _describe_other_sources(settings: Settings, evaluation: Evaluation) -> list[
 
 
 def _weak_degradations(found: Robustness) -> list[str]:
-    """The lightest degradation of each kind that costs too much of the ROC AUC, or after which the answers
-    are next to chance: a model may rank pictures well and call all of them the same."""
+    """List the mildest degradation of each kind that lowers the ROC AUC too much, or after which
+    predictions are
+    close to chance: a model may rank pictures well and still call all of them the same."""
     least = found.clean.roc_auc - AUC_LOSS_TO_WARN
     first: dict[str, str] = {}
     for point in found.points:
@@ -178,7 +180,7 @@ def _weak_degradations(found: Robustness) -> list[str]:
 
 
 def _unfit_for(evaluation: Evaluation) -> list[str]:
-    """The pictures that the model is not to be used for, by what was measured."""
+    """List the pictures for which the measurements show that the model is not suitable."""
     own = find_auc(evaluation.test)
     found = []
     weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
@@ -205,7 +207,7 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
 
 
 def _is_chance(results: TestResults) -> bool:
-    """Whether the answers to the test pictures are no clear help: the interval of the balanced accuracy."""
+    """Whether the interval of the balanced accuracy on the test pictures includes chance."""
     (caught, missed), (alarms, cleared) = results.confusion_matrix
     if not (caught + missed and alarms + cleared):
         return False
@@ -219,11 +221,11 @@ def summarise_model(
     evaluation: Evaluation,
     trained_here: bool,
 ) -> Summary:
-    """The figures that matter most, and what they mean.
+    """Summarise a model's most important figures and what they mean.
 
     Args:
-        predictions: a row a test picture, with the columns label and source.
-        trained_here: its training.json says how the checkpoint was trained.
+        predictions: a row for each test picture, with the columns label and source.
+        trained_here: a training.json describes how the checkpoint was trained.
     """
     plain = [
         *_describe_own_accuracy(results, predictions, settings.model, trained_here),

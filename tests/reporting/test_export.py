@@ -85,7 +85,7 @@ def test_what_is_missing_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch
     result = run("--paths", trained, "export")
     assert result.returncode == 1
     assert (
-        "tiny.onnx, for a package is missing: python -m pip install onnx onnxscript onnxruntime"
+        "tiny.onnx; a package is missing: python -m pip install onnx onnxscript onnxruntime"
         in result.stdout
     )
     folder = trained.parent / "model_folders/tiny/export"

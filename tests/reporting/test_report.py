@@ -70,7 +70,7 @@ def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: 
     assert "How this checkpoint was trained is unknown (no training.json)" in unknown
     assert "that it was trained on" not in unknown and "training time" not in unknown
     assert "training pictures" not in unknown and "best epoch" not in unknown
-    repeat = unknown.split("To repeat it")[1]
+    repeat = unknown.split("Reproduce this report")[1]
     assert "--model tiny test" in repeat and "tiny train" not in repeat and "trained with" not in repeat
     # Thresholds leave a training.json that knows no more of its training.
     fitted = run("--paths", trained, "fit-thresholds", "--max-false-alarms", "0.4", "--max-missed", "0.4")
@@ -85,7 +85,7 @@ def test_a_checkpoint_put_in_the_place_of_another_does_not_inherit_its_training(
     assert run("--paths", trained, "test").returncode == 0
     page = read_report(trained)
     assert "How this checkpoint was trained is unknown" in page and "training time" not in page
-    assert "tiny train" not in page.split("To repeat it")[1]
+    assert "tiny train" not in page.split("Reproduce this report")[1]
     assert run("--paths", trained, "compare").returncode == 0
     with (trained.parent / "model_folders/comparison.csv").open(newline="", encoding="utf-8") as opened:
         rows = {row["model"]: row for row in csv.DictReader(opened)}
@@ -94,14 +94,14 @@ def test_a_checkpoint_put_in_the_place_of_another_does_not_inherit_its_training(
 
 def test_thresholds_after_the_evaluation_ask_for_another_one(evaluated: Path) -> None:
     measured = read_report(evaluated)
-    assert "thresholds were set after" not in measured and "calibrated." in measured
+    assert "fitted after the evaluation" not in measured and "calibrated." in measured
     file = evaluated.parent / "model_folders/tiny/training.json"
     record = json.loads(file.read_text())
     # As another fit leaves it; one on these few pictures may come to the same thresholds.
     record["calibration"]["temperature"] *= 1.5
     file.write_text(json.dumps(record))
     asked = read_report(evaluated)
-    assert "The thresholds were set after the evaluation of the test dataset and elsewhere" in asked
+    assert "fitted after the evaluation of the test dataset and elsewhere" in asked
     assert re.search(
         r"Evaluate again: \S+ menu.py \S+ \S+ evaluate; .* evaluate --data \S+elsewhere", asked
     )

@@ -206,8 +206,8 @@ def check_report(trained: Path, folder: Path) -> None:
     assert "script" not in links.tags and "http" not in re.sub(r"data:[^\"]+", "", text)
     for title in (
         "Results on the test dataset", "Pictures from other sources", "Fake, real or unsure", "By source",
-        "Robustness", "Wrong answers", "Heat maps", "Data set", "Recipe and learning curves",
-        "To repeat it",
+        "Robustness", "Wrong predictions", "Heat maps", "Dataset", "Recipe and learning curves",
+        "Reproduce this report",
     ):  # fmt: skip
         assert f"<h2>{title}</h2>" in text, title
     assert "could not be made" not in text

@@ -157,8 +157,8 @@ class _LeanResponseNorm(GlobalResponseNorm):
             theirs: torch.Tensor = super().forward(x)
             return theirs
         weight, bias = self.weight.view(self.wb_shape), self.bias.view(self.wb_shape)
-        answer: torch.Tensor = _ResponseNorm.apply(x, weight, bias, self.channel_dim, self.eps)
-        return answer
+        output: torch.Tensor = _ResponseNorm.apply(x, weight, bias, self.channel_dim, self.eps)
+        return output
 
 
 class _LeanMlp(GlobalResponseNormMlp):
@@ -168,17 +168,17 @@ class _LeanMlp(GlobalResponseNormMlp):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         _, high, wide, _ = x.shape
-        answer: torch.Tensor
+        output: torch.Tensor
         if not _is_trained_in_bf16(x) or high * wide <= self.fc2.out_features:
-            answer = super().forward(x)
-            return answer
+            output = super().forward(x)
+            return output
         hidden = self.drop1(self.act(self.fc1(x))).flatten(1, 2)
         norm, layer = self.grn, self.fc2
         found: torch.Tensor = _NormedLinear.apply(
             hidden, norm.weight, norm.bias, layer.weight, layer.bias, norm.eps
         )
-        answer = self.drop2(found.unflatten(1, (high, wide)))
-        return answer
+        output = self.drop2(found.unflatten(1, (high, wide)))
+        return output
 
 
 def _is_linear(layer: GlobalResponseNormMlp) -> bool:
@@ -273,10 +273,10 @@ class _LeanDepthwise(nn.Conv2d):
         if not _is_trained_in_bf16(x) or not self.weight.requires_grad:
             return super().forward(x)
         bias = None if self.bias is None else self.bias.bfloat16()
-        answer: torch.Tensor = _Depthwise.apply(
+        output: torch.Tensor = _Depthwise.apply(
             x.bfloat16(), self.weight.bfloat16(), bias, self.stride, self.padding
         )
-        return answer
+        return output
 
 
 def _is_large_depthwise(layer: nn.Conv2d) -> bool:

@@ -131,7 +131,7 @@ def _convert(openvino: ModuleType, recipe: Recipe, network: nn.Module) -> Any:
 def _check_parity(
     core: Any, found: Any, recipe: Recipe, network: nn.Module, classifier: LinearClassifier | None
 ) -> None:
-    """Compare both on synthetic pictures, in float32.
+    """Compare both on made-up pictures, in float32.
 
     Raises:
         _CannotRun: their outputs differ by more than rounding.

@@ -76,8 +76,8 @@ class CachedNetwork(Record, frozen=True, kw_only=True):
 
 def wants_openvino(settings: Settings) -> bool:
     """Whether to use OpenVINO on a CPU: `engine` under [inference] decides; 'auto' means on PLATFORMS."""
-    asked = settings.inference.engine
-    return asked == OPENVINO_ENGINE or (asked == AUTO_ENGINE and platform.machine().lower() in PLATFORMS)
+    engine = settings.inference.engine
+    return engine == OPENVINO_ENGINE or (engine == AUTO_ENGINE and platform.machine().lower() in PLATFORMS)
 
 
 def _may_have_gpu() -> bool:
@@ -235,8 +235,8 @@ def compile_network(core: Any, network: Any, bf16: bool, streams: int = 1) -> An
 
 def _count_threads() -> int:
     """Count threads as torch does: OMP_NUM_THREADS, which torchrun sets, or one per core."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) else count_workers(None)
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return int(limit) if limit.isdecimal() and int(limit) else count_workers(None)
 
 
 def _count_streams() -> int:

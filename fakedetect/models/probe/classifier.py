@@ -57,7 +57,7 @@ class LinearClassifier:
 
 @dataclass(frozen=True)
 class ProbeFile:
-    """Content of a probe.safetensors; `test_margins` (20,) are the margins of the synthetic pictures."""
+    """Content of a probe.safetensors; `test_margins` (20,) are the margins of the made-up pictures."""
 
     facts: ProbeFacts
     classifier: LinearClassifier

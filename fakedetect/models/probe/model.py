@@ -60,7 +60,7 @@ class Probe(nn.Module):
 
 
 def draw_test_pictures(size: int, count: int = TEST_PICTURE_COUNT) -> np.ndarray:
-    """Draw synthetic pictures (N, S, S, 3) uint8 of waves and noise, the same on every machine."""
+    """Draw made-up pictures (N, S, S, 3) uint8 of waves and noise, the same on every machine."""
     random = np.random.default_rng(SEED)
     rows, columns = np.mgrid[:size, :size] / size
     pictures = []
@@ -76,7 +76,7 @@ def draw_test_pictures(size: int, count: int = TEST_PICTURE_COUNT) -> np.ndarray
 
 
 def compute_test_margins(probe: nn.Module, recipe: Recipe) -> np.ndarray:
-    """Compute a probe's margins (20,) for the synthetic pictures, in float32 on the CPU."""
+    """Compute a probe's margins (20,) for the made-up pictures, in float32 on the CPU."""
     taken = recipe.input
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (taken.mean, taken.std))
     images = torch.from_numpy(draw_test_pictures(taken.size)).permute(0, 3, 1, 2).float() / 255
