@@ -26,7 +26,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import Kind
 from fakedetect.images.degradations import CURVES, STABILITY, degrade
 from fakedetect.metrics.calibration import Calibration
-from fakedetect.models.verdicts import agree, answer
+from fakedetect.models.verdicts import combine_predictions, decide_verdict
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".jfif", ".avif")
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
@@ -198,21 +198,24 @@ def test_several_models_give_their_mean_and_their_disagreement(trained: Path) ->
 
 def test_models_that_contradict_each_other_are_unsure() -> None:
     plain = Calibration()
-    fake, real = (answer(plain, np.array([margin]), ()) for margin in (3.0, -3.0))
-    assert agree([fake, real]).verdict == "unsure"
-    assert agree([fake, fake]).verdict == "fake" and agree([real]).verdict == "real"
-    hesitant = answer(Calibration(1.0, 0.99, 0.01), np.array([1.0]), ())
-    assert agree([fake, fake, hesitant]).verdict == "fake"
-    assert agree([fake, hesitant]).verdict == "unsure"
+    fake, real = (decide_verdict(plain, np.array([margin]), ()) for margin in (3.0, -3.0))
+    assert combine_predictions([fake, real]).verdict == "unsure"
+    assert (
+        combine_predictions([fake, fake]).verdict == "fake"
+        and combine_predictions([real]).verdict == "real"
+    )
+    hesitant = decide_verdict(Calibration(1.0, 0.99, 0.01), np.array([1.0]), ())
+    assert combine_predictions([fake, fake, hesitant]).verdict == "fake"
+    assert combine_predictions([fake, hesitant]).verdict == "unsure"
 
 
 def test_an_answer_that_a_small_change_turns_is_unsure_and_says_why() -> None:
     margins = np.array([4.0, -1.0, 3.0, 3.0, -0.5])
-    found = answer(Calibration(), margins, STABILITY)
+    found = decide_verdict(Calibration(), margins, STABILITY)
     assert found.verdict == "unsure" and found.p_fake > 0.5
     assert found.flips == ("real after JPEG 70", "real after 5% crop")
-    assert answer(Calibration(), np.abs(margins), STABILITY).stability == "stable"
-    assert answer(Calibration(), margins[:1], ()).stability == ""
+    assert decide_verdict(Calibration(), np.abs(margins), STABILITY).stability == "stable"
+    assert decide_verdict(Calibration(), margins[:1], ()).stability == ""
 
 
 @pytest.mark.parametrize("how", CURVES, ids=str)

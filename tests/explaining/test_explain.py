@@ -120,9 +120,9 @@ def test_a_region_drives_the_prediction_from_a_fall_of_five_points_on(
     drops: tuple[float, ...], elsewhere: tuple[float, ...], said: str
 ) -> None:
     from fakedetect.explaining.figures import HeatMap
-    from fakedetect.explaining.heatmaps import SHARES, Faithfulness
+    from fakedetect.explaining.heatmaps import BLURRED_SHARES, Faithfulness
 
-    found = Faithfulness(SHARES, drops, elsewhere)
+    found = Faithfulness(BLURRED_SHARES, drops, elsewhere)
     heat_map = HeatMap(
         method="grad-cam", layer="x", target="fake", faithfulness=found, figure=Path("f.png")
     )

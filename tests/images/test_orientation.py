@@ -17,7 +17,7 @@ from fakedetect.images.reading import find_fault, open_image, to_rgb_or_grey
 from fakedetect.images.views import Look, look_at, read_thumbnail
 from fakedetect.preprocessing.headers import Header, read_header
 from fakedetect.preprocessing.resize import Job, resize_image
-from fakedetect.reporting.parity import prepare
+from fakedetect.reporting.parity import prepare_picture
 
 TAGS = (
     *(0x010D, 0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x0213, 0x8298),
@@ -96,7 +96,7 @@ def test_every_way_to_read_a_turned_picture_gives_its_upright_twin(tmp_path: Pat
         assert alike(*(load_or_explain(copy, REFERENCE_SCALING) for copy in copies))
     assert alike(read_thumbnail(twin), read_thumbnail(turned))
     if ending != "webp":
-        assert alike(prepare(twin, Kind()), prepare(turned, Kind()))
+        assert alike(prepare_picture(twin, Kind()), prepare_picture(turned, Kind()))
     assert isinstance(read_header(turned), Header)
 
 

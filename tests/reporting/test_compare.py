@@ -142,7 +142,7 @@ def repeat(project: Path, model: str, accuracies: list[float]) -> None:
 def test_better_is_said_with_what_other_seeds_gave(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from fakedetect.reporting import compare
 
-    monkeypatch.setattr(compare, "_write", lambda *_: None)
+    monkeypatch.setattr(compare, "_write_comparison", lambda *_: None)
     for model, wrong, accuracies in (
         ("resnet18", 40, [0.6, 0.85]),
         ("resnet50", 10, [0.9, 0.8]),

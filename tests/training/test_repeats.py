@@ -122,7 +122,7 @@ def test_compare_and_report_tell_the_spread_of_this_checkpoint_alone(
 ) -> None:
     from fakedetect.reporting import compare
 
-    monkeypatch.setattr(compare, "_write", lambda *_: None)
+    monkeypatch.setattr(compare, "_write_comparison", lambda *_: None)
     compared = run("--paths", repeated, "compare")
     assert compared.returncode == 0, compared.stderr
     assert "- tiny, 2 runs: test accuracy " in compared.stdout
