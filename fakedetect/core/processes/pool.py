@@ -108,7 +108,7 @@ def _results(
 
 
 class _Pool:
-    """The worker processes; they end when told to, or with this process."""
+    """The worker processes; they end on request, or with this process."""
 
     def __init__(self, function: Callable[[Any], Any], count: int):
         self.function = function
