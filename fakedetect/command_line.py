@@ -70,7 +70,7 @@ def parse(arguments: Sequence[str]) -> dict[str, Any]:
     _check_command(given)
     values, unknown = build_parser().parse_known_args(given)
     if unknown:
-        raise _refuse(unknown[0], values.command)
+        raise _unknown_argument(unknown[0], values.command)
     return vars(values)
 
 
@@ -117,7 +117,7 @@ def _check_command(given: Sequence[str]) -> None:
     raise UserError(f"{problem} Did you mean: {join_words((*program_words(), *before, *meant, *behind))}")
 
 
-def _refuse(word: str, command: str | None) -> UserError:
+def _unknown_argument(word: str, command: str | None) -> UserError:
     """Return the error for an argument that the program or a command does not accept."""
     near = did_you_mean(word, [*COMMON, *(_flags(command) if command else ["--version"])])
     words = (*program_words(), *([command] if command else []), "--help")

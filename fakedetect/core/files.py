@@ -102,7 +102,7 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         seconds: how long to wait for another run to release it.
 
     Raises:
-        UserError: another run holds it, or it cannot be written.
+        UserError: another run holds the lock, or it cannot be written.
     """
     # Every worker imports this module, but few use a lock.
     from filelock import Timeout
@@ -137,7 +137,7 @@ def _acquire(path: Path, seconds: float) -> "BaseFileLock":
     """Acquire the system's lock, or a lock file if the file system has no locks (NFS, FUSE, SMB).
 
     Raises:
-        Timeout: another run holds it.
+        Timeout: another run holds the lock.
         OSError: the file cannot be written.
     """
     from filelock import FileLock, SoftFileLock, Timeout

@@ -132,7 +132,7 @@ def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, train
 def _tell_unseen(evaluation: Evaluation) -> list[str]:
     """A probe's figures on the sources that were left out of it, in a sentence."""
     found = evaluation.held_out_sources
-    if found is None or not found.by_source:
+    if found is None or not found.is_by_source:
         return []
     recall = found.fake_recall_at_5.describe(".1%")
     return [

@@ -105,26 +105,26 @@ def read_predictions(file: Path, again: str) -> pd.DataFrame:
         again: the command that writes it again, for the message.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: the file cannot be used.
     """
     # The reader of pandas does not accept names that are not UTF-8.
     rows = read_csv(file, PREDICTION_COLUMNS, f"Test again: {again}")
     if rows is None:
-        raise _refuse(file, again, "it is missing")
+        raise _unusable_file(file, again, "it is missing")
     table = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS), dtype=object)
     try:
         table["p_fake"] = table["p_fake"].astype(float)
     except ValueError as error:
-        raise _refuse(file, again, " ".join(str(error).split())) from None
+        raise _unusable_file(file, again, " ".join(str(error).split())) from None
     if not table["p_fake"].between(0, 1).all():
-        raise _refuse(file, again, "p_fake must be between 0 and 1")
+        raise _unusable_file(file, again, "p_fake must be between 0 and 1")
     for column in ("label", "predicted"):
         if not table[column].isin(CLASSES).all():
-            raise _refuse(file, again, f"{column} must be {' or '.join(CLASSES)}")
+            raise _unusable_file(file, again, f"{column} must be {' or '.join(CLASSES)}")
     return table
 
 
-def _refuse(file: Path, again: str, why: str) -> UserError:
+def _unusable_file(file: Path, again: str, why: str) -> UserError:
     return UserError(f"{file} cannot be used: {why}. Test again: {again}")
 
 

@@ -77,7 +77,7 @@ Stds = Annotated[
     tuple[Std, Std, Std],
     msgspec.Meta(description=f"three numbers from {LEAST_STD:,g} to {MOST_STD:,g}: [0.5, 0.5, 0.5]"),
 ]
-"""For red, green and blue."""
+"""Means and standard deviations are for red, green and blue."""
 
 Interpolation = Annotated[str, one_of(INTERPOLATIONS)]
 

@@ -292,7 +292,7 @@ def find_settings(file: Path | None = None) -> Settings:
     """Read a settings file or the default one; the program's own if the default one is missing.
 
     Raises:
-        UserError: as load_settings.
+        UserError: see load_settings().
     """
     file = file or default_paths()
     missing = file == default_paths() and not file.exists()

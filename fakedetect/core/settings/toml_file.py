@@ -102,7 +102,7 @@ class TomlFile:
             values: the values of the section at `place`.
 
         Raises:
-            UserError: a key is unknown, or its value is not of its kind.
+            UserError: a key is unknown, or its value has the wrong type.
         """
         kinds, here = self._sections[title], f" in {name_section(*place)}" if place else ""
         taken = {}

@@ -37,7 +37,7 @@ def as_trained(settings: Settings, training: TrainingRecord) -> Settings:
         if None not in (then, now) and then != now:
             there = f"{recipe.section} in {settings.file}"
             raise UserError(
-                f"{settings.model} was trained with {key} = {_show(then)}, and {there} says {_show(now)}. "
+                f"{settings.model} was trained with {key} = {_show(then)}, and {there} sets {_show(now)}. "
                 f"Write {key} = {_show(then)}, or train again: {settings.command('train', '--overwrite')}"
             )
     return settings.with_recipe(**asdict(recorded.or_else(recipe)))
