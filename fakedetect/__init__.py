@@ -1,4 +1,4 @@
-"""Real photographs told from AI-generated images: `load` a model, and ask it about pictures."""
+"""Detect AI-generated images: `load` a model and check pictures."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,23 +10,22 @@ if TYPE_CHECKING:
 def load(
     model: str = "starter", paths: str | Path | None = None, stability: str = "auto"
 ) -> "PictureDetector":
-    """A trained model, ready to be asked about many pictures; what it needs is imported now.
+    """Return a trained model that checks many pictures; its dependencies are imported now.
 
-        import fakedetect
+    import fakedetect
 
-        detector = fakedetect.load("starter")
-        print(detector.check("a.jpg").verdict)
+    detector = fakedetect.load("starter") print(detector.check("a.jpg").verdict)
 
     Args:
-        model: a name of paths.toml, a starter among them, or "all" for all trained models together.
-        paths: the settings file; the one of `check` without --paths otherwise.
-        stability: "auto", "all" or "none", as `check` takes it.
+        model: a model of paths.toml, a starter, or "all" for all trained models together.
+        paths: the settings file; by default that of `check` without --paths.
+        stability: "auto", "all" or "none", as in `check`.
 
     Raises:
-        fakedetect.core.errors.UserError: there is no such model, it is not trained, or its files are not
-            to be had or do not fit.
+        fakedetect.core.errors.UserError: there is no such model, it is not trained, or its files are
+            missing or unusable.
     """
-    # The menu and its workers import this package and none of that.
+    # Imported late: the menu and its workers import this package too.
     from fakedetect.checking.library import load_model
 
     return load_model(model, paths, stability)

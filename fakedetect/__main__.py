@@ -1,6 +1,6 @@
 """The console command `fakedetect`, and `python -m fakedetect`.
 
-Older Pythons can read this file and core/installation.py, so that they say which one is needed.
+Older Pythons can read this file and core/installation.py, so that they can name the required version.
 """
 
 import sys
@@ -9,7 +9,7 @@ OLDEST = (3, 11)
 
 
 def run() -> int:
-    """The program's exit code, also where Ctrl-C comes while it starts."""
+    """Run the program and return its exit code, also if Ctrl-C comes while it starts."""
     if sys.version_info < OLDEST:
         print(_describe_old_python(), file=sys.stderr)
         return 2
@@ -30,7 +30,7 @@ def run() -> int:
     finally:
         import signal
 
-        # All is done; ending takes a moment, in which nothing is left to be stopped.
+        # The work is done. Ctrl-C during the exit must not print a traceback.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -38,7 +38,7 @@ def _describe_old_python() -> str:
     from fakedetect.core.installation import environment_command
 
     command = environment_command()
-    advice = f"Start it with: {command}" if command else "Install a newer one; README.md says how to go on."
+    advice = f"Start it with: {command}" if command else "Install a newer Python; see README.md."
     needed, here = (".".join(map(str, version)) for version in (OLDEST, sys.version_info[:2]))
     return f"fakedetect needs Python {needed} or newer, and this is Python {here}. {advice}"
 

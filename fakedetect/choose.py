@@ -1,4 +1,4 @@
-"""Option 4: choose the model that the other options work on, and see what pictures it takes."""
+"""Option 4: choose the model that the other options use, and show its input."""
 
 import json
 import tempfile
@@ -21,10 +21,10 @@ from fakedetect.core.terminal.console import BACK, Console, Outcome
 
 
 def choose_model(settings: Settings, console: Console, name: str | None = None) -> Outcome:
-    """Write the chosen model into paths.toml and tell what it takes; without a name, ask.
+    """Write the chosen model into paths.toml and show its input; without a name, let the user choose.
 
     Raises:
-        UserError: there is no such model, timm has none of that name, or it takes no pictures of that size.
+        UserError: there is no such model, timm does not have it, or it does not accept the size.
     """
     if name is None:
         names, unnamed = settings.models, find_unnamed_models(settings)
@@ -44,7 +44,7 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
     if name not in settings.models and name in find_unnamed_models(settings):
         settings = _name_model(settings, console, name)
     chosen = settings.with_model(name)
-    # What is told to be typed is typed after the choice.
+    # The user types the commands in the messages after the choice.
     chosen = replace(chosen, chosen=name)
     lines = [
         f"The model is now {name} ({describe_model(chosen, name)}).",
@@ -55,17 +55,19 @@ def choose_model(settings: Settings, console: Console, name: str | None = None) 
 
 
 def _name_model(settings: Settings, console: Console, name: str) -> Settings:
-    """Write a section for a checkpoint from elsewhere into the settings file; returns what that says then.
+    """Add a section for a checkpoint from elsewhere to the settings file, and return the new settings.
 
     Raises:
-        UserError: nobody says which model of timm it is, its folder's name cannot be a model's, or the file
-            cannot be changed.
+        UserError: the user does not name the timm model, the folder's name cannot be a model's name, or the
+            file cannot be changed.
     """
     place = settings.model_folders / name
     recipe = read_training(place).recipe
-    said, architecture = (Input.of(recipe), recipe.architecture) if recipe else (Input(), "NAME IN TIMM")
-    lines = _format_section(name, architecture, said)
-    console.show(f"{place} has a checkpoint, and {settings.file.name} does not name it. It needs:\n{lines}")
+    known, architecture = (Input.of(recipe), recipe.architecture) if recipe else (Input(), "NAME IN TIMM")
+    lines = _format_section(name, architecture, known)
+    console.show(
+        f"{place} has a checkpoint, but {settings.file.name} has no section for it. It needs:\n{lines}"
+    )
 
     def read(answer: str) -> str:
         console.show_loading("timm")
@@ -73,33 +75,34 @@ def _name_model(settings: Settings, console: Console, name: str) -> Settings:
         return answer
 
     example = architecture if recipe else "resnet34, for example"
-    found = console.ask_until(f"Its name in timm, to write them ({example}; Enter: no)", read)
+    found = console.ask_until(f"Its name in timm, to add these lines ({example}; Enter: no)", read)
     if not found:
         raise UserError(f"{settings.file} was not changed. Write these lines into it, and choose {name}.")
     before = settings.file.read_bytes().decode("utf-8")
     end = "\r\n" if "\r\n" in before else "\n"
-    section = _format_section(name, found, said).replace("\n", end)
+    section = _format_section(name, found, known).replace("\n", end)
     text = f"{before.rstrip()}{end}{end}{section}{end}"
     with tempfile.TemporaryDirectory() as folder:
         tried = Path(folder) / settings.file.name
         write_text(tried, text)
-        # It may say that a model cannot be named like its folder.
+        # This fails if the folder's name cannot be a model's name.
         changed = load_settings(settings.file, content=tried)
     _write(settings.file, text)
     console.show(f"Added [models.{name}] to {settings.file}.")
     return changed
 
 
-def _format_section(name: str, architecture: str, said: Input) -> str:
-    """The lines of a settings file for a model of timm."""
-    values = {key: value for key, value in asdict(said).items() if value is not None}
+def _format_section(name: str, architecture: str, known: Input) -> str:
+    """Return the lines of a settings file for a timm model."""
+    values = {key: value for key, value in asdict(known).items() if value is not None}
     lines = [f"{key} = {json.dumps(value)}" for key, value in {"timm": architecture, **values}.items()]
     key = name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else json.dumps(name)
     return "\n".join([f"[models.{key}]", *lines])
 
 
 def _describe_size(settings: Settings, console: Console) -> str:
-    """The size of a model's pictures where it is not the reference's; '' where timm does not have it."""
+    """Return the size of a model's pictures if it is not the reference's; '' if timm does not have the
+    model."""
     if settings.model in STARTERS:
         return ""
     if settings.find_known_input() is None:
@@ -112,10 +115,10 @@ def _describe_size(settings: Settings, console: Console) -> str:
 
 
 def _describe_input(settings: Settings, console: Console) -> list[str]:
-    """What the chosen model takes, who says so, and where its copies are.
+    """Return the chosen model's input, its sources, and the folders of its copies.
 
     Raises:
-        UserError: timm has no such model, or it takes no pictures of that size.
+        UserError: timm does not have the model, or it does not accept the size.
     """
     check_size(settings, console)
     lines = [f"Input: {settings.recipe.input}{_describe_sources(settings)}", *_describe_crop(settings)]
@@ -127,7 +130,7 @@ def _describe_input(settings: Settings, console: Console) -> list[str]:
 
 
 def _describe_sources(settings: Settings) -> str:
-    """' (size from paths.toml, the rest from timm)' for a model of [models.*]."""
+    """Return ' (size from paths.toml, the rest from timm)' for a model of [models.*]."""
     recipe = settings.written[settings.model]
     keys = [key for key, value in asdict(Input.of(recipe)).items() if value is not None]
     if not recipe.section:
@@ -138,7 +141,7 @@ def _describe_sources(settings: Settings) -> str:
 
 
 def _describe_crop(settings: Settings) -> list[str]:
-    """That the whole picture is scaled, where the makers of the weights left its edges out."""
+    """Return a note that the whole picture is scaled, if the published weights used a centre crop."""
     recipe = settings.recipe
     if not recipe.section:
         return []
@@ -149,7 +152,7 @@ def _describe_crop(settings: Settings) -> list[str]:
 
 
 def _describe_checkpoint(settings: Settings) -> list[str]:
-    """What its checkpoint was trained with, where that is something else."""
+    """Return the input with which the checkpoint was trained, if it differs."""
     if not checkpoint_file(settings).is_file():
         return []
     try:
@@ -162,7 +165,7 @@ def _describe_checkpoint(settings: Settings) -> list[str]:
 
 
 def write_model(path: Path, name: str) -> None:
-    """Write `model = "name"` into a paths.toml and leave every other line as it was.
+    """Write `model = "name"` into a paths.toml and leave every other line unchanged.
 
     Raises:
         UserError: the file cannot be changed.
@@ -174,7 +177,7 @@ def write_model(path: Path, name: str) -> None:
     try:
         document = tomlkit.parse(raw.removeprefix("\ufeff"))
     except tomlkit.exceptions.ParseError as error:
-        # Of lines that end as on a Macintosh of old, say.
+        # For example, tomlkit does not accept lines that end with a carriage return only.
         raise UserError(f'{path} cannot be changed: {error}. Write model = "{name}" into it.') from None
     document["model"] = name
     _write(path, mark + tomlkit.dumps(document))

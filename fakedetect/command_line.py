@@ -1,4 +1,4 @@
-"""The command line, read from the table of options: its words, its help, and what was probably meant."""
+"""The command line, built from the table of options: parser, help, and suggestions for mistakes."""
 
 import argparse
 import os
@@ -20,17 +20,19 @@ HELP_COLUMNS = 78
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line, from the table."""
+    """Build the parser from the table of options."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    common.add_argument("--paths", type=Path, metavar="FILE", help="settings (default: paths.toml)")
-    common.add_argument("--model", metavar="NAME", help="the model, for this call only")
+    common.add_argument(
+        "--paths", type=Path, metavar="FILE", help="use this settings file (default: paths.toml)"
+    )
+    common.add_argument("--model", metavar="NAME", help="use this model for this call only")
     common.add_argument(
         "--quiet", action="store_true", help="show results, warnings and errors, but no progress"
     )
     parser = argparse.ArgumentParser(
         prog=Path(program_words()[-1]).name,
         parents=[common],
-        description="Tell real photographs from AI-generated images. Without a command: the menu.",
+        description="Detect AI-generated images. Without a command, the menu opens.",
         epilog=DOCUMENTATION,
     )
     parser.add_argument("--version", action="version", version=f"fakedetect {VERSION}")
@@ -42,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
             help=option.help,
             description=textwrap.fill(option.help, HELP_COLUMNS),
             epilog=_describe_more(option, parser.prog),
-            # An example is not to be wrapped.
+            # Examples must not be wrapped.
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         for argument in option.takes:
@@ -51,37 +53,37 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _describe_more(option: Option, program: str) -> str:
-    """What stands below a command's options."""
+    """Return the text below a command's options."""
     example = " ".join(filter(None, (program, option.command, option.example)))
     several = "--model all uses every trained model and reports how far they agree."
     return "\n".join([*([several] if option.several else []), f"Example: {example}", DOCUMENTATION])
 
 
 def parse(arguments: Sequence[str]) -> dict[str, Any]:
-    """What was typed behind the program's name, by argparse's names; the command is None for the menu.
+    """Parse the words after the program's name into argparse's names; the command is None for the menu.
 
     Raises:
-        UserError: there is no such command, or it takes no such option.
-        SystemExit: help was asked for, or argparse has refused a value.
+        UserError: there is no such command, or the command has no such option.
+        SystemExit: help was requested, or argparse rejected a value.
     """
     given = _mark_files(arguments)
     _check_command(given)
     values, unknown = build_parser().parse_known_args(given)
     if unknown:
-        raise _refuse(unknown[0], values.command)
+        raise _unknown_argument(unknown[0], values.command)
     return vars(values)
 
 
 def _flags(command: str | None = None) -> list[str]:
-    """The options of a command; without one, of all of them."""
+    """Return the options of a command, or of all commands."""
     rows = [option for option in commands() if command in (None, option.command)]
     return [argument.flag for option in rows for argument in option.takes if argument.flag.startswith("-")]
 
 
 def _mark_files(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with `./` before the name of a file that would be taken for an option: -1.jpg."""
+    """Return the arguments with `./` before file names that look like options, such as -1.jpg."""
     flags = {*_flags(), *COMMON, "-h", "--version", "-", "--"}
-    # Behind -- nothing is taken for an option.
+    # After --, nothing is an option.
     end = arguments.index("--") if "--" in arguments else len(arguments)
     return [
         f"./{each}"
@@ -92,7 +94,7 @@ def _mark_files(arguments: Sequence[str]) -> list[str]:
 
 
 def _check_command(given: Sequence[str]) -> None:
-    """Refuse a first word that is no command, with what was probably meant.
+    """Raise an error for a first word that is no command, with a suggestion.
 
     Raises:
         UserError: there is no such command.
@@ -104,20 +106,20 @@ def _check_command(given: Sequence[str]) -> None:
     if place >= len(given) or given[place] in known:
         return
     word, before, behind = given[place], given[:place], given[place + 1 :]
-    said = f"There is no command {word!r}."
+    problem = f"Unknown command {word!r}."
     # A picture, or a folder of them.
     if os.path.lexists(word) or "/" in word or Path(word).suffix:
         meant: tuple[str, ...] = ("check", word)
     elif near := find_nearest(word, known):
         meant = (near,)
     else:
-        raise UserError(f"{said} The commands are: {', '.join(known)}.")
-    raise UserError(f"{said} Did you mean: {join_words((*program_words(), *before, *meant, *behind))}")
+        raise UserError(f"{problem} The commands are: {', '.join(known)}.")
+    raise UserError(f"{problem} Did you mean: {join_words((*program_words(), *before, *meant, *behind))}")
 
 
-def _refuse(word: str, command: str | None) -> UserError:
-    """The error for a word that the program, or one of its commands, does not take."""
+def _unknown_argument(word: str, command: str | None) -> UserError:
+    """Return the error for an argument that the program or a command does not accept."""
     near = did_you_mean(word, [*COMMON, *(_flags(command) if command else ["--version"])])
     words = (*program_words(), *([command] if command else []), "--help")
-    said = f"{command or 'fakedetect'} does not take {word!r}{near}"
-    return UserError(f"{said}. What it takes: {join_words(words)}")
+    problem = f"{command or 'fakedetect'}: unknown argument {word!r}{near}"
+    return UserError(f"{problem}. For help: {join_words(words)}")

@@ -1,4 +1,4 @@
-"""The command `init`: a paths.toml in which every key is explained, to begin with."""
+"""The command `init`: write a paths.toml with every key explained."""
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import copy_file
@@ -8,14 +8,16 @@ from fakedetect.core.terminal.console import Console, Outcome
 
 
 def write_paths(settings: Settings, console: Console) -> Outcome:
-    """Write the program's own paths.toml to the place of the settings file.
+    """Copy the program's own paths.toml to the path of the settings file.
 
     Raises:
-        UserError: there is one already, or the folder cannot be written to.
+        UserError: the file exists, or the folder cannot be written to.
     """
     if settings.file.exists():
-        raise UserError(f"{settings.file} already exists. It was left as it is; remove it for a new one.")
+        raise UserError(
+            f"{settings.file} already exists and was not changed. Remove it to write a new one."
+        )
     copy_file(TEMPLATE, settings.file)
     return Outcome(
-        f"{settings.file} written, with every key explained. Name the folders of your pictures in it."
+        f"Wrote {settings.file} with every key explained. Enter the folders of your pictures there."
     )

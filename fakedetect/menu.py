@@ -1,4 +1,4 @@
-"""The menu loop, and a command that runs one of its entries, both read from the table of options."""
+"""The menu loop and the command line, both driven by the table of options."""
 
 import importlib
 import os
@@ -40,10 +40,10 @@ def run_option(
     arguments: Mapping[str, Any],
     alone: bool = False,
 ) -> Outcome:
-    """Run one row and show what it did, or why it did not; returns what it came to.
+    """Run an option, show its result or the error, and return the outcome.
 
     Args:
-        alone: the process runs this row only, so that Ctrl-C need not wait for imports.
+        alone: the process runs only this option, so Ctrl-C need not wait for imports.
     """
     try:
         if option.target not in WITHOUT_FILE:
@@ -61,7 +61,7 @@ def run_option(
             return _run_demo(settings, console)
         return outcome
     except WrongAnswer:
-        # Not only this option ends.
+        # The whole program ends, not only this option.
         raise
     except UserError as error:
         console.fail(str(error), even_quiet=isinstance(error, ProcessError))
@@ -81,10 +81,10 @@ def run_option(
 
 
 def _require_file(settings: Settings) -> None:
-    """Let nothing work on folders that no settings file names.
+    """Refuse to work on folders that no settings file names.
 
     Raises:
-        UserError: there is none in the current folder.
+        UserError: the settings file is missing.
     """
     if not settings.file.exists():
         raise UserError(
@@ -100,13 +100,13 @@ def _run_demo(settings: Settings, console: Console) -> Outcome:
     for step in DEMO_STEPS:
         console.title(f"\n== {step} ==")
         if step == "train" and (checkpoint := checkpoint_file(demo)).is_file():
-            console.show(f"Trained already: {checkpoint}")
+            console.show(f"Already trained: {checkpoint}")
             continue
         arguments = {key: value for key, value in by_name[step].arguments.items() if key != "ask"}
         outcome = run_option(by_name[step], demo, console, arguments)
         if outcome.status:
             return outcome
-    console.title("\nThe demonstration is done. It says nothing about real detectors.")
+    console.title("\nThe demonstration is finished. Its results say nothing about real pictures.")
     console.show(
         f"Next: {demo.command()}   (the menu on the demo pictures)\n"
         f"      {settings.command()}   (your own pictures, named in {settings.file.name})"
@@ -120,10 +120,10 @@ def _run_demo(settings: Settings, console: Console) -> Outcome:
 
 
 def run_menu(file: Path, model: str | None, console: Console) -> int:
-    """The interactive menu, until 0 or the end of input.
+    """Run the interactive menu until 0 or the end of input.
 
     Raises:
-        UserError: the settings cannot be read when it opens; later, the menu says so and stays.
+        UserError: the settings cannot be read at the start; later, the menu shows the error and continues.
     """
     state = describe_state(_settings(file, model))
     while True:
@@ -152,7 +152,7 @@ def _choices(options: Sequence[Option], last: str) -> list[tuple[str, str]]:
 
 
 def _run_submenu(parent: Option, file: Path, model: str | None, console: Console) -> bool:
-    """One sub-menu until 0; False at the end of input."""
+    """Run a sub-menu until 0; return False at the end of input."""
     while True:
         key = console.choose(parent.title, _choices(parent.entries, "Back"))
         if key is None:
@@ -164,10 +164,10 @@ def _run_submenu(parent: Option, file: Path, model: str | None, console: Console
 
 
 def _run_entry(option: Option, file: Path, model: str | None, console: Console) -> Outcome:
-    """Run an entry under the settings as they are now; what it shows stays on the screen until Enter."""
+    """Run an entry with the current settings; its output stays on the screen until Enter."""
     if option.confirm and console.interactive and not console.confirm(option.confirm):
         return Outcome("", 1, left=True)
-    # A package that was installed since the menu was opened.
+    # A package may have been installed since the menu was opened.
     importlib.invalidate_caches()
     try:
         outcome = run_option(option, _settings(file, model), console, option.arguments)
@@ -180,28 +180,28 @@ def _run_entry(option: Option, file: Path, model: str | None, console: Console) 
 
 
 def _settings(file: Path, model: str | None) -> Settings:
-    """The settings of a file; where the default one is missing, the program's own in its place."""
+    """Return the settings of a file; if the default file is missing, the program's own."""
     settings = find_settings(file)
     return settings.with_model(model) if model else settings
 
 
 def _is_first() -> bool:
-    """Whether this process is alone, or the first of those that torchrun has started."""
+    """Return whether this process is the only one or the first of those started by torchrun."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def _met_gloo() -> bool:
-    """Whether this process may have joined others by gloo, which PyTorch uses where there is no GPU."""
+    """Return whether this process may have used gloo, the backend of PyTorch without a GPU."""
     torch = sys.modules.get("torch")
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     return several and torch is not None and not torch.cuda.is_available()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The program; returns the exit code.
+    """Run the program and return its exit code.
 
     Raises:
-        SystemExit: the call was wrong, or asked for help.
+        SystemExit: the arguments were wrong, or help was requested.
     """
     try:
         with handle_signals(), guard_output():
@@ -212,11 +212,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         code = 2
     if code and not _is_first():
-        # torchrun ends all processes once one has failed; the first one may still have to say why.
+        # torchrun ends all processes once one has failed; the first one may still have to print the reason.
         time.sleep(SECONDS_FOR_FIRST_PROCESS)
     if _met_gloo():
-        # Threads of gloo can outlive its group and abort the interpreter's own ending, once in some
-        # dozens of runs, after all is done (PyTorch's pull request 179291 describes it).
+        # Threads of gloo can outlive their group and abort the interpreter's exit after all work is done,
+        # once in some dozens of runs (described in PyTorch's pull request 179291).
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave_deleted_folder() -> None:
-    """Go to a folder that is there, for libraries that cannot do without one: absolute paths still hold."""
+    """Leave a deleted working folder, which some libraries cannot handle; absolute paths stay valid."""
     try:
         Path.cwd()
     except FileNotFoundError:
@@ -232,7 +232,7 @@ def _leave_deleted_folder() -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    # Of several processes that torchrun has started, the first one talks.
+    # Of several processes started by torchrun, only the first one prints.
     console = Console(quiet=not _is_first())
     try:
         _leave_deleted_folder()
@@ -245,8 +245,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 130
     except Terminated as end:
         if end.code == 128 + signal.SIGTERM:
-            together = " (another process of this run may have ended)" if "RANK" in os.environ else ""
-            console.fail(f"Stopped from outside{together}. What was finished is kept.")
+            together = " (another process of this run may have failed)" if "RANK" in os.environ else ""
+            console.fail(f"Terminated by a signal{together}. What was finished is kept.")
         return end.code
 
 

@@ -1,4 +1,4 @@
-"""THE table of options: the menu and the command line are both read from it."""
+"""The table of options, from which the menu and the command line are built."""
 
 from argparse import SUPPRESS
 from collections.abc import Mapping, Sequence
@@ -18,37 +18,37 @@ DEMO = "fakedetect.preprocessing.demo:make_demo"
 INIT = "fakedetect.init:write_paths"
 
 WITHOUT_FILE = frozenset({EXPLAIN, CHECK, DEMO, INIT})
-"""Targets that need no paths.toml; without one, the program's own is read in its place."""
+"""Targets that need no paths.toml; without one, they use the program's own."""
 
 SLOW_TO_LOAD = (EXPLORE, DEMO, "fakedetect.training.", "fakedetect.testing.", "fakedetect.reporting.")
-"""How targets begin that load PyTorch or matplotlib, which takes seconds."""
+"""Prefixes of targets that import PyTorch or matplotlib, which takes seconds."""
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A command's argument: argparse's flags and keywords."""
+    """An argument of a command: argparse's flag and keywords."""
 
     flag: str
     keywords: Mapping[str, Any]
 
 
 def flag(name: str, help: str, **more: Any) -> Argument:
-    """An option that is there or not."""
+    """Return a boolean option."""
     return Argument(name, {"action": "store_true", "help": help, **more})
 
 
 def text(name: str, metavar: str, help: str, **more: Any) -> Argument:
-    """An option or a positional argument with a text."""
+    """Return an option or a positional argument with a text."""
     return Argument(name, {"metavar": metavar, "help": help, **more})
 
 
 def number(name: str, metavar: str, help: str, kind: type = int, **more: Any) -> Argument:
-    """An option with a number."""
+    """Return an option with a number."""
     return text(name, metavar, help, type=kind, **more)
 
 
 def choice(name: str, words: Sequence[str], help: str, **more: Any) -> Argument:
-    """An option with one of several words."""
+    """Return an option with one of several words."""
     return Argument(name, {"choices": words, "help": help, **more})
 
 
@@ -56,19 +56,19 @@ FOLDERS_ARGUMENT = text("folders", "FOLDER", f"any of {', '.join(FOLDERS)} (defa
 SHARD_ARGUMENT = text("--shard", "K/N", "process only the Kth of N shares, as one of N jobs on a cluster")
 
 
-def _rate(name: str, of: str) -> Argument:
-    return number(name, "SHARE", f"share of {of} (default: 0.05)", kind=float, default=0.05)
+def _rate(name: str, what: str) -> Argument:
+    return number(name, "SHARE", f"allow this share of {what} (default: 0.05)", kind=float, default=0.05)
 
 
 @dataclass(frozen=True)
 class Option:
     """A row of the table.
 
-    `key` and `label` put it into the menu, `command` and `help` onto the command line; `target`
-    is 'module:function', called with (settings, console, **arguments). `entries` is a sub-menu.
-    `several`: the command takes `--model all` too, as the argument all_models. `together`: processes
-    that torchrun started share its work; of the others' the first process does all. `confirm`:
-    what the menu asks before it starts. `example`: what may follow the command.
+    `key` and `label` add it to the menu, `command` and `help` to the command line. `target` is
+    'module:function', called with (settings, console, **arguments). `entries` is a sub-menu. `several`:
+    the command accepts `--model all` too, as the argument all_models. `together`: processes started by
+    torchrun share its work; other options run in the first process only. `confirm`: the menu's question
+    before it starts. `example`: arguments for the example in the help.
     """
 
     key: str
@@ -121,7 +121,7 @@ OPTIONS = (
         label="Resize images from the dataset",
         command="resize",
         example="--align",
-        help="write the copies that training and testing use, in the size that the chosen model takes",
+        help="write the copies for training and testing, in the input size of the chosen model",
         target=RESIZE,
         takes=(
             FOLDERS_ARGUMENT,
@@ -134,7 +134,7 @@ OPTIONS = (
                 "decode large JPEGs at a smaller size: several times as fast, and nearly the same pixels",
             ),
             flag("--prune", "delete copies whose original has been moved or deleted"),
-            flag("--dry-run", "say what would be done, and change nothing"),
+            flag("--dry-run", "show what would be done, and change nothing"),
             SHARD_ARGUMENT,
         ),
         title="Resize Menu",
@@ -165,12 +165,12 @@ OPTIONS = (
                 target="fakedetect.training.train:train",
                 arguments={"ask": True},
                 takes=(
-                    flag("--overwrite", "start over and replace what is there"),
+                    flag("--overwrite", "start over and replace the existing checkpoint"),
                     flag("--resume", "continue a run that was stopped"),
                     choice(
                         "--recipe",
                         (*METHODS, ROBUST),
-                        "the training recipe (default: recipe in paths.toml, else reference)",
+                        "choose the training recipe (default: recipe in paths.toml, else reference)",
                         metavar=f"{{{','.join(METHODS)}}}",
                     ),
                     number(
@@ -192,10 +192,12 @@ OPTIONS = (
                 key="3",
                 label="use the model on the test dataset",
                 command="test",
-                help="predict a data set and print accuracy, report and confusion matrix",
+                help="predict a dataset and print accuracy, report and confusion matrix",
                 target=TEST,
                 arguments={"on": "test"},
-                takes=(choice("--on", ("train", "test"), "the data set (default: test)", default="test"),),
+                takes=(
+                    choice("--on", ("train", "test"), "choose the dataset (default: test)", default="test"),
+                ),
                 together=True,
             ),
             Option(
@@ -210,7 +212,7 @@ OPTIONS = (
                 label="evaluate thoroughly",
                 command="evaluate",
                 example="--data FOLDER",
-                help="intervals, sources, calibration and robustness; other pictures",
+                help="measure intervals, sources, calibration and robustness, or test on other pictures",
                 target="fakedetect.testing.evaluate:evaluate",
                 arguments={"ask": True},
                 takes=(
@@ -229,15 +231,15 @@ OPTIONS = (
                 target="fakedetect.testing.thresholds:set_thresholds",
                 arguments={"ask": True},
                 takes=(
-                    _rate("--max-false-alarms", "real pictures that may be called fake"),
-                    _rate("--max-missed", "fakes that may be called real"),
+                    _rate("--max-false-alarms", "real pictures to be called fake"),
+                    _rate("--max-missed", "fakes to be called real"),
                 ),
             ),
             Option(
                 key="7",
                 label="report",
                 command="report",
-                help="everything known about the model on one page, report.html, to keep or to share",
+                help="write report.html, one page with everything known about the model",
                 target="fakedetect.reporting.report:report",
             ),
             Option(
@@ -254,7 +256,7 @@ OPTIONS = (
         label="Choose the model",
         command="choose",
         example="convnext_v2_tiny",
-        help="write the chosen model into paths.toml and show what input it takes",
+        help="write the chosen model into paths.toml and show its input",
         target="fakedetect.choose:choose_model",
         takes=(text("name", "MODEL", "the model's name"),),
     ),
@@ -263,17 +265,17 @@ OPTIONS = (
         label="Explore the dataset",
         command="explore",
         example="--labels",
-        help="sizes, samples, a shortcut audit and duplicates, as tables and figures; suspected wrong "
+        help="show sizes, samples, a shortcut audit and duplicates as tables and figures, or find wrong "
         "labels",
         target=EXPLORE,
         takes=(
             choice(
                 "--on",
                 ("original", "resized"),
-                "the pictures as downloaded, or their copies (default: original)",
+                "explore the pictures as downloaded, or their copies (default: original)",
                 default="original",
             ),
-            flag("--labels", "look for pictures whose label is probably wrong instead"),
+            flag("--labels", "find pictures whose label is probably wrong instead"),
         ),
         title="Explore Menu",
         entries=tuple(
@@ -291,26 +293,26 @@ OPTIONS = (
         label="Explain a prediction",
         command="explain",
         example="picture.jpg",
-        help="draw where in a picture the model finds its evidence, and test how far to trust the map",
+        help="draw a heat map of the evidence in a picture, and test how far to trust it",
         target=EXPLAIN,
         takes=(
             text("images", "IMAGE", "pictures to explain", nargs="*"),
-            text("--layer", "NAME", "the layer for Grad-CAM (default: the model's last map)"),
+            text("--layer", "NAME", "use this layer for Grad-CAM (default: the model's last map)"),
             choice(
                 "--class",
                 ("fake", "real"),
-                "the class to explain (default: the predicted one)",
+                "explain this class (default: the predicted one)",
                 dest="target",
             ),
             choice(
                 "--method",
                 ("grad-cam", "rollout"),
-                "default: Grad-CAM, and for a ViT Attention Rollout too",
+                "choose the method (default: Grad-CAM, and Attention Rollout too for a ViT)",
             ),
             number(
                 "--sheet",
                 "COUNT",
-                "a contact sheet of COUNT test pictures (default: 24) instead",
+                "draw a contact sheet of COUNT test pictures (default: 24) instead",
                 nargs="?",
                 const=24,
             ),
@@ -327,16 +329,16 @@ OPTIONS = (
         key="7",
         label="Compare the models",
         command="compare",
-        help="the tested models side by side: table, intervals, tests, figures, wrong predictions",
+        help="compare the tested models: table, intervals, tests, figures, wrong predictions",
         target="fakedetect.reporting.compare:compare",
-        takes=(flag("--reference", "show what the course project published for its models, too"),),
+        takes=(flag("--reference", "also show the published results of the course project"),),
     ),
     Option(
         key="8",
         label="Check my own pictures",
         command="check",
         example="pictures/ --html result.html",
-        help="is this picture real? A verdict on each picture: fake, real or unsure",
+        help="give each picture a verdict: fake, real or unsure",
         target=CHECK,
         arguments={"ask": True},
         takes=(
@@ -344,7 +346,7 @@ OPTIONS = (
             text(
                 "--files-from",
                 "FILE",
-                "check what FILE lists, a name a line (or ended by NUL); -: standard input",
+                "check the pictures listed in FILE, one name per line (or ended by NUL); -: standard input",
             ),
             text(
                 "--csv",
@@ -360,13 +362,13 @@ OPTIONS = (
             flag("--json", "print JSON lines instead", dest="as_json"),
             flag(
                 "--details",
-                "print what is known of the model's accuracy, and all that a file says of its origin",
+                "print what is known about the model's accuracy and each picture's origin",
             ),
             choice(
                 "--stability",
                 ("auto", "all"),
-                "test whether the verdict survives small changes of the picture: only where they may turn "
-                "it (auto, the default), or of all pictures, which takes several times as long",
+                "test whether the verdict survives small changes of the picture: only where it might not "
+                "(auto, the default), or for all pictures, which takes several times as long",
                 default="auto",
             ),
             Argument(
@@ -375,14 +377,14 @@ OPTIONS = (
                     "action": "store_const",
                     "dest": "stability",
                     "const": "none",
-                    "help": "do not test that at all",
+                    "help": "skip this test",
                 },
             ),
             flag("--heat-map", "draw a heat map of each picture"),
             text(
                 "--prevalence",
                 "SHARE",
-                "the share of AI-generated pictures to expect, to estimate how many verdicts would be "
+                "expect this share of AI-generated pictures, to estimate how many verdicts would be "
                 "correct (default: 0.05)",
             ),
             SHARD_ARGUMENT,
@@ -398,14 +400,14 @@ OPTIONS = (
         confirm="Make 520 small pictures in demo/ and train on them? It takes a minute or two.",
     ),
 )
-COMMANDS = (Option("", "", "init", "write a paths.toml with every key explained, to begin with", INIT),)
-"""Commands that the menu does not have."""
+COMMANDS = (Option("", "", "init", "write a paths.toml with every key explained", INIT),)
+"""Commands that are not in the menu."""
 
 DEMO_STEPS = ("scan", "resize", "train", "test", "loss-graph")
 
 
 def commands(options: Sequence[Option] = (*OPTIONS, *COMMANDS)) -> list[Option]:
-    """The rows that are commands too."""
+    """Return the rows that are commands."""
     return [
         found
         for option in options

@@ -1,4 +1,4 @@
-"""What the menu shows above its entries: the chosen model, its state, and the data folders."""
+"""The text above the main menu: the chosen model, its state, and the data folders."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,10 +13,11 @@ from fakedetect.images.listing import Skipped, count_images
 
 
 def _describe_folder(settings: Settings, bad: Iterable[Path], folder: Path, part: str = "") -> str:
-    """The usable pictures in a folder, by their names and the list of bad ones, and what else lies there.
+    """Return the number of usable pictures in a folder, by name and list of bad pictures, and what is
+    skipped.
 
     Args:
-        part: of a folder of copies, 'train' or 'test'.
+        part: for a folder of copies, 'train' or 'test'.
     """
     if not folder.is_dir():
         return f"missing ({folder})"
@@ -33,7 +34,7 @@ def _describe_folder(settings: Settings, bad: Iterable[Path], folder: Path, part
 
 
 def has_data(settings: Settings) -> bool:
-    """Whether any of the data folders is there."""
+    """Return whether any of the data folders exists."""
     known = settings.find_known_input()
     copies = [known.scaling.folder(plain) for plain in settings.plain_copies.values()] if known else []
     folders = [*settings.original.values(), *settings.plain_copies.values(), *copies]
@@ -41,7 +42,7 @@ def has_data(settings: Settings) -> bool:
 
 
 def describe_state(settings: Settings) -> str:
-    """The lines above the main menu."""
+    """Return the lines above the main menu."""
     lines = [f"Model: {settings.model} ({describe_model(settings, settings.model)})"]
     if not settings.file.exists():
         init = settings.command("init")
@@ -50,9 +51,9 @@ def describe_state(settings: Settings) -> str:
         return "\n".join(lines)
     if not has_data(settings):
         lines.append(f"No pictures yet: none of the data folders named in {settings.file} exists.")
-        lines.append("Put your data set there, or press 9 for a demonstration with made-up pictures.")
+        lines.append("Put your dataset there, or press 9 for a demonstration with made-up pictures.")
         if find_starter(settings):
-            lines.append("To check a picture of your own, press 8: no data set is needed.")
+            lines.append("To check a picture without a dataset, press 8.")
         return "\n".join(lines)
     bad: Mapping[Path, str] = {}
     try:
@@ -69,7 +70,7 @@ def describe_state(settings: Settings) -> str:
 
 
 def _describe_copies(settings: Settings, bad: Iterable[Path]) -> list[str]:
-    """The copies that the chosen model takes; where timm has to say which, that is left to `choose`."""
+    """Return the state of the chosen model's copies; a size that only timm knows is left to `choose`."""
     known = settings.find_known_input()
     if known is None:
         look = settings.command("choose", settings.model)

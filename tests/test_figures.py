@@ -129,7 +129,7 @@ def test_the_classes_have_two_colours_that_nothing_else_has(shown: dict) -> None
     for figure in (
         titled(shown["explore"], "Pictures by folder"),
         titled(shown["evaluate"], "degraded alike"),
-        titled(shown["evaluate"], "mean what it says"),
+        titled(shown["evaluate"], "calibrated"),
         *shown["test"],
         *shown["compare"],
         *shown["loss-graph"],

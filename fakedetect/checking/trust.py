@@ -15,7 +15,7 @@ def describe_reminders(known: Known, advise: bool = False) -> list[str]:
     detector = known.detector
     lines = []
     unseen = known.evaluation.held_out_sources
-    if unseen and unseen.by_source:
+    if unseen and unseen.is_by_source:
         area, recall = unseen.auc.value or 0.0, unseen.fake_recall_at_5.value or 0.0
         lines.append(
             f"Keep in mind: on held-out generators, {detector.name} has {recall:.0%} fake recall at a 5% "

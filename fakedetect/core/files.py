@@ -50,15 +50,15 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
     """
-    beside = path.with_name(f".{os.urandom(16).hex()}.partial")
+    temporary = path.with_name(f".{os.urandom(16).hex()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with temporary.open("wb") as file:
             yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        beside.replace(path)
+        temporary.replace(path)
     except OSError as error:
         raise UserError(
             f"Cannot write {path}: {error.strerror or error}. Check the disk and the permissions."
@@ -66,7 +66,7 @@ def atomic_write(path: Path, durable: bool = True) -> Iterator[BinaryIO]:
     finally:
         # If the folder does not exist, there is nothing to remove.
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -102,7 +102,7 @@ def file_lock(path: Path, what: str, seconds: float = 0.0) -> Iterator[None]:
         seconds: how long to wait for another run to release it.
 
     Raises:
-        UserError: another run holds it, or it cannot be written.
+        UserError: another run holds the lock, or it cannot be written.
     """
     # Every worker imports this module, but few use a lock.
     from filelock import Timeout
@@ -137,7 +137,7 @@ def _acquire(path: Path, seconds: float) -> "BaseFileLock":
     """Acquire the system's lock, or a lock file if the file system has no locks (NFS, FUSE, SMB).
 
     Raises:
-        Timeout: another run holds it.
+        Timeout: another run holds the lock.
         OSError: the file cannot be written.
     """
     from filelock import FileLock, SoftFileLock, Timeout

@@ -251,7 +251,7 @@ def calibrate_unseen(
 
 def describe_left_out(found: HeldOutSources) -> str:
     """What was left out: sources, or where a class has but one, its pictures."""
-    if found.by_source:
+    if found.is_by_source:
         return "Cross-validation with held-out sources"
     if found.fakes_by_source:
         what, only = "families of fakes", "source of real pictures"

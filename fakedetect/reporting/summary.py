@@ -135,7 +135,7 @@ def _describe_own_accuracy(
 def _describe_held_out(evaluation: Evaluation) -> list[str]:
     """Describe a probe's figures on held-out sources."""
     found = evaluation.held_out_sources
-    if found is None or not found.by_source:
+    if found is None or not found.is_by_source:
         return []
     recall = found.fake_recall_at_5.describe(".1%")
     return [

@@ -1,4 +1,4 @@
-"""Option 3.5: how good is the model really, on what, and how far does that carry?"""
+"""Option 3.5: measure the model on test data and on other pictures, with intervals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,8 +60,8 @@ from fakedetect.testing.robustness import describe_robustness, measure_robustnes
 
 @dataclass(frozen=True)
 class MeasuredTest:
-    """The test dataset as it was measured, the sources that could be left out of training, and the reasons
-    of the unreadable pictures."""
+    """The figures on the test dataset, the sources that could be held out of training, and the reasons
+    of unreadable pictures."""
 
     entry: TestEntry
     sources: tuple[str, ...]
@@ -69,7 +69,7 @@ class MeasuredTest:
 
 
 def measure_test(detector: Detector, console: Console) -> MeasuredTest:
-    """Measure the model on the test dataset, also after degrading its pictures.
+    """Measure the model on the test dataset and on degraded versions of it.
 
     Raises:
         UserError: no picture of one of the classes can be read.
@@ -96,8 +96,8 @@ def measure_test(detector: Detector, console: Console) -> MeasuredTest:
 
 @dataclass(frozen=True)
 class MeasuredFolder:
-    """A folder of other pictures as it was measured: the name that it is kept by, its figures, the answers
-    as CSV, and the reasons of the unreadable pictures."""
+    """The figures on a folder of other pictures: its name in evaluation.json, the entry, the
+    predictions as CSV, and the reasons of unreadable pictures."""
 
     name: str
     entry: ForeignEntry
@@ -117,19 +117,19 @@ def _read_foreign(folder: Path, console: Console) -> list[Sample]:
 
 
 def _list_own_pictures(settings: Settings) -> list[Path]:
-    """The pictures of the project, originals and copies."""
+    """List the project's pictures, originals and copies."""
     folders = (*settings.original.values(), *settings.resized.values())
     return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
 
 
 def _choose_name(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
-    """What a folder's figures are kept by: its own name, with those above it where others have that one."""
+    """Return a folder's name in evaluation.json: its own, with parent folders if that name is taken."""
     place = folder.resolve()
     whole = printable(str(place))
     for name, entry in known.items():
         if entry.folder == whole:
             return name
-    # The name becomes that of a file too, on systems that tell no capitals apart.
+    # The name becomes part of a file name, on file systems that ignore case too.
     taken = {name.casefold() for name in known}
     ends = (PurePath(*place.parts[-count:]).as_posix() for count in range(1, len(place.parts)))
     return next((name for name in map(printable, ends) if name.casefold() not in taken), whole)
@@ -138,13 +138,13 @@ def _choose_name(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
 def measure_foreign(
     detector: Detector, console: Console, known: Mapping[str, ForeignEntry], folder: Path
 ) -> MeasuredFolder:
-    """Measure the model on a folder of other pictures, scaled in memory as the resized copies are.
+    """Measure the model on a folder of other pictures, scaled in memory like the resized copies.
 
     Args:
-        known: the folders that were measured before, by name.
+        known: the folders measured before, by name.
 
     Raises:
-        UserError: it holds no readable pictures of both classes.
+        UserError: the folder lacks readable pictures of one class.
     """
     by_path = {sample.path: sample for sample in _read_foreign(folder, console)}
     found, bad = predict_pictures(detector, console, list(by_path), folder.name)
@@ -197,13 +197,13 @@ def _evaluate_foreign(detector: Detector, console: Console, earlier: Evaluation,
 def _make_outcome(
     lines: Sequence[str], bad: Mapping[Path, str], folder: Path, result: Sequence[str]
 ) -> Outcome:
-    """The lines, with what matters most at their end."""
+    """Join the lines, with the most important ones at the end."""
     where = f"Results: {folder / EVALUATION}"
     return Outcome("\n".join([*lines, *describe_faults(bad), where, *result]), 1 if bad else 0)
 
 
 def _describe_result(entry: Entry) -> list[str]:
-    """The figures to remember, with their intervals, and whether they mean anything."""
+    """Return the main figures with their intervals, and a warning if they are meaningless."""
     found = entry.measures
     return [
         *describe_one_sided(build_confusion_matrix(entry)),
@@ -215,7 +215,7 @@ def _describe_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
-        *(f"  {said:<34}{value}" for said, value in named(entry)),
+        *(f"  {name:<34}{value}" for name, value in named(entry)),
         *_describe_verdicts(settings, entry.verdicts),
         *describe_sources(entry.sources),
         *tell_shapes(entry.measures.roc_auc, entry.auc_same_shape),
@@ -235,7 +235,7 @@ def _describe_verdicts(settings: Settings, found: VerdictRates | None) -> list[s
 
 
 def _describe_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequence[str]) -> list[str]:
-    """What is known, or could be, of pictures unlike the training ones."""
+    """Return what is known about pictures unlike the training ones, or how to measure it."""
     own = find_auc(evaluation.test)
     lines = []
     for name, entry in evaluation.foreign.items():
@@ -244,7 +244,7 @@ def _describe_elsewhere(settings: Settings, evaluation: Evaluation, sources: Seq
         lines.append(describe_left_out_source(source, left_out))
     if not lines:
         lines.append(
-            "All of these pictures are like the training ones. Whether the model generalises: "
+            "These pictures are like the training ones. To measure whether the model generalises: "
             f"{settings.command('evaluate', '--data', 'FOLDER')} (other pictures, in real/ and fake/)"
             + (
                 f", or {settings.command('train', '--leave-out', 'SOURCE')} (one of "
@@ -257,7 +257,7 @@ def _describe_elsewhere(settings: Settings, evaluation: Evaluation, sources: Seq
 
 
 def _read_folder(text: str) -> Path:
-    """The one folder that a text names."""
+    """Return the folder that a text names."""
     paths = read_named([text], "folder")
     if len(paths) != 1 or not paths[0].is_dir():
         raise UserError(f"{paths[0]} is not a folder. Give one that contains real/ and fake/.")
@@ -287,19 +287,19 @@ def evaluate(
     leave_out: str | None = None,
     ask: bool = False,
 ) -> Outcome:
-    """Measure the chosen model thoroughly; writes evaluation.json and figures into its folder.
+    """Measure the chosen model in detail; writes evaluation.json and figures into its folder.
 
     Args:
-        data: test on this folder of other pictures, which holds class folders, instead.
-        leave_out: of version 0.5; `train` has it now.
+        data: a folder of other pictures with class folders, to test on instead.
+        leave_out: an option until version 0.5, now one of `train`.
         ask: on a terminal, ask for such a folder after the test dataset.
 
     Raises:
-        UserError: the model is not trained, its evaluation.json does not fit, or pictures are missing.
+        UserError: the model is not trained, its evaluation.json cannot be used, or pictures are missing.
     """
     if leave_out:
         raise UserError(
-            f"--leave-out is an option of train now: {settings.command('train', '--leave-out', leave_out)}"
+            f"--leave-out is now an option of train: {settings.command('train', '--leave-out', leave_out)}"
         )
     outcome = _evaluate(settings, console, _read_folder(data) if data else None)
     if ask and console.interactive:

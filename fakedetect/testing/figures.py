@@ -1,4 +1,4 @@
-"""The figures of a test: confusion matrices, ROC curves, robustness, reliability."""
+"""Figures of a test: ROC curves, histograms, robustness and reliability."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ P_FAKE_BINS = 20
 
 
 def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str) -> None:
-    """ROC curves together: for each label the false and the true positive rates."""
+    """Plot ROC curves by label: false-positive and true-positive rates."""
     for number, (label, (false_rate, true_rate)) in enumerate(curves.items()):
         axes.plot(
             false_rate,
@@ -39,7 +39,7 @@ def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ti
             color=series_colour(number),
             linestyle=series_line(number),
             marker=series_marker(number) if len(curves) > 1 else None,
-            # Along the curve, not at every point; each curve's elsewhere.
+            # Spread along the curve, and offset so that markers of several curves do not overlap.
             markevery=(0.03 * (number + 1), 0.2),
             markersize=5,
         )
@@ -56,7 +56,7 @@ def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ti
 
 
 def write_roc_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title: str, path: Path) -> None:
-    """plot_roc as a file."""
+    """Write plot_roc() to a file."""
     figure = Figure(figsize=(6.5, 6), layout="constrained")
     axes = figure.subplots()
     plot_roc(axes, curves, title)
@@ -67,11 +67,11 @@ def write_roc_figure(curves: Mapping[str, tuple[np.ndarray, np.ndarray]], title:
 def plot_p_fake(
     axes: Axes, p_fake: np.ndarray, is_fake: np.ndarray, thresholds: Mapping[str, float], title: str
 ) -> None:
-    """Histograms of p(fake) by class, with the thresholds that part the verdicts.
+    """Plot histograms of p(fake) by class, with the thresholds between verdicts.
 
     Args:
         p_fake: (N,); is_fake: (N,) bool.
-        thresholds: by what they are called, at most two.
+        thresholds: by label, at most two.
     """
     classes = {"fake": p_fake[is_fake], "real": p_fake[~is_fake]}
     shown = {name: values for name, values in classes.items() if len(values)}
@@ -88,24 +88,24 @@ def plot_p_fake(
     axes.set(xlabel="p(fake)", ylabel="Share of the class (%)", xlim=(0, 1), title=literal(title))
     for axis in (axes.xaxis, axes.yaxis):
         set_round_ticks(axis)
-    # Inside, it would cover bars.
+    # Inside the axes, the legend would cover bars.
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2, frameon=False, fontsize="small")
 
 
 def find_axis_limits(found: Robustness) -> tuple[float, float]:
-    """The lower and upper end of the vertical axis that all kinds of degradations are drawn on."""
+    """Return the limits of the vertical axis shared by all kinds of degradations."""
     points: list[Point] = [found.clean, *found.points]
     lowest = min(min(point.low, point.accuracy) for point in points)
     return min(0.4, math.floor(10 * lowest) / 10), 1.01
 
 
 def kind_name(kind: str) -> str:
-    """A kind of degradation as the panels and the report call it."""
+    """Return the name of a kind of degradation in panels and the report."""
     return AXES[kind].name if kind in AXES else kind
 
 
 def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
-    """What a kind of degradation does, by its strength: ROC AUC with its interval, and accuracy."""
+    """Plot ROC AUC (with its interval) and accuracy by the strength of a kind of degradation."""
     degraded = [point for point in found.points if point.kind == kind]
     points: list[Point] = [found.clean, *degraded]
     axis = AXES.get(kind, StrengthAxis(kind, "Strength"))
@@ -127,7 +127,7 @@ def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
 
 
 def write_robustness_figure(found: Robustness, title: str, path: Path) -> None:
-    """plot_robustness as a file, a panel for each kind of degradation."""
+    """Write plot_robustness() to a file, with a panel for each kind of degradation."""
     kinds = list_kinds(found)
     figure, axes_list = panels(len(kinds), f"{title}: both classes degraded alike")
     for axes, kind in zip(axes_list, kinds, strict=True):
@@ -136,21 +136,23 @@ def write_robustness_figure(found: Robustness, title: str, path: Path) -> None:
 
 
 def list_kinds(found: Robustness) -> list[str]:
-    """The kinds of degradations, each once."""
+    """List the kinds of degradations, each once."""
     return list(dict.fromkeys(point.kind for point in found.points))
 
 
 def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
-    """A reliability diagram: in each bin of p(fake) the share of fakes, beside the number of pictures.
+    """Plot a reliability diagram: the share of fakes and the number of pictures by bin of p(fake).
 
     Args:
-        bins: (mean p_fake, share of fakes, count) of the bins that are not empty.
+        bins: (mean p_fake, share of fakes, count) of each non-empty bin.
     """
-    said, found, counts = zip(*bins, strict=True)
+    predicted, observed, counts = zip(*bins, strict=True)
     axes.plot((0, 1), (0, 1), color="grey", linestyle=":", label="perfect")
     area = [12 + 300 * count / sum(counts) for count in counts]
-    axes.plot(said, found, color=SERIES_COLOURS[0])
-    axes.scatter(said, found, s=area, color=SERIES_COLOURS[0], label="pictures (area: their number)")
+    axes.plot(predicted, observed, color=SERIES_COLOURS[0])
+    axes.scatter(
+        predicted, observed, s=area, color=SERIES_COLOURS[0], label="pictures (area: their number)"
+    )
     axes.set(
         xlabel="Predicted p(fake)", ylabel="Share of fakes", title=literal(title),
         xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
@@ -162,8 +164,8 @@ def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
 
 
 def write_reliability_figure(curves: Mapping[str, Sequence[Bin]], title: str, path: Path) -> None:
-    """plot_reliability as a file, a panel for each label."""
-    figure, axes_list = panels(len(curves), f"{title}: does a probability mean what it says?")
+    """Write plot_reliability() to a file, with a panel for each label."""
+    figure, axes_list = panels(len(curves), f"{title}: are the probabilities calibrated?")
     for axes, (label, bins) in zip(axes_list, curves.items(), strict=True):
         plot_reliability(axes, bins, label)
     save_figure(figure, path)

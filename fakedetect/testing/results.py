@@ -1,4 +1,4 @@
-"""What a test leaves in a model's folder: results, predictions, confusion matrix; and what they say."""
+"""The results, predictions and confusion matrix of a test: their files and their description."""
 
 import csv
 import io
@@ -30,38 +30,39 @@ from fakedetect.images.sheets import (
 )
 
 PREDICTION_COLUMNS = ("path", "source", "label", "predicted", "p_fake")
-"""Those of the table of predictions."""
+"""Columns of the table of predictions."""
 
 ONE_SIDED_SHARE = 0.95
-"""The share of both classes that a model calls the same from which on it tells nothing apart."""
+"""If at least this share of both classes is predicted as one class, the model does not separate them."""
 
 ON_TEST_SET = "on the test set"
 AUC_LOSS_TO_WARN = 0.05
-"""A loss of ROC AUC between the test set and other pictures that deserves a warning."""
+"""A loss of ROC AUC, from the test set to other pictures, that deserves a warning."""
 
 LARGEST_OPACITY = 0.75
-"""Opacity of a cell that holds all pictures of its row; its text stays readable."""
+"""Of a cell with all pictures of its row; its text stays readable."""
 
 OPACITY_POWER = 3
-"""The power of a cell's share that its opacity grows with: 83 % and 100 % differ as 4 and 7 do."""
+"""Opacity grows with this power of a cell's share: 83 % and 100 % differ clearly (4 to 7)."""
 
 
 @dataclass(frozen=True)
 class TestedModel:
-    """A model's results on the test pictures, and its predictions: a row a picture, with COLUMNS."""
+    """A model's results on the test pictures, and its predictions: one row per picture, with
+    PREDICTION_COLUMNS."""
 
     results: TestResults
     predictions: pd.DataFrame
 
 
 def read_tested_model(folder: Path, again: str) -> TestedModel | None:
-    """The test that a model's folder holds; None where the model has not been tested.
+    """Read the test in a model's folder; None if the model has not been tested.
 
     Args:
         again: the command that tests again, for the message.
 
     Raises:
-        UserError: its files cannot be used, or come from different tests.
+        UserError: the files cannot be used, or come from different tests.
     """
     results = read_results(results_file(folder, "test"), again)
     if results is None:
@@ -76,7 +77,7 @@ def read_tested_model(folder: Path, again: str) -> TestedModel | None:
 
 
 def format_predictions(samples: Sequence[Sample], predicted: np.ndarray, p_fake: np.ndarray) -> str:
-    """The table of predictions as CSV.
+    """Return the table of predictions as CSV.
 
     Args:
         predicted: (N,) of 0 fake, 1 real; p_fake: (N,).
@@ -98,37 +99,37 @@ def format_predictions(samples: Sequence[Sample], predicted: np.ndarray, p_fake:
 
 
 def read_predictions(file: Path, again: str) -> pd.DataFrame:
-    """A table of predictions: a row a picture, with COLUMNS, every one checked.
+    """Read and check a table of predictions: one row per picture, with PREDICTION_COLUMNS.
 
     Args:
         again: the command that writes it again, for the message.
 
     Raises:
-        UserError: it cannot be used.
+        UserError: the file cannot be used.
     """
-    # pandas' own reader takes no names that are not UTF-8.
+    # The reader of pandas does not accept names that are not UTF-8.
     rows = read_csv(file, PREDICTION_COLUMNS, f"Test again: {again}")
     if rows is None:
-        raise _refuse(file, again, "it is missing")
+        raise _unusable_file(file, again, "it is missing")
     table = pd.DataFrame(rows, columns=list(PREDICTION_COLUMNS), dtype=object)
     try:
         table["p_fake"] = table["p_fake"].astype(float)
     except ValueError as error:
-        raise _refuse(file, again, " ".join(str(error).split())) from None
+        raise _unusable_file(file, again, " ".join(str(error).split())) from None
     if not table["p_fake"].between(0, 1).all():
-        raise _refuse(file, again, "p_fake must be between 0 and 1")
+        raise _unusable_file(file, again, "p_fake must be between 0 and 1")
     for column in ("label", "predicted"):
         if not table[column].isin(CLASSES).all():
-            raise _refuse(file, again, f"{column} must be {' or '.join(CLASSES)}")
+            raise _unusable_file(file, again, f"{column} must be {' or '.join(CLASSES)}")
     return table
 
 
-def _refuse(file: Path, again: str, why: str) -> UserError:
+def _unusable_file(file: Path, again: str, why: str) -> UserError:
     return UserError(f"{file} cannot be used: {why}. Test again: {again}")
 
 
 def describe_one_sided(matrix: Matrix) -> list[str]:
-    """A warning where a model has one answer for nearly all pictures of both classes; nothing otherwise."""
+    """Return a warning if a model predicts one class for nearly all pictures, else nothing."""
     if not all(map(sum, matrix)):
         return []
     for column, name in enumerate(CLASSES):
@@ -138,13 +139,13 @@ def describe_one_sided(matrix: Matrix) -> list[str]:
             fakes, reals = (f"{share:.1%}" for share in shares)
             return [
                 f"Warning: the model calls {every} {name} ({fakes} of the fakes, {reals} of the reals): it "
-                "does not tell the classes apart, whatever its accuracy."
+                "does not separate the classes, despite its accuracy."
             ]
     return []
 
 
 def build_confusion_matrix(entry: Entry) -> Matrix:
-    """The confusion matrix of an evaluated set of pictures, from its recalls."""
+    """Return the confusion matrix of an evaluated set of pictures, from its recalls."""
     found = entry.measures
     fakes, reals = (
         round(count * (recall.value or 0.0))
@@ -154,20 +155,20 @@ def build_confusion_matrix(entry: Entry) -> Matrix:
 
 
 def find_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The wrong answers, fake taken for real first, the most confident first, with `confidence`."""
+    """Return the wrong predictions with their `confidence`, fakes first, the most confident first."""
     wrong = predictions[predictions["label"] != predictions["predicted"]].copy()
     wrong["confidence"] = np.where(wrong["label"] == "fake", 1 - wrong["p_fake"], wrong["p_fake"])
     return wrong.sort_values(["label", "confidence"], ascending=[True, False], kind="stable")
 
 
 def find_mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEntry]:
-    """The mean of the sources' shares of right answers, and the worst source."""
+    """Return the mean accuracy of the sources, and the source with the lowest."""
     mean = float(np.mean([entry.right.value for entry in entries]))
     return mean, min(entries, key=lambda entry: entry.right.value)
 
 
 def describe_sources(entries: Sequence[SourceEntry]) -> list[str]:
-    """The sources as a table, with their mean and the worst of them."""
+    """Return a table of the sources, with their mean and the worst one."""
     lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)           ROC AUC (95 %)"]
     for entry in entries:
         name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
@@ -181,15 +182,15 @@ def describe_sources(entries: Sequence[SourceEntry]) -> list[str]:
 
 
 def find_auc(entry: Entry | None) -> float | None:
-    """The ROC AUC of a set of pictures, where it was measured."""
+    """Return the ROC AUC of a set of pictures, if it was measured."""
     return entry.measures.roc_auc.value if entry else None
 
 
 def explain_doubt(own: float, other: Measure, known: int = 0) -> str:
-    """Why a ROC AUC on other pictures does not show that a model generalises; '' where it does.
+    """Return why a ROC AUC on other pictures does not show that a model generalises; '' if it does.
 
     Args:
-        own: its ROC AUC on pictures like the training ones.
+        own: the ROC AUC on pictures like the training ones.
         known: how many of the others are the project's own.
     """
     if known:
@@ -202,7 +203,7 @@ def explain_doubt(own: float, other: Measure, known: int = 0) -> str:
 def describe_gap(
     own: float | None, other: Measure, where: str, at_home: str = ON_TEST_SET, known: int = 0
 ) -> list[str]:
-    """The difference in ROC AUC between pictures like the training ones and others, in words.
+    """Return the difference in ROC AUC between pictures like the training ones and others.
 
     Args:
         known: how many of the others are the project's own.
@@ -221,7 +222,7 @@ def describe_gap(
 
 
 def describe_left_out_source(source: str, entry: LeftOut) -> str:
-    """A left-out source's entry in words."""
+    """Return the figures of a left-out source as one line."""
     auc, auc_with = (
         "-" if value is None else f"{value:.3f}" for value in (entry.roc_auc.value, entry.roc_auc_with)
     )
@@ -233,10 +234,10 @@ def describe_left_out_source(source: str, entry: LeftOut) -> str:
 
 
 def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[str], title: str) -> None:
-    """A confusion matrix (rows: what the pictures are; columns: what they were taken for).
+    """Plot a confusion matrix (rows: true class; columns: predicted class).
 
-    The deeper a cell, the larger its share of the row: models tested on other numbers of pictures have
-    one scale.
+    The colour of a cell shows its share of the row, so that models tested on different numbers of pictures
+    are comparable.
     """
     for row, values in enumerate(matrix):
         for column, value in enumerate(values):
@@ -260,7 +261,7 @@ def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[
 def write_confusion_figure(
     matrix: Sequence[Sequence[int]], names: Sequence[str], title: str, path: Path
 ) -> None:
-    """plot_confusion as a file."""
+    """Write plot_confusion() to a file."""
     figure = Figure(figsize=(5, 4.8), layout="constrained")
     plot_confusion(figure.subplots(), matrix, names, title)
     save_figure(figure, path)
@@ -269,7 +270,7 @@ def write_confusion_figure(
 def write_confusion_figures(
     matrices: Mapping[str, Sequence[Sequence[int]]], names: Sequence[str], path: Path
 ) -> None:
-    """Confusion matrices side by side, one a model."""
+    """Write the confusion matrices of several models, side by side, to a file."""
     figure, axes_list = panels(len(matrices), "Confusion matrices on the test dataset")
     for axes, (name, matrix) in zip(axes_list, matrices.items(), strict=True):
         plot_confusion(axes, matrix, names, name)

@@ -1,4 +1,4 @@
-"""How a model's answers survive what happens to pictures: robustness curves."""
+"""Robustness: the metrics after degrading the pictures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ from fakedetect.models.predictions import predict_pictures
 from fakedetect.models.verdicts import decide_verdict
 
 MOST_DEGRADED_PICTURES = 1000
-"""Pictures that are degraded; a random draw of a larger test set says the same."""
+"""A random sample of this size represents a larger test set."""
 
 
 @dataclass(frozen=True)
 class _Degraded:
-    """Labels (N,), margins (N,) as the pictures are, and table (N, 1 + D): of the original scaled
-    down, then of it after each of CURVES."""
+    """Labels (N,), margins (N,) of the unchanged pictures, and a table (N, 1 + D) of margins: of the
+    scaled original, then after each degradation in CURVES."""
 
     labels: np.ndarray
     margins: np.ndarray
@@ -36,11 +36,11 @@ class _Degraded:
 def measure_robustness(
     detector: Detector, console: Console, samples: Sequence[Sample], margins: np.ndarray
 ) -> Robustness:
-    """The figures after each degradation of CURVES, on both classes alike.
+    """Compute the metrics after each degradation in CURVES, applied to both classes.
 
     Args:
-        samples: the test pictures; their originals are degraded, then scaled as the copies are.
-        margins: (N,) of the test pictures as they are.
+        samples: the test pictures; their originals are degraded, then scaled like the copies.
+        margins: (N,) of the unchanged test pictures.
 
     Raises:
         UserError: no picture of one of the classes can be read.
@@ -71,7 +71,7 @@ def measure_robustness(
 def _degrade(
     detector: Detector, console: Console, by_path: Mapping[Path, tuple[Sample, float]]
 ) -> _Degraded:
-    """Run the model on every degradation of the pictures, each with its sample and margin."""
+    """Run the model on every degradation of the pictures, given with their samples and margins."""
     found, _ = predict_pictures(detector, console, list(by_path), "robustness", CURVES)
     read = [by_path[path] for path in found]
     labels = np.array([sample.label for sample, _ in read])
@@ -81,7 +81,7 @@ def _degrade(
 
 
 def _measure_stability(detector: Detector, found: _Degraded) -> Stability:
-    """The verdicts that check gives with its test of stability."""
+    """Compute the verdicts of check's stability test."""
     columns = [0, *(1 + CURVES.index(how) for how in STABILITY)]
     answers = [decide_verdict(detector.calibration, row[columns], STABILITY) for row in found.table]
     sure = np.array([each.verdict != UNSURE for each in answers])
@@ -100,7 +100,7 @@ def _measure_point(is_fake: np.ndarray, margins: np.ndarray, how: Degradation) -
 
 
 def _figures(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
-    """The fields of a Point."""
+    """Return the fields of a Point."""
     auc = float(roc_auc_score(is_fake, margins))
     low, high = roc_auc_interval(auc, int(is_fake.sum()), int((~is_fake).sum()))
     right = (margins >= 0) == is_fake
@@ -115,7 +115,7 @@ def _figures(is_fake: np.ndarray, margins: np.ndarray) -> dict[str, float]:
 
 
 def describe_robustness(found: Robustness) -> list[str]:
-    """The robustness as a table."""
+    """Return the robustness as a table."""
     lines = [
         f"  {'after degrading ' + format(found.count, ',') + ' pictures':<34}"
         f"{'ROC AUC (95 %)':<24}{'accuracy':>10}{'fake recall':>13}{'real recall':>13}"

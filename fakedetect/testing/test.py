@@ -1,4 +1,4 @@
-"""Options 3.2 and 3.3: predictions on a whole data set, the report, the confusion matrix."""
+"""Options 3.2 and 3.3: predictions on a whole dataset, the report, the confusion matrix."""
 
 import itertools
 import time
@@ -36,9 +36,9 @@ from fakedetect.testing.results import describe_one_sided, format_predictions, w
 
 @dataclass(frozen=True)
 class Predictions:
-    """Samples with p_fake (N,), labels (N,) and predicted (N,) of 0 fake, 1 real.
+    """Samples with p_fake (N,), labels (N,) and predicted (N,); 0 is fake, 1 is real.
 
-    `bad` has the reasons of the unreadable ones.
+    `bad` has the reasons of unreadable pictures.
     """
 
     samples: tuple[Sample, ...]
@@ -53,17 +53,17 @@ class Predictions:
 
 @dataclass(frozen=True)
 class TestRun:
-    """A test: the record of its results, and what it has predicted."""
+    """A test: the record of its results, and its predictions."""
 
     results: TestResults
     predictions: Predictions
 
 
 def predict(settings: Settings, console: Console, part: str, group: Group) -> Predictions:
-    """The chosen model's predictions on the resized folder 'train' or 'test', in every process.
+    """Run the chosen model on the resized folder 'train' or 'test', in every process.
 
     Args:
-        settings: with the input that it was trained with.
+        settings: with the input of its training.
     """
     dataset = load_pictures(settings, part)
     warn_about_skipped(dataset, console)
@@ -96,11 +96,11 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     )
 
 
-def build_results(settings: Settings, part: str, found: Predictions, answering: str) -> TestResults:
-    """The record of a test.
+def build_results(settings: Settings, part: str, found: Predictions, checkpoint: str) -> TestResults:
+    """Build the record of a test.
 
     Args:
-        answering: the hash of what answered, by model_hash().
+        checkpoint: the model_hash() of the tested model.
     """
     matrix = metrics.confusion_matrix(found.labels, found.predicted, labels=(0, 1))
     scores = metrics.precision_recall_fscore_support(
@@ -114,7 +114,7 @@ def build_results(settings: Settings, part: str, found: Predictions, answering: 
     is_fake = found.labels == 0
     return TestResults(
         model=settings.model,
-        checkpoint=answering,
+        checkpoint=checkpoint,
         on=part,
         folder=printable(settings.resized[part]),
         count=len(found.samples),
@@ -126,7 +126,7 @@ def build_results(settings: Settings, part: str, found: Predictions, answering: 
             (int(matrix[1, 0]), int(matrix[1, 1])),
         ),
         roc_auc=float(metrics.roc_auc_score(is_fake, found.p_fake)) if both else None,
-        # A perfect one may be added up to a little more than 1.
+        # Rounding errors may make a perfect score a little larger than 1.
         average_precision=(
             min(1.0, float(metrics.average_precision_score(is_fake, found.p_fake))) if both else None
         ),
@@ -136,23 +136,23 @@ def build_results(settings: Settings, part: str, found: Predictions, answering: 
 
 
 def measure_folder(settings: Settings, console: Console, part: str, group: Group) -> TestRun:
-    """The chosen model's test on the resized folder 'train' or 'test', in every process of a group.
+    """Test the chosen model on the resized folder 'train' or 'test', in every process of a group.
 
     Raises:
         UserError: the model is not trained, or no picture can be read.
     """
     require_checkpoint(settings)
-    answering = model_hash(settings)
-    settings = as_trained(settings, read_own_training(settings, answering))
+    checkpoint = model_hash(settings)
+    settings = as_trained(settings, read_own_training(settings, checkpoint))
     found = predict(settings, console, part, group)
-    return TestRun(build_results(settings, part, found, answering), found)
+    return TestRun(build_results(settings, part, found, checkpoint), found)
 
 
 def write_test(settings: Settings, run: TestRun) -> None:
     """Write a test's results, predictions and confusion matrix into the model's folder.
 
     Raises:
-        UserError: another checkpoint is there now, or the folder cannot be written to.
+        UserError: the checkpoint was replaced, or the folder cannot be written to.
     """
     results, found, folder = run.results, run.predictions, settings.model_folder
     if model_hash(settings) != results.checkpoint:
@@ -168,15 +168,15 @@ def write_test(settings: Settings, run: TestRun) -> None:
 
 
 def test_model(settings: Settings, console: Console, on: str = "test") -> TestRun | None:
-    """Predict the resized folder 'train' or 'test' and keep the results in the model's folder.
+    """Test the model on the resized folder 'train' or 'test', and write the results into its folder.
 
     Returns:
-        None in all but the first of several processes.
+        None in all processes but the first.
 
     Raises:
-        UserError: the model is not trained or was exchanged meanwhile, or no picture can be read.
+        UserError: the model is not trained or was replaced meanwhile, or no picture can be read.
     """
-    # Before the lock, which would make a folder for a model that was never trained.
+    # Before the lock, which would create the folder of a model that was never trained.
     require_checkpoint(settings)
     with run_lock(settings.model_folder) if is_first() else nullcontext():
         with join_group() as group:
@@ -188,13 +188,13 @@ def test_model(settings: Settings, console: Console, on: str = "test") -> TestRu
 
 
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
-    """Predict a whole data set, print the reference's report and write the results."""
+    """Predict a whole dataset, show the classification report and write the results."""
     run = test_model(settings, console, on)
     return _describe_run(settings.model_folder, run) if run else Outcome("")
 
 
 def _describe_run(folder: Path, run: TestRun) -> Outcome:
-    """The results as the screen shows them, with the reference's report."""
+    """Return the results for the screen, with the classification report."""
     results, found = run.results, run.predictions
     matrix = results.confusion_matrix
     report = metrics.classification_report(

@@ -47,7 +47,8 @@ from fakedetect.models.predictions import find_validation_samples, predict_sampl
 
 @dataclass(frozen=True)
 class FittedThresholds:
-    """Temperature and thresholds, what they gave on the validation pictures, and the unreadable ones."""
+    """Temperature and thresholds, their results on the validation pictures, and the unreadable
+    pictures."""
 
     calibration: Calibration
     validation: ValidationRecord
@@ -62,11 +63,11 @@ def fit_on_validation(
     """Fit temperature and thresholds on the validation pictures.
 
     Args:
-        max_false_alarms: of the real pictures, the share that may be called fake (0 to 0.5).
-        max_missed: of the fakes, the share that may be called real (0 to 0.5).
+        max_false_alarms: the share of real pictures that may be called fake (0 to 0.5).
+        max_missed: the share of fakes that may be called real (0 to 0.5).
 
     Raises:
-        UserError: the pictures are not known, too few, or of one class.
+        UserError: the validation pictures are unknown, too few, or of one class.
     """
     samples = find_validation_samples(detector.settings, detector.training)
     read, margins, bad = predict_samples(detector, console, samples, "validation")
@@ -99,7 +100,7 @@ def fit_on_validation(
 
 
 def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | None:
-    """The two shares that the user promises to keep to; None where they left."""
+    """Ask the user for the two guaranteed rates; None if they go back."""
     counts = _count_fitted_on(settings)
     rates = []
     for label, what in ((1, "Real pictures that may be called fake"), (0, "Fakes that may be called real")):
@@ -120,7 +121,8 @@ def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | No
 
 
 def _count_fitted_on(settings: Settings) -> tuple[int, int]:
-    """How many fakes and reals a promise is counted by: validation pictures, or a probe's sources."""
+    """Return how many fakes and reals a guarantee is fitted on: validation pictures, or groups of
+    sources."""
     if is_probe(require_checkpoint(settings)):
         scores = _require_scores(settings)
         fake, real = (make_promise(scores, name, USUAL_RATE) for name in CLASSES)
@@ -132,10 +134,10 @@ def _count_fitted_on(settings: Settings) -> tuple[int, int]:
 
 
 def _require_scores(settings: Settings) -> HeldOutScores:
-    """A probe's answers to the sources left out of it.
+    """Read a probe's margins on held-out sources.
 
     Raises:
-        UserError: there are none of this checkpoint.
+        UserError: there are none for this checkpoint.
     """
     again = settings.command("train", "--recipe", PROBE, "--overwrite")
     scores = read_held_out_scores(settings.model_folder, model_hash(settings), again)
@@ -148,7 +150,7 @@ def _require_scores(settings: Settings) -> HeldOutScores:
 
 
 def _parse_percent(text: str) -> float | None:
-    """A share from '5', '5 %' or '2,5'; None where it is none that may be promised."""
+    """Parse '5', '5 %' or '2,5' into a share; None if it is no valid rate."""
     try:
         share = float(text.rstrip("% ").replace(",", ".")) / 100
     except ValueError:
@@ -157,7 +159,7 @@ def _parse_percent(text: str) -> float | None:
 
 
 def _set_on_held_out(settings: Settings, max_false_alarms: float, max_missed: float) -> Outcome:
-    """Fit a probe's temperature and thresholds on the sources left out of it."""
+    """Fit a probe's temperature and thresholds on held-out sources."""
     scores = _require_scores(settings)
     saved = calibrate_unseen(scores, max_false_alarms, max_missed)
     training = read_own_training(settings, scores.checkpoint)
@@ -173,12 +175,12 @@ def set_thresholds(
     max_missed: float = USUAL_RATE,
     ask: bool = False,
 ) -> Outcome:
-    """Fit temperature and thresholds on the validation pictures; they go into training.json.
+    """Fit temperature and thresholds on the validation pictures; writes them to training.json.
 
     Args:
-        max_false_alarms: of the real pictures, the share that may be called fake (0 to 0.5).
-        max_missed: of the fakes, the share that may be called real (0 to 0.5).
-        ask: on a terminal, ask for the two.
+        max_false_alarms: the share of real pictures that may be called fake (0 to 0.5).
+        max_missed: the share of fakes that may be called real (0 to 0.5).
+        ask: on a terminal, ask for both rates.
     """
     if ask and console.interactive:
         require_checkpoint(settings)
@@ -199,7 +201,7 @@ def set_thresholds(
 
 
 def _write(detector: Detector, found: FittedThresholds) -> None:
-    """Put the calibration of this checkpoint into training.json."""
+    """Write the calibration of this checkpoint to training.json."""
     settings = detector.settings
     saved = CalibrationRecord(
         temperature=found.calibration.temperature,
@@ -229,7 +231,7 @@ def _describe(settings: Settings, found: FittedThresholds) -> list[str]:
             "fake called real", validation.fake_called_real, validation.fake, found.max_missed
         ),
         f"  unsure: {validation.unsure:.1%} of the validation pictures",
-        "The guarantee holds for pictures like those of the data set; for others: "
+        "The guarantee holds for pictures like those of the dataset; for others: "
         + settings.command("evaluate", "--data", "FOLDER"),
         *describe_faults(found.bad),
         f"Stored in {settings.model_folder / TRAINING}",
@@ -250,7 +252,7 @@ def _describe_promise(what: str, rate: float, count: int, most: float) -> str:
 def _with_calibration(
     settings: Settings, training: TrainingRecord, saved: CalibrationRecord
 ) -> TrainingRecord:
-    """The run's record with its calibration; one that names the model where there was none."""
+    """Return the training record with the calibration; a new one with the model name if it was empty."""
     if training == TrainingRecord():
         classes = {str(number): name for number, name in enumerate(CLASSES)}
         training = TrainingRecord(model=settings.model, classes=classes)

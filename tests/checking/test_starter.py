@@ -72,7 +72,7 @@ def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:
     menu = run("--paths", project, keys=f"8\n{picture}\n\n0\n")
     assert "using starter" in menu.stderr and "p(fake)" in menu.stdout
     chosen = run("--paths", project, keys="4\n0\n0\n").stdout
-    assert re.search(r"starter +trained; ROC AUC 0\.\d\d on unseen sources", chosen)
+    assert re.search(r"starter +trained; ROC AUC 0\.\d\d on held-out sources", chosen)
 
 
 def test_a_model_of_ones_own_goes_first_and_the_starter_stays_at_hand(project: Path) -> None:

@@ -146,7 +146,7 @@ def test_a_bug_is_no_failed_download(
     [
         ("tf_eficientnet_lite0", "no model 'tf_eficientnet_lite0' (did you mean 'tf_efficientnet_lite0'?)"),
         ("ResNet18", "(did you mean 'resnet18'?)"),
-        ("hf_hub:timm/resnet18.a1_in1k", 'by its name alone. Write timm = "resnet18.a1_in1k"'),
+        ("hf_hub:timm/resnet18.a1_in1k", 'Write timm = "resnet18.a1_in1k"'),
         ("timm/resnet50", 'Write timm = "resnet50"'),
         ("nothing of the kind", "timm has no model 'nothing of the kind'. Write one of"),
         (

@@ -254,7 +254,7 @@ def test_another_size_than_that_of_the_training_is_refused(own_size: Path) -> No
         result = run("--paths", own_size, *command)
         assert result.returncode == 2 and len(result.stderr.strip().splitlines()) == 1, command
         if command != ["report"]:
-            assert "tiny was trained with size = 160" in result.stderr and "says 96" in result.stderr
+            assert "tiny was trained with size = 160" in result.stderr and "sets 96" in result.stderr
     # Both are wanted: for the checkpoint that is there, and for training it anew.
     assert run("--paths", own_size, "resize", "test-real").stdout.count("(96 x 96, bicubic)") == 1
     conditions = read_training(own_size.parent / "model_folders/tiny").run

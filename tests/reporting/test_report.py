@@ -56,7 +56,7 @@ def test_a_model_with_one_answer_gets_a_remark_wherever_its_results_are_told(
 
 def test_a_good_model_gets_no_such_remark(trained_once: Path) -> None:
     compared = run("--paths", trained_once, "compare")
-    assert compared.returncode == 0 and "does not tell the classes apart" not in compared.stdout
+    assert compared.returncode == 0 and "does not separate the classes" not in compared.stdout
 
 
 def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: Path) -> None:

@@ -53,7 +53,7 @@ def test_thresholds_need_the_pictures_of_the_training_run(trained: Path) -> None
 
 def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Path) -> None:
     folder = evaluated.parent / "model_folders/tiny"
-    assert "Whether the model generalises" in (evaluated.parent / "told.txt").read_text(encoding="utf-8")
+    assert "evaluate --data FOLDER" in (evaluated.parent / "told.txt").read_text(encoding="utf-8")
     test = read(folder / "evaluation.json")["test"]
     assert set(test["measures"]) == set(NAMES) and test["count"] == 20
     # With ten real pictures, a single false alarm is 10 %.
@@ -257,7 +257,7 @@ def check_in_a_browser(file: Path) -> None:
         (["evaluate", "--data", "nowhere"], "There is no folder nowhere"),
         (["train", "--leave-out", "midjourney"], "The sources are .*camera, diffusion, gan, phone"),
         (["train", "--leave-out", "gan", "--resume"], "give it without --overwrite, --resume"),
-        (["evaluate", "--leave-out", "gan"], "train now: .* train --leave-out gan"),
+        (["evaluate", "--leave-out", "gan"], "train: .* train --leave-out gan"),
         (["--model", "resnet18", "evaluate"], "no checkpoint"),
         (["--model", "resnet18", "report"], "not been tested yet"),
     ],

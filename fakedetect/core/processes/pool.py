@@ -108,7 +108,7 @@ def _results(
 
 
 class _Pool:
-    """The worker processes; they end when told to, or with this process."""
+    """The worker processes; they end on request, or with this process."""
 
     def __init__(self, function: Callable[[Any], Any], count: int):
         self.function = function
@@ -154,10 +154,10 @@ class _Pool:
 
 
 def _may_fork() -> bool:
-    """Whether processes may be forked, which takes a fraction of the time of starting them afresh.
+    """Return whether processes may be forked, which is much faster than spawning them.
 
-    Only where nothing else runs in this one: another thread, torch's among them, may hold what the
-    process would wait for.
+    Forking is safe only without other threads: another thread, for example of torch, may hold a lock that
+    the new process would wait for.
     """
     try:
         return sys.platform == "linux" and len(os.listdir("/proc/self/task")) == 1
@@ -183,7 +183,7 @@ class _Waiting:
 
 
 class _Worker:
-    """A process and its queued items, in their order.
+    """A process and its queued items, in order.
 
     `shares`: other processes may have pictures too.
     """

@@ -232,7 +232,7 @@ class HeldOutSources(Record, frozen=True, kw_only=True):
         return sum(values) / len(values)
 
     @property
-    def by_source(self) -> bool:
+    def is_by_source(self) -> bool:
         """Whether whole sources of both classes were held out."""
         return self.fakes_by_source and self.reals_by_source
 

@@ -42,8 +42,8 @@ def read_record(path: Path, kind: type[R], advice: str) -> R | None:
         advice: what to do about an unusable file, as the last sentence of the message.
 
     Raises:
-        UserError: the file cannot be read, is no JSON, or a field is missing, of another type or out of
-            its range; the message names the file and the field.
+        UserError: the file cannot be read or is not JSON, or a field is missing, of the wrong type or
+            out of range; the message names the file and the field.
     """
     try:
         check_regular(path)

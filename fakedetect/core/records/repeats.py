@@ -102,7 +102,7 @@ class Repeats(Record, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def seeds(self) -> str:
-        """'seeds 42, 43, 44'."""
+        """The seeds of the runs: 'seeds 42, 43, 44'."""
         found = ", ".join(str(run.seed) for run in self.runs)
         return f"seed{'s' if len(self.runs) > 1 else ''} {found}"
 

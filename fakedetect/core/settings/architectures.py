@@ -72,9 +72,7 @@ def check_architecture(architecture: str, place: str) -> None:
         # On the Hugging Face Hub, timm's weights are at hf_hub:timm/resnet50.a1_in1k.
         bare = architecture.rpartition("/")[2]
         if bare != architecture and timm.is_model(bare.partition(".")[0]):
-            raise UserError(
-                f'{place}: timm knows {architecture!r} by its name alone. Write timm = "{bare}"'
-            )
+            raise UserError(f'{place}: timm lists {architecture!r} without a prefix. Write timm = "{bare}"')
         near = did_you_mean(name, timm.list_models())
         raise UserError(
             f"{place}: timm has no model {architecture!r}{near}. Write one of timm.list_models()."

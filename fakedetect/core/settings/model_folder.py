@@ -1,4 +1,4 @@
-"""A model's folder: the names of its files, and what they say of its state."""
+"""A model's folder: the names of its files, and the model's state."""
 
 import re
 import shutil
@@ -12,10 +12,10 @@ from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
 from fakedetect.core.settings.settings import Settings
 
 TEXTURE_VOTE = "texture_vote.json"
-"""What the robust recipe left beside its checkpoint until version 0.6; nothing reads it."""
+"""Written by the robust recipe until version 0.6; no longer read."""
 PROBE_FILE = "probe.safetensors"
 BACKBONE_FILE = "backbone.safetensors"
-"""Weights of a probe's backbone that came along with it."""
+"""Weights of a probe's backbone that came with the probe."""
 HELD_OUT_SCORES = "out_of_fold.json"
 BACKBONE_CHECK = "backbone_check.json"
 FEATURES = "features.bin"
@@ -24,7 +24,7 @@ NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE = OPENVINO_FILES = (
     "openvino.bin",
     "openvino.json",
 )
-"""The checkpoint as OpenVINO reads it, and what it was made of."""
+"""The checkpoint converted for OpenVINO, and the record of its source."""
 TRAINING = "training.json"
 LOG = "training_log.csv"
 LOSS_PLOT = "loss_plot.jpg"
@@ -34,48 +34,48 @@ ROBUSTNESS_FIGURE = "robustness.png"
 RELIABILITY_FIGURE = "reliability.png"
 REPORT = "report.html"
 REPEATS_FOLDER = "repeats"
-"""A folder of further runs of the model, with other seeds."""
+"""Further runs of the model, with other seeds."""
 REPEATS_FILE = "repeats.json"
 
 
 def features_file(folder: Path) -> Path:
-    """Where the features that a model folder's probe looks at are kept."""
+    """Return the cache file with the features of a model folder's probe."""
     return derived_folder_of("features", folder) / FEATURES
 
 
 def results_file(folder: Path, on: str) -> Path:
-    """The results of a test on 'train' or 'test'."""
+    """Return the file with the results on 'train' or 'test'."""
     return folder / f"{on}_results.json"
 
 
 def predictions_file(folder: Path, on: str) -> Path:
-    """The answers of a test on 'train' or 'test', picture by picture."""
+    """Return the file with the predictions on 'train' or 'test', one row per picture."""
     return folder / f"{on}_predictions.csv"
 
 
 def foreign_predictions_file(folder: Path, name: str) -> Path:
-    """The answers to the pictures of a foreign folder, picture by picture; `name` is the evaluation's."""
+    """Return the file with the predictions on a foreign folder; `name` is its name in the evaluation."""
     return folder / f"foreign_{_as_file_name(name)}_predictions.csv"
 
 
 def name_without(source: str) -> str:
-    """The name of the folder, in the model's, of the run without a source."""
+    """Return the name of the subfolder for the run without a source."""
     return f"without_{_as_file_name(source)}"
 
 
 def _as_file_name(name: str) -> str:
     plain = re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:60]
-    # Two names may come to the same letters.
+    # The hash distinguishes names that become the same letters.
     return plain if plain == name else f"{plain}_{hash_text(name)[:8]}"
 
 
 def confusion_figure(folder: Path, on: str) -> Path:
-    """The confusion matrix of a test on 'train' or 'test'."""
+    """Return the file with the confusion matrix on 'train' or 'test'."""
     return folder / f"confusion_matrix_{on}.png"
 
 
 def checkpoint_file(settings: Settings) -> Path:
-    """The chosen model's classifier_model.pth, or what stands in for it: a .safetensors, a probe."""
+    """Return the chosen model's checkpoint: classifier_model.pth, a .safetensors file, or a probe."""
     return next((path for path in _checkpoints(settings) if path.exists()), settings.checkpoint)
 
 
@@ -85,7 +85,7 @@ def _checkpoints(settings: Settings) -> tuple[Path, ...]:
 
 
 def find_unnamed_models(settings: Settings) -> list[str]:
-    """The folders that hold a checkpoint of a whole model, beside those of the models that have a name."""
+    """Return the folders with a checkpoint of a whole model that the settings file does not name."""
     if not settings.model_folders.is_dir():
         return []
     named = {name.casefold() for name in settings.models}
@@ -99,7 +99,7 @@ def find_unnamed_models(settings: Settings) -> list[str]:
 
 
 def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
-    """Remove the checkpoints that a new one has replaced, and what was made of them or repeated them."""
+    """Remove the checkpoints that a new one replaces, and everything derived from them."""
     for path in _checkpoints(settings):
         if path != kept:
             path.unlink(missing_ok=True)
@@ -110,18 +110,18 @@ def remove_other_checkpoints(settings: Settings, kept: Path) -> None:
 
 
 def is_probe(checkpoint: Path) -> bool:
-    """Whether a checkpoint is a line on a backbone's features, and no whole model."""
+    """Return whether a checkpoint is a linear classifier on the features of a backbone."""
     return checkpoint.name == PROBE_FILE
 
 
 def find_trained_models(settings: Settings) -> list[Settings]:
-    """The settings of every model of the user's that has a checkpoint, each with its own chosen."""
+    """Return the settings of each of the user's models that has a checkpoint, with that model chosen."""
     found = [settings.with_model(name) for name in settings.models if name not in STARTERS]
     return [each for each in found if checkpoint_file(each).is_file()]
 
 
 def find_starter(settings: Settings, name: str = STARTER) -> Settings | None:
-    """The settings with one of STARTERS chosen; None where paths.toml lacks it, or its files are gone."""
+    """Return the settings with a starter chosen; None if paths.toml lacks it or its files are missing."""
     if name not in settings.models:
         return None
     found = settings.with_model(name)
@@ -129,21 +129,21 @@ def find_starter(settings: Settings, name: str = STARTER) -> Settings | None:
 
 
 def adopt_starter(settings: Settings) -> None:
-    """Copy a chosen starter that lies in the installed package to the user's own models, before anything
-    is written about it.
+    """Copy a chosen starter from the installed package to the user's models, before anything is written
+    about it.
 
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
     shipped = shipped_folder(settings.model)
     if shipped and settings.model_folder == shipped:
-        beside = settings.model_folders / f".{settings.model}.partial"
-        shutil.copytree(shipped, beside, dirs_exist_ok=True)
-        beside.rename(settings.model_folders / settings.model)
+        temporary = settings.model_folders / f".{settings.model}.partial"
+        shutil.copytree(shipped, temporary, dirs_exist_ok=True)
+        temporary.rename(settings.model_folders / settings.model)
 
 
 def require_checkpoint(settings: Settings) -> Path:
-    """checkpoint_file, which is there.
+    """Return checkpoint_file(), which must exist.
 
     Raises:
         UserError: the model has not been trained.
@@ -158,12 +158,12 @@ def require_checkpoint(settings: Settings) -> Path:
 
 
 def model_hash(settings: Settings) -> str:
-    """The hash of the chosen model's checkpoint, which its answers depend on."""
+    """Return the hash of the chosen model's checkpoint."""
     return hash_checkpoint(require_checkpoint(settings))
 
 
 def hash_checkpoint(path: Path) -> str:
-    """hash_file of a file of a model, which is read once as long as it stays the same."""
+    """Return hash_file() of a model file, cached while the file is unchanged."""
     return _hash_cached(path, state_of(path))
 
 
@@ -173,14 +173,14 @@ def _hash_cached(path: Path, _: tuple[int, ...]) -> str:
 
 
 def describe_model(settings: Settings, name: str) -> str:
-    """'trained, tested: accuracy 92.00 %' for a model, by the files in its folder."""
+    """Return the state of a model: 'trained, tested: accuracy 92.00 %'."""
     chosen = settings.with_model(name)
     unfinished = "; a run was stopped" if (chosen.model_folder / UNFINISHED).is_file() else ""
     return f"{_describe_checkpoint(chosen)}{unfinished}"
 
 
 def _describe_held_out(settings: Settings) -> str:
-    """What a probe makes of sources that it has never seen; '' where its evaluation does not say."""
+    """Return a probe's ROC AUC on held-out sources; '' if its evaluation does not have it."""
     from fakedetect.core.records.evaluation import read_evaluation
 
     file = settings.model_folder / EVALUATION
@@ -190,7 +190,7 @@ def _describe_held_out(settings: Settings) -> str:
         return f"; its {file.name} cannot be used"
     if found is None or found.held_out_sources is None or found.held_out_sources.auc.value is None:
         return ""
-    return f"; ROC AUC {found.held_out_sources.auc.value:.2f} on unseen sources"
+    return f"; ROC AUC {found.held_out_sources.auc.value:.2f} on held-out sources"
 
 
 def _describe_checkpoint(settings: Settings) -> str:
@@ -199,7 +199,7 @@ def _describe_checkpoint(settings: Settings) -> str:
         return "not trained"
     if checkpoint.stat().st_size < 1000:
         return f"its {checkpoint.name} is not a model (a Git LFS pointer?)"
-    # The menu starts sooner without it where nothing has been trained yet, and so does every worker.
+    # Imported late: the menu of an untrained model and all workers start faster.
     from fakedetect.core.records.test import read_results
 
     file = results_file(checkpoint.parent, "test")
@@ -210,6 +210,6 @@ def _describe_checkpoint(settings: Settings) -> str:
     if results is None:
         return f"trained{_describe_held_out(settings) if is_probe(checkpoint) else ''}"
     if checkpoint.stat().st_mtime > file.stat().st_mtime and results.checkpoint != model_hash(settings):
-        # Only where it is newer: hashing a large one would hold up the menu.
+        # Hashed only if it is newer: hashing a large checkpoint delays the menu.
         return "trained; not tested since"
     return f"trained, tested: accuracy {100 * results.accuracy:.2f} %"

@@ -1,23 +1,23 @@
-"""What a model takes: pictures of one size, scaled in one way, with their values normalised."""
+"""The input of a model: picture size, scaling and normalisation."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 SIZE = 224
-"""Pixels a side of the pictures that the reference's models take."""
+"""Pixels per side of the input of the reference's models."""
 
 LARGEST_SIZE = 4096
-"""Pixels a side, beyond which no model of timm's goes."""
+"""Pixels per side; no model of timm takes larger pictures."""
 
 LANCZOS, BICUBIC, BILINEAR = INTERPOLATIONS = ("lanczos", "bicubic", "bilinear")
-"""Pillow's filters, each with its anti-aliasing."""
+"""Pillow's filters, with their anti-aliasing."""
 
 Channels = tuple[float, float, float]
-"""One number for each of red, green and blue."""
+"""One number each for red, green and blue."""
 
 LEAST_STD, MOST_STD, MOST_MEAN = 1e-4, 1e4, 1e4
-"""Beyond what any model normalises its values with: 1/255 to 1, or 255 where they are not from 0 to 1."""
+"""Wider than the normalisation of any model: std is 1/255 to 1, or 255 for values from 0 to 255."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,9 +25,9 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Scaling:
-    """How a picture is scaled for a model: the whole of it to `size` x `size` pixels, its shape not kept.
+    """How a picture is scaled: the whole picture to `size` x `size` pixels, without keeping its shape.
 
-    The default is the reference's way.
+    The default is that of the reference.
     """
 
     size: int = SIZE
@@ -37,7 +37,7 @@ class Scaling:
         return f"{self.size} x {self.size}, {self.interpolation}"
 
     def folder(self, plain: Path) -> Path:
-        """Where such copies lie: in the folder of the reference's, `plain`, or beside it."""
+        """Return the folder of copies with this scaling; `plain` is that of the reference's."""
         if self == REFERENCE_SCALING:
             return plain
         named = "" if self.interpolation == BICUBIC else f"_{self.interpolation}"
@@ -48,7 +48,7 @@ REFERENCE_SCALING = Scaling()
 
 
 def find_copies(plain: Path) -> list[Path]:
-    """The folders of copies of any size that are there, by the name of that of the reference's."""
+    """Return the existing folders of copies of any size, given the reference's folder."""
     if not plain.parent.is_dir():
         return []
     name = re.compile(rf"{re.escape(plain.name)}(_\d+(_({'|'.join(INTERPOLATIONS)}))?)?")
@@ -59,7 +59,7 @@ def find_copies(plain: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class ModelInput:
-    """What a model takes: pictures scaled so, their values (from 0 to 1) less `mean`, divided by `std`."""
+    """The input of a model: scaled pictures whose values (0 to 1) are normalised with `mean` and `std`."""
 
     scaling: Scaling = REFERENCE_SCALING
     mean: Channels = IMAGENET_MEAN
@@ -67,7 +67,7 @@ class ModelInput:
 
     @property
     def size(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
         return self.scaling.size
 
     def __str__(self) -> str:

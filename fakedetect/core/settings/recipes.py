@@ -1,4 +1,4 @@
-"""The models as small records of facts: what is built, how it is trained, and how paths.toml says it."""
+"""Recipes: how each model is built and trained, and their keys in paths.toml."""
 
 import os
 import re
@@ -24,21 +24,21 @@ from fakedetect.core.settings.model_input import (
 from fakedetect.core.settings.toml_file import Kinds, Text, TomlFile, name_section
 
 CLASSES = ("fake", "real")
-"""Names of the model's outputs: 0 is fake, 1 is real."""
+"""Names of the model outputs: 0 is fake, 1 is real."""
 
 REFERENCE, PROBE = METHODS = ("reference", "probe")
-"""The ways of training: the course project's, and probe.py's."""
+"""Training methods: the course project's, and a linear classifier on frozen features."""
 
 ROBUST = "robust"
-"""A way of training until version 0.6: paths.toml, commands and files of runs may still name it."""
+"""A training method until version 0.6; paths.toml, commands and run files may still name it."""
 
 ROBUST_REMOVED = "The robust recipe was removed. Use degrade = true under [training], or the probe recipe."
 
 SEED = 42
-"""The seed of training unless paths.toml sets another, and of every random choice elsewhere."""
+"""The default training seed, and the seed of every other random choice."""
 
 UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
-"""What of the training pictures is shown equally often: nothing, both classes, or every source of both."""
+"""What the sampler balances: nothing, both classes, or every source of both."""
 
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
 
@@ -49,18 +49,17 @@ METHOD_DESCRIPTIONS = {
 
 
 def one_of(words: Sequence[str]) -> msgspec.Meta:
-    """That a text is one of the words, and how messages say it."""
+    """Return the constraint that a text is one of the words, with its description for messages."""
     listed = " or ".join(", ".join(f'"{word}"' for word in words).rsplit(", ", 1))
     return msgspec.Meta(pattern=rf"^({'|'.join(words)})\Z", description=listed)
 
 
 AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1, description="a whole number from 1")]
 LARGEST_SEED = 2**32 - 1
+"""The largest seed that numpy accepts."""
 Seed = Annotated[
     int, msgspec.Meta(ge=0, le=LARGEST_SEED, description=f"a whole number from 0 to {LARGEST_SEED}")
 ]
-"""What numpy takes."""
-
 Balance = Annotated[str, one_of(BALANCES)]
 
 Size = Annotated[
@@ -78,15 +77,15 @@ Stds = Annotated[
     tuple[Std, Std, Std],
     msgspec.Meta(description=f"three numbers from {LEAST_STD:,g} to {MOST_STD:,g}: [0.5, 0.5, 0.5]"),
 ]
-"""For red, green and blue."""
+"""Means and standard deviations are for red, green and blue."""
 
 Interpolation = Annotated[str, one_of(INTERPOLATIONS)]
 
 
 class Input(Record, frozen=True, kw_only=True):
-    """What a model takes, as far as it is said; None for what is not.
+    """The input of a model as far as it is known; None for unknown values.
 
-    In paths.toml, in a run's record and in what timm says these values have the same names.
+    paths.toml, the training record and timm use the same names.
     """
 
     size: Size | None = None
@@ -96,18 +95,19 @@ class Input(Record, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, record: "Input") -> "Input":
-        """The input alone, of a record that says more."""
+        """Return only the input of a record with further fields."""
         return cls(**{key: getattr(record, key) for key in cls.__struct_fields__})
 
     def as_model_input(self) -> ModelInput | None:
-        """The input, if all of it is said: pictures of the reference's size are scaled as its are."""
+        """Return the complete input, or None. Pictures of the reference's size are scaled as in the
+        reference."""
         interpolation = self.interpolation or (LANCZOS if self.size == SIZE else None)
         if self.size is None or interpolation is None or self.mean is None or self.std is None:
             return None
         return ModelInput(Scaling(self.size, interpolation), self.mean, self.std)
 
     def or_else(self, other: "Input") -> Self:
-        """This record, with the other's input where it says nothing."""
+        """Return this record with its unknown input values taken from `other`."""
         missing = [key for key in Input.__struct_fields__ if getattr(self, key) is None]
         return msgspec.structs.replace(self, **{key: getattr(other, key) for key in missing})
 
@@ -116,10 +116,10 @@ REFERENCE_INPUT = Input(size=SIZE, interpolation=LANCZOS, mean=IMAGENET_MEAN, st
 
 
 class Recipe(Input, frozen=True):
-    """A model, the values and the way (of METHODS) it is trained with, and the layer of Grad-CAM.
+    """A model, its hyperparameters, its training method (one of METHODS) and its Grad-CAM layer.
 
-    training.json holds it as it is; `method` is `recipe` there, and missing in version 0.4. The models of
-    the reference have a `layer`, those of [models.*] choose one by themselves.
+    training.json contains it; `method` is `recipe` there, and version 0.4 did not write it. Only the
+    reference's models have a `layer`; for [models.*] it is chosen automatically.
     """
 
     name: str
@@ -135,14 +135,15 @@ class Recipe(Input, frozen=True):
 
     @property
     def input(self) -> ModelInput:
-        """What the model takes; Settings.recipe has asked timm for what paths.toml does not say."""
+        """The complete model input; Settings.recipe has looked up what paths.toml does not set."""
         known = self.as_model_input()
         assert known is not None, f"the input of {self.name} was not looked up"  # noqa: S101
         return known
 
     @property
     def section(self) -> str:
-        """The section of paths.toml that describes it, for messages; '' for a model of the reference's."""
+        """The section of paths.toml that defines the model, for messages; '' for the reference's
+        models."""
         return f"[models.{self.name}]" if self.layer is None else ""
 
 
@@ -182,7 +183,7 @@ RECIPE_KEYS: Kinds = {
 }
 INPUT_KEYS: Kinds = {"size": Size, "interpolation": Interpolation, "mean": Means, "std": Stds}
 OWN_MODEL_DEFAULTS: Mapping[str, Any] = {"batch_size": 32, "optimizer": "AdamW", "learning_rate": 2e-5}
-"""Unless the section says otherwise."""
+"""Defaults of a [models.*] section."""
 OWN_MODEL_KEYS: Kinds = {"timm": Text, "weights": Text, **INPUT_KEYS, **RECIPE_KEYS}
 
 RESERVED = {
@@ -190,11 +191,11 @@ RESERVED = {
     "raw": "is reserved: check already has a column p_fake_raw",
     "calibrated": "is reserved: check had a column p_fake_calibrated",
 }
-"""Names that no model may have, and why."""
+"""Forbidden model names, and why."""
 
 
 def pop_recipe(values: dict[str, Any]) -> dict[str, Any]:
-    """Take the recipe keys out of a section's values; a Recipe has `recipe` by another name."""
+    """Remove the recipe keys from a section's values and return them; `recipe` becomes `method`."""
     found = {key: values.pop(key) for key in RECIPE_KEYS if key in values}
     if "recipe" in found:
         found["method"] = found.pop("recipe")
@@ -202,10 +203,10 @@ def pop_recipe(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_robust(file: TomlFile, values: Any, *place: str) -> None:
-    """Refuse the recipe that was removed in version 0.6, by its name.
+    """Raise an error for the recipe that was removed in version 0.6.
 
     Raises:
-        UserError: a section's values name it.
+        UserError: the section names it.
     """
     if isinstance(values, dict) and values.get("recipe") == ROBUST:
         raise file.error_at(
@@ -214,13 +215,13 @@ def refuse_robust(file: TomlFile, values: Any, *place: str) -> None:
 
 
 def read_own_model(file: TomlFile, name: str, section: Any, taken: Set[str]) -> Recipe:
-    """The model of a section of [models].
+    """Read the model of a [models.*] section.
 
     Args:
-        taken: the names of the other models, casefolded.
+        taken: the casefolded names of the other models.
 
     Raises:
-        UserError: its name cannot be used, or the section says something that cannot be meant.
+        UserError: the name or a value of the section is invalid.
     """
     place = "models", name
     title = name_section(*place)
@@ -236,19 +237,19 @@ def read_own_model(file: TomlFile, name: str, section: Any, taken: Set[str]) -> 
             f'{title}: timm = "…" is missing. Add that line with the name of a timm model.', *place
         )
     weights = file.locate(values["weights"], *place, "weights") if "weights" in values else None
-    # Unlike pathlib's, it is also False for a name that is too long.
+    # Unlike Path.is_file(), it is also False for a name that is too long.
     if weights is not None and not os.path.isfile(weights):  # noqa: PTH113
         raise file.error_at(f"weights in {title} names no file that exists: {weights}.", *place, "weights")
-    said = {
+    found = {
         **OWN_MODEL_DEFAULTS,
         **pop_recipe(values),
         **{key: values[key] for key in INPUT_KEYS if key in values},
     }
-    return Recipe(name, "timm", values["timm"], weights=str(weights) if weights else None, **said)
+    return Recipe(name, "timm", values["timm"], weights=str(weights) if weights else None, **found)
 
 
 def _check_name(file: TomlFile, name: str, taken: Set[str]) -> None:
-    """A model's name becomes that of its folder, on systems that tell no capitals apart too."""
+    """Check a model's name, which becomes a folder name on file systems that ignore case too."""
     if name.casefold() in RESERVED:
         what = f"'{name}' {RESERVED[name.casefold()]}"
     elif name.casefold() in taken:

@@ -42,7 +42,7 @@ from fakedetect.core.settings.toml_file import Kinds, Text, TomlFile
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 PRECISIONS = ("auto", "fp32", "bf16")
 AUTO_ENGINE, TORCH_ENGINE, OPENVINO_ENGINE = ENGINES = ("auto", "torch", "openvino")
-"""What computes the answers of a trained model."""
+"""Engines that compute a trained model's predictions."""
 ORIGINAL = {name.replace("-", "_"): f"dataset/{name.replace('-', '/')}" for name in FOLDERS}
 RESIZED = {part: f"dataset/resized_{part}" for part in ("train", "test")}
 OUTPUTS = {
@@ -51,7 +51,7 @@ OUTPUTS = {
     "grad_cam": "grad-cam_images",
     "explore": "explore",
 }
-"""Where things are unless paths.toml says otherwise."""
+"""Default paths, unless paths.toml sets others."""
 
 Meta = msgspec.Meta
 Switch = Annotated[bool, Meta(description="true or false")]
@@ -66,8 +66,9 @@ LayerNumbers = Annotated[
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """What the probe recipe looks at: the backbone's blocks by number (none: all), degraded views of each
-    picture beside the clean one, scikit-learn's C (None: the best of several), and pictures at most."""
+    """Options of the probe recipe: the backbone's blocks by number (none: all), degraded views per
+    picture in addition to the clean one, scikit-learn's C (None: chosen by cross-validation), and the
+    most pictures."""
 
     layers: LayerNumbers = ()
     degraded_views: FromZero = 1
@@ -77,14 +78,14 @@ class ProbeOptions:
 
 @dataclass(frozen=True)
 class Inference:
-    """How a trained model is asked: the engine, of ENGINES."""
+    """How predictions are computed."""
 
     engine: Annotated[str, one_of(ENGINES)] = AUTO_ENGINE
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the chosen model is trained, beside its recipe."""
+    """Training options of the chosen model, in addition to its recipe."""
 
     precision: Annotated[str, one_of(PRECISIONS)] = "auto"
     workers: Workers = None
@@ -100,7 +101,7 @@ class Training:
 
 
 DEFAULT_WORDS = {"workers": "auto", "layers": "all", "strength": "auto"}
-"""How the file may write the default of a key that has no value for it."""
+"""How the file may write a default that has no value of its own."""
 
 SECTIONS: Mapping[str, Kinds] = {
     "": {
@@ -117,18 +118,18 @@ SECTIONS: Mapping[str, Kinds] = {
     "[probe]": get_type_hints(ProbeOptions, include_extras=True),
     "[models.NAME]": OWN_MODEL_KEYS,
 }
-"""The keys of each section by its title; those above the first section by ''."""
+"""The keys of each section by its title; '' for those above the first section."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What paths.toml says, with every path made absolute.
+    """The contents of paths.toml, with absolute paths.
 
-    `plain_copies`: the folders of copies for the reference's models, as [resized] names them. `written`:
-    the recipes as far as the file says them. `idle`: for a model of [models.*] the recipe keys under
-    [training] that have no effect on it. `chosen` is the model that the file chooses, `called` that of this
-    call, which further commands name. `folder`: where a run beside the model's own is written, None for the
-    model's folder.
+    `plain_copies`: the folders of copies for the reference's models, from [resized]. `written`: the
+    recipes with only the values that the file sets. `idle`: the recipe keys under [training] that have no
+    effect on a model of [models.*]. `chosen` is the model that the file chooses, `called` the model of
+    this call, which suggested commands name. `folder`: where a further run of the model is written; None
+    for the model's folder.
     """
 
     file: Path
@@ -155,7 +156,7 @@ class Settings:
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The chosen model's recipe; what the file does not say of its input is as timm says it.
+        """The chosen model's recipe, with the input that the file does not set taken from timm.
 
         Raises:
             UserError: timm has no such model, or its pictures are not square.
@@ -170,28 +171,28 @@ class Settings:
                     f"{recipe.section}: {recipe.architecture} expects non-square input, which fakedetect "
                     "does not support. Set a square size there, for example size = 768."
                 )
-        # Only the reference's size is known without it.
+        # Only pictures of the reference's size have a known scaling without it.
         return recipe.or_else(Input(interpolation=LANCZOS))
 
     def find_known_input(self) -> ModelInput | None:
-        """What the chosen model takes; None where timm would have to be loaded to say it."""
+        """Return the chosen model's input; None if timm must be imported to know it."""
         recipe = self.written[self.model]
         if known := recipe.as_model_input():
             return known
         from fakedetect.core.settings.architectures import find_known_input
 
-        said = find_known_input(self.model_folders, recipe.architecture)
-        return said.fill(recipe).as_model_input() if said else None
+        found = find_known_input(self.model_folders, recipe.architecture)
+        return found.fill(recipe).as_model_input() if found else None
 
     @property
     def resized(self) -> Mapping[str, Path]:
-        """The folders of the copies that the chosen model takes, by 'train' and 'test'."""
+        """The folders of the chosen model's copies, by 'train' and 'test'."""
         scaling = self.recipe.input.scaling
         return {part: scaling.folder(plain) for part, plain in self.plain_copies.items()}
 
     @property
     def model_folder(self) -> Path:
-        """Where the chosen model's checkpoint and results are."""
+        """The folder of the chosen model's checkpoint and results."""
         if self.folder:
             return self.folder
         own = self.model_folders / self.model
@@ -204,11 +205,11 @@ class Settings:
 
     @property
     def workers(self) -> int:
-        """How many processes or threads read pictures."""
+        """The number of processes or threads that read pictures."""
         return count_workers(self.training.workers)
 
     def with_model(self, name: str) -> "Settings":
-        """These settings with another model chosen.
+        """Return these settings with another model chosen.
 
         Raises:
             UserError: there is no such model.
@@ -221,8 +222,8 @@ class Settings:
         return replace(self, model=name, called=name, folder=None)
 
     def command(self, *words: str) -> str:
-        """A command for the user to type, with the --paths and --model of this call where it needs them:
-        'python menu.py --model resnet50 train --resume'."""
+        """Return a command for the user to type, with this call's --paths and --model if they are
+        necessary: 'python menu.py --model resnet50 train --resume'."""
         options: list[str] = []
         if self.file != default_paths():
             options += ["--paths", shorten_path(self.file)]
@@ -231,12 +232,12 @@ class Settings:
         return join_words((*program_words(), *options, *words))
 
     def lasting_command(self, *words: str) -> str:
-        """The same for a file that is read later: wherever that is, and whatever model is chosen then."""
+        """Return the command for a file that is read later, in any folder and with any model chosen."""
         always = ("--paths", str(self.file), "--model", self.called)
         return join_words((*program_words(), *always, *words))
 
     def with_recipe(self, **changes: Any) -> "Settings":
-        """These settings with other values in the chosen model's recipe."""
+        """Return these settings with changes to the chosen model's recipe."""
         recipe = msgspec.structs.replace(self.written[self.model], **changes)
         return replace(self, written={**self.written, self.model: recipe})
 
@@ -245,10 +246,10 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
     """Read a paths.toml.
 
     Args:
-        content: what is read in its place, as though it lay there; none: the file itself.
+        content: a file to read instead, as if it were at `path`.
 
     Raises:
-        UserError: the file is missing or says something that cannot be meant.
+        UserError: the file is missing or contains an invalid value.
     """
     file = TomlFile(as_stored(path.absolute()), SECTIONS, content)
     top = file.take("", file.values)
@@ -288,10 +289,10 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
 
 
 def find_settings(file: Path | None = None) -> Settings:
-    """The settings of a file, or of the usual one; where that is missing, the program's own in its place.
+    """Read a settings file or the default one; the program's own if the default one is missing.
 
     Raises:
-        UserError: as load_settings.
+        UserError: see load_settings().
     """
     file = file or default_paths()
     missing = file == default_paths() and not file.exists()
@@ -299,14 +300,14 @@ def find_settings(file: Path | None = None) -> Settings:
 
 
 def _section(file: TomlFile, top: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """The values of a section, without defaults that are written as a word."""
+    """Return the values of a section, without defaults that are written as a word."""
     title = f"[{name}]"
     usual = {key: word for key, word in DEFAULT_WORDS.items() if key in SECTIONS[title]}
-    said = {key: value for key, value in top.get(name, {}).items() if value != usual.get(key)}
-    return file.take(title, said, name)
+    given = {key: value for key, value in top.get(name, {}).items() if value != usual.get(key)}
+    return file.take(title, given, name)
 
 
 def _places(file: TomlFile, top: Mapping[str, Any], name: str, usual: dict[str, str]) -> dict[str, Path]:
-    """The paths of a section, by key."""
-    said = usual | _section(file, top, name)
-    return {key: file.locate(text, name, key) for key, text in said.items()}
+    """Return the paths of a section, by key."""
+    given = usual | _section(file, top, name)
+    return {key: file.locate(text, name, key) for key, text in given.items()}

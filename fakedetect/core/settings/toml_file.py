@@ -1,4 +1,4 @@
-"""A settings file in TOML: what it says, section by section, and each mistake with its line."""
+"""A settings file in TOML: its values by section, and each mistake with its line."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from fakedetect.core.errors import UserError, did_you_mean, fold_name
 from fakedetect.core.files import as_stored, check_regular
 
 LARGEST_SETTINGS_BYTES = 1024**2
-"""Bytes; no settings file comes near it, and what `--paths` names may be a picture or a disk."""
+"""Larger than any settings file: --paths may name a picture or a disk by mistake."""
 
 LONGEST_SHOWN = 70
 """Characters of a line or a value that a message repeats."""
@@ -34,7 +34,7 @@ REASONS = {
     "Expected newline or end of document after a statement": f"only a # comment can follow; {TEXT_HINT}",
     "Cannot overwrite a value": "the key is set twice",
 }
-"""What tomllib says, in plainer words."""
+"""Clearer wording for messages of tomllib."""
 
 OTHER_NAMES = {
     "learning_rate": ("lr", "base_lr", "initial_lr", "max_lr"),
@@ -56,26 +56,24 @@ OTHER_NAMES = {
     "size": ("img_size", "image_size", "imgsz", "input_size", "resolution"),
     "recipe": ("method",),
 }
-"""What other programs call the keys of ours."""
+"""Names of our keys in other programs."""
 
 KeyPath = tuple[str, ...]
 """The names that lead to a section or a key: ('models', 'mine', 'timm')."""
 
 Kinds = Mapping[str, Any]
-"""What each key of a section takes: a type with a description of it."""
+"""The type of each key of a section, with its description."""
 
 
 class TomlFile:
-    """What a TOML file says: `values` as tomllib has them.
+    """A parsed TOML file; `values` is the result of tomllib.
 
     Args:
-        sections: the keys of each section by its title, those above the first section by ''.
-
-    Args:
-        content: the file that holds it, where that is not `path` itself.
+        sections: the keys of each section by its title; '' for those above the first section.
+        content: a file to read instead of `path`.
 
     Raises:
-        UserError: there is no such file, it is no UTF-8 text, or no TOML.
+        UserError: the file is missing, not UTF-8, or not TOML.
     """
 
     def __init__(self, path: Path, sections: Mapping[str, Kinds], content: Path | None = None):
@@ -88,23 +86,23 @@ class TomlFile:
         except RecursionError:
             raise UserError(f"{path}: brackets nested too deeply. Remove them.") from None
         except ValueError:
-            # Python's limit to the digits that it converts.
+            # Python limits the number of digits that it converts.
             raise UserError(f"{path}: a number with thousands of digits. Write a smaller one.") from None
 
     def error_at(self, what: str, *place: str) -> UserError:
-        """The error that says `what`, with the line of a place, or of what holds it."""
+        """Return the error with message `what` and the line of a key, or of its section."""
         lines = (_find_line(self._text, place[:length]) for length in range(len(place), 0, -1))
         return UserError(f"{self.path}, line {next(filter(None, lines), 1)}: {what}")
 
     def take(self, title: str, values: Mapping[str, Any], *place: str) -> dict[str, Any]:
-        """The values of a section, each as its key's kind.
+        """Return the values of a section, converted to the types of their keys.
 
         Args:
-            title: the section's among all.
-            values: what the file says in the section at `place`.
+            title: the section's title in SECTIONS.
+            values: the values of the section at `place`.
 
         Raises:
-            UserError: a key is unknown, or its value is not of its kind.
+            UserError: a key is unknown, or its value has the wrong type.
         """
         kinds, here = self._sections[title], f" in {name_section(*place)}" if place else ""
         taken = {}
@@ -119,11 +117,12 @@ class TomlFile:
         return taken
 
     def locate(self, text: str, *place: str) -> Path:
-        """The path that a key at `place` names; relative ones start at the file's folder, ~ and $NAME are
-        put in.
+        """Return the absolute path that a key at `place` names.
+
+        Relative paths start at the file's folder; ~ and $NAME are expanded.
 
         Raises:
-            UserError: it holds an escape by mistake, or names an unknown user or variable.
+            UserError: it contains an unintended escape, or names an unknown user or variable.
         """
         where = f"{place[-1]} in {name_section(*place[:-1])}"
         if any(ord(character) < 32 for character in text):
@@ -140,7 +139,7 @@ class TomlFile:
         return path
 
     def _advise(self, key: str, kinds: Kinds, here: str) -> str:
-        """Where an unknown key belongs, or which was meant."""
+        """Return where an unknown key belongs, or which key was probably meant."""
         meant = next((ours for ours, others in OTHER_NAMES.items() if fold_name(key) in others), key)
         near = f" (did you mean {meant!r}?)" if meant != key else ""
         homes = [title for title, others in self._sections.items() if meant in others]
@@ -151,19 +150,19 @@ class TomlFile:
 
 
 def name_section(*place: str) -> str:
-    """'[models.mine]'."""
+    """Return a section's title: '[models.mine]'."""
     names = (name if re.fullmatch(r"[\w-]+", name) else _format_value(name) for name in place)
     return f"[{'.'.join(names)}]"
 
 
 def _format_value(value: object) -> str:
-    """A value as TOML writes it, on one line."""
+    """Format a value as TOML on one line."""
     if isinstance(value, (dict, list)):
         return "a section" if isinstance(value, dict) else "a list"
     try:
         shown = msgspec.json.encode(value).decode() if isinstance(value, (str, bool)) else str(value)
     except ValueError:
-        # Python does not write out what a file may have in hexadecimal.
+        # Python does not convert such a number, which a file may contain in hexadecimal.
         return "a number with thousands of digits"
     return _shorten(shown)
 
@@ -173,7 +172,7 @@ def _shorten(text: str) -> str:
 
 
 def _find_line(text: str, place: KeyPath) -> int | None:
-    """The line that opens a section or sets a key, or something in it."""
+    """Return the line that opens a section or sets a key, or anything in it."""
     section: KeyPath = ()
     for number, line in enumerate(text.split("\n"), start=1):
         if line.lstrip().startswith("["):
@@ -187,19 +186,19 @@ def _find_line(text: str, place: KeyPath) -> int | None:
 
 
 def _split(dotted: str) -> KeyPath:
-    """The names of a dotted key."""
+    """Split a dotted key into its names."""
     names = re.findall(r"\"[^\"]*\"|'[^']*'|[^.\s\"']+", dotted)
     return tuple(name.strip("\"'") for name in names)
 
 
-def _syntax_error(path: Path, text: str, said: str) -> UserError:
-    """The error for a text that is no TOML: the line where tomllib stops, and what it says of it."""
+def _syntax_error(path: Path, text: str, message: str) -> UserError:
+    """Return the error for invalid TOML, with the line and the message of tomllib."""
     lines = text.rstrip().split("\n")
-    what, _, place = said.rstrip(")").rpartition(" (at ")
+    what, _, place = message.rstrip(")").rpartition(" (at ")
     found = re.match(r"line (\d+)", place)
     number = int(found[1]) if found else len(lines)
     if what == 'Expected "\'"':
-        # It has looked for the other one down to the end.
+        # tomllib has searched for the closing quote to the end of the file.
         number = text[: text.rindex("'")].count("\n") + 1
     line = lines[min(number, len(lines)) - 1].strip()
     what = BACKSLASH_HINT if re.search(r'"[^"]*\\', line) else REASONS.get(what, what)

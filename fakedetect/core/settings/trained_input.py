@@ -1,4 +1,4 @@
-"""The input of a model that has been trained: that of its training, whatever timm says today."""
+"""The input of a trained model: the one it was trained with, even if timm has changed since."""
 
 from msgspec.structs import asdict
 
@@ -11,23 +11,23 @@ from fakedetect.core.terminal.console import Console
 
 
 def read_own_training(settings: Settings, checkpoint_hash: str) -> TrainingRecord:
-    """The chosen model's training.json; an empty one where it is not of this checkpoint, by model_hash().
+    """Read the chosen model's training.json; an empty record if it is for another checkpoint.
 
     Raises:
-        UserError: the file does not fit.
+        UserError: the file cannot be used.
     """
     found = read_training(settings.model_folder)
     return found if found.is_of(checkpoint_hash) else TrainingRecord()
 
 
 def as_trained(settings: Settings, training: TrainingRecord) -> Settings:
-    """The settings under which the chosen model is asked: with the input that it was trained with.
+    """Return the settings for predictions with the chosen model: with the input of its training.
 
     Args:
-        training: of its checkpoint; where it does not say the input, the settings do.
+        training: the record of its checkpoint; input that it lacks is taken from the settings.
 
     Raises:
-        UserError: paths.toml says another one.
+        UserError: paths.toml sets another input.
     """
     recipe, recorded = settings.written[settings.model], training.input
     if not recipe.section:
@@ -37,34 +37,34 @@ def as_trained(settings: Settings, training: TrainingRecord) -> Settings:
         if None not in (then, now) and then != now:
             there = f"{recipe.section} in {settings.file}"
             raise UserError(
-                f"{settings.model} was trained with {key} = {_show(then)}, and {there} says {_show(now)}. "
+                f"{settings.model} was trained with {key} = {_show(then)}, and {there} sets {_show(now)}. "
                 f"Write {key} = {_show(then)}, or train again: {settings.command('train', '--overwrite')}"
             )
     return settings.with_recipe(**asdict(recorded.or_else(recipe)))
 
 
 def _show(value: object) -> str:
-    """A value as paths.toml has it."""
+    """Format a value as in paths.toml."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
     return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def own_settings(settings: Settings) -> Settings:
-    """as_trained() by the checkpoint that the chosen model has.
+    """Return as_trained() for the checkpoint of the chosen model.
 
     Raises:
-        UserError: it has none, its training.json does not fit, or paths.toml says another input.
+        UserError: it has no checkpoint, its training.json cannot be used, or paths.toml sets another input.
     """
     return as_trained(settings, read_own_training(settings, model_hash(settings)))
 
 
 def find_scalings(settings: Settings) -> tuple[Scaling, ...]:
-    """How the chosen model's pictures are scaled: for training it now, and for the checkpoint that it has
-    where that was trained otherwise.
+    """Return how the chosen model's pictures are scaled: for training now, and for its checkpoint if
+    that differs.
 
     Raises:
-        UserError: timm does not have the model, or its training.json does not fit.
+        UserError: timm does not have the model, or its training.json cannot be used.
     """
     now = settings.recipe.input.scaling
     if not settings.recipe.section or not checkpoint_file(settings).is_file():
@@ -75,12 +75,13 @@ def find_scalings(settings: Settings) -> tuple[Scaling, ...]:
 
 
 def check_size(settings: Settings, console: Console) -> None:
-    """Refuse a size that the chosen model does not take; what timm says of its weights is not tried.
+    """Raise an error for a size that the chosen model does not accept; the size of its weights is not
+    tried.
 
-    On a terminal it says that timm is being loaded, where it has to be asked.
+    On a terminal it shows that timm is being imported.
 
     Raises:
-        UserError: timm does not have the model, or it takes no pictures of that size.
+        UserError: timm does not have the model, or it does not accept that size.
     """
     recipe = settings.written[settings.model]
     if not recipe.section:

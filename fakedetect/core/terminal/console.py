@@ -175,7 +175,7 @@ class Console:
                 return read(answer)
             except UserError as error:
                 if not self.interactive:
-                    raise self._refuse(answer, str(error)) from None
+                    raise self._wrong_answer(answer, str(error)) from None
                 self.fail(str(error))
         return None
 
@@ -206,7 +206,7 @@ class Console:
         self._lines += 1
         return line.removeprefix("\ufeff").removeprefix("ï»¿") if self._lines == 1 else line
 
-    def _refuse(self, answer: str, why: str) -> WrongAnswer:
+    def _wrong_answer(self, answer: str, why: str) -> WrongAnswer:
         """Return the error for a wrong line of piped answers: the next line answers another question."""
         return WrongAnswer(f"Line {self._lines} of the answers, {printable(answer)!r}: {why}")
 
@@ -236,7 +236,7 @@ class Console:
             if any(answer == key for key, _ in choices):
                 return answer
             if not self.interactive:
-                raise self._refuse(answer, f"{INVALID}: {', '.join(key for key, _ in choices)}")
+                raise self._wrong_answer(answer, f"{INVALID}: {', '.join(key for key, _ in choices)}")
             self.show(INVALID)
 
     def _choose_fancy(self, title: str, choices: Sequence[tuple[str, str]]) -> str | None:
