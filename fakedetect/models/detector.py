@@ -23,7 +23,7 @@ from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
-from fakedetect.metrics.calibration import Calibration, calibration_for
+from fakedetect.metrics.calibration import Calibration, choose_calibration
 from fakedetect.models.openvino.engine import Engine, kept_engine
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def load_detector(settings: Settings, console: Console, name_device: bool = True
     return Detector(
         settings=settings,
         engine=engine,
-        calibration=calibration_for(training.calibration, checkpoint_hash, taken),
+        calibration=choose_calibration(training.calibration, checkpoint_hash, taken),
         kind=(PROBE_COPIES if probe else _kind(settings, training)).scaled(taken.scaling),
         checkpoint_hash=checkpoint_hash,
         training=training,

@@ -127,9 +127,9 @@ def _tell_own(results: TestResults, predictions: pd.DataFrame, model: str, train
     return lines
 
 
-def _tell_unseen(evaluation: Evaluation) -> list[str]:
+def _describe_held_out(evaluation: Evaluation) -> list[str]:
     """A probe's figures on the sources that were left out of it, in a sentence."""
-    found = evaluation.unseen_sources
+    found = evaluation.held_out_sources
     if found is None or not found.of_sources:
         return []
     recall = found.fake_recall_at_5.describe(".1%")
@@ -142,7 +142,7 @@ def _tell_unseen(evaluation: Evaluation) -> list[str]:
 def _tell_others(settings: Settings, evaluation: Evaluation) -> list[str]:
     """How the model does on pictures that are unlike the training ones."""
     own = auc_of(evaluation.test)
-    lines = _tell_unseen(evaluation)
+    lines = _describe_held_out(evaluation)
     for name, entry in evaluation.foreign.items():
         right, auc = entry.measures.accuracy, auc_of(entry)
         compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
@@ -177,7 +177,7 @@ def _unfit_for(evaluation: Evaluation) -> list[str]:
     own = auc_of(evaluation.test)
     found = []
     weak = [name for name, entry in evaluation.foreign.items() if _is_weak(entry, own)]
-    shown = _tell_unseen(evaluation) or any(_shows_much(e, own) for e in evaluation.foreign.values())
+    shown = _describe_held_out(evaluation) or any(_shows_much(e, own) for e in evaluation.foreign.values())
     if weak:
         found.append(f"pictures from other sources, such as {', '.join(weak)}")
     elif not shown:

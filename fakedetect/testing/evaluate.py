@@ -41,8 +41,8 @@ from fakedetect.dataset.samples import (
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import read_named
 from fakedetect.metrics.calibration import UNCALIBRATED
-from fakedetect.metrics.intervals import tell_shapes
-from fakedetect.metrics.measures import measure_entry, named
+from fakedetect.metrics.intervals import describe_shape_effect
+from fakedetect.metrics.measures import list_measures, measure_entry
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
 from fakedetect.testing.figures import draw_reliability, draw_robustness
@@ -213,10 +213,10 @@ def _tell_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
-        *(f"  {said:<34}{value}" for said, value in named(entry)),
+        *(f"  {said:<34}{value}" for said, value in list_measures(entry)),
         *_tell_verdicts(settings, entry.verdicts),
         *tell_sources(entry.sources),
-        *tell_shapes(entry.measures.roc_auc, entry.auc_same_shape),
+        *describe_shape_effect(entry.measures.roc_auc, entry.auc_same_shape),
     ]
 
 

@@ -72,7 +72,7 @@ def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:
     menu = run("--paths", project, keys=f"8\n{picture}\n\n0\n")
     assert "using starter" in menu.stderr and "p(fake)" in menu.stdout
     chosen = run("--paths", project, keys="4\n0\n0\n").stdout
-    assert re.search(r"starter +trained; ROC AUC 0\.\d\d on unseen sources", chosen)
+    assert re.search(r"starter +trained; ROC AUC 0\.\d\d on held-out sources", chosen)
 
 
 def test_a_model_of_ones_own_goes_first_and_the_starter_stays_at_hand(project: Path) -> None:
@@ -186,18 +186,18 @@ def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say(name: s
     probe = model_hash(settings)
     training = read_training(folder)
     assert training.calibration and training.calibration.checkpoint == probe and training.probe
-    assert training.calibration.unseen_real_sources and training.calibration.unseen_families
+    assert training.calibration.held_out_real_sources and training.calibration.held_out_families
     assert read_out_of_fold(folder, probe, "")
     evaluation = read_evaluation(folder / "evaluation.json", probe, "")
-    assert evaluation and evaluation.unseen_sources
-    unseen = evaluation.unseen_sources
+    assert evaluation and evaluation.held_out_sources
+    held_out = evaluation.held_out_sources
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    rows = {"ROC AUC": unseen.auc, "fake recall at 5 % false alarms": unseen.fake_recall_at_5}
-    rows |= {name: family.auc for name, family in unseen.families.items()}
+    rows = {"ROC AUC": held_out.auc, "fake recall at 5 % false alarms": held_out.fake_recall_at_5}
+    rows |= {name: family.auc for name, family in held_out.families.items()}
     for what, figure in rows.items():
         said = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
         assert re.search(rf"^\| {re.escape(what)} \|.*{re.escape(said)}", card, re.MULTILINE), what
-    for what, source in unseen.real_sources.items():
+    for what, source in held_out.real_sources.items():
         share = f"{100 * source.false_alarms_at_5.value:.1f} %"
         assert re.search(rf"^\| {what} \|.*\| {source.n} \| {re.escape(share)}", card, re.MULTILINE), what
     for file in folder.glob("*.json"):

@@ -14,7 +14,7 @@ from conftest import paint, run
 from PIL import Image
 
 from fakedetect.images.degradations import degrade_at_random, random_for
-from fakedetect.metrics.measures import NAMES
+from fakedetect.metrics.measures import MEASURE_NAMES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -55,7 +55,7 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Pat
     folder = evaluated.parent / "model_folders/tiny"
     assert "Whether the model generalises" in (evaluated.parent / "told.txt").read_text(encoding="utf-8")
     test = read(folder / "evaluation.json")["test"]
-    assert set(test["measures"]) == set(NAMES) and test["count"] == 20
+    assert set(test["measures"]) == set(MEASURE_NAMES) and test["count"] == 20
     # With ten real pictures, a single false alarm is 10 %.
     without = {name for name, measure in test["measures"].items() if measure["value"] is None}
     assert without == {"tpr_at_5", "tpr_at_1"}

@@ -207,7 +207,7 @@ class RealSource(Record, frozen=True, kw_only=True):
     n: Few
 
 
-class UnseenSources(Record, frozen=True, kw_only=True):
+class HeldOutSources(Record, frozen=True, kw_only=True):
     """What a probe makes of the sources that were left out of it, with intervals over sources.
 
     `fakes_by_source` and `reals_by_source`: whether whole sources of the class were left out, or pictures
@@ -252,7 +252,7 @@ class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
     test: TestEntry | None = None
     foreign: dict[str, ForeignEntry] = msgspec.field(default_factory=dict)
     left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
-    unseen_sources: UnseenSources | None = None
+    held_out_sources: HeldOutSources | None = msgspec.field(name="unseen_sources", default=None)
 
 
 def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | None:

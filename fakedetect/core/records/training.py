@@ -132,8 +132,8 @@ class ValidationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """What fit-thresholds found, for the model with the hash `checkpoint` and no other.
 
-    `unseen_real_sources` and `unseen_families`: the promise about real pictures, or about fakes, holds for
-    those of sources that the model has not seen; its shares of `validation` are means over sources then.
+    `held_out_real_sources` and `held_out_families`: the guarantee for real pictures, or for fakes, covers
+    new sources, and its shares of `validation` are means over held-out sources.
     `input` is what the model was asked with; None where its run's record says it.
     """
 
@@ -144,8 +144,8 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     max_false_alarms: Share | None = None
     max_missed: Share | None = None
     validation: ValidationRecord | None = None
-    unseen_real_sources: bool = False
-    unseen_families: bool = False
+    held_out_real_sources: bool = msgspec.field(name="unseen_real_sources", default=False)
+    held_out_families: bool = msgspec.field(name="unseen_families", default=False)
     input: Input | None = None
 
     def __post_init__(self) -> None:

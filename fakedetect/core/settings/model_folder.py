@@ -179,7 +179,7 @@ def describe_model(settings: Settings, name: str) -> str:
     return f"{_describe_checkpoint(chosen)}{unfinished}"
 
 
-def _describe_unseen(settings: Settings) -> str:
+def _describe_held_out(settings: Settings) -> str:
     """What a probe makes of sources that it has never seen; '' where its evaluation does not say."""
     from fakedetect.core.records.evaluation import read_evaluation
 
@@ -188,9 +188,9 @@ def _describe_unseen(settings: Settings) -> str:
         found = read_evaluation(file, model_hash(settings), settings.command("evaluate"))
     except UserError:
         return f"; its {file.name} cannot be used"
-    if found is None or found.unseen_sources is None or found.unseen_sources.auc.value is None:
+    if found is None or found.held_out_sources is None or found.held_out_sources.auc.value is None:
         return ""
-    return f"; ROC AUC {found.unseen_sources.auc.value:.2f} on unseen sources"
+    return f"; ROC AUC {found.held_out_sources.auc.value:.2f} on held-out sources"
 
 
 def _describe_checkpoint(settings: Settings) -> str:
@@ -208,7 +208,7 @@ def _describe_checkpoint(settings: Settings) -> str:
     except UserError:
         return f"trained; its {file.name} cannot be used"
     if results is None:
-        return f"trained{_describe_unseen(settings) if is_probe(checkpoint) else ''}"
+        return f"trained{_describe_held_out(settings) if is_probe(checkpoint) else ''}"
     if checkpoint.stat().st_mtime > file.stat().st_mtime and results.checkpoint != model_hash(settings):
         # Only where it is newer: hashing a large one would hold up the menu.
         return "trained; not tested since"

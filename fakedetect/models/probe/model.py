@@ -25,7 +25,7 @@ SEED = 42
 MOST_APART = 0.25
 """How far other weights may move the margins of the check's pictures, by root mean square. Rounding every
 channel of CLIP ViT-B/16 to 8 bits moves the starter's by 0.07, random weights by 2.3 (python -m
-benchmarks.unseen --rounding)."""
+benchmarks.held_out --rounding)."""
 
 
 class BackboneCheck(Record, frozen=True, kw_only=True):
