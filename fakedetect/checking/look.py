@@ -7,10 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from fakedetect.core.files import hash_file
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
-from fakedetect.images.views import Look, View, decode, kind_to_open, make_view
+from fakedetect.images.views import View, ViewRequest, decode_picture, decoding_kind, make_view
 from fakedetect.provenance.metadata import read_metadata
 from fakedetect.provenance.origin import may_hold_manifest, tell_origin
 from fakedetect.provenance.rules import Finding, in_words
@@ -23,7 +23,7 @@ QUALITY = 72
 
 
 @dataclass(frozen=True)
-class CloseLook(Look):
+class CloseLook(ViewRequest):
     """What check wants of a picture: views of it, its origin, a thumbnail for a page.
 
     `verify`: hand a manifest in the file to the verifier, which may crash or hang.
@@ -58,9 +58,9 @@ def look_closely(look: CloseLook) -> Seen | str:
         with open_checked(look.path) as opened:
             may_hide = may_hide_marks(opened)
             metadata = read_metadata(opened, look.path)
-            decoded = decode(opened, look)
+            decoded = decode_picture(opened, look)
             if may_hide:
-                own = _own_pixels(opened, look.path, kind_to_open(look))
+                own = _own_pixels(opened, look.path, decoding_kind(look))
         sha256 = hash_file(look.path)
     except Exception as error:
         return explain_fault(error, look.path)
@@ -81,7 +81,7 @@ def look_without_verifier(look: CloseLook) -> CloseLook | None:
     return replace(look, verify=False) if look.verify and may_hold_manifest(look.path) else None
 
 
-def _own_pixels(opened: Image.Image, path: Path, kind: Kind) -> Image.Image:
+def _own_pixels(opened: Image.Image, path: Path, kind: CopyKind) -> Image.Image:
     """A picture loaded as it is: JPEG decoders may have scaled the one that was opened."""
     if not kind.fast or format_of(opened) != "JPEG":
         return opened

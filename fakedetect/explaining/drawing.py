@@ -23,8 +23,8 @@ from fakedetect.explaining.figures import (
     to_input,
 )
 from fakedetect.explaining.heatmaps import overlay
-from fakedetect.images.sheets import Tile, draw_sheet
-from fakedetect.images.views import Look, look_at
+from fakedetect.images.sheets import SheetTile, draw_sheet
+from fakedetect.images.views import ViewRequest, load_view
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import judged_copies, load_pictures
 
@@ -35,8 +35,8 @@ SEED = 42
 def _read(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:
     """The copy (S, S, 3) uint8 of each picture, as `check` judges it, or why there is none; in turn."""
     folders = {path for path in paths if path.is_dir()}
-    looks = [Look(path, (detector.kind,)) for path in paths if path not in folders]
-    seen = in_order(looks, map_images(look_at, looks, detector.settings.workers))
+    looks = [ViewRequest(path, (detector.kind,)) for path in paths if path not in folders]
+    seen = in_order(looks, map_images(load_view, looks, detector.settings.workers))
     for path in paths:
         if path in folders:
             yield "is a folder. Name pictures, or use --sheet for many test pictures"
@@ -85,7 +85,7 @@ def draw_contact_sheet(
         verdict = f"{CLASSES[predicted]} {100 * answer[predicted]:.0f} %"
         caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, predicted {verdict}"
         mixed = overlay(read_in_shape(original, image), heat)[1]
-        tiles.append(Tile(mixed, caption, predicted != sample.label))
+        tiles.append(SheetTile(mixed, caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
     title = f"{settings.model}: {HEAT_MAPS[method]} of the predicted class (mistakes in bold)"
     draw_sheet(tiles, SHEET_COLUMNS, title, sheet)

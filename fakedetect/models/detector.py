@@ -22,7 +22,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import CLASS_FOLDERS
-from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
+from fakedetect.images.copies import PROBE_COPIES, CopyKind, find_copy_kind
 from fakedetect.metrics.calibration import Calibration, choose_calibration
 from fakedetect.models.openvino.engine import Engine, kept_engine
 
@@ -40,7 +40,7 @@ class Detector:
     settings: Settings
     engine: Engine
     calibration: Calibration
-    kind: Kind
+    kind: CopyKind
     checkpoint_hash: str
     training: TrainingRecord
     is_probe: bool
@@ -148,11 +148,11 @@ def tell_not_fitted(detector: Detector) -> str:
     )
 
 
-def _kind(settings: Settings, training: TrainingRecord) -> Kind:
+def _kind(settings: Settings, training: TrainingRecord) -> CopyKind:
     """The kind of copies that the model learned from: by its training.json, or those that are there."""
     if training.data and (saved := training.data.kind):
-        return Kind(saved.aligned, saved.fast)
+        return CopyKind(saved.aligned, saved.fast)
     folder = settings.resized["train"]
     classes = sorted(folder.iterdir()) if folder.is_dir() else []
     found = next((path for path in classes if path.name.lower() in CLASS_FOLDERS), None)
-    return find_kind(found) if found else Kind()
+    return find_copy_kind(found) if found else CopyKind()

@@ -27,7 +27,7 @@ from fakedetect.dataset.samples import (
     split_dataset,
 )
 from fakedetect.images.degradations import Degradation
-from fakedetect.images.views import Look, View, in_batches, look_at
+from fakedetect.images.views import View, ViewRequest, in_batches, load_view
 from fakedetect.models.detector import Detector, refuse_nan
 from fakedetect.models.openvino.engine import Engine
 
@@ -80,8 +80,8 @@ def judged_copies(detector: Detector, paths: Sequence[Path]) -> dict[Path, np.nd
         load = partial(load_or_explain, scaling=settings.recipe.input.scaling)
         return dict(map_images(load, paths, settings.workers))
     originals = find_originals(settings, "test", paths)
-    looks = [Look(path, (detector.kind,)) for path in dict.fromkeys(originals)]
-    views = {look.path: view for look, view in map_images(look_at, looks, settings.workers)}
+    looks = [ViewRequest(path, (detector.kind,)) for path in dict.fromkeys(originals)]
+    views = {look.path: view for look, view in map_images(load_view, looks, settings.workers)}
     found = {path: views[original] for path, original in zip(paths, originals, strict=True)}
     return {path: view if isinstance(view, str) else view.images[0][0] for path, view in found.items()}
 
@@ -156,8 +156,8 @@ def predict_pictures(
 ) -> tuple[dict[Path, np.ndarray], dict[Path, str]]:
     """For each readable picture its margins (1 + D,), as it is and after each degradation, from copies
     made in memory; and the unreadable ones' reasons."""
-    looks = (Look(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
-    views = map_images(look_at, looks, detector.settings.workers)
+    looks = (ViewRequest(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
+    views = map_images(load_view, looks, detector.settings.workers)
     found: dict[Path, np.ndarray] = {}
     bad: dict[Path, str] = {}
     size = max(1, detector.settings.recipe.batch_size // (1 + len(degradations)))

@@ -10,9 +10,9 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Cal
 
 FLIP_MARGIN = 0.2
 """Calibrated probabilities further than that from one half hardly ever get across it when the picture
-changes a little. Of 900 pictures that starter_small was not trained on, STABILITY turned 0.2 % (one) of the
-627 beyond it, 8 % of those between 0.15 and 0.2, and none of the 462 that were called fake or real
-(python -m benchmarks.flips FOLDER)."""
+changes a little. Of 900 pictures that starter_small was not trained on, STABILITY_DEGRADATIONS turned 0.2 %
+(one) of the 627 beyond it, 8 % of those between 0.15 and 0.2, and none of the 462 that were called fake or
+real (python -m benchmarks.flips FOLDER)."""
 
 
 @dataclass(frozen=True)

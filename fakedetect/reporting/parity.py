@@ -15,9 +15,9 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.samples import find_originals
-from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
+from fakedetect.images.copies import ALIGNED_QUALITY, CopyKind, format_for_copy
 from fakedetect.images.reading import turn_upright
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.images.views import View, ViewRequest, load_view
 from fakedetect.models.detector import Detector
 from fakedetect.models.openvino.engine import compile_network, openvino_core
 from fakedetect.models.predictions import load_pictures
@@ -106,7 +106,7 @@ def choose_pictures(detector: Detector, console: Console) -> Pictures:
         return _made_up(detector)
     order = np.random.default_rng(SEED).permutation(len(samples))[:PICTURES]
     paths = find_originals(detector.settings, "test", [samples[place].path for place in sorted(order)])
-    seen = [(path, look_at(Look(path, (detector.kind,)))) for path in paths]
+    seen = [(path, load_view(ViewRequest(path, (detector.kind,)))) for path in paths]
     views = [(path, view) for path, view in seen if isinstance(view, View)]
     if not views:
         console.warn("Comparing on made-up pictures: no test picture can be read")
@@ -142,7 +142,7 @@ def compare_files(answering: Answering, pictures: Pictures, files: Sequence[Path
     return Parity(count=len(wanted), from_files=covered, apart=apart, made_up=pictures.made_up)
 
 
-def prepare(path: Path, kind: Kind) -> np.ndarray | None:
+def prepare(path: Path, kind: CopyKind) -> np.ndarray | None:
     """A picture as an exported file takes it, (S, S, 3) uint8, with Pillow alone: docs/export.md.
 
     None for what the page leaves to its reader: other files than JPEG and PNG in RGB or grey, or of another

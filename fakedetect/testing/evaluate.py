@@ -39,7 +39,7 @@ from fakedetect.dataset.samples import (
     warn_about_skipped,
 )
 from fakedetect.images.listing import list_images
-from fakedetect.images.named import read_named
+from fakedetect.images.named import parse_paths
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.metrics.intervals import describe_shape_effect
 from fakedetect.metrics.measures import list_measures, measure_entry
@@ -256,7 +256,7 @@ def _tell_elsewhere(settings: Settings, evaluation: Evaluation, sources: Sequenc
 
 def _read_folder(text: str) -> Path:
     """The one folder that a text names."""
-    paths = read_named([text], "folder")
+    paths = parse_paths([text], "folder")
     if len(paths) != 1 or not paths[0].is_dir():
         raise UserError(f"{paths[0]} is not a folder. Give one that contains real/ and fake/.")
     return paths[0]

@@ -12,7 +12,7 @@ from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness,
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.samples import Sample, draw_places, find_originals
-from fakedetect.images.degradations import CURVES, STABILITY, Degradation
+from fakedetect.images.degradations import ROBUSTNESS_DEGRADATIONS, STABILITY_DEGRADATIONS, Degradation
 from fakedetect.metrics.calibration import UNSURE
 from fakedetect.metrics.intervals import roc_auc_interval
 from fakedetect.models.detector import Detector
@@ -28,7 +28,7 @@ SEED = 42
 @dataclass(frozen=True)
 class _Degraded:
     """Labels (N,), margins (N,) as the pictures are, and table (N, 1 + D): of the original scaled
-    down, then of it after each of CURVES."""
+    down, then of it after each of ROBUSTNESS_DEGRADATIONS."""
 
     labels: np.ndarray
     margins: np.ndarray
@@ -38,7 +38,7 @@ class _Degraded:
 def measure_robustness(
     detector: Detector, console: Console, samples: Sequence[Sample], margins: np.ndarray
 ) -> Robustness:
-    """The figures after each degradation of CURVES, on both classes alike.
+    """The figures after each degradation of ROBUSTNESS_DEGRADATIONS, on both classes alike.
 
     Args:
         samples: the test pictures; their originals are degraded, then scaled as the copies are.
@@ -56,7 +56,9 @@ def measure_robustness(
     }
     found = _degrade(detector, console, by_path)
     is_fake = found.labels == 0
-    points = tuple(_measure_point(is_fake, found.table[:, 1 + n], how) for n, how in enumerate(CURVES))
+    points = tuple(
+        _measure_point(is_fake, found.table[:, 1 + n], how) for n, how in enumerate(ROBUSTNESS_DEGRADATIONS)
+    )
     worst = min(points, key=lambda point: point.roc_auc)
     return Robustness(
         count=len(found.labels),
@@ -74,7 +76,7 @@ def _degrade(
     detector: Detector, console: Console, by_path: Mapping[Path, tuple[Sample, float]]
 ) -> _Degraded:
     """Run the model on every degradation of the pictures, each with its sample and margin."""
-    found, _ = predict_pictures(detector, console, list(by_path), "robustness", CURVES)
+    found, _ = predict_pictures(detector, console, list(by_path), "robustness", ROBUSTNESS_DEGRADATIONS)
     read = [by_path[path] for path in found]
     labels = np.array([sample.label for sample, _ in read])
     if len(set(labels.tolist())) < 2:
@@ -84,8 +86,8 @@ def _degrade(
 
 def _measure_stability(detector: Detector, found: _Degraded) -> Stability:
     """The verdicts that check gives with its test of stability."""
-    columns = [0, *(1 + CURVES.index(how) for how in STABILITY)]
-    answers = [answer(detector.calibration, row[columns], STABILITY) for row in found.table]
+    columns = [0, *(1 + ROBUSTNESS_DEGRADATIONS.index(how) for how in STABILITY_DEGRADATIONS)]
+    answers = [answer(detector.calibration, row[columns], STABILITY_DEGRADATIONS) for row in found.table]
     sure = np.array([each.verdict != UNSURE for each in answers])
     truth = np.array([CLASSES[label] for label in found.labels])
     right = np.array([each.verdict for each in answers]) == truth

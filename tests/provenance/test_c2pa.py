@@ -28,7 +28,7 @@ from PIL import Image
 from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.core.processes import pool
 from fakedetect.core.processes.pool import map_images
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.provenance.c2pa import CRASHED, NOT_INSTALLED, UNREADABLE, verify_manifest
 from fakedetect.provenance.claims import Claim, describe_in_a_clause, find_claim
 from fakedetect.provenance.rules import Finding
@@ -228,7 +228,7 @@ def test_an_untouched_file_is_unchanged_and_one_byte_more_is_not(
     # All formats are found and read as the pictures that they are, by the list that goes along.
     path = trust.parent / f"whole.{file_format.lower()}"
     path.write_bytes(raw)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen) and view.provenance[0] == UNCHANGED
     assert re.fullmatch(
         rf"{BY}; on the C2PA trust list of 20\d\d-\d\d-\d\d(, \d+ days old)?: no", view.provenance[1]
@@ -381,7 +381,7 @@ def test_a_manifest_elsewhere_is_named_and_not_fetched(
     for name, file_format in (("a.jpg", "JPEG"), ("a.png", "PNG")):
         path = tmp_path / name
         path.write_bytes(authority.sign(picture(0, file_format), FORMATS[file_format], address=address))
-        view = look_closely(CloseLook(path, (Kind(),)))
+        view = look_closely(CloseLook(path, (CopyKind(),)))
         assert isinstance(view, Seen)
         assert view.provenance == (f"C2PA manifest: stored remotely at {address}; not fetched",)
     with pytest.raises(TimeoutError):
@@ -434,7 +434,7 @@ def test_without_the_library_a_manifest_is_not_verified(
     assert found_in(signed, trust) == [(NOT_INSTALLED, "stated")]
     path = trust.parent / "a.jpg"
     path.write_bytes(signed)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen)
     assert view.provenance == (NOT_INSTALLED, "IPTC source type: trainedAlgorithmicMedia")
 
@@ -474,7 +474,7 @@ def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
     names = ["crash.jpg", "a.jpg", "hang.jpg", "b.jpg", "crash_plain.jpg"]
     for name in names:
         (tmp_path / name).write_bytes(picture(3) if "plain" in name else signed)
-    looks = [CloseLook(tmp_path / name, (Kind(),)) for name in names]
+    looks = [CloseLook(tmp_path / name, (CopyKind(),)) for name in names]
     seen = {
         look.path.name: view for look, view in map_images(crash_or_hang, looks, 1, look_without_verifier)
     }

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
 from fakedetect.images import containers
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.provenance import metadata
 from fakedetect.provenance.c2pa import UNREADABLE
 from fakedetect.provenance.metadata import Metadata, find_manifest
@@ -26,7 +26,7 @@ TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedi
 
 def origin(path: Path) -> tuple[str, ...]:
     """What is said of a file, which has to be read as a picture."""
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen), view
     return view.provenance
 
@@ -226,7 +226,7 @@ def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) 
     path = tmp_path / "a.jpg"
     more = [Image.fromarray(NOISE[::-1].copy())]
     Image.fromarray(NOISE).save(path, format="MPO", save_all=True, append_images=more, exif=exif)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen) and view.view.format == "JPEG"
     assert view.provenance == ("EXIF camera: Apple iPhone 12",)
 

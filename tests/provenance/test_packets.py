@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.provenance.metadata import C2PA_BOX, find_manifest
 from fakedetect.provenance.packets import EXTENDED_HEAD, XMP_BOX, XMP_HEAD
 
@@ -119,7 +119,7 @@ FILES = {
 
 def seen(path: Path, content: bytes) -> tuple[str, ...]:
     path.write_bytes(content)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen), view
     return view.provenance
 

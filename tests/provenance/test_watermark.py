@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.provenance.rules import Finding
 from fakedetect.provenance.watermark import PAYLOADS, find_dwt_dct
 
@@ -69,7 +69,7 @@ def test_a_mark_is_read_in_every_colour_order_and_kind_of_number(
     assert find_dwt_dct(marked) == payload.of
 
 
-def origin(path: Path, kind: Kind | None = None) -> tuple[Finding, ...]:
+def origin(path: Path, kind: CopyKind | None = None) -> tuple[Finding, ...]:
     view = look_closely(CloseLook(path, (kind,) if kind else ()))
     assert isinstance(view, Seen), view
     return view.origin
@@ -85,7 +85,7 @@ def test_the_mark_is_told_of_files_that_kept_it(tmp_path: Path) -> None:
     marked.save(tmp_path / "a.webp", lossless=True)
     marked.save(tmp_path / "a.jpg", quality=95, subsampling=0)
     for name in ("a.png", "a.webp", "a.jpg"):
-        for kind in (None, Kind(), Kind(fast=True)):
+        for kind in (None, CopyKind(), CopyKind(fast=True)):
             assert origin(tmp_path / name, kind) == (said,), (name, kind)
 
 

@@ -13,16 +13,16 @@ from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
-from fakedetect.images.copies import PROBE_COPIES, Kind
+from fakedetect.images.copies import PROBE_COPIES, CopyKind
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.views import ProbeLook, in_batches, look_for_probe
+from fakedetect.images.views import ProbeViewRequest, in_batches, load_probe_views
 from fakedetect.models.devices import to_device, warn_about_idle_gpu
 from fakedetect.models.openvino.conversion import choose_engine
 from fakedetect.models.openvino.engine import Engine
 from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.processes import Group
 
-Seen = tuple[ProbeLook, np.ndarray | str]
+Seen = tuple[ProbeViewRequest, np.ndarray | str]
 """A picture with its views, or why there are none."""
 
 AT_A_TIME = 32
@@ -124,7 +124,7 @@ def gather_features(
 
     part = group.part_of(jobs)
     # Batches of the same pictures give the same features.
-    looks = in_order(part, map_images(look_for_probe, part, settings.workers))
+    looks = in_order(part, map_images(load_probe_views, part, settings.workers))
     batches = in_batches(looks, max(1, AT_A_TIME // len(views)))
     with console.progress(sum(len(job.views) for job in jobs), "features") as progress:
         for path, reason in _fill(cache, group, batches, see, keys, progress.advance):
@@ -136,8 +136,8 @@ def gather_features(
 
 
 def _list_jobs(
-    keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int, kind: Kind
-) -> list[ProbeLook]:
+    keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int, kind: CopyKind
+) -> list[ProbeViewRequest]:
     """The views that are not in the cache; of pictures that are the same, once."""
     claimed: set[bytes] = set()
     jobs = []
@@ -145,7 +145,7 @@ def _list_jobs(
         missing = tuple(v for v, key in enumerate(of_path) if key not in cache and key not in claimed)
         claimed.update(of_path)
         if missing:
-            jobs.append(ProbeLook(path=path, views=missing, seed=seed, kind=kind))
+            jobs.append(ProbeViewRequest(path=path, views=missing, seed=seed, kind=kind))
     return jobs
 
 
