@@ -12,9 +12,9 @@ from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
 from fakedetect.images.views import View, ViewRequest, decode_picture, decoding_kind, make_view
 from fakedetect.provenance.metadata import read_metadata
-from fakedetect.provenance.origin import may_hold_manifest, tell_origin
-from fakedetect.provenance.rules import Finding, in_words
-from fakedetect.provenance.watermark import find_hidden, may_hide_marks
+from fakedetect.provenance.origin import find_origin, has_manifest
+from fakedetect.provenance.rules import Finding, describe_findings
+from fakedetect.provenance.watermark import find_watermarks, may_hold_watermark
 
 SIDE = 240
 """Pixels of a thumbnail's longer side: twice what a page shows of it on a small screen."""
@@ -45,7 +45,7 @@ class Seen:
     @property
     def provenance(self) -> tuple[str, ...]:
         """The origin in words."""
-        return in_words(self.origin)
+        return describe_findings(self.origin)
 
 
 def look_closely(look: CloseLook) -> Seen | str:
@@ -56,7 +56,7 @@ def look_closely(look: CloseLook) -> Seen | str:
     own = None
     try:
         with open_checked(look.path) as opened:
-            may_hide = may_hide_marks(opened)
+            may_hide = may_hold_watermark(opened)
             metadata = read_metadata(opened, look.path)
             decoded = decode_picture(opened, look)
             if may_hide:
@@ -65,8 +65,8 @@ def look_closely(look: CloseLook) -> Seen | str:
     except Exception as error:
         return explain_fault(error, look.path)
     # Beside the decoder, so that a bug in it is a traceback.
-    hidden = find_hidden(own) if own else []
-    origin = tell_origin(metadata, look.path, decoded.format, hidden, look.verify)
+    hidden = find_watermarks(own) if own else []
+    origin = find_origin(metadata, look.path, decoded.format, hidden, look.verify)
     try:
         view = make_view(decoded, look)
         thumbnail = make_thumbnail(decoded.image) if look.thumbnail else b""
@@ -78,7 +78,7 @@ def look_closely(look: CloseLook) -> Seen | str:
 
 def look_without_verifier(look: CloseLook) -> CloseLook | None:
     """What to try once more where a look has crashed or hung on a file with a manifest; None for no."""
-    return replace(look, verify=False) if look.verify and may_hold_manifest(look.path) else None
+    return replace(look, verify=False) if look.verify and has_manifest(look.path) else None
 
 
 def _own_pixels(opened: Image.Image, path: Path, kind: CopyKind) -> Image.Image:

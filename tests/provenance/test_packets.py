@@ -1,4 +1,4 @@
-"""Metadata is found wherever containers have it, and is what it claims to be."""
+"""Metadata is found wherever containers hold it, and is what it claims to be."""
 
 import io
 import struct
@@ -51,7 +51,7 @@ def in_jpeg(*segments: tuple[int, bytes]) -> bytes:
 
 
 def extended(packet: bytes, order: tuple[int, ...] = (1, 0)) -> list[tuple[int, bytes]]:
-    """An extended packet in two segments, of which the second may stand first."""
+    """Make an extended packet in two segments, in either order."""
     half, name = len(packet) // 2, b"0123456789ABCDEF0123456789ABCDEF"
     parts = (packet[:half], packet[half:])
     return [
