@@ -21,7 +21,7 @@ MOST_CHUNKS = 200_000
 """Chunks or boxes of a file that are visited, including those of its pixels."""
 
 
-def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def read_jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Yield the segments of a JPEG before its pixels: marker (the byte after FF) and content."""
     file.seek(2)
     while file.read(1) == b"\xff":
@@ -39,7 +39,7 @@ def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         yield marker, file.read(max(0, struct.unpack(">H", length)[0] - 2))
 
 
-def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _read_png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Yield the chunks of a PNG before and after its pixels: name and content."""
     file.seek(8)
     for _ in range(MOST_CHUNKS):
@@ -54,7 +54,7 @@ def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         file.seek(4, 1)
 
 
-def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _read_riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     file.seek(12)
     for _ in range(MOST_CHUNKS):
         start = file.read(8)
@@ -68,11 +68,11 @@ def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             file.seek(length % 2, 1)
 
 
-def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    return _top_boxes(file, (b"uuid",))
+def _read_iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    return _read_top_boxes(file, (b"uuid",))
 
 
-def _top_boxes(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+def _read_top_boxes(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Yield the top-level boxes of an ISO file that have one of these names: name and content.
 
     A box of length 0 extends to the end of the file (ISO 14496-12, section 4.2).
@@ -96,7 +96,7 @@ def _top_boxes(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[tuple[bytes,
             file.seek(length - 8, 1)
 
 
-def _tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _read_tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     """Yield the C2PA manifest in the first directory of a TIFF or BigTIFF."""
     file.seek(0)
     order = "<" if file.read(2) == b"II" else ">"
@@ -113,7 +113,7 @@ def _tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             yield b"C2PA", file.read(min(length, MOST_METADATA))
 
 
-def _gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _read_gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     file.seek(0)
     start = file.read(MOST_METADATA)
     if (place := start.find(C2PA_GIF)) >= 0:
@@ -127,14 +127,14 @@ def _gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
 
 
 PARTS = (
-    (0, b"\xff\xd8", jpeg_parts),
-    (0, b"\x89PNG", _png_parts),
-    (8, b"WEBP", _riff_parts),
-    (4, b"ftyp", _iso_parts),
-    (4, b"jP  ", _iso_parts),
-    (0, b"II", _tiff_parts),
-    (0, b"MM", _tiff_parts),
-    (0, b"GIF8", _gif_parts),
+    (0, b"\xff\xd8", read_jpeg_parts),
+    (0, b"\x89PNG", _read_png_parts),
+    (8, b"WEBP", _read_riff_parts),
+    (4, b"ftyp", _read_iso_parts),
+    (4, b"jP  ", _read_iso_parts),
+    (0, b"II", _read_tiff_parts),
+    (0, b"MM", _read_tiff_parts),
+    (0, b"GIF8", _read_gif_parts),
 )
 """Readers of a file's parts, by the bytes at an offset."""
 
@@ -155,7 +155,7 @@ def read_parts(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 return
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _split_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the consecutive boxes in a part of an ISO file: name and content."""
     place = 0
     while place + 8 <= len(data):
@@ -178,13 +178,13 @@ def read_nclx(path: Path) -> tuple[int, int] | None:
     By ISO 23008-12: the properties (ipco) of the primary item (pitm), as listed by ipma.
     """
     with suppress(OSError, struct.error, OverflowError, ValueError, IndexError), path.open("rb") as file:
-        meta = next((data for name, data in _top_boxes(file, (b"meta",)) if name == b"meta"), b"")
-        boxes = dict(_boxes(meta[4:]))
-        parts = dict(_boxes(boxes.get(b"iprp", b"")))
+        meta = next((data for name, data in _read_top_boxes(file, (b"meta",)) if name == b"meta"), b"")
+        boxes = dict(_split_boxes(meta[4:]))
+        parts = dict(_split_boxes(boxes.get(b"iprp", b"")))
         item = boxes[b"pitm"] if b"pitm" in boxes else bytes(6)
         number = int.from_bytes(item[4:6] if item[0] == 0 else item[4:8], "big")
-        properties = list(_boxes(parts.get(b"ipco", b"")))
-        for place in _properties_of(number, parts.get(b"ipma", b"")):
+        properties = list(_split_boxes(parts.get(b"ipco", b"")))
+        for place in _list_properties(number, parts.get(b"ipma", b"")):
             name, data = properties[place - 1] if 0 < place <= len(properties) else (b"", b"")
             if name == b"colr" and data[:4] == b"nclx":
                 primaries, transfer = struct.unpack(">HH", data[4:8])
@@ -192,7 +192,7 @@ def read_nclx(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _properties_of(item: int, ipma: bytes) -> list[int]:
+def _list_properties(item: int, ipma: bytes) -> list[int]:
     """Return the indices, from 1, of an item's properties in the box ipma, which lists all items."""
     version, wide = ipma[0], ipma[3] & 1
     place = 8

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fakedetect.core.errors import is_bug
 from fakedetect.core.processes.memory import TOO_LARGE
-from fakedetect.images.containers import jpeg_parts
+from fakedetect.images.containers import read_jpeg_parts
 from fakedetect.images.listing import has_heif
 
 
@@ -182,7 +182,7 @@ def _is_unsupported(path: Path) -> bool:
     with suppress(OSError):
         if name == "JPEG":
             with path.open("rb") as file:
-                return any(map(_is_unsupported_frame, jpeg_parts(file)))
+                return any(map(_is_unsupported_frame, read_jpeg_parts(file)))
         if name == "TIFF":
             return _is_unsupported_tiff(path)
     return False

@@ -117,31 +117,31 @@ def parse_path(text: str) -> Path:
     bare = text.strip()
     if len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "'\"":
         bare = bare[1:-1]
-    return Path(_resolve(bare))
+    return Path(_expand_path(bare))
 
 
 def _read_line(text: str, what: str, windows: bool) -> list[Path]:
     # Unlike Path.exists, os.path.exists does not raise for names that are too long or invalid.
-    if os.path.exists(whole := _resolve(text)):
+    if os.path.exists(whole := _expand_path(text)):
         return [Path(whole)]
-    if matching := _match(whole):
+    if matching := _expand_pattern(whole):
         return matching
-    words = [_resolve(word) for word in _split_words(text, windows)]
-    found = [[Path(word)] if os.path.exists(word) else _match(word) for word in words]
+    words = [_expand_path(word) for word in _split_words(text, windows)]
+    found = [[Path(word)] if os.path.exists(word) else _expand_pattern(word) for word in words]
     if words and all(found):
         return [path for paths in found for path in paths]
     # If none of several words exists, they may be one name with blanks in it.
     raise _missing_path(words[found.index([])] if len(words) == 1 or any(found) else text.strip(), what)
 
 
-def _match(pattern: str) -> list[Path]:
+def _expand_pattern(pattern: str) -> list[Path]:
     """Return the paths that a pattern like *.jpg matches, sorted, if the shell has not expanded it."""
     if not GLOB_PATTERN.search(pattern) or "\0" in pattern:
         return []
     return [Path(path) for path in sorted(glob.glob(pattern, recursive=True))]
 
 
-def _resolve(text: str) -> str:
+def _expand_path(text: str) -> str:
     """Expand `file://` and `~` in a path."""
     if text.lower().startswith("file:"):
         # Imported here: it imports an HTTP client, which nothing else needs.
@@ -173,7 +173,7 @@ def _missing_path(text: str, what: str) -> UserError:
         )
     if not text:
         return UserError(f"The name is empty. Name a {what}.")
-    path = Path(_resolve(text))
+    path = Path(_expand_path(text))
     if GLOB_PATTERN.search(text) and "[" not in text:
         return UserError(f"Nothing matches the pattern {printable(path)}. Check it, and the folder.")
     return UserError(f"There is no {what} {printable(path)}. {_suggest(path)}")

@@ -14,7 +14,7 @@ from fakedetect.images.colours import (
     to_eight_bits,
     to_srgb,
 )
-from fakedetect.images.containers import jpeg_parts
+from fakedetect.images.containers import read_jpeg_parts
 from fakedetect.images.faults import RAW_ENDINGS, RAW_FILE, Unusable, explain_fault, find_signature
 from fakedetect.images.listing import suffix_of
 from fakedetect.images.pillow import faults_ignored, prepare_pillow
@@ -121,7 +121,7 @@ def load_reduced(image: "Image.Image", size: tuple[int, int]) -> "Image.Image":
 
 def _is_lossless_jpeg(path: Path) -> bool:
     with path.open("rb") as file:
-        return any(marker in LOSSLESS_FRAMES for marker, _ in jpeg_parts(file))
+        return any(marker in LOSSLESS_FRAMES for marker, _ in read_jpeg_parts(file))
 
 
 def find_fault(path: Path) -> str | None:

@@ -32,12 +32,12 @@ from fakedetect.metrics.intervals import (
     BySource,
     Ranking,
     describe_shape_effect,
-    draw_counts,
     group_values,
     measure_auc,
     measure_bootstrapped,
     measure_same_shape,
     measure_share,
+    resample_units,
     roc_auc_interval,
     share_interval,
 )
@@ -94,7 +94,7 @@ def measure_held_out(
     drawn = len(ranking.fakes), len(ranking.reals)
     areas, recalls = zip(
         *(
-            ranking.measure(*(draw_counts(random, units) for units in drawn))
+            ranking.measure(*(resample_units(random, units) for units in drawn))
             for _ in range(BOOTSTRAP_SAMPLES)
         ),
         strict=True,
@@ -195,7 +195,7 @@ def make_guarantee(scores: OutOfFold, label: str, most: float | None) -> Guarant
     return Guarantee(label=label, most=most or usual, groups=tuple(pictures), for_new_sources=False)
 
 
-def _bound(guarantee: Guarantee, option: str) -> float:
+def _find_bound(guarantee: Guarantee, option: str) -> float:
     bound = guarantee.bound()
     if bound is None:
         count, needed = len(guarantee.groups), math.ceil(1 / guarantee.most - 1e-9) - 1
@@ -229,7 +229,7 @@ def calibrate_held_out(
     margins = np.concatenate([*(-group for group in missed.groups), *alarms.groups])
     is_fake = np.arange(len(margins)) < sum(map(len, missed.groups))
     temperature = fit_temperature(margins, is_fake)
-    bounds = np.array([_bound(alarms, "--max-false-alarms"), -_bound(missed, "--max-missed")])
+    bounds = np.array([_find_bound(alarms, "--max-false-alarms"), -_find_bound(missed, "--max-missed")])
     above_real, below_fake = map(float, Calibration(temperature).probability(bounds))
     # The next probability: the next margin may have the same probability.
     fake_from = min(1.0, max(0.5, float(np.nextafter(above_real, np.inf))))

@@ -182,7 +182,7 @@ def measure_auc(is_fake: np.ndarray, margins: np.ndarray) -> Measure:
     return measure_area(float(roc_auc_score(is_fake, margins)), fakes, len(is_fake) - fakes)
 
 
-def draw_counts(random: np.random.Generator, count: int) -> np.ndarray:
+def resample_units(random: np.random.Generator, count: int) -> np.ndarray:
     """Draw `count` of `count` units with replacement; return how often each was drawn (count,)."""
     return random.multinomial(count, np.full(count, 1 / count))
 
@@ -285,7 +285,9 @@ def measure_same_shape(
     if found is None:
         return Measure(value=None)
     random = np.random.default_rng(seed)
-    drawn = [area(draw_counts(random, fakes), draw_counts(random, reals)) for _ in range(BOOTSTRAP_SAMPLES)]
+    drawn = [
+        area(resample_units(random, fakes), resample_units(random, reals)) for _ in range(BOOTSTRAP_SAMPLES)
+    ]
     return measure_bootstrapped(
         found,
         [each for each in drawn if each is not None],

@@ -56,12 +56,12 @@ def list_measures(entry: Entry) -> list[tuple[str, Measure]]:
     found = [
         (name, getattr(entry.measures, key))
         for key, name in MEASURE_NAMES.items()
-        if _has_rate(FALSE_POSITIVE_RATES.get(key), entry.real)
+        if _can_have_rate(FALSE_POSITIVE_RATES.get(key), entry.real)
     ]
     return [*found, (SAME_SHAPE, entry.auc_same_shape)] if entry.auc_same_shape else found
 
 
-def _has_rate(rate: float | None, reals: float) -> bool:
+def _can_have_rate(rate: float | None, reals: float) -> bool:
     """Whether `reals` real pictures can have a false-positive rate; true for None."""
     return rate is None or rate * reals >= 1 - 1e-9
 
@@ -122,7 +122,7 @@ def _measure_ranking(margins: np.ndarray, is_fake: np.ndarray) -> dict[str, Meas
         "average_precision": measure_share(precision * fakes, fakes),
     }
     for name, rate in FALSE_POSITIVE_RATES.items():
-        if _has_rate(rate, reals):
+        if _can_have_rate(rate, reals):
             found[name] = measure_recall(caught, alarms, rate)
     return found
 
@@ -156,13 +156,13 @@ def measure_entry(
         verdicts=measure_verdicts(calibration, margins, is_fake) if calibration.fitted else None,
         reliability=curves,
         auc_same_shape=measure_same_shape(
-            (_each(margins[is_fake]), _each(margins[~is_fake])),
-            (_each(of_shape[is_fake]), _each(of_shape[~is_fake])),
+            (_single_units(margins[is_fake]), _single_units(margins[~is_fake])),
+            (_single_units(of_shape[is_fake]), _single_units(of_shape[~is_fake])),
         ),
     )
 
 
-def _each(values: np.ndarray) -> list[np.ndarray]:
+def _single_units(values: np.ndarray) -> list[np.ndarray]:
     """Make each picture a unit of its own."""
     return list(values[:, None])
 

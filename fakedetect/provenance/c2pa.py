@@ -162,10 +162,10 @@ def _list_findings(found: Verification, signers: TrustList | None) -> list[Findi
     results = found.validation_results.active_manifest
     failures = [status.code for status in results.failure]
     successes = [status.code for status in results.success]
-    signed = "claimSignature.validated" in successes and not _first(
+    signed = "claimSignature.validated" in successes and not _find_code(
         failures, SIGNATURE_CODES + ALTERED_CODES
     )
-    fits = bool(_first(successes, BINDING_CODES)) and not _first(failures, BINDING_CODES)
+    fits = bool(_find_code(successes, BINDING_CODES)) and not _find_code(failures, BINDING_CODES)
     content = _find_content(signed, failures, fits)
     signer = _find_signer(found, signed, successes, failures, signers)
     sure: Certainty = "verified" if fits and signer.sure == "verified" else "stated"
@@ -178,26 +178,26 @@ def _list_findings(found: Verification, signers: TrustList | None) -> list[Findi
     ]
 
 
-def _first(codes: list[str], starts: tuple[str, ...]) -> str | None:
+def _find_code(codes: list[str], starts: tuple[str, ...]) -> str | None:
     return next((code for code in codes if code.startswith(starts)), None)
 
 
 def _find_content(signed: bool, failures: list[str], fits: bool) -> Finding:
     """Return the finding on whether the file is unchanged since it was signed."""
-    said = "C2PA manifest: "
-    if not signed and _first(failures, ALTERED_CODES):
-        said += "altered after it was signed, so it proves nothing"
+    phrase = "C2PA manifest: "
+    if not signed and _find_code(failures, ALTERED_CODES):
+        phrase += "altered after it was signed, so it proves nothing"
     elif not signed:
-        said += "its own signature is invalid, so it proves nothing"
+        phrase += "its own signature is invalid, so it proves nothing"
     elif fits:
-        said += "the file is unchanged since it was signed"
+        phrase += "the file is unchanged since it was signed"
         if broken := next((code for code in failures if not code.startswith(SIGNER_CODES)), None):
-            said += f" (but the manifest breaks a rule: {quote(broken)})"
-    elif _first(failures, BINDING_CODES):
-        said += "does not match this file: changed after it was signed, or another picture's manifest"
+            phrase += f" (but the manifest breaks a rule: {quote(broken)})"
+    elif _find_code(failures, BINDING_CODES):
+        phrase += "does not match this file: changed after it was signed, or another picture's manifest"
     else:
-        return Finding("manifest", said + "bound to no file, so it may belong to another picture")
-    return Finding("manifest", said, "verified")
+        return Finding("manifest", phrase + "bound to no file, so it may belong to another picture")
+    return Finding("manifest", phrase, "verified")
 
 
 def _find_signer(
@@ -208,22 +208,22 @@ def _find_signer(
     names = [signature.common_name, signature.issuer] if signature else []
     who = " of ".join(dict.fromkeys(quote(name) for name in names if name)) or "an unnamed signer"
     by = next((quote(name) for name in reversed(names) if name), "an unnamed signer")
-    said = f"C2PA signer: {who}{_describe_program(found.active)}"
+    phrase = f"C2PA signer: {who}{_describe_program(found.active)}"
     if signature and signature.time:
         unlisted = "" if "timeStamp.trusted" in successes else " by an unlisted time-stamp authority"
-        said += f", on {quote(signature.time)[:10]}{unlisted}"
+        phrase += f", on {quote(signature.time)[:10]}{unlisted}"
     if not signed:
-        return Finding("signer", f"{said}; named, not proven: the signature is invalid", by=by)
+        return Finding("signer", f"{phrase}; named, not proven: the signature is invalid", by=by)
     if fault := next((CERTIFICATE_FAULTS[code] for code in failures if code in CERTIFICATE_FAULTS), None):
-        return Finding("signer", f"{said}; {fault}", by=by)
+        return Finding("signer", f"{phrase}; {fault}", by=by)
     if signers is None:
-        return Finding("signer", f"{said}; no trust list available", by=by)
+        return Finding("signer", f"{phrase}; no trust list available", by=by)
     trusted = (
         found.validation_results.trust_list_uri == SIGNERS_URI and "signingCredential.trusted" in successes
     )
     answer = "yes" if trusted else "no"
     sure: Certainty = "verified" if trusted else "stated"
-    return Finding("signer", f"{said}; on the {signers}: {answer}", sure, by=by)
+    return Finding("signer", f"{phrase}; on the {signers}: {answer}", sure, by=by)
 
 
 def _describe_program(manifest: Manifest) -> str:

@@ -61,7 +61,7 @@ def format_origin(findings: Sequence[Finding], width: int = CLAUSE_WIDTH) -> str
         (finding for finding in findings if finding.kind in CLAUSE_KINDS),
         key=lambda finding: CLAUSE_KINDS.index(finding.kind),
     )
-    return _cut(found[0].says, width) if found else ""
+    return _truncate(found[0].says, width) if found else ""
 
 
 def _format_claim(claim: Claim, findings: Sequence[Finding], width: int) -> str:
@@ -71,11 +71,11 @@ def _format_claim(claim: Claim, findings: Sequence[Finding], width: int) -> str:
             words = "AI-generated, then edited"
         signer = next((each.says for each in findings if each.kind == "signer"), "")
         rest = f" says {words}; {_format_trust(signer)}"
-        return f"signed: {_cut(finding.by, width - len('signed: ' + rest))}{rest}"
-    said = finding.says.partition(" (")[0]
+        return f"signed: {_truncate(finding.by, width - len('signed: ' + rest))}{rest}"
+    phrase = finding.says.partition(" (")[0]
     whose = "the pixels say" if finding.sure == "found" else "its metadata say"
     start = f"{whose} {words} ("
-    return f"{start}{_cut(said, width - len(start) - 1)})"
+    return f"{start}{_truncate(phrase, width - len(start) - 1)})"
 
 
 def _format_trust(signer: str) -> str:
@@ -86,5 +86,5 @@ def _format_trust(signer: str) -> str:
     return rest
 
 
-def _cut(text: str, most: int) -> str:
+def _truncate(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: max(1, most - 1)]}…"

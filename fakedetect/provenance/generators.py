@@ -42,17 +42,17 @@ class NamedGenerator:
     has_version: bool
 
 
-def _choose(names: dict[str, tuple[str, ...]]) -> str:
+def _match_spellings(names: dict[str, tuple[str, ...]]) -> str:
     """Build a pattern for any of the spellings, the longest first."""
     ordered = sorted((each for spellings in names.values() for each in spellings), key=len, reverse=True)
     return "|".join("".join(NAME_SEPARATORS.get(c, re.escape(c)) for c in spelling) for spelling in ordered)
 
 
 @cache
-def _name() -> re.Pattern[str]:
+def _build_name_pattern() -> re.Pattern[str]:
     """Build the pattern of a generator's name, or of an ambiguous word, with its version."""
     table = read_rules()
-    either = f"(?P<name>{_choose(table.generators)})|(?P<word>{_choose(table.ambiguous)})"
+    either = f"(?P<name>{_match_spellings(table.generators)})|(?P<word>{_match_spellings(table.ambiguous)})"
     return re.compile(rf"{WORD_START}(?:{either})(?P<version>{VERSION_PATTERN})?{WORD_END}", re.IGNORECASE)
 
 
@@ -61,15 +61,15 @@ def _squeeze(spelling: str) -> str:
 
 
 @cache
-def _by_spelling() -> dict[str, str]:
+def _generators_by_spelling() -> dict[str, str]:
     table = read_rules()
     rows = (*table.generators.items(), *table.ambiguous.items())
     return {_squeeze(spelling): name for name, spellings in rows for spelling in spellings}
 
 
-def _read(match: re.Match[str]) -> NamedGenerator:
+def _parse_name(match: re.Match[str]) -> NamedGenerator:
     return NamedGenerator(
-        generator=_by_spelling()[_squeeze(match["name"] or match["word"])],
+        generator=_generators_by_spelling()[_squeeze(match["name"] or match["word"])],
         end=match.end(),
         certain=bool(match["name"]),
         has_version=bool(match["version"]),
@@ -78,8 +78,8 @@ def _read(match: re.Match[str]) -> NamedGenerator:
 
 def match_name(text: str, place: int) -> NamedGenerator | None:
     """Return the generator's name that starts at an offset in a text; None for none."""
-    match = _name().match(text, place)
-    return _read(match) if match else None
+    match = _build_name_pattern().match(text, place)
+    return _parse_name(match) if match else None
 
 
 def names_generator(text: str, *, camera: bool = False) -> bool:
@@ -88,10 +88,12 @@ def names_generator(text: str, *, camera: bool = False) -> bool:
     Args:
         camera: the name is that of a camera or its maker, which may be any word with any number.
     """
-    found = [_read(match) for match in _name().finditer(text)]
+    found = [_parse_name(match) for match in _build_name_pattern().finditer(text)]
     if any(each.certain for each in found):
         return True
-    return not camera and (any(each.has_version for each in found) or bool(_name().fullmatch(text)))
+    return not camera and (
+        any(each.has_version for each in found) or bool(_build_name_pattern().fullmatch(text))
+    )
 
 
 def is_generator_name(text: str) -> bool:
@@ -123,42 +125,42 @@ class Grammar:
     refusal: re.Pattern[str]
 
 
-def _any(words: Iterable[str]) -> str:
+def _match_any(words: Iterable[str]) -> str:
     return f"(?:{'|'.join(words)})"
 
 
 @cache
-def _grammar() -> Grammar:
+def _build_grammar() -> Grammar:
     words = read_rules().sentences
-    thing, verb = _any(words.things), _any(words.verbs)
-    vendor = rf"(?:{_any(words.vendors)}(?:['’]s)? )?"
+    thing, verb = _match_any(words.things), _match_any(words.verbs)
+    vendor = rf"(?:{_match_any(words.vendors)}(?:['’]s)? )?"
     this = rf"(?:(?:this|the|an?) )?(?:(?:ai )?{thing}:? )?(?:(?:was|is) )?(?:(?:entirely|fully) )?"
     opening = rf"{LEADING_PUNCTUATION}{this}(?:ai[ -])?"
     # What may follow a statement.
     rest = (
         r"(?= ?\Z| ?[.,;:!()\[\]\"”»|/©](?! ?no\b)|['’](?!\w)| [–—-] (?!no\b)"
-        rf"| {_any(words.goes_on)}\b)"
+        rf"| {_match_any(words.goes_on)}\b)"
     )
     by_intelligence = rf"{PREPOSITION}{vendor}{INTELLIGENCE_PATTERN}"
     patterns = {
         "by_whom": rf"{opening}(?P<verb>{verb})(?: {thing})?{PREPOSITION}(?:the |an? )?{QUOTE_MARK}",
         "vendor": vendor,
-        "after_maker": rf"(?:[ -]{_any(words.models)}){{0,3}}(?:{VERSION_PATTERN})?{rest}",
+        "after_maker": rf"(?:[ -]{_match_any(words.models)}){{0,3}}(?:{VERSION_PATTERN})?{rest}",
         "article": rf"{LEADING_PUNCTUATION}(?:(?:an?|the) )?",
         "after_name": rf"(?:[ -](?:ai )?generated {thing}\b{rest}|(?<=\d): ?\S)",
         "unnamed": rf"{opening}(?:an? )?(?:contains )?"
         rf"(?:ai[ -]generated(?: {thing})?|{verb}(?: {thing})?{by_intelligence}){rest}",
-        "credit": rf"{_any((*words.verbs, *words.edits))}{by_intelligence}(?: edited)?{rest}"
+        "credit": rf"{_match_any((*words.verbs, *words.edits))}{by_intelligence}(?: edited)?{rest}"
         rf"|{'|'.join((*words.credits, *words.credits_of_edits))}",
-        "edit": _any((*words.edits, *words.credits_of_edits)),
-        "refusal": rf"\b{_any(words.refusals)}\b",
+        "edit": _match_any((*words.edits, *words.credits_of_edits)),
+        "refusal": rf"\b{_match_any(words.refusals)}\b",
     }
     return Grammar(**{name: re.compile(pattern, re.IGNORECASE) for name, pattern in patterns.items()})
 
 
 def _find_maker(start: str) -> str | None:
     """Return the generator in 'generated by X'."""
-    grammar = _grammar()
+    grammar = _build_grammar()
     match = grammar.by_whom.match(start)
     if not match:
         return None
@@ -174,7 +176,7 @@ def _find_maker(start: str) -> str | None:
 
 def _find_title(start: str) -> str | None:
     """Return the generator in 'X generated image' and 'X 3: prompt'."""
-    grammar = _grammar()
+    grammar = _build_grammar()
     before = grammar.article.match(start)
     named = match_name(start, before.end()) if before else None
     return (
@@ -184,7 +186,7 @@ def _find_title(start: str) -> str | None:
 
 def find_statement(of: Field) -> Finding | None:
     """Return the finding if a field states who generated the picture, or that an AI did; None otherwise."""
-    fields, grammar = read_rules().fields, _grammar()
+    fields, grammar = read_rules().fields, _build_grammar()
     credited, worded = of.name in fields["CREDITS"], of.name in fields["WORDS"]
     if not (credited or worded):
         return None

@@ -64,7 +64,7 @@ class Metadata:
     broken: bool = False
 
 
-def _user_comment(value: object) -> Iterable[str]:
+def _decode_user_comment(value: object) -> Iterable[str]:
     """Decode a UserComment in each possible way: its first eight bytes name the encoding, but not the byte
     order."""
     if isinstance(value, bytes) and value[:7] == b"UNICODE":
@@ -77,7 +77,7 @@ def _user_comment(value: object) -> Iterable[str]:
     return [decode_value(value)]
 
 
-def _exif_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_exif_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     exif = _read_exif(image, found)
     for tag, name in EXIF_TAGS.items():
         value = exif.get(tag)
@@ -85,7 +85,7 @@ def _exif_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
             value = value[: 2 * MOST_TEXT_CHARACTERS].decode("utf-16-le", "replace")
         if value:
             yield Field(f"EXIF {name}", decode_value(value).strip("\0 "))
-    for text in _user_comment(exif.get_ifd(EXIF_FOLDER).get(USER_COMMENT, b"")):
+    for text in _decode_user_comment(exif.get_ifd(EXIF_FOLDER).get(USER_COMMENT, b"")):
         if text:
             yield Field("EXIF UserComment", text)
 
@@ -102,7 +102,7 @@ def _read_exif(image: "Image.Image", found: Packets) -> "Image.Exif":
     return exif
 
 
-def _text_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_text_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     yield from found.fields
     if image.format == "PNG":
         return
@@ -113,7 +113,7 @@ def _text_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
             yield Field(f"{image.format} {key.lower()[:80]}", decode_value(value))
 
 
-def _xmp_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_xmp_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     own = image.info.get("xmp", b"")
     # Pillow reads the XMP of TIFF, AVIF and HEIF.
     raw = own if isinstance(own, bytes) else str(own).encode("utf-8", "replace")
@@ -121,7 +121,7 @@ def _xmp_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
         yield from read_xmp(packet[:MOST_XMP_BYTES]) if packet else ()
 
 
-def _iim_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_iim_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     from PIL import IptcImagePlugin
 
     own = image.format in ("JPEG", "MPO", "TIFF")
@@ -132,7 +132,7 @@ def _iim_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
                 yield Field(f"IPTC {IIM_FIELDS[number]}", decode_value(each))
 
 
-def _samsung_fields(path: Path) -> Iterator[Field]:
+def _read_samsung_fields(path: Path) -> Iterator[Field]:
     """Yield the texts in the trailer that Samsung's phones add after a JPEG: a directory at the end of the
     file, preceded by its entries."""
     with path.open("rb") as file:
@@ -201,7 +201,7 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
         if is_bug(error):
             raise
         broken = True
-    for read in (_text_fields, _exif_fields, _xmp_fields, _iim_fields):
+    for read in (_read_text_fields, _read_exif_fields, _read_xmp_fields, _read_iim_fields):
         try:
             fields += read(image, packets)
         except Exception as error:
@@ -210,7 +210,7 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
             broken = True
     if image.format in ("JPEG", "MPO"):
         try:
-            fields += _samsung_fields(path)
+            fields += _read_samsung_fields(path)
         except OSError:
             broken = True
     return Metadata(tuple(fields), manifest, broken)

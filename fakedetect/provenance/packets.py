@@ -49,7 +49,10 @@ def read_packets(path: Path, file_format: str) -> Packets:
         (found[1].lower(), field) for field in png.fields if (found := PROFILE.fullmatch(field.name))
     ]
     iim: list[tuple[tuple[int, int], bytes]] = []
-    for kind, data in [*_profiles_in(path), *((kind, _decode_profile(field)) for kind, field in profiles)]:
+    for kind, data in [
+        *_read_profiles(path),
+        *((kind, _decode_profile(field)) for kind, field in profiles),
+    ]:
         if kind == "xmp" or data.startswith(XMP_HEAD):
             xmp.append(data.removeprefix(XMP_HEAD))
         elif kind == "exif" or data.startswith(EXIF_HEAD):
@@ -61,7 +64,7 @@ def read_packets(path: Path, file_format: str) -> Packets:
     return Packets(fields=fields, xmp=tuple(dict.fromkeys(xmp)), exif=tuple(exif), iim=tuple(iim))
 
 
-def _profiles_in(path: Path) -> Iterator[tuple[str, bytes]]:
+def _read_profiles(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield the kind and content of each packet in a file's segments, chunks or boxes."""
     extended: dict[bytes, dict[int, bytes]] = defaultdict(dict)
     size = 0

@@ -115,7 +115,7 @@ def read_png_text(path: Path) -> PngText:
             break
         if name == b"eXIf":
             exif = exif or data
-        elif name in TEXT_CHUNKS and (split := _split(name, data)):
+        elif name in TEXT_CHUNKS and (split := _split_chunk(name, data)):
             key, text = split
             if key == XMP_KEY:
                 xmp.append(text)
@@ -142,7 +142,7 @@ def _inflate(data: bytes) -> bytes:
         return b""
 
 
-def _split(name: bytes, data: bytes) -> tuple[str, bytes] | None:
+def _split_chunk(name: bytes, data: bytes) -> tuple[str, bytes] | None:
     """Split a text chunk into its key and its text, inflated; None if it is malformed."""
     key, _, text = data.partition(b"\0")
     if name == b"zTXt":

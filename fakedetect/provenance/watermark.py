@@ -49,13 +49,13 @@ class Payload:
     misread: int
 
 
-def _bits(text: str) -> str:
+def _to_bits(text: str) -> str:
     return "".join(f"{byte:08b}" for byte in text.encode("ascii"))
 
 
 PAYLOADS = (
-    Payload("Stable Diffusion 1", _bits("StableDiffusionV1"), 10),
-    Payload("Stable Diffusion 2", _bits("SDV2"), 0),
+    Payload("Stable Diffusion 1", _to_bits("StableDiffusionV1"), 10),
+    Payload("Stable Diffusion 2", _to_bits("SDV2"), 0),
     Payload("SDXL", "101100111110110010010000011110111011000110011110", 2),
     Payload("FLUX", "001010101111111010000111100111001111010100101110", 2),
 )
@@ -124,12 +124,12 @@ def find_dwt_dct(pixels: np.ndarray) -> str | None:
         colour = 0.492 * (last - (0.299 * first + 0.587 * green + 0.114 * last))
         for offset in CHROMA_OFFSETS:
             # The offset is in each of the four pixels, whose sum is halved.
-            if found := _match(_largest_in_blocks(colour + 2 * offset) % DWT_STEP):
+            if found := _find_payload(_largest_in_blocks(colour + 2 * offset) % DWT_STEP):
                 return found
     return None
 
 
-def _match(rests: np.ndarray) -> str | None:
+def _find_payload(rests: np.ndarray) -> str | None:
     """Return the program whose payload the blocks repeat, from the coefficients modulo the step.
 
     The encoder moves a coefficient to a quarter of a step for 0 and to three quarters for 1, so a block
@@ -147,7 +147,7 @@ def _match(rests: np.ndarray) -> str | None:
     return None
 
 
-def _unpack(alpha: np.ndarray, start: int, count: int) -> bytes:
+def _read_low_bits(alpha: np.ndarray, start: int, count: int) -> bytes:
     """Read `count` bytes from the lowest bits of pixels (W, H), starting at byte `start`."""
     bits = alpha.reshape(-1)[8 * start : 8 * (start + count)] & 1
     return np.packbits(bits).tobytes()
@@ -156,11 +156,11 @@ def _unpack(alpha: np.ndarray, start: int, count: int) -> bytes:
 def _find_alpha_text(alpha: "Image.Image") -> Finding | None:
     """Return the finding of parameters in the lowest bits of an alpha channel; None for none."""
     columns = np.asarray(alpha).T
-    head = _unpack(columns[: -(-STEALTH_HEADER_BYTES * 8 // alpha.height)], 0, STEALTH_HEADER_BYTES)
+    head = _read_low_bits(columns[: -(-STEALTH_HEADER_BYTES * 8 // alpha.height)], 0, STEALTH_HEADER_BYTES)
     if head[:15] not in STEALTH_HEADERS:
         return None
     count = min(int.from_bytes(head[15:], "big") // 8, 16 * MOST_HIDDEN_TEXT_BYTES)
-    text = _unpack(columns, STEALTH_HEADER_BYTES, count)
+    text = _read_low_bits(columns, STEALTH_HEADER_BYTES, count)
     if STEALTH_HEADERS[head[:15]]:
         try:
             text = zlib.decompressobj(wbits=31).decompress(text, MOST_HIDDEN_TEXT_BYTES)
