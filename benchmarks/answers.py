@@ -19,7 +19,7 @@ from fakedetect.checking.request import ALL, NONE, Request
 from fakedetect.core.settings.settings import TORCH_ENGINE, Inference, Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import PLAIN_COPIES
-from fakedetect.images.degradations import CURVES, STABILITY, Degradation
+from fakedetect.images.degradations import ROBUSTNESS_DEGRADATIONS, STABILITY_DEGRADATIONS, Degradation
 from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model, save_checkpoint
 from fakedetect.models.detector import Detector, load_detector
@@ -82,7 +82,7 @@ def _check(folder: Path, quick: bool, stability: bool) -> Pair:
     margins: dict[str, np.ndarray] = {}
 
     def theirs() -> None:
-        margins["reference"] = _ask_plainly(plain, paths, STABILITY if stability else ())[:, 0]
+        margins["reference"] = _ask_plainly(plain, paths, STABILITY_DEGRADATIONS if stability else ())[:, 0]
 
     def ours() -> None:
         csv_file.unlink(missing_ok=True)
@@ -143,10 +143,12 @@ def evaluate(folder: Path, quick: bool, _: str) -> Pair:
     margins: dict[str, np.ndarray] = {}
 
     def theirs() -> None:
-        margins["reference"] = _ask_plainly(plain, paths, CURVES)
+        margins["reference"] = _ask_plainly(plain, paths, ROBUSTNESS_DEGRADATIONS)
 
     def ours() -> None:
-        found, _ = predict_pictures(load_detector(settings, quiet), quiet, paths, "robustness", CURVES)
+        found, _ = predict_pictures(
+            load_detector(settings, quiet), quiet, paths, "robustness", ROBUSTNESS_DEGRADATIONS
+        )
         margins["ours"] = np.stack([found[path] for path in paths])
 
     def equal() -> bool:

@@ -12,10 +12,10 @@ import numpy as np
 
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.training import HeldOutScores
-from fakedetect.metrics.calibration import BINS, UNCALIBRATED, bins_of, measure_calibration
+from fakedetect.metrics.calibration import CALIBRATION_BINS, UNCALIBRATED, assign_bins, measure_calibration
+from fakedetect.metrics.held_out import measure_held_out
 from fakedetect.metrics.intervals import measure_same_shape
-from fakedetect.metrics.measures import FALSE_ALARMS, measure
-from fakedetect.metrics.unseen import measure_unseen
+from fakedetect.metrics.measures import FALSE_POSITIVE_RATES, compute_measures
 
 SETS, QUICK_SETS = 400, 60
 """Simulated sets of pictures of each kind."""
@@ -58,7 +58,7 @@ TRUTH = {
     "recall_fake": NORMAL.cdf(APART / 2),
     "roc_auc": _area(APART),
     "average_precision": _precision(APART),
-    **{name: NORMAL.cdf(APART - NORMAL.inv_cdf(1 - rate)) for name, rate in FALSE_ALARMS.items()},
+    **{name: NORMAL.cdf(APART - NORMAL.inv_cdf(1 - rate)) for name, rate in FALSE_POSITIVE_RATES.items()},
 }
 
 
@@ -66,7 +66,7 @@ def _draw_figures(random: np.random.Generator, size: int) -> Iterator[tuple[str,
     """The figures of one set, by measure()."""
     is_fake = np.arange(2 * size) < size
     margins = random.normal(np.where(is_fake, APART / 2, -APART / 2))
-    found = measure(margins, UNCALIBRATED.probability(margins), is_fake)
+    found = compute_measures(margins, UNCALIBRATED.probability(margins), is_fake)
     yield from ((name, (found[name], truth)) for name, truth in TRUTH.items())
     shapes = random.choice(["square", "wide"], 2 * size)
     both = [list(values[:, None]) for values in (margins[:size], margins[size:])]
@@ -80,11 +80,11 @@ def draw_calibration(random: np.random.Generator, count: int, sharpness: float) 
     """The calibration error of a model that says `sharpness` times its calibrated margins."""
     margins = random.normal(0, 2.5, count)
     true, said = (UNCALIBRATED.probability(times * margins) for times in (1.0, sharpness))
-    gaps = np.bincount(bins_of(said), said - true, BINS)
+    gaps = np.bincount(assign_bins(said), said - true, CALIBRATION_BINS)
     return measure_calibration(said, random.random(count) < true), float(np.abs(gaps).sum() / count)
 
 
-def _draw_unseen(random: np.random.Generator) -> Iterator[tuple[str, Case]]:
+def _draw_held_out(random: np.random.Generator) -> Iterator[tuple[str, Case]]:
     """The figures of held-out sources, whose means are drawn too."""
     classes = []
     for mean in (APART / 2, -APART / 2):
@@ -95,10 +95,10 @@ def _draw_unseen(random: np.random.Generator) -> Iterator[tuple[str, Case]]:
     scores = HeldOutScores(
         checkpoint="", fakes_by_source=True, reals_by_source=True, fake=classes[0], real=classes[1]
     )
-    found, spread = measure_unseen(scores), sqrt(1 + BETWEEN**2)
-    yield "roc_auc, unseen sources", (found.auc, _area(APART, spread))
-    caught = NORMAL.cdf(APART / spread - NORMAL.inv_cdf(1 - FALSE_ALARMS["tpr_at_5"]))
-    yield "recall_fake at 5 %, unseen sources", (found.fake_recall_at_5, caught)
+    found, spread = measure_held_out(scores), sqrt(1 + BETWEEN**2)
+    yield "roc_auc, held-out sources", (found.auc, _area(APART, spread))
+    caught = NORMAL.cdf(APART / spread - NORMAL.inv_cdf(1 - FALSE_POSITIVE_RATES["tpr_at_5"]))
+    yield "recall_fake at 5 %, held-out sources", (found.fake_recall_at_5, caught)
 
 
 def _draw_calibrations(random: np.random.Generator, size: int) -> Iterator[tuple[str, Case]]:
@@ -111,7 +111,7 @@ def _draw(random: np.random.Generator) -> Iterator[tuple[str, Case]]:
     for size in SIZES:
         for name, case in (*_draw_figures(random, size), *_draw_calibrations(random, size)):
             yield f"{name}, {2 * size} pictures", case
-    for name, case in _draw_unseen(random):
+    for name, case in _draw_held_out(random):
         yield f"{name}, {SOURCES} a class", case
 
 

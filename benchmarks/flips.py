@@ -1,7 +1,7 @@
 """`python -m benchmarks.flips`: how far from one half small changes of a picture turn an answer.
 
-Every picture of some folders is judged as it is and after each change of STABILITY. The pictures should be
-other ones than the model was trained on, whose answers lie further from one half.
+Every picture of some folders is judged as it is and after each change of STABILITY_DEGRADATIONS. The
+pictures should be other ones than the model was trained on, whose answers lie further from one half.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import numpy as np
 
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.images.degradations import STABILITY
+from fakedetect.images.degradations import STABILITY_DEGRADATIONS
 from fakedetect.images.listing import list_images
 from fakedetect.metrics.calibration import UNSURE, Calibration
 from fakedetect.models.detector import load_detector
@@ -53,7 +53,7 @@ def main() -> int:
     given = parser.parse_args()
     detector = load_detector(load_settings(given.paths).with_model(given.model), Console())
     paths = [path for folder in given.folders for path in list_images(folder)]
-    found, _ = predict_pictures(detector, Console(), paths, "flips", STABILITY)
+    found, _ = predict_pictures(detector, Console(), paths, "flips", STABILITY_DEGRADATIONS)
     print("\n".join(describe_flips(detector.calibration, np.stack(list(found.values())))))
     return 0
 

@@ -23,7 +23,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import cut_batches, load_batches
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.images.listing import list_images
 from fakedetect.images.reading import find_fault
 from fakedetect.models.building import build_model
@@ -65,7 +65,7 @@ def scan(folder: Path, quick: bool, _: str) -> Pair:
     )
 
 
-def _copies(folder: Path, paths: list[Path], kind: Kind) -> Pair:
+def _copies(folder: Path, paths: list[Path], kind: CopyKind) -> Pair:
     there, here = folder / "copies_reference", folder / "copies_ours"
 
     def theirs() -> None:
@@ -96,13 +96,13 @@ def _copies(folder: Path, paths: list[Path], kind: Kind) -> Pair:
 
 def resize(folder: Path, quick: bool, _: str) -> Pair:
     """Copies that are the reference's to the bit."""
-    return _copies(folder, _corpus(folder, quick), Kind())
+    return _copies(folder, _corpus(folder, quick), CopyKind())
 
 
 def resize_fast(folder: Path, quick: bool, _: str) -> Pair:
     """Nearly the same copies, of JPEGs: other formats cannot be decoded at a smaller size."""
     paths = [path for path in _corpus(folder, quick) if path.suffix == ".jpg"]
-    return _copies(folder, paths, Kind(fast=True))
+    return _copies(folder, paths, CopyKind(fast=True))
 
 
 def _settings(model: str) -> Settings:

@@ -29,7 +29,9 @@ def _describe_folder(settings: Settings, bad: Iterable[Path], folder: Path, part
     listed = count_listed(settings, bad, folder, part)
     left_out = f"{plural(listed, 'bad picture')} left out" if listed else ""
     return "; ".join(
-        filter(None, (plural(pictures - listed, "picture"), left_out, str(skipped), *skipped.refused))
+        filter(
+            None, (plural(pictures - listed, "picture"), left_out, str(skipped), *skipped.unreadable_lines)
+        )
     )
 
 

@@ -13,7 +13,7 @@ from fakedetect.core.processes.shards import parse_shard
 from fakedetect.core.settings.model_folder import checkpoint_file, find_starter, find_trained_models
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome
-from fakedetect.images.named import read_list, read_named, read_several, read_target
+from fakedetect.images.named import parse_path, parse_paths, parse_usable_paths, read_path_list
 from fakedetect.models.downloads import has_failed_recently
 
 PAGE_ENDINGS = (".html", ".htm")
@@ -61,7 +61,7 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
         able: a model is there, which leaves more to be asked than for which pictures.
     """
     question = "Pictures or folder to check (TAB completes)"
-    pictures = console.ask_until(question, lambda answer: read_named([answer]), path=True)
+    pictures = console.ask_until(question, lambda answer: parse_paths([answer]), path=True)
     if not pictures or not able:
         return Request(pictures) if pictures else None
     request = _ask_target(console, Request(pictures))
@@ -80,7 +80,7 @@ def _ask_target(console: Console, request: Request) -> Request | None:
     where they left."""
     question = "Also write the results to a page (.html) or a CSV file (file name; Enter: no)"
     while named := console.ask(question, path=True):
-        target = _with_ending(read_target(named), ".html")
+        target = _with_ending(parse_path(named), ".html")
         is_page = target.suffix.lower() in PAGE_ENDINGS
         found = replace(request, html=target) if is_page else replace(request, csv=target)
         try:
@@ -114,7 +114,9 @@ def _read_pictures(
             "Name pictures and folders, or a list of them by --files-from FILE"
             + ("; not both." if texts else f": {settings.command('check', 'PATH')}")
         )
-    return read_list(files_from, console.warn) if files_from else read_several(texts, console.warn)
+    return (
+        read_path_list(files_from, console.warn) if files_from else parse_usable_paths(texts, console.warn)
+    )
 
 
 def _read_request(
@@ -132,8 +134,8 @@ def _read_request(
         prevalence=parse_prevalence(prevalence),
         pictures=pictures,
         missing=missing,
-        csv=_with_ending(read_target(csv), ".csv") if csv else None,
-        html=_with_ending(read_target(html), ".html") if html else None,
+        csv=_with_ending(parse_path(csv), ".csv") if csv else None,
+        html=_with_ending(parse_path(html), ".html") if html else None,
         **how,
     )
     check_targets(named)

@@ -13,8 +13,8 @@ from fakedetect.checking.judged import Judged, Judges, ModelAnswer, Stamp, weigh
 from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.checking.request import ALL, AUTO
 from fakedetect.core.processes.pool import map_images
-from fakedetect.images.degradations import STABILITY, Degradation
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.images.degradations import STABILITY_DEGRADATIONS, Degradation
+from fakedetect.images.views import View, ViewRequest, load_view
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import (
     FLIP_MARGIN,
@@ -67,7 +67,7 @@ def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
         options.append(f"temperature {found.temperature:.6g}, {bounds}")
         options += [str(detector.settings.recipe.input)] if unknown else []
     where = {ALL: "", AUTO: f" within {FLIP_MARGIN:g} of one half"}.get(stability)
-    tried = "not tried" if where is None else f"{', '.join(map(str, STABILITY))}{where}"
+    tried = "not tried" if where is None else f"{', '.join(map(str, STABILITY_DEGRADATIONS))}{where}"
     return Judges(
         model="; ".join(detector.name for detector in detectors),
         checkpoint="; ".join(detector.checkpoint_hash for detector in detectors),
@@ -116,7 +116,7 @@ class Checker:
         self.detectors = detectors
         self.judges = judges_of(detectors, stability)
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
-        self.tried: Tried = STABILITY if stability == ALL else ()
+        self.tried: Tried = STABILITY_DEGRADATIONS if stability == ALL else ()
         self.looks_again = stability == AUTO
         self.heat_map = heat_map
         self.thumbnails = thumbnails
@@ -193,10 +193,10 @@ class Checker:
 
         Few need it, and they were just read in a process of their own.
         """
-        view = look_at(Look(judged.path, self.kinds, STABILITY))
+        view = load_view(ViewRequest(judged.path, self.kinds, STABILITY_DEGRADATIONS))
         if isinstance(view, str):
             return judged
-        (answers,) = self._answer([view], STABILITY)
+        (answers,) = self._answer([view], STABILITY_DEGRADATIONS)
         return self._with_verdict(judged, answers)
 
     def _with_verdict(self, judged: Judged, answers: Sequence[Prediction]) -> Judged:

@@ -27,8 +27,8 @@ from fakedetect.core.records.training import (
 )
 from fakedetect.core.settings.model_folder import EVALUATION, results_file
 from fakedetect.core.terminal.console import Console
-from fakedetect.metrics.calibration import FAKE, REAL, Calibration, is_of_calibration
-from fakedetect.metrics.intervals import REPEATS, by_group, interval, measure_share
+from fakedetect.metrics.calibration import FAKE, REAL, Calibration, uses_calibration
+from fakedetect.metrics.intervals import BOOTSTRAP_SAMPLES, bootstrap_interval, group_values, measure_share
 from fakedetect.models.detector import Detector
 
 T = TypeVar("T")
@@ -94,7 +94,7 @@ def _bayes(share: float, right: float | None, wrong: float | None) -> float:
 def find_rates(
     calibration: Calibration,
     evaluation: Evaluation,
-    unseen: HeldOutScores | None,
+    held_out: HeldOutScores | None,
     training: TrainingRecord,
     test: TestResults | None,
 ) -> Rates | None:
@@ -103,7 +103,7 @@ def find_rates(
     measured.
 
     Args:
-        unseen: what a probe said of the sources left out of it.
+        held_out: a probe's scores of held-out sources.
         test: the results of `test`, which knows no thresholds.
     """
     calls = {name: _calls_of(entry, calibration) for name, entry in evaluation.foreign.items()}
@@ -111,8 +111,8 @@ def find_rates(
         count = sum(evaluation.foreign[name].count for name in known)
         of = f"{count:,} pictures from other sources ({' and '.join(known)})"
         return _of_calls(of, known.values())
-    if unseen and unseen.fakes_by_source and unseen.reals_by_source:
-        return _of_unseen(unseen, calibration)
+    if held_out and held_out.fakes_by_source and held_out.reals_by_source:
+        return _of_held_out(held_out, calibration)
     if evaluation.test and (of_both := _calls_of(evaluation.test, calibration)):
         return _of_calls(f"the {evaluation.test.count:,} pictures of the test dataset", [of_both])
     if test and not calibration.fitted:
@@ -132,7 +132,7 @@ def find_rates(
 def _calls_of(entry: Entry, calibration: Calibration) -> tuple[Calls, Calls] | None:
     """What the present thresholds make of the fakes and the reals of an entry; None where it is unknown."""
     if entry.verdicts:
-        fits = is_of_calibration(entry.verdicts, calibration)
+        fits = uses_calibration(entry.verdicts, calibration)
         return _calls_by(entry.verdicts, entry.fake, entry.real) if fits else None
     caught, cleared = entry.measures.recall_fake.value, entry.measures.recall_real.value
     # Without thresholds, fake and real part at a half, as recall counts them.
@@ -171,11 +171,11 @@ def _of_calls(of: str, sets: Iterable[tuple[Calls, Calls]]) -> Rates:
     )
 
 
-def _of_unseen(scores: HeldOutScores, calibration: Calibration) -> Rates:
+def _of_held_out(scores: HeldOutScores, calibration: Calibration) -> Rates:
     """Means over sources, as the thresholds' promise is made for a source, with intervals over sources."""
 
     def called(margins: dict[str, tuple[float, ...]], verdict: str) -> Measure:
-        groups = [calibration.probability(values) for values in by_group(margins).values()]
+        groups = [calibration.probability(values) for values in group_values(margins).values()]
         shares = [sum(calibration.verdict(p) == verdict for p in group) / len(group) for group in groups]
         return _mean_of_groups(np.array(shares))
 
@@ -198,8 +198,8 @@ def _mean_of_groups(shares: np.ndarray) -> Measure:
         # A bootstrap of equal shares has no width.
         return measure_share(value * len(shares), len(shares))
     random = np.random.default_rng(0)
-    drawn = random.choice(shares, (REPEATS, len(shares))).mean(axis=1)
-    low, high = interval(drawn, len(shares))
+    drawn = random.choice(shares, (BOOTSTRAP_SAMPLES, len(shares))).mean(axis=1)
+    low, high = bootstrap_interval(drawn, len(shares))
     return Measure(value=value, low=min(low, value), high=max(high, value))
 
 
@@ -235,8 +235,8 @@ def read_known(detector: Detector, console: Console) -> Known:
     evaluation = evaluation or Evaluation(model=detector.name, checkpoint=checkpoint)
     test = read(lambda: read_results(results_file(folder, "test"), command("test")))
     test = test if test and test.checkpoint in (None, checkpoint) else None
-    unseen = None
+    held_out = None
     if detector.is_probe:
-        unseen = read(lambda: read_held_out_scores(folder, checkpoint, command("train", "--overwrite")))
-    rates = find_rates(detector.calibration, evaluation, unseen, detector.training, test)
+        held_out = read(lambda: read_held_out_scores(folder, checkpoint, command("train", "--overwrite")))
+    rates = find_rates(detector.calibration, evaluation, held_out, detector.training, test)
     return Known(detector=detector, evaluation=evaluation, test=test, rates=rates)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fakedetect.checking.judged import Judged
 from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
-from fakedetect.provenance.claims import WIDTH, describe_in_a_clause
+from fakedetect.provenance.claims import CLAUSE_WIDTH, format_origin
 
 
 def describe_verdict(judged: Judged, weak: bool, details: bool = False) -> str:
@@ -71,7 +71,7 @@ def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
 
 def _origin_remarks(judged: Judged) -> Sequence[str]:
     """The origin in a clause, and how it has changed the verdict."""
-    claim, clause = judged.claim, describe_in_a_clause(judged.origin)
+    claim, clause = judged.claim, format_origin(judged.origin)
     if claim is None or claim.is_proven:
         return [clause] if clause else []
     if judged.model_verdict == FAKE:
@@ -81,7 +81,7 @@ def _origin_remarks(judged: Judged) -> Sequence[str]:
     says = {REAL: "the model says real", UNSURE: "the model is unsure"}.get(judged.model_verdict, "")
     if claim.finding.by:
         return [clause, says]
-    return [f"{describe_in_a_clause(judged.origin, WIDTH - len(says) - 2)}, {says}"]
+    return [f"{format_origin(judged.origin, CLAUSE_WIDTH - len(says) - 2)}, {says}"]
 
 
 def describe_origin(judged: Judged, details: bool = False) -> str:
@@ -93,6 +93,6 @@ def describe_origin(judged: Judged, details: bool = False) -> str:
     name = printable(judged.path)
     if judged.reason:
         return f"{'-':<17}  {name}  [{judged.reason}]"
-    clause = "; ".join(judged.provenance) if details else describe_in_a_clause(judged.origin)
+    clause = "; ".join(judged.provenance) if details else format_origin(judged.origin)
     said = clause or "no information about its origin"
     return f"{judged.format:<6}{judged.size:>11}  {name}  [{said}]"

@@ -7,14 +7,14 @@ from pathlib import Path
 from PIL import Image
 
 from fakedetect.core.files import hash_file
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
-from fakedetect.images.views import Look, View, decode, kind_to_open, make_view
+from fakedetect.images.views import View, ViewRequest, decode_picture, decoding_kind, make_view
 from fakedetect.provenance.metadata import read_metadata
-from fakedetect.provenance.origin import may_hold_manifest, tell_origin
-from fakedetect.provenance.rules import Finding, in_words
-from fakedetect.provenance.watermark import find_hidden, may_hide_marks
+from fakedetect.provenance.origin import find_origin, has_manifest
+from fakedetect.provenance.rules import Finding, describe_findings
+from fakedetect.provenance.watermark import find_watermarks, may_hold_watermark
 
 SIDE = 240
 """Pixels of a thumbnail's longer side: twice what a page shows of it on a small screen."""
@@ -23,7 +23,7 @@ QUALITY = 72
 
 
 @dataclass(frozen=True)
-class CloseLook(Look):
+class CloseLook(ViewRequest):
     """What check wants of a picture: views of it, its origin, a thumbnail for a page.
 
     `verify`: hand a manifest in the file to the verifier, which may crash or hang.
@@ -45,7 +45,7 @@ class Seen:
     @property
     def provenance(self) -> tuple[str, ...]:
         """The origin in words."""
-        return in_words(self.origin)
+        return describe_findings(self.origin)
 
 
 def look_closely(look: CloseLook) -> Seen | str:
@@ -56,17 +56,17 @@ def look_closely(look: CloseLook) -> Seen | str:
     own = None
     try:
         with open_checked(look.path) as opened:
-            may_hide = may_hide_marks(opened)
+            may_hide = may_hold_watermark(opened)
             metadata = read_metadata(opened, look.path)
-            decoded = decode(opened, look)
+            decoded = decode_picture(opened, look)
             if may_hide:
-                own = _own_pixels(opened, look.path, kind_to_open(look))
+                own = _own_pixels(opened, look.path, decoding_kind(look))
         sha256 = hash_file(look.path)
     except Exception as error:
         return explain_fault(error, look.path)
     # Beside the decoder, so that a bug in it is a traceback.
-    hidden = find_hidden(own) if own else []
-    origin = tell_origin(metadata, look.path, decoded.format, hidden, look.verify)
+    hidden = find_watermarks(own) if own else []
+    origin = find_origin(metadata, look.path, decoded.format, hidden, look.verify)
     try:
         view = make_view(decoded, look)
         thumbnail = make_thumbnail(decoded.image) if look.thumbnail else b""
@@ -78,10 +78,10 @@ def look_closely(look: CloseLook) -> Seen | str:
 
 def look_without_verifier(look: CloseLook) -> CloseLook | None:
     """What to try once more where a look has crashed or hung on a file with a manifest; None for no."""
-    return replace(look, verify=False) if look.verify and may_hold_manifest(look.path) else None
+    return replace(look, verify=False) if look.verify and has_manifest(look.path) else None
 
 
-def _own_pixels(opened: Image.Image, path: Path, kind: Kind) -> Image.Image:
+def _own_pixels(opened: Image.Image, path: Path, kind: CopyKind) -> Image.Image:
     """A picture loaded as it is: JPEG decoders may have scaled the one that was opened."""
     if not kind.fast or format_of(opened) != "JPEG":
         return opened

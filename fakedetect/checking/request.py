@@ -43,7 +43,7 @@ class Request:
         as_json: print JSON lines instead.
         details: print what the models are known to do, and all of each origin.
         all_models: ask every trained model; the chosen one otherwise.
-        stability: which answers have to survive STABILITY: AUTO, ALL or NONE.
+        stability: which answers have to survive STABILITY_DEGRADATIONS: AUTO, ALL or NONE.
         heat_map: draw a heat map of each picture.
         shard: the share of the pictures to check.
         prevalence: the share of such pictures that is assumed to be AI-generated.

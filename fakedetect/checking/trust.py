@@ -14,9 +14,9 @@ def describe_reminders(known: Known, advise: bool = False) -> list[str]:
     """
     detector = known.detector
     lines = []
-    unseen = known.evaluation.held_out_sources
-    if unseen and unseen.is_by_source:
-        area, recall = unseen.auc.value or 0.0, unseen.fake_recall_at_5.value or 0.0
+    held_out = known.evaluation.held_out_sources
+    if held_out and held_out.is_by_source:
+        area, recall = held_out.auc.value or 0.0, held_out.fake_recall_at_5.value or 0.0
         lines.append(
             f"Keep in mind: on held-out generators, {detector.name} has {recall:.0%} fake recall at a 5% "
             f"false-positive rate on real pictures of held-out sources (ROC AUC {area:.2f}; 0.5 is chance)."

@@ -105,7 +105,7 @@ def count_listed(settings: Settings, bad: Iterable[Path], folder: Path, part: st
 def describe_skipped(folder: Path, skipped: Skipped) -> list[str]:
     """What was not read below a folder: a line for all that was skipped, one for each folder that cannot be
     read."""
-    return [*([f"{folder}: {skipped}"] if str(skipped) else []), *skipped.refused]
+    return [*([f"{folder}: {skipped}"] if str(skipped) else []), *skipped.unreadable_lines]
 
 
 def list_pictures(folder: Path, console: Console) -> tuple[list[Path], Skipped]:

@@ -25,10 +25,10 @@ from fakedetect.dataset.folders import (
     read_bad_images,
     source_of,
 )
-from fakedetect.images.copies import find_kind, name_copies
+from fakedetect.images.copies import find_copy_kind, name_copies
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import Skipped, list_images
-from fakedetect.images.reading import TURNED, format_of, open_image, orientation_of
+from fakedetect.images.reading import SIDEWAYS_ORIENTATIONS, format_of, open_image, read_orientation
 
 SQUARE, WIDE, TALL = "square", "wide", "tall"
 
@@ -243,7 +243,7 @@ def find_shape(path: Path) -> str:
             width, height = image.size
             # To look for what may stand behind its pixels, Pillow would decode a whole PNG.
             told = "exif" in image.info or format_of(image) != "PNG"
-            if told and orientation_of(image) in TURNED:
+            if told and read_orientation(image) in SIDEWAYS_ORIENTATIONS:
                 width, height = height, width
     except Exception as error:
         explain_fault(error, path)
@@ -298,5 +298,5 @@ def _trace(home: Path, original: Path) -> dict[Path, Path]:
     if not original.is_dir():
         return {}
     names = [path.relative_to(original) for path in list_images(original)]
-    copies = name_copies(names, find_kind(home).aligned)
+    copies = name_copies(names, find_copy_kind(home).aligned)
     return {home / copy: original / name for name, copy in copies.items()}

@@ -23,8 +23,8 @@ from fakedetect.explaining.figures import (
     to_input,
 )
 from fakedetect.explaining.heatmaps import overlay
-from fakedetect.images.sheets import Tile, draw_sheet
-from fakedetect.images.views import Look, look_at
+from fakedetect.images.sheets import SheetTile, draw_sheet
+from fakedetect.images.views import ViewRequest, load_view
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, load_test_copies
 
@@ -34,8 +34,8 @@ SHEET_COLUMNS = 6
 def _read_copies(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:
     """Yield the copy (S, S, 3) uint8 of each picture that `check` predicts on, or why there is none."""
     folders = {path for path in paths if path.is_dir()}
-    looks = [Look(path, (detector.kind,)) for path in paths if path not in folders]
-    seen = in_order(looks, map_images(look_at, looks, detector.settings.workers))
+    looks = [ViewRequest(path, (detector.kind,)) for path in paths if path not in folders]
+    seen = in_order(looks, map_images(load_view, looks, detector.settings.workers))
     for path in paths:
         if path in folders:
             yield "is a folder. Name pictures, or use --sheet for many test pictures"
@@ -84,7 +84,7 @@ def draw_contact_sheet(
         verdict = f"{CLASSES[predicted]} {100 * p_classes[predicted]:.0f} %"
         caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, predicted {verdict}"
         mixed = overlay(read_for_overlay(original, image), heat)[1]
-        tiles.append(Tile(mixed, caption, predicted != sample.label))
+        tiles.append(SheetTile(mixed, caption, predicted != sample.label))
     sheet = settings.grad_cam / f"contact_sheet_{settings.model}.png"
     title = f"{settings.model}: {METHOD_NAMES[method]} of the predicted class (mistakes in bold)"
     draw_sheet(tiles, SHEET_COLUMNS, title, sheet)

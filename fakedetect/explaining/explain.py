@@ -15,7 +15,7 @@ from fakedetect.core.terminal.console import Console, Outcome, printable
 from fakedetect.dataset.folders import advise_to_resize, class_folders
 from fakedetect.dataset.samples import find_originals
 from fakedetect.images.listing import list_images
-from fakedetect.images.named import read_named, read_several
+from fakedetect.images.named import parse_paths, parse_usable_paths
 
 
 def find_by_number(settings: Settings, label: str, number: str) -> Path:
@@ -54,7 +54,7 @@ def _ask_for(settings: Settings, console: Console, ask: str) -> list[Path]:
     question = "Path of the picture (TAB completes)" if path else f"Image number ({ask})"
 
     def read(answer: str) -> list[Path]:
-        return read_named([answer], "picture") if path else [find_by_number(settings, ask, answer)]
+        return parse_paths([answer], "picture") if path else [find_by_number(settings, ask, answer)]
 
     return console.ask_until(question, read, path) or []
 
@@ -100,7 +100,7 @@ def explain(settings: Settings, console: Console, **request: Any) -> Outcome:
     if wanted.ask:
         paths, missing = _ask_for(settings, console, wanted.ask), 0
     else:
-        paths, missing = read_several(wanted.images, console.fail, "picture")
+        paths, missing = parse_usable_paths(wanted.images, console.fail, "picture")
     if wanted.ask and not paths:
         return Outcome("No picture given.", left=True)
     if wanted.sheet is None and not wanted.images and not paths:

@@ -30,7 +30,7 @@ from fakedetect.explaining.heatmaps import (
     measure_faithfulness,
     overlay,
 )
-from fakedetect.images.sheets import literal, save_figure, shorten
+from fakedetect.images.sheets import escape_text, save_figure, shorten_name
 from fakedetect.images.views import read_thumbnail
 from fakedetect.models.detector import Detector
 from fakedetect.models.devices import Normaliser
@@ -242,7 +242,7 @@ def explain_image(
         )
         explanation = replace(explanation, maps=(*explanation.maps, heat_map))
         coloured, mixed = overlay(shown, heat)
-        name = shorten(path.name, LONGEST_NAME_CHARACTERS)
+        name = shorten_name(path.name, LONGEST_NAME_CHARACTERS)
         title = f"{settings.model}, {name}: {explanation.summary}\n{heat_map}\n{heat_map.trust}"
         images = {"Picture": shown, MAP_VALUES[method].capitalize(): coloured, "Overlay": mixed}
         draw_explanation(images, title, heat_map.figure, f"Share of the strongest {MAP_VALUES[method]}")
@@ -294,7 +294,7 @@ def draw_explanation(images: Mapping[str, np.ndarray], title: str, path: Path, s
     inches = width * len(images) + 0.8
     figure = Figure(figsize=(inches, height + 1.2), layout="constrained")
     lines = [fill(line, int(TITLE_CHARACTERS_PER_INCH * inches)) for line in title.splitlines()]
-    figure.suptitle(literal("\n".join(lines)))
+    figure.suptitle(escape_text("\n".join(lines)))
     panels = figure.subplots(1, len(images))
     for axes, (caption, image) in zip(panels, images.items(), strict=True):
         axes.imshow(image)

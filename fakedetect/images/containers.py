@@ -1,4 +1,4 @@
-"""The parts of picture files beside their pixels, as containers have them: segments, chunks, boxes."""
+"""The parts of picture files other than their pixels: segments, chunks, boxes."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -9,29 +9,29 @@ from typing import BinaryIO
 C2PA_TIFF = 0xCD41
 C2PA_GIF = b"\x21\xff\x0bC2PA_GIF"
 XMP_GIF = b"\x21\xff\x0bXMP DataXMP"
-"""Where a TIFF and a GIF have a C2PA manifest, and a GIF its XMP: their only parts that are read."""
+"""Where a TIFF and a GIF hold a C2PA manifest, and a GIF its XMP. No other parts of them are read."""
 
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-"""The chunks of a PNG that hold texts."""
+"""The PNG chunks that hold text."""
 
 MOST_METADATA = 16 * 1024 * 1024
-"""Bytes of a file's metadata that are looked through."""
+"""Bytes of a file's metadata that are read."""
 
 MOST_CHUNKS = 200_000
-"""Chunks or boxes of a file that are walked over, those of its pixels included."""
+"""Chunks or boxes of a file that are visited, including those of its pixels."""
 
 
-def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The segments of a JPEG before its pixels: marker (the byte behind FF) and content."""
+def read_jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the segments of a JPEG before its pixels: marker (the byte after FF) and content."""
     file.seek(2)
     while file.read(1) == b"\xff":
-        # Any number of fill bytes FF may stand before a marker (ITU-T T.81, B.1.1.2).
+        # Any number of fill bytes FF may precede a marker (ITU-T T.81, B.1.1.2).
         while (marker := file.read(1)) == b"\xff":
             pass
         if marker in (b"", b"\xda", b"\xd9"):
             return
         if marker == b"\x01" or 0xD0 <= marker[0] <= 0xD7:
-            # These stand alone, without a length.
+            # These markers have no length and no content.
             continue
         length = file.read(2)
         if len(length) < 2:
@@ -39,8 +39,8 @@ def jpeg_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         yield marker, file.read(max(0, struct.unpack(">H", length)[0] - 2))
 
 
-def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG but those of its pixels, before and behind them: name and content."""
+def _read_png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the chunks of a PNG before and after its pixels: name and content."""
     file.seek(8)
     for _ in range(MOST_CHUNKS):
         start = file.read(8)
@@ -54,7 +54,7 @@ def _png_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
         file.seek(4, 1)
 
 
-def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _read_riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     file.seek(12)
     for _ in range(MOST_CHUNKS):
         start = file.read(8)
@@ -68,14 +68,14 @@ def _riff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             file.seek(length % 2, 1)
 
 
-def _iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    return _top_boxes(file, (b"uuid",))
+def _read_iso_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    return _read_top_boxes(file, (b"uuid",))
 
 
-def _top_boxes(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes of these names at the top level of an ISO file: name and content.
+def _read_top_boxes(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the top-level boxes of an ISO file that have one of these names: name and content.
 
-    A length of 0 reaches to the end of the file (ISO 14496-12, section 4.2).
+    A box of length 0 extends to the end of the file (ISO 14496-12, section 4.2).
     """
     end = file.seek(0, 2)
     file.seek(0)
@@ -96,8 +96,8 @@ def _top_boxes(file: BinaryIO, wanted: Sequence[bytes]) -> Iterator[tuple[bytes,
             file.seek(length - 8, 1)
 
 
-def _tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The C2PA manifest in the first directory of a TIFF or BigTIFF, as a string of bytes."""
+def _read_tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the C2PA manifest in the first directory of a TIFF or BigTIFF."""
     file.seek(0)
     order = "<" if file.read(2) == b"II" else ">"
     big = struct.unpack(f"{order}H", file.read(2))[0] == 43
@@ -107,13 +107,13 @@ def _tiff_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     entries = struct.unpack(order + count, file.read(struct.calcsize(order + count)))[0]
     directory = file.read(min(entries * entry, MOST_METADATA // entry * entry))
     for tag, kind, length, place in struct.iter_unpack(f"{order}HH2{number}", directory):
-        # Of another type than bytes, the tag holds no manifest.
+        # A tag whose type is not bytes holds no manifest.
         if tag == C2PA_TIFF and kind in (1, 7) and length > size:
             file.seek(place)
             yield b"C2PA", file.read(min(length, MOST_METADATA))
 
 
-def _gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _read_gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     file.seek(0)
     start = file.read(MOST_METADATA)
     if (place := start.find(C2PA_GIF)) >= 0:
@@ -121,31 +121,32 @@ def _gif_parts(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     place = start.find(XMP_GIF)
     while place >= 0:
         place += len(XMP_GIF)
-        # As XMP part 3 has it, the packet is not cut into blocks, and bytes that no text holds end it.
+        # By XMP part 3, the packet is not cut into sub-blocks; bytes that cannot be text end it.
         yield b"XMP ", start[place:].partition(b"\1\xff\xfe")[0]
         place = start.find(XMP_GIF, place)
 
 
 PARTS = (
-    (0, b"\xff\xd8", jpeg_parts),
-    (0, b"\x89PNG", _png_parts),
-    (8, b"WEBP", _riff_parts),
-    (4, b"ftyp", _iso_parts),
-    (4, b"jP  ", _iso_parts),
-    (0, b"II", _tiff_parts),
-    (0, b"MM", _tiff_parts),
-    (0, b"GIF8", _gif_parts),
+    (0, b"\xff\xd8", read_jpeg_parts),
+    (0, b"\x89PNG", _read_png_parts),
+    (8, b"WEBP", _read_riff_parts),
+    (4, b"ftyp", _read_iso_parts),
+    (4, b"jP  ", _read_iso_parts),
+    (0, b"II", _read_tiff_parts),
+    (0, b"MM", _read_tiff_parts),
+    (0, b"GIF8", _read_gif_parts),
 )
-"""How the parts of a file are read that has these bytes at a place."""
+"""Readers of a file's parts, by the bytes at an offset."""
 
 
 def read_parts(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """The parts of a picture's file but its pixels: name and content; none of an unknown container's.
+    """Yield the parts of a picture file other than its pixels: name and content; none for an unknown
+    container.
 
     Raises:
-        OSError, struct.error: the file cannot be read, or its parts cannot be followed.
+        OSError, struct.error: the file cannot be read, or its structure is broken.
     """
-    # A length of 64 bits may be beyond every file: its parts end there.
+    # A 64-bit length may exceed what a file can have; the parts end there.
     with path.open("rb") as file, suppress(OverflowError, ValueError):
         start = file.read(16)
         for place, signature, read in PARTS:
@@ -154,15 +155,15 @@ def read_parts(path: Path) -> Iterator[tuple[bytes, bytes]]:
                 return
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes one behind the other in a part of an ISO file: name and content."""
+def _split_boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the consecutive boxes in a part of an ISO file: name and content."""
     place = 0
     while place + 8 <= len(data):
         length, name = struct.unpack(">I4s", data[place : place + 8])
         head = 8
         if length == 1 and place + 16 <= len(data):
             length, head = struct.unpack(">Q", data[place + 8 : place + 16])[0], 16
-        # A length of 0 reaches to the end.
+        # A box of length 0 extends to the end.
         length = length or len(data) - place
         if length < head:
             return
@@ -171,19 +172,19 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def read_nclx(path: Path) -> tuple[int, int] | None:
-    """The numbers of H.273 for primaries and transfer function that an AVIF or HEIF names for its main
-    picture; None where it names none.
+    """Return the H.273 numbers of the primaries and transfer function of an AVIF's or HEIF's main picture;
+    None if the file has none.
 
-    By ISO 23008-12: the properties (ipco) of the primary item (pitm), as ipma lists them.
+    By ISO 23008-12: the properties (ipco) of the primary item (pitm), as listed by ipma.
     """
     with suppress(OSError, struct.error, OverflowError, ValueError, IndexError), path.open("rb") as file:
-        meta = next((data for name, data in _top_boxes(file, (b"meta",)) if name == b"meta"), b"")
-        boxes = dict(_boxes(meta[4:]))
-        parts = dict(_boxes(boxes.get(b"iprp", b"")))
+        meta = next((data for name, data in _read_top_boxes(file, (b"meta",)) if name == b"meta"), b"")
+        boxes = dict(_split_boxes(meta[4:]))
+        parts = dict(_split_boxes(boxes.get(b"iprp", b"")))
         item = boxes[b"pitm"] if b"pitm" in boxes else bytes(6)
         number = int.from_bytes(item[4:6] if item[0] == 0 else item[4:8], "big")
-        properties = list(_boxes(parts.get(b"ipco", b"")))
-        for place in _properties_of(number, parts.get(b"ipma", b"")):
+        properties = list(_split_boxes(parts.get(b"ipco", b"")))
+        for place in _list_properties(number, parts.get(b"ipma", b"")):
             name, data = properties[place - 1] if 0 < place <= len(properties) else (b"", b"")
             if name == b"colr" and data[:4] == b"nclx":
                 primaries, transfer = struct.unpack(">HH", data[4:8])
@@ -191,8 +192,8 @@ def read_nclx(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _properties_of(item: int, ipma: bytes) -> list[int]:
-    """The places (from 1) of an item's properties by the box that lists them for all items."""
+def _list_properties(item: int, ipma: bytes) -> list[int]:
+    """Return the indices, from 1, of an item's properties in the box ipma, which lists all items."""
     version, wide = ipma[0], ipma[3] & 1
     place = 8
     for _ in range(struct.unpack(">I", ipma[4:8])[0]):

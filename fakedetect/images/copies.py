@@ -1,4 +1,4 @@
-"""The small copy of a picture that a model sees: how it is scaled, encoded and marked."""
+"""The small copy of a picture that a model sees: scaling, encoding and naming."""
 
 import hashlib
 import io
@@ -15,57 +15,58 @@ if TYPE_CHECKING:
     from PIL import Image
 
 ALIGNED_QUALITY = 95
-MARKS = (".aligned", ".fast")
-"""A file of such a name in a class folder says of what kind its copies are; plain ones have none."""
+MARKER_FILES = (".aligned", ".fast")
+"""Empty files in a class folder that name the kind of its copies; plain copies have none."""
 
-BILEVEL = ("group3", "group4", "tiff_ccitt")
-"""Compressions of a TIFF in black and white, with which Pillow cannot write it in grey."""
+BILEVEL_COMPRESSIONS = ("group3", "group4", "tiff_ccitt")
+"""Compressions of black-and-white TIFFs, which Pillow cannot use for a grey picture."""
 
-LOSSLESS = ("PNG", "BMP", "DIB", "TIFF")
+LOSSLESS_FORMATS = ("PNG", "BMP", "DIB", "TIFF")
 
 
 @dataclass(frozen=True)
-class Kind:
-    """How copies are made: `aligned` ones are RGB JPEG of one `quality`, `fast` ones nearly the plain."""
+class CopyKind:
+    """A kind of copies: `aligned` copies are RGB JPEGs of one `quality`; `fast` ones are nearly plain."""
 
     aligned: bool = False
     fast: bool = False
     quality: int = ALIGNED_QUALITY
     scaling: Scaling = REFERENCE_SCALING
 
-    def scaled(self, scaling: Scaling) -> "Kind":
-        """The same kind of copies, scaled in this way."""
+    def scaled(self, scaling: Scaling) -> "CopyKind":
+        """Return this kind with another scaling."""
         return replace(self, scaling=scaling)
 
     @property
-    def marks(self) -> set[str]:
-        """The names of MARKS that say so."""
-        return {mark for mark, wanted in zip(MARKS, (self.aligned, self.fast), strict=True) if wanted}
+    def marker_files(self) -> set[str]:
+        """The names of MARKER_FILES that a folder of such copies has."""
+        wanted = zip(MARKER_FILES, (self.aligned, self.fast), strict=True)
+        return {name for name, is_wanted in wanted if is_wanted}
 
 
-PLAIN_COPIES = Kind()
-PROBE_COPIES = Kind(aligned=True, quality=75)
-"""What a probe sees of every picture: most generators write PNG and most cameras JPEG, and a line on
-features finds that before anything else."""
+PLAIN_COPIES = CopyKind()
+PROBE_COPIES = CopyKind(aligned=True, quality=75)
+"""What a probe sees of every picture. Most generators write PNG and most cameras JPEG, and without one
+encoder for all, a linear classifier on features would learn that first."""
 
 
-def present_marks(folder: Path) -> set[str]:
-    """The marks of the copies in a class folder."""
-    return {mark for mark in MARKS if (folder / mark).is_file()}
+def find_marker_files(folder: Path) -> set[str]:
+    """Return the names of the MARKER_FILES in a class folder."""
+    return {name for name in MARKER_FILES if (folder / name).is_file()}
 
 
-def find_kind(folder: Path) -> Kind:
-    """The kind of the copies in a class folder, but for their scaling, which the folder's name says."""
-    aligned, fast = (mark in present_marks(folder) for mark in MARKS)
-    return Kind(aligned, fast)
+def find_copy_kind(folder: Path) -> CopyKind:
+    """Return the kind of the copies in a class folder, except their scaling (see the folder's name)."""
+    aligned, fast = (name in find_marker_files(folder) for name in MARKER_FILES)
+    return CopyKind(aligned, fast)
 
 
 def name_copies(originals: Sequence[Path], aligned: bool) -> dict[Path, Path]:
-    """The name of each original's copy, from the class folder on, as theirs are.
+    """Return the path of each original's copy; all paths are relative to the class folder.
 
-    Plain copies keep the names. Aligned ones end in .jpg; where that makes two the same, they keep their
-    whole names before it. Names that differ in case alone, which not every disk keeps apart, get a hash.
-    All pictures of a folder have to be given, the bad ones too: so a name depends on what is there alone.
+    Plain copies keep the names. Aligned copies end in .jpg; if two would get the same name, they keep their
+    whole names before it. Names that differ only in case get a hash, since some file systems ignore case.
+    Pass all pictures of a folder, including bad ones, so that names depend only on the folder's content.
     """
     ways = dict.fromkeys(originals, 0)
     while True:
@@ -77,7 +78,7 @@ def name_copies(originals: Sequence[Path], aligned: bool) -> dict[Path, Path]:
         if not rivals:
             return names
         for paths in rivals:
-            # Those with the longer name already had to leave another one.
+            # The paths with the longer name have already given way to another one.
             least = min(ways[path] for path in paths)
             ways.update({path: least + 1 for path in paths if ways[path] == least})
 
@@ -85,7 +86,7 @@ def name_copies(originals: Sequence[Path], aligned: bool) -> dict[Path, Path]:
 def _name_copy(path: Path, way: int, aligned: bool) -> Path:
     if way == 0:
         return path.with_suffix(".jpg") if aligned else path
-    # Ever more of the hash, for the unlikely case that its beginnings are the same.
+    # More of the hash each time, in the unlikely case that two start alike.
     hashed = hashlib.sha256(str(path).encode("utf-8", "surrogateescape")).hexdigest()
     shown = hashed[: 8 * (way - 1 if aligned else way)]
     name, suffix = (path.name, ".jpg") if aligned else (path.stem, path.suffix)
@@ -93,35 +94,35 @@ def _name_copy(path: Path, way: int, aligned: bool) -> Path:
 
 
 def format_for_copy(path: Path, file_format: str) -> str:
-    """The format of a picture's plain copy: by the name's ending, as the copy on the disk has it; the
-    file's own where the ending says nothing."""
+    """Return the format of a picture's plain copy: by the name's extension, as for the copy on disk, or the
+    file's own format if the extension is unknown."""
     from PIL import Image
 
     suffix = path.suffix.lower()
-    # Most names end as those of the few formats that are known before all are loaded.
+    # preinit() registers the few formats that most names have, and saves loading the others.
     Image.preinit()
     named = Image.EXTENSION.get(suffix) or Image.registered_extensions().get(suffix, file_format)
     return "JPEG" if named == "MPO" else named
 
 
-def open_for_copy(opened: "Image.Image", kind: Kind, srgb: bool = False) -> "Image.Image":
-    """An opened picture decoded for its copy: upright, in mode RGB or L.
+def open_for_copy(opened: "Image.Image", kind: CopyKind, srgb: bool = False) -> "Image.Image":
+    """Decode an opened picture for its copy: upright, in mode RGB or L.
 
     Args:
-        srgb: convert colours to sRGB, as aligned copies always do; plain ones keep the file's values.
+        srgb: convert colours to sRGB. Aligned copies always are; plain ones keep the file's values.
     """
     if kind.fast:
-        # JPEG's own transform halves, quarters or eighths a picture as it is decoded.
+        # A JPEG can be decoded at a half, a quarter or an eighth of its size.
         size = 2 * kind.scaling.size
         opened = load_reduced(opened, (size, size))
     return to_rgb_or_grey(opened, srgb or kind.aligned)
 
 
 def scale(image: "Image.Image", scaling: Scaling, reducing_gap: float | None = None) -> "Image.Image":
-    """A decoded picture (mode RGB or L) scaled for a model; the aspect ratio is not kept.
+    """Scale a decoded picture (mode RGB or L) to the model's square size; the aspect ratio is not kept.
 
     Args:
-        reducing_gap: as Pillow's resize() takes it.
+        reducing_gap: passed to Pillow's resize().
     """
     from PIL import Image
 
@@ -129,37 +130,37 @@ def scale(image: "Image.Image", scaling: Scaling, reducing_gap: float | None = N
     return image.resize((scaling.size, scaling.size), how, reducing_gap=reducing_gap)
 
 
-def shrink(image: "Image.Image", kind: Kind) -> "Image.Image":
-    """A decoded picture (mode RGB or L) scaled as its copy is."""
+def shrink(image: "Image.Image", kind: CopyKind) -> "Image.Image":
+    """Scale a decoded picture (mode RGB or L) to its copy's size."""
     if kind.aligned:
         image = image.convert("RGB")
     image = scale(image, kind.scaling, 2.0 if kind.fast else None)
     image.info.pop("transparency", None)
-    if image.info.get("compression") in BILEVEL:
+    if image.info.get("compression") in BILEVEL_COMPRESSIONS:
         del image.info["compression"]
     return image
 
 
-def encode(image: "Image.Image", file: BinaryIO, file_format: str, kind: Kind) -> None:
-    """Write a shrunk picture as the copies of its kind are written."""
-    # Metadata and colour profile stay behind with one encoder; 4:4:4 keeps the colours' detail, which is
-    # not worth having at a quality that loses it anyway.
+def encode(image: "Image.Image", file: BinaryIO, file_format: str, kind: CopyKind) -> None:
+    """Write a shrunk picture as a copy of this kind."""
+    # Aligned copies carry no metadata or colour profile. 4:4:4 keeps the detail of colours; a low quality
+    # loses it anyway.
     subsampling = 0 if kind.quality >= ALIGNED_QUALITY else 2
     aligned = {"quality": kind.quality, "subsampling": subsampling, "exif": b"", "icc_profile": None}
     image.save(file, format=file_format, **(aligned if kind.aligned else {}))
 
 
-def make_copy(image: "Image.Image", file_format: str, kind: Kind) -> "np.ndarray":
-    """A decoded picture (mode RGB or L) as the model sees its copy: (S, S, 3) uint8.
+def make_copy(image: "Image.Image", file_format: str, kind: CopyKind) -> "np.ndarray":
+    """Return a decoded picture (mode RGB or L) as the model sees its copy: (S, S, 3) uint8.
 
-    Encoded and decoded again, as a copy on the disk is: the models learn its traces too.
+    The copy is encoded and decoded, as one on disk is, because the models learn the traces of encoding too.
     """
     import numpy as np
     from PIL import Image
 
     small = shrink(image, kind)
     file_format = "JPEG" if kind.aligned else file_format
-    if file_format in LOSSLESS:
+    if file_format in LOSSLESS_FORMATS:
         return np.asarray(small.convert("RGB"))
     file = io.BytesIO()
     encode(small, file, file_format, kind)

@@ -1,4 +1,4 @@
-"""What is wrong with a file that cannot be used as a picture, in words for people."""
+"""Explanations of why a file cannot be used as a picture."""
 
 import struct
 import zlib
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from fakedetect.core.errors import is_bug
 from fakedetect.core.processes.memory import TOO_LARGE
-from fakedetect.images.containers import jpeg_parts
+from fakedetect.images.containers import read_jpeg_parts
 from fakedetect.images.listing import has_heif
 
 
 class Unusable(ValueError):
-    """A picture that cannot be used, and why, in words for people."""
+    """A picture cannot be used; the message is written for users."""
 
 
-TECHNICAL = (
+DECODER_ERRORS = (
     (MemoryError, TOO_LARGE),
     (EOFError, "the file ends too early"),
     (
@@ -25,13 +25,13 @@ TECHNICAL = (
     ),
     ((struct.error, zlib.error), "the file is damaged: its data cannot be decompressed"),
 )
-"""Errors of decoders whose own words say nothing to a person, and what they come to."""
+"""Decoder errors whose own messages do not help users, and what they mean."""
 
 UNSUPPORTED = "an unsupported variant of its format: re-save it as PNG or JPEG"
 UNDECODABLE = "the file is damaged: its data cannot be decoded"
 ENDS_EARLY = "the file ends too early"
 
-WORDED = (
+DECODER_MESSAGES = (
     ("unrecognized data stream contents", UNDECODABLE),
     ("broken data stream", UNDECODABLE),
     ("decoder error", UNDECODABLE),
@@ -53,25 +53,25 @@ WORDED = (
     ("cannot handle", UNSUPPORTED),
     ("unknown pixel mode", UNSUPPORTED),
 )
-"""How messages of Pillow and libheif begin that are about their inside, in lower case; what they mean."""
+"""Starts of internal messages of Pillow and libheif, in lower case, and what they mean."""
 
 
-FRAMES = (b"\xc0", b"\xc1", b"\xc2", b"\xc3", b"\xc9", b"\xca", b"\xcb")
-UNKNOWN_FRAMES = (b"\xc5", b"\xc6", b"\xc7", b"\xcd", b"\xce", b"\xcf", b"\xde", b"\xf7")
-"""Markers of a JPEG's frame, whose first byte says the bits of a value and the sixth how many components
-there are; and of frames that no decoder here knows (ITU-T T.81, table B.1: hierarchical ones; JPEG-LS)."""
+DECODABLE_FRAMES = (b"\xc0", b"\xc1", b"\xc2", b"\xc3", b"\xc9", b"\xca", b"\xcb")
+UNDECODABLE_FRAMES = (b"\xc5", b"\xc6", b"\xc7", b"\xcd", b"\xce", b"\xcf", b"\xde", b"\xf7")
+"""Markers of JPEG frames, whose first byte is the bits per value and whose sixth is the number of
+components; and of frames that no decoder here supports (ITU-T T.81, table B.1: hierarchical; JPEG-LS)."""
 
-RAW = "a camera raw file: export it as JPEG or PNG"
+RAW_FILE = "a camera raw file: export it as JPEG or PNG"
 RAW_ENDINGS = frozenset((".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"))
-"""TIFFs by their first bytes, in which Pillow finds the small preview only."""
+"""Extensions of camera raw files: they start like TIFFs, and Pillow finds only their small preview."""
 
 HEIF_BRANDS = (
     *(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"),
     *(b"mif1", b"msf1"),
 )
-"""What HEIC and HEIF files say they are, after 'ftyp' (ISO/IEC 23008-12, annex B and section 10.2)."""
+"""Brands of HEIC and HEIF files, after 'ftyp' (ISO/IEC 23008-12, annex B and section 10.2)."""
 
-SIGNATURES = (
+OTHER_FILE_SIGNATURES = (
     (0, b"%PDF", "a PDF document: save its pictures as files"),
     (0, b"PK\x03\x04", "a ZIP archive: unpack it"),
     (0, b"Rar!", "a RAR archive: unpack it"),
@@ -79,7 +79,7 @@ SIGNATURES = (
     (0, b"\x1f\x8b", "a gzip archive: unpack it"),
     (0, b"\xd0\xcf\x11\xe0", "an Office document: save its pictures as files"),
     *((4, b"ftyp" + brand, "a HEIC picture: pip install pillow-heif to read it") for brand in HEIF_BRANDS),
-    (4, b"ftypcrx", RAW),
+    (4, b"ftypcrx", RAW_FILE),
     (4, b"ftypavi", ""),
     (4, b"ftyp", "a video: save single frames from it"),
     (0, b"\x1a\x45\xdf\xa3", "a video: save single frames from it"),
@@ -102,10 +102,10 @@ SIGNATURES = (
     (0, b"MZ", "a program, not a picture"),
     (0, b"\x7fELF", "a program, not a picture"),
 )
-"""What files are that are no pictures, by the bytes at a place; the first that fits. '' for pictures that
-begin like one of those after them."""
+"""Types of files that are not pictures, by the bytes at an offset; the first match counts. '' is for
+pictures that start like one of the later entries."""
 
-PICTURES = (
+PICTURE_SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (0, b"GIF8", "GIF"),
@@ -118,36 +118,36 @@ PICTURES = (
     (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"BM", "BMP"),
 )
-"""The formats that are read, by the bytes at a place, for files in which Pillow finds none of them."""
+"""Supported formats by the bytes at an offset, for files that Pillow cannot identify."""
 
 
-def signed_as(path: Path, signatures: Sequence[tuple[int, bytes, str]] = SIGNATURES) -> str:
-    """What a table says of a file by its first bytes; '' for nothing."""
+def find_signature(path: Path, signatures: Sequence[tuple[int, bytes, str]] = OTHER_FILE_SIGNATURES) -> str:
+    """Return a table's entry for a file's first bytes; '' if none matches."""
     try:
         with path.open("rb") as file:
             start = file.read(300).lower()
     except OSError:
         return ""
-    # A document may begin with a byte-order mark and blank lines.
+    # A document may start with a byte-order mark and blank lines.
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for place, signature, said in signatures:
-        if (start if place else text)[place:].startswith(signature.lower()):
-            return said
+    for offset, signature, meaning in signatures:
+        if (start if offset else text)[offset:].startswith(signature.lower()):
+            return meaning
     return ""
 
 
 def _has_avif() -> bool:
-    """Whether Pillow reads AVIF: its wheels for Windows on ARM do not."""
+    """Whether Pillow reads AVIF; its wheels for Windows on ARM do not."""
     from PIL import AvifImagePlugin
 
     return bool(AvifImagePlugin.SUPPORTED)
 
 
 def explain_fault(error: Exception, path: Path) -> str:
-    """A decoder's error as one line for a person, without the path.
+    """Explain a decoder's error to the user in one line, without the path.
 
     Raises:
-        Exception: the error itself, where it is a bug of this package.
+        Exception: the error itself, if it is a bug of this package.
     """
     if is_bug(error):
         raise error
@@ -155,34 +155,34 @@ def explain_fault(error: Exception, path: Path) -> str:
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if (said := _say(error, path)) != TOO_LARGE and _is_unsupported(path):
+    if (reason := _describe_error(error, path)) != TOO_LARGE and _is_unsupported(path):
         return UNSUPPORTED
-    return said
+    return reason
 
 
-def _say(error: Exception, path: Path) -> str:
-    for kind, said in TECHNICAL:
+def _describe_error(error: Exception, path: Path) -> str:
+    for kind, reason in DECODER_ERRORS:
         if isinstance(error, kind):
-            return said
+            return reason
     text = " ".join(str(error).lower().split())
     if text.startswith("cannot identify image file"):
-        name = signed_as(path, PICTURES)
+        name = find_signature(path, PICTURE_SIGNATURES)
         if name == "AVIF" and not _has_avif():
             return "an AVIF picture, which Pillow cannot read on this computer: convert it to PNG or JPEG"
         if name and (name != "HEIC" or has_heif()):
             return f"the file is damaged: it starts as {name} but cannot be decoded"
-        return signed_as(path) or "not a picture (no known format)"
-    # Whatever else decoders say is about their inside.
-    return next((said for start, said in WORDED if text.startswith(start)), UNDECODABLE)
+        return find_signature(path) or "not a picture (no known format)"
+    # All other messages of decoders are internal.
+    return next((reason for start, reason in DECODER_MESSAGES if text.startswith(start)), UNDECODABLE)
 
 
 def _is_unsupported(path: Path) -> bool:
-    """Whether a file that cannot be decoded is of a variant that no decoder here knows, by its header."""
-    name = signed_as(path, PICTURES)
+    """Whether the header of a file that cannot be decoded shows a variant that no decoder here supports."""
+    name = find_signature(path, PICTURE_SIGNATURES)
     with suppress(OSError):
         if name == "JPEG":
             with path.open("rb") as file:
-                return any(map(_is_unsupported_frame, jpeg_parts(file)))
+                return any(map(_is_unsupported_frame, read_jpeg_parts(file)))
         if name == "TIFF":
             return _is_unsupported_tiff(path)
     return False
@@ -190,19 +190,19 @@ def _is_unsupported(path: Path) -> bool:
 
 def _is_unsupported_frame(part: tuple[bytes, bytes]) -> bool:
     marker, content = part
-    if marker in FRAMES and len(content) > 5:
+    if marker in DECODABLE_FRAMES and len(content) > 5:
         return content[0] != 8 or content[5] not in (1, 3, 4)
-    return marker in UNKNOWN_FRAMES
+    return marker in UNDECODABLE_FRAMES
 
 
 def _is_unsupported_tiff(path: Path) -> bool:
-    """Whether Pillow's reader of TIFF, asked alone, refuses what the file's directory says."""
+    """Whether Pillow's TIFF reader alone refuses the file's directory."""
     from PIL import TiffImagePlugin
 
     try:
         TiffImagePlugin.TiffImageFile(path).close()
     except SyntaxError as error:
-        # A compression that Pillow has no name for is a missing key.
+        # An unknown compression is a KeyError in Pillow.
         known = ("unknown pixel mode", "unknown data organization", "Invalid value for samples per pixel")
         return str(error).startswith(known) or isinstance(error.__cause__, KeyError)
     except Exception as error:

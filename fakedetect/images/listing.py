@@ -1,4 +1,4 @@
-"""Pictures in folders: which files are pictures by their names, what else lies there, all in order."""
+"""Listing the pictures in folders, in a fixed order, and counting what is skipped."""
 
 import heapq
 import importlib.util
@@ -17,9 +17,9 @@ EXTENSIONS = frozenset(
     )
 )  # fmt: skip
 HEIF_EXTENSIONS = frozenset((".heic", ".heics", ".heif", ".heifs", ".hif"))
-"""Pictures of phones, which Pillow reads once pillow-heif is installed."""
+"""Pictures of phones, which Pillow reads if pillow-heif is installed."""
 
-JUNK = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
+JUNK_FILES = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db"))
 SYSTEM_FOLDERS = frozenset(
     (
         "__macosx", "#recycle", "#snapshot", "@eadir", "@recently-snapshot", "@recycle", "@sharebin",
@@ -28,26 +28,26 @@ SYSTEM_FOLDERS = frozenset(
         "files_trashbin", "files_versions",
     )
 )  # fmt: skip
-"""Folders of systems and network drives beside those whose names begin with a dot, in lower case: deleted
-pictures, earlier versions, small copies. The user has them elsewhere, or has thrown them away."""
+"""System folders whose names do not start with a dot, in lower case. They hold deleted pictures, earlier
+versions and thumbnails, which the user has elsewhere or has thrown away."""
 
-MOST_KINDS = 6
+MOST_LISTED_KINDS = 6
 
 
 @cache
 def has_heif() -> bool:
-    """Whether HEIC and HEIF can be read: pillow-heif is installed."""
+    """Whether pillow-heif, which reads HEIC and HEIF, is installed."""
     return importlib.util.find_spec("pillow_heif") is not None
 
 
 def suffix_of(name: str) -> str:
-    """What a name ends in from its last dot on, in lower case, '' without one; '..jpg' ends in '.jpg'."""
+    """Return a name's extension with its dot, in lower case; '' for none. That of '..jpg' is '.jpg'."""
     start, dot, ending = name.rpartition(".")
     return f".{ending.lower()}" if dot and start and ending else ""
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a file name claims to be a picture's that can be read here."""
+    """Whether a file name is that of a picture in a supported format."""
     return not name.startswith(".") and _ends_as_image(name)
 
 
@@ -57,22 +57,22 @@ def _ends_as_image(name: str) -> bool:
 
 
 def is_hidden_folder(name: str) -> bool:
-    """Whether a folder is hidden, or a system's own."""
+    """Whether a folder is hidden or a system folder."""
     return name.startswith(".") or name.lower() in SYSTEM_FOLDERS
 
 
 class Skipped:
-    """What lies below a named folder and is not read.
+    """Files and folders below a named folder that were skipped.
 
     Attributes:
-        kinds: files that are no pictures by their names, by kind.
-        folders: hidden ones and those of systems by their names; nothing in them is looked at.
-        hidden: hidden pictures.
-        in_cloud: pictures of which only a placeholder is here.
+        kinds: the number of files that are not pictures by their names, by extension.
+        folders: the number of hidden and system folders, by name; their content is not listed.
+        hidden: the number of hidden pictures.
+        in_cloud: the number of pictures of which only a placeholder is on this computer.
         unreadable: folders that cannot be read, and why.
     """
 
-    # No dataclass, nor the console's words: every worker imports this module, and starts sooner without.
+    # Not a dataclass: every worker imports this module, and starts faster without importing dataclasses.
     def __init__(self) -> None:
         self.kinds: Counter[str] = Counter()
         self.folders: Counter[str] = Counter()
@@ -80,35 +80,35 @@ class Skipped:
         self.unreadable: dict[Path, str] = {}
 
     def add(self, name: str) -> None:
-        """Count a file; what systems and this program leave behind is none of the user's."""
+        """Count a file; files that systems and this program create are not counted."""
         if not name.startswith("."):
-            if name.lower() not in JUNK:
+            if name.lower() not in JUNK_FILES:
                 self.kinds[suffix_of(name)[1:].upper() or "without an extension"] += 1
         elif name.endswith(".icloud"):
             self.in_cloud += 1
-        # AppleDouble files stand beside the pictures whose names they bear.
+        # '._NAME' is the AppleDouble file of the picture NAME, not a picture.
         elif not name.startswith("._") and _ends_as_image(name):
             self.hidden += 1
 
     @property
-    def refused(self) -> list[str]:
+    def unreadable_lines(self) -> list[str]:
         """A line for each folder that cannot be read."""
-        return [f"Skipped the folder {_say(place)}: {why}." for place, why in self.unreadable.items()]
+        return [f"Skipped the folder {_printable(path)}: {why}." for path, why in self.unreadable.items()]
 
     def covers(self, path: Path) -> bool:
-        """Whether a path lies in a folder that could not be read: nobody knows whether it is gone."""
-        return any(path.is_relative_to(place) for place in self.unreadable)
+        """Whether a path lies in a folder that could not be read, so that it may still exist."""
+        return any(path.is_relative_to(folder) for folder in self.unreadable)
 
     def __str__(self) -> str:
-        """One line, or '' where nothing was skipped but folders that cannot be read."""
+        """One line; '' if nothing was skipped except unreadable folders."""
         return "; ".join(filter(None, (self._describe_kinds(), *self._describe_hidden())))
 
     def _describe_kinds(self) -> str:
         if not self.kinds:
             return ""
         common = sorted(self.kinds.items(), key=lambda kind: (-kind[1], kind[0]))
-        parts = [f"{count:,} {kind}" for kind, count in common[:MOST_KINDS]]
-        if rest := sum(count for _, count in common[MOST_KINDS:]):
+        parts = [f"{count:,} {kind}" for kind, count in common[:MOST_LISTED_KINDS]]
+        if rest := sum(count for _, count in common[MOST_LISTED_KINDS:]):
             parts.append(f"{rest:,} of other types")
         total = self.kinds.total()
         what = "1 file that is not a picture" if total == 1 else f"{total:,} files that are not pictures"
@@ -119,49 +119,49 @@ class Skipped:
     def _describe_hidden(self) -> Iterator[str]:
         if total := self.folders.total():
             common = sorted(self.folders, key=lambda name: (-self.folders[name], name))
-            names = map(_say, common[:MOST_KINDS])
-            more = ", …" if len(self.folders) > MOST_KINDS else ""
+            names = map(_printable, common[:MOST_LISTED_KINDS])
+            more = ", …" if len(self.folders) > MOST_LISTED_KINDS else ""
             what = "1 hidden or system folder" if total == 1 else f"{total:,} hidden or system folders"
-            yield f"passed over {what}: {', '.join(names)}{more}"
+            yield f"skipped {what}: {', '.join(names)}{more}"
         if self.hidden:
-            yield f"passed over hidden pictures: {self.hidden:,}"
+            yield f"skipped hidden pictures: {self.hidden:,}"
         if self.in_cloud:
             yield f"not downloaded from iCloud: {self.in_cloud:,} (download them in Finder, then run again)"
 
 
 def stream_images(
-    paths: Sequence[Path], tell: Callable[[str], None], skipped: Skipped | None = None
+    paths: Sequence[Path], warn: Callable[[str], None], skipped: Skipped | None = None
 ) -> Iterator[Path]:
-    """Every named picture, and every picture below a named folder, a folder at a time.
+    """Yield every named picture, and every picture below a named folder, one folder at a time.
 
-    A file that is named itself is given whatever its name ends in. A folder that cannot be read is
-    skipped with a message.
+    A file that is named itself is yielded whatever its extension. A folder that cannot be read is skipped
+    with a warning.
 
     Args:
-        tell: gets such messages.
-        skipped: counts what is not read.
+        warn: called with each warning.
+        skipped: counts what is skipped.
 
     Raises:
-        UserError: a path is not there.
+        UserError: a path does not exist.
     """
     for path in paths:
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}. Check the name.")
     for path in paths:
         if path.is_dir():
-            for _, found in _walk(path, skipped or Skipped(), tell):
+            for _, found in _walk(path, skipped or Skipped(), warn):
                 yield from map(Path, sorted(found))
         else:
             yield path
 
 
 def list_images(folder: Path, skipped: Skipped | None = None) -> list[Path]:
-    """Every file below `folder` that claims by its name to be a picture.
+    """List every file below `folder` that is a picture by its name.
 
-    Ordered as torchvision's ImageFolder orders them: folder by folder, then by name.
+    The order is that of torchvision's ImageFolder: by folder, then by name.
 
     Args:
-        skipped: counts what is not read, and has the folders below that cannot be.
+        skipped: counts what is skipped, including folders below that cannot be read.
 
     Raises:
         UserError: the folder itself cannot be read.
@@ -171,10 +171,10 @@ def list_images(folder: Path, skipped: Skipped | None = None) -> list[Path]:
 
 
 def count_images(folder: Path, skipped: Skipped) -> int:
-    """How many pictures list_images() finds.
+    """Count the pictures that list_images() would return.
 
     Args:
-        skipped: as list_images() takes it.
+        skipped: as in list_images().
 
     Raises:
         UserError: the folder itself cannot be read.
@@ -183,16 +183,16 @@ def count_images(folder: Path, skipped: Skipped) -> int:
 
 
 def _walk(
-    folder: Path, skipped: Skipped, tell: Callable[[str], None] | None = None
+    folder: Path, skipped: Skipped, warn: Callable[[str], None] | None = None
 ) -> Iterator[tuple[str, list[str]]]:
-    """Every folder below, this one too, and the paths of its pictures; each folder once.
+    """Yield this folder and every folder below it with the paths of its pictures; each folder once.
 
-    Links are followed when the rest is done, and both in the order of their names: a folder that a link
-    leads to as well goes by its own name, on every file system.
+    Folders come first and links last, both in order of name. A folder that is also the target of a link is
+    therefore listed under its own name on every file system.
 
     Args:
-        tell: is told of a folder that cannot be read. Otherwise only `skipped` has it, and a UserError is
-            raised for the first one.
+        warn: called for each folder that cannot be read. Without it, such folders are only added to
+            `skipped`, and a UserError is raised if `folder` itself cannot be read.
     """
     seen: set[str] = set()
     folders, links = [str(folder)], list[str]()
@@ -216,16 +216,16 @@ def _walk(
                     else:
                         skipped.add(entry.name)
         except OSError as error:
-            if tell is None and place == str(folder):
-                raise UserError(f"Cannot read the folder {_say(place)}: {error.strerror}.") from None
+            if warn is None and place == str(folder):
+                raise UserError(f"Cannot read the folder {_printable(place)}: {error.strerror}.") from None
             skipped.unreadable[Path(place)] = error.strerror or str(error)
-            if tell:
-                tell(skipped.refused[-1])
+            if warn:
+                warn(skipped.unreadable_lines[-1])
         yield place, paths
 
 
-def _say(folder: str | Path) -> str:
-    # Every worker imports this module, and starts sooner without the console.
+def _printable(folder: str | Path) -> str:
+    # Imported here: every worker imports this module, and starts faster without the console.
     from fakedetect.core.terminal.console import printable
 
     return printable(folder)
@@ -235,5 +235,5 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:
-        # A symbolic link that leads to itself.
+        # A symbolic link to itself.
         return False

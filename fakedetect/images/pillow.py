@@ -1,4 +1,4 @@
-"""Pillow as this package uses it: prepared once, and patient with what is said beside the pixels."""
+"""Pillow's process-wide setup: formats, limits, and tolerance for broken metadata."""
 
 import logging
 import struct
@@ -9,7 +9,7 @@ from functools import cache
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from fakedetect.core.errors import is_bug
-from fakedetect.images.colours import CODING, Coding
+from fakedetect.images.colours import CODING_KEY, Coding
 from fakedetect.images.containers import TEXT_CHUNKS
 from fakedetect.images.faults import HEIF_BRANDS
 from fakedetect.images.listing import HEIF_EXTENSIONS, has_heif
@@ -17,24 +17,24 @@ from fakedetect.images.listing import HEIF_EXTENSIONS, has_heif
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
 
-CHUNKS_OF_THE_PICTURE = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))
-"""Chunks of a PNG that a decoder may ignore, but without which the picture would be another."""
+PICTURE_CHUNKS = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))
+"""Optional PNG chunks that change the picture."""
 
 
 @cache
 def prepare_pillow() -> None:
-    """Import Pillow and set what it keeps for the whole process: once, for threads open pictures too.
+    """Import Pillow and set its process-wide options, once per process.
 
-    Not when this module is imported, which processes do that open no picture and must start fast; before
-    processes are forked, each of which would do it again.
+    Do not call it on import: processes that open no picture must start fast. Call it before forking, or
+    each process would do the work again.
     """
     from PIL import Image
 
-    # Our own limit stands in for Pillow's, which real photographs exceed.
+    # MAX_PIXELS replaces Pillow's limit, which real photographs exceed.
     Image.MAX_IMAGE_PIXELS = None
-    # What Pillow thinks of a file's tags says nothing to a user that its picture does not.
+    # Pillow's warnings about a file's tags do not help users.
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    # It also writes errors to its log, which would appear on the screen beside our own line.
+    # Pillow also logs errors, which would appear on the screen next to our own message.
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     Image.register_open("HEIF", _open_heif, _is_heif)
     if has_heif():
@@ -47,12 +47,12 @@ def prepare_pillow() -> None:
 
 
 def _silence_libtiff() -> None:
-    """Have libtiff write no line of its own to stderr: Pillow raises what goes wrong, and we say it."""
+    """Stop libtiff from writing to stderr; Pillow raises its errors, and we report them."""
     import ctypes
 
     from PIL import Image
 
-    # Where Pillow has the library within itself (Windows), it cannot be asked.
+    # If libtiff is linked statically into Pillow (Windows), its functions cannot be reached.
     with suppress(AttributeError, OSError):
         library = ctypes.CDLL(Image.core.__file__)  # type: ignore[attr-defined]
         library.TIFFSetErrorHandler(None)
@@ -65,11 +65,11 @@ def _is_heif(start: bytes) -> bool:
 
 @cache
 def _import_heif() -> Any:
-    """The library for HEIC and HEIF, registered with Pillow: imported with the first such file."""
+    """Import the HEIC library and register it with Pillow, at the first such file."""
     import pillow_heif
 
-    # Every core has a picture of its own to decode. A reduced picture would come from the small one beside
-    # it, which was compressed on its own.
+    # One thread: each core decodes its own picture. No thumbnails: a reduced picture would otherwise come
+    # from the embedded thumbnail, which was compressed separately.
     pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False)
     return pillow_heif
 
@@ -86,17 +86,17 @@ def _save_heif(image: "Image.Image", file: IO[bytes], name: str | bytes) -> None
 
 
 def _ignore_faulty_chunks() -> None:
-    """Have Pillow read PNG files whose picture is good, whatever is wrong with what is said beside it."""
+    """Make Pillow read PNG files with a good picture and broken metadata."""
     from PIL import PngImagePlugin
 
     class PngStream(PngImagePlugin.PngStream):
-        """Pillow's reader of chunks, which refuses the whole picture for a text or profile that is too
-        large, or for a faulty one; here such a chunk is ignored. Its checksum still counts."""
+        """Pillow's chunk reader, but text and profile chunks that are broken or too large are ignored.
+        Their checksums are still verified."""
 
         def call(self, cid: bytes, pos: int, length: int) -> bytes:
-            if cid[:1].isupper() or cid in CHUNKS_OF_THE_PICTURE:
+            if cid[:1].isupper() or cid in PICTURE_CHUNKS:
                 return super().call(cid, pos, length)
-            # Each text is limited, but not how many there are.
+            # Pillow limits the size of each text, but not their number.
             if cid not in TEXT_CHUNKS or self.text_memory <= PngImagePlugin.MAX_TEXT_MEMORY:
                 with suppress(LookupError, SyntaxError, ValueError, struct.error):
                     return super().call(cid, pos, length)
@@ -105,23 +105,23 @@ def _ignore_faulty_chunks() -> None:
             return file.read(length)
 
         def chunk_cICP(self, pos: int, length: int) -> bytes:
-            """How the colours are coded: PNG 3.0, section 11.3.2.6."""
+            """Read the colour coding (PNG 3.0, section 11.3.2.6)."""
             data = cast(IO[bytes], self.fp).read(length)
             if len(data) == 4:
-                self.im_info[CODING] = Coding(data[0], data[1])
+                self.im_info[CODING_KEY] = Coding(data[0], data[1])
             return data
 
     PngImagePlugin.PngStream = PngStream  # type: ignore[misc]
 
 
 def _ignore_faulty_exif() -> None:
-    """Have Pillow open TIFF and AVIF files whose EXIF holds fields that it cannot read or write again."""
+    """Make Pillow open TIFF and AVIF files whose EXIF has fields that it cannot read or write back."""
     from PIL import Image
 
     plain: type[Image.Exif] = Image.Exif
 
     class Exif(Image.Exif):
-        """Pillow's EXIF, which AVIF's reader writes again with the orientation, and TIFF's reads on."""
+        """Pillow's EXIF without the fields that it cannot read or write; its AVIF reader writes it back."""
 
         def tobytes(self, offset: int = 8) -> bytes:
             with faults_ignored():
@@ -145,7 +145,7 @@ def _ignore_faulty_exif() -> None:
 
 @contextmanager
 def faults_ignored() -> Iterator[None]:
-    """What Pillow raises at a field that it does not understand: errors of every kind."""
+    """Suppress what Pillow raises at a metadata field that it cannot parse: errors of any type."""
     try:
         yield
     except Exception as error:

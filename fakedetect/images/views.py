@@ -1,4 +1,4 @@
-"""A picture as the models see it, as it is and after degradations, and as people see it on a sheet."""
+"""A picture as models see it, clean and degraded, and its thumbnail for a sheet."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from fakedetect.core.settings.model_input import SIZE, Scaling
-from fakedetect.images.copies import Kind, format_for_copy, make_copy, open_for_copy
+from fakedetect.images.copies import CopyKind, format_for_copy, make_copy, open_for_copy
 from fakedetect.images.degradations import (
     Degradation,
     degrade,
     degrade_at_random,
-    random_for,
-    to_shared_size,
+    make_random,
+    scale_to_shared_side,
 )
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
@@ -24,24 +24,24 @@ T = TypeVar("T")
 
 THUMBNAIL_SIDE = 320
 
-LEAST_SIDE = 32
-"""Pixels of a side: a smaller picture is too small to judge. Models see it enlarged many times, and have
-learnt from no such picture; the smallest ones that data sets hold have 32."""
+LEAST_PICTURE_SIDE = 32
+"""Pixels per side below which a picture is too small to judge. Models would see it enlarged many times, and
+were not trained on such pictures; the smallest ones in datasets have 32."""
 
 
 @dataclass(frozen=True)
-class Look:
-    """What is wanted of a picture: the kinds of its copies, and degradations of it."""
+class ViewRequest:
+    """The views to make of a picture: the kinds of copies, and the degradations."""
 
     path: Path
-    kinds: tuple[Kind, ...]
+    kinds: tuple[CopyKind, ...]
     degradations: tuple[Degradation, ...] = ()
 
 
 @dataclass(frozen=True)
 class View:
-    """What was seen: `images`, for each kind of copy (1 + D, S, S, 3) uint8, the picture itself and each
-    degradation of it. `width` and `height` are the file's own, in pixels."""
+    """The views of a picture: `images` holds, for each kind of copy, (1 + D, S, S, 3) uint8: the clean
+    picture, then its degradations. `width` and `height` are those of the file, in pixels."""
 
     images: tuple[np.ndarray, ...]
     width: int
@@ -50,17 +50,16 @@ class View:
 
     @property
     def too_small(self) -> str:
-        """Why no verdict is given on it; '' for a picture that is large enough."""
-        if min(self.width, self.height) >= LEAST_SIDE:
+        """Why the picture gets no verdict; '' if it is large enough."""
+        if min(self.width, self.height) >= LEAST_PICTURE_SIDE:
             return ""
-        return (
-            f"too small to judge: {self.width} x {self.height} pixels, at least {LEAST_SIDE} a side needed"
-        )
+        size = f"{self.width} x {self.height} pixels"
+        return f"too small to judge: {size}, at least {LEAST_PICTURE_SIDE} a side needed"
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A picture's pixels, with the size in pixels and the format of its file."""
+class DecodedPicture:
+    """A picture's pixels, and the size in pixels and the format of its file."""
 
     image: Image.Image
     width: int
@@ -68,89 +67,93 @@ class Decoded:
     format: str
 
 
-def look_at(look: Look) -> View | str:
-    """Open a picture and make its views; why it cannot be used otherwise.
+def load_view(request: ViewRequest) -> View | str:
+    """Open a picture and make its views; return why it cannot be used otherwise.
 
     Never raises for a file's content.
     """
     try:
-        with open_checked(look.path) as opened:
-            decoded = decode(opened, look)
+        with open_checked(request.path) as opened:
+            decoded = decode_picture(opened, request)
     except Exception as error:
-        return explain_fault(error, look.path)
+        return explain_fault(error, request.path)
     try:
-        return make_view(decoded, look)
+        return make_view(decoded, request)
     except (MemoryError, OSError) as error:
-        # A picture that decodes may still be too large to work on; anything else would be a bug here.
-        return explain_fault(error, look.path)
+        # A picture that decodes may still be too large to process. Any other error is a bug here.
+        return explain_fault(error, request.path)
 
 
-def decode(opened: Image.Image, look: Look) -> Decoded:
-    """An opened picture's pixels, as fine as the look needs them."""
+def decode_picture(opened: Image.Image, request: ViewRequest) -> DecodedPicture:
+    """Decode an opened picture at the resolution that the request needs."""
     width, height = opened.size
     file_format = format_of(opened)
-    image = open_for_copy(opened, kind_to_open(look), srgb=True)
-    return Decoded(image=image, width=width, height=height, format=file_format)
+    image = open_for_copy(opened, decoding_kind(request), srgb=True)
+    return DecodedPicture(image=image, width=width, height=height, format=file_format)
 
 
-def kind_to_open(look: Look) -> Kind:
-    """How a picture is decoded for all kinds of copies that are wanted of it."""
-    largest = max((kind.scaling.size for kind in look.kinds), default=SIZE)
-    return Kind(fast=all(kind.fast for kind in look.kinds), scaling=Scaling(largest))
+def decoding_kind(request: ViewRequest) -> CopyKind:
+    """Return the kind with which to decode a picture for all requested kinds of copies."""
+    largest = max((kind.scaling.size for kind in request.kinds), default=SIZE)
+    return CopyKind(fast=all(kind.fast for kind in request.kinds), scaling=Scaling(largest))
 
 
-def make_view(decoded: Decoded, look: Look) -> View:
-    """The copies of a decoded picture and its degradations."""
-    images = _make_copies(decoded, look) if look.kinds else ()
+def make_view(decoded: DecodedPicture, request: ViewRequest) -> View:
+    """Make the copies of a decoded picture and of its degradations."""
+    images = _make_copies(decoded, request) if request.kinds else ()
     return View(images=images, width=decoded.width, height=decoded.height, format=decoded.format)
 
 
-def _make_copies(decoded: Decoded, look: Look) -> tuple[np.ndarray, ...]:
-    """(1 + D, S, S, 3) uint8 for each kind of copy."""
+def _make_copies(decoded: DecodedPicture, request: ViewRequest) -> tuple[np.ndarray, ...]:
+    """Return (1 + D, S, S, 3) uint8 for each kind of copy."""
     image = decoded.image
-    shared = to_shared_size(image) if look.degradations else image
-    versions = [image, *(degrade(shared, how) for how in look.degradations)]
-    copy_format = format_for_copy(look.path, decoded.format)
+    shared = scale_to_shared_side(image) if request.degradations else image
+    versions = [image, *(degrade(shared, how) for how in request.degradations)]
+    copy_format = format_for_copy(request.path, decoded.format)
     return tuple(
-        np.stack([make_copy(version, copy_format, kind) for version in versions]) for kind in look.kinds
+        np.stack([make_copy(version, copy_format, kind) for version in versions]) for kind in request.kinds
     )
 
 
 @dataclass(frozen=True)
-class ProbeLook:
-    """A picture and the views of it that are wanted: 0 is the clean one, others are seeds.
+class ProbeViewRequest:
+    """The views of a picture that a probe needs: 0 is the clean view, other numbers are seeds.
 
-    `kind` is that of the copies that the probe sees.
+    `kind` is the kind of copies that the probe sees.
     """
 
     path: Path
     views: tuple[int, ...]
     seed: int
-    kind: Kind
+    kind: CopyKind
 
 
-def look_for_probe(job: ProbeLook) -> np.ndarray | str:
-    """The views (V, S, S, 3) uint8 of a picture, all through one encoder; why there are none.
+def load_probe_views(request: ProbeViewRequest) -> np.ndarray | str:
+    """Load the views (V, S, S, 3) uint8 of a picture, all encoded as JPEG; return why it cannot be used
+    otherwise.
 
-    Degraded ones are made of the picture at its own size, at most 1,024 pixels.
+    Degradations are applied at the picture's own size, of at most 1,024 pixels a side.
     """
     try:
-        with open_checked(job.path) as opened:
-            image = open_for_copy(opened, job.kind, srgb=True)
+        with open_checked(request.path) as opened:
+            image = open_for_copy(opened, request.kind, srgb=True)
     except Exception as error:
-        return explain_fault(error, job.path)
+        return explain_fault(error, request.path)
     found = []
-    for view in job.views:
+    for view in request.views:
         version = image
         if view:
-            pixels = np.asarray(to_shared_size(image))
-            version = Image.fromarray(degrade_at_random(pixels, random_for(job.seed + view, job.path.name)))
-        found.append(make_copy(version, "JPEG", job.kind))
+            pixels = np.asarray(scale_to_shared_side(image))
+            version = Image.fromarray(
+                degrade_at_random(pixels, make_random(request.seed + view, request.path.name))
+            )
+        found.append(make_copy(version, "JPEG", request.kind))
     return np.stack(found)
 
 
 def read_thumbnail(path: Path) -> np.ndarray | str:
-    """A picture (H, W, 3) uint8 of at most 320 pixels a side, or why it cannot be used."""
+    """Read a picture as (H, W, 3) uint8 of at most 320 pixels a side; return why it cannot be used
+    otherwise."""
     try:
         with open_image(path) as opened:
             image = to_rgb_or_grey(
@@ -162,10 +165,10 @@ def read_thumbnail(path: Path) -> np.ndarray | str:
     return np.asarray(image)
 
 
-def in_batches(seen: Iterable[T], size: int) -> Iterator[list[T]]:
-    """What was seen, together in lists of `size`, as it comes."""
+def in_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of up to `size`, as they arrive."""
     batch: list[T] = []
-    for each in seen:
+    for each in items:
         batch.append(each)
         if len(batch) == size:
             yield batch

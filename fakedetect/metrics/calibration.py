@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say, thresholds that keep a promise, and what the verdicts come to."""
+"""Calibrated probabilities, thresholds with guaranteed error rates, and the rates of the verdicts."""
 
 import math
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from fakedetect.core.records.evaluation import Measure, VerdictRates
 from fakedetect.core.records.record import LEAST_TEMPERATURE, MOST_TEMPERATURE
 from fakedetect.core.records.training import CalibrationRecord
 from fakedetect.core.settings.model_input import ModelInput
-from fakedetect.metrics.intervals import REPEATS
+from fakedetect.metrics.intervals import BOOTSTRAP_SAMPLES
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
 
-BINS = 15
-"""Of equal width, for the calibration error."""
+CALIBRATION_BINS = 15
+"""Bins of equal width for the calibration error."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What fit-thresholds found: probabilities are those of margin / temperature.
+    """A temperature, which divides the margins, and thresholds of the calibrated probability of fake.
 
-    A calibrated probability of fake from `fake_from` on is called fake, one below `real_below`
-    real, and one between them unsure.
+    A probability of at least `fake_from` is called fake, one below `real_below` real, and one in between
+    unsure.
     """
 
     temperature: float = 1.0
@@ -32,12 +32,12 @@ class Calibration:
     fitted: bool = False
 
     def probability(self, margins: np.ndarray) -> np.ndarray:
-        """Calibrated p_fake (N,) of margins (N,): logit of fake minus logit of real."""
-        # By hand, for scipy.special takes a quarter of a second to import, which every check waits for.
+        """Return the calibrated p_fake (N,) of margins (N,): logit of fake minus logit of real."""
+        # Not scipy.special: importing it takes a quarter of a second, and every check would wait for it.
         return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(margins, np.float64) / self.temperature)))
 
     def verdict(self, p_fake: float) -> str:
-        """FAKE, REAL or UNSURE for a calibrated probability."""
+        """Return FAKE, REAL or UNSURE for a calibrated probability."""
         if p_fake >= self.fake_from:
             return FAKE
         return REAL if p_fake < self.real_below else UNSURE
@@ -47,18 +47,21 @@ UNCALIBRATED = Calibration()
 
 
 def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
-    """The temperature with the least cross entropy (Guo et al. 2017, 'On Calibration of Modern Neural
-    Networks').
+    """Fit the temperature that minimises the cross entropy (Guo et al. 2017, 'On Calibration of Modern
+    Neural Networks').
 
-    For two classes that is a logistic regression on the margin without an intercept. Its targets are
-    Platt's (1999, 'Probabilistic Outputs for Support Vector Machines'), a little inside 0 and 1, so
-    that a handful of pictures without a mistake does not make the model infinitely sure.
+    For two classes this is a logistic regression on the margin without an intercept. Its targets are
+    Platt's (1999, 'Probabilistic Outputs for Support Vector Machines'), slightly inside 0 and 1. Without
+    them, a few pictures without a mistake would make the model infinitely sure.
 
     Args:
         margins: (N,) logit of fake minus logit of real.
         is_fake: (N,) bool, both values present.
+
+    Raises:
+        UserError: the margins are no better than chance.
     """
-    # A second to import, which every command with a model would wait for.
+    # Imported here: it takes a second, and every command with a model would wait for it.
     from sklearn.linear_model import LogisticRegression
 
     fakes, reals = int(is_fake.sum()), int((~is_fake).sum())
@@ -76,9 +79,9 @@ def fit_temperature(margins: np.ndarray, is_fake: np.ndarray) -> float:
     return min(max(1 / slope, LEAST_TEMPERATURE), MOST_TEMPERATURE)
 
 
-def rank_for(count: int, most: float) -> int | None:
-    """The rank k from below of `count` scores such that a further score of the same kind exceeds the
-    kth smallest with a probability of at most `most`; None where there are too few scores.
+def conformal_rank(count: int, most: float) -> int | None:
+    """Return the rank k, from below, of `count` scores: a further score of the same distribution exceeds
+    the kth smallest with a probability of at most `most`. None if there are too few scores.
 
     Split conformal prediction (Vovk, Gammerman and Shafer 2005; Lei et al. 2018).
     """
@@ -89,17 +92,18 @@ def rank_for(count: int, most: float) -> int | None:
 def fit_thresholds(
     p_fake: np.ndarray, is_fake: np.ndarray, max_false_alarms: float, max_missed: float
 ) -> tuple[float, float]:
-    """The thresholds (fake_from, real_below) that keep both promises on further pictures.
+    """Fit the thresholds (fake_from, real_below) that guarantee both error rates on further pictures.
 
-    `fake_from` is the lowest that at most `max_false_alarms` of the real pictures reach, and at least
-    0.5; `real_below` the highest that at most `max_missed` of the fakes stay below, and at most 0.5.
+    `fake_from` is the lowest threshold, from 0.5 on, that at most the share `max_false_alarms` of the real
+    pictures reach. `real_below` is the highest one, up to 0.5, below which at most the share `max_missed`
+    of the fakes lie.
 
     Args:
         p_fake: (N,) calibrated probabilities.
         is_fake: (N,) bool.
 
     Raises:
-        UserError: too few pictures of a class to promise that much.
+        UserError: a class has too few pictures for its rate.
     """
     real, fake = np.sort(p_fake[~is_fake]), np.sort(p_fake[is_fake])
     ranks = []
@@ -107,10 +111,10 @@ def fit_thresholds(
         ("real", real, max_false_alarms, "--max-false-alarms"),
         ("fake", fake, max_missed, "--max-missed"),
     ):
-        rank = rank_for(len(scores), most)
+        rank = conformal_rank(len(scores), most)
         if rank is None:
             needed = math.ceil(1 / most - 1e-9) - 1
-            smallest = smallest_rate(len(scores))
+            smallest = smallest_guaranteed_rate(len(scores))
             raise UserError(
                 f"{len(scores)} {name} validation pictures are too few to guarantee {most:.1%}; that takes "
                 f"{needed}. Give {option} {smallest:g} or more, or train with a larger validation_share."
@@ -120,27 +124,27 @@ def fit_thresholds(
     return min(1.0, max(0.5, above_real)), min(0.5, float(fake[len(fake) - ranks[1]]))
 
 
-def smallest_rate(count: int) -> float:
-    """The smallest share that `count` scores of a class can promise, in steps of 0.001."""
+def smallest_guaranteed_rate(count: int) -> float:
+    """Return the smallest error rate that `count` scores of a class can guarantee, in steps of 0.001."""
     return math.ceil(1000 / (count + 1) - 1e-9) / 1000
 
 
-def rate_of_a_bad_fit(count: int, most: float) -> float:
-    """The true rate that one in twenty thresholds fitted on `count` scores exceeds.
+def compute_rate_bound(count: int, most: float) -> float:
+    """Return the true rate that one in twenty thresholds fitted on `count` scores exceeds.
 
-    Over all draws of the scores the rate has the distribution Beta(count + 1 - rank, rank).
+    Over all draws of the scores, the rate has the distribution Beta(count + 1 - rank, rank).
     """
-    # Half a second to import, which every check would wait for.
+    # Imported here: it takes half a second, and every check would wait for it.
     from scipy.stats import beta
 
-    rank = rank_for(count, most) or count
+    rank = conformal_rank(count, most) or count
     return float(beta.ppf(0.95, count + 1 - rank, rank))
 
 
-def calibration_for(
+def choose_calibration(
     saved: CalibrationRecord | None, checkpoint_hash: str, taken: ModelInput
 ) -> Calibration:
-    """The calibration in a training.json; UNCALIBRATED where it is not of this checkpoint and input."""
+    """Return a training.json's calibration; UNCALIBRATED if it belongs to another checkpoint or input."""
     if saved is None or saved.checkpoint != checkpoint_hash:
         return UNCALIBRATED
     if saved.input and saved.input.as_model_input() != taken:
@@ -153,24 +157,27 @@ def calibration_for(
     )
 
 
-def calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
-    """The value of measure_calibration()."""
+def compute_calibration_error(p_fake: np.ndarray, is_fake: np.ndarray) -> float:
+    """Return the value of measure_calibration()."""
     return measure_calibration(p_fake, is_fake).value or 0.0
 
 
 def measure_calibration(p_fake: np.ndarray, is_fake: np.ndarray, seed: int = 0) -> Measure:
-    """Expected calibration error (Naeini et al. 2015) of p_fake (N,) over BINS bins of equal width.
+    """Return the expected calibration error (Naeini et al. 2015) of p_fake (N,), with its interval.
 
-    Chance keeps the share of fakes in a bin away from its mean p_fake, so that the plain error of a
-    perfectly calibrated model is far from 0 on few pictures. The value is what is left without this bias
+    By chance alone, the share of fakes in a bin differs from its mean p_fake. On few pictures, the plain
+    error of a perfectly calibrated model is therefore far from 0. This bias is subtracted from the value
     (Kumar, Liang and Ma 2019, 'Verified Uncertainty Calibration'). The interval reaches as far from the
-    plain error as chance alone moves it in 95 % of draws, all bins to the same side, so that it covers the
-    true error at least as often, also where that is 0. A bootstrap's would not: it has the bias twice.
+    plain error as chance moves it in 95 % of draws if all bins err to the same side. So it covers the true
+    error at least as often, even an error of 0. A bootstrap interval would not: it has the bias twice.
     """
-    counts, said, found = (np.bincount(bins_of(p_fake), each, BINS) for each in (None, p_fake, is_fake))
-    gaps, shares = said - found, (found + 1) / (counts + 2)
+    bins = assign_bins(p_fake)
+    counts, predicted, found = (
+        np.bincount(bins, weights, CALIBRATION_BINS) for weights in (None, p_fake, is_fake)
+    )
+    gaps, shares = predicted - found, (found + 1) / (counts + 2)
     random = np.random.default_rng(seed)
-    chance = random.binomial(counts, shares, (REPEATS, BINS)) - counts * shares
+    chance = random.binomial(counts, shares, (BOOTSTRAP_SAMPLES, CALIBRATION_BINS)) - counts * shares
     plain = np.abs(gaps).sum()
     bias = np.abs(gaps + chance).sum(axis=1).mean() - plain
     reach = np.quantile(np.abs(chance).sum(axis=1), 0.95)
@@ -178,14 +185,14 @@ def measure_calibration(p_fake: np.ndarray, is_fake: np.ndarray, seed: int = 0) 
     return Measure(value=float(value), low=float(low), high=float(high))
 
 
-def bins_of(p_fake: np.ndarray) -> np.ndarray:
-    """The bin of each probability (N,)."""
-    bins: np.ndarray = np.minimum((p_fake * BINS).astype(int), BINS - 1)
+def assign_bins(p_fake: np.ndarray) -> np.ndarray:
+    """Return the bin (N,) of each probability (N,)."""
+    bins: np.ndarray = np.minimum((p_fake * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     return bins
 
 
 def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.ndarray) -> VerdictRates:
-    """What the three verdicts come to on pictures whose class is known.
+    """Measure the rates of the three verdicts on pictures whose class is known.
 
     Args:
         margins: (N,) logit of fake minus logit of real.
@@ -201,7 +208,7 @@ def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.
         unsure=float((~sure).mean()),
         accuracy=float(((margins >= 0) == is_fake).mean()),
         accuracy_of_sure=float(right[sure].mean()) if sure.any() else 0.0,
-        ece_calibrated=calibration_error(p_fake, is_fake),
+        ece_calibrated=compute_calibration_error(p_fake, is_fake),
         temperature=calibration.temperature,
         fake_from=calibration.fake_from,
         real_below=calibration.real_below,
@@ -210,14 +217,14 @@ def measure_verdicts(calibration: Calibration, margins: np.ndarray, is_fake: np.
     )
 
 
-def is_of_calibration(found: VerdictRates, calibration: Calibration) -> bool:
-    """Whether verdicts were measured with this calibration; assumed where an older file does not say."""
+def uses_calibration(found: VerdictRates, calibration: Calibration) -> bool:
+    """Whether verdicts were measured with this calibration; assumed for older files without thresholds."""
     then = (found.temperature, found.fake_from, found.real_below)
     return None in then or then == (calibration.temperature, calibration.fake_from, calibration.real_below)
 
 
-def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
-    """A probe's temperature and thresholds, and what they promise."""
+def describe_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
+    """Describe a probe's temperature and thresholds, and the error rates that they guarantee."""
     found = saved.validation
     lines = [
         f"{model}: temperature {saved.temperature:.3f}; fake from {100 * saved.fake_from:.2f} %, real "
@@ -226,15 +233,15 @@ def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
     if found is None or saved.max_false_alarms is None or saved.max_missed is None:
         return lines
     lines += [
-        _tell_promise(
+        _describe_guarantee(
             "Real pictures called fake",
-            "unseen real sources" if saved.held_out_real_sources else "",
+            "new real sources" if saved.held_out_real_sources else "",
             saved.max_false_alarms,
             found.real_called_fake,
         ),
-        _tell_promise(
+        _describe_guarantee(
             "Fakes called real",
-            "unseen families of generators" if saved.held_out_families else "",
+            "new families of generators" if saved.held_out_families else "",
             saved.max_missed,
             found.fake_called_real,
         ),
@@ -243,6 +250,10 @@ def tell_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
     return lines
 
 
-def _tell_promise(what: str, of: str, most: float, rate: float) -> str:
-    whose = f"on average over {of}" if of else "for pictures from these sources (no guarantee for others)"
+def _describe_guarantee(what: str, sources: str, most: float, rate: float) -> str:
+    whose = (
+        f"on average over {sources}"
+        if sources
+        else "for pictures from these sources (no guarantee for others)"
+    )
     return f"  {what}: {rate:.1%} of held-out pictures; guaranteed: at most {most:.1%} {whose}"

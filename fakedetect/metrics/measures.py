@@ -1,4 +1,4 @@
-"""The figures of merit of a detector, each with its 95 % interval: of all pictures and source by source."""
+"""A detector's metrics with their 95 % intervals, over all pictures and by source."""
 
 from collections.abc import Sequence
 
@@ -9,10 +9,10 @@ from fakedetect.core.records.evaluation import Accuracy, Bin, Entry, Measure, Me
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import printable
 from fakedetect.metrics.calibration import (
-    BINS,
+    CALIBRATION_BINS,
     UNCALIBRATED,
     Calibration,
-    bins_of,
+    assign_bins,
     measure_calibration,
     measure_verdicts,
 )
@@ -26,14 +26,14 @@ from fakedetect.metrics.intervals import (
     measure_share,
 )
 
-FALSE_ALARMS = {"tpr_at_5": 0.05, "tpr_at_1": 0.01}
-"""The rates at which the recall of fakes is measured; below 1 / rate real pictures, not one may be a false
-alarm, and there is no such rate."""
+FALSE_POSITIVE_RATES = {"tpr_at_5": 0.05, "tpr_at_1": 0.01}
+"""The false-positive rates at which the fake recall is measured. Fewer than 1 / rate real pictures cannot
+have that rate."""
 
 UNCALIBRATED_CURVE, CALIBRATED_CURVE = "as the model says", "calibrated"
-"""The keys of an entry's reliability diagrams."""
+"""Keys of an entry's reliability diagrams."""
 
-NAMES = {
+MEASURE_NAMES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "recall_fake": "fake recall",
@@ -44,53 +44,56 @@ NAMES = {
     "tpr_at_1": "fake recall at 1 % false alarms",
     "ece": "expected calibration error",
 }
-"""What is measured: the keys of the results and how they are said."""
+"""The metrics: their keys in the results and their names on the screen."""
 
 
-def named(entry: Entry) -> list[tuple[str, Measure]]:
-    """Each figure under its name; recalls at a rate of false alarms where there are real pictures enough,
-    also of records of versions before 0.6."""
+def list_measures(entry: Entry) -> list[tuple[str, Measure]]:
+    """Return the names and values of an entry's metrics.
+
+    A recall at a false-positive rate is left out if there are too few real pictures for it, also in records
+    of versions before 0.6.
+    """
     found = [
-        (said, getattr(entry.measures, key))
-        for key, said in NAMES.items()
-        if _has_rate(FALSE_ALARMS.get(key), entry.real)
+        (name, getattr(entry.measures, key))
+        for key, name in MEASURE_NAMES.items()
+        if _can_have_rate(FALSE_POSITIVE_RATES.get(key), entry.real)
     ]
     return [*found, (SAME_SHAPE, entry.auc_same_shape)] if entry.auc_same_shape else found
 
 
-def _has_rate(rate: float | None, reals: float) -> bool:
-    """Whether so many real pictures can have a rate of false alarms; None is no rate."""
+def _can_have_rate(rate: float | None, reals: float) -> bool:
+    """Whether `reals` real pictures can have a false-positive rate; true for None."""
     return rate is None or rate * reals >= 1 - 1e-9
 
 
-def reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:
-    """For each bin that is not empty: mean p_fake, share of fakes, count."""
-    bins = bins_of(p_fake)
+def compute_reliability(p_fake: np.ndarray, is_fake: np.ndarray) -> tuple[Bin, ...]:
+    """Return the mean p_fake, the share of fakes and the count of each bin that is not empty."""
+    bins = assign_bins(p_fake)
     found = []
-    for number in range(BINS):
+    for number in range(CALIBRATION_BINS):
         inside = bins == number
         if inside.any():
             found.append((float(p_fake[inside].mean()), float(is_fake[inside].mean()), int(inside.sum())))
     return tuple(found)
 
 
-def measure(
+def compute_measures(
     margins: np.ndarray, p_fake: np.ndarray, is_fake: np.ndarray, seed: int = 0
 ) -> dict[str, Measure]:
-    """All figures of NAMES with their 95 % intervals.
+    """Compute all metrics of MEASURE_NAMES with their 95 % intervals.
 
-    Shares have Wilson's, the ROC AUC has Newcombe's, average precision a binomial one over the fakes
-    (Boyd, Eng and Page 2013), the recall at a rate of false alarms that of measure_recall(), the
-    calibration error that of measure_calibration().
+    Shares have Wilson's interval, the ROC AUC has Newcombe's, and average precision has a binomial one over
+    the fakes (Boyd, Eng and Page 2013). For the recall at a false-positive rate see measure_recall(), for
+    the calibration error measure_calibration().
 
     Args:
         margins: (N,) logit of fake minus logit of real; from 0 on, a picture is called fake.
-        p_fake: (N,) the probabilities that are said, a rising function of the margins.
-        is_fake: (N,) bool. Figures that need both classes are None without them.
+        p_fake: (N,) probabilities, a rising function of the margins.
+        is_fake: (N,) bool. Without both classes, the metrics that need both have no value.
     """
     fakes, reals = int(is_fake.sum()), int((~is_fake).sum())
     hits, rejections = int((margins[is_fake] >= 0).sum()), int((margins[~is_fake] < 0).sum())
-    found = dict.fromkeys(NAMES, Measure(value=None))
+    found = dict.fromkeys(MEASURE_NAMES, Measure(value=None))
     found["accuracy"] = measure_share(hits + rejections, fakes + reals)
     found["ece"] = measure_calibration(p_fake, is_fake, seed)
     if fakes:
@@ -107,8 +110,8 @@ def measure(
 
 
 def _measure_ranking(margins: np.ndarray, is_fake: np.ndarray) -> dict[str, Measure]:
-    """The figures that go by the order of the margins alone; both classes are there."""
-    # The distinct margins from high to low, and how many pictures of each class have them.
+    """Compute the metrics that depend only on the order of the margins; both classes are present."""
+    # The distinct margins from high to low, and the number of pictures of each class at each.
     order, places = np.unique(-margins, return_inverse=True)
     fake, real = (np.bincount(places, of_class, len(order)) for of_class in (is_fake, ~is_fake))
     caught, alarms = np.cumsum(fake), np.cumsum(real)
@@ -118,8 +121,8 @@ def _measure_ranking(margins: np.ndarray, is_fake: np.ndarray) -> dict[str, Meas
         "roc_auc": measure_area(float((real * (caught - fake / 2)).sum() / (fakes * reals)), fakes, reals),
         "average_precision": measure_share(precision * fakes, fakes),
     }
-    for name, rate in FALSE_ALARMS.items():
-        if _has_rate(rate, reals):
+    for name, rate in FALSE_POSITIVE_RATES.items():
+        if _can_have_rate(rate, reals):
             found[name] = measure_recall(caught, alarms, rate)
     return found
 
@@ -131,46 +134,47 @@ def measure_entry(
     margins: np.ndarray,
     shapes: Sequence[str],
 ) -> Entry:
-    """All figures of a set of pictures.
+    """Measure a set of pictures.
 
     Args:
         is_fake: (N,) bool.
-        sources: those of the pictures, '' for none.
+        sources: the source of each picture, '' for none.
         margins: (N,) logit of fake minus logit of real.
-        shapes: those of find_shape(), '' where one is not known.
+        shapes: the shape of each picture by find_shape(), '' if unknown.
     """
     p_fake = UNCALIBRATED.probability(margins)
-    curves = {UNCALIBRATED_CURVE: reliability(p_fake, is_fake)}
+    curves = {UNCALIBRATED_CURVE: compute_reliability(p_fake, is_fake)}
     if calibration.fitted:
-        curves[CALIBRATED_CURVE] = reliability(calibration.probability(margins), is_fake)
+        curves[CALIBRATED_CURVE] = compute_reliability(calibration.probability(margins), is_fake)
     of_shape = np.array(shapes)
     return Entry(
         count=len(is_fake),
         fake=int(is_fake.sum()),
         real=int((~is_fake).sum()),
-        measures=Measures(**measure(margins, p_fake, is_fake)),
+        measures=Measures(**compute_measures(margins, p_fake, is_fake)),
         sources=measure_sources(is_fake, sources, margins),
         verdicts=measure_verdicts(calibration, margins, is_fake) if calibration.fitted else None,
         reliability=curves,
         auc_same_shape=measure_same_shape(
-            (_each(margins[is_fake]), _each(margins[~is_fake])),
-            (_each(of_shape[is_fake]), _each(of_shape[~is_fake])),
+            (_single_units(margins[is_fake]), _single_units(margins[~is_fake])),
+            (_single_units(of_shape[is_fake]), _single_units(of_shape[~is_fake])),
         ),
     )
 
 
-def _each(values: np.ndarray) -> list[np.ndarray]:
-    """Every picture as a unit of its own."""
+def _single_units(values: np.ndarray) -> list[np.ndarray]:
+    """Make each picture a unit of its own."""
     return list(values[:, None])
 
 
 def measure_sources(
     is_fake: np.ndarray, sources: Sequence[str], margins: np.ndarray
 ) -> tuple[SourceEntry, ...]:
-    """For each source and class: its share of right answers, and its ROC AUC against the other class.
+    """Measure each source of each class: its share of right answers, and its ROC AUC against the other
+    class.
 
     Args:
-        is_fake, sources, margins: as measure_entry() takes them.
+        is_fake, sources, margins: as in measure_entry().
     """
     right, names = (margins >= 0) == is_fake, np.array(sources, object)
     entries = []

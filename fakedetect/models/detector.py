@@ -22,8 +22,8 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import CLASS_FOLDERS
-from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
-from fakedetect.metrics.calibration import Calibration, calibration_for
+from fakedetect.images.copies import PROBE_COPIES, CopyKind, find_copy_kind
+from fakedetect.metrics.calibration import Calibration, choose_calibration
 from fakedetect.models.openvino.engine import Engine, load_cached_engine
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Detector:
     settings: Settings
     engine: Engine
     calibration: Calibration
-    kind: Kind
+    kind: CopyKind
     checkpoint_hash: str
     training: TrainingRecord
     is_probe: bool
@@ -131,7 +131,7 @@ def load_detector(settings: Settings, console: Console, name_device: bool = True
     return Detector(
         settings=settings,
         engine=engine,
-        calibration=calibration_for(training.calibration, checkpoint_hash, taken),
+        calibration=choose_calibration(training.calibration, checkpoint_hash, taken),
         kind=(PROBE_COPIES if probe else _choose_copy_kind(settings, training)).scaled(taken.scaling),
         checkpoint_hash=checkpoint_hash,
         training=training,
@@ -148,11 +148,11 @@ def describe_missing_thresholds(detector: Detector) -> str:
     )
 
 
-def _choose_copy_kind(settings: Settings, training: TrainingRecord) -> Kind:
+def _choose_copy_kind(settings: Settings, training: TrainingRecord) -> CopyKind:
     """Return the kind of copies the model was trained on, from training.json or from the copies on disk."""
     if training.data and (saved := training.data.kind):
-        return Kind(saved.aligned, saved.fast)
+        return CopyKind(saved.aligned, saved.fast)
     folder = settings.resized["train"]
     classes = sorted(folder.iterdir()) if folder.is_dir() else []
     found = next((path for path in classes if path.name.lower() in CLASS_FOLDERS), None)
-    return find_kind(found) if found else Kind()
+    return find_copy_kind(found) if found else CopyKind()

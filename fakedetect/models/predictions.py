@@ -27,7 +27,7 @@ from fakedetect.dataset.samples import (
     split_dataset,
 )
 from fakedetect.images.degradations import Degradation
-from fakedetect.images.views import Look, View, in_batches, look_at
+from fakedetect.images.views import View, ViewRequest, in_batches, load_view
 from fakedetect.models.detector import Detector, refuse_nan
 from fakedetect.models.openvino.engine import Engine
 
@@ -80,8 +80,8 @@ def load_test_copies(detector: Detector, paths: Sequence[Path]) -> dict[Path, np
         load = partial(load_or_explain, scaling=settings.recipe.input.scaling)
         return dict(map_images(load, paths, settings.workers))
     originals = find_originals(settings, "test", paths)
-    looks = [Look(path, (detector.kind,)) for path in dict.fromkeys(originals)]
-    views = {look.path: view for look, view in map_images(look_at, looks, settings.workers)}
+    looks = [ViewRequest(path, (detector.kind,)) for path in dict.fromkeys(originals)]
+    views = {look.path: view for look, view in map_images(load_view, looks, settings.workers)}
     found = {path: views[original] for path, original in zip(paths, originals, strict=True)}
     return {path: view if isinstance(view, str) else view.images[0][0] for path, view in found.items()}
 
@@ -159,8 +159,8 @@ def predict_pictures(
     The first margin is that of the picture, the others those after each degradation. Copies are made in
     memory.
     """
-    looks = (Look(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
-    views = map_images(look_at, looks, detector.settings.workers)
+    looks = (ViewRequest(path, (detector.kind,), degradations) for path in dict.fromkeys(paths))
+    views = map_images(load_view, looks, detector.settings.workers)
     found: dict[Path, np.ndarray] = {}
     bad: dict[Path, str] = {}
     size = max(1, detector.settings.recipe.batch_size // (1 + len(degradations)))

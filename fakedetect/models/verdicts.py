@@ -10,9 +10,9 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Cal
 
 FLIP_MARGIN = 0.2
 """A calibrated probability further than this from 0.5 hardly ever crosses 0.5 after a small change of the
-picture. Of 900 pictures that starter_small was not trained on, STABILITY flipped 0.2 % (one) of the 627
-beyond the margin, 8 % of those between 0.15 and 0.2, and none of the 462 that were called fake or real
-(python -m benchmarks.flips FOLDER)."""
+picture. Of 900 pictures that starter_small was not trained on, STABILITY_DEGRADATIONS flipped 0.2 % (one)
+of the 627 beyond the margin, 8 % of those between 0.15 and 0.2, and none of the 462 that were called fake
+or real (python -m benchmarks.flips FOLDER)."""
 
 
 @dataclass(frozen=True)

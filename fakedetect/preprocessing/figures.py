@@ -15,9 +15,9 @@ from fakedetect.core.settings.recipes import SEED
 from fakedetect.core.terminal.console import printable
 from fakedetect.images.sheets import (
     CLASS_COLOURS,
-    TITLE_HEIGHT,
+    TITLE_Y,
     draw_sheet,
-    literal,
+    escape_text,
     read_tiles,
     save_figure,
     series_colour,
@@ -132,7 +132,7 @@ def draw_counts(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
     set_round_ticks(axes.xaxis, integer=True)
     axes.set(xlabel="Number of pictures", ylabel="Folder", title="Pictures by folder and source")
     if 0 < len(named) <= 20:
-        axes.legend(handles, [literal(source) for source in named], title="Source", fontsize="small")
+        axes.legend(handles, [escape_text(source) for source in named], title="Source", fontsize="small")
     save_figure(figure, path)
 
 
@@ -179,7 +179,7 @@ def draw_histograms(groups: Mapping[str, Any], title: str, path: Path) -> None:
         groups: for each row's name, {class: table with the columns width, height, aspect_ratio}.
     """
     figure = Figure(figsize=(14, 3.4 * len(groups) + 0.6), layout="constrained")
-    figure.suptitle(literal(title))
+    figure.suptitle(escape_text(title))
     tables = [table for classes in groups.values() for table in classes.values()]
     rows = figure.subplots(len(groups), len(COLUMNS), squeeze=False, sharey=True)
     for number, (column, (name, unit)) in enumerate(COLUMNS.items()):
@@ -188,7 +188,7 @@ def draw_histograms(groups: Mapping[str, Any], title: str, path: Path) -> None:
         for axes, (group, classes) in zip(rows[:, number], groups.items(), strict=True):
             _draw_panel(axes, classes, column, top)
             counts = ", ".join(f"{len(table):,} {label}" for label, table in classes.items())
-            axes.set_title(literal(f"{group} ({counts}): {name}"), y=TITLE_HEIGHT)
+            axes.set_title(escape_text(f"{group} ({counts}): {name}"), y=TITLE_Y)
             axes.set(xlabel=unit, ylabel=SHARE)
     shown = {label: CLASS_COLOURS[label] for classes in groups.values() for label in classes}
     handles = [Patch(color=colour, label=label) for label, colour in sorted(shown.items())]

@@ -24,14 +24,14 @@ from fakedetect.dataset.folders import (
 )
 from fakedetect.images.copies import (
     ALIGNED_QUALITY,
-    MARKS,
+    MARKER_FILES,
     PLAIN_COPIES,
-    Kind,
+    CopyKind,
     encode,
+    find_marker_files,
     format_for_copy,
     name_copies,
     open_for_copy,
-    present_marks,
     shrink,
 )
 from fakedetect.images.faults import explain_fault
@@ -51,7 +51,7 @@ class Resized:
 
     name: str
     target: Path
-    kind: Kind
+    kind: CopyKind
     shard: Shard
     made: int
     again: int
@@ -74,7 +74,7 @@ class Job:
 
     source: Path
     copy: Path
-    kind: Kind = PLAIN_COPIES
+    kind: CopyKind = PLAIN_COPIES
 
 
 def output_folder(settings: Settings, name: str, scaling: Scaling) -> Path:
@@ -132,12 +132,12 @@ def resize_image(job: Job) -> str | None:
     return None
 
 
-def _list_jobs(paths: Sequence[Path], source: Path, target: Path, kind: Kind) -> list[Job]:
+def _list_jobs(paths: Sequence[Path], source: Path, target: Path, kind: CopyKind) -> list[Job]:
     names = name_copies([path.relative_to(source) for path in paths], kind.aligned)
     return [Job(source / name, target / copy, kind) for name, copy in names.items()]
 
 
-def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: Kind, shared: bool) -> None:
+def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: CopyKind, shared: bool) -> None:
     """Remove copies of another kind for those of a folder's jobs, of bad pictures too.
 
     Otherwise a picture would have two copies, or an old one would count as done.
@@ -145,11 +145,16 @@ def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: Kind, sha
     Raises:
         UserError: they cannot; or the folder is `shared` with other shards, which may be writing.
     """
-    if not kind.marks and not target.is_dir():
+    if not kind.marker_files and not target.is_dir():
         return
     try:
-        if present_marks(target) != kind.marks:
-            if shared and target.is_dir() and list_images(target) and present_marks(target) != kind.marks:
+        if find_marker_files(target) != kind.marker_files:
+            if (
+                shared
+                and target.is_dir()
+                and list_images(target)
+                and find_marker_files(target) != kind.marker_files
+            ):
                 raise UserError(
                     f"{target} contains copies of another kind. Remove that folder before the shards start."
                 )
@@ -157,8 +162,8 @@ def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: Kind, sha
                 paths, other = [job.source for job in jobs], replace(kind, aligned=not kind.aligned)
                 for job in (*jobs, *_list_jobs(paths, source, target, other)):
                     job.copy.unlink(missing_ok=True)
-            for mark in MARKS:
-                if mark in kind.marks:
+            for mark in MARKER_FILES:
+                if mark in kind.marker_files:
                     write_text(target / mark, "")
                 else:
                     (target / mark).unlink(missing_ok=True)
@@ -167,7 +172,7 @@ def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: Kind, sha
 
 
 def resize_folder(
-    settings: Settings, console: Console, name: str, kind: Kind, shard: Shard, request: "Request"
+    settings: Settings, console: Console, name: str, kind: CopyKind, shard: Shard, request: "Request"
 ) -> Resized:
     """Copy the pictures of one original folder; those already done are skipped.
 
@@ -191,7 +196,7 @@ def resize_folder(
         if not dry:
             _make_place(planned, source, target, kind, shard.count > 1)
         # In a dry run, copies of another kind are still there, and would be made again.
-        afresh = dry and target.is_dir() and present_marks(target) != kind.marks
+        afresh = dry and target.is_dir() and find_marker_files(target) != kind.marker_files
         jobs = shard.part_of([job for job in planned if job.source not in listed])
         to_do = [job for job in jobs if afresh or not is_done(job)]
         again = 0 if afresh else sum(job.copy.exists() for job in to_do)
@@ -229,7 +234,7 @@ def _make_copies(jobs: Sequence[Job], name: str, workers: int, console: Console)
     return failed
 
 
-def _find_places(settings: Settings, name: str, kind: Kind) -> tuple[Path, Path]:
+def _find_places(settings: Settings, name: str, kind: CopyKind) -> tuple[Path, Path]:
     """Where the originals are and where their copies go.
 
     Raises:
@@ -350,7 +355,7 @@ def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
     existing = existing_folders(settings, folders, console)
     check_size(settings, console)
     warn_about_missing(settings, console)
-    kinds = [Kind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]
+    kinds = [CopyKind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]
     done = [
         resize_folder(settings, console, name, kind, part, request) for kind in kinds for name in existing
     ]

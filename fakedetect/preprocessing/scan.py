@@ -91,7 +91,7 @@ def scan(
     status = 0 if len(existing) == len(set(folders)) else 1
     skipped = {name: Skipped() for name in existing}
     pictures = {name: list_images(settings.original[name], skipped[name]) for name in existing}
-    for line in (line for found in skipped.values() for line in found.refused):
+    for line in (line for found in skipped.values() for line in found.unreadable_lines):
         console.warn(line)
         status = 1
     scanned = [

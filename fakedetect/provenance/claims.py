@@ -1,19 +1,19 @@
-"""What a file's origin comes to: a claim of how the picture came to be, and one clause for the screen."""
+"""A file's claim of how the picture was made, and its origin in one clause for the screen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fakedetect.provenance.rules import Claimed, Finding, Kind
+from fakedetect.provenance.rules import ClaimedOrigin, Finding, FindingKind
 
-WIDTH = 80
-"""Characters of a clause: a terminal's line."""
+CLAUSE_WIDTH = 80
+"""Characters of a clause: the width of a terminal."""
 
-WORDS = {"generated": "AI-generated", "captured": "captured by a camera"}
+CLAIM_PHRASES = {"generated": "AI-generated", "captured": "captured by a camera"}
 
-MOST_TELLING: tuple[Kind, ...] = (
+CLAUSE_KINDS: tuple[FindingKind, ...] = (
     "edit", "credit", "source type", "manifest", "history", "ingredient", "camera", "software",
 )  # fmt: skip
-"""Kinds of findings that claim nothing, in the order in which one stands for all on the screen."""
+"""Kinds of findings without a claim, the most informative first; the first one found is shown."""
 
 NEVER_CAPTURED = frozenset(("edit", "credit"))
 """Kinds that contradict a capture."""
@@ -21,27 +21,27 @@ NEVER_CAPTURED = frozenset(("edit", "credit"))
 
 @dataclass(frozen=True)
 class Claim:
-    """What a file says of how the picture came to be.
+    """A file's claim of how the picture was made.
 
     Attributes:
         says: 'generated' or 'captured'.
-        is_proven: by a signature of somebody on the trust list, on a file that is unchanged since.
-        finding: what says it.
+        is_proven: a signer on the trust list signed it, and the file is unchanged since.
+        finding: the finding that makes the claim.
     """
 
-    says: Claimed
+    says: ClaimedOrigin
     is_proven: bool
     finding: Finding
 
 
 def find_claim(findings: Sequence[Finding]) -> Claim | None:
-    """What findings come to; None where they say neither.
+    """Return the claim that follows from all findings; None for no claim.
 
-    That an AI generated the picture counts even if only stated. That a camera captured it counts if it is
-    proven and nothing says otherwise.
+    A statement that an AI generated the picture suffices. That a camera captured it must be proven, and no
+    finding may contradict it.
     """
     generated = [finding for finding in findings if finding.claims == "generated"]
-    # What is proven goes first, then what somebody has signed.
+    # Proven findings first, then signed ones.
     generated.sort(key=lambda finding: (finding.sure != "verified", not finding.by))
     if generated:
         return Claim("generated", generated[0].sure == "verified", generated[0])
@@ -53,38 +53,38 @@ def find_claim(findings: Sequence[Finding]) -> Claim | None:
     return Claim("captured", True, captured[0]) if captured and not otherwise else None
 
 
-def describe_in_a_clause(findings: Sequence[Finding], width: int = WIDTH) -> str:
-    """The strongest of the findings in at most `width` characters; '' for none."""
+def format_origin(findings: Sequence[Finding], width: int = CLAUSE_WIDTH) -> str:
+    """Format the strongest finding in at most `width` characters; '' for none."""
     if claim := find_claim(findings):
-        return _describe_claim(claim, findings, width)
+        return _format_claim(claim, findings, width)
     found = sorted(
-        (finding for finding in findings if finding.kind in MOST_TELLING),
-        key=lambda finding: MOST_TELLING.index(finding.kind),
+        (finding for finding in findings if finding.kind in CLAUSE_KINDS),
+        key=lambda finding: CLAUSE_KINDS.index(finding.kind),
     )
-    return _cut(found[0].says, width) if found else ""
+    return _truncate(found[0].says, width) if found else ""
 
 
-def _describe_claim(claim: Claim, findings: Sequence[Finding], width: int) -> str:
-    finding, words = claim.finding, WORDS[claim.says]
+def _format_claim(claim: Claim, findings: Sequence[Finding], width: int) -> str:
+    finding, words = claim.finding, CLAIM_PHRASES[claim.says]
     if finding.by:
         if finding.kind == "ingredient":
             words = "AI-generated, then edited"
         signer = next((each.says for each in findings if each.kind == "signer"), "")
-        rest = f" says {words}; {_describe_trust(signer)}"
-        return f"signed: {_cut(finding.by, width - len('signed: ' + rest))}{rest}"
-    said = finding.says.partition(" (")[0]
+        rest = f" says {words}; {_format_trust(signer)}"
+        return f"signed: {_truncate(finding.by, width - len('signed: ' + rest))}{rest}"
+    phrase = finding.says.partition(" (")[0]
     whose = "the pixels say" if finding.sure == "found" else "its metadata say"
     start = f"{whose} {words} ("
-    return f"{start}{_cut(said, width - len(start) - 1)})"
+    return f"{start}{_truncate(phrase, width - len(start) - 1)})"
 
 
-def _describe_trust(signer: str) -> str:
-    """What the finding about a signer ends with, in short."""
+def _format_trust(signer: str) -> str:
+    """Shorten the end of a finding on the signer, which is about trust."""
     rest = signer.rpartition("; ")[2]
     if rest.startswith("on the C2PA trust list"):
         return "signer on the trust list" if rest.endswith(": yes") else "signer not on the trust list"
     return rest
 
 
-def _cut(text: str, most: int) -> str:
+def _truncate(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: max(1, most - 1)]}…"

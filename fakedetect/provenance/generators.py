@@ -1,8 +1,8 @@
-"""Names of generators in texts, and sentences by which a file says that an AI made or changed its picture.
+"""Generators' names in texts, and statements that an AI made or changed the picture.
 
-A name does not stand within a word, and a word that may mean something else counts with a version only.
-Sentences count at the start of a text, for a caption may speak of a generator, and only as far as they are
-one: the name has to end there, or go on as a sentence does. Their words are in rules.toml.
+A name must not be part of a word, and an ambiguous word counts only with a version. A statement counts only
+at the start of a text, since a caption may mention a generator, and only if it is complete: after the name,
+the text must end or continue like a sentence. The words are in rules.toml.
 """
 
 import re
@@ -10,29 +10,31 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from fakedetect.provenance.rules import Claimed, Finding, read_table, shorten
+from fakedetect.provenance.rules import ClaimedOrigin, Finding, quote, read_rules
 from fakedetect.provenance.texts import Field
 
-VERSION = r"[\s_.-]?v?\d{1,4}(?:\.\d{1,3}){0,3}[a-z]{0,2}"
-START, END = r"(?<![^\W_])", r"(?![^\W_])"
-"""Where a name begins and ends: not within a word."""
+VERSION_PATTERN = r"[\s_.-]?v?\d{1,4}(?:\.\d{1,3}){0,3}[a-z]{0,2}"
+WORD_START, WORD_END = r"(?<![^\W_])", r"(?![^\W_])"
+"""The boundaries of a name: it is not part of a word."""
 
-SEPARATORS = {" ": r"[\s_.·•∙‐-]?", "-": r"[\s_.·•∙‐-]"}
-"""What may, and what has to, stand between the parts of a name: ComfyUI, Comfy UI; DALL-E, DALL·E."""
+NAME_SEPARATORS = {" ": r"[\s_.·•∙‐-]?", "-": r"[\s_.·•∙‐-]"}
+"""Optional (blank) and required (hyphen) separators within a name: ComfyUI, Comfy UI; DALL-E, DALL·E."""
 
 
-LONGEST_START = 400
-"""Characters of a text's start that are read."""
+MOST_STATEMENT_CHARACTERS = 400
+"""Characters at the start of a text in which a statement is looked for."""
 
-QUOTE = r"[\"'“”‘’«»*]?"
-INTELLIGENCE = r"(?:(?:an? )?(?:generative )?(?:ai|artificial intelligence)|(?<=apple )intelligence)"
-BEGINNING = r"[\W_]{0,3}"
-WITH = r" (?:by|with|using|via|through) "
+QUOTE_MARK = r"[\"'“”‘’«»*]?"
+INTELLIGENCE_PATTERN = (
+    r"(?:(?:an? )?(?:generative )?(?:ai|artificial intelligence)|(?<=apple )intelligence)"
+)
+LEADING_PUNCTUATION = r"[\W_]{0,3}"
+PREPOSITION = r" (?:by|with|using|via|through) "
 
 
 @dataclass(frozen=True)
-class Named:
-    """A generator's name in a text: whose, where it ends, and whether it can be nothing else."""
+class NamedGenerator:
+    """A generator's name in a text: the generator, the name's end, and whether it is unambiguous."""
 
     generator: str
     end: int
@@ -40,18 +42,18 @@ class Named:
     has_version: bool
 
 
-def _choose(names: dict[str, tuple[str, ...]]) -> str:
-    """A pattern for any of the spellings, the longest first."""
+def _match_spellings(names: dict[str, tuple[str, ...]]) -> str:
+    """Build a pattern for any of the spellings, the longest first."""
     ordered = sorted((each for spellings in names.values() for each in spellings), key=len, reverse=True)
-    return "|".join("".join(SEPARATORS.get(c, re.escape(c)) for c in spelling) for spelling in ordered)
+    return "|".join("".join(NAME_SEPARATORS.get(c, re.escape(c)) for c in spelling) for spelling in ordered)
 
 
 @cache
-def _name() -> re.Pattern[str]:
-    """A generator's name, or a word that may be one, with its version."""
-    table = read_table()
-    either = f"(?P<name>{_choose(table.generators)})|(?P<word>{_choose(table.ambiguous)})"
-    return re.compile(rf"{START}(?:{either})(?P<version>{VERSION})?{END}", re.IGNORECASE)
+def _build_name_pattern() -> re.Pattern[str]:
+    """Build the pattern of a generator's name, or of an ambiguous word, with its version."""
+    table = read_rules()
+    either = f"(?P<name>{_match_spellings(table.generators)})|(?P<word>{_match_spellings(table.ambiguous)})"
+    return re.compile(rf"{WORD_START}(?:{either})(?P<version>{VERSION_PATTERN})?{WORD_END}", re.IGNORECASE)
 
 
 def _squeeze(spelling: str) -> str:
@@ -59,43 +61,45 @@ def _squeeze(spelling: str) -> str:
 
 
 @cache
-def _by_spelling() -> dict[str, str]:
-    table = read_table()
+def _generators_by_spelling() -> dict[str, str]:
+    table = read_rules()
     rows = (*table.generators.items(), *table.ambiguous.items())
     return {_squeeze(spelling): name for name, spellings in rows for spelling in spellings}
 
 
-def _read(match: re.Match[str]) -> Named:
-    return Named(
-        generator=_by_spelling()[_squeeze(match["name"] or match["word"])],
+def _parse_name(match: re.Match[str]) -> NamedGenerator:
+    return NamedGenerator(
+        generator=_generators_by_spelling()[_squeeze(match["name"] or match["word"])],
         end=match.end(),
         certain=bool(match["name"]),
         has_version=bool(match["version"]),
     )
 
 
-def name_at(text: str, place: int) -> Named | None:
-    """The generator whose name begins at a place of a text, None for none."""
-    match = _name().match(text, place)
-    return _read(match) if match else None
+def match_name(text: str, place: int) -> NamedGenerator | None:
+    """Return the generator's name that starts at an offset in a text; None for none."""
+    match = _build_name_pattern().match(text, place)
+    return _parse_name(match) if match else None
 
 
 def names_generator(text: str, *, camera: bool = False) -> bool:
-    """Whether a program's name has a generator's in it, or is a word that is a generator's name.
+    """Whether a program's name contains a generator's name, or is an ambiguous word for one.
 
     Args:
-        camera: it is the name of a camera or its maker, which may be any word with any number.
+        camera: the name is that of a camera or its maker, which may be any word with any number.
     """
-    found = [_read(match) for match in _name().finditer(text)]
+    found = [_parse_name(match) for match in _build_name_pattern().finditer(text)]
     if any(each.certain for each in found):
         return True
-    return not camera and (any(each.has_version for each in found) or bool(_name().fullmatch(text)))
+    return not camera and (
+        any(each.has_version for each in found) or bool(_build_name_pattern().fullmatch(text))
+    )
 
 
-def is_generator(text: str) -> bool:
-    """Whether a person's or a company's name is a generator's or two ('OpenAI DALL-E 3')."""
+def is_generator_name(text: str) -> bool:
+    """Whether the name of a person or company consists of generators' names ('OpenAI DALL-E 3')."""
     place = 0
-    while named := name_at(text, place):
+    while named := match_name(text, place):
         if not (named.certain or named.has_version):
             return False
         if named.end == len(text):
@@ -106,9 +110,9 @@ def is_generator(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Grammar:
-    """Patterns of sentences: 'generated by X', with a vendor before X, and what may follow it; an X at the
-    start ('X generated image', 'X 3: a prompt') and what follows it; an AI without a name; credits, and
-    those of edits."""
+    """Patterns of statements: 'generated by X', a vendor before X, and what may follow X; what may precede
+    and follow an X at the start ('X generated image', 'X 3: a prompt'); an AI without a name; credits, and
+    credits of edits; refusals."""
 
     by_whom: re.Pattern[str]
     vendor: re.Pattern[str]
@@ -121,79 +125,79 @@ class Grammar:
     refusal: re.Pattern[str]
 
 
-def _any(words: Iterable[str]) -> str:
+def _match_any(words: Iterable[str]) -> str:
     return f"(?:{'|'.join(words)})"
 
 
 @cache
-def _grammar() -> Grammar:
-    words = read_table().sentences
-    thing, verb = _any(words.things), _any(words.verbs)
-    vendor = rf"(?:{_any(words.vendors)}(?:['’]s)? )?"
+def _build_grammar() -> Grammar:
+    words = read_rules().sentences
+    thing, verb = _match_any(words.things), _match_any(words.verbs)
+    vendor = rf"(?:{_match_any(words.vendors)}(?:['’]s)? )?"
     this = rf"(?:(?:this|the|an?) )?(?:(?:ai )?{thing}:? )?(?:(?:was|is) )?(?:(?:entirely|fully) )?"
-    opening = rf"{BEGINNING}{this}(?:ai[ -])?"
+    opening = rf"{LEADING_PUNCTUATION}{this}(?:ai[ -])?"
     # What may follow a statement.
     rest = (
         r"(?= ?\Z| ?[.,;:!()\[\]\"”»|/©](?! ?no\b)|['’](?!\w)| [–—-] (?!no\b)"
-        rf"| {_any(words.goes_on)}\b)"
+        rf"| {_match_any(words.goes_on)}\b)"
     )
-    by_intelligence = rf"{WITH}{vendor}{INTELLIGENCE}"
+    by_intelligence = rf"{PREPOSITION}{vendor}{INTELLIGENCE_PATTERN}"
     patterns = {
-        "by_whom": rf"{opening}(?P<verb>{verb})(?: {thing})?{WITH}(?:the |an? )?{QUOTE}",
+        "by_whom": rf"{opening}(?P<verb>{verb})(?: {thing})?{PREPOSITION}(?:the |an? )?{QUOTE_MARK}",
         "vendor": vendor,
-        "after_maker": rf"(?:[ -]{_any(words.models)}){{0,3}}(?:{VERSION})?{rest}",
-        "article": rf"{BEGINNING}(?:(?:an?|the) )?",
+        "after_maker": rf"(?:[ -]{_match_any(words.models)}){{0,3}}(?:{VERSION_PATTERN})?{rest}",
+        "article": rf"{LEADING_PUNCTUATION}(?:(?:an?|the) )?",
         "after_name": rf"(?:[ -](?:ai )?generated {thing}\b{rest}|(?<=\d): ?\S)",
         "unnamed": rf"{opening}(?:an? )?(?:contains )?"
         rf"(?:ai[ -]generated(?: {thing})?|{verb}(?: {thing})?{by_intelligence}){rest}",
-        "credit": rf"{_any((*words.verbs, *words.edits))}{by_intelligence}(?: edited)?{rest}"
+        "credit": rf"{_match_any((*words.verbs, *words.edits))}{by_intelligence}(?: edited)?{rest}"
         rf"|{'|'.join((*words.credits, *words.credits_of_edits))}",
-        "edit": _any((*words.edits, *words.credits_of_edits)),
-        "refusal": rf"\b{_any(words.refusals)}\b",
+        "edit": _match_any((*words.edits, *words.credits_of_edits)),
+        "refusal": rf"\b{_match_any(words.refusals)}\b",
     }
     return Grammar(**{name: re.compile(pattern, re.IGNORECASE) for name, pattern in patterns.items()})
 
 
 def _find_maker(start: str) -> str | None:
-    """The generator in 'generated by X'."""
-    grammar = _grammar()
-    said = grammar.by_whom.match(start)
-    if not said:
+    """Return the generator in 'generated by X'."""
+    grammar = _build_grammar()
+    match = grammar.by_whom.match(start)
+    if not match:
         return None
-    vendor = grammar.vendor.match(start, said.end())
-    # Nobody says of a person that he generated a picture, so there a word is a name.
-    sure = said["verb"].lower() in read_table().sentences.sure
-    for place in (vendor.end() if vendor else said.end(), said.end()):
-        named = name_at(start, place)
+    vendor = grammar.vendor.match(start, match.end())
+    # Nobody writes that a person 'generated' a picture, so an ambiguous word is a generator here.
+    sure = match["verb"].lower() in read_rules().sentences.sure
+    for offset in (vendor.end() if vendor else match.end(), match.end()):
+        named = match_name(start, offset)
         if named and (sure or named.certain or named.has_version):
             return named.generator if grammar.after_maker.match(start, named.end) else None
     return None
 
 
 def _find_title(start: str) -> str | None:
-    """The generator in 'X generated image' and 'X 3: prompt'."""
-    grammar = _grammar()
+    """Return the generator in 'X generated image' and 'X 3: prompt'."""
+    grammar = _build_grammar()
     before = grammar.article.match(start)
-    named = name_at(start, before.end()) if before else None
+    named = match_name(start, before.end()) if before else None
     return (
         named.generator if named and named.certain and grammar.after_name.match(start, named.end) else None
     )
 
 
 def find_statement(of: Field) -> Finding | None:
-    """What a field says outright: who generated the picture, or that an AI did."""
-    fields, grammar = read_table().fields, _grammar()
+    """Return the finding if a field states who generated the picture, or that an AI did; None otherwise."""
+    fields, grammar = read_rules().fields, _build_grammar()
     credited, worded = of.name in fields["CREDITS"], of.name in fields["WORDS"]
     if not (credited or worded):
         return None
-    start = " ".join(of.text[:LONGEST_START].split())
+    start = " ".join(of.text[:MOST_STATEMENT_CHARACTERS].split())
     if grammar.refusal.search(start):
         return None
     if name := _find_maker(start) or _find_title(start):
         return Finding("generator", f"generator: {name} (said in {of.where})")
     if credited and (grammar.credit.match(start) or grammar.unnamed.match(start)):
-        claims: Claimed = "" if grammar.edit.match(start) else "generated"
-        return Finding("credit", f"credit: {shorten(of.text)}", claims=claims)
+        claims: ClaimedOrigin = "" if grammar.edit.match(start) else "generated"
+        return Finding("credit", f"credit: {quote(of.text)}", claims=claims)
     if worded and grammar.unnamed.match(start):
         return Finding("generator", f"generator: an AI without a name (said in {of.where})")
     return None

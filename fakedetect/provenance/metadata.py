@@ -1,7 +1,7 @@
-"""What a file's metadata holds: its C2PA manifest, and as named texts the containers' own fields.
+"""A file's metadata: its C2PA manifest, and its fields as named texts.
 
-By: EXIF 2.32; the IPTC Photo Metadata Standard and IPTC-IIM 4.2; for the fields that Windows adds to EXIF
-(XPTitle, …) and for Samsung's trailer, ExifTool's lists; C2PA 2.1, section 'Embedding manifests' and its
+Sources: EXIF 2.32; the IPTC Photo Metadata Standard and IPTC-IIM 4.2; ExifTool's lists for the fields that
+Windows adds to EXIF (XPTitle, …) and for Samsung's trailer; C2PA 2.1, section 'Embedding manifests' and its
 appendix on formats (JPEG APP11 with JUMBF, PNG caBX, RIFF C2PA, TIFF tag 0xCD41, GIF application extension,
 ISO box uuid).
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from fakedetect.core.errors import is_bug
 from fakedetect.images.containers import MOST_METADATA, read_parts
 from fakedetect.provenance.packets import Packets, read_packets
-from fakedetect.provenance.texts import MOST_TEXT, MOST_XMP, Field, decode, read_xmp
+from fakedetect.provenance.texts import MOST_TEXT_CHARACTERS, MOST_XMP_BYTES, Field, decode_value, read_xmp
 
 if TYPE_CHECKING:
     from PIL import Image, ImageFile
@@ -48,15 +48,15 @@ IIM_FIELDS = {
 JUMBF = b"\xeb"
 C2PA_BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
-MOST_ENTRIES = 100
-"""Entries of a trailer that are looked at."""
+MOST_TRAILER_ENTRIES = 100
+"""Entries of a trailer that are read."""
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """A file's fields, and its C2PA manifest's bytes (up to MOST_METADATA), None for none.
+    """A file's fields, and the bytes of its C2PA manifest (up to MOST_METADATA), None for none.
 
-    `broken` says that a part could not be read.
+    `broken`: a part could not be read.
     """
 
     fields: tuple[Field, ...]
@@ -64,24 +64,28 @@ class Metadata:
     broken: bool = False
 
 
-def _user_comment(value: object) -> Iterable[str]:
-    """The readings of a UserComment: its first eight bytes name the encoding, but not the byte order."""
+def _decode_user_comment(value: object) -> Iterable[str]:
+    """Decode a UserComment in each possible way: its first eight bytes name the encoding, but not the byte
+    order."""
     if isinstance(value, bytes) and value[:7] == b"UNICODE":
-        return [value[8 : 2 * MOST_TEXT].decode(order, "replace") for order in ("utf-16-be", "utf-16-le")]
+        return [
+            value[8 : 2 * MOST_TEXT_CHARACTERS].decode(order, "replace")
+            for order in ("utf-16-be", "utf-16-le")
+        ]
     if isinstance(value, bytes) and value[:8] in (b"ASCII\0\0\0", bytes(8)):
-        return [decode(value[8:])]
-    return [decode(value)]
+        return [decode_value(value[8:])]
+    return [decode_value(value)]
 
 
-def _exif_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_exif_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     exif = _read_exif(image, found)
     for tag, name in EXIF_TAGS.items():
         value = exif.get(tag)
         if name.startswith("XP") and isinstance(value, bytes):
-            value = value[: 2 * MOST_TEXT].decode("utf-16-le", "replace")
+            value = value[: 2 * MOST_TEXT_CHARACTERS].decode("utf-16-le", "replace")
         if value:
-            yield Field(f"EXIF {name}", decode(value).strip("\0 "))
-    for text in _user_comment(exif.get_ifd(EXIF_FOLDER).get(USER_COMMENT, b"")):
+            yield Field(f"EXIF {name}", decode_value(value).strip("\0 "))
+    for text in _decode_user_comment(exif.get_ifd(EXIF_FOLDER).get(USER_COMMENT, b"")):
         if text:
             yield Field("EXIF UserComment", text)
 
@@ -91,33 +95,33 @@ def _read_exif(image: "Image.Image", found: Packets) -> "Image.Exif":
         return image.getexif()
     from PIL import Image
 
-    # Without EXIF before the pixels, Pillow would decode a whole PNG to look for it at its end.
+    # If there is no EXIF before the pixels, Pillow would decode the whole PNG to find it at the end.
     exif = Image.Exif()
     if found.exif:
         exif.load(found.exif[0])
     return exif
 
 
-def _text_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_text_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     yield from found.fields
     if image.format == "PNG":
         return
     for key, value in image.info.items():
         if key == "comment" and isinstance(value, bytes | str):
-            yield Field(f"{image.format} comment", decode(value))
+            yield Field(f"{image.format} comment", decode_value(value))
         elif isinstance(key, str) and isinstance(value, str):
-            yield Field(f"{image.format} {key.lower()[:80]}", decode(value))
+            yield Field(f"{image.format} {key.lower()[:80]}", decode_value(value))
 
 
-def _xmp_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_xmp_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     own = image.info.get("xmp", b"")
-    # A TIFF's, an AVIF's and a HEIF's are known to Pillow.
+    # Pillow reads the XMP of TIFF, AVIF and HEIF.
     raw = own if isinstance(own, bytes) else str(own).encode("utf-8", "replace")
     for packet in dict.fromkeys((*found.xmp, raw)):
-        yield from read_xmp(packet[:MOST_XMP]) if packet else ()
+        yield from read_xmp(packet[:MOST_XMP_BYTES]) if packet else ()
 
 
-def _iim_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
+def _read_iim_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     from PIL import IptcImagePlugin
 
     own = image.format in ("JPEG", "MPO", "TIFF")
@@ -125,15 +129,15 @@ def _iim_fields(image: "Image.Image", found: Packets) -> Iterator[Field]:
     for number, value in (*(known or {}).items(), *found.iim):
         if number in IIM_FIELDS:
             for each in value if isinstance(value, list) else [value]:
-                yield Field(f"IPTC {IIM_FIELDS[number]}", decode(each))
+                yield Field(f"IPTC {IIM_FIELDS[number]}", decode_value(each))
 
 
-def _samsung_fields(path: Path) -> Iterator[Field]:
-    """The texts in the trailer that Samsung's phones put behind a JPEG: a directory at its very end, whose
-    entries lie before it."""
+def _read_samsung_fields(path: Path) -> Iterator[Field]:
+    """Yield the texts in the trailer that Samsung's phones add after a JPEG: a directory at the end of the
+    file, preceded by its entries."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - MOST_TEXT))
+        file.seek(max(0, size - MOST_TEXT_CHARACTERS))
         end = file.read()
         if end[-4:] != b"SEFT":
             return
@@ -142,36 +146,36 @@ def _samsung_fields(path: Path) -> Iterator[Field]:
         if directory[:4] != b"SEFH":
             return
         start = size - 8 - length
-        for place in range(12, min(len(directory), 12 + 12 * MOST_ENTRIES) - 11, 12):
+        for place in range(12, min(len(directory), 12 + 12 * MOST_TRAILER_ENTRIES) - 11, 12):
             back, amount = struct.unpack("<II", directory[place + 4 : place + 12])
             file.seek(max(0, start - back))
-            entry = file.read(min(amount, MOST_TEXT))
+            entry = file.read(min(amount, MOST_TEXT_CHARACTERS))
             name_end = 8 + int.from_bytes(entry[4:8], "little")
             if entry[8:name_end] == b"PhotoEditor_Re_Edit_Data":
-                yield Field("the phone's trailer", decode(entry[name_end:]))
+                yield Field("the phone's trailer", decode_value(entry[name_end:]))
 
 
 def _is_manifest(name: bytes, data: bytes) -> bool:
-    """Whether a part of a file is a C2PA manifest, or the beginning of one."""
+    """Whether a part of a file is a C2PA manifest or the start of one."""
     if name == b"uuid":
         return data[:16] == C2PA_BOX
     if name not in (b"caBX", b"C2PA") and not (
         name == JUMBF and data[:2] == b"JP" and b"jumb" in data[:64]
     ):
         return False
-    # Boxes of JUMBF (ISO 19566-5) hold what other standards have too: the description's type says which.
+    # JUMBF boxes (ISO 19566-5) are used by other standards too; the description box names the type.
     place = data[:64].find(b"jumd")
     return place < 0 or len(data) < place + 8 or data[place + 4 : place + 8] == b"c2pa"
 
 
 def find_manifest(path: Path) -> bytes | None:
-    """The bytes of a file's C2PA manifest, at most MOST_METADATA; None for none. Nothing is decoded.
+    """Return the bytes of a file's C2PA manifest, at most MOST_METADATA; None for none. Nothing is decoded.
 
     Raises:
-        OSError, struct.error: the file cannot be read, or its parts cannot be followed.
+        OSError, struct.error: the file cannot be read, or its structure is broken.
     """
     found: list[bytes] = []
-    # A JPEG's box may take several segments, which have its number.
+    # In a JPEG, a box may span several segments, which share its number.
     boxes: set[bytes] = set()
     size = 0
     for name, data in read_parts(path):
@@ -186,18 +190,18 @@ def find_manifest(path: Path) -> bytes | None:
 
 
 def read_metadata(image: "Image.Image", path: Path) -> Metadata:
-    """The fields of an opened picture's file. Never raises for what the file holds."""
+    """Read the metadata of an opened picture's file. Never raises for the file's content."""
     fields: list[Field] = []
     manifest, packets, broken = None, Packets(), False
     try:
         manifest = find_manifest(path)
         packets = read_packets(path, image.format or "")
     except Exception as error:
-        # Pillow's and struct's errors on broken metadata are of every kind; the picture is still good.
+        # Broken metadata can raise any type of error in Pillow and struct; the picture is still good.
         if is_bug(error):
             raise
         broken = True
-    for read in (_text_fields, _exif_fields, _xmp_fields, _iim_fields):
+    for read in (_read_text_fields, _read_exif_fields, _read_xmp_fields, _read_iim_fields):
         try:
             fields += read(image, packets)
         except Exception as error:
@@ -206,7 +210,7 @@ def read_metadata(image: "Image.Image", path: Path) -> Metadata:
             broken = True
     if image.format in ("JPEG", "MPO"):
         try:
-            fields += _samsung_fields(path)
+            fields += _read_samsung_fields(path)
         except OSError:
             broken = True
     return Metadata(tuple(fields), manifest, broken)

@@ -1,7 +1,7 @@
-"""The metadata that a file holds as whole packets, wherever its container has them: XMP, EXIF, IPTC.
+"""Metadata packets of a file, wherever its container holds them: XMP, EXIF, IPTC.
 
-By: XMP part 3 (2020), sections 1.1.2 (GIF), 1.1.3 (JPEG, with the extended packet), 1.1.5 (PNG), 1.2 (boxes
-of ISO and JPEG 2000); ImageMagick's coders/png.c for the profiles that it writes as text.
+Sources: XMP part 3 (2020), sections 1.1.2 (GIF), 1.1.3 (JPEG, with the extended packet), 1.1.5 (PNG), 1.2
+(boxes of ISO and JPEG 2000); ImageMagick's coders/png.c for the profiles that it writes as text.
 """
 
 import re
@@ -20,13 +20,13 @@ XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 EXIF_BOX = b"JpgTiffExif->JP2"
 
 PROFILE = re.compile(r"raw profile type (xmp|exif|iptc|app1)", re.IGNORECASE)
-"""The key of a PNG's text in which ImageMagick keeps what has no chunk of its own."""
+"""The keys of the PNG texts in which ImageMagick stores profiles that have no chunk of their own."""
 
 
 @dataclass(frozen=True)
 class Packets:
-    """What a file holds but what Pillow reads: the texts of a PNG, XMP packets, EXIF, and IPTC's datasets
-    by record and number."""
+    """Metadata that Pillow does not read: the texts of a PNG, XMP packets, EXIF, and IPTC datasets by
+    record and number."""
 
     fields: tuple[Field, ...] = ()
     xmp: tuple[bytes, ...] = ()
@@ -35,13 +35,13 @@ class Packets:
 
 
 def read_packets(path: Path, file_format: str) -> Packets:
-    """The packets of a file, each once; what is beyond the limits is left out.
+    """Read the packets of a file, each once; packets beyond the limits are left out.
 
     Args:
         file_format: Pillow's name of the format.
 
     Raises:
-        OSError, struct.error: the file cannot be read, or its parts cannot be followed.
+        OSError, struct.error: the file cannot be read, or its structure is broken.
     """
     png = read_png_text(path) if file_format == "PNG" else PngText()
     xmp, exif = list(png.xmp), [png.exif] if png.exif else []
@@ -49,7 +49,10 @@ def read_packets(path: Path, file_format: str) -> Packets:
         (found[1].lower(), field) for field in png.fields if (found := PROFILE.fullmatch(field.name))
     ]
     iim: list[tuple[tuple[int, int], bytes]] = []
-    for kind, data in [*_profiles_in(path), *((kind, _decode_profile(field)) for kind, field in profiles)]:
+    for kind, data in [
+        *_read_profiles(path),
+        *((kind, _decode_profile(field)) for kind, field in profiles),
+    ]:
         if kind == "xmp" or data.startswith(XMP_HEAD):
             xmp.append(data.removeprefix(XMP_HEAD))
         elif kind == "exif" or data.startswith(EXIF_HEAD):
@@ -61,8 +64,8 @@ def read_packets(path: Path, file_format: str) -> Packets:
     return Packets(fields=fields, xmp=tuple(dict.fromkeys(xmp)), exif=tuple(exif), iim=tuple(iim))
 
 
-def _profiles_in(path: Path) -> Iterator[tuple[str, bytes]]:
-    """The kind and the content of each packet in a file's segments, chunks or boxes."""
+def _read_profiles(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the kind and content of each packet in a file's segments, chunks or boxes."""
     extended: dict[bytes, dict[int, bytes]] = defaultdict(dict)
     size = 0
     for name, data in read_parts(path):
@@ -70,7 +73,7 @@ def _profiles_in(path: Path) -> Iterator[tuple[str, bytes]]:
         if size > MOST_METADATA:
             break
         if name == APP1 and data.startswith(EXTENDED_HEAD):
-            # Behind the head: an identifier, the length of the whole, and where this part of it begins.
+            # After the header: an identifier, the total length, and the offset of this part.
             rest = data[len(EXTENDED_HEAD) :]
             extended[rest[:32]][int.from_bytes(rest[36:40], "big")] = rest[40:]
         elif (name == APP1 and data.startswith(XMP_HEAD)) or name == b"XMP ":
@@ -84,17 +87,17 @@ def _profiles_in(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _decode_profile(field: Field) -> bytes:
-    """A profile kept as text: its name, its length, and its bytes in hex."""
+    """Decode a profile stored as text: its name, its length, and its bytes in hex."""
     digits = "".join(field.text.split()[2:])
     try:
-        # A long one is cut.
+        # A long text may have been cut in the middle of a byte.
         return bytes.fromhex(digits[: len(digits) // 2 * 2])
     except ValueError:
         return b""
 
 
 def _read_iim(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """The datasets (IPTC-IIM 4.2, section 1.6) in a profile, with or without Photoshop's head."""
+    """Yield the datasets (IPTC-IIM 4.2, section 1.6) in a profile, with or without Photoshop's header."""
     place = data.find(b"\x1c")
     while place >= 0 and data[place : place + 1] == b"\x1c" and place + 5 <= len(data):
         length = int.from_bytes(data[place + 3 : place + 5], "big")

@@ -1,7 +1,6 @@
-"""Findings about a picture's origin, and those that the rules of rules.toml make of a field.
+"""Findings about a picture's origin, and the rules of rules.toml that derive them from fields.
 
-The rules are read once in a process, and all patterns in linear time: between the fixed parts nothing
-repeats without a bound.
+The rules are read once per process. All patterns match in linear time: every repetition has a bound.
 """
 
 import re
@@ -16,79 +15,81 @@ import msgspec
 
 from fakedetect.provenance.texts import Field
 
-TABLE = Path(__file__).with_name("rules.toml")
+RULES_FILE = Path(__file__).with_name("rules.toml")
 
-LONGEST = 60
-"""Characters of a file's own words that are repeated."""
+MOST_QUOTED_CHARACTERS = 60
+"""Characters of a file's own text that a finding quotes."""
 
 # fmt: off
-Kind = Literal[
+FindingKind = Literal[
     "manifest", "signer", "history", "ingredient", "source type", "generator", "label", "credit", "edit",
     "watermark", "camera", "software", "fault",
 ]
 # fmt: on
 
 Certainty = Literal["verified", "stated", "found"]
-"""Proven by a signature; said by the file, which anybody can write; read from the pixels."""
+"""Proven by a signature; stated by the file, which anybody can write; found in the pixels."""
 
-Claimed = Literal["", "generated", "captured"]
-"""That an AI generated the whole picture; that a camera captured it; neither, as of one with generated
-parts."""
+ClaimedOrigin = Literal["", "generated", "captured"]
+"""Neither (also for a picture with generated parts); an AI generated the whole picture; a camera captured
+it."""
 
-OF_GENERATORS = ("generator", "label", "watermark")
-"""Kinds that are only found in generated pictures, if what they say is true."""
+GENERATOR_KINDS = ("generator", "label", "watermark")
+"""Kinds of findings that occur only in generated pictures, if they are true."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A piece of evidence: its kind, what it says in a short phrase, and how sure that is.
+    """A piece of evidence: its kind, a short phrase, and its certainty.
 
     Attributes:
-        claims: what it says of how the picture came to be.
-        by: the organisation that signed it; '' where nobody did.
+        claims: how the picture was made, according to the finding.
+        by: the organisation that signed it; '' if unsigned.
     """
 
-    kind: Kind
+    kind: FindingKind
     says: str
     sure: Certainty = "stated"
-    claims: Claimed = ""
+    claims: ClaimedOrigin = ""
     by: str = ""
 
     def __post_init__(self) -> None:
-        if self.kind in OF_GENERATORS:
+        if self.kind in GENERATOR_KINDS:
             object.__setattr__(self, "claims", "generated")
 
 
-def in_words(findings: Iterable[Finding]) -> tuple[str, ...]:
-    """The phrases of findings, each once."""
+def describe_findings(findings: Iterable[Finding]) -> tuple[str, ...]:
+    """Return the phrases of findings, each once."""
     return tuple(dict.fromkeys(finding.says for finding in findings))
 
 
-def shorten(text: str) -> str:
-    """A file's own words as one short line without control characters."""
-    # A name is short; the rest of a long text says no more of the origin.
-    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 8 * LONGEST]).split())
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+def quote(text: str) -> str:
+    """Quote a file's own text as one short line without control characters."""
+    # Names are short; the rest of a long text is not about the origin.
+    text = " ".join(
+        "".join(c if c.isprintable() else " " for c in text[: 8 * MOST_QUOTED_CHARACTERS]).split()
+    )
+    return text if len(text) <= MOST_QUOTED_CHARACTERS else text[: MOST_QUOTED_CHARACTERS - 1] + "…"
 
 
 class Rule(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
-    """What a field means whose text has all of the keys and patterns in it."""
+    """A rule: the finding for a field whose text contains all keys and patterns."""
 
     says: str
     fields: tuple[str, ...]
     keys: dict[str, str] = {}
     patterns: tuple[str, ...] = ()
     how: str = "parameters"
-    kind: Kind = "generator"
+    kind: FindingKind = "generator"
 
     @cached_property
     def compiled(self) -> tuple[re.Pattern[str], ...]:
-        """The patterns of the keys and of the rest, at least one."""
+        """The compiled patterns of the keys, then the other patterns; at least one."""
         keys = (rf'"(?:{name})"\s{{0,9}}:\s{{0,9}}{value}' for name, value in self.keys.items())
         return tuple(re.compile(pattern) for pattern in (*keys, *self.patterns))
 
     def find(self, of: Field) -> Finding | None:
-        """What the field means by this rule, None for nothing."""
+        """Return the rule's finding for a field; None if the field does not match."""
         match = None
         for pattern in self.compiled:
             if not (match := pattern.search(of.text)):
@@ -97,8 +98,8 @@ class Rule(msgspec.Struct, frozen=True, dict=True, forbid_unknown_fields=True):
         return Finding(self.kind, f"{self.kind}: {self.says} ({how} in {of.where})")
 
 
-class _Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Fields that only together say something: their names or places, and patterns."""
+class _Combination(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Fields that are evidence only in combination: their names or full names, and patterns."""
 
     says: str
     fields: dict[str, str]
@@ -106,14 +107,14 @@ class _Together(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Programs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Patterns of programs' names: of those that generate, and of tools that put generated parts in."""
+    """Patterns of programs' names: generators, and tools that add generated parts."""
 
     generated: str
     edited: str
 
 
 class Sentences(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The words of sentences that say who made a picture."""
+    """The words of statements about who made a picture."""
 
     verbs: tuple[str, ...]
     edits: tuple[str, ...]
@@ -134,30 +135,30 @@ class _Vocabularies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     aigc: dict[str, str]
 
 
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """rules.toml as it is."""
+class RuleTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of rules.toml."""
 
     fields: dict[str, frozenset[str]]
     generators: dict[str, tuple[str, ...]]
     ambiguous: dict[str, tuple[str, ...]]
     rules: tuple[Rule, ...]
-    together: tuple[_Together, ...]
+    together: tuple[_Combination, ...]
     programs: Programs
     sentences: Sentences
     vocabularies: _Vocabularies
 
 
 @cache
-def read_table() -> Table:
-    """rules.toml, with every field checked."""
-    return msgspec.convert(tomllib.loads(TABLE.read_text(encoding="utf-8")), Table)
+def read_rules() -> RuleTable:
+    """Read and validate rules.toml."""
+    return msgspec.convert(tomllib.loads(RULES_FILE.read_text(encoding="utf-8")), RuleTable)
 
 
 @cache
 def rules_by_field() -> dict[str, tuple[Rule, ...]]:
-    """The rules for each name of a field, in the table's order."""
+    """Return the rules for each field name, in the file's order."""
     found: dict[str, list[Rule]] = {}
-    table = read_table()
+    table = read_rules()
     for rule in table.rules:
         for group in rule.fields:
             for name in table.fields.get(group, (group,)):
@@ -166,44 +167,45 @@ def rules_by_field() -> dict[str, tuple[Rule, ...]]:
 
 
 def find_by_rule(of: Field) -> Finding | None:
-    """What the first rule that fits a field says, None for none."""
+    """Return the finding of the first rule that matches a field; None for none."""
     found = (rule.find(of) for rule in rules_by_field().get(of.name, ()))
     return next((finding for finding in found if finding), None)
 
 
-def find_together(fields: tuple[Field, ...]) -> list[Finding]:
-    """What fields say that belong together."""
+def find_by_combination(fields: tuple[Field, ...]) -> list[Finding]:
+    """Return the findings of fields that are evidence only in combination."""
     known = {name: field for field in fields for name in (field.name, field.where.lower())}
     return [
         Finding("generator", f"generator: {row.says} ({row.how} in {known[next(iter(row.fields))].where})")
-        for row in read_table().together
+        for row in read_rules().together
         if all(
             name in known and re.search(row.fields[name], known[name].text.strip()) for name in row.fields
         )
     ]
 
 
-def spell_source_type(value: str) -> str | None:
-    """A value of IPTC's vocabulary (an address, a code or a name) in its own spelling; None for others."""
+def parse_source_type(value: str) -> str | None:
+    """Parse a value of IPTC's vocabulary (a URL, a code or a name) into its official spelling; None for
+    others."""
     name = re.split("[/:#]", value.strip().rstrip("/"))[-1].lower()
-    return next((known for known in read_table().vocabularies.source_types if known.lower() == name), None)
+    return next((known for known in read_rules().vocabularies.source_types if known.lower() == name), None)
 
 
-def claim_of_type(name: str | None) -> Claimed:
-    """What a value of the vocabulary, in its own spelling, says of the whole picture."""
-    known = read_table().vocabularies
+def parse_claim(name: str | None) -> ClaimedOrigin:
+    """Return what a value of the vocabulary, in its official spelling, claims about the whole picture."""
+    known = read_rules().vocabularies
     return "generated" if name in known.generated else "captured" if name in known.captured else ""
 
 
 def find_source_type(value: str) -> Finding | None:
-    """What a value of the vocabulary says; None for others."""
-    name = spell_source_type(value)
-    said = f"IPTC source type: {name}"
-    return Finding("source type", said, claims=claim_of_type(name)) if name else None
+    """Return the finding of a value of the vocabulary; None for others."""
+    name = parse_source_type(value)
+    phrase = f"IPTC source type: {name}"
+    return Finding("source type", phrase, claims=parse_claim(name)) if name else None
 
 
 def find_source_types_in(manifest: bytes) -> list[Finding]:
-    """The source types that a manifest names which could not be verified."""
+    """Return the findings of the source types in a manifest that could not be verified."""
     names = re.findall(rb"digitalsourcetype/([A-Za-z]{1,60})", manifest)
     found = (find_source_type(name.decode("ascii")) for name in dict.fromkeys(names))
     return [finding for finding in found if finding]

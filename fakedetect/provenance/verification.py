@@ -1,6 +1,6 @@
-"""What c2pa-python answers about a file (its JSON), as far as it is used, and the picture's past in words.
+"""c2pa-python's JSON report on a file, as far as it is used, and the picture's history in words.
 
-Everything in the answer is checked.
+The whole report is validated.
 """
 
 from collections.abc import Iterable, Iterator
@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from fakedetect.provenance.generators import names_generator
-from fakedetect.provenance.rules import Claimed, Finding, claim_of_type, shorten, spell_source_type
+from fakedetect.provenance.rules import ClaimedOrigin, Finding, parse_claim, parse_source_type, quote
 
-MOST_ACTIONS = 6
-MOST_INGREDIENTS = 8
-"""What is told of a long history; the rest is counted."""
+MOST_LISTED_ACTIONS = 6
+MOST_LISTED_INGREDIENTS = 8
+"""How much of a long history is listed; the rest is counted."""
 
 RELATIONSHIPS = {
     "parentOf": "the picture before editing",
@@ -20,34 +20,39 @@ RELATIONSHIPS = {
     "inputTo": "an input",
 }
 
-NO_FAULTS = ("signingCredential.", "timeStamp.", "claimSignature.outside", "ingredient.unknownProvenance")
-"""Codes that are no fault of an ingredient's content: those of its signer, and that it has no manifest."""
+HARMLESS_CODES = (
+    "signingCredential.",
+    "timeStamp.",
+    "claimSignature.outside",
+    "ingredient.unknownProvenance",
+)
+"""Codes that are no fault of an ingredient's content: they are about its signer, or it has no manifest."""
 
 
 class Status(msgspec.Struct, frozen=True):
-    """One result of the validation: a code of C2PA's table."""
+    """A validation status: a code of the C2PA specification."""
 
     code: str
 
 
 class Results(msgspec.Struct, frozen=True):
-    """The results for one manifest."""
+    """The validation statuses of a manifest."""
 
     success: list[Status] = []
     failure: list[Status] = []
 
 
 class Delta(msgspec.Struct, frozen=True, rename="camel"):
-    """What is new about an ingredient since it was taken in."""
+    """Statuses of an ingredient that are new since it was added."""
 
     uri: str = msgspec.field(name="ingredientAssertionURI", default="")
     validation_deltas: Results = Results()
 
 
 class Validation(msgspec.Struct, frozen=True, rename="camel"):
-    """The results for the manifest itself, and for its ingredients.
+    """The validation results of the manifest itself and of its ingredients.
 
-    `trust_list_uri` names the list on which the signer's certificate was found.
+    `trust_list_uri` names the trust list that has the signer's certificate.
     """
 
     active_manifest: Results = Results()
@@ -63,7 +68,7 @@ class Program(msgspec.Struct, frozen=True):
 
 
 class Action(msgspec.Struct, frozen=True):
-    """Something that was done to the picture."""
+    """An action on the picture."""
 
     action: str = ""
     agent: str | Program | None = msgspec.field(name="softwareAgent", default=None)
@@ -71,20 +76,20 @@ class Action(msgspec.Struct, frozen=True):
 
 
 class Actions(msgspec.Struct, frozen=True):
-    """The content of an assertion of actions."""
+    """The content of an actions assertion."""
 
     actions: list[Action] = []
 
 
 class Assertion(msgspec.Struct, frozen=True):
-    """A statement in a manifest, whose content depends on its label."""
+    """An assertion in a manifest; its content depends on its label."""
 
     label: str = ""
     data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class Ingredient(msgspec.Struct, frozen=True):
-    """A picture that went into this one; `validation_results` are from when it was taken in."""
+    """A picture that this one was made from; `validation_results` date from when it was added."""
 
     title: str | None = None
     relationship: str = ""
@@ -94,7 +99,7 @@ class Ingredient(msgspec.Struct, frozen=True):
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """Who signed: the organisation and the name in the certificate, and the time in the time stamp."""
+    """The signer: organisation and name in the certificate, and the time of the time-stamp."""
 
     issuer: str | None = None
     common_name: str | None = None
@@ -102,7 +107,7 @@ class Signature(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """One manifest of a file."""
+    """A manifest of a file."""
 
     claim_generator: str | None = None
     claim_generator_info: list[Program] = []
@@ -111,10 +116,10 @@ class Manifest(msgspec.Struct, frozen=True):
     assertions: list[Assertion] = []
 
     def actions(self) -> Iterator[Action]:
-        """All actions of all assertions of actions.
+        """Yield the actions of all actions assertions.
 
         Raises:
-            msgspec.MsgspecError: an assertion is not what its label says.
+            msgspec.MsgspecError: an assertion's content does not fit its label.
         """
         for assertion in self.assertions:
             if assertion.label.startswith("c2pa.actions"):
@@ -122,7 +127,7 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """The manifests of a file by their labels, and what came of their validation."""
+    """The manifests of a file by label, and their validation results."""
 
     manifests: dict[str, Manifest]
     active_manifest: str
@@ -130,12 +135,12 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def active(self) -> Manifest:
-        """The manifest that is this file's own."""
+        """The file's own manifest."""
         return self.manifests[self.active_manifest]
 
 
 def read_verification(text: str) -> Verification | None:
-    """The library's answer; None for one that says nothing that can be understood."""
+    """Parse the library's report; None if it is invalid."""
     try:
         found = msgspec.json.decode(text, type=Verification)
         for manifest in found.manifests.values():
@@ -145,34 +150,32 @@ def read_verification(text: str) -> Verification | None:
     return found if found.active_manifest in found.manifests else None
 
 
-def _tell_action(action: Action) -> str:
-    name = shorten(action.action.removeprefix("c2pa.").replace("_", " ")) or "an unnamed action"
+def _describe_action(action: Action) -> str:
+    name = quote(action.action.removeprefix("c2pa.").replace("_", " ")) or "an unnamed action"
     agent = action.agent if isinstance(action.agent, str) else action.agent and action.agent.name
-    source_type = spell_source_type(action.source_type or "")
-    return (
-        name + (f" with {shorten(agent)}" if agent else "") + (f" ({source_type})" if source_type else "")
-    )
+    source_type = parse_source_type(action.source_type or "")
+    return name + (f" with {quote(agent)}" if agent else "") + (f" ({source_type})" if source_type else "")
 
 
-def tell_actions(manifest: Manifest) -> str:
-    """The actions of a manifest in their order; '' for none."""
-    told = list(dict.fromkeys(map(_tell_action, manifest.actions())))
-    more = [f"{len(told) - MOST_ACTIONS} more"] if len(told) > MOST_ACTIONS else []
-    return ", ".join(told[:MOST_ACTIONS] + more)
+def describe_actions(manifest: Manifest) -> str:
+    """Describe the actions of a manifest in their order; '' for none."""
+    described = list(dict.fromkeys(map(_describe_action, manifest.actions())))
+    left = len(described) - MOST_LISTED_ACTIONS
+    return ", ".join(described[:MOST_LISTED_ACTIONS] + ([f"{left} more"] if left > 0 else []))
 
 
-def claim_of_actions(manifest: Manifest) -> Claimed:
-    """What the actions say of the whole picture.
+def find_action_claim(manifest: Manifest) -> ClaimedOrigin:
+    """Return what the actions claim about the whole picture.
 
-    That is said by how it was created: the source type of another action is that of a part. A capture is
-    one only where no other type came to it.
+    Only its creation counts; the source type of any other action is that of a part. A picture counts as
+    captured only if no action has another source type.
     """
-    types = [(action, spell_source_type(action.source_type or "")) for action in manifest.actions()]
+    types = [(action, parse_source_type(action.source_type or "")) for action in manifest.actions()]
     created = [(action, name) for action, name in types if action.action == "c2pa.created"]
-    if any(claim_of_type(name) == "generated" or _is_generator(action) for action, name in created):
+    if any(parse_claim(name) == "generated" or _is_generator(action) for action, name in created):
         return "generated"
-    others = [name for _, name in types if name and claim_of_type(name) != "captured"]
-    captured = any(claim_of_type(name) == "captured" for _, name in created)
+    others = [name for _, name in types if name and parse_claim(name) != "captured"]
+    captured = any(parse_claim(name) == "captured" for _, name in created)
     return "captured" if captured and not others else ""
 
 
@@ -182,19 +185,19 @@ def _is_generator(action: Action) -> bool:
 
 
 def _explain_fault(codes: Iterable[str]) -> str:
-    """What is wrong with an ingredient, '' for nothing."""
-    faults = [code for code in codes if not code.startswith(NO_FAULTS)]
+    """Explain what is wrong with an ingredient; '' for nothing."""
+    faults = [code for code in codes if not code.startswith(HARMLESS_CODES)]
     if any("claimSignature.mi" in code for code in faults):
         return "its own signature is invalid"
     if any("Hash.mismatch" in code or "hashedURI" in code for code in faults):
         return "it was changed after it was signed"
     if any(code.startswith("ingredient.manifest.") for code in faults):
         return "its manifest is missing or a different one"
-    return f"its manifest breaks a rule: {shorten(faults[0])}" if faults else ""
+    return f"its manifest breaks a rule: {quote(faults[0])}" if faults else ""
 
 
 def _describe_ingredient(ingredient: Ingredient, holder: str, found: Verification) -> tuple[str, bool]:
-    """An ingredient in words, and whether something is wrong with it."""
+    """Describe an ingredient; also return whether it is faulty."""
     of_it = f"{holder}/c2pa.assertions/{ingredient.label}"
     deltas = found.validation_results.ingredient_deltas
     codes = [
@@ -205,25 +208,27 @@ def _describe_ingredient(ingredient: Ingredient, holder: str, found: Verificatio
     ]
     if ingredient.validation_results:
         codes += [status.code for status in ingredient.validation_results.active_manifest.failure]
-    parts = [f"'{shorten(ingredient.title or 'untitled')}'"]
-    parts.append(RELATIONSHIPS.get(ingredient.relationship, shorten(ingredient.relationship)))
+    parts = [f"'{quote(ingredient.title or 'untitled')}'"]
+    parts.append(RELATIONSHIPS.get(ingredient.relationship, quote(ingredient.relationship)))
     own = found.manifests.get(ingredient.active_manifest or "")
-    told = tell_actions(own) if own else ""
-    text = ", ".join(part for part in parts if part) + (f": {told}" if told else "")
+    actions = describe_actions(own) if own else ""
+    text = ", ".join(part for part in parts if part) + (f": {actions}" if actions else "")
     fault = _explain_fault(codes)
     return text + (f" ({fault})" if fault else ""), bool(fault)
 
 
 def find_ingredients(found: Verification, of_this_file: bool, by: str) -> list[Finding]:
-    """The pictures that went into a file, and those that went into them, as whoever took them in states.
+    """Return the findings on the pictures that a file was made from, and on the ingredients of those.
 
-    A picture that was made from a generated one by editing alone was generated.
+    They state what the programs that added the ingredients wrote.
+
+    A picture that was made from a generated one by editing alone counts as generated.
 
     Args:
-        of_this_file: the manifest is this file's own.
+        of_this_file: the manifest belongs to this file.
         by: who signed it.
     """
-    told: list[tuple[str, Claimed]] = []
+    described: list[tuple[str, ClaimedOrigin]] = []
     seen: set[str] = set()
     waiting = [(found.active_manifest, of_this_file)]
     while waiting:
@@ -236,12 +241,14 @@ def find_ingredients(found: Verification, of_this_file: bool, by: str) -> list[F
             text, is_faulty = _describe_ingredient(ingredient, label, found)
             own = found.manifests.get(ingredient.active_manifest or "")
             is_before = is_this_picture and ingredient.relationship == "parentOf" and not is_faulty
-            generated = is_before and own is not None and claim_of_actions(own) == "generated"
-            told.append((text, "generated" if generated else ""))
+            generated = is_before and own is not None and find_action_claim(own) == "generated"
+            described.append((text, "generated" if generated else ""))
             waiting.append((ingredient.active_manifest or "", is_before))
-    left = len(told) - MOST_INGREDIENTS
+    left = len(described) - MOST_LISTED_INGREDIENTS
     if left > 0:
-        claims: Claimed = "generated" if any(claims for _, claims in told[MOST_INGREDIENTS:]) else ""
-        told[MOST_INGREDIENTS:] = [(f"{left} more", claims)]
+        claims: ClaimedOrigin = (
+            "generated" if any(claims for _, claims in described[MOST_LISTED_INGREDIENTS:]) else ""
+        )
+        described[MOST_LISTED_INGREDIENTS:] = [(f"{left} more", claims)]
     whose = "C2PA ingredient" if of_this_file else "C2PA ingredient of the picture that was signed"
-    return [Finding("ingredient", f"{whose} {text}", claims=claims, by=by) for text, claims in told]
+    return [Finding("ingredient", f"{whose} {text}", claims=claims, by=by) for text, claims in described]

@@ -15,9 +15,9 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import SEED, Recipe
 from fakedetect.core.terminal.console import Console, plural
 from fakedetect.dataset.samples import find_originals
-from fakedetect.images.copies import ALIGNED_QUALITY, Kind, format_for_copy
+from fakedetect.images.copies import ALIGNED_QUALITY, CopyKind, format_for_copy
 from fakedetect.images.reading import turn_upright
-from fakedetect.images.views import Look, View, look_at
+from fakedetect.images.views import View, ViewRequest, load_view
 from fakedetect.models.detector import Detector
 from fakedetect.models.openvino.engine import compile_network, openvino_core
 from fakedetect.models.predictions import load_pictures
@@ -109,7 +109,7 @@ def choose_parity_pictures(detector: Detector, console: Console) -> ParityPictur
         return _make_up_pictures(detector)
     order = np.random.default_rng(SEED).permutation(len(samples))[:PARITY_PICTURE_COUNT]
     paths = find_originals(detector.settings, "test", [samples[place].path for place in sorted(order)])
-    seen = [(path, look_at(Look(path, (detector.kind,)))) for path in paths]
+    seen = [(path, load_view(ViewRequest(path, (detector.kind,)))) for path in paths]
     views = [(path, view) for path, view in seen if isinstance(view, View)]
     if not views:
         console.warn("Comparing on made-up pictures: no test picture can be read")
@@ -145,7 +145,7 @@ def measure_parity(network: DetectorNetwork, pictures: ParityPictures, files: Se
     return Parity(count=len(wanted), from_files=covered, apart=apart, made_up=pictures.made_up)
 
 
-def prepare_picture(path: Path, kind: Kind) -> np.ndarray | None:
+def prepare_picture(path: Path, kind: CopyKind) -> np.ndarray | None:
     """Prepare a picture (S, S, 3) uint8 for an exported file with Pillow alone, as docs/export.md
     describes.
 

@@ -28,10 +28,10 @@ from fakedetect.core.terminal.progress import format_duration
 from fakedetect.core.version import describe_citation, describe_version
 from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
-from fakedetect.metrics.calibration import is_of_calibration
-from fakedetect.metrics.intervals import SAME_SHAPE, tell_shapes
-from fakedetect.metrics.measures import named
-from fakedetect.metrics.unseen import describe_left_out, tell_what_helps
+from fakedetect.metrics.calibration import uses_calibration
+from fakedetect.metrics.held_out import describe_cross_validation, describe_needed_sources
+from fakedetect.metrics.intervals import SAME_SHAPE, describe_shape_effect
+from fakedetect.metrics.measures import list_measures
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.reporting.drawings import (
     Chart,
@@ -204,7 +204,7 @@ def gather_verdicts(detector: Detector, evaluation: Evaluation) -> Verdicts | No
     current: dict[str, VerdictRates | ValidationRecord] = {
         name: entry.verdicts
         for name, (entry, _) in entries.items()
-        if entry.verdicts and is_of_calibration(entry.verdicts, detector.calibration)
+        if entry.verdicts and uses_calibration(entry.verdicts, detector.calibration)
     }
     held_out = fitted.held_out_real_sources or fitted.held_out_families
     validated = {"held-out sources" if held_out else "validation": fitted.validation}
@@ -262,15 +262,15 @@ TEMPLATE_NAMES = {
     "best_of": best_of,
     "build_confusion_matrix": build_confusion_matrix,
     "describe_audit": describe_audit,
-    "describe_left_out": describe_left_out,
+    "describe_cross_validation": describe_cross_validation,
     "format_duration": format_duration,
     "find_mean_and_worst": find_mean_and_worst,
-    "named": named,
+    "list_measures": list_measures,
     "plural": plural,
     "describe_left_out_source": describe_left_out_source,
     "describe_one_sided": describe_one_sided,
-    "tell_shapes": tell_shapes,
-    "tell_what_helps": tell_what_helps,
+    "describe_shape_effect": describe_shape_effect,
+    "describe_needed_sources": describe_needed_sources,
 }
 """Names that the template uses. Screens use the same functions, so their words are the same."""
 

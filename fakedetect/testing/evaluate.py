@@ -39,10 +39,10 @@ from fakedetect.dataset.samples import (
     warn_about_skipped,
 )
 from fakedetect.images.listing import list_images
-from fakedetect.images.named import read_named
+from fakedetect.images.named import parse_paths
 from fakedetect.metrics.calibration import UNCALIBRATED
-from fakedetect.metrics.intervals import tell_shapes
-from fakedetect.metrics.measures import measure_entry, named
+from fakedetect.metrics.intervals import describe_shape_effect
+from fakedetect.metrics.measures import list_measures, measure_entry
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
 from fakedetect.testing.figures import write_reliability_figure, write_robustness_figure
@@ -215,10 +215,10 @@ def _describe_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
-        *(f"  {name:<34}{value}" for name, value in named(entry)),
+        *(f"  {name:<34}{value}" for name, value in list_measures(entry)),
         *_describe_verdicts(settings, entry.verdicts),
         *describe_sources(entry.sources),
-        *tell_shapes(entry.measures.roc_auc, entry.auc_same_shape),
+        *describe_shape_effect(entry.measures.roc_auc, entry.auc_same_shape),
     ]
 
 
@@ -258,7 +258,7 @@ def _describe_elsewhere(settings: Settings, evaluation: Evaluation, sources: Seq
 
 def _read_folder(text: str) -> Path:
     """Return the folder that a text names."""
-    paths = read_named([text], "folder")
+    paths = parse_paths([text], "folder")
     if len(paths) != 1 or not paths[0].is_dir():
         raise UserError(f"{paths[0]} is not a folder. Give one that contains real/ and fake/.")
     return paths[0]

@@ -10,15 +10,15 @@ from matplotlib.figure import Figure
 
 from fakedetect.core.records.evaluation import Bin, Point, Robustness
 from fakedetect.core.terminal.console import plural
-from fakedetect.images.degradations import AXES, StrengthAxis
+from fakedetect.images.degradations import STRENGTH_AXES, StrengthAxis
 from fakedetect.images.sheets import (
     ACCURACY_COLOUR,
     AUC_COLOUR,
     CLASS_COLOURS,
     SERIES_COLOURS,
-    TITLE_HEIGHT,
-    literal,
-    panels,
+    TITLE_Y,
+    escape_text,
+    make_panels,
     save_figure,
     series_colour,
     series_line,
@@ -35,7 +35,7 @@ def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ti
         axes.plot(
             false_rate,
             true_rate,
-            label=literal(label),
+            label=escape_text(label),
             color=series_colour(number),
             linestyle=series_line(number),
             marker=series_marker(number) if len(curves) > 1 else None,
@@ -47,7 +47,7 @@ def plot_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], ti
     axes.set(
         xlabel="False positive rate: real pictures called fake",
         ylabel="True positive rate: fakes called fake",
-        title=literal(title),
+        title=escape_text(title),
     )
     for axis in (axes.xaxis, axes.yaxis):
         set_round_ticks(axis)
@@ -85,7 +85,7 @@ def plot_p_fake(
     )
     for (label, threshold), line in zip(thresholds.items(), ("--", ":"), strict=False):
         axes.axvline(threshold, color="black", linewidth=1, linestyle=line, label=label)
-    axes.set(xlabel="p(fake)", ylabel="Share of the class (%)", xlim=(0, 1), title=literal(title))
+    axes.set(xlabel="p(fake)", ylabel="Share of the class (%)", xlim=(0, 1), title=escape_text(title))
     for axis in (axes.xaxis, axes.yaxis):
         set_round_ticks(axis)
     # Inside the axes, the legend would cover bars.
@@ -101,14 +101,14 @@ def find_axis_limits(found: Robustness) -> tuple[float, float]:
 
 def kind_name(kind: str) -> str:
     """Return the name of a kind of degradation in panels and the report."""
-    return AXES[kind].name if kind in AXES else kind
+    return STRENGTH_AXES[kind].name if kind in STRENGTH_AXES else kind
 
 
 def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
     """Plot ROC AUC (with its interval) and accuracy by the strength of a kind of degradation."""
     degraded = [point for point in found.points if point.kind == kind]
     points: list[Point] = [found.clean, *degraded]
-    axis = AXES.get(kind, StrengthAxis(kind, "Strength"))
+    axis = STRENGTH_AXES.get(kind, StrengthAxis(kind, "Strength"))
     strengths = ["none", *(f"{point.strength * axis.factor:g}" for point in degraded)]
     places = range(len(points))
     low, high = [point.low for point in points], [point.high for point in points]
@@ -118,8 +118,8 @@ def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
     axes.plot(places, accuracy, marker="s", color=ACCURACY_COLOUR, label="accuracy")
     axes.axhline(0.5, color="grey", linestyle=":", label="chance")
     axes.set_xticks(places, strengths)
-    axes.set_title(literal(axis.name), y=TITLE_HEIGHT)
-    axes.set(xlabel=literal(axis.unit), ylabel="ROC AUC and accuracy")
+    axes.set_title(escape_text(axis.name), y=TITLE_Y)
+    axes.set(xlabel=escape_text(axis.unit), ylabel="ROC AUC and accuracy")
     axes.set_ylim(find_axis_limits(found))
     set_round_ticks(axes.yaxis)
     axes.grid(alpha=0.3)
@@ -129,7 +129,7 @@ def plot_robustness(axes: Axes, kind: str, found: Robustness) -> None:
 def write_robustness_figure(found: Robustness, title: str, path: Path) -> None:
     """Write plot_robustness() to a file, with a panel for each kind of degradation."""
     kinds = list_kinds(found)
-    figure, axes_list = panels(len(kinds), f"{title}: both classes degraded alike")
+    figure, axes_list = make_panels(len(kinds), f"{title}: both classes degraded alike")
     for axes, kind in zip(axes_list, kinds, strict=True):
         plot_robustness(axes, kind, found)
     save_figure(figure, path)
@@ -154,7 +154,7 @@ def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
         predicted, observed, s=area, color=SERIES_COLOURS[0], label="pictures (area: their number)"
     )
     axes.set(
-        xlabel="Predicted p(fake)", ylabel="Share of fakes", title=literal(title),
+        xlabel="Predicted p(fake)", ylabel="Share of fakes", title=escape_text(title),
         xlim=(-0.03, 1.03), ylim=(-0.03, 1.03),
     )  # fmt: skip
     for axis in (axes.xaxis, axes.yaxis):
@@ -165,7 +165,7 @@ def plot_reliability(axes: Axes, bins: Sequence[Bin], title: str) -> None:
 
 def write_reliability_figure(curves: Mapping[str, Sequence[Bin]], title: str, path: Path) -> None:
     """Write plot_reliability() to a file, with a panel for each label."""
-    figure, axes_list = panels(len(curves), f"{title}: are the probabilities calibrated?")
+    figure, axes_list = make_panels(len(curves), f"{title}: are the probabilities calibrated?")
     for axes, (label, bins) in zip(axes_list, curves.items(), strict=True):
         plot_reliability(axes, bins, label)
     save_figure(figure, path)

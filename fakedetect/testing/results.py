@@ -24,8 +24,8 @@ from fakedetect.images.sheets import (
     CLASS_COLOURS,
     SERIES_COLOURS,
     TEXT_COLOUR,
-    literal,
-    panels,
+    escape_text,
+    make_panels,
     save_figure,
 )
 
@@ -255,7 +255,7 @@ def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[
     ):
         label.set_color(CLASS_COLOURS[name])
     axes.set(xlim=(-0.5, last), ylim=(last, -0.5), aspect="equal")
-    axes.set(xlabel="Predicted class", ylabel="True class", title=literal(title))
+    axes.set(xlabel="Predicted class", ylabel="True class", title=escape_text(title))
 
 
 def write_confusion_figure(
@@ -271,7 +271,7 @@ def write_confusion_figures(
     matrices: Mapping[str, Sequence[Sequence[int]]], names: Sequence[str], path: Path
 ) -> None:
     """Write the confusion matrices of several models, side by side, to a file."""
-    figure, axes_list = panels(len(matrices), "Confusion matrices on the test dataset")
+    figure, axes_list = make_panels(len(matrices), "Confusion matrices on the test dataset")
     for axes, (name, matrix) in zip(axes_list, matrices.items(), strict=True):
         plot_confusion(axes, matrix, names, name)
     save_figure(figure, path)

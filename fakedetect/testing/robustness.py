@@ -12,7 +12,7 @@ from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness,
 from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.samples import Sample, draw_places, find_originals
-from fakedetect.images.degradations import CURVES, STABILITY, Degradation
+from fakedetect.images.degradations import ROBUSTNESS_DEGRADATIONS, STABILITY_DEGRADATIONS, Degradation
 from fakedetect.metrics.calibration import UNSURE
 from fakedetect.metrics.intervals import roc_auc_interval
 from fakedetect.models.detector import Detector
@@ -26,7 +26,7 @@ MOST_DEGRADED_PICTURES = 1000
 @dataclass(frozen=True)
 class _Degraded:
     """Labels (N,), margins (N,) of the unchanged pictures, and a table (N, 1 + D) of margins: of the
-    scaled original, then after each degradation in CURVES."""
+    scaled original, then after each degradation in ROBUSTNESS_DEGRADATIONS."""
 
     labels: np.ndarray
     margins: np.ndarray
@@ -36,7 +36,7 @@ class _Degraded:
 def measure_robustness(
     detector: Detector, console: Console, samples: Sequence[Sample], margins: np.ndarray
 ) -> Robustness:
-    """Compute the metrics after each degradation in CURVES, applied to both classes.
+    """Compute the metrics after each degradation in ROBUSTNESS_DEGRADATIONS, applied to both classes.
 
     Args:
         samples: the test pictures; their originals are degraded, then scaled like the copies.
@@ -54,7 +54,9 @@ def measure_robustness(
     }
     found = _degrade(detector, console, by_path)
     is_fake = found.labels == 0
-    points = tuple(_measure_point(is_fake, found.table[:, 1 + n], how) for n, how in enumerate(CURVES))
+    points = tuple(
+        _measure_point(is_fake, found.table[:, 1 + n], how) for n, how in enumerate(ROBUSTNESS_DEGRADATIONS)
+    )
     worst = min(points, key=lambda point: point.roc_auc)
     return Robustness(
         count=len(found.labels),
@@ -72,7 +74,7 @@ def _degrade(
     detector: Detector, console: Console, by_path: Mapping[Path, tuple[Sample, float]]
 ) -> _Degraded:
     """Run the model on every degradation of the pictures, given with their samples and margins."""
-    found, _ = predict_pictures(detector, console, list(by_path), "robustness", CURVES)
+    found, _ = predict_pictures(detector, console, list(by_path), "robustness", ROBUSTNESS_DEGRADATIONS)
     read = [by_path[path] for path in found]
     labels = np.array([sample.label for sample, _ in read])
     if len(set(labels.tolist())) < 2:
@@ -82,8 +84,10 @@ def _degrade(
 
 def _measure_stability(detector: Detector, found: _Degraded) -> Stability:
     """Compute the verdicts of check's stability test."""
-    columns = [0, *(1 + CURVES.index(how) for how in STABILITY)]
-    answers = [decide_verdict(detector.calibration, row[columns], STABILITY) for row in found.table]
+    columns = [0, *(1 + ROBUSTNESS_DEGRADATIONS.index(how) for how in STABILITY_DEGRADATIONS)]
+    answers = [
+        decide_verdict(detector.calibration, row[columns], STABILITY_DEGRADATIONS) for row in found.table
+    ]
     sure = np.array([each.verdict != UNSURE for each in answers])
     truth = np.array([CLASSES[label] for label in found.labels])
     right = np.array([each.verdict for each in answers]) == truth

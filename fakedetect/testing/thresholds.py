@@ -32,15 +32,15 @@ from fakedetect.dataset.samples import describe_faults
 from fakedetect.metrics.calibration import (
     UNCALIBRATED,
     Calibration,
-    calibration_error,
+    compute_calibration_error,
+    compute_rate_bound,
+    describe_thresholds,
     fit_temperature,
     fit_thresholds,
     measure_verdicts,
-    rate_of_a_bad_fit,
-    smallest_rate,
-    tell_thresholds,
+    smallest_guaranteed_rate,
 )
-from fakedetect.metrics.unseen import USUAL_RATE, calibrate_unseen, make_promise
+from fakedetect.metrics.held_out import USUAL_ERROR_RATE, calibrate_held_out, make_guarantee
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import find_validation_samples, predict_samples
 
@@ -85,7 +85,7 @@ def fit_on_validation(
         real_called_fake=found.real_called_fake,
         fake_called_real=found.fake_called_real,
         unsure=found.unsure,
-        ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
+        ece_before=compute_calibration_error(UNCALIBRATED.probability(margins), is_fake),
         ece_after=found.ece_calibrated,
         fake_called_fake=found.fake_called_fake,
         real_called_real=found.real_called_real,
@@ -105,9 +105,13 @@ def _ask_rates(settings: Settings, console: Console) -> tuple[float, float] | No
     rates = []
     for label, what in ((1, "Real pictures that may be called fake"), (0, "Fakes that may be called real")):
         count = counts[label]
-        smallest = smallest_rate(count)
-        usual = min(0.5, max(USUAL_RATE, smallest))
-        least = f"with {count:,} to fit on, at least {100 * smallest:g}; " if smallest > USUAL_RATE else ""
+        smallest = smallest_guaranteed_rate(count)
+        usual = min(0.5, max(USUAL_ERROR_RATE, smallest))
+        least = (
+            f"with {count:,} to fit on, at least {100 * smallest:g}; "
+            if smallest > USUAL_ERROR_RATE
+            else ""
+        )
         rate = None
         while rate is None:
             answer = console.ask(f"{what}, in % ({least}Enter: {100 * usual:g})")
@@ -125,7 +129,7 @@ def _count_fitted_on(settings: Settings) -> tuple[int, int]:
     sources."""
     if is_probe(require_checkpoint(settings)):
         scores = _require_scores(settings)
-        fake, real = (make_promise(scores, name, USUAL_RATE) for name in CLASSES)
+        fake, real = (make_guarantee(scores, name, USUAL_ERROR_RATE) for name in CLASSES)
         return len(fake.groups), len(real.groups)
     training = read_own_training(settings, model_hash(settings))
     samples = find_validation_samples(as_trained(settings, training), training)
@@ -161,18 +165,18 @@ def _parse_percent(text: str) -> float | None:
 def _set_on_held_out(settings: Settings, max_false_alarms: float, max_missed: float) -> Outcome:
     """Fit a probe's temperature and thresholds on held-out sources."""
     scores = _require_scores(settings)
-    saved = calibrate_unseen(scores, max_false_alarms, max_missed)
+    saved = calibrate_held_out(scores, max_false_alarms, max_missed)
     training = read_own_training(settings, scores.checkpoint)
     write_training(settings.model_folder, _with_calibration(settings, training, saved))
     stored = f"Stored in {settings.model_folder / TRAINING}"
-    return Outcome("\n".join([stored, *tell_thresholds(settings.model, saved)]))
+    return Outcome("\n".join([stored, *describe_thresholds(settings.model, saved)]))
 
 
 def set_thresholds(
     settings: Settings,
     console: Console,
-    max_false_alarms: float = USUAL_RATE,
-    max_missed: float = USUAL_RATE,
+    max_false_alarms: float = USUAL_ERROR_RATE,
+    max_missed: float = USUAL_ERROR_RATE,
     ask: bool = False,
 ) -> Outcome:
     """Fit temperature and thresholds on the validation pictures; writes them to training.json.
@@ -245,7 +249,7 @@ def _describe_promise(what: str, rate: float, count: int, most: float) -> str:
     return (
         f"  {what}: {rate:.1%} of the validation pictures; guaranteed: at most {most:.1%} on average "
         f"over such fits (with {count:,} pictures to fit on, one in twenty fits gives more than "
-        f"{rate_of_a_bad_fit(count, most):.1%})"
+        f"{compute_rate_bound(count, most):.1%})"
     )
 
 

@@ -19,7 +19,7 @@ from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
 from fakedetect.dataset.samples import Sample, faults_of
-from fakedetect.images.degradations import degrade_at_random, random_for
+from fakedetect.images.degradations import degrade_at_random, make_random
 from fakedetect.models.cpu_training.speed_up import Gradients
 from fakedetect.models.devices import Normaliser, forward, make_torch_engine
 from fakedetect.models.predictions import predict_batches
@@ -167,7 +167,7 @@ def degrade_with(seed: int) -> Change:
 
     def change(pixels: np.ndarray, sample: Sample) -> np.ndarray:
         name = f"{sample.path.name} {sample.turn}" if sample.turn else sample.path.name
-        return degrade_at_random(pixels, random_for(seed, name))
+        return degrade_at_random(pixels, make_random(seed, name))
 
     return change
 

@@ -19,8 +19,8 @@ from fakedetect.core.terminal.console import Console, Outcome, open_picture
 from fakedetect.images.sheets import (
     TRAINING_COLOUR,
     VALIDATION_COLOUR,
-    literal,
-    panels,
+    escape_text,
+    make_panels,
     save_figure,
     set_round_ticks,
 )
@@ -81,7 +81,7 @@ def _mark_best(axes: Axes, best: Epoch) -> None:
 
 
 def _finish(axes: Axes, title: str, quantity: str) -> None:
-    axes.set(xlabel="Epoch", ylabel=quantity, title=literal(title))
+    axes.set(xlabel="Epoch", ylabel=quantity, title=escape_text(title))
     set_round_ticks(axes.xaxis, integer=True)
     set_round_ticks(axes.yaxis)
     axes.grid(alpha=0.3)
@@ -120,7 +120,7 @@ def draw_loss_plot(epochs: Sequence[Epoch], path: Path) -> None:
 
 def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
     """Loss plots side by side on one scale, one a model."""
-    figure, axes_list = panels(len(runs), "Training vs. Validation Loss")
+    figure, axes_list = make_panels(len(runs), "Training vs. Validation Loss")
     for axes, (name, epochs) in zip(axes_list, runs.items(), strict=True):
         plot_losses(axes, epochs, name)
     right, top = (max(get(axes)[1] for axes in axes_list) for get in (Axes.get_xlim, Axes.get_ylim))

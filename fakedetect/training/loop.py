@@ -25,7 +25,7 @@ from fakedetect.core.terminal.console import Outcome, plural
 from fakedetect.core.terminal.progress import format_duration
 from fakedetect.dataset.folders import class_folders
 from fakedetect.dataset.samples import Dataset, describe_faults
-from fakedetect.images.copies import find_kind
+from fakedetect.images.copies import find_copy_kind
 from fakedetect.models.building import save_checkpoint
 from fakedetect.training.epochs import Pass, Run, diverged, train_epoch, validate
 from fakedetect.training.log import best_of, describe_best, write_log
@@ -49,7 +49,9 @@ def _describe_run(
     """The run's training.json: the best epoch's checkpoint has that hash."""
     options = run.settings.training
     return msgspec.structs.replace(
-        begin_record(run.settings, dataset, find_kind(class_folders(dataset.folder)[0][0]), conditions),
+        begin_record(
+            run.settings, dataset, find_copy_kind(class_folders(dataset.folder)[0][0]), conditions
+        ),
         checkpoint=checkpoint,
         split=SplitRecord(
             train=len(run.train_samples),

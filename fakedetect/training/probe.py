@@ -50,13 +50,13 @@ from fakedetect.dataset.samples import (
     warn_about_skipped,
 )
 from fakedetect.images.copies import PROBE_COPIES
-from fakedetect.metrics.calibration import tell_thresholds
-from fakedetect.metrics.unseen import (
-    by_source,
-    calibrate_unseen,
-    measure_unseen,
-    tell_unseen,
-    tell_what_helps,
+from fakedetect.metrics.calibration import describe_thresholds
+from fakedetect.metrics.held_out import (
+    calibrate_held_out,
+    describe_held_out,
+    describe_needed_sources,
+    group_by_source,
+    measure_held_out,
 )
 from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
@@ -88,7 +88,7 @@ from fakedetect.training.unfinished import (
 )
 
 STRENGTHS = (0.0003, 0.001, 0.003)
-"""scikit-learn's C; of these the one is taken that tells unseen sources apart best."""
+"""scikit-learn's C; of these the one is taken that separates held-out sources best."""
 
 OF_EPOCHS = (LOG, LOSS_PLOT)
 """What an earlier run of epochs has left, and a probe has not."""
@@ -103,7 +103,7 @@ class Fitted:
     """
 
     probe: ProbeRecord
-    unseen: HeldOutSources
+    held_out: HeldOutSources
     calibration: CalibrationRecord | None
     pictures: int
     features: int
@@ -142,13 +142,13 @@ def train_probe(
     # one is written, the run is unfinished.
     mark_unfinished(settings.model_folder, gather_conditions(settings, found.dataset))
     checkpoint = _save_line(settings, found.frozen, judged, probe)
-    scores, unseen = _measure(found, judged, checkpoint)
+    scores, held_out = _measure(found, judged, checkpoint)
     calibration = _calibrate(scores)
-    _save_records(settings, scores, unseen, _describe_run(settings, found, probe, calibration))
+    _save_records(settings, scores, held_out, _describe_run(settings, found, probe, calibration))
     unfinished_file(settings.model_folder).unlink(missing_ok=True)
     return Fitted(
         probe=probe,
-        unseen=unseen,
+        held_out=held_out,
         calibration=calibration,
         pictures=len(found.samples),
         features=found.frozen.backbone.width,
@@ -271,7 +271,7 @@ def _measure(
     """The answers to pictures whose source was left out, and their figures."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
     sources = [sample.source for sample in found.samples]
-    fake, real = by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
+    fake, real = group_by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
     scores = HeldOutScores(
         checkpoint=checkpoint,
         fakes_by_source=judged.folds.by_source[0],
@@ -279,7 +279,7 @@ def _measure(
         fake=fake,
         real=real,
     )
-    return scores, measure_unseen(scores, by_source(is_fake, sources, found.shapes))
+    return scores, measure_held_out(scores, group_by_source(is_fake, sources, found.shapes))
 
 
 def _describe_probe(found: _Found, judged: CrossValidatedFit) -> ProbeRecord:
@@ -297,7 +297,7 @@ def _describe_probe(found: _Found, judged: CrossValidatedFit) -> ProbeRecord:
 def _calibrate(scores: HeldOutScores) -> CalibrationRecord | None:
     """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
     try:
-        return calibrate_unseen(scores)
+        return calibrate_held_out(scores)
     except UserError:
         return None
 
@@ -318,13 +318,13 @@ def _describe_run(
 
 
 def _save_records(
-    settings: Settings, scores: HeldOutScores, unseen: HeldOutSources, training: TrainingRecord
+    settings: Settings, scores: HeldOutScores, held_out: HeldOutSources, training: TrainingRecord
 ) -> None:
     """Write what the sources left out have shown, and the run's record."""
     folder, checkpoint = settings.model_folder, scores.checkpoint
     write_held_out_scores(folder, scores)
     write_training(folder, msgspec.structs.replace(training, checkpoint=checkpoint))
-    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, held_out_sources=unseen)
+    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, held_out_sources=held_out)
     write_evaluation(folder / EVALUATION, evaluation)
 
 
@@ -343,10 +343,10 @@ def describe_probe(settings: Settings, fitted: Fitted) -> list[str]:
         f"{probe.real_sources:,}, features {fitted.features:,}, strength {probe.strength:g}",
         f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {HELD_OUT_SCORES}",
         f"Next, test it: {settings.command('test')}",
-        *tell_unseen(fitted.unseen, probe.folds),
-        *tell_what_helps(fitted.unseen),
+        *describe_held_out(fitted.held_out, probe.folds),
+        *describe_needed_sources(fitted.held_out),
         *(
-            tell_thresholds(settings.model, fitted.calibration)
+            describe_thresholds(settings.model, fitted.calibration)
             if fitted.calibration
             else ["On held-out sources it is no better than chance, so no thresholds are set."]
         ),

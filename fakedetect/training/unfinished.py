@@ -28,7 +28,7 @@ from fakedetect.core.settings.recipes import CLASSES, PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.version import describe_version
 from fakedetect.dataset.samples import Dataset, hash_names, load_dataset, load_for_probe
-from fakedetect.images.copies import ALIGNED_QUALITY, Kind
+from fakedetect.images.copies import ALIGNED_QUALITY, CopyKind
 from fakedetect.models.processes import Group
 from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
 
@@ -221,7 +221,7 @@ def find_conditions(settings: Settings, leave_out: str = "") -> RunConditions:
 
 
 def begin_record(
-    settings: Settings, dataset: Dataset, kind: Kind, conditions: RunConditions
+    settings: Settings, dataset: Dataset, kind: CopyKind, conditions: RunConditions
 ) -> TrainingRecord:
     """What a training.json says in whichever way was trained, of a run that ends now."""
     return TrainingRecord(
@@ -237,7 +237,7 @@ def begin_record(
     )
 
 
-def _describe_data(dataset: Dataset, kind: Kind) -> DataRecord:
+def _describe_data(dataset: Dataset, kind: CopyKind) -> DataRecord:
     """The pictures of a run and the kind of their copies."""
     quality = None if kind.quality == ALIGNED_QUALITY else kind.quality
     return DataRecord(

@@ -23,8 +23,8 @@ from PIL import Image, PngImagePlugin
 from fakedetect.checking.look import CloseLook, look_closely
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.terminal.console import Console
-from fakedetect.images.copies import Kind
-from fakedetect.images.degradations import CURVES, STABILITY, degrade
+from fakedetect.images.copies import CopyKind
+from fakedetect.images.degradations import ROBUSTNESS_DEGRADATIONS, STABILITY_DEGRADATIONS, degrade
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.verdicts import combine_predictions, decide_verdict
 
@@ -211,14 +211,14 @@ def test_models_that_contradict_each_other_are_unsure() -> None:
 
 def test_an_answer_that_a_small_change_turns_is_unsure_and_says_why() -> None:
     margins = np.array([4.0, -1.0, 3.0, 3.0, -0.5])
-    found = decide_verdict(Calibration(), margins, STABILITY)
+    found = decide_verdict(Calibration(), margins, STABILITY_DEGRADATIONS)
     assert found.verdict == "unsure" and found.p_fake > 0.5
     assert found.flips == ("real after JPEG 70", "real after 5% crop")
-    assert decide_verdict(Calibration(), np.abs(margins), STABILITY).stability == "stable"
+    assert decide_verdict(Calibration(), np.abs(margins), STABILITY_DEGRADATIONS).stability == "stable"
     assert decide_verdict(Calibration(), margins[:1], ()).stability == ""
 
 
-@pytest.mark.parametrize("how", CURVES, ids=str)
+@pytest.mark.parametrize("how", ROBUSTNESS_DEGRADATIONS, ids=str)
 def test_degradations_change_a_picture_and_do_so_the_same_way_every_time(how: object) -> None:
     random = np.random.default_rng(1)
     image = Image.fromarray(random.integers(0, 256, (90, 120, 3), dtype=np.uint8))
@@ -301,7 +301,7 @@ def test_broken_metadata_harms_nothing(tmp_path: Path) -> None:
             raw[place] = random.integers(256)
         file = tmp_path / f"broken{Path(name).suffix}"
         file.write_bytes(raw)
-        found = look_closely(CloseLook(file, (Kind(),)))
+        found = look_closely(CloseLook(file, (CopyKind(),)))
         assert isinstance(found, str) or all("\n" not in each for each in found.provenance)
         read += not isinstance(found, str)
     assert read > 25

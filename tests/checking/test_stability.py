@@ -12,7 +12,7 @@ from fakedetect.checking.checker import Checker
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.images import views
-from fakedetect.images.degradations import STABILITY
+from fakedetect.images.degradations import STABILITY_DEGRADATIONS
 from fakedetect.metrics.calibration import Calibration
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.verdicts import FLIP_MARGIN, decide_verdict, may_flip
@@ -26,13 +26,15 @@ def margin_of(p_fake: float) -> float:
 
 def test_within_the_unsure_band_nothing_is_turned() -> None:
     views = np.array([margin_of(p) for p in (0.55, 0.45, 0.4, 0.55, 0.5)])
-    found = decide_verdict(FITTED, views, STABILITY)
+    found = decide_verdict(FITTED, views, STABILITY_DEGRADATIONS)
     assert (found.verdict, found.stability) == ("unsure", "stable")
     # Out of the band it is, and so is a verdict that falls into it across one half.
-    far = decide_verdict(FITTED, np.array([margin_of(p) for p in (0.55, 0.2, 0.55, 0.55, 0.55)]), STABILITY)
+    far = decide_verdict(
+        FITTED, np.array([margin_of(p) for p in (0.55, 0.2, 0.55, 0.55, 0.55)]), STABILITY_DEGRADATIONS
+    )
     assert far.flips == ("real after JPEG 70",)
     sure = decide_verdict(
-        FITTED, np.array([margin_of(p) for p in (0.65, 0.45, 0.65, 0.65, 0.65)]), STABILITY
+        FITTED, np.array([margin_of(p) for p in (0.65, 0.45, 0.65, 0.65, 0.65)]), STABILITY_DEGRADATIONS
     )
     assert (sure.verdict, sure.flips) == ("unsure", ("real after JPEG 70",))
 
@@ -103,7 +105,7 @@ def test_changed_views_are_made_of_the_few_alone(trained: Path, monkeypatch: pyt
     monkeypatch.setattr(views, "degrade", lambda image, how: made.append(how) or degrade(image, how))
     checker = Checker([load_detector(load_settings(trained), Console(quiet=True))], "auto")
     tested = sum(bool(checker.check_one(path).stability) for path in pictures)
-    assert 0 < tested < len(pictures) and len(made) == tested * len(STABILITY)
+    assert 0 < tested < len(pictures) and len(made) == tested * len(STABILITY_DEGRADATIONS)
 
 
 def test_of_several_models_each_may_ask_for_a_second_look(trained: Path) -> None:

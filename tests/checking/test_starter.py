@@ -190,14 +190,14 @@ def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say(name: s
     assert read_held_out_scores(folder, probe, "")
     evaluation = read_evaluation(folder / "evaluation.json", probe, "")
     assert evaluation and evaluation.held_out_sources
-    unseen = evaluation.held_out_sources
+    held_out = evaluation.held_out_sources
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    rows = {"ROC AUC": unseen.auc, "fake recall at 5 % false alarms": unseen.fake_recall_at_5}
-    rows |= {name: family.auc for name, family in unseen.families.items()}
+    rows = {"ROC AUC": held_out.auc, "fake recall at 5 % false alarms": held_out.fake_recall_at_5}
+    rows |= {name: family.auc for name, family in held_out.families.items()}
     for what, figure in rows.items():
         said = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
         assert re.search(rf"^\| {re.escape(what)} \|.*{re.escape(said)}", card, re.MULTILINE), what
-    for what, source in unseen.real_sources.items():
+    for what, source in held_out.real_sources.items():
         share = f"{100 * source.false_alarms_at_5.value:.1f} %"
         assert re.search(rf"^\| {what} \|.*\| {source.n} \| {re.escape(share)}", card, re.MULTILINE), what
     for file in folder.glob("*.json"):

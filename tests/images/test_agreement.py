@@ -1,4 +1,4 @@
-"""One function decides whether a picture can be used: scan, resize, training and check say the same."""
+"""One function decides whether a picture can be used, so scan, resize, training and check agree."""
 
 import base64
 import csv
@@ -16,10 +16,10 @@ from PIL import Image
 from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.images import reading
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import find_fault
-from fakedetect.images.views import Look, look_at
+from fakedetect.images.views import ViewRequest, load_view
 from fakedetect.preprocessing.resize import Job, resize_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
@@ -37,7 +37,7 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def odd_files(folder: Path) -> dict[str, bool]:
-    """Files that are odd but good, and broken ones; whether each can be used."""
+    """Make unusual but good files and broken ones; return whether each can be used."""
     folder.mkdir(parents=True)
     picture = Image.fromarray(NOISE)
     picture.save(folder / "good.png")
@@ -101,10 +101,10 @@ def test_every_way_to_read_a_file_says_the_same(tmp_path: Path) -> None:
         path = tmp_path / "odd" / name
         said = {
             "scan": find_fault(path),
-            "check": look_at(Look(path, (Kind(),))),
+            "check": load_view(ViewRequest(path, (CopyKind(),))),
             "resize": resize_image(Job(path, tmp_path / "copies" / name)),
-            "resize --fast": resize_image(Job(path, tmp_path / "fast" / name, Kind(fast=True))),
-            "resize --align": resize_image(Job(path, tmp_path / "aligned.jpg", Kind(aligned=True))),
+            "resize --fast": resize_image(Job(path, tmp_path / "fast" / name, CopyKind(fast=True))),
+            "resize --align": resize_image(Job(path, tmp_path / "aligned.jpg", CopyKind(aligned=True))),
             "train": load_or_explain(path, REFERENCE_SCALING),
         }
         usable = {way: not isinstance(found, str) for way, found in said.items()}
@@ -178,12 +178,12 @@ def test_colours_of_another_profile_are_converted_where_the_references_pixels_ar
     wide, plain = tmp_path / f"wide.{ending}", tmp_path / f"plain.{ending}"
     flat.save(wide, icc_profile=adobe_rgb())
     flat.save(plain)
-    seen = {path: look_at(Look(path, (Kind(),))) for path in (wide, plain)}
+    seen = {path: load_view(ViewRequest(path, (CopyKind(),))) for path in (wide, plain)}
     colours = {path: view.images[0][0].mean((0, 1)) for path, view in seen.items()}  # type: ignore[union-attr]
     # Adobe RGB's green is wider: the same numbers are a stronger green, beyond sRGB's in red.
     assert np.abs(colours[plain] - (60, 200, 60)).max() < 4
     assert colours[wide][0] < 30 and colours[wide][1] > 195
-    assert resize_image(Job(wide, tmp_path / "aligned.jpg", Kind(aligned=True))) is None
+    assert resize_image(Job(wide, tmp_path / "aligned.jpg", CopyKind(aligned=True))) is None
     aligned = Image.open(tmp_path / "aligned.jpg")
     assert "icc_profile" not in aligned.info and np.asarray(aligned).mean((0, 1))[0] < 30
     copy = tmp_path / f"copy.{ending}"
@@ -201,7 +201,7 @@ def test_profiles_of_transparent_and_palette_pictures_count_too(
         flat.paste((60, 200, 60, 0), (0, 0, 64, 32))
     path = tmp_path / "wide.png"
     (flat.quantize(8) if mode == "P" else flat).save(path, icc_profile=adobe_rgb())
-    view = look_at(Look(path, (Kind(),)))
+    view = load_view(ViewRequest(path, (CopyKind(),)))
     assert not isinstance(view, str)
     above, below = view.images[0][0][:100].mean((0, 1)), view.images[0][0][124:].mean((0, 1))
     assert below[0] < 30 and below[1] > 195
@@ -212,7 +212,7 @@ def test_a_profile_that_cannot_be_used_is_passed_over(tmp_path: Path) -> None:
     for number, profile in enumerate((b"x", adobe_rgb()[:200], bytes(500))):
         path = tmp_path / f"{number}.png"
         Image.fromarray(NOISE).save(path, icc_profile=profile)
-        assert not isinstance(look_at(Look(path, (Kind(),))), str)
+        assert not isinstance(load_view(ViewRequest(path, (CopyKind(),))), str)
         assert find_fault(path) is None
 
 
@@ -222,7 +222,7 @@ def test_srgb_and_no_profile_give_the_same_answer(tmp_path: Path) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     plain = paint(tmp_path / "plain.png", 3)
     Image.open(plain).save(tmp_path / "srgb.png", icc_profile=srgb)
-    first, second = (look_at(Look(path, (Kind(),))) for path in (plain, tmp_path / "srgb.png"))
+    first, second = (load_view(ViewRequest(path, (CopyKind(),))) for path in (plain, tmp_path / "srgb.png"))
     assert not isinstance(first, str) and not isinstance(second, str)
     assert np.array_equal(first.images[0], second.images[0])
 

@@ -1,4 +1,4 @@
-"""Pictures whose values are not 8 bits of sRGB: deep ones, HDR, other primaries. None turns black."""
+"""Pictures that are not 8-bit sRGB: deep ones, HDR, other primaries. None turns black."""
 
 import struct
 import zlib
@@ -10,9 +10,9 @@ from PIL import Image
 
 from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.images.reading import find_fault, open_image, to_rgb_or_grey
-from fakedetect.images.views import Look, look_at
+from fakedetect.images.views import ViewRequest, load_view
 from fakedetect.preprocessing.resize import Job, resize_image
 
 RANDOM = np.random.default_rng(3)
@@ -71,7 +71,7 @@ def test_deep_pictures_keep_their_brightness(tmp_path: Path, values: np.ndarray,
     finite = np.nan_to_num(values.astype(np.float64), nan=0, posinf=top, neginf=0)
     expected = np.clip(finite, 0, top) * 255 / top
     assert np.abs(read(path)[..., 0] - expected).max() <= 1
-    view = look_at(Look(path, (Kind(),)))
+    view = load_view(ViewRequest(path, (CopyKind(),)))
     assert not isinstance(view, str) and abs(view.images[0].mean() - expected.mean()) < 3
 
 
@@ -95,7 +95,7 @@ def test_a_range_that_nobody_knows_is_a_reason_for_all(
     path = tiff(tmp_path / "a.tif", values)
     reasons = {
         find_fault(path),
-        look_at(Look(path, (Kind(),))),
+        load_view(ViewRequest(path, (CopyKind(),))),
         resize_image(Job(path, tmp_path / "b.tif")),
         load_or_explain(path, REFERENCE_SCALING),
     }
@@ -125,7 +125,7 @@ def png(path: Path, pixels: np.ndarray, cicp: tuple[int, int] | None = None) -> 
 def test_twelve_bits_in_sixteen_in_colour_are_refused_and_not_judged_as_black(tmp_path: Path) -> None:
     colour = np.stack([PLAIN, PLAIN / 2, PLAIN], axis=-1)
     dark = png(tmp_path / "dark.png", (colour * 4095).astype(np.uint16))
-    reasons = {find_fault(dark), look_at(Look(dark, (Kind(),)))}
+    reasons = {find_fault(dark), load_view(ViewRequest(dark, (CopyKind(),)))}
     assert len(reasons) == 1 and "export it in 8 bits" in str(reasons.pop())
     for name, top in (("good.png", 65535), ("empty.png", 0)):
         path = png(tmp_path / name, (colour * top).astype(np.uint16))
@@ -181,10 +181,10 @@ def test_hdr_is_its_sdr_twin_for_every_way_to_read_it(
     assert np.abs(np.rint(coded * 255) - SDR).mean() > 12
     assert find_fault(path) is None
     assert np.abs(read(path) - SDR).mean() < apart
-    view = look_at(Look(path, (Kind(),)))
+    view = load_view(ViewRequest(path, (CopyKind(),)))
     assert not isinstance(view, str)
     assert np.abs(view.images[0].mean((0, 1, 2)) - SDR.mean((0, 1))).max() < apart
-    for kind in (Kind(), Kind(aligned=True)):
+    for kind in (CopyKind(), CopyKind(aligned=True)):
         copy = tmp_path / f"copy.{ending if not kind.aligned else 'jpg'}"
         assert resize_image(Job(path, copy, kind)) is None
         with Image.open(copy) as opened:
@@ -210,7 +210,7 @@ def test_a_profile_that_says_pq_counts_as_well(tmp_path: Path) -> None:
 def test_primaries_without_a_profile_are_converted_where_profiles_are(tmp_path: Path) -> None:
     flat = np.full((64, 64, 3), (60, 200, 60), np.uint8)
     wide, plain = png(tmp_path / "wide.png", flat, (12, 13)), png(tmp_path / "plain.png", flat, (1, 13))
-    seen = {path: look_at(Look(path, (Kind(),))) for path in (wide, plain)}
+    seen = {path: load_view(ViewRequest(path, (CopyKind(),))) for path in (wide, plain)}
     colours = {path: view.images[0][0].mean((0, 1)) for path, view in seen.items()}  # type: ignore[union-attr]
     assert np.array_equal(colours[plain], (60, 200, 60))
     # The same numbers are a stronger green in Display P3, beyond sRGB's in red.

@@ -1,4 +1,4 @@
-"""HEIC and HEIF, which phones write, and AVIF where Pillow lacks it: read by every option, or named."""
+"""HEIC and HEIF from phones, and AVIF if Pillow lacks it: every option reads them or names them."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from PIL import AvifImagePlugin, Image
 
 from fakedetect.images import faults, listing, pillow
 from fakedetect.images.listing import Skipped, list_images
-from fakedetect.images.reading import find_fault, load_reduced, open_image, orientation_of, to_rgb_or_grey
+from fakedetect.images.reading import find_fault, load_reduced, open_image, read_orientation, to_rgb_or_grey
 
 BRANDS = (b"heic", b"heix", b"hevc", b"mif1", b"msf1")
 
@@ -66,7 +66,7 @@ def test_a_turned_heic_is_upright_once(tmp_path: Path) -> None:
     exif[0x0112] = 6
     path = write_heic(tmp_path / "a.heic", (320, 240), exif=exif.tobytes())
     with open_image(path) as opened:
-        assert orientation_of(opened) == 1
+        assert read_orientation(opened) == 1
         assert to_rgb_or_grey(opened).size == opened.size
 
 

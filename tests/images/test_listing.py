@@ -1,4 +1,4 @@
-"""What a folder really holds: pictures, files that are none, and what systems leave behind."""
+"""Folders with pictures, other files, and what systems leave behind."""
 
 import os
 import re
@@ -18,7 +18,7 @@ NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
 
 
 def fill(folder: Path) -> set[str]:
-    """A folder as users have them; the names of its pictures."""
+    """Make a folder like a user's; return the names of its pictures."""
     pictures = {"a.JPG", "b.tar.png", "with space.jp2", "sub/c.mpo", "sub/d.ppm"}
     formats = {"jpg": "JPEG", "png": "PNG", "jp2": "JPEG2000", "mpo": "MPO", "ppm": "PPM"}
     for name in pictures:
@@ -142,9 +142,9 @@ def hide(folder: Path) -> None:
 
 
 def hidden_in(text: str) -> None:
-    """The text says once what hide() has put there."""
-    assert len(re.findall(rf"assed over {len(HIDDEN)} hidden or system folders: ", text)) == 1, text
-    assert "passed over hidden pictures: 2" in text and "not downloaded from iCloud: 2" in text
+    """Assert that the text reports once what hide() has put there."""
+    assert len(re.findall(rf"kipped {len(HIDDEN)} hidden or system folders: ", text)) == 1, text
+    assert "hidden pictures: 2" in text and "not downloaded from iCloud: 2" in text
 
 
 def test_what_systems_leave_behind_is_no_picture_for_any_command(trained: Path) -> None:
@@ -176,7 +176,7 @@ def test_explore_evaluate_and_train_pass_over_what_systems_leave_behind(
         hide(trained.parent / "dataset" / name)
     explored = run("--paths", trained, "explore")
     assert "ipynb" not in explored.stdout and "120" not in explored.stdout
-    assert explored.stderr.count(f"passed over {len(HIDDEN)} hidden") == 2
+    assert explored.stderr.count(f"skipped {len(HIDDEN)} hidden") == 2
     hidden_in(run("--paths", trained, "evaluate", "--data", trained.parent / "dataset/test").stderr)
     learned = run("--paths", trained, "train", "--overwrite")
     assert learned.returncode == 0
@@ -195,7 +195,7 @@ def test_what_the_user_names_is_read_whatever_its_name(trained: Path) -> None:
 def test_a_folder_below_that_cannot_be_read_is_skipped_with_a_line(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing is concluded from what is not seen in it: no copy is stale, no bad picture is gone."""
+    """Nothing is concluded from its missing pictures: no copy is stale, no bad picture is gone."""
     folder, whole = trained.parent / "dataset/train/real", os.scandir
     (folder / "phone/0000.jpg").write_bytes(b"bad")
     assert "1 bad" in run("--paths", trained, "scan", "train-real").stdout

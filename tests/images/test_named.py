@@ -1,4 +1,4 @@
-"""Pictures and folders as people name them."""
+"""Paths as users enter them."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import list_places
-from fakedetect.images.named import read_list, read_named, read_several
+from fakedetect.images.named import parse_paths, parse_usable_paths, read_path_list
 
 
 @pytest.fixture
 def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder with pictures under names that shells and desktops have to wrap."""
+    """A home folder with pictures whose names shells and desktops must quote."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.chdir(tmp_path)
@@ -60,7 +60,7 @@ ONE = (
 @pytest.mark.skipif(os.name == "nt", reason="the paths of POSIX")
 @pytest.mark.parametrize(("text", "meant"), ONE)
 def test_a_path_is_what_people_paste(pictures: Path, text: str, meant: str) -> None:
-    (found,) = read_named([text.format(pictures)], windows=False)
+    (found,) = parse_paths([text.format(pictures)], windows=False)
     assert found.samefile(pictures / meant)
 
 
@@ -75,7 +75,7 @@ def test_a_path_is_what_people_paste(pictures: Path, text: str, meant: str) -> N
     ],
 )
 def test_several_that_are_dropped_at_once_are_several(pictures: Path, text: str) -> None:
-    found = read_named([text.format(pictures)], windows=False)
+    found = parse_paths([text.format(pictures)], windows=False)
     assert [path.name for path in found] == ["b c.jpg", "a.jpg"]
     assert all(path.is_file() for path in found)
 
@@ -89,7 +89,7 @@ def test_backslashes_of_windows_part_folders(tmp_path: Path, monkeypatch: pytest
     if os.name == "nt":
         return
     both = r'"C:\Users\Ann Lee\new.jpg" \\server\share\t.jpg'
-    found = read_named([both], windows=True)
+    found = parse_paths([both], windows=True)
     assert list(map(str, found)) == [r"C:\Users\Ann Lee\new.jpg", r"\\server\share\t.jpg"]
 
 
@@ -114,7 +114,7 @@ REFUSED = (
 @pytest.mark.parametrize(("text", "said"), REFUSED)
 def test_what_is_not_there_is_one_line_that_says_what_to_do(pictures: Path, text: str, said: str) -> None:
     with pytest.raises(UserError) as caught:
-        read_named([text], windows=False)
+        parse_paths([text], windows=False)
     assert said in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -135,7 +135,7 @@ def test_a_file_that_is_no_picture_says_what_to_do_with_it(
 ) -> None:
     (tmp_path / name).write_bytes(start + bytes(500))
     with pytest.raises(UserError, match=said) as caught:
-        read_named([str(tmp_path / name)])
+        parse_paths([str(tmp_path / name)])
     assert str(tmp_path / name) in str(caught.value)
 
 
@@ -145,7 +145,7 @@ def test_patterns_that_no_shell_has_expanded_name_what_they_match(pictures: Path
     paint(pictures / "photo[1].jpg", 2, (40, 40))
 
     def names(text: str) -> list[str]:
-        return [path.as_posix() for path in read_named([text], windows=windows)]
+        return [path.as_posix() for path in parse_paths([text], windows=windows)]
 
     assert names("[ab].jpg") == ["a.jpg", "b.jpg"]
     assert names("[a-z].jpg My*/b*.jpg") == ["a.jpg", "b.jpg", "My Pictures/b c.jpg"]
@@ -159,12 +159,12 @@ def test_patterns_that_no_shell_has_expanded_name_what_they_match(pictures: Path
 
 def test_of_several_names_those_that_are_not_there_are_passed_over(pictures: Path) -> None:
     told: list[str] = []
-    found, missing = read_several(["a.jpg", "a.jgp", "My Pictures"], told.append)
+    found, missing = parse_usable_paths(["a.jpg", "a.jgp", "My Pictures"], told.append)
     assert (found, missing) == ([Path("a.jpg"), Path("My Pictures")], 1)
     assert len(told) == 1 and "a.jgp" in told[0] and "Did you mean a.jpg?" in told[0]
     told.clear()
     with pytest.raises(UserError, match=r"c\.jgp"):
-        read_several(["a.jgp", "c.jgp"], told.append)
+        parse_usable_paths(["a.jgp", "c.jgp"], told.append)
     assert len(told) == 1 and "a.jgp" in told[0]
 
 
@@ -172,18 +172,18 @@ def test_a_list_names_pictures_by_lines_or_by_nul(pictures: Path) -> None:
     names = ["a.jpg", "My Pictures/b c.jpg", "it's.jpg"]
     for end in ("\n", "\r\n", "\0"):
         Path("list.txt").write_bytes(end.join(names).encode())
-        assert read_list("list.txt", pytest.fail) == (list(map(Path, names)), 0)
+        assert read_path_list("list.txt", pytest.fail) == (list(map(Path, names)), 0)
     told: list[str] = []
     # What a shell would part or expand is a name as it stands.
     Path("list.txt").write_text("a.jpg\n\n*.jpg\na.jpg a.jpg\n", encoding="utf-8")
-    assert read_list("list.txt", told.append) == ([Path("a.jpg")], 2)
+    assert read_path_list("list.txt", told.append) == ([Path("a.jpg")], 2)
     assert "*.jpg" in told[0] and "a.jpg a.jpg" in told[1] and "list.txt" in told[0]
     for content, said in (("", "is empty"), ("nothing.jpg\n", "nothing.jpg")):
         Path("list.txt").write_text(content, encoding="utf-8")
         with pytest.raises(UserError, match=said):
-            read_list("list.txt", pytest.fail)
+            read_path_list("list.txt", pytest.fail)
     with pytest.raises(UserError, match="no-list"):
-        read_list("no-list.txt", pytest.fail)
+        read_path_list("no-list.txt", pytest.fail)
 
 
 NFC, NFD = "Gemälde", "Gema\u0308lde"
@@ -200,14 +200,14 @@ def test_a_name_in_another_normal_form_is_the_same_name(
         *(f"{tmp_path}/{typed}/{typed} 1.png", f"{typed}/{typed} 1.png", f"{typed}/{typed}\\ 1.png"),
         f"'{typed}/{stored} 1.png'",
     ):
-        (found,) = read_named([text], windows=False)
+        (found,) = parse_paths([text], windows=False)
         assert found.samefile(picture) and stored in str(found)
-    assert read_named([typed])[0].samefile(picture.parent)
+    assert parse_paths([typed])[0].samefile(picture.parent)
     with pytest.raises(UserError):
-        read_named([f"{typed}/another {typed}.png"])
+        parse_paths([f"{typed}/another {typed}.png"])
     # Both there: each is itself.
     other = paint(tmp_path / typed / f"{stored} 1.png", 2, (40, 40))
-    assert read_named([f"{tmp_path}/{typed}/{stored} 1.png"])[0].samefile(other)
+    assert parse_paths([f"{tmp_path}/{typed}/{stored} 1.png"])[0].samefile(other)
 
 
 @pytest.mark.parametrize(("stored", "typed"), [(NFC, NFD), (NFD, NFC)])

@@ -1,4 +1,4 @@
-"""Pictures that are to be turned: none is lost to a field of its EXIF, and all ways to read it agree."""
+"""Pictures with an EXIF orientation: no EXIF field makes one unusable, and all readers agree."""
 
 import io
 import json
@@ -12,9 +12,9 @@ from PIL import Image
 
 from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.images.reading import find_fault, open_image, to_rgb_or_grey
-from fakedetect.images.views import Look, look_at, read_thumbnail
+from fakedetect.images.views import ViewRequest, load_view, read_thumbnail
 from fakedetect.preprocessing.headers import Header, read_header
 from fakedetect.preprocessing.resize import Job, resize_image
 from fakedetect.reporting.parity import prepare_picture
@@ -83,11 +83,11 @@ def test_every_way_to_read_a_turned_picture_gives_its_upright_twin(tmp_path: Pat
         a, b = np.asarray(first, np.int16), np.asarray(second, np.int16)
         return a.shape == b.shape and np.abs(a - b).mean() < 1.5
 
-    seen = [look_at(Look(path, (Kind(), Kind(aligned=True)))) for path in (twin, turned)]
+    seen = [load_view(ViewRequest(path, (CopyKind(), CopyKind(aligned=True)))) for path in (twin, turned)]
     assert not any(isinstance(view, str) for view in seen), seen
     for first, second in zip(seen[0].images, seen[1].images, strict=True):  # type: ignore[union-attr]
         assert alike(first, second)
-    for kind in (Kind(), Kind(fast=True), Kind(aligned=True)):
+    for kind in (CopyKind(), CopyKind(fast=True), CopyKind(aligned=True)):
         copies = [tmp_path / f"copy {path.name}" for path in (twin, turned)]
         for path, copy in zip((twin, turned), copies, strict=True):
             assert resize_image(Job(path, copy, kind)) is None
@@ -96,7 +96,7 @@ def test_every_way_to_read_a_turned_picture_gives_its_upright_twin(tmp_path: Pat
         assert alike(*(load_or_explain(copy, REFERENCE_SCALING) for copy in copies))
     assert alike(read_thumbnail(twin), read_thumbnail(turned))
     if ending != "webp":
-        assert alike(prepare_picture(twin, Kind()), prepare_picture(turned, Kind()))
+        assert alike(prepare_picture(twin, CopyKind()), prepare_picture(turned, CopyKind()))
     assert isinstance(read_header(turned), Header)
 
 

@@ -1,4 +1,4 @@
-"""Opening pictures: what is wrong with one, and nothing of the whole process changed by it."""
+"""Opening pictures: faults are explained, and the process's state does not change."""
 
 import json
 import re
@@ -16,10 +16,10 @@ from PIL.PngImagePlugin import PngInfo
 from fakedetect.core.processes import pool
 from fakedetect.core.processes.memory import TOO_LARGE
 from fakedetect.core.processes.pool import map_images
-from fakedetect.images.copies import Kind
-from fakedetect.images.degradations import STABILITY
+from fakedetect.images.copies import CopyKind
+from fakedetect.images.degradations import STABILITY_DEGRADATIONS
 from fakedetect.images.reading import find_fault, open_image
-from fakedetect.images.views import Look, look_at
+from fakedetect.images.views import ViewRequest, load_view
 from fakedetect.preprocessing.headers import read_header
 from fakedetect.preprocessing.resize import Job, resize_image
 
@@ -89,7 +89,7 @@ def test_a_picture_too_large_for_check_is_so_for_all(tmp_path: Path) -> None:
     Image.new("1", (22_000, 22_000)).save(picture)
     said = {
         find_fault(picture),
-        look_at(Look(picture, (Kind(),))),
+        load_view(ViewRequest(picture, (CopyKind(),))),
         resize_image(Job(picture, tmp_path / "b.png")),
     }
     assert len(said) == 1 and "22000 x 22000" in str(said)
@@ -126,8 +126,11 @@ def broken(*arguments: object, **named: object) -> None:
 @pytest.mark.parametrize(
     ("name", "read"),
     [
-        ("fakedetect.images.views.degrade", lambda path: look_at(Look(path, (Kind(),), STABILITY))),
-        ("fakedetect.images.views.make_copy", lambda path: look_at(Look(path, (Kind(),)))),
+        (
+            "fakedetect.images.views.degrade",
+            lambda path: load_view(ViewRequest(path, (CopyKind(),), STABILITY_DEGRADATIONS)),
+        ),
+        ("fakedetect.images.views.make_copy", lambda path: load_view(ViewRequest(path, (CopyKind(),)))),
         ("fakedetect.preprocessing.headers.estimate_quality", read_header),
         ("fakedetect.preprocessing.resize.shrink", lambda path: resize_image(Job(path, path))),
     ],
@@ -150,5 +153,5 @@ def test_a_picture_too_large_to_work_on_is_a_bad_one(
     picture = paint(tmp_path / "a.png", 4)
     monkeypatch.setattr("fakedetect.images.views.make_copy", full)
     monkeypatch.setattr("fakedetect.preprocessing.resize.shrink", full)
-    assert look_at(Look(picture, (Kind(),))) == "needs too much memory"
+    assert load_view(ViewRequest(picture, (CopyKind(),))) == "needs too much memory"
     assert resize_image(Job(picture, tmp_path / "b.png")) == "needs too much memory"

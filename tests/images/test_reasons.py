@@ -1,4 +1,4 @@
-"""Why a picture cannot be used: always one of our own reasons, and no other line on the screen."""
+"""An unusable picture always gets one of our own reasons, and no other line on the screen."""
 
 import io
 import json
@@ -94,10 +94,15 @@ def main() -> None:
 
 
 def known_reasons() -> set[str]:
-    """Every reason that the tables hold."""
-    tables = (faults.TECHNICAL, faults.WORDED, [row[1:] for row in faults.SIGNATURES])
+    """Return every reason in the tables."""
+    tables = (
+        faults.DECODER_ERRORS,
+        faults.DECODER_MESSAGES,
+        [row[1:] for row in faults.OTHER_FILE_SIGNATURES],
+    )
     starts = {
-        f"the file is damaged: it starts as {name} but cannot be decoded" for _, _, name in faults.PICTURES
+        f"the file is damaged: it starts as {name} but cannot be decoded"
+        for _, _, name in faults.PICTURE_SIGNATURES
     }
     return {
         *(said for table in tables for _, said in table),

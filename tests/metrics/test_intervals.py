@@ -1,4 +1,4 @@
-"""Intervals: that they have a width where a bootstrap has none, and that they cover."""
+"""Intervals cover the true value, and have a width where a bootstrap has none."""
 
 import numpy as np
 import pytest
@@ -8,16 +8,16 @@ from benchmarks.coverage import draw_calibration
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.training import HeldOutScores
 from fakedetect.metrics.calibration import UNCALIBRATED
+from fakedetect.metrics.held_out import measure_held_out
 from fakedetect.metrics.intervals import (
-    interval,
+    bootstrap_interval,
     mean_interval,
     measure_recall,
     measure_same_shape,
     roc_auc_interval,
     share_interval,
 )
-from fakedetect.metrics.measures import measure, measure_sources
-from fakedetect.metrics.unseen import measure_unseen
+from fakedetect.metrics.measures import compute_measures, measure_sources
 
 
 def test_a_share_without_a_mistake_has_a_width() -> None:
@@ -93,7 +93,7 @@ def test_the_interval_of_a_recall_covers_the_one_at_the_true_rate_of_false_alarm
 
 def test_the_interval_over_few_sources_is_wider_than_the_bootstraps() -> None:
     drawn = np.random.default_rng(6).normal(size=4000)
-    widths = [np.ptp(interval(drawn, units)) for units in (5, 12, 10_000)]
+    widths = [np.ptp(bootstrap_interval(drawn, units)) for units in (5, 12, 10_000)]
     # Student's t of 4 and 11 degrees of freedom: 2.776 and 2.201.
     wanted = [2 * 2.776 * (5 / 4) ** 0.5, 2 * 2.201 * (12 / 11) ** 0.5, 2 * 1.96]
     assert widths == pytest.approx(wanted, rel=0.1)
@@ -112,7 +112,7 @@ def test_no_interval_excludes_its_value(seed: int) -> None:
         for mine in (is_fake, ~is_fake)
     ]
     fake, real = ({source: values for source, values in each.items() if values} for each in by_class)
-    unseen = measure_unseen(
+    held_out = measure_held_out(
         HeldOutScores(checkpoint="", fakes_by_source=True, reals_by_source=True, fake=fake, real=real)
     )
     shapes = random.choice(["square", "wide"], count)
@@ -120,16 +120,16 @@ def test_no_interval_excludes_its_value(seed: int) -> None:
         ([margins[is_fake]], [margins[~is_fake]]), ([shapes[is_fake]], [shapes[~is_fake]])
     )
     found: list[Measure | None] = [
-        *measure(margins, p_fake, is_fake).values(),
+        *compute_measures(margins, p_fake, is_fake).values(),
         *(
             each
             for entry in measure_sources(is_fake, sources, margins)
             for each in (entry.right, entry.roc_auc)
         ),
-        unseen.auc,
-        unseen.fake_recall_at_5,
-        *(family.auc for family in unseen.families.values()),
-        *(source.false_alarms_at_5 for source in unseen.real_sources.values()),
+        held_out.auc,
+        held_out.fake_recall_at_5,
+        *(family.auc for family in held_out.families.values()),
+        *(source.false_alarms_at_5 for source in held_out.real_sources.values()),
         same,
     ]
     for each in found:

@@ -1,4 +1,4 @@
-"""C2PA manifests in files signed here: what they prove is told apart from what they say."""
+"""C2PA manifests in files signed here: what they prove is kept apart from what they state."""
 
 import io
 import json
@@ -28,11 +28,16 @@ from PIL import Image
 from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
 from fakedetect.core.processes import pool
 from fakedetect.core.processes.pool import map_images
-from fakedetect.images.copies import Kind
-from fakedetect.provenance.c2pa import CRASHED, NOT_INSTALLED, UNREADABLE, verify_manifest
-from fakedetect.provenance.claims import Claim, describe_in_a_clause, find_claim
+from fakedetect.images.copies import CopyKind
+from fakedetect.provenance.c2pa import (
+    MANIFEST_UNREADABLE,
+    VERIFIER_CRASHED,
+    VERIFIER_MISSING,
+    verify_manifest,
+)
+from fakedetect.provenance.claims import Claim, find_claim, format_origin
 from fakedetect.provenance.rules import Finding
-from fakedetect.provenance.verification import Assertion, Manifest, claim_of_actions
+from fakedetect.provenance.verification import Assertion, Manifest, find_action_claim
 
 TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 UNCHANGED = "C2PA manifest: the file is unchanged since it was signed"
@@ -65,7 +70,7 @@ EDITED = {
 
 
 class Authority:
-    """A certificate authority of its own, with one signer."""
+    """A certificate authority with one signer."""
 
     def __init__(self, valid: timedelta = timedelta(days=30), ocsp: str = ""):
         now = datetime.now(UTC)
@@ -83,8 +88,7 @@ class Authority:
         address: str = "",
         actions: list[dict[str, object]] | None = None,
     ) -> bytes:
-        """A picture with a manifest: created by a generator, or edited where it has a parent; or with these
-        actions."""
+        """Sign a picture: created by a generator, edited if it has a parent, or with these actions."""
         secret = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -175,7 +179,7 @@ def signed(authority: Authority) -> bytes:
 
 @pytest.fixture
 def trust(authority: Authority, tmp_path: Path) -> Path:
-    """A folder with a trust list that has the authority on it."""
+    """A folder with a trust list that includes the authority."""
     folder = tmp_path / "trust"
     folder.mkdir()
     (folder / "signers-2026-01-02.pem").write_text(authority.root)
@@ -183,7 +187,7 @@ def trust(authority: Authority, tmp_path: Path) -> Path:
 
 
 def found_in(raw: bytes, trust: Path, file_format: str = "JPEG") -> list[tuple[str, str]]:
-    """What is said of a file, with how sure that is."""
+    """Return a file's findings and their certainty."""
     path = trust.parent / "picture"
     path.write_bytes(raw)
     return [(finding.says, finding.sure) for finding in verify_manifest(path, file_format, trust)]
@@ -228,7 +232,7 @@ def test_an_untouched_file_is_unchanged_and_one_byte_more_is_not(
     # All formats are found and read as the pictures that they are, by the list that goes along.
     path = trust.parent / f"whole.{file_format.lower()}"
     path.write_bytes(raw)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen) and view.provenance[0] == UNCHANGED
     assert re.fullmatch(
         rf"{BY}; on the C2PA trust list of 20\d\d-\d\d-\d\d(, \d+ days old)?: no", view.provenance[1]
@@ -299,8 +303,8 @@ def test_an_expired_certificate_is_told(tmp_path: Path) -> None:
 
 
 STAMPED = Path(__file__).with_name("stamped")
-"""A picture signed and time-stamped seconds before its signer's certificate expired, and lists that have
-both authorities on them."""
+"""A picture signed and time-stamped seconds before its signer's certificate expired, and trust lists that
+include both authorities."""
 
 
 def test_a_time_stamp_counts_if_its_authority_is_on_the_list(tmp_path: Path) -> None:
@@ -381,7 +385,7 @@ def test_a_manifest_elsewhere_is_named_and_not_fetched(
     for name, file_format in (("a.jpg", "JPEG"), ("a.png", "PNG")):
         path = tmp_path / name
         path.write_bytes(authority.sign(picture(0, file_format), FORMATS[file_format], address=address))
-        view = look_closely(CloseLook(path, (Kind(),)))
+        view = look_closely(CloseLook(path, (CopyKind(),)))
         assert isinstance(view, Seen)
         assert view.provenance == (f"C2PA manifest: stored remotely at {address}; not fetched",)
     with pytest.raises(TimeoutError):
@@ -389,7 +393,7 @@ def test_a_manifest_elsewhere_is_named_and_not_fetched(
 
 
 def is_called(server: socket.socket, read: Callable[[], object]) -> bool:
-    """Whether anybody connects to a server while a function runs; who does is sent away."""
+    """Return whether anything connects to a server while a function runs; connections are closed."""
     callers = []
 
     def answer() -> None:
@@ -423,7 +427,7 @@ def test_nothing_goes_out_though_the_library_would(trust: Path, server: socket.s
     assert is_called(server, lambda: read_with_defaults(asked_for, fetch))
     assert not is_called(server, lambda: found_in(elsewhere, trust))
     assert not is_called(server, lambda: found_in(asked_for, trust))
-    assert found_in(elsewhere, trust) == [(UNREADABLE, "stated")]
+    assert found_in(elsewhere, trust) == [(MANIFEST_UNREADABLE, "stated")]
     assert found_in(asked_for, trust)[1][0].endswith(": yes")
 
 
@@ -431,12 +435,12 @@ def test_without_the_library_a_manifest_is_not_verified(
     signed: bytes, trust: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "c2pa", None)
-    assert found_in(signed, trust) == [(NOT_INSTALLED, "stated")]
+    assert found_in(signed, trust) == [(VERIFIER_MISSING, "stated")]
     path = trust.parent / "a.jpg"
     path.write_bytes(signed)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen)
-    assert view.provenance == (NOT_INSTALLED, "IPTC source type: trainedAlgorithmicMedia")
+    assert view.provenance == (VERIFIER_MISSING, "IPTC source type: trainedAlgorithmicMedia")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -474,7 +478,7 @@ def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
     names = ["crash.jpg", "a.jpg", "hang.jpg", "b.jpg", "crash_plain.jpg"]
     for name in names:
         (tmp_path / name).write_bytes(picture(3) if "plain" in name else signed)
-    looks = [CloseLook(tmp_path / name, (Kind(),)) for name in names]
+    looks = [CloseLook(tmp_path / name, (CopyKind(),)) for name in names]
     seen = {
         look.path.name: view for look, view in map_images(crash_or_hang, looks, 1, look_without_verifier)
     }
@@ -482,7 +486,7 @@ def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
     for name in ("crash.jpg", "hang.jpg"):
         view = seen[name]
         assert isinstance(view, Seen) and view.view.images[0].size
-        assert view.provenance == (CRASHED, "IPTC source type: trainedAlgorithmicMedia")
+        assert view.provenance == (VERIFIER_CRASHED, "IPTC source type: trainedAlgorithmicMedia")
     for name in ("a.jpg", "b.jpg"):
         view = seen[name]
         assert isinstance(view, Seen) and view.provenance[0] == UNCHANGED
@@ -525,7 +529,7 @@ def test_without_a_source_type_the_name_of_who_created_it_counts(agent: str, say
     # As version 1 of the actions allows; the library no longer signs such ones.
     actions = msgspec.json.encode({"actions": [{"action": "c2pa.created", "softwareAgent": agent}]})
     manifest = Manifest(assertions=[Assertion("c2pa.actions", msgspec.Raw(actions))])
-    assert claim_of_actions(manifest) == says
+    assert find_action_claim(manifest) == says
 
 
 def claim_in(raw: bytes, trust: Path) -> Claim | None:
@@ -584,10 +588,10 @@ def test_the_clause_names_who_signed_and_whether_he_is_listed(
 ) -> None:
     path = trust.parent / "clause.jpg"
     path.write_bytes(signed)
-    listed = describe_in_a_clause(verify_manifest(path, "JPEG", trust))
+    listed = format_origin(verify_manifest(path, "JPEG", trust))
     assert listed == "signed: Ada Signer Ltd says AI-generated; signer on the trust list"
     path.write_bytes(authority.sign(picture(1), parent=signed))
-    edited = describe_in_a_clause(verify_manifest(path, "JPEG", trust))
+    edited = format_origin(verify_manifest(path, "JPEG", trust))
     assert edited.startswith("signed: Ada") and "AI-generated, then edited" in edited and len(edited) <= 80
     path.write_bytes(flip(signed, len(signed) - 200))
-    assert describe_in_a_clause(verify_manifest(path, "JPEG", trust)).startswith("C2PA manifest: does not")
+    assert format_origin(verify_manifest(path, "JPEG", trust)).startswith("C2PA manifest: does not")

@@ -1,4 +1,4 @@
-"""What findings come to: a claim of how the picture came to be, and a clause of one line."""
+"""The claim that follows from findings, and the clause on the screen."""
 
 from pathlib import Path
 
@@ -6,9 +6,9 @@ import pytest
 
 from fakedetect.checking.judged import Judged, weigh
 from fakedetect.checking.lines import describe_alone, describe_verdict
-from fakedetect.provenance.claims import describe_in_a_clause, find_claim
+from fakedetect.provenance.claims import find_claim, format_origin
 from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.origin import find_marks
+from fakedetect.provenance.origin import find_evidence
 from fakedetect.provenance.rules import Finding
 from fakedetect.provenance.texts import Field
 
@@ -49,7 +49,7 @@ EDIT = Finding("edit", "edit: Adobe Photoshop Generative Fill (said in XMP Creat
     ],
 )
 def test_what_is_stated_of_the_whole_picture_counts(where: str, text: str, generated: bool) -> None:
-    found = find_marks(Metadata((Field(where, text),)))
+    found = find_evidence(Metadata((Field(where, text),)))
     claim = find_claim(found)
     assert found and (claim is not None) == generated
     assert claim is None or (claim.says, claim.is_proven) == ("generated", False)
@@ -131,7 +131,7 @@ def test_the_line_says_why(origin: tuple[Finding, ...], by_models: str, lines: l
 )
 def test_a_clause_is_short(finding: Finding) -> None:
     signer = Finding("signer", "C2PA signer: X; on the C2PA trust list of 2026-01-01: no", by="X")
-    assert len(describe_in_a_clause((finding, signer))) <= 80
+    assert len(format_origin((finding, signer))) <= 80
     for by_models in ("fake", "real", "unsure"):
         shown = weigh(by_models, find_claim((finding,)))
         judged = Judged(

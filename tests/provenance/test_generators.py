@@ -1,5 +1,5 @@
-"""Names, sentences and parameters of generators: told where a file has them, and not where words only look
-like them."""
+"""Names, statements and parameters of generators: reported if a file has them, and not for words that only
+look like them."""
 
 import json
 import re
@@ -9,9 +9,9 @@ import pytest
 from msgspec import structs
 
 from fakedetect.provenance.metadata import Metadata
-from fakedetect.provenance.origin import find_marks
-from fakedetect.provenance.rules import Finding, read_table, rules_by_field
-from fakedetect.provenance.texts import MOST_TEXT, Field
+from fakedetect.provenance.origin import find_evidence
+from fakedetect.provenance.rules import Finding, read_rules, rules_by_field
+from fakedetect.provenance.texts import MOST_TEXT_CHARACTERS, Field
 
 DESCRIPTION, CREDIT, SOFTWARE = "PNG description", "XMP Credit", "EXIF Software"
 JOB = "9b3c2c1e-1111-2222-3333-444455556666"
@@ -21,7 +21,7 @@ DRAW_THINGS = {"c": "a cat", "sampler": "DPM++ 2M Karras", "scale": 7.5, "seed":
 
 
 def found(where: str, text: str) -> list[Finding]:
-    return find_marks(Metadata((Field(where, text),)))
+    return find_evidence(Metadata((Field(where, text),)))
 
 
 def says(where: str, text: str) -> list[str]:
@@ -197,9 +197,9 @@ def test_a_job_of_midjourneys_has_a_uuid() -> None:
 
 def test_easy_diffusions_fields_count_together() -> None:
     fields = [Field(f"PNG {key}", str(value)) for key, value in EASY.items()]
-    (finding,) = find_marks(Metadata(tuple(fields)))
+    (finding,) = find_evidence(Metadata(tuple(fields)))
     assert finding.says.startswith("generator: Easy Diffusion (parameters in ")
-    assert find_marks(Metadata(tuple(fields[:2]))) == []
+    assert find_evidence(Metadata(tuple(fields[:2]))) == []
 
 
 def test_what_went_through_a_generator_is_an_edit() -> None:
@@ -213,10 +213,10 @@ def test_what_went_through_a_generator_is_an_edit() -> None:
 
 def test_a_generator_is_no_camera_and_a_camera_no_generator() -> None:
     flux = (("Make", "Black Forest Labs"), ("Model", "schnell"), ("Software", "AI generated;txt2img;flux"))
-    findings = find_marks(Metadata(tuple(Field(f"EXIF {name}", text) for name, text in flux)))
+    findings = find_evidence(Metadata(tuple(Field(f"EXIF {name}", text) for name, text in flux)))
     assert {finding.kind for finding in findings} == {"generator"}
     canon = (("Make", "Dallesport Cameras"), ("Model", "D1"), ("Software", "OpenAir Gallery 2.1"))
-    findings = find_marks(Metadata(tuple(Field(f"EXIF {name}", text) for name, text in canon)))
+    findings = find_evidence(Metadata(tuple(Field(f"EXIF {name}", text) for name, text in canon)))
     assert [finding.says for finding in findings] == [
         "EXIF camera: Dallesport Cameras D1",
         "EXIF software: OpenAir Gallery 2.1",
@@ -232,15 +232,17 @@ REPEATED = (
 
 def test_no_text_takes_longer_than_it_is_long() -> None:
     start = time.monotonic()
-    for name in sorted({*rules_by_field(), *frozenset().union(*read_table().fields.values())}):
+    for name in sorted({*rules_by_field(), *frozenset().union(*read_rules().fields.values())}):
         for part in REPEATED if name in ("parameters", "software", "credit") else REPEATED[:3]:
-            find_marks(Metadata((Field(f"PNG {name}", (part * MOST_TEXT)[:MOST_TEXT]),)))
+            find_evidence(
+                Metadata((Field(f"PNG {name}", (part * MOST_TEXT_CHARACTERS)[:MOST_TEXT_CHARACTERS]),))
+            )
     # About 180 texts of 64 kB: a pattern that backtracks needs minutes for one of them.
     assert time.monotonic() - start < 20
 
 
 def all_patterns() -> list[str]:
-    table = read_table()
+    table = read_rules()
     rules = [pattern for row in table.rules for pattern in (*row.keys, *row.keys.values(), *row.patterns)]
     together = [pattern for row in table.together for pattern in row.fields.values()]
     sentences = [word for words in structs.astuple(table.sentences) for word in words]
@@ -254,28 +256,28 @@ def test_what_a_pattern_of_the_table_repeats_has_a_bound(pattern: str) -> None:
 
 
 def rule_texts(row) -> list[str]:
-    """Hostile texts for a rule: what its patterns begin with, many times over."""
+    """Make hostile texts for a rule: the starts of its patterns, repeated many times."""
     begins = [f'"{name.split("|")[0]}" : ' for name in row.keys]
     begins += [
         re.sub(r"\\[AbsZ]|\{\d+(,\d*)?\}|[?()\[\]:|^]|\\", "", each)[:20] or "a" for each in row.patterns
     ]
-    return [(begin * MOST_TEXT)[:MOST_TEXT] for begin in begins]
+    return [(begin * MOST_TEXT_CHARACTERS)[:MOST_TEXT_CHARACTERS] for begin in begins]
 
 
 def test_every_rule_reads_hostile_texts_in_time() -> None:
-    table, start = read_table(), time.monotonic()
+    table, start = read_rules(), time.monotonic()
     for row in table.rules:
         names = {name for group in row.fields for name in table.fields.get(group, (group,))}
         for text in rule_texts(row):
-            find_marks(Metadata((Field(f"PNG {min(names)}", text),)))
+            find_evidence(Metadata((Field(f"PNG {min(names)}", text),)))
     for row in table.together:
         fields = [Field(f"EXIF {name.rpartition(' ')[2]}", "Signature: a" * 5000) for name in row.fields]
-        find_marks(Metadata(tuple(fields)))
+        find_evidence(Metadata(tuple(fields)))
     assert time.monotonic() - start < 20
 
 
 def test_a_groups_name_in_a_rule_is_one() -> None:
-    table = read_table()
+    table = read_rules()
     for row in table.rules:
         for group in row.fields:
             assert group in table.fields or group == group.lower(), f"{row.says}: no group {group}"

@@ -1,4 +1,4 @@
-"""Labels of services and phones: told where they stand, and not where something like them does."""
+"""Labels of services and phones: reported if a file has them, and not for similar texts."""
 
 import json
 import struct
@@ -27,7 +27,7 @@ def says(path: Path) -> tuple[str, ...]:
 
 
 def save(path: Path, exif: dict[int, object] | None = None, xmp: str = "", text: str = "") -> Path:
-    """A picture with fields of EXIF (0x9286 in its own folder), an XMP packet and a text 'AIGC'."""
+    """Make a picture with EXIF fields (0x9286 in its own folder), an XMP packet and a text 'AIGC'."""
     written, info = Image.Exif(), PngImagePlugin.PngInfo()
     for tag, value in (exif or {}).items():
         (written.get_ifd(0x8769) if tag == 0x9286 else written)[tag] = value
@@ -103,7 +103,7 @@ def test_grok_signs_with_a_pair_of_fields(
 
 
 def put_trailer(path: Path, **entries: bytes) -> Path:
-    """Put a trailer of Samsung's phones behind a picture: the entries, their directory and its length."""
+    """Append a trailer of Samsung's phones to a picture: the entries, their directory and its length."""
     blocks = [struct.pack("<HHI", 0, 0x0BA1, len(name)) + name.encode() + entries[name] for name in entries]
     directory = b"SEFH" + struct.pack("<II", 107, len(blocks))
     for number, block in enumerate(blocks):

@@ -1,4 +1,4 @@
-"""Metadata is found wherever containers have it, and is what it claims to be."""
+"""Metadata is found wherever containers hold it, and is what it claims to be."""
 
 import io
 import struct
@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.provenance.metadata import C2PA_BOX, find_manifest
 from fakedetect.provenance.packets import EXTENDED_HEAD, XMP_BOX, XMP_HEAD
 
@@ -51,7 +51,7 @@ def in_jpeg(*segments: tuple[int, bytes]) -> bytes:
 
 
 def extended(packet: bytes, order: tuple[int, ...] = (1, 0)) -> list[tuple[int, bytes]]:
-    """An extended packet in two segments, of which the second may stand first."""
+    """Make an extended packet in two segments, in either order."""
     half, name = len(packet) // 2, b"0123456789ABCDEF0123456789ABCDEF"
     parts = (packet[:half], packet[half:])
     return [
@@ -119,7 +119,7 @@ FILES = {
 
 def seen(path: Path, content: bytes) -> tuple[str, ...]:
     path.write_bytes(content)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen), view
     return view.provenance
 

@@ -1,4 +1,4 @@
-"""Chunks of a PNG: read before its pixels and behind them, within limits."""
+"""PNG chunks are read before and after the pixels, within limits."""
 
 import io
 import struct
@@ -11,7 +11,12 @@ import pytest
 from PIL import Image
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
-from fakedetect.provenance.texts import MOST_CHARACTERS, MOST_TEXT, MOST_TEXTS, read_png_text
+from fakedetect.provenance.texts import (
+    MOST_CHARACTERS,
+    MOST_TEXT_CHARACTERS,
+    MOST_TEXT_FIELDS,
+    read_png_text,
+)
 
 PARAMETERS = b"a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1"
 XMP = (
@@ -31,7 +36,7 @@ def comfy_exif() -> bytes:
 
 
 def write(path: Path, chunks: bytes, *, late: bool) -> Path:
-    """A PNG with chunks before its pixels, or behind them."""
+    """Make a PNG with chunks before or after its pixels."""
     file = io.BytesIO()
     Image.fromarray(np.full((32, 32, 3), 90, np.uint8)).save(file, "PNG")
     raw = file.getvalue()
@@ -71,12 +76,12 @@ def test_hostile_chunks_cost_little(tmp_path: Path) -> None:
     start = time.monotonic()
     for chunks in (
         bomb * 200,
-        chunk(b"tEXt", b"a\0b") * 3 * MOST_TEXTS,
+        chunk(b"tEXt", b"a\0b") * 3 * MOST_TEXT_FIELDS,
         chunk(b"tEXt", b"") * 20_000,
         chunk(b"iTXt", b"a\0\1\0") + chunk(b"zTXt", b"a\0\0not deflate") + chunk(b"eXIf", b"\xff" * 99),
         struct.pack(">I", 2**32 - 1) + b"tEXt",
     ):
         read = read_png_text(write(tmp_path / "a.png", chunks, late=True))
-        assert len(read.fields) <= MOST_TEXTS
-        assert sum(len(field.text) for field in read.fields) < MOST_CHARACTERS + MOST_TEXT
+        assert len(read.fields) <= MOST_TEXT_FIELDS
+        assert sum(len(field.text) for field in read.fields) < MOST_CHARACTERS + MOST_TEXT_CHARACTERS
     assert time.monotonic() - start < 5

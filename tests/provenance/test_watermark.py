@@ -1,4 +1,4 @@
-"""Marks in pixels: those that an encoder written here sets are read, and nothing else is."""
+"""Watermarks in pixels: those embedded by an encoder written here are found, and nothing else."""
 
 import gzip
 import io
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.provenance.rules import Finding
 from fakedetect.provenance.watermark import PAYLOADS, find_dwt_dct
 
@@ -27,7 +27,7 @@ def scene(seed: int, height: int = 512, width: int = 512) -> np.ndarray:
 
 
 def embed(rgb: np.ndarray, payload: str, reverse: bool, floats: bool) -> np.ndarray:
-    """The picture with a mark as the published encoder sets it, by way of OpenCV's YUV.
+    """Embed a watermark in the picture as the published encoder does, through OpenCV's YUV.
 
     Args:
         reverse: hand the channels over as blue, green, red.
@@ -59,23 +59,23 @@ def embed(rgb: np.ndarray, payload: str, reverse: bool, floats: bool) -> np.ndar
     return marked[..., ::-1] if reverse else marked
 
 
-@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload.of)
+@pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload.program)
 @pytest.mark.parametrize("reverse", [True, False])
 @pytest.mark.parametrize("floats", [True, False])
 def test_a_mark_is_read_in_every_colour_order_and_kind_of_number(
     payload, reverse: bool, floats: bool
 ) -> None:
     marked = embed(scene(1), payload.bits, reverse, floats)
-    assert find_dwt_dct(marked) == payload.of
+    assert find_dwt_dct(marked) == payload.program
 
 
-def origin(path: Path, kind: Kind | None = None) -> tuple[Finding, ...]:
+def origin(path: Path, kind: CopyKind | None = None) -> tuple[Finding, ...]:
     view = look_closely(CloseLook(path, (kind,) if kind else ()))
     assert isinstance(view, Seen), view
     return view.origin
 
 
-SDXL = next(payload for payload in PAYLOADS if payload.of == "SDXL")
+SDXL = next(payload for payload in PAYLOADS if payload.program == "SDXL")
 
 
 def test_the_mark_is_told_of_files_that_kept_it(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_the_mark_is_told_of_files_that_kept_it(tmp_path: Path) -> None:
     marked.save(tmp_path / "a.webp", lossless=True)
     marked.save(tmp_path / "a.jpg", quality=95, subsampling=0)
     for name in ("a.png", "a.webp", "a.jpg"):
-        for kind in (None, Kind(), Kind(fast=True)):
+        for kind in (None, CopyKind(), CopyKind(fast=True)):
             assert origin(tmp_path / name, kind) == (said,), (name, kind)
 
 

@@ -13,8 +13,8 @@ import pytest
 from conftest import paint, run
 from PIL import Image
 
-from fakedetect.images.degradations import degrade_at_random, random_for
-from fakedetect.metrics.measures import NAMES
+from fakedetect.images.degradations import degrade_at_random, make_random
+from fakedetect.metrics.measures import MEASURE_NAMES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -55,7 +55,7 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Pat
     folder = evaluated.parent / "model_folders/tiny"
     assert "evaluate --data FOLDER" in (evaluated.parent / "told.txt").read_text(encoding="utf-8")
     test = read(folder / "evaluation.json")["test"]
-    assert set(test["measures"]) == set(NAMES) and test["count"] == 20
+    assert set(test["measures"]) == set(MEASURE_NAMES) and test["count"] == 20
     # With ten real pictures, a single false alarm is 10 %.
     without = {name for name, measure in test["measures"].items() if measure["value"] is None}
     assert without == {"tpr_at_5", "tpr_at_1"}
@@ -300,9 +300,9 @@ def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:
 
 def test_random_degradations_depend_on_seed_and_name_alone() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (224, 224, 3), dtype=np.uint8)
-    first = [degrade_at_random(pixels, random_for(seed, "a.jpg")) for seed in range(12)]
-    again = [degrade_at_random(pixels, random_for(seed, "a.jpg")) for seed in range(12)]
+    first = [degrade_at_random(pixels, make_random(seed, "a.jpg")) for seed in range(12)]
+    again = [degrade_at_random(pixels, make_random(seed, "a.jpg")) for seed in range(12)]
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert all(image.shape == pixels.shape and image.dtype == np.uint8 for image in first)
     assert len({image.tobytes() for image in first}) > 9
-    assert not np.array_equal(first[0], degrade_at_random(pixels, random_for(0, "b.jpg")))
+    assert not np.array_equal(first[0], degrade_at_random(pixels, make_random(0, "b.jpg")))

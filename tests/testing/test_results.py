@@ -58,7 +58,7 @@ def test_measures_fit_their_own_record(kind: int) -> None:
             side * 50,
             random.normal(size=count).round(1) + side,
         )[kind]
-        found = Measures(**measures.measure(margins, expit(margins), is_fake))
+        found = Measures(**measures.compute_measures(margins, expit(margins), is_fake))
         assert msgspec.json.decode(msgspec.json.encode(found), type=Measures) == found
 
 

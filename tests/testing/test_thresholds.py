@@ -19,13 +19,13 @@ from fakedetect.core.settings.recipes import REFERENCE_INPUT
 from fakedetect.metrics.calibration import (
     UNCALIBRATED,
     Calibration,
-    calibration_error,
-    calibration_for,
+    choose_calibration,
+    compute_calibration_error,
     fit_temperature,
     fit_thresholds,
 )
 from fakedetect.metrics.intervals import share_interval
-from fakedetect.metrics.measures import measure
+from fakedetect.metrics.measures import compute_measures
 
 
 def draw(count: int, seed: int, sharpness: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +60,12 @@ def test_calibrated_probabilities_are_scikit_learns_and_mean_what_they_say() -> 
     theirs = CalibratedClassifierCV(FrozenEstimator(model), method="temperature")
     theirs.fit(margins[:, None], is_fake)
     assert np.abs(p_fake - theirs.predict_proba(margins[:, None])[:, 1]).max() < 0.005
-    assert calibration_error(p_fake, is_fake) < 0.02 < 0.1 < calibration_error(expit(margins), is_fake)
+    assert (
+        compute_calibration_error(p_fake, is_fake)
+        < 0.02
+        < 0.1
+        < compute_calibration_error(expit(margins), is_fake)
+    )
 
 
 def test_a_few_pictures_without_a_mistake_do_not_make_it_infinitely_sure() -> None:
@@ -131,22 +136,22 @@ def test_a_damaged_calibration_is_refused_with_its_file(saved: dict, tmp_path: P
 
 def test_a_calibration_holds_for_its_own_checkpoint_only(tmp_path: Path) -> None:
     asked = ModelInput()
-    assert not calibration_for(read_training(tmp_path).calibration, "a", asked).fitted
+    assert not choose_calibration(read_training(tmp_path).calibration, "a", asked).fitted
     good = {"temperature": 2.0, "fake_from": 0.9, "real_below": 0.1, "checkpoint": "a"}
     (tmp_path / "training.json").write_text(json.dumps({"calibration": good}))
     saved = read_training(tmp_path).calibration
-    assert calibration_for(saved, "a", asked).fitted
-    assert not calibration_for(saved, "another checkpoint", asked).fitted
+    assert choose_calibration(saved, "a", asked).fitted
+    assert not choose_calibration(saved, "another checkpoint", asked).fitted
     bound = msgspec.structs.replace(saved, input=REFERENCE_INPUT)
-    assert calibration_for(bound, "a", asked).fitted
-    assert not calibration_for(bound, "a", ModelInput(mean=(0.5, 0.5, 0.5))).fitted
+    assert choose_calibration(bound, "a", asked).fitted
+    assert not choose_calibration(bound, "a", ModelInput(mean=(0.5, 0.5, 0.5))).fitted
 
 
 @pytest.mark.parametrize("count", [30, 1000])
 def test_measures_are_scikit_learns(count: int) -> None:
     margins, is_fake = draw(count, 5)
     margins = np.round(margins, 1)
-    found = measure(margins, expit(margins), is_fake)
+    found = compute_measures(margins, expit(margins), is_fake)
     if (~is_fake).sum() < 100:
         # A single false alarm is more than 1 %.
         assert found.pop("tpr_at_1").value is None
@@ -161,7 +166,7 @@ def test_measures_are_scikit_learns(count: int) -> None:
         "average_precision": metrics.average_precision_score(is_fake, margins),
         "tpr_at_5": true_rate[false_rate <= 0.05].max(),
         "tpr_at_1": true_rate[false_rate <= 0.01].max(),
-        "ece": calibration_error(expit(margins), is_fake),
+        "ece": compute_calibration_error(expit(margins), is_fake),
     }
     expected = {name: expected[name] for name in found}
     assert {name: m.value for name, m in found.items()} == pytest.approx(expected)
@@ -174,7 +179,7 @@ def test_measures_are_scikit_learns(count: int) -> None:
 
 
 def test_measures_of_one_class_leave_out_what_needs_both() -> None:
-    found = measure(np.array([1.0, -1.0]), np.array([0.7, 0.3]), np.array([True, True]))
+    found = compute_measures(np.array([1.0, -1.0]), np.array([0.7, 0.3]), np.array([True, True]))
     assert found["recall_fake"].value == 0.5 and found["roc_auc"].value is None
     assert str(found["recall_real"]) == "-"
 

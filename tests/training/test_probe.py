@@ -323,7 +323,7 @@ def test_thresholds_are_fitted_to_sources_and_too_few_of_them_are_refused(fitted
     assert rate
     fitting = run("--paths", fitted, "fit-thresholds", "--max-false-alarms", rate[1], "--max-missed", "0.3")
     assert fitting.returncode == 0, fitting.stderr
-    assert "on average over unseen real sources" in fitting.stdout
+    assert "on average over new real sources" in fitting.stdout
     saved = read(fitted, "training.json")["calibration"]
     assert saved["unseen_real_sources"] and saved["unseen_families"]
     (folder_of(fitted) / "out_of_fold.json").unlink()

@@ -13,16 +13,16 @@ from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.feature_cache import FeatureCache, key_of
-from fakedetect.images.copies import PROBE_COPIES, Kind
+from fakedetect.images.copies import PROBE_COPIES, CopyKind
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.views import ProbeLook, in_batches, look_for_probe
+from fakedetect.images.views import ProbeViewRequest, in_batches, load_probe_views
 from fakedetect.models.devices import to_device, warn_about_idle_gpu
 from fakedetect.models.openvino.conversion import choose_engine
 from fakedetect.models.openvino.engine import Engine
 from fakedetect.models.probe.backbone import Backbone, build_backbone, hash_weights, with_own_weights
 from fakedetect.models.processes import Group
 
-ViewedPicture = tuple[ProbeLook, np.ndarray | str]
+ViewedPicture = tuple[ProbeViewRequest, np.ndarray | str]
 """A picture with its views, or with the reason why it has none."""
 
 VIEWS_PER_BATCH = 32
@@ -125,7 +125,7 @@ def compute_features(
 
     part = group.part_of(jobs)
     # In order, so that the same pictures give the same batches, and so the same features.
-    looks = in_order(part, map_images(look_for_probe, part, settings.workers))
+    looks = in_order(part, map_images(load_probe_views, part, settings.workers))
     batches = in_batches(looks, max(1, VIEWS_PER_BATCH // len(views)))
     with console.progress(sum(len(job.views) for job in jobs), "features") as progress:
         for path, reason in _fill(cache, group, batches, extract, keys, progress.advance):
@@ -137,8 +137,8 @@ def compute_features(
 
 
 def _list_jobs(
-    keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int, kind: Kind
-) -> list[ProbeLook]:
+    keys: Mapping[Path, Sequence[bytes]], cache: FeatureCache, seed: int, kind: CopyKind
+) -> list[ProbeViewRequest]:
     """List the views that are not in the cache; identical pictures once."""
     claimed: set[bytes] = set()
     jobs = []
@@ -146,7 +146,7 @@ def _list_jobs(
         missing = tuple(v for v, key in enumerate(of_path) if key not in cache and key not in claimed)
         claimed.update(of_path)
         if missing:
-            jobs.append(ProbeLook(path=path, views=missing, seed=seed, kind=kind))
+            jobs.append(ProbeViewRequest(path=path, views=missing, seed=seed, kind=kind))
     return jobs
 
 

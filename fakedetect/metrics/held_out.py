@@ -1,7 +1,7 @@
-"""What a model makes of sources that it has never seen: figures and thresholds, source by source.
+"""Metrics and thresholds on held-out sources.
 
-Pictures of one source resemble one another, so it is sources that are counted, not pictures: intervals draw
-whole sources, and a threshold's promise is made for a picture of a source like those, but none of them.
+Pictures of one source resemble one another, so the unit is the source, not the picture. Intervals draw
+whole sources, and a threshold's guarantee holds for pictures of a new source that is drawn like the others.
 """
 
 import math
@@ -21,46 +21,46 @@ from fakedetect.metrics.calibration import (
     REAL,
     UNCALIBRATED,
     Calibration,
-    calibration_error,
+    compute_calibration_error,
     fit_temperature,
     measure_verdicts,
-    smallest_rate,
+    smallest_guaranteed_rate,
 )
 from fakedetect.metrics.intervals import (
-    REPEATS,
+    BOOTSTRAP_SAMPLES,
     SAME_SHAPE,
     BySource,
     Ranking,
-    by_group,
-    draw,
+    describe_shape_effect,
+    group_values,
     measure_auc,
-    measure_drawn,
+    measure_bootstrapped,
     measure_same_shape,
     measure_share,
+    resample_units,
     roc_auc_interval,
     share_interval,
-    tell_shapes,
 )
 
-USUAL_RATE = 0.05
-MOST_USUAL = 0.2
-"""With so few sources that a promise for others would be worth no more than this, it is made for pictures
-of the same sources."""
+USUAL_ERROR_RATE = 0.05
+MOST_USUAL_ERROR_RATE = 0.2
+"""The highest usual error rate. With so few sources that the rate would be higher, the guarantee covers
+pictures of the same sources instead."""
 
-WORST = 3
-"""Sources that are named for what they lack."""
+MOST_LISTED_SOURCES = 3
+"""Sources of a class that are named as the hardest."""
 
-ODD = 0.15
-"""False alarms of a real source from which on more sources like it would help."""
+HIGH_FALSE_POSITIVE_RATE = 0.15
+"""The false-positive rate of a real source from which on more sources like it would help."""
 
 
 T = TypeVar("T")
 
 
-def by_source(
+def group_by_source(
     is_fake: np.ndarray, sources: Sequence[str], values: Sequence[T]
 ) -> tuple[dict[str, tuple[T, ...]], dict[str, tuple[T, ...]]]:
-    """Values of pictures by source, or by class where they have none: of fakes and of real ones.
+    """Group the values of the fakes and of the real pictures by source, or by class without a source.
 
     Args:
         is_fake: (N,) bool.
@@ -72,19 +72,19 @@ def by_source(
     return fakes, reals
 
 
-def measure_unseen(
+def measure_held_out(
     scores: HeldOutScores, shapes: tuple[BySource[str], BySource[str]] | None = None, seed: int = 0
 ) -> HeldOutSources:
-    """The figures of sources left out, each with its 95 % interval.
+    """Measure held-out sources, with 95 % intervals.
 
-    Those of all sources together have a bootstrap over sources (Field and Welsh 2007, 'Bootstrapping
-    clustered data'), over pictures in a class of one source; those of one source the usual one over its
-    pictures.
+    The intervals over all sources are a bootstrap over sources (Field and Welsh 2007, 'Bootstrapping
+    clustered data'), or over pictures if a class has one source. The intervals of a single source are over
+    its pictures.
 
     Args:
-        shapes: of the fakes and of the real pictures, '' where one is not known; None where none is.
+        shapes: the shapes of the fakes and of the real pictures, '' if unknown; None if all are.
     """
-    fakes, reals = by_group(scores.fake), by_group(scores.real)
+    fakes, reals = group_values(scores.fake), group_values(scores.real)
     units = _draw_units(fakes), _draw_units(reals)
     ranking = Ranking(*units)
     all_reals = np.concatenate(list(reals.values()))
@@ -93,15 +93,20 @@ def measure_unseen(
     random = np.random.default_rng(seed)
     drawn = len(ranking.fakes), len(ranking.reals)
     areas, recalls = zip(
-        *(ranking.measure(*(draw(random, units) for units in drawn)) for _ in range(REPEATS)), strict=True
+        *(
+            ranking.measure(*(resample_units(random, units) for units in drawn))
+            for _ in range(BOOTSTRAP_SAMPLES)
+        ),
+        strict=True,
     )
     return HeldOutSources(
-        auc=measure_drawn(auc, areas, min(drawn), roc_auc_interval(auc, *drawn)),
-        fake_recall_at_5=measure_drawn(
+        auc=measure_bootstrapped(auc, areas, min(drawn), roc_auc_interval(auc, *drawn)),
+        fake_recall_at_5=measure_bootstrapped(
             recall, recalls, min(drawn), share_interval(recall * drawn[0], drawn[0])
         ),
         families={
-            name: Family(auc=_area_of(values, all_reals), n=len(values)) for name, values in fakes.items()
+            name: Family(auc=_measure_area(values, all_reals), n=len(values))
+            for name, values in fakes.items()
         },
         real_sources={
             name: RealSource(
@@ -116,37 +121,37 @@ def measure_unseen(
 
 
 def _draw_units(groups: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """What a bootstrap draws of a class: its groups, or the pictures of its only one."""
+    """Return a class's units for the bootstrap: its groups, or the pictures of its only group."""
     values = list(groups.values())
     return values if len(values) > 1 else [np.array([value]) for value in values[0]]
 
 
 def _shape_units(shapes: tuple[BySource[str], BySource[str]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    fakes, reals = (_draw_units(by_group(of_class)) for of_class in shapes)
+    fakes, reals = (_draw_units(group_values(of_class)) for of_class in shapes)
     return fakes, reals
 
 
-def _area_of(fakes: np.ndarray, reals: np.ndarray) -> Measure:
+def _measure_area(fakes: np.ndarray, reals: np.ndarray) -> Measure:
     return measure_auc(np.arange(len(fakes) + len(reals)) < len(fakes), np.concatenate([fakes, reals]))
 
 
 @dataclass(frozen=True)
-class Promise:
+class Guarantee:
     """At most the share `most` of a class's pictures gets the wrong verdict.
 
-    `groups` has the margins of the class by what the promise is counted by, with the wrong end up.
-    `unseen`: it holds for a source that is drawn as those were and is none of them; else for their own
-    pictures.
+    `groups` holds the class's margins by unit (source or picture), signed so that wrong verdicts are high.
+    With `for_new_sources` the guarantee holds for a new source drawn like these, otherwise for further
+    pictures of the same sources.
     """
 
     label: str
     most: float
     groups: tuple[np.ndarray, ...]
-    unseen: bool
+    for_new_sources: bool
 
     def bound(self) -> float | None:
-        """The least margin that a further picture exceeds with a probability of at most `most`; None where
-        there are too few groups to say.
+        """Return the least margin that a further picture exceeds with a probability of at most `most`; None
+        if there are too few groups.
 
         Conformal prediction for groups, averaged over them (Dunn, Wasserman and Ramdas 2022, 'Distribution-
         Free Prediction Sets for Two-Layer Hierarchical Models'; Lee, Barber and Willett 2023,
@@ -156,14 +161,14 @@ class Promise:
         weights = np.concatenate([np.full(len(group), 1 / len(group)) for group in self.groups])
         order = np.argsort(values, kind="stable")
         passed = np.cumsum(weights[order]) / (len(self.groups) + 1)
-        place = int(np.searchsorted(passed, 1 - self.most - 1e-9))
-        return None if place == len(values) else float(values[order[place]])
+        index = int(np.searchsorted(passed, 1 - self.most - 1e-9))
+        return None if index == len(values) else float(values[order[index]])
 
     def share_called(self, verdict: str, calibration: Calibration, sign: int) -> float:
-        """The share of pictures that get a verdict, as the mean of the groups' shares.
+        """Return the share of pictures with a verdict, as the mean of the groups' shares.
 
         Args:
-            sign: -1 where the groups have margins the other way round.
+            sign: -1 if the groups hold negated margins.
         """
         found = [
             [calibration.verdict(p) == verdict for p in calibration.probability(sign * group)]
@@ -172,59 +177,61 @@ class Promise:
         return float(np.mean([np.mean(of_group) for of_group in found]))
 
 
-def make_promise(scores: HeldOutScores, label: str, most: float | None) -> Promise:
-    """The promise for a class of CLASSES.
+def make_guarantee(scores: HeldOutScores, label: str, most: float | None) -> Guarantee:
+    """Make the guarantee for a class of CLASSES.
 
     Args:
-        most: None for USUAL_RATE, or more where there are few groups.
+        most: the error rate; None for USUAL_ERROR_RATE, or more if there are few groups.
     """
     sign = 1 if label == "real" else -1
-    groups = [sign * values for values in by_group(getattr(scores, label)).values()]
+    groups = [sign * values for values in group_values(getattr(scores, label)).values()]
     pictures = np.concatenate(groups)[:, None]
-    unseen = bool(getattr(scores, f"{label}s_by_source"))
-    # The smallest rate that can be promised takes the most extreme picture of all for its threshold.
-    usual = max(USUAL_RATE, 2 * smallest_rate(len(groups)))
-    if unseen and (most is not None or usual <= MOST_USUAL):
-        return Promise(label=label, most=most or usual, groups=tuple(groups), unseen=True)
-    usual = min(0.5, max(USUAL_RATE, smallest_rate(len(pictures))))
-    return Promise(label=label, most=most or usual, groups=tuple(pictures), unseen=False)
+    has_sources = bool(getattr(scores, f"{label}s_by_source"))
+    # The smallest rate that can be guaranteed puts the threshold at the most extreme picture of all.
+    usual = max(USUAL_ERROR_RATE, 2 * smallest_guaranteed_rate(len(groups)))
+    if has_sources and (most is not None or usual <= MOST_USUAL_ERROR_RATE):
+        return Guarantee(label=label, most=most or usual, groups=tuple(groups), for_new_sources=True)
+    usual = min(0.5, max(USUAL_ERROR_RATE, smallest_guaranteed_rate(len(pictures))))
+    return Guarantee(label=label, most=most or usual, groups=tuple(pictures), for_new_sources=False)
 
 
-def _bound(promise: Promise, option: str) -> float:
-    bound = promise.bound()
+def _find_bound(guarantee: Guarantee, option: str) -> float:
+    bound = guarantee.bound()
     if bound is None:
-        count, needed = len(promise.groups), math.ceil(1 / promise.most - 1e-9) - 1
-        of_sources = "families of fakes" if promise.label == "fake" else "sources of real pictures"
-        what = of_sources if promise.unseen else f"{promise.label} pictures"
+        count, needed = len(guarantee.groups), math.ceil(1 / guarantee.most - 1e-9) - 1
+        of_sources = "families of fakes" if guarantee.label == "fake" else "sources of real pictures"
+        what = of_sources if guarantee.for_new_sources else f"{guarantee.label} pictures"
         raise UserError(
-            f"{count} {what} are too few to guarantee {promise.most:.1%} for others; that takes {needed}. "
-            f"Give {option} {smallest_rate(count):g} or more, or train with more {what}."
+            f"{count} {what} are too few to guarantee {guarantee.most:.1%} for others; that takes "
+            f"{needed}. Give {option} {smallest_guaranteed_rate(count):g} or more, or train with more "
+            f"{what}."
         )
     return bound
 
 
-def calibrate_unseen(
+def calibrate_held_out(
     scores: HeldOutScores, max_false_alarms: float | None = None, max_missed: float | None = None
 ) -> CalibrationRecord:
-    """Temperature and thresholds by the sources left out, and what they give on those.
+    """Fit the temperature and the thresholds to held-out sources, and measure their error rates there.
 
     Args:
-        max_false_alarms: the share of real pictures that may be called fake, of max_missed that of fakes
-            that may be called real; None for the usual ones of make_promise().
+        max_false_alarms: the share of real pictures that may be called fake; None for the usual rate of
+            make_guarantee().
+        max_missed: the same for fakes called real.
 
     Raises:
-        UserError: too few sources to promise that much, or the scores are no better than chance.
+        UserError: there are too few sources for the rates, or the scores are no better than chance.
     """
     alarms, missed = (
-        make_promise(scores, label, most)
+        make_guarantee(scores, label, most)
         for label, most in (("real", max_false_alarms), ("fake", max_missed))
     )
     margins = np.concatenate([*(-group for group in missed.groups), *alarms.groups])
     is_fake = np.arange(len(margins)) < sum(map(len, missed.groups))
     temperature = fit_temperature(margins, is_fake)
-    bounds = np.array([_bound(alarms, "--max-false-alarms"), -_bound(missed, "--max-missed")])
+    bounds = np.array([_find_bound(alarms, "--max-false-alarms"), -_find_bound(missed, "--max-missed")])
     above_real, below_fake = map(float, Calibration(temperature).probability(bounds))
-    # The next of the probabilities, not that of the next margin, which may be the same.
+    # The next probability: the next margin may have the same probability.
     fake_from = min(1.0, max(0.5, float(np.nextafter(above_real, np.inf))))
     calibration = Calibration(temperature, fake_from, min(0.5, below_fake), fitted=True)
     rates = measure_verdicts(calibration, margins, is_fake)
@@ -241,16 +248,16 @@ def calibrate_unseen(
             real_called_fake=alarms.share_called(FAKE, calibration, 1),
             fake_called_real=missed.share_called(REAL, calibration, -1),
             unsure=rates.unsure,
-            ece_before=calibration_error(UNCALIBRATED.probability(margins), is_fake),
+            ece_before=compute_calibration_error(UNCALIBRATED.probability(margins), is_fake),
             ece_after=rates.ece_calibrated,
         ),
-        held_out_real_sources=alarms.unseen,
-        held_out_families=missed.unseen,
+        held_out_real_sources=alarms.for_new_sources,
+        held_out_families=missed.for_new_sources,
     )
 
 
-def describe_left_out(found: HeldOutSources) -> str:
-    """What was left out: sources, or where a class has but one, its pictures."""
+def describe_cross_validation(found: HeldOutSources) -> str:
+    """Describe what was held out: sources, or pictures if a class has one source only."""
     if found.is_by_source:
         return "Cross-validation with held-out sources"
     if found.fakes_by_source:
@@ -262,10 +269,10 @@ def describe_left_out(found: HeldOutSources) -> str:
     return f"Cross-validation with held-out {what} (only one {only}: nothing is known about others)"
 
 
-def tell_unseen(found: HeldOutSources, folds: int) -> list[str]:
-    """The figures of sources left out, as a table."""
+def describe_held_out(found: HeldOutSources, folds: int) -> list[str]:
+    """Describe the metrics on held-out sources as the lines of a table."""
     lines = [
-        f"{describe_left_out(found)}, {plural(folds, 'fold')} (95 % intervals):",
+        f"{describe_cross_validation(found)}, {plural(folds, 'fold')} (95 % intervals):",
         f"  {'ROC AUC':<34}{found.auc}",
         f"  {'fake recall at 5 % false alarms':<34}{found.fake_recall_at_5}",
     ]
@@ -284,15 +291,21 @@ def tell_unseen(found: HeldOutSources, folds: int) -> list[str]:
     return lines
 
 
-def tell_what_helps(found: HeldOutSources) -> list[str]:
-    """Which kinds of sources would help most: those that the others do not stand in for."""
-    lines = tell_shapes(found.auc, found.auc_same_shape)
+def describe_needed_sources(found: HeldOutSources) -> list[str]:
+    """Describe which sources would help most: those least like the others."""
+    lines = describe_shape_effect(found.auc, found.auc_same_shape)
     alarms = [(name, source.false_alarms_at_5.value or 0.0) for name, source in found.worst_real_sources]
-    odd = [f"{name} ({rate:.0%} called fake)" for name, rate in alarms[:WORST] if rate >= ODD]
+    odd = [
+        f"{name} ({rate:.0%} called fake)"
+        for name, rate in alarms[:MOST_LISTED_SOURCES]
+        if rate >= HIGH_FALSE_POSITIVE_RATE
+    ]
     if found.reals_by_source and odd:
         lines.append(f"More real sources like these would help most: {', '.join(odd)}")
     if found.fakes_by_source:
-        areas = [(name, family.auc.value or 0.0) for name, family in found.hardest_families[:WORST]]
+        areas = [
+            (name, family.auc.value or 0.0) for name, family in found.hardest_families[:MOST_LISTED_SOURCES]
+        ]
         hard = [f"{name} (ROC AUC {area:.2f})" for name, area in areas]
         lines.append(f"Hardest held-out families (collect more like these): {', '.join(hard)}")
     few = [

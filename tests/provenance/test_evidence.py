@@ -1,4 +1,4 @@
-"""What files say of their origin: generators are recognised, ordinary texts are taken for none."""
+"""Evidence of origin in files: generators are recognised, ordinary texts are not taken for one."""
 
 import struct
 import time
@@ -12,11 +12,11 @@ from PIL import Image, PngImagePlugin, TiffImagePlugin
 
 from fakedetect.checking.look import CloseLook, Seen, look_closely
 from fakedetect.images import containers
-from fakedetect.images.copies import Kind
+from fakedetect.images.copies import CopyKind
 from fakedetect.provenance import metadata
-from fakedetect.provenance.c2pa import UNREADABLE
+from fakedetect.provenance.c2pa import MANIFEST_UNREADABLE
 from fakedetect.provenance.metadata import Metadata, find_manifest
-from fakedetect.provenance.origin import find_marks, may_hold_manifest
+from fakedetect.provenance.origin import find_evidence, has_manifest
 from fakedetect.provenance.texts import Field, read_xmp
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
@@ -25,8 +25,8 @@ TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedi
 
 
 def origin(path: Path) -> tuple[str, ...]:
-    """What is said of a file, which has to be read as a picture."""
-    view = look_closely(CloseLook(path, (Kind(),)))
+    """Return the findings on a file, which must be readable as a picture."""
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen), view
     return view.provenance
 
@@ -45,7 +45,7 @@ def jpeg(path: Path, exif: Image.Exif | None = None, **more: object) -> Path:
 
 
 def insert(path: Path, segment: bytes) -> Path:
-    """Put a segment behind a JPEG's first two bytes."""
+    """Insert a segment after a JPEG's first two bytes."""
     raw = path.read_bytes()
     path.write_bytes(raw[:2] + segment + raw[2:])
     return path
@@ -216,8 +216,8 @@ def test_a_manifest_is_found_behind_fill_bytes_and_in_several_segments(tmp_path:
     box = b"JP\0\1\0\0\0\1" + b"\0\0\0\x40jumb\0\0\0\x20jumdc2pa\0" + TRAINED.encode()
     segment = b"\xff\xeb" + struct.pack(">H", len(box) + 2) + box
     path = insert(jpeg(tmp_path / "a.jpg"), b"\xff\xff\xff" + segment)
-    assert origin(path) == (UNREADABLE, "IPTC source type: trainedAlgorithmicMedia")
-    assert UNREADABLE in origin(insert(path, segment))
+    assert origin(path) == (MANIFEST_UNREADABLE, "IPTC source type: trainedAlgorithmicMedia")
+    assert MANIFEST_UNREADABLE in origin(insert(path, segment))
 
 
 def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) 
     path = tmp_path / "a.jpg"
     more = [Image.fromarray(NOISE[::-1].copy())]
     Image.fromarray(NOISE).save(path, format="MPO", save_all=True, append_images=more, exif=exif)
-    view = look_closely(CloseLook(path, (Kind(),)))
+    view = look_closely(CloseLook(path, (CopyKind(),)))
     assert isinstance(view, Seen) and view.view.format == "JPEG"
     assert view.provenance == ("EXIF camera: Apple iPhone 12",)
 
@@ -236,7 +236,7 @@ def test_a_chunk_of_a_png_that_claims_too_much_harms_nothing(tmp_path: Path) -> 
     raw = path.read_bytes()
     chunk = struct.pack(">I", 3) + b"caBX" + b"abc" + struct.pack(">I", zlib.crc32(b"caBXabc"))
     path.write_bytes(raw[:33] + chunk + raw[33:])
-    assert origin(path) == (UNREADABLE,)
+    assert origin(path) == (MANIFEST_UNREADABLE,)
 
 
 BOX = bytes.fromhex("d8fec3d61b0e483c92975828877ec481") + b"manifest"
@@ -257,7 +257,7 @@ def test_a_manifest_is_found_in_each_container(tmp_path: Path, raw: bytes) -> No
     path = tmp_path / "a"
     path.write_bytes(raw)
     assert b"manifest" in (find_manifest(path) or b"")
-    assert may_hold_manifest(path)
+    assert has_manifest(path)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_containers_that_lie_have_no_manifest(tmp_path: Path, raw: bytes) -> Non
     path = tmp_path / "a"
     path.write_bytes(raw)
     start = time.monotonic()
-    assert not may_hold_manifest(path)
+    assert not has_manifest(path)
     assert time.monotonic() - start < 2
 
 
@@ -306,5 +306,5 @@ def test_metadata_that_no_program_writes_harms_nothing(tmp_path: Path) -> None:
 
 def test_what_is_repeated_of_a_file_is_short_and_printable() -> None:
     field = Field("EXIF Software", "\x1b[2J" + "x" * 100_000 + "\n")
-    (finding,) = find_marks(Metadata((field,)))
+    (finding,) = find_evidence(Metadata((field,)))
     assert finding.says.isprintable() and len(finding.says) < 100

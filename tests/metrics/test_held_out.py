@@ -1,4 +1,4 @@
-"""Thresholds that keep their promise on sources never seen, tried on sources drawn for the purpose."""
+"""Thresholds keep their guarantee on new sources, simulated here."""
 
 import numpy as np
 import pytest
@@ -8,14 +8,14 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.training import HeldOutScores
 from fakedetect.metrics.calibration import Calibration
-from fakedetect.metrics.unseen import calibrate_unseen, make_promise, measure_unseen
+from fakedetect.metrics.held_out import calibrate_held_out, make_guarantee, measure_held_out
 
 MEAN = 1.2
-"""Of the classes' margins: so close that no threshold stops at an even chance."""
+"""The mean margin of a class: so small that no threshold stops at 0.5."""
 
 
 def draw_sources(random: np.random.Generator, count: int, mean: float) -> dict[str, tuple[float, ...]]:
-    """Sources of unequal sizes whose margins lie about a value of their own."""
+    """Draw sources of unequal sizes, each with its own mean margin."""
     sizes = random.integers(5, 80, count)
     values = [random.normal(random.normal(mean, 1.5), 1, size) for size in sizes]
     return {str(number): tuple(of_source.tolist()) for number, of_source in enumerate(values)}
@@ -36,13 +36,13 @@ def score(margins: dict[str, dict[str, tuple[float, ...]]], by_source: bool) -> 
 
 
 @pytest.mark.parametrize(("alarms", "missed"), [(0.05, 0.1), (0.1, 0.2), (0.2, 0.05)])
-def test_the_promise_holds_for_further_sources_on_average_and_is_not_far_from_it(
+def test_the_guarantee_holds_for_new_sources_on_average_and_is_not_far_from_the_rate(
     alarms: float, missed: float
 ) -> None:
     random = np.random.default_rng(int(1000 * alarms))
     found = []
     for _ in range(300):
-        saved = calibrate_unseen(draw_scores(random), alarms, missed)
+        saved = calibrate_held_out(draw_scores(random), alarms, missed)
         further = draw_sources(random, 20, -MEAN), draw_sources(random, 20, MEAN)
         called = [[expit(np.array(v) / saved.temperature) for v in of.values()] for of in further]
         found.append(
@@ -57,13 +57,13 @@ def test_the_promise_holds_for_further_sources_on_average_and_is_not_far_from_it
     assert rates[0] > alarms - 0.05 - error[0] and rates[1] > missed - 0.05 - error[1]
 
 
-def test_counting_pictures_instead_of_sources_would_break_that_promise() -> None:
-    # What the promise is worth: a threshold at the pictures' own quantile lets more through.
+def test_counting_pictures_instead_of_sources_would_break_the_guarantee() -> None:
+    # A threshold at the pictures' own quantile lets more through.
     random = np.random.default_rng(2)
     by_sources, by_pictures = [], []
     for _ in range(300):
         scores = draw_scores(random, reals=20)
-        saved = calibrate_unseen(scores, 0.05, 0.1)
+        saved = calibrate_held_out(scores, 0.05, 0.1)
         margins = np.concatenate([np.array(values) for values in scores.real.values()])
         plain = np.quantile(margins, 0.95)
         bound = saved.temperature * np.log(saved.fake_from / (1 - saved.fake_from))
@@ -76,7 +76,7 @@ def test_counting_pictures_instead_of_sources_would_break_that_promise() -> None
 def test_the_figures_are_those_of_scikit_learn_with_wider_intervals_for_fewer_sources() -> None:
     random = np.random.default_rng(7)
     scores = draw_scores(random)
-    found = measure_unseen(scores)
+    found = measure_held_out(scores)
     fakes, reals = (np.concatenate([np.array(v) for v in of.values()]) for of in (scores.fake, scores.real))
     labels = np.arange(len(fakes) + len(reals)) < len(fakes)
     assert found.auc.value == pytest.approx(roc_auc_score(labels, np.concatenate([fakes, reals])))
@@ -87,7 +87,7 @@ def test_the_figures_are_those_of_scikit_learn_with_wider_intervals_for_fewer_so
     labels = np.arange(len(of_family) + len(reals)) < len(of_family)
     expected = roc_auc_score(labels, np.concatenate([of_family, reals]))
     assert found.families[name].auc.value == pytest.approx(expected)
-    few = measure_unseen(draw_scores(random, 4, 4))
+    few = measure_held_out(draw_scores(random, 4, 4))
 
     def width(measured: object) -> float:
         return measured.auc.high - measured.auc.low
@@ -101,7 +101,7 @@ def test_a_perfect_result_of_few_pictures_is_not_certain(sources: int) -> None:
         label: {str(number): tuple(sign * (1 + np.arange(5.0))) for number in range(sources)}
         for label, sign in (("fake", 1), ("real", -1))
     }
-    found = measure_unseen(score(apart, sources > 1))
+    found = measure_held_out(score(apart, sources > 1))
     for figure in (found.auc, found.fake_recall_at_5):
         assert figure.value == figure.high == 1 and 0.1 < figure.low < 0.9
 
@@ -109,7 +109,7 @@ def test_a_perfect_result_of_few_pictures_is_not_certain(sources: int) -> None:
 def test_of_one_source_a_class_the_pictures_are_drawn() -> None:
     random = np.random.default_rng(3)
     one = {label: {"": tuple(random.normal(mean, 1, 60))} for label, mean in (("fake", 1), ("real", -1))}
-    found = measure_unseen(score(one, False))
+    found = measure_held_out(score(one, False))
     assert 0.03 < found.auc.high - found.auc.low < 0.2
     assert 0.1 < found.fake_recall_at_5.high - found.fake_recall_at_5.low < 0.6
 
@@ -117,14 +117,14 @@ def test_of_one_source_a_class_the_pictures_are_drawn() -> None:
 def test_too_few_sources_are_refused_with_the_rate_that_they_allow() -> None:
     scores = draw_scores(np.random.default_rng(1), 12, 30)
     with pytest.raises(UserError, match=r"12 families of fakes are too few .* Give --max-missed 0\.077"):
-        calibrate_unseen(scores, 0.05, 0.05)
-    assert calibrate_unseen(scores, 0.05, 0.077).max_missed == 0.077
-    # Without a wish, the rate is one that there are sources enough for.
-    assert calibrate_unseen(scores).max_missed == pytest.approx(0.154)
-    assert calibrate_unseen(scores).max_false_alarms == pytest.approx(0.066)
+        calibrate_held_out(scores, 0.05, 0.05)
+    assert calibrate_held_out(scores, 0.05, 0.077).max_missed == 0.077
+    # Without options, the rate is one for which there are enough sources.
+    assert calibrate_held_out(scores).max_missed == pytest.approx(0.154)
+    assert calibrate_held_out(scores).max_false_alarms == pytest.approx(0.066)
 
 
-def test_the_area_of_pictures_of_one_shape_leaves_out_what_the_shape_tells() -> None:
+def test_the_auc_of_pictures_of_one_shape_excludes_the_effect_of_shape() -> None:
     random = np.random.default_rng(11)
     scores = draw_scores(random)
     often = {"fake": 0.9, "real": 0.2}
@@ -137,7 +137,7 @@ def test_the_area_of_pictures_of_one_shape_leaves_out_what_the_shape_tells() -> 
     }
 
     def moved(by: float) -> HeldOutScores:
-        """Margins of a model that takes square pictures for fakes."""
+        """Make the margins of a model that takes square pictures for fakes."""
         margins = {
             label: {
                 source: tuple(np.array(values) + by * (drawn[label][source] == "square"))
@@ -148,7 +148,7 @@ def test_the_area_of_pictures_of_one_shape_leaves_out_what_the_shape_tells() -> 
         return score(margins, True)
 
     shapes = tuple({source: tuple(values) for source, values in drawn[label].items()} for label in often)
-    plain, cheating = measure_unseen(scores, shapes), measure_unseen(moved(5.0), shapes)
+    plain, cheating = measure_held_out(scores, shapes), measure_held_out(moved(5.0), shapes)
     assert cheating.auc.value > plain.auc.value + 0.03
     assert cheating.auc_same_shape.value == pytest.approx(plain.auc_same_shape.value)
     fakes, reals = (np.concatenate([np.array(v) for v in of.values()]) for of in (scores.fake, scores.real))
@@ -157,15 +157,15 @@ def test_the_area_of_pictures_of_one_shape_leaves_out_what_the_shape_tells() -> 
     won = (fakes[:, None] > reals[None, :])[pairs].mean()
     assert plain.auc_same_shape.value == pytest.approx(won)
     assert plain.auc_same_shape.low < won < plain.auc_same_shape.high
-    # Unknown shapes are in no pair; of one shape alone, or of none, there is nothing to leave out.
+    # Unknown shapes are in no pair. With only one shape, or none, nothing can be excluded.
     unknown = tuple({source: ("",) * len(values) for source, values in of.items()} for of in shapes)
-    assert measure_unseen(scores, unknown).auc_same_shape is None
-    assert measure_unseen(scores).auc_same_shape is None
+    assert measure_held_out(scores, unknown).auc_same_shape is None
+    assert measure_held_out(scores).auc_same_shape is None
     apart = tuple(
         {source: (shape,) * len(values) for source, values in of.items()}
         for of, shape in zip(shapes, ("square", "tall"), strict=True)
     )
-    assert measure_unseen(scores, apart).auc_same_shape.value is None
+    assert measure_held_out(scores, apart).auc_same_shape.value is None
 
 
 def test_the_picture_at_a_threshold_is_excluded_and_shares_are_those_of_the_verdicts() -> None:
@@ -179,7 +179,7 @@ def test_the_picture_at_a_threshold_is_excluded_and_shares_are_those_of_the_verd
         scores = HeldOutScores(
             checkpoint="", fakes_by_source=True, reals_by_source=True, fake=fakes, real=reals
         )
-        found = calibrate_unseen(scores, 0.1, 0.1)
+        found = calibrate_held_out(scores, 0.1, 0.1)
         calibration = Calibration(found.temperature, found.fake_from, found.real_below, fitted=True)
 
         def share(groups: dict[str, tuple[float, ...]], verdict: str, of: Calibration) -> float:
@@ -197,6 +197,6 @@ def test_the_picture_at_a_threshold_is_excluded_and_shares_are_those_of_the_verd
             ("fake", fakes, "real", found.max_missed, found.validation.fake_called_real),
         ):
             assert said == pytest.approx(share(groups, verdict, calibration))
-            bound = make_promise(scores, label, most).bound()
+            bound = make_guarantee(scores, label, most).bound()
             at = float(calibration.probability(np.array([bound if label == "real" else -bound]))[0])
             assert calibration.verdict(at) != verdict

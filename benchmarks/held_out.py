@@ -1,4 +1,4 @@
-"""`python -m benchmarks.unseen`: figures of a probe's card that no option prints, by its out_of_fold.json.
+"""`python -m benchmarks.held_out`: a probe card's figures that no option prints, from out_of_fold.json.
 
 The figures without some sources, and whether the thresholds keep their promise on real sources that had no
 part in them: half of the sources are drawn again and again, thresholds fitted to them, and tried on the
@@ -19,8 +19,8 @@ from scipy.special import logit
 from fakedetect.core.records.training import HeldOutScores, read_held_out_scores
 from fakedetect.core.settings.model_folder import model_hash, require_checkpoint
 from fakedetect.core.settings.settings import Settings, load_settings
-from fakedetect.metrics.intervals import FALSE_ALARMS
-from fakedetect.metrics.unseen import calibrate_unseen, measure_unseen
+from fakedetect.metrics.held_out import calibrate_held_out, measure_held_out
+from fakedetect.metrics.intervals import FALSE_POSITIVE_RATE
 from fakedetect.models.probe.backbone import build_backbone
 from fakedetect.models.probe.model import compute_test_margins, load_probe
 
@@ -42,7 +42,7 @@ def tell_without(scores: HeldOutScores, without: Sequence[str]) -> str:
     rest = msgspec.structs.replace(
         scores, fake=_leave(scores.fake, without), real=_leave(scores.real, without)
     )
-    found = measure_unseen(rest)
+    found = measure_held_out(rest)
     return f"ROC AUC {found.auc}, fake recall at 5 % false alarms {found.fake_recall_at_5}"
 
 
@@ -50,15 +50,17 @@ def tell_promise(scores: HeldOutScores) -> str:
     """False alarms on real sources that the thresholds were not fitted to, mean over sources."""
     random = np.random.default_rng(0)
     names = sorted(scores.real)
-    missed = calibrate_unseen(scores).max_missed
+    missed = calibrate_held_out(scores).max_missed
     by_sources, by_pictures = [], []
     for _ in range(DRAWS):
         half = set(random.choice(names, len(names) // 2, replace=False))
         fitted = {name: scores.real[name] for name in names if name in half}
         others = [np.array(scores.real[name]) for name in names if name not in half]
-        saved = calibrate_unseen(msgspec.structs.replace(scores, real=fitted), FALSE_ALARMS, missed)
+        saved = calibrate_held_out(
+            msgspec.structs.replace(scores, real=fitted), FALSE_POSITIVE_RATE, missed
+        )
         bound = saved.temperature * float(logit(saved.fake_from))
-        plain = np.quantile(np.concatenate([np.array(v) for v in fitted.values()]), 1 - FALSE_ALARMS)
+        plain = np.quantile(np.concatenate([np.array(v) for v in fitted.values()]), 1 - FALSE_POSITIVE_RATE)
         by_sources.append(np.mean([(values > bound).mean() for values in others]))
         by_pictures.append(np.mean([(values > plain).mean() for values in others]))
     low, high = np.quantile(by_sources, (0.05, 0.95))
@@ -93,7 +95,7 @@ def tell_rounding(settings: Settings) -> str:
 
 def main() -> int:
     """Print the figures."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.unseen", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.held_out", description=__doc__)
     parser.add_argument("--paths", type=Path, default=Path("paths.toml"), metavar="FILE")
     parser.add_argument("--model", default="starter", metavar="NAME")
     parser.add_argument("--without", nargs="*", default=(), metavar="SOURCE", help="beginnings of names")
