@@ -22,7 +22,7 @@ ON_SHEET = 24
 IN_A_ROW = 6
 TOLD = 5
 WEAK = 0.93
-"""ROC AUC below which most suspicions fell on right labels, with 3 % of the labels wrong (docs/data.md)."""
+"""ROC AUC below which most suspicions were wrong, with 3 % wrong labels (docs/research/experiments.md)."""
 
 
 @dataclass(frozen=True)
