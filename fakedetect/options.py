@@ -231,6 +231,12 @@ OPTIONS = (
                 takes=(
                     _rate("--max-false-alarms", "real pictures that may be called fake"),
                     _rate("--max-missed", "fakes that may be called real"),
+                    text(
+                        "--own",
+                        "FOLDER",
+                        "measure your own photographs, known to be real, and raise the threshold for them",
+                    ),
+                    flag("--forget-own", "remove the threshold for your own photographs"),
                 ),
             ),
             Option(

@@ -233,5 +233,5 @@ def read_known(detector: Detector, console: Console) -> Known:
     unseen = None
     if detector.is_probe:
         unseen = read(lambda: read_out_of_fold(folder, checkpoint, command("train", "--overwrite")))
-    rates = find_rates(detector.calibration, evaluation, unseen, detector.training, test)
+    rates = find_rates(detector.thresholds, evaluation, unseen, detector.training, test)
     return Known(detector=detector, evaluation=evaluation, test=test, rates=rates)

@@ -219,7 +219,7 @@ def explain_image(
     explanation = Explanation(
         path=path,
         predicted=predicted,
-        verdict=verdict or detector.calibration.verdict(float(answer[0])),
+        verdict=verdict or detector.thresholds.verdict(float(answer[0])),
         p_fake_calibrated=float(answer[0]),
         maps=(),
     )

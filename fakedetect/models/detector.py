@@ -25,6 +25,7 @@ from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, Kind, find_kind
 from fakedetect.metrics.calibration import Calibration, calibration_for
 from fakedetect.models.openvino.engine import Engine, kept_engine
+from fakedetect.models.own_photographs import OwnPhotographs, read_own_photographs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +36,7 @@ class Detector:
     """A model ready to answer; `settings` have it chosen, `training` are its training.json.
 
     `is_probe`: it is a line on a backbone's features, which makes the copies that it sees itself.
+    `own`: what it makes of the user's own photographs, where that was measured.
     """
 
     settings: Settings
@@ -45,6 +47,12 @@ class Detector:
     training: TrainingRecord
     is_probe: bool
     loaded: "nn.Module | None" = None
+    own: OwnPhotographs | None = None
+
+    @property
+    def thresholds(self) -> Calibration:
+        """The calibration by which `check` judges: its own, which also holds for the user's photographs."""
+        return self.own.applied_to(self.calibration) if self.own else self.calibration
 
     @property
     def name(self) -> str:
@@ -128,15 +136,17 @@ def load_detector(settings: Settings, console: Console, name_device: bool = True
         engine = choose_engine(settings, console, model, checkpoint_hash)
     if name_device:
         console.note(f"{settings.model} runs on {engine.device}")
+    calibration = calibration_for(training.calibration, checkpoint_hash, taken)
     return Detector(
         settings=settings,
         engine=engine,
-        calibration=calibration_for(training.calibration, checkpoint_hash, taken),
+        calibration=calibration,
         kind=(PROBE_COPIES if probe else _kind(settings, training)).scaled(taken.scaling),
         checkpoint_hash=checkpoint_hash,
         training=training,
         is_probe=probe,
         loaded=model,
+        own=read_own_photographs(settings, checkpoint_hash, calibration),
     )
 
 

@@ -43,6 +43,7 @@ from fakedetect.metrics.calibration import (
 from fakedetect.metrics.unseen import USUAL_RATE, calibrate_unseen, make_promise
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import predict_samples, validation_samples
+from fakedetect.testing.own_photographs import forget_own_photographs, measure_own_photographs
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ def set_thresholds(
     console: Console,
     max_false_alarms: float = USUAL_RATE,
     max_missed: float = USUAL_RATE,
+    own: str | None = None,
+    forget_own: bool = False,
     ask: bool = False,
 ) -> Outcome:
     """Fit temperature and thresholds on the validation pictures; they go into training.json.
@@ -178,8 +181,21 @@ def set_thresholds(
     Args:
         max_false_alarms: of the real pictures, the share that may be called fake (0 to 0.5).
         max_missed: of the fakes, the share that may be called real (0 to 0.5).
-        ask: on a terminal, ask for the two.
+        own: a folder of photographs that are known to be real; only the threshold for them is fitted.
+        forget_own: remove that threshold.
+        ask: on a terminal, ask for these.
     """
+    if own and forget_own:
+        raise UserError("Give --own FOLDER or --forget-own, not both.")
+    if forget_own:
+        return forget_own_photographs(settings)
+    if own is None and ask and console.interactive:
+        require_checkpoint(settings)
+        own = console.ask("Measure it on your own photographs? (their folder; Enter: no)", path=True)
+        if own is None:
+            return Outcome("The thresholds are unchanged.", left=True)
+    if own:
+        return measure_own_photographs(settings, console, own)
     if ask and console.interactive:
         require_checkpoint(settings)
         rates = _ask_rates(settings, console)

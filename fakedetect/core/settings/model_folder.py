@@ -26,6 +26,8 @@ NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE = OPENVINO_FILES = (
 )
 """The checkpoint as OpenVINO reads it, and what it was made of."""
 TRAINING = "training.json"
+OWN_PHOTOGRAPHS = "own_photographs.json"
+"""What the model makes of photographs that its user knows to be real."""
 LOG = "training_log.csv"
 LOSS_PLOT = "loss_plot.jpg"
 UNFINISHED = "unfinished_run.pth"
