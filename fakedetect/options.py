@@ -233,6 +233,12 @@ OPTIONS = (
                 takes=(
                     _rate("--max-false-alarms", "real pictures to be called fake"),
                     _rate("--max-missed", "fakes to be called real"),
+                    text(
+                        "--own",
+                        "FOLDER",
+                        "measure your own photographs, known to be real, and raise the threshold for them",
+                    ),
+                    flag("--forget-own", "remove the threshold for your own photographs"),
                 ),
             ),
             Option(

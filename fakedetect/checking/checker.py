@@ -15,6 +15,7 @@ from fakedetect.checking.request import ALL, AUTO
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.degradations import STABILITY_DEGRADATIONS, Degradation
 from fakedetect.images.views import View, ViewRequest, load_view
+from fakedetect.metrics.calibration import UNSURE
 from fakedetect.models.detector import Detector
 from fakedetect.models.verdicts import (
     FLIP_MARGIN,
@@ -62,7 +63,7 @@ def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
     """
     options = []
     for detector in detectors:
-        found, unknown = detector.calibration, detector.has_assumed_input
+        found, unknown = detector.thresholds, detector.has_assumed_input
         bounds = f"fake from {found.fake_from:.6g}, real below {found.real_below:.6g}"
         options.append(f"temperature {found.temperature:.6g}, {bounds}")
         options += [str(detector.settings.recipe.input)] if unknown else []
@@ -72,7 +73,7 @@ def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
         model="; ".join(detector.name for detector in detectors),
         checkpoint="; ".join(detector.checkpoint_hash for detector in detectors),
         options="; ".join([*options, f"stability: {tried}"]),
-        calibrations={detector.name: detector.calibration for detector in detectors},
+        calibrations={detector.name: detector.thresholds for detector in detectors},
     )
 
 
@@ -185,7 +186,7 @@ class Checker:
             return False
         each = [by.p_fake for by in judged.answers] or [judged.p_fake]
         return any(
-            may_flip(detector.calibration, p) for detector, p in zip(self.detectors, each, strict=True)
+            may_flip(detector.thresholds, p) for detector, p in zip(self.detectors, each, strict=True)
         )
 
     def _look_again(self, judged: Judged) -> Judged:
@@ -209,11 +210,21 @@ class Checker:
             p_fake=together.p_fake,
             p_fake_raw=together.p_fake_raw,
             stability=together.stability,
+            own_threshold=self._own_threshold(answers) if together.verdict == UNSURE else None,
             answers=tuple(
                 ModelAnswer(model=detector.name, p_fake=each.p_fake, verdict=each.verdict)
                 for detector, each in several
             ),
         )
+
+    def _own_threshold(self, answers: Sequence[Prediction]) -> float | None:
+        """The threshold of the user's own photographs, if a model would have said fake without it."""
+        changed = [
+            detector.thresholds.fake_from
+            for detector, each in zip(self.detectors, answers, strict=True)
+            if not each.flips and each.verdict != detector.calibration.verdict(each.p_fake)
+        ]
+        return max(changed, default=None)
 
     def _answer(self, views: Sequence[View], tried: Tried) -> list[list[Prediction]]:
         """For each view, with those degradations, the answers of all detectors."""
@@ -224,7 +235,7 @@ class Checker:
             kind = self.kinds.index(detector.kind)
             images = np.concatenate([view.images[kind] for view in views])
             margins = detector.margins(images).reshape(len(views), -1)
-            by_detector.append([decide_verdict(detector.calibration, row, tried) for row in margins])
+            by_detector.append([decide_verdict(detector.thresholds, row, tried) for row in margins])
         return [list(answers) for answers in zip(*by_detector, strict=True)]
 
     def _with_heat_maps(self, judged: Judged, view: View) -> Judged:

@@ -72,6 +72,8 @@ class Judged:
         answers: of each model, if there are several.
         width: of the picture in pixels; None of a file that cannot be read, which has no hash and format.
         provenance: the findings about its origin in words; `origin` is empty where only these are known.
+        own_threshold: from which p_fake on a picture is called fake by the user's own photographs, where
+            that has made a fake one unsure.
         reason: why it cannot be read, or is not judged; '' where it is.
         thumbnail: a WebP file; b'' for none.
         heat_maps: the files of its figures; `heat_map_trust` has a sentence on each, how far to trust it.
@@ -90,6 +92,7 @@ class Judged:
     format: str = ""
     provenance: tuple[str, ...] = ()
     origin: tuple[Finding, ...] = ()
+    own_threshold: float | None = None
     reason: str = ""
     stamp: Stamp = Stamp()
     judges: Judges = Judges()

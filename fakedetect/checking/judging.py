@@ -11,7 +11,7 @@ from fakedetect.checking.check_page import NO_PROOF, CheckPage
 from fakedetect.checking.checker import Checker, read_origins
 from fakedetect.checking.judged import Counts, Judged, to_json
 from fakedetect.checking.known import Known, read_known
-from fakedetect.checking.lines import describe_alone, describe_origin, describe_verdict
+from fakedetect.checking.lines import describe_alone, describe_origin, describe_remarks, describe_verdict
 from fakedetect.checking.request import (
     COMPANION_MARK,
     Listing,
@@ -36,7 +36,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.terminal.progress import Progress
 from fakedetect.images.listing import Skipped
-from fakedetect.metrics.calibration import UNSURE
+from fakedetect.metrics.calibration import FAKE, UNSURE
 from fakedetect.models.detector import describe_missing_thresholds, load_detector
 
 
@@ -204,11 +204,21 @@ def _describe_end(
     else:
         by_models = [verdict for verdict in counts.verdicts if counts.model_verdicts[verdict]]
         lines += describe_chances(known, wanted.prevalence, by_models)
+    if counts.model_verdicts[FAKE] and not any(describe_remarks(each) for each in alone):
+        lines += _suggest_own_photographs(known)
     if counts.verdicts.total() > counts.verdicts[""]:
         lines.append(f"{_describe_next(known, counts)} {shorten_path(HOME / 'docs/reading-a-verdict.md')}")
     if not alone:
         return [*lines, counts.describe()]
     return [*lines, *(describe_alone(each, _is_weak(known), wanted.details) for each in alone)]
+
+
+def _suggest_own_photographs(known: Sequence[Known]) -> list[str]:
+    """How to measure a model on the user's own photographs, until that is done."""
+    if len(known) > 1 or known[0].detector.own:
+        return []
+    command = known[0].detector.settings.command("fit-thresholds", "--own", "FOLDER")
+    return ["Not measured on your own photographs yet. To do so:", f"  {command}"]
 
 
 def _describe_next(known: Sequence[Known], counts: Counts) -> str:
@@ -231,7 +241,7 @@ def _write_companion(csv: Path, known: Sequence[Known], wanted: Request) -> None
         explain_p_fake(known, _is_weak(known)),
     ]
     for each in known:
-        found = each.detector.calibration
+        found = each.detector.thresholds
         lines.append(
             f"{each.detector.name} calls a picture fake from p_fake {found.fake_from:.6g} on, real below "
             f"{found.real_below:.6g}."

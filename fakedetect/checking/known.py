@@ -238,5 +238,5 @@ def read_known(detector: Detector, console: Console) -> Known:
     held_out = None
     if detector.is_probe:
         held_out = read(lambda: read_held_out_scores(folder, checkpoint, command("train", "--overwrite")))
-    rates = find_rates(detector.calibration, evaluation, held_out, detector.training, test)
+    rates = find_rates(detector.thresholds, evaluation, held_out, detector.training, test)
     return Known(detector=detector, evaluation=evaluation, test=test, rates=rates)

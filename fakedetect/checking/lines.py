@@ -66,6 +66,8 @@ def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
         flips = judged.stability.replace("; ", ", ")
         side = FAKE if (judged.p_fake or 0.0) >= 0.5 else REAL
         lines.append(flips if judged.answers else f"{side}, but {flips}")
+    if judged.own_threshold is not None:
+        lines.append(f"fake only from {100 * judged.own_threshold:.1f} % on, by your own photographs")
     return [*lines, *_origin_remarks(judged), *(judged.provenance if details else ())]
 
 

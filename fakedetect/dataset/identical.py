@@ -18,7 +18,8 @@ class Pair:
     distance: int
 
 
-def _file_hash(path: Path) -> str | None:
+def file_hash(path: Path) -> str | None:
+    """The hash of a file's content; None if it cannot be read."""
     try:
         # Opening a pipe would wait for a writer, for ever.
         return hash_file(path) if path.is_file() else None
@@ -33,8 +34,8 @@ def count_known(paths: Sequence[Path], known: Sequence[Path]) -> int:
     """
     sizes, of_known = ([_size_of(path) for path in some] for some in (paths, known))
     common = (set(sizes) & set(of_known)) - {None}
-    hashes = {_file_hash(path) for path, size in zip(known, of_known, strict=True) if size in common}
-    found = [_file_hash(path) for path, size in zip(paths, sizes, strict=True) if size in common]
+    hashes = {file_hash(path) for path, size in zip(known, of_known, strict=True) if size in common}
+    found = [file_hash(path) for path, size in zip(paths, sizes, strict=True) if size in common]
     return sum(digest is not None and digest in hashes for digest in found)
 
 
@@ -57,7 +58,7 @@ def find_exact(paths: Sequence[Path], sizes: Sequence[int]) -> list[Pair]:
     for numbers in by_size.values():
         first: dict[str, int] = {}
         for number in numbers if len(numbers) > 1 else ():
-            digest = _file_hash(paths[number])
+            digest = file_hash(paths[number])
             if digest is None:
                 continue
             if digest in first:

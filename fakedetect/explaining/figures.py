@@ -225,7 +225,7 @@ def explain_image(
     explanation = Explanation(
         path=path,
         predicted=predicted,
-        verdict=verdict or detector.calibration.verdict(float(p_classes[0])),
+        verdict=verdict or detector.thresholds.verdict(float(p_classes[0])),
         p_fake_calibrated=float(p_classes[0]),
         maps=(),
     )

@@ -25,6 +25,7 @@ from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, CopyKind, find_copy_kind
 from fakedetect.metrics.calibration import Calibration, choose_calibration
 from fakedetect.models.openvino.engine import Engine, load_cached_engine
+from fakedetect.models.own_photographs import OwnPhotographs, read_own_photographs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,6 +36,7 @@ class Detector:
     """A model ready to predict. It is the chosen one of `settings`; `training` is its training.json.
 
     `is_probe`: the model is a linear classifier on a backbone's features and makes its own copies.
+    `own`: what it makes of the user's own photographs, where that was measured.
     """
 
     settings: Settings
@@ -45,6 +47,12 @@ class Detector:
     training: TrainingRecord
     is_probe: bool
     loaded: "nn.Module | None" = None
+    own: OwnPhotographs | None = None
+
+    @property
+    def thresholds(self) -> Calibration:
+        """The calibration by which `check` judges: its own, which also holds for the user's photographs."""
+        return self.own.applied_to(self.calibration) if self.own else self.calibration
 
     @property
     def name(self) -> str:
@@ -128,15 +136,17 @@ def load_detector(settings: Settings, console: Console, name_device: bool = True
         engine = choose_engine(settings, console, model, checkpoint_hash)
     if name_device:
         console.note(f"{settings.model} runs on {engine.device}")
+    calibration = choose_calibration(training.calibration, checkpoint_hash, taken)
     return Detector(
         settings=settings,
         engine=engine,
-        calibration=choose_calibration(training.calibration, checkpoint_hash, taken),
+        calibration=calibration,
         kind=(PROBE_COPIES if probe else _choose_copy_kind(settings, training)).scaled(taken.scaling),
         checkpoint_hash=checkpoint_hash,
         training=training,
         is_probe=probe,
         loaded=model,
+        own=read_own_photographs(settings, checkpoint_hash, calibration),
     )
 
 

@@ -43,6 +43,7 @@ from fakedetect.metrics.calibration import (
 from fakedetect.metrics.held_out import USUAL_ERROR_RATE, calibrate_held_out, make_guarantee
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import find_validation_samples, predict_samples
+from fakedetect.testing.own_photographs import forget_own_photographs, measure_own_photographs
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,8 @@ def set_thresholds(
     console: Console,
     max_false_alarms: float = USUAL_ERROR_RATE,
     max_missed: float = USUAL_ERROR_RATE,
+    own: str | None = None,
+    forget_own: bool = False,
     ask: bool = False,
 ) -> Outcome:
     """Fit temperature and thresholds on the validation pictures; writes them to training.json.
@@ -184,8 +187,21 @@ def set_thresholds(
     Args:
         max_false_alarms: the share of real pictures that may be called fake (0 to 0.5).
         max_missed: the share of fakes that may be called real (0 to 0.5).
-        ask: on a terminal, ask for both rates.
+        own: a folder of photographs that are known to be real; only the threshold for them is fitted.
+        forget_own: remove that threshold.
+        ask: on a terminal, ask for these.
     """
+    if own and forget_own:
+        raise UserError("Give --own FOLDER or --forget-own, not both.")
+    if forget_own:
+        return forget_own_photographs(settings)
+    if own is None and ask and console.interactive:
+        require_checkpoint(settings)
+        own = console.ask("Measure it on your own photographs? (their folder; Enter: no)", path=True)
+        if own is None:
+            return Outcome("The thresholds are unchanged.", left=True)
+    if own:
+        return measure_own_photographs(settings, console, own)
     if ask and console.interactive:
         require_checkpoint(settings)
         rates = _ask_rates(settings, console)
