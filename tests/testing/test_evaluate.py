@@ -228,7 +228,7 @@ def check_in_a_browser(file: Path) -> None:
         "broken: [...document.querySelectorAll('.whole')].filter("
         "e => e.getClientRects().length > 1).length,"
         "apart: [...document.querySelectorAll('.beside')].filter("
-        "e => e.children[0].offsetTop != e.children[1].offsetTop).length,"
+        "e => [...e.children].some(c => c.offsetTop != e.children[0].offsetTop)).length,"
         "stacked: [...document.querySelectorAll('h2')].filter(h => /elsewhere/.test(h.textContent))"
         ".flatMap(h => [...h.parentNode.querySelectorAll('.charts')])"
         ".filter(c => new Set([...c.children].map(e => e.offsetTop)).size > 1).length,"
