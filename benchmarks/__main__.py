@@ -20,6 +20,7 @@ from benchmarks.memory import measure_memory
 from benchmarks.peak import measure_product
 from fakedetect.core.files import write_json
 from fakedetect.core.processes.allocator import freed_memory_kept
+from fakedetect.core.terminal.progress import percent
 
 PAIRS = 5
 QUICK_PAIRS = 3
@@ -72,7 +73,7 @@ def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> d
                 ours.append(pair.count / b)
         rate = statistics.median(ours)
         share = rate * pair.operations / peaks[pair.bf16]
-        limit = f"{share:.0%} of the rate of a matrix product" if pair.operations else ""
+        limit = f"{percent(share, 0)} of the rate of a matrix product" if pair.operations else ""
         return {
             "ratio": round(statistics.median(ratios), 3),
             "lowest": round(min(ratios), 3),

@@ -12,6 +12,7 @@ import numpy as np
 
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.training import HeldOutScores
+from fakedetect.core.terminal.progress import percent
 from fakedetect.metrics.calibration import CALIBRATION_BINS, UNCALIBRATED, assign_bins, measure_calibration
 from fakedetect.metrics.held_out import measure_held_out
 from fakedetect.metrics.intervals import measure_same_shape
@@ -135,5 +136,5 @@ def measure_coverage(quick: bool) -> dict[str, float]:
     for name, drawn in cases.items():
         covered, truth, value, width = _describe(drawn)
         shares[name] = round(covered, 3)
-        print(f"| {name} | {covered:.1%} | {truth:.3f} | {value:.3f} | {width:.3f} |")
+        print(f"| {name} | {percent(covered)} | {truth:.3f} | {value:.3f} | {width:.3f} |")
     return shares

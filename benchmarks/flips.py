@@ -13,6 +13,7 @@ import numpy as np
 
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
+from fakedetect.core.terminal.progress import percent
 from fakedetect.images.degradations import STABILITY_DEGRADATIONS
 from fakedetect.images.listing import list_images
 from fakedetect.metrics.calibration import UNSURE, Calibration
@@ -36,7 +37,7 @@ def describe_flips(calibration: Calibration, margins: np.ndarray) -> Sequence[st
     for low in np.arange(0, 0.5, STEP):
         beyond = distance >= low
         here = beyond & (distance < low + STEP)
-        share = f"{turned[beyond].mean():.1%}" if beyond.any() else ""
+        share = percent(turned[beyond].mean()) if beyond.any() else ""
         counts = f"{here.sum():,} | {turned[here].sum():,}"
         rows.append(f"| {low:.2f} to {low + STEP:.2f} | {counts} | {share} |")
     sure = np.array([calibration.verdict(p) != UNSURE for p in p_fake])

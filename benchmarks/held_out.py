@@ -19,6 +19,7 @@ from scipy.special import logit
 from fakedetect.core.records.training import HeldOutScores, read_held_out_scores
 from fakedetect.core.settings.model_folder import model_hash, require_checkpoint
 from fakedetect.core.settings.settings import Settings, load_settings
+from fakedetect.core.terminal.progress import percent
 from fakedetect.metrics.held_out import calibrate_held_out, measure_held_out
 from fakedetect.metrics.intervals import FALSE_POSITIVE_RATE
 from fakedetect.models.probe.backbone import build_backbone
@@ -43,7 +44,7 @@ def tell_without(scores: HeldOutScores, without: Sequence[str]) -> str:
         scores, fake=_leave(scores.fake, without), real=_leave(scores.real, without)
     )
     found = measure_held_out(rest)
-    return f"ROC AUC {found.auc}, fake recall at 5 % false alarms {found.fake_recall_at_5}"
+    return f"ROC AUC {found.auc}, fake recall at 5 % false positives {found.fake_recall_at_5}"
 
 
 def tell_promise(scores: HeldOutScores) -> str:
@@ -67,8 +68,9 @@ def tell_promise(scores: HeldOutScores) -> str:
     count = len(names) // 2
     return (
         f"{count} real sources fitted to, {len(names) - count} others, {DRAWS} draws: "
-        f"{np.mean(by_sources):.1%} of the others' pictures called fake (nine of ten draws: {low:.1%} to "
-        f"{high:.1%}); by the pictures' own 95 % point {np.mean(by_pictures):.1%}"
+        f"{percent(np.mean(by_sources))} of the others' pictures called fake (nine of ten draws: "
+        f"{percent(low)} to {percent(high)}); by the pictures' own 95 % point "
+        f"{percent(np.mean(by_pictures))}"
     )
 
 

@@ -18,6 +18,7 @@ from fakedetect.core.settings.recipes import Input
 from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.core.settings.trained_input import check_size, own_settings
 from fakedetect.core.terminal.console import BACK, Console, Outcome
+from fakedetect.core.terminal.progress import percent
 
 
 def choose_model(settings: Settings, console: Console, name: str | None = None) -> Outcome:
@@ -148,7 +149,7 @@ def _describe_crop(settings: Settings) -> list[str]:
     crop = look_up_input(settings.model_folders, recipe.architecture, recipe.section).crop
     if crop >= 1:
         return []
-    return [f"The whole picture is scaled; the published weights used a {crop:.0%} centre crop."]
+    return [f"The whole picture is scaled; the published weights used a {percent(crop, 0)} centre crop."]
 
 
 def _describe_checkpoint(settings: Settings) -> list[str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fakedetect.core.records.evaluation import Measure, Point, format_interval
 from fakedetect.core.terminal.console import printable
+from fakedetect.core.terminal.progress import format_figure
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -17,7 +18,7 @@ FILE_ENDING = re.compile(r"([\w-]{0,3}\.[A-Za-z][A-Za-z0-9]{0,5}(?![\w.])[:;,]?)
 
 def _form(value: float | str | None, form: str, unknown: str = "-") -> str:
     """Format a figure; a str is returned unchanged."""
-    return unknown if value is None else value if isinstance(value, str) else format(value, form)
+    return unknown if value is None else value if isinstance(value, str) else format_figure(value, form)
 
 
 def _split_endings(value: object) -> list[str]:

@@ -10,6 +10,7 @@ from fakedetect.core.processes.pool import in_order, map_images
 from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture, printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import Sample, find_originals
 from fakedetect.explaining.figures import (
     METHOD_NAMES,
@@ -81,7 +82,7 @@ def draw_contact_sheet(
         predicted = int(p_classes.argmax())
         # Once found, the layer is the same for every picture.
         layer, heat = compute_map(detector, batch, method, layer, predicted)
-        verdict = f"{CLASSES[predicted]} {100 * p_classes[predicted]:.0f} %"
+        verdict = f"{CLASSES[predicted]} {percent(p_classes[predicted], 0)}"
         caption = f"{printable(sample.path.name)}\nis {CLASSES[sample.label]}, predicted {verdict}"
         mixed = overlay(read_for_overlay(original, image), heat)[1]
         tiles.append(SheetTile(mixed, caption, predicted != sample.label))

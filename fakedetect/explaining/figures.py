@@ -18,6 +18,7 @@ from fakedetect.core.files import write_json
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import find_originals
 from fakedetect.explaining.heatmaps import (
     COLOUR_MAP,
@@ -187,7 +188,7 @@ class Explanation:
     @property
     def summary(self) -> str:
         """The verdict and the probability as `check` prints them: 'unsure, p(fake) 70.3 %'."""
-        return f"{self.verdict}, p(fake) {100 * self.p_fake_calibrated:.1f} %"
+        return f"{self.verdict}, p(fake) {percent(self.p_fake_calibrated)}"
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class Degradation:
     strength: float
 
     def __str__(self) -> str:
-        return DEGRADATION_PHRASES[self.kind].format(self.strength)
+        return DEGRADATION_PHRASES[self.kind].format(self.strength).replace("%", " %")
 
 
 STABILITY_DEGRADATIONS = (

@@ -10,6 +10,7 @@ from fakedetect.core.records.evaluation import Measure, VerdictRates
 from fakedetect.core.records.record import LEAST_TEMPERATURE, MOST_TEMPERATURE
 from fakedetect.core.records.training import CalibrationRecord
 from fakedetect.core.settings.model_input import ModelInput
+from fakedetect.core.terminal.progress import percent
 from fakedetect.metrics.intervals import BOOTSTRAP_SAMPLES
 
 FAKE, REAL, UNSURE = "fake", "real", "unsure"
@@ -116,8 +117,9 @@ def fit_thresholds(
             needed = math.ceil(1 / most - 1e-9) - 1
             smallest = smallest_guaranteed_rate(len(scores))
             raise UserError(
-                f"{len(scores)} {name} validation pictures are too few to guarantee {most:.1%}; that takes "
-                f"{needed}. Give {option} {smallest:g} or more, or train with a larger validation_share."
+                f"{len(scores)} {name} validation pictures are too few to guarantee {percent(most)}; that "
+                f"takes {needed}. Give {option} {smallest:g} or more, or train with a larger "
+                "validation_share."
             )
         ranks.append(rank)
     above_real = float(np.nextafter(real[ranks[0] - 1], np.inf))
@@ -227,8 +229,8 @@ def describe_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
     """Describe a probe's temperature and thresholds, and the error rates that they guarantee."""
     found = saved.validation
     lines = [
-        f"{model}: temperature {saved.temperature:.3f}; fake from {100 * saved.fake_from:.2f} %, real "
-        f"below {100 * saved.real_below:.2f} %, unsure in between",
+        f"{model}: temperature {saved.temperature:.3f}; fake from {percent(saved.fake_from, 2)}, real "
+        f"below {percent(saved.real_below, 2)}, unsure in between",
     ]
     if found is None or saved.max_false_alarms is None or saved.max_missed is None:
         return lines
@@ -245,7 +247,7 @@ def describe_thresholds(model: str, saved: CalibrationRecord) -> list[str]:
             saved.max_missed,
             found.fake_called_real,
         ),
-        f"  unsure: {found.unsure:.1%} of held-out pictures",
+        f"  unsure: {percent(found.unsure)} of held-out pictures",
     ]
     return lines
 
@@ -256,4 +258,4 @@ def _describe_guarantee(what: str, sources: str, most: float, rate: float) -> st
         if sources
         else "for pictures from these sources (no guarantee for others)"
     )
-    return f"  {what}: {rate:.1%} of held-out pictures; guaranteed: at most {most:.1%} {whose}"
+    return f"  {what}: {percent(rate)} of held-out pictures; guaranteed: at most {percent(most)} {whose}"

@@ -16,6 +16,7 @@ from fakedetect.core.records.evaluation import Family, HeldOutSources, Measure, 
 from fakedetect.core.records.training import CalibrationRecord, HeldOutScores, ValidationRecord
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural, printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.metrics.calibration import (
     FAKE,
     REAL,
@@ -202,7 +203,7 @@ def _find_bound(guarantee: Guarantee, option: str) -> float:
         of_sources = "families of fakes" if guarantee.label == "fake" else "sources of real pictures"
         what = of_sources if guarantee.for_new_sources else f"{guarantee.label} pictures"
         raise UserError(
-            f"{count} {what} are too few to guarantee {guarantee.most:.1%} for others; that takes "
+            f"{count} {what} are too few to guarantee {percent(guarantee.most)} for others; that takes "
             f"{needed}. Give {option} {smallest_guaranteed_rate(count):g} or more, or train with more "
             f"{what}."
         )
@@ -273,19 +274,19 @@ def describe_held_out(found: HeldOutSources, folds: int) -> list[str]:
     """Describe the metrics on held-out sources as the lines of a table."""
     lines = [
         f"{describe_cross_validation(found)}, {plural(folds, 'fold')} (95 % intervals):",
-        f"  {'ROC AUC':<34}{found.auc}",
-        f"  {'fake recall at 5 % false alarms':<34}{found.fake_recall_at_5}",
+        f"  {'ROC AUC':<36}{found.auc}",
+        f"  {'fake recall at 5 % false positives':<36}{found.fake_recall_at_5}",
     ]
     if found.auc_same_shape:
-        lines.append(f"  {SAME_SHAPE:<34}{found.auc_same_shape}")
+        lines.append(f"  {SAME_SHAPE:<36}{found.auc_same_shape}")
     if found.fakes_by_source:
-        lines.append(f"  {'family of fakes':<34}{'pictures':>9}  ROC AUC")
-        lines += [f"  {name:<34}{family.n:>9,}  {family.auc}" for name, family in found.hardest_families]
-        lines.append(f"  {'mean of the families':<34}{'':>9}  {found.mean_family_auc:.3f}")
+        lines.append(f"  {'family of fakes':<36}{'pictures':>9}  ROC AUC")
+        lines += [f"  {name:<36}{family.n:>9,}  {family.auc}" for name, family in found.hardest_families]
+        lines.append(f"  {'mean of the families':<36}{'':>9}  {found.mean_family_auc:.3f}")
     if found.reals_by_source:
-        lines.append(f"  {'real source':<34}{'pictures':>9}  called fake (5 % overall)")
+        lines.append(f"  {'real source':<36}{'pictures':>9}  called fake (5 % overall)")
         lines += [
-            f"  {name:<34}{source.n:>9,}  {source.false_alarms_at_5.describe('.1%')}"
+            f"  {name:<36}{source.n:>9,}  {source.false_alarms_at_5.describe('.1%')}"
             for name, source in found.worst_real_sources
         ]
     return lines
@@ -296,7 +297,7 @@ def describe_needed_sources(found: HeldOutSources) -> list[str]:
     lines = describe_shape_effect(found.auc, found.auc_same_shape)
     alarms = [(name, source.false_alarms_at_5.value or 0.0) for name, source in found.worst_real_sources]
     odd = [
-        f"{name} ({rate:.0%} called fake)"
+        f"{name} ({percent(rate, 0)} called fake)"
         for name, rate in alarms[:MOST_LISTED_SOURCES]
         if rate >= HIGH_FALSE_POSITIVE_RATE
     ]

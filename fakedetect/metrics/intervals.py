@@ -118,7 +118,7 @@ def measure_recall(caught: np.ndarray, alarms: np.ndarray, rate: float) -> Measu
 
 
 def _caught_before(caught: np.ndarray, alarms: np.ndarray, most: float) -> int:
-    """Return the most fakes that a threshold with at most `most` false alarms catches."""
+    """Return the most fakes that a threshold with at most `most` false positives catches."""
     last = int(np.searchsorted(alarms, most + 1e-9, side="right"))
     return int(caught[last - 1]) if last else 0
 

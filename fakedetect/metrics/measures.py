@@ -40,8 +40,8 @@ MEASURE_NAMES = {
     "recall_real": "real recall",
     "roc_auc": "ROC AUC",
     "average_precision": "average precision",
-    "tpr_at_5": "fake recall at 5 % false alarms",
-    "tpr_at_1": "fake recall at 1 % false alarms",
+    "tpr_at_5": "fake recall at 5 % false positives",
+    "tpr_at_1": "fake recall at 1 % false positives",
     "ece": "expected calibration error",
 }
 """The metrics: their keys in the results and their names on the screen."""

@@ -19,6 +19,7 @@ from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.reporting.comparison_table import (
@@ -178,7 +179,7 @@ def _draw_gallery(settings: Settings, model: ComparedModel, wrong: pd.DataFrame)
         return
     shown = pd.concat([rows.head(GALLERY_PICTURES) for _, rows in wrong.groupby("label")])
     captions = [
-        f"{Path(row.path).name}\nis {row.label}, classified as {row.predicted} {row.confidence:.1%}"
+        f"{Path(row.path).name}\nis {row.label}, classified as {row.predicted} {percent(row.confidence)}"
         for row in shown.itertuples()
     ]
     originals = find_originals(settings, "test", [Path(path) for path in shown["path"]])
@@ -197,7 +198,9 @@ def _describe_mistakes(folder: Path, model: ComparedModel, wrong: pd.DataFrame) 
     lines = [f"{model.name}: {plural(len(wrong), 'wrong prediction')}, the most confident in {name}"]
     for _, rows in wrong.groupby("label"):
         for row in rows.head(LISTED_MISTAKES).itertuples():
-            lines.append(f"  {row.label} classified as {row.predicted} ({row.confidence:.1%}): {row.path}")
+            lines.append(
+                f"  {row.label} classified as {row.predicted} ({percent(row.confidence)}): {row.path}"
+            )
     return lines
 
 

@@ -27,6 +27,7 @@ from fakedetect.core.records.evaluation import Robustness, TestEntry
 from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.terminal.console import printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import find_originals
 from fakedetect.explaining.figures import choose_layer_name, read_for_overlay, to_input
 from fakedetect.explaining.heatmaps import find_layer, grad_cam, overlay
@@ -187,8 +188,11 @@ def _draw_predictions(name: str, predictions: pd.DataFrame, calibration: Calibra
 def _name_thresholds(calibration: Calibration) -> dict[str, float]:
     fake_from, real_below = calibration.fake_from, calibration.real_below
     if fake_from == real_below:
-        return {f"fake from {fake_from:.1%} on, else real": fake_from}
-    return {f"real below {real_below:.1%}": real_below, f"fake from {fake_from:.1%} on": fake_from}
+        return {f"fake from {percent(fake_from)} on, else real": fake_from}
+    return {
+        f"real below {percent(real_below)}": real_below,
+        f"fake from {percent(fake_from)} on": fake_from,
+    }
 
 
 def gather_predictions(
@@ -215,7 +219,7 @@ def _show_mistakes(wrong: pd.DataFrame, workers: int) -> Iterator[PagePicture]:
     for row in shown.itertuples():
         image = images[Path(row.shown)]
         name = printable(Path(row.path).name)
-        caption = f"{name}: {row.label}, classified as {row.predicted} ({row.confidence:.1%})"
+        caption = f"{name}: {row.label}, classified as {row.predicted} ({percent(row.confidence)})"
         if isinstance(image, str):
             image, caption = np.full((2, 2, 3), 128, np.uint8), f"{caption}; now missing or unreadable"
         yield encode_picture(image, caption)

@@ -10,6 +10,7 @@ from fakedetect.core.records.test import TestResults
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable
+from fakedetect.core.terminal.progress import format_figure, percent
 from fakedetect.metrics.intervals import mean_interval, roc_auc_interval, share_interval
 from fakedetect.testing.results import AUC_LOSS_TO_WARN, describe_one_sided, explain_doubt, find_auc
 
@@ -48,7 +49,7 @@ class Summary:
 def _share_tile(what: str, hits: int, count: int, of: str) -> FigureTile:
     low, high = share_interval(hits, count)
     interval = f"{INTERVAL} {format_range(low, high, '.1%')}"
-    return FigureTile(what, f"{hits / count:.1%}", f"{hits:,} of {count:,} {of}; {interval}")
+    return FigureTile(what, percent(hits / count), f"{hits:,} of {count:,} {of}; {interval}")
 
 
 def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[FigureTile]:
@@ -74,7 +75,7 @@ def _tiles(results: TestResults, evaluation: Evaluation) -> Iterator[FigureTile]
                 remark = (
                     f"pictures from other sources; {INTERVAL} {format_range(found.low, found.high, form)}"
                 )
-                yield FigureTile(f"{what} on {name}", f"{found.value:{form}}", remark)
+                yield FigureTile(f"{what} on {name}", format_figure(found.value, form), remark)
 
 
 def _name_sources(predictions: pd.DataFrame) -> str:
@@ -121,8 +122,8 @@ def _describe_own_accuracy(
     sources = _name_sources(predictions)
     like = "On pictures like its training pictures" if trained_here else "On the test dataset"
     lines = [
-        f"{like}{f' ({sources})' if sources else ''}, {model} has an accuracy of {results.accuracy:.1%} "
-        f"({format_range(low, high, '.1%')})."
+        f"{like}{f' ({sources})' if sources else ''}, {model} has an accuracy of "
+        f"{percent(results.accuracy)} ({format_range(low, high, '.1%')})."
     ]
     if not trained_here:
         lines.append(
@@ -152,12 +153,12 @@ def _describe_other_sources(settings: Settings, evaluation: Evaluation) -> list[
         right, auc = entry.measures.accuracy, find_auc(entry)
         compared = f"; ROC AUC {auc:.3f} against {own:.3f}" if auc is not None and own is not None else ""
         lines.append(
-            f"On pictures from other sources ({name}), it has an accuracy of {right.value or 0:.1%} "
+            f"On pictures from other sources ({name}), it has an accuracy of {percent(right.value or 0)} "
             f"({format_range(right.low or 0, right.high or 0, '.1%')}{compared})"
             f"{_describe_generalisation(entry, own)}."
         )
     lines += [
-        f"Trained without {source}, it has an accuracy of {left.right.value:.1%} on that source's "
+        f"Trained without {source}, it has an accuracy of {percent(left.right.value)} on that source's "
         f"{left.label} pictures."
         for source, left in evaluation.left_out.items()
     ]

@@ -27,6 +27,7 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.folders import check_apart, class_folders, list_pictures, source_of
 from fakedetect.dataset.identical import count_known
 from fakedetect.dataset.samples import (
@@ -215,7 +216,7 @@ def _describe_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
     return [
         f"{name}: {plural(entry.count, 'picture')} "
         f"({entry.fake:,} fake, {entry.real:,} real; 95 % intervals)",
-        *(f"  {name:<34}{value}" for name, value in list_measures(entry)),
+        *(f"  {name:<36}{value}" for name, value in list_measures(entry)),
         *_describe_verdicts(settings, entry.verdicts),
         *describe_sources(entry.sources),
         *describe_shape_effect(entry.measures.roc_auc, entry.auc_same_shape),
@@ -226,11 +227,11 @@ def _describe_verdicts(settings: Settings, found: VerdictRates | None) -> list[s
     if found is None:
         return [f"  No thresholds are fitted: {settings.command('fit-thresholds')}"]
     return [
-        f"  {'calibration error, calibrated':<34}{found.ece_calibrated:.3f}",
-        f"  {'real called fake':<34}{found.real_called_fake:.1%}",
-        f"  {'fake called real':<34}{found.fake_called_real:.1%}",
-        f"  {'unsure':<34}{found.unsure:.1%}; accuracy of the rest "
-        f"{found.accuracy_of_sure:.1%}, overall {found.accuracy:.1%}",
+        f"  {'calibration error, calibrated':<36}{found.ece_calibrated:.3f}",
+        f"  {'real called fake':<36}{percent(found.real_called_fake)}",
+        f"  {'fake called real':<36}{percent(found.fake_called_real)}",
+        f"  {'unsure':<36}{percent(found.unsure)}; accuracy of the rest "
+        f"{percent(found.accuracy_of_sure)}, overall {percent(found.accuracy)}",
     ]
 
 

@@ -11,6 +11,7 @@ from fakedetect.core.records.record import write_record
 from fakedetect.core.settings.model_folder import OWN_PHOTOGRAPHS, require_checkpoint
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.identical import count_known, file_hash
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.images.listing import list_images
@@ -97,7 +98,8 @@ def _require_enough(count: int, folder: str) -> None:
     if count < FEWEST_PHOTOGRAPHS:
         raise UserError(
             f"{folder} has {plural(count, 'usable photograph')}. At least {FEWEST_PHOTOGRAPHS} different "
-            f"ones are needed to promise that at most {MAX_CALLED_FAKE:.0%} of others are called fake."
+            f"ones are needed to promise that at most {percent(MAX_CALLED_FAKE, 0)} of others are called "
+            "fake."
         )
 
 
@@ -122,8 +124,8 @@ def _list_called(called: dict[Path, float]) -> list[str]:
 def _describe_threshold(found: OwnPhotographs, calibration: Calibration) -> str:
     promise = f"at most {100 * found.max_called_fake:g} % of further photographs like these are called fake"
     if found.fake_from <= calibration.fake_from:
-        return f"Its threshold, {100 * calibration.fake_from:.2f} %, holds for them: {promise}."
+        return f"Its threshold, {percent(calibration.fake_from, 2)}, holds for them: {promise}."
     return (
-        f"check now calls a picture fake from {100 * found.fake_from:.2f} % on (before: "
-        f"{100 * calibration.fake_from:.2f} %) and unsure below that: {promise}."
+        f"check now calls a picture fake from {percent(found.fake_from, 2)} on (before: "
+        f"{percent(calibration.fake_from, 2)}) and unsure below that: {promise}."
     )

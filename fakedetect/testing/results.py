@@ -19,6 +19,7 @@ from fakedetect.core.records.test import Matrix, TestResults, read_results
 from fakedetect.core.settings.model_folder import predictions_file, results_file
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.sheets import (
     CLASS_COLOURS,
@@ -136,7 +137,7 @@ def describe_one_sided(matrix: Matrix) -> list[str]:
         shares = [row[column] / sum(row) for row in matrix]
         if min(shares) >= ONE_SIDED_SHARE:
             every = "every picture" if min(shares) == 1 else "nearly every picture"
-            fakes, reals = (f"{share:.1%}" for share in shares)
+            fakes, reals = (percent(share) for share in shares)
             return [
                 f"Warning: the model calls {every} {name} ({fakes} of the fakes, {reals} of the reals): it "
                 "does not separate the classes, despite its accuracy."
@@ -169,14 +170,15 @@ def find_mean_and_worst(entries: Sequence[SourceEntry]) -> tuple[float, SourceEn
 
 def describe_sources(entries: Sequence[SourceEntry]) -> list[str]:
     """Return a table of the sources, with their mean and the worst one."""
-    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)           ROC AUC (95 %)"]
+    lines = [f"  {'by source':<34}{'class':<6}{'pictures':>9}  accuracy (95 %)             ROC AUC (95 %)"]
     for entry in entries:
         name = f"{entry.source or '(no source)':<34}{entry.label:<6}{entry.count:>9,}"
-        lines.append(f"  {name}  {entry.right.describe('.1%'):<26}{entry.roc_auc}")
+        lines.append(f"  {name}  {entry.right.describe('.1%'):<28}{entry.roc_auc}")
     if len(entries) > 1:
         mean, worst = find_mean_and_worst(entries)
         lines.append(
-            f"  mean accuracy of the sources: {mean:.1%}; worst: {worst.name}, {worst.right.value:.1%}"
+            f"  mean accuracy of the sources: {percent(mean)}; worst: {worst.name}, "
+            f"{percent(worst.right.value)}"
         )
     return lines
 
@@ -228,7 +230,7 @@ def describe_left_out_source(source: str, entry: LeftOut) -> str:
     )
     return (
         f"{source} ({entry.label}, {plural(entry.count, 'picture')}): "
-        f"accuracy {entry.right.value:.1%} when held out of training, {entry.right_with:.1%} "
+        f"accuracy {percent(entry.right.value)} when held out of training, {percent(entry.right_with)} "
         f"when not; ROC AUC {auc} and {auc_with}"
     )
 
@@ -245,7 +247,7 @@ def plot_confusion(axes: Axes, matrix: Sequence[Sequence[int]], names: Sequence[
             place = (column - 0.5, row - 0.5)
             depth = LARGEST_OPACITY * share**OPACITY_POWER
             axes.add_patch(Rectangle(place, 1, 1, color=SERIES_COLOURS[0], alpha=depth, lw=0))
-            text = f"{value:,}\n{share:.1%}"
+            text = f"{value:,}\n{percent(share)}"
             axes.text(column, row, text, ha="center", va="center", color=TEXT_COLOUR)
     ticks, last = range(len(names)), len(names) - 0.5
     axes.set_xticks(ticks, names)

@@ -11,6 +11,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness, Stability, format_interval
 from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.terminal.console import Console
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import Sample, draw_places, find_originals
 from fakedetect.images.degradations import ROBUSTNESS_DEGRADATIONS, STABILITY_DEGRADATIONS, Degradation
 from fakedetect.metrics.calibration import UNSURE
@@ -131,14 +132,14 @@ def describe_robustness(found: Robustness) -> list[str]:
     for description, point in points:
         auc = format_interval(point.roc_auc, point.low, point.high)
         lines.append(
-            f"  {description:<34}{auc:<24}{point.accuracy:>10.1%}{point.recall_fake:>13.1%}"
-            f"{point.recall_real:>13.1%}"
+            f"  {description:<34}{auc:<24}{percent(point.accuracy):>10}{percent(point.recall_fake):>13}"
+            f"{percent(point.recall_real):>13}"
         )
     stability = found.stability
     lines.append(f"  mean ROC AUC {found.mean_auc:.3f}, worst {found.worst_auc:.3f} ({found.worst})")
     lines.append(
-        f"  check --stability all: {stability.unstable:.1%} not stable, "
-        f"{stability.unsure:.1%} unsure, accuracy of the rest {stability.accuracy_of_sure:.1%}"
+        f"  check --stability all: {percent(stability.unstable)} not stable, "
+        f"{percent(stability.unsure)} unsure, accuracy of the rest {percent(stability.accuracy_of_sure)}"
     )
     if found.of_originals < found.count:
         lines.append(

@@ -25,6 +25,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.decoded import decode_all
 from fakedetect.dataset.samples import Sample, describe_faults, warn_about_skipped
 from fakedetect.metrics.calibration import UNCALIBRATED
@@ -212,6 +213,6 @@ def _describe_run(folder: Path, run: TestRun) -> Outcome:
         f"Results: {results_file(folder, results.on)} and {confusion_figure(folder, results.on).name}",
         *describe_one_sided(matrix),
         f"{plural(matrix[0][1], 'fake')} classified as real, {matrix[1][0]:,} real classified as fake",
-        f"Accuracy: {100 * results.accuracy:.2f} %",
+        f"Accuracy: {percent(results.accuracy, 2)}",
     ]
     return Outcome("\n".join(lines), 1 if found.bad else 0)

@@ -28,6 +28,7 @@ from fakedetect.core.settings.recipes import CLASSES, PROBE, Input
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console, Outcome
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.metrics.calibration import (
     UNCALIBRATED,
@@ -250,22 +251,22 @@ def _describe(settings: Settings, found: FittedThresholds) -> list[str]:
         _describe_promise(
             "fake called real", validation.fake_called_real, validation.fake, found.max_missed
         ),
-        f"  unsure: {validation.unsure:.1%} of the validation pictures",
+        f"  unsure: {percent(validation.unsure)} of the validation pictures",
         "The guarantee holds for pictures like those of the dataset; for others: "
         + settings.command("evaluate", "--data", "FOLDER"),
         *describe_faults(found.bad),
         f"Stored in {settings.model_folder / TRAINING}",
-        f"Thresholds: fake from {100 * calibration.fake_from:.2f} %, real below "
-        f"{100 * calibration.real_below:.2f} %"
+        f"Thresholds: fake from {percent(calibration.fake_from, 2)}, real below "
+        f"{percent(calibration.real_below, 2)}"
         + (": no picture is unsure" if sure else ", unsure in between"),
     ]
 
 
 def _describe_promise(what: str, rate: float, count: int, most: float) -> str:
     return (
-        f"  {what}: {rate:.1%} of the validation pictures; guaranteed: at most {most:.1%} on average "
-        f"over such fits (with {count:,} pictures to fit on, one in twenty fits gives more than "
-        f"{compute_rate_bound(count, most):.1%})"
+        f"  {what}: {percent(rate)} of the validation pictures; guaranteed: at most {percent(most)} on "
+        f"average over such fits (with {count:,} pictures to fit on, one in twenty fits gives more than "
+        f"{percent(compute_rate_bound(count, most))})"
     )
 
 

@@ -192,7 +192,7 @@ def test_its_records_belong_to_its_probe_and_its_card_says_what_they_say(name: s
     assert evaluation and evaluation.held_out_sources
     held_out = evaluation.held_out_sources
     card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    rows = {"ROC AUC": held_out.auc, "fake recall at 5 % false alarms": held_out.fake_recall_at_5}
+    rows = {"ROC AUC": held_out.auc, "fake recall at 5 % false positives": held_out.fake_recall_at_5}
     rows |= {name: family.auc for name, family in held_out.families.items()}
     for what, figure in rows.items():
         said = f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"

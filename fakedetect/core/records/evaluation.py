@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 
 from fakedetect.core.records.record import Count, Record, Share, Temperature, read_record, write_record
+from fakedetect.core.terminal.progress import format_figure
 
 ClassName = Annotated[str, msgspec.Meta(pattern=r"^(fake|real)\Z")]
 Strength = Annotated[float, msgspec.Meta(ge=0, le=1e6)]
@@ -18,7 +19,7 @@ Bins = Annotated[tuple[Bin, ...], msgspec.Meta(min_length=1)]
 
 def format_range(low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
     """Format the ends of an interval: '0.863 to 0.945'."""
-    return f"{low:{form}}{to}{high:{form}}"
+    return f"{format_figure(low, form)}{to}{format_figure(high, form)}"
 
 
 def format_interval(value: float, low: float, high: float, form: str = ".3f", to: str = " to ") -> str:
@@ -27,7 +28,7 @@ def format_interval(value: float, low: float, high: float, form: str = ".3f", to
     Args:
         to: shorter in tables for narrow terminals.
     """
-    return f"{value:{form}} ({format_range(low, high, form, to)})"
+    return f"{format_figure(value, form)} ({format_range(low, high, form, to)})"
 
 
 class Measure(Record, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from fakedetect.core.records.test import Rounded, TestResults
 from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.model_folder import REPEATS_FILE
 from fakedetect.core.settings.recipes import AtLeastOne, Seed
+from fakedetect.core.terminal.progress import format_figure
 
 TEST_FIGURES = ("accuracy", "roc_auc", "recall_fake", "recall_real")
 """The main figures on the test dataset."""
@@ -72,11 +73,11 @@ class Spread(Record, frozen=True, kw_only=True):
             raise ValueError("a spread needs two or more runs, the lowest first")
 
     def format(self, form: str) -> str:
-        """Return '91.7% ± 0.8%', each number in a format."""
-        return f"{self.mean:{form}} ± {self.deviation:{form}}"
+        """Return '91.7 % ± 0.8 %', each number in a format."""
+        return f"{format_figure(self.mean, form)} ± {format_figure(self.deviation, form)}"
 
     def format_range(self, form: str) -> str:
-        """Return '90.9% to 92.6%'."""
+        """Return '90.9 % to 92.6 %'."""
         return format_range(self.lowest, self.highest, form)
 
 
@@ -144,7 +145,7 @@ def gather_repeats(checkpoint: str, runs: Sequence[RepeatedRun], test_pictures: 
 
 
 def format_spread(repeats: Repeats, names: Sequence[str]) -> str:
-    """Return 'test accuracy 91.7% ± 0.8% (90.9% to 92.6%), ROC AUC …' for the figures that exist."""
+    """Return 'test accuracy 91.7 % ± 0.8 % (90.9 % to 92.6 %), ROC AUC …' for the figures that exist."""
     found = ((*FIGURES[name], repeats.spread[name]) for name in names if name in repeats.spread)
     return ", ".join(
         f"{words} {spread.format(form)} ({spread.format_range(form)})" for words, form, spread in found
@@ -157,7 +158,7 @@ def describe_spread(repeats: Repeats) -> list[str]:
     for name, (words, form) in FIGURES.items():
         if found := repeats.spread.get(name):
             values = [getattr(run.figures, name) for run in repeats.runs]
-            each = " ".join("-" if value is None else f"{value:{form}}" for value in values)
+            each = " ".join("-" if value is None else format_figure(value, form) for value in values)
             rows.append((words, found.format(form), found.format_range(form), each))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return [

@@ -10,6 +10,7 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file, hash_text, state_of
 from fakedetect.core.installation import STARTER, STARTERS, shipped_folder
 from fakedetect.core.settings.settings import Settings
+from fakedetect.core.terminal.progress import percent
 
 TEXTURE_VOTE = "texture_vote.json"
 """Written by the robust recipe until version 0.6; no longer read."""
@@ -214,4 +215,4 @@ def _describe_checkpoint(settings: Settings) -> str:
     if checkpoint.stat().st_mtime > file.stat().st_mtime and results.checkpoint != model_hash(settings):
         # Hashed only if it is newer: hashing a large checkpoint delays the menu.
         return "trained; not tested since"
-    return f"trained, tested: accuracy {100 * results.accuracy:.2f} %"
+    return f"trained, tested: accuracy {percent(results.accuracy, 2)}"

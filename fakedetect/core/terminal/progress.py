@@ -44,6 +44,16 @@ def format_duration(seconds: float) -> str:
     return f"{whole} s"
 
 
+def format_figure(value: float, form: str) -> str:
+    """Return a number in one of Python's formats; a percentage has a space: '91.7 %'."""
+    return format(value, form).replace("%", " %")
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Return a share as '91.7 %'."""
+    return format_figure(share, f".{decimals}%")
+
+
 class Pace:
     """Decides when the next line is due. All jobs of a console share one, so that many short jobs print
     as rarely as a long one."""
@@ -151,7 +161,7 @@ class Progress:
     def __str__(self) -> str:
         parts = [f"{self.label}: {self.done:,} of {self.total:,} pictures"]
         if self.total:
-            parts[0] += f" ({self.done / self.total:.0%})"
+            parts[0] += f" ({percent(self.done / self.total, 0)})"
         parts += [self.details] if self.details else []
         if (left := self.seconds_left) is not None:
             parts += [f"{self.rate:.1f} img/s", f"{format_duration(left)} left"]
