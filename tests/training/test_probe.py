@@ -172,7 +172,7 @@ def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fit
     assert probe.read_bytes() == first
 
 
-@pytest.mark.parametrize("name", ["remove_other_checkpoints", "write_out_of_fold", "write_training"])
+@pytest.mark.parametrize("name", ["remove_other_checkpoints", "write_held_out_scores", "write_training"])
 def test_a_fit_killed_while_it_saves_is_unfinished_and_is_done_again(
     fitted: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

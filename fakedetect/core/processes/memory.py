@@ -17,7 +17,7 @@ TOO_LARGE = "needs too much memory"
 SHARE_OF_FREE = 0.8
 """The share of the free memory for pictures; the rest is for this process and other programs."""
 
-PICTURE_MEMORY_LIMIT: ContextVar[int | None] = ContextVar("SHARED", default=None)
+PICTURE_MEMORY_LIMIT: ContextVar[int | None] = ContextVar("PICTURE_MEMORY_LIMIT", default=None)
 """Bytes per picture in this process while other processes read pictures; None for all free memory."""
 
 CGROUP_FILES = (
