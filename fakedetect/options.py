@@ -403,7 +403,7 @@ OPTIONS = (
         command="demo",
         help="make pictures and run scan, resize, train, test and loss graph on them",
         target=DEMO,
-        confirm="Make 520 small pictures in demo/ and train on them? It takes a minute or two.",
+        confirm="Make 580 small pictures in demo/ and train on them? It takes a minute or two.",
     ),
 )
 COMMANDS = (Option("", "", "init", "write a paths.toml with every key explained", INIT),)

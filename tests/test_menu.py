@@ -435,7 +435,7 @@ def test_escape_leaves_questions_and_tab_completes_paths(trained: Path) -> None:
     child.send("\r")
     child.expect("Main Menu.*Exit")
     child.send("9\r")
-    child.expect("Make 520 small pictures.*y/N")
+    child.expect("Make 580 small pictures.*y/N")
     child.send("\r")
     child.expect("Main Menu.*Exit")
     assert not (trained.parent / "demo").exists()

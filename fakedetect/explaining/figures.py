@@ -129,8 +129,11 @@ def _describe_faithfulness(faithfulness: Faithfulness | None, name: str) -> list
     if faithfulness is None:
         return []
     shares = "".join(f"{100 * share:7.0f} %" for share in faithfulness.shares)
-    hottest = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.drops)
-    elsewhere = "".join(f"{100 * drop:9.2f}" for drop in faithfulness.random_drops)
+    # With 0.0 added, no figure is -0.00.
+    hottest, elsewhere = (
+        "".join(f"{round(100 * drop, 2) + 0.0:9.2f}" for drop in drops)
+        for drops in (faithfulness.drops, faithfulness.random_drops)
+    )
     return [
         f"  Blurred out of the picture:       {shares}",
         f"  p({name}) falls, hottest part:    {hottest}  percentage points",

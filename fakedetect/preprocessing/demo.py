@@ -23,8 +23,9 @@ from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.listing import list_images
 
-COUNTS = {"train": 200, "test": 60}
-"""Pictures of each class."""
+COUNTS = {"train": 230, "test": 60}
+"""Pictures of each class. Of the training pictures, a tenth is for validation: fit-thresholds needs 19 of each
+class."""
 STEPS = 150
 
 PATHS = """\
