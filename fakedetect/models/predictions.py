@@ -66,8 +66,9 @@ def validation_samples(settings: Settings, training: TrainingRecord) -> list[Sam
         )
         if not same:
             raise UserError(
-                f"The pictures in {dataset.folder} are not those that {settings.model} was trained on, so "
-                "its validation pictures are unknown. Put the old ones back, or train again."
+                f"The pictures in {dataset.folder}, or your review of them, are not those that "
+                f"{settings.model} was trained on, so its validation pictures are unknown. Put the old "
+                "ones back, or train again."
             )
     return split_dataset(dataset, share, seed)[1]
 

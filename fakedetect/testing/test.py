@@ -190,13 +190,15 @@ def test_model(settings: Settings, console: Console, on: str = "test") -> TestRu
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
     """Predict a whole data set, print the reference's report and write the results."""
     run = test_model(settings, console, on)
-    return _word(settings.model_folder, run) if run else Outcome("")
+    return _word(settings, run) if run else Outcome("")
 
 
-def _word(folder: Path, run: TestRun) -> Outcome:
+def _word(settings: Settings, run: TestRun) -> Outcome:
     """The results as the screen shows them, with the reference's report."""
-    results, found = run.results, run.predictions
+    results, found, folder = run.results, run.predictions, settings.model_folder
     matrix = results.confusion_matrix
+    wrong = matrix[0][1] + matrix[1][0]
+    answers = ["--answers", *([results.on] if results.on != "test" else [])]
     report = metrics.classification_report(
         found.labels, found.predicted, labels=(0, 1), target_names=CLASSES, zero_division=0
     )
@@ -210,6 +212,7 @@ def _word(folder: Path, run: TestRun) -> Outcome:
         *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
         *describe_faults(found.bad),
         f"Results: {results_file(folder, results.on)} and {confusion_figure(folder, results.on).name}",
+        *([f"To look at the wrong answers: {settings.command('review', *answers)}"] if wrong else []),
         *tell_one_sided(matrix),
         f"{plural(matrix[0][1], 'fake')} classified as real, {matrix[1][0]:,} real classified as fake",
         f"Accuracy: {100 * results.accuracy:.2f} %",
