@@ -129,11 +129,11 @@ def _locate(settings: Settings, doubtful: Sequence[Doubtful]) -> tuple[list[str]
         found = find_originals(settings, part, paths)
         originals.update(zip(paths, found, strict=True))
         names.update(zip(paths, name_pictures(settings, part, found), strict=True))
-    for path, name in names.items():
-        if name.partition("/")[0] not in CLASSES:
+    for each in doubtful:
+        if names[each.path].partition("/")[0] not in CLASSES:
             raise UserError(
-                f"{printable(path)} lies in none of the folders that {settings.file} names. Test again: "
-                + settings.command("test")
+                f"{printable(each.path)} lies in no folder that {settings.file} names. Test again: "
+                + settings.command("test", "--on", each.part)
             )
     return [names[each.path] for each in doubtful], [originals[each.path] for each in doubtful]
 
