@@ -154,7 +154,7 @@ def test_a_page_has_each_suspected_picture_once_and_what_it_saves_is_obeyed(proj
     assert "'=1+1.png" in {row["path"] for row in listed}, "a spreadsheet would run it"
     paths = [f"{train}/{row['folder'].removeprefix('train-')}/{from_cell(row['path'])}" for row in listed]
     assert sorted(paths) == sorted(suspected) and len(set(paths)) == len(listed) >= 3
-    assert html.count("</script>") == 1 and html.count('data-decision=""') == len(listed)
+    assert html.count("</script>") == 1 and html.count('data-decision="" data-row') == len(listed)
     assert [html.count(f"<kbd>{key}</kbd>") for key in "cwr"] == 3 * [len(listed) + 1]
     script = html.partition("<script>")[2].partition("</script>")[0].encode()
     assert f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" in html
@@ -162,7 +162,7 @@ def test_a_page_has_each_suspected_picture_once_and_what_it_saves_is_obeyed(proj
     file.write_bytes(decisions_of(page, "keep"))
     assert run("--paths", project, "review", file).returncode == 0
     again = run("--paths", project, "explore", "--labels")
-    assert page.read_text(encoding="utf-8").count('data-decision="keep"') == len(listed)
+    assert page.read_text(encoding="utf-8").count('data-decision="keep" data-row') == len(listed)
     assert f"{len(listed)} of 60 pictures" in again.stdout and "review.csv" not in again.stderr
     file.write_bytes(saved)
     assert run("--paths", project, "review", file).stdout.endswith(f"{len(listed)} left out\n")
