@@ -18,7 +18,7 @@ from fakedetect.dataset.folders import (
     warn_about_missing,
 )
 from fakedetect.dataset.review import load_review
-from fakedetect.dataset.samples import Sample, find_origins, review_sample
+from fakedetect.dataset.samples import Sample, find_origins, review_sample, settle_moved
 
 
 @dataclass(frozen=True)
@@ -44,20 +44,27 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
     folders = _original_folders if on == "original" else _resized_folders
     listed, review = read_bad_images(settings), load_review(settings)
     warn_about_missing(settings, console)
-    places, left_out = [], 0
-    for folder, part, label in folders(settings, console):
+    found: dict[str, list[Sample]] = {}
+    moved: set[Path] = set()
+    left_out = 0
+    for folder, part, name in folders(settings, console):
         paths, _ = list_pictures(folder, console)
         good = [path for path in paths if path not in listed]
         left_out += len(paths) - len(good)
-        original = settings.original[f"{part}-{label}"]
+        original, label = settings.original[f"{part}-{name}"], CLASSES.index(name)
         origins = find_origins(folder, original, good) if review.decisions else {}
         for path in good:
-            sample = Sample(path, CLASSES.index(label), source_of(path, folder))
-            if reviewed := review_sample(review, sample, origins.get(path)):
-                name, source = CLASSES[reviewed.label], reviewed.source
-                places.append(Place(path=path, part=part, label=name, source=source))
+            sample = review_sample(review, Sample(path, label, source_of(path, folder)), origins.get(path))
+            if sample:
+                found.setdefault(part, []).append(sample)
+                moved.update([path] if sample.label != label else [])
     for line in review.describe():
         console.warn(line)
+    places = [
+        Place(path=sample.path, part=part, label=CLASSES[sample.label], source=sample.source)
+        for part, samples in found.items()
+        for sample in settle_moved(samples, moved)
+    ]
     if not places:
         raise UserError(f"The {on} folders contain no pictures. Put them there, or see {settings.file}.")
     return places, left_out

@@ -5,7 +5,8 @@ Scaling to a square squeezes wide and tall pictures, and models see it: their sh
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,7 +170,7 @@ def _list_samples(
                 moved.add(path)
     return Dataset(
         folder=Path(os.path.commonpath([folder for folder, _ in folders])),
-        samples=tuple(samples),
+        samples=tuple(settle_moved(samples, moved)),
         left_out=left_out,
         without=leave_out,
         skipped=(*lines, *review.describe()),
@@ -185,9 +186,7 @@ def find_origins(class_folder: Path, original: Path, paths: Sequence[Path]) -> d
 
 
 def review_sample(review: Review, sample: Sample, original: Path | None) -> Sample | None:
-    """A sample as the user's review has it, None where it is left out.
-
-    In the other class it has no source: that of its folder was wrong as well.
+    """A sample as the user's review has it, None where it is left out; in the other class it has no source.
 
     Args:
         original: its path among the originals; None where there is no review.
@@ -196,6 +195,24 @@ def review_sample(review: Review, sample: Sample, original: Path | None) -> Samp
     if label is None or label == sample.label:
         return None if label is None else sample
     return replace(sample, label=label, source="")
+
+
+def settle_moved(samples: Sequence[Sample], moved: Collection[Path]) -> Sequence[Sample]:
+    """Samples of which those of the `moved` pictures belong to the largest source of their class.
+
+    Where they come from is unknown. As a source of their own, a few of them would weigh as much as a
+    generator's or a camera's whole collection.
+    """
+    if not moved:
+        return samples
+    largest = {}
+    for label in (0, 1):
+        sources = Counter(s.source for s in samples if s.label == label and s.path not in moved)
+        largest[label] = max(sources, key=lambda source: (sources[source], source), default="")
+    return [
+        replace(sample, source=largest[sample.label]) if sample.path in moved else sample
+        for sample in samples
+    ]
 
 
 def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:

@@ -9,22 +9,28 @@
   const KEYS = Object.fromEntries(
     buttons(cards[0]).map((button) => [button.querySelector("kbd").textContent, button.value]),
   );
+  const STEPS = { j: 1, k: -1, ArrowRight: 1, ArrowLeft: -1 };
   let current = 0;
   let unsaved = false;
 
-  function show(card) {
+  function press(card) {
     for (const button of buttons(card)) {
       button.setAttribute("aria-pressed", String(button.value === card.dataset.decision));
     }
+  }
+
+  function count() {
     const decided = cards.filter((each) => each.dataset.decision).length;
     const saved = unsaved ? ", not saved" : "";
-    status.textContent = `${decided.toLocaleString("en")} of ${cards.length.toLocaleString("en")} decided${saved}`;
+    const [some, all] = [decided, cards.length].map((number) => number.toLocaleString("en"));
+    status.textContent = `${some} of ${all} decided${saved}`;
   }
 
   function decide(card, decision) {
     unsaved = true;
     card.dataset.decision = decision;
-    show(card);
+    press(card);
+    count();
   }
 
   function go(place) {
@@ -49,7 +55,7 @@
     link.click();
     URL.revokeObjectURL(link.href);
     unsaved = false;
-    show(cards[current]);
+    count();
   }
 
   function inRow() {
@@ -60,8 +66,9 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    const steps = { j: 1, k: -1, ArrowRight: 1, ArrowLeft: -1, ArrowDown: inRow(), ArrowUp: -inRow() };
-    if (key in steps) go(current + steps[key]);
+    if (key in STEPS) go(current + STEPS[key]);
+    else if (key === "ArrowDown") go(current + inRow());
+    else if (key === "ArrowUp") go(current - inRow());
     else if (key in KEYS) {
       decide(cards[current], KEYS[key]);
       go(current + 1);
@@ -87,6 +94,7 @@
   });
 
   form.hidden = false;
-  for (const card of cards) show(card);
+  cards.forEach(press);
+  count();
   go(0);
 })();
