@@ -70,11 +70,10 @@ def write_review_page(
         UserError: a picture lies in no folder that paths.toml names, or the page cannot be written.
     """
     shown = doubtful[:MOST]
-    take = settings.command("review")
     notes = [
-        "Decide on each picture, save, and let the program take over the downloaded review.csv: "
-        f"{take} (or entry 5.5 of the menu). From then on, removed pictures are left out of training and "
-        "tests, and those with a wrong label count for the other class. The files stay where they are."
+        "Decide on each picture and save. Then let the program take over the downloaded review.csv: entry "
+        "5.5 of its menu, or the command review. From then on, removed pictures are left out of training "
+        "and tests, and those with a wrong label count for the other class. The files stay where they are."
     ]
     if len(shown) < len(doubtful):
         notes.append(f"These are the first {len(shown):,} of {plural(len(doubtful), 'picture')}.")
@@ -83,11 +82,13 @@ def write_review_page(
         "review.html",
         "review.js",
         title=f"{title} - fakedetect",
+        heading=title,
         notes=notes,
         choices=CHOICES,
         head=codecs.BOM_UTF8 + as_row(*COLUMNS).encode("ascii"),
         cards=_make_cards(settings, console, file, shown),
     )
+    take = settings.command("review")
     return f"What to do: open {printable(file)} in a browser, decide, save review.csv, then: {take}"
 
 
