@@ -70,11 +70,11 @@ def _take_over(settings: Settings, console: Console, source: Path) -> Outcome:
     taken = read_decisions(settings, source)
     if taken is None:
         raise UserError(f"There is no file {printable(source)}. Save {REVIEW} from the page, and name it.")
-    missing = [path for path, each in taken.items() if _is_missing(settings, path, each)]
+    missing = {path: None for path, each in taken.items() if _is_missing(settings, path, each)}
     if missing:
         console.warn(
             f"Skipped {plural(len(missing), 'decision')}: the picture is not there, or was changed since "
-            f"(first: {printable(missing[0])})"
+            f"(first: {printable(next(iter(missing)))})"
         )
     if len(missing) == len(taken):
         raise UserError(
