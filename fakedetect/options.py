@@ -14,6 +14,7 @@ EXPLORE = "fakedetect.preprocessing.explore:explore"
 EXPLAIN = "fakedetect.explaining.explain:explain"
 TEST = "fakedetect.testing.test:run_test"
 CHECK = "fakedetect.checking.check:check"
+REVIEW = "fakedetect.testing.review:review"
 DEMO = "fakedetect.preprocessing.demo:make_demo"
 INIT = "fakedetect.init:write_paths"
 
@@ -255,6 +256,7 @@ OPTIONS = (
                 help="write the model as ONNX, OpenVINO IR and safetensors, with a model card",
                 target="fakedetect.reporting.export:export",
             ),
+            Option("9", "review the wrong answers", target=REVIEW, arguments={"answers": "test"}),
         ),
     ),
     Option(
@@ -284,14 +286,43 @@ OPTIONS = (
             flag("--labels", "find pictures whose label is probably wrong instead"),
         ),
         title="Explore Menu",
-        entries=tuple(
-            Option(key, label, target=EXPLORE, arguments=arguments)
-            for key, label, arguments in (
-                ("1", "original pictures", {"on": "original"}),
-                ("2", "resized pictures", {"on": "resized"}),
-                ("3", "suspected wrong labels, original pictures", {"on": "original", "labels": True}),
-                ("4", "suspected wrong labels, resized pictures", {"on": "resized", "labels": True}),
-            )
+        entries=(
+            Option("1", "original pictures", target=EXPLORE, arguments={"on": "original"}),
+            Option("2", "resized pictures", target=EXPLORE, arguments={"on": "resized"}),
+            *(
+                Option(
+                    key,
+                    f"suspected wrong labels, {on} pictures",
+                    target=EXPLORE,
+                    arguments={"on": on, "labels": True},
+                )
+                for key, on in (("3", "original"), ("4", "resized"))
+            ),
+            Option(
+                key="5",
+                label="take over the review.csv of a review page",
+                command="review",
+                example="Downloads/review.csv",
+                help="take over decisions on doubtful labels from a review page, or write a page of wrong "
+                "answers",
+                target=REVIEW,
+                arguments={"ask": True},
+                takes=(
+                    text(
+                        "file",
+                        "FILE",
+                        "the review.csv that a page has saved (default: the newest in Downloads)",
+                        nargs="?",
+                    ),
+                    choice(
+                        "--answers",
+                        ("test", "train"),
+                        "write a review page of the last test's wrong answers instead (default: test)",
+                        nargs="?",
+                        const="test",
+                    ),
+                ),
+            ),
         ),
     ),
     Option(

@@ -9,6 +9,7 @@ from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import plural
 from fakedetect.dataset.folders import count_listed, find_overlap, read_bad_images
+from fakedetect.dataset.review import describe_decisions, read_decisions, review_file
 from fakedetect.images.listing import Skipped, count_images
 
 
@@ -66,9 +67,19 @@ def describe_state(settings: Settings) -> str:
         state = _describe_folder(settings, bad, settings.original[name])
         lines.append(f"  {name.replace('-', ' '):<14}{state}")
     lines += _describe_copies(settings, bad)
+    lines += _describe_review(settings)
     if overlap := find_overlap(settings):
         lines.append(f"Warning: {overlap}")
     return "\n".join(lines)
+
+
+def _describe_review(settings: Settings) -> list[str]:
+    """What a review has decided, which the counts above leave aside; nothing where there is none."""
+    try:
+        decisions = read_decisions(settings, review_file(settings))
+    except UserError as error:
+        return [str(error)]
+    return [f"  {describe_decisions(decisions.values())}"] if decisions else []
 
 
 def _describe_copies(settings: Settings, bad: Iterable[Path]) -> list[str]:

@@ -1,8 +1,5 @@
 """The page of a check: cards on their way into it, one after the other, and the page around them."""
 
-import hashlib
-import os
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,23 +7,21 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from fakedetect.checking.checker import read_origins
 from fakedetect.checking.judged import Counts, Judged
 from fakedetect.checking.known import Known
 from fakedetect.checking.lines import describe_remarks
-from fakedetect.checking.look import thumbnail_of
 from fakedetect.checking.request import Request
 from fakedetect.checking.results_csv import ResultsCsv
 from fakedetect.checking.trust import describe_base_rates, describe_reminders, explain_p_fake
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import atomic_write
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.test import TestResults
-from fakedetect.core.templates import load_template
+from fakedetect.core.templates import link_from, load_template, without_home, write_page
 from fakedetect.core.terminal.console import Console, can_show, open_picture, plural, printable
 from fakedetect.core.version import describe_version
+from fakedetect.images.thumbnails import thumbnail_of
 from fakedetect.metrics.intervals import measure_share
 
 UNREADABLE, UNJUDGED = "unreadable", "none"
@@ -98,17 +93,7 @@ class Card:
     @property
     def link(self) -> str:
         """The address of the file as seen from the page; '' where it would name the user's home."""
-        path, folder = self.judged.path.absolute(), self.page.parent.absolute()
-        home = _find_home()
-        if home and path.is_relative_to(home) and not folder.is_relative_to(home):
-            return ""
-        try:
-            seen = Path(os.path.relpath(path, folder)).as_posix()
-        except ValueError:
-            # On another drive of Windows.
-            return ""
-        # With a dot before it, no name is taken for the beginning of an address.
-        return quote(os.fsencode(seen if seen.startswith("../") else f"./{seen}"))
+        return link_from(self.page, self.judged.path)
 
     @property
     def is_proven(self) -> bool:
@@ -258,15 +243,16 @@ class CheckPage:
             notes: paragraphs above the pictures, and the kind of each: '', 'soft' or 'warning'.
             models: what the template says of the models that judged; nothing where there are none.
         """
-        script = load_template("check.js").render()
         of_folder = Counter(place.folder for place in self.places)
         kinds = Counter(kind for place in self.places for kind in place.kinds)
         ordered = sorted(kinds.items(), key=lambda item: (item[0] == NO_ORIGIN, -item[1]))
-        parts = load_template("check.html").generate(
+        write_page(
+            self.file,
+            "check.html",
+            "check.js",
             title=f"{heading} - fakedetect",
             heading=heading,
             notes=notes,
-            script_sha256=hashlib.sha256(script.encode("utf-8")).digest(),
             STATES=STATES,
             states=Counter(place.state for place in self.places),
             origins=[(kind.replace(" ", "-"), f"{kind} ({count:,})") for kind, count in ordered],
@@ -277,9 +263,6 @@ class CheckPage:
             cards=self._cards(),
             **models,
         )
-        with atomic_write(self.file) as page:
-            for part in parts:
-                page.write(part.encode("utf-8", "replace"))
 
     def close(self) -> None:
         """Let the cards go."""
@@ -289,21 +272,6 @@ class CheckPage:
         for place in sorted(self.places):
             self.beside.seek(place.start)
             yield self.beside.read(place.length).decode("utf-8")
-
-
-def without_home(text: str) -> str:
-    """A text in which ~ stands for the user's home: pages are shared."""
-    home = _find_home()
-    return re.sub(rf"{re.escape(str(home))}(?=[/\\,;:\s]|\Z)", "~", text) if home else text
-
-
-def _find_home() -> Path | None:
-    """The user's home; None where it is unknown, or the root of all."""
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    return home if len(home.parts) > 1 else None
 
 
 def _accuracy_of(test: TestResults) -> Measure:

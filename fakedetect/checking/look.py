@@ -1,6 +1,5 @@
 """A picture for check: its views, what its file says of its origin, and a thumbnail, in one reading."""
 
-import io
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,17 +8,13 @@ from PIL import Image
 from fakedetect.core.files import hash_file
 from fakedetect.images.copies import CopyKind
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.reading import format_of, load_reduced, open_checked, open_image, to_rgb_or_grey
+from fakedetect.images.reading import format_of, open_checked, open_image
+from fakedetect.images.thumbnails import make_thumbnail
 from fakedetect.images.views import View, ViewRequest, decode_picture, decoding_kind, make_view
 from fakedetect.provenance.metadata import read_metadata
 from fakedetect.provenance.origin import find_origin, has_manifest
 from fakedetect.provenance.rules import Finding, describe_findings
 from fakedetect.provenance.watermark import find_watermarks, may_hold_watermark
-
-SIDE = 240
-"""Pixels of a thumbnail's longer side: twice what a page shows of it on a small screen."""
-
-QUALITY = 72
 
 
 @dataclass(frozen=True)
@@ -88,20 +83,3 @@ def _own_pixels(opened: Image.Image, path: Path, kind: CopyKind) -> Image.Image:
     with open_image(path) as again:
         again.load()
     return again
-
-
-def make_thumbnail(image: Image.Image, side: int = SIDE) -> bytes:
-    """A decoded picture (mode RGB or L) as a WebP file of at most `side` pixels a side."""
-    ratio = min(1.0, side / max(image.size))
-    width, height = (max(1, round(length * ratio)) for length in image.size)
-    small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
-    file = io.BytesIO()
-    # Its colour profile and metadata stay behind: they would outweigh it.
-    small.save(file, "WEBP", quality=QUALITY, method=2, exif=b"", icc_profile=b"")
-    return file.getvalue()
-
-
-def thumbnail_of(path: Path, side: int = SIDE) -> bytes:
-    """The thumbnail of a picture of our own."""
-    with open_image(path) as opened:
-        return make_thumbnail(to_rgb_or_grey(load_reduced(opened, (side, side)), srgb=True), side)

@@ -1,10 +1,15 @@
 """Pages rendered from the templates of the package; HTML values are escaped."""
 
 import base64
+import hashlib
+import os
 import re
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from fakedetect.core.files import atomic_write
 from fakedetect.core.records.evaluation import Measure, Point, format_interval
 from fakedetect.core.terminal.console import printable
 from fakedetect.core.terminal.progress import format_figure
@@ -67,3 +72,49 @@ def _environment() -> "Environment":
 def load_template(name: str) -> "Template":
     """Return a template by its file name in the folder `templates`."""
     return _environment().get_template(name)
+
+
+def write_page(file: Path, name: str, script: str, **values: object) -> None:
+    """Write a page with a script, whole or not at all.
+
+    Args:
+        name: of the page's template; it gets the hash of its script, which is all that the page may run.
+        script: the script's template.
+
+    Raises:
+        UserError: the folder cannot be written to, or the disk is full.
+    """
+    digest = hashlib.sha256(load_template(script).render().encode("utf-8")).digest()
+    with atomic_write(file) as page:
+        for part in load_template(name).generate(script_sha256=digest, **values):
+            page.write(part.encode("utf-8", "replace"))
+
+
+def link_from(page: Path, path: Path) -> str:
+    """The address of a file as seen from a page; '' where it would name the user's home."""
+    path, folder = path.absolute(), page.parent.absolute()
+    home = _find_home()
+    if home and path.is_relative_to(home) and not folder.is_relative_to(home):
+        return ""
+    try:
+        seen = Path(os.path.relpath(path, folder)).as_posix()
+    except ValueError:
+        # On another drive of Windows.
+        return ""
+    # With a dot before it, no name is taken for the beginning of an address.
+    return quote(os.fsencode(seen if seen.startswith("../") else f"./{seen}"))
+
+
+def without_home(text: str) -> str:
+    """A text in which ~ stands for the user's home: pages are shared."""
+    home = _find_home()
+    return re.sub(rf"{re.escape(str(home))}(?=[/\\,;:\s]|\Z)", "~", text) if home else text
+
+
+def _find_home() -> Path | None:
+    """The user's home; None where it is unknown, or the root of all."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    return home if len(home.parts) > 1 else None

@@ -5,8 +5,7 @@ import io
 import itertools
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from fakedetect.core.errors import UserError
@@ -248,56 +247,3 @@ def _save(settings: Settings, bad: Mapping[Path, str]) -> None:
     writer.writerows((to_cell(str(path)), to_cell(reason)) for path, reason in sorted(bad.items()))
     write_text(reasons_file(settings), table.getvalue())
     write_text(settings.bad_images, "".join(f"{_as_line(path)}\n" for path in sorted(bad)))
-
-
-@dataclass(frozen=True)
-class Place:
-    """A picture's path, its part ('train' or 'test'), label ('fake' or 'real') and source."""
-
-    path: Path
-    part: str
-    label: str
-    source: str
-
-
-def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Place], int]:
-    """The pictures of a data set without the listed bad ones, and how many these are.
-
-    Args:
-        on: 'original' or 'resized', which of its pictures.
-
-    Raises:
-        UserError: there are none.
-    """
-    folders = _original_folders if on == "original" else _resized_folders
-    listed = read_bad_images(settings)
-    warn_about_missing(settings, console)
-    places, left_out = [], 0
-    for folder, part, label in folders(settings, console):
-        paths, _ = list_pictures(folder, console)
-        good = [path for path in paths if path not in listed]
-        left_out += len(paths) - len(good)
-        places += [
-            Place(path=path, part=part, label=label, source=source_of(path, folder)) for path in good
-        ]
-    if not places:
-        raise UserError(f"The {on} folders contain no pictures. Put them there, or see {settings.file}.")
-    return places, left_out
-
-
-def _original_folders(settings: Settings, console: Console) -> Iterator[tuple[Path, str, str]]:
-    """The class folders with their parts and labels."""
-    for name in existing_folders(settings, FOLDERS, console):
-        part, label = name.split("-")
-        yield settings.original[name], part, label
-
-
-def _resized_folders(settings: Settings, console: Console) -> Iterator[tuple[Path, str, str]]:
-    parts = [part for part, folder in settings.resized.items() if folder.is_dir()]
-    if not parts:
-        raise UserError(f"There are no resized pictures yet. {advise_to_resize(settings, 'train')('')}")
-    for part in set(settings.resized) - set(parts):
-        console.warn(f"There is no folder {settings.resized[part]} (resized {part}).")
-    for part in parts:
-        for folder, number in class_folders(settings.resized[part], advise_to_resize(settings, part)):
-            yield folder, part, CLASSES[number]

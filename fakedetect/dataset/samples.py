@@ -5,7 +5,8 @@ Scaling to a square squeezes wide and tall pictures, and models see it: their sh
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from fakedetect.dataset.folders import (
     read_bad_images,
     source_of,
 )
+from fakedetect.dataset.review import Review, load_review
 from fakedetect.images.copies import find_copy_kind, name_copies
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.listing import Skipped, list_images
@@ -62,7 +64,8 @@ class Dataset:
     """The samples of a folder in ImageFolder's order, without the listed bad ones.
 
     `left_out` counts these; `skipped` says what else was not read, `without` is a source whose pictures
-    are not among the samples, '' for none; `resized`: the samples are copies.
+    are not among the samples, '' for none; `resized`: the samples are copies. By the user's review,
+    `removed` pictures are not among them, and those `moved` count for the other class.
     """
 
     folder: Path
@@ -71,10 +74,13 @@ class Dataset:
     without: str = ""
     resized: bool = True
     skipped: tuple[str, ...] = ()
+    removed: int = 0
+    moved: frozenset[Path] = frozenset()
 
 
 def warn_about_skipped(dataset: Dataset, console: Console) -> None:
-    """Print what was not read below the dataset's folders, a line for each of them."""
+    """Print what was not read below the dataset's folders, a line for each of them, and what a review has
+    changed."""
     for line in dataset.skipped:
         console.warn(line)
 
@@ -138,32 +144,75 @@ def _list_samples(
 ) -> Dataset:
     """The usable pictures of class folders, below what the folders have in common."""
     listed = set(read_bad_images(settings))
+    review = load_review(settings, [f"{part}-{name}" for name in CLASSES])
     samples: list[Sample] = []
     lines: list[str] = []
+    moved: set[Path] = set()
     left_out = 0
     for class_folder, label in folders:
         original = settings.original[f"{part}-{CLASSES[label]}"]
         skipped = Skipped()
         paths = list_images(class_folder, skipped)
         lines += describe_skipped(class_folder, skipped)
-        traced = _trace(class_folder, original) if listed and class_folder != original else {}
         if not paths:
             raise UserError(f"{class_folder} contains no pictures. {advise(CLASSES[label])}")
+        origins = find_origins(class_folder, original, paths) if listed or review.decisions else {}
         for path in paths:
-            source = source_of(path, class_folder)
-            if leave_out and source == leave_out:
+            origin = origins.get(path)
+            sample = review_sample(review, Sample(path, label, source_of(path, class_folder)), origin)
+            if sample is None or (leave_out and sample.source == leave_out):
                 continue
-            if path in listed or traced.get(path, original / path.relative_to(class_folder)) in listed:
+            if path in listed or origin in listed:
                 left_out += 1
-            else:
-                samples.append(Sample(path, label, source))
+                continue
+            samples.append(sample)
+            if sample.label != label:
+                moved.add(path)
     return Dataset(
         folder=Path(os.path.commonpath([folder for folder, _ in folders])),
-        samples=tuple(samples),
+        samples=tuple(settle_moved(samples, moved)),
         left_out=left_out,
         without=leave_out,
-        skipped=tuple(lines),
+        skipped=(*lines, *review.describe()),
+        removed=review.removed,
+        moved=frozenset(moved),
     )
+
+
+def find_origins(class_folder: Path, original: Path, paths: Sequence[Path]) -> dict[Path, Path]:
+    """For each picture of a class folder its path among the originals, whether it is still there or not."""
+    traced = _trace(class_folder, original) if class_folder != original else {}
+    return {path: traced.get(path, original / path.relative_to(class_folder)) for path in paths}
+
+
+def review_sample(review: Review, sample: Sample, original: Path | None) -> Sample | None:
+    """A sample as the user's review has it, None where it is left out; in the other class it has no source.
+
+    Args:
+        original: its path among the originals; None where there is no review.
+    """
+    label = review.label(original, sample.label) if original else sample.label
+    if label is None or label == sample.label:
+        return None if label is None else sample
+    return replace(sample, label=label, source="")
+
+
+def settle_moved(samples: Sequence[Sample], moved: Collection[Path]) -> Sequence[Sample]:
+    """Samples of which those of the `moved` pictures belong to the largest source of their class.
+
+    Where they come from is unknown. As a source of their own, a few of them would weigh as much as a
+    generator's or a camera's whole collection.
+    """
+    if not moved:
+        return samples
+    largest = {}
+    for label in (0, 1):
+        sources = Counter(s.source for s in samples if s.label == label and s.path not in moved)
+        largest[label] = max(sources, key=lambda source: (sources[source], source), default="")
+    return [
+        replace(sample, source=largest[sample.label]) if sample.path in moved else sample
+        for sample in samples
+    ]
 
 
 def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:
@@ -196,10 +245,17 @@ def describe_faults(faults: Mapping[Path, str]) -> list[str]:
     ]
 
 
+def name_samples(dataset: Dataset) -> list[str]:
+    """The samples' names below their folder; one that counts for the other class has a mark behind it."""
+    return [
+        str(sample.path.relative_to(dataset.folder)) + ("\0moved" if sample.path in dataset.moved else "")
+        for sample in dataset.samples
+    ]
+
+
 def hash_names(dataset: Dataset) -> str:
-    """A hash of the samples' names, by which a data set is known again."""
-    names = "\0".join(str(sample.path.relative_to(dataset.folder)) for sample in dataset.samples)
-    return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()
+    """A hash of the samples' names and of what a review has changed, by which a data set is known again."""
+    return hashlib.sha256("\0".join(name_samples(dataset)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def split_dataset(

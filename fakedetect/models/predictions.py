@@ -64,8 +64,9 @@ def find_validation_samples(settings: Settings, training: TrainingRecord) -> lis
         )
         if not same:
             raise UserError(
-                f"The pictures in {dataset.folder} have changed since {settings.model} was trained, so "
-                "its validation pictures are unknown. Restore the old ones, or train again."
+                f"The pictures in {dataset.folder}, or your review of them, have changed since "
+                f"{settings.model} was trained, so its validation pictures are unknown. Restore the old "
+                "ones, or train again."
             )
     return split_dataset(dataset, share, seed)[1]
 

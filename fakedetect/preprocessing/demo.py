@@ -24,8 +24,7 @@ from fakedetect.core.terminal.console import Console, Outcome
 from fakedetect.images.listing import list_images
 
 COUNTS = {"train": 230, "test": 60}
-"""Pictures of each class. Of the training pictures, a tenth is for validation: fit-thresholds needs 19 of each
-class."""
+"""Pictures of each class. A tenth of the training ones validate; fit-thresholds needs 19 of each class."""
 STEPS = 150
 
 PATHS = """\

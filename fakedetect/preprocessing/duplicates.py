@@ -10,8 +10,8 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
-from fakedetect.dataset.folders import Place
 from fakedetect.dataset.identical import Pair, find_exact
+from fakedetect.dataset.places import Place
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
 

@@ -12,7 +12,7 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import Place, list_places
+from fakedetect.dataset.places import Place, list_places
 from fakedetect.dataset.shortcuts import Audit, describe_audit, write_audit
 from fakedetect.preprocessing.audit import audit_shortcuts
 from fakedetect.preprocessing.duplicates import describe_duplicates, find_duplicates, write_duplicates

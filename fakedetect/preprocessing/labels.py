@@ -1,4 +1,4 @@
-"""explore --labels: the pictures whose label is probably wrong, as a table, a sheet and words."""
+"""explore --labels: the pictures whose label is probably wrong, as a table, a sheet, a page and words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +8,12 @@ import pandas as pd
 
 from fakedetect.core.files import write_text
 from fakedetect.core.records.csv_files import frame_to_csv
+from fakedetect.core.settings.model_folder import REVIEW_PAGE
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import Place, list_places
+from fakedetect.dataset.places import Place, list_places
+from fakedetect.dataset.review_page import Doubtful, write_review_page
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.label_scores import doubt_labels, score_pictures
@@ -113,8 +115,21 @@ def _write(settings: Settings, folder: Path, found: ReviewedLabels) -> None:
     draw_sheet(tiles, IN_A_ROW, title, folder / SHEET)
 
 
-def _tell(settings: Settings, folder: Path, found: ReviewedLabels) -> list[str]:
-    """The suspicions in words."""
+def _write_page(settings: Settings, console: Console, folder: Path, found: ReviewedLabels) -> str:
+    """The page with the suspected pictures, and what to do with it; '' and no page where there are none."""
+    if found.suspected.empty:
+        (folder / REVIEW_PAGE).unlink(missing_ok=True)
+        return ""
+    doubtful = [Doubtful(row.path, row.part, row.p_fake) for row in found.suspected.itertuples()]
+    return write_review_page(settings, console, folder / REVIEW_PAGE, "Suspected wrong labels", doubtful)
+
+
+def _tell(folder: Path, found: ReviewedLabels, advice: str) -> list[str]:
+    """The suspicions in words.
+
+    Args:
+        advice: what to do about them, where there are any.
+    """
     suspected, count = found.suspected, len(found.table)
     lines = _tell_folders(found.table)
     if len(suspected):
@@ -130,7 +145,7 @@ def _tell(settings: Settings, folder: Path, found: ReviewedLabels) -> list[str]:
         f"{found.auc:.3f} (0.5 is chance)"
     )
     if len(suspected):
-        lines += _advise(settings, found)
+        lines += _advise(found, advice)
     if found.left_out:
         lines.append(f"{plural(found.left_out, 'listed bad picture')} skipped")
     sheet = f" and {SHEET}" if len(suspected) else ""
@@ -153,30 +168,25 @@ def _tell_folders(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _advise(settings: Settings, found: ReviewedLabels) -> list[str]:
+def _advise(found: ReviewedLabels, advice: str) -> list[str]:
     lines = [
         "These are candidates, not confirmed errors; unusual but correct pictures also appear. Look at "
-        "each before you change anything."
+        "each before you decide."
     ]
     if found.auc < WEAK:
         lines.append(
             "The network separates the classes poorly; most suspected labels are probably correct."
         )
-    where = ["--on", found.on] if found.on != "original" else []
-    lines.append(
-        "What to do: move the original of a picture whose label is wrong into the other class's folder, "
-        f"resize ({settings.command('resize', '--prune')}), and look again: "
-        + settings.command("explore", "--labels", *where)
-    )
-    return lines
+    return [*lines, advice]
 
 
 def suspect_labels(settings: Settings, console: Console, on: str) -> Outcome:
     """Name the pictures whose label is probably wrong.
 
-    Writes into explore/<on>/: labels.csv, labels.png.
+    Writes into explore/<on>/: labels.csv, labels.png, review.html.
     """
     found = review_labels(settings, console, on)
     folder = settings.explore / on
     _write(settings, folder, found)
-    return Outcome("\n".join(_tell(settings, folder, found)), 1 if found.bad else 0)
+    advice = _write_page(settings, console, folder, found)
+    return Outcome("\n".join(_tell(folder, found, advice)), 1 if found.bad else 0)

@@ -15,6 +15,7 @@ from fakedetect.dataset.folders import (
     replace_bad_images,
     warn_about_missing,
 )
+from fakedetect.dataset.review import Review, load_review
 from fakedetect.images.listing import Skipped, list_images
 from fakedetect.images.pillow import prepare_pillow
 from fakedetect.images.reading import find_fault
@@ -39,11 +40,12 @@ class Scanned:
 
 
 def scan_folder(
-    settings: Settings, console: Console, name: str, paths: Sequence[Path], skipped: Skipped
+    settings: Settings, console: Console, name: str, found: Sequence[Path], skipped: Skipped, review: Review
 ) -> Scanned:
-    """Check an original folder's pictures; only their lines in the list are replaced, now and then and at
-    the end."""
-    folder, present = settings.original[name], set(paths)
+    """Check an original folder's pictures but for those that a review leaves out; only their lines in the
+    list are replaced, now and then and at the end."""
+    folder, present = settings.original[name], set(found)
+    paths = [path for path in found if review.label(path, 0) is not None]
     checked: set[Path] = set()
     bad: dict[Path, str] = {}
 
@@ -94,10 +96,12 @@ def scan(
     for line in (line for found in skipped.values() for line in found.unreadable_lines):
         console.warn(line)
         status = 1
+    review = load_review(settings, existing)
     scanned = [
-        scan_folder(settings, console, name, paths, skipped[name]) for name, paths in pictures.items()
+        scan_folder(settings, console, name, paths, skipped[name], review)
+        for name, paths in pictures.items()
     ]
-    lines = [str(each) for each in scanned]
+    lines = [*map(str, scanned), *review.describe()]
     lines.append(
         f"{plural(sum(each.bad for each in scanned), 'bad picture')} found; "
         f"{len(read_bad_images(settings))} listed in {settings.bad_images}"

@@ -138,7 +138,8 @@ def compare_pairs(models: Sequence[ComparedModel]) -> tuple[ModelPair, ...]:
     tests, untested = [], []
     for a, b in itertools.combinations(models, 2):
         better, worse = (a, b) if a.right.mean() >= b.right.mean() else (b, a)
-        if a.predictions.index.equals(b.predictions.index):
+        # A review between the two tests changes labels.
+        if a.predictions["label"].equals(b.predictions["label"]):
             tests.append((compute_mcnemar_p(a.right.to_numpy(), b.right.to_numpy()), a, b, better, worse))
         else:
             untested.append(

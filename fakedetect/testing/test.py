@@ -191,13 +191,15 @@ def test_model(settings: Settings, console: Console, on: str = "test") -> TestRu
 def run_test(settings: Settings, console: Console, on: str = "test") -> Outcome:
     """Predict a whole dataset, show the classification report and write the results."""
     run = test_model(settings, console, on)
-    return _describe_run(settings.model_folder, run) if run else Outcome("")
+    return _describe_run(settings, run) if run else Outcome("")
 
 
-def _describe_run(folder: Path, run: TestRun) -> Outcome:
+def _describe_run(settings: Settings, run: TestRun) -> Outcome:
     """Return the results for the screen, with the classification report."""
-    results, found = run.results, run.predictions
+    results, found, folder = run.results, run.predictions, settings.model_folder
     matrix = results.confusion_matrix
+    wrong = matrix[0][1] + matrix[1][0]
+    answers = ["--answers", *([results.on] if results.on != "test" else [])]
     report = metrics.classification_report(
         found.labels, found.predicted, labels=(0, 1), target_names=CLASSES, zero_division=0
     )
@@ -211,6 +213,7 @@ def _describe_run(folder: Path, run: TestRun) -> Outcome:
         *(f"{name:>8}{row[0]:>8}{row[1]:>8}" for name, row in zip(CLASSES, matrix, strict=True)),
         *describe_faults(found.bad),
         f"Results: {results_file(folder, results.on)} and {confusion_figure(folder, results.on).name}",
+        *([f"To look at the wrong answers: {settings.command('review', *answers)}"] if wrong else []),
         *describe_one_sided(matrix),
         f"{plural(matrix[0][1], 'fake')} classified as real, {matrix[1][0]:,} real classified as fake",
         f"Accuracy: {percent(results.accuracy, 2)}",

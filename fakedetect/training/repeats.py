@@ -30,7 +30,7 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural
-from fakedetect.dataset.samples import describe_faults, load_dataset
+from fakedetect.dataset.samples import describe_faults, load_dataset, name_samples
 from fakedetect.models.processes import Group, join_group
 from fakedetect.testing.test import measure_folder, write_test
 from fakedetect.training.loop import Trained, describe_stop
@@ -137,8 +137,8 @@ def _find_test_pictures(settings: Settings) -> str | None:
         found = load_dataset(settings, "test")
     except UserError:
         return None
-    paths = [sample.path for sample in found.samples]
-    return hash_text("\0".join(f"{path.relative_to(found.folder)} {hash_file(path)}" for path in paths))
+    named = zip(name_samples(found), found.samples, strict=True)
+    return hash_text("\0".join(f"{name} {hash_file(sample.path)}" for name, sample in named))
 
 
 def repeat_training(settings: Settings, console: Console, count: int, first: Plan | None) -> Repeated:

@@ -16,10 +16,9 @@ from fakedetect.core.settings.recipes import ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.folders import check_apart, class_folders
+from fakedetect.dataset.folders import check_apart
 from fakedetect.dataset.identical import find_exact
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset, warn_about_skipped
-from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model
 from fakedetect.models.cpu_training.speed_up import speed_up
 from fakedetect.models.devices import (
@@ -164,18 +163,11 @@ def _check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
     _check_copies(settings, dataset, _test_samples(settings), console)
 
 
-def _test_samples(settings: Settings) -> list[Sample]:
-    folder = settings.resized["test"]
-    if not folder.is_dir():
-        return []
+def _test_samples(settings: Settings) -> Sequence[Sample]:
     try:
-        return [
-            Sample(path, label, "")
-            for class_folder, label in class_folders(folder)
-            for path in list_images(class_folder)
-        ]
+        return load_dataset(settings, "test").samples
     except UserError:
-        return []
+        return ()
 
 
 def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], console: Console) -> None:

@@ -183,7 +183,7 @@ def tell_difference(then: RunConditions, now: RunConditions) -> str | None:
         before, today = getattr(then, key), getattr(now, key)
         if before != today:
             if key == "pictures":
-                return "the training pictures have changed"
+                return "the training pictures, or your review of them, have changed"
             return f"{key} was {before} and is now {today}"
     return None
 
@@ -246,6 +246,8 @@ def _describe_data(dataset: Dataset, kind: CopyKind) -> DataRecord:
         fake=sum(sample.label == 0 for sample in dataset.samples),
         real=sum(sample.label == 1 for sample in dataset.samples),
         left_out=dataset.left_out,
+        removed=dataset.removed or None,
+        moved=sum(sample.path in dataset.moved for sample in dataset.samples) or None,
         kind=KindRecord(aligned=kind.aligned, fast=kind.fast, quality=quality),
         pictures=hash_names(dataset),
         leave_out=dataset.without,

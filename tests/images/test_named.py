@@ -9,7 +9,7 @@ from conftest import paint, run, shorten
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.folders import list_places
+from fakedetect.dataset.places import list_places
 from fakedetect.images.named import parse_paths, parse_usable_paths, read_path_list
 
 

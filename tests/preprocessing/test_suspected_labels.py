@@ -1,6 +1,11 @@
 """explore --labels: planted mistakes, what is written and said, and whose network looks at the pictures."""
 
+import base64
 import csv
+import hashlib
+import io
+import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +16,7 @@ import safetensors.torch
 import timm
 import torch
 from conftest import REFERENCE_INPUT, run
+from fakedetect.core.records.csv_files import from_cell
 from PIL import Image
 
 from fakedetect.core.settings.settings import load_settings
@@ -103,21 +109,64 @@ def test_planted_mistakes_are_suspected_listed_and_drawn(project: Path) -> None:
         count = sum(row["label"] == label for row in suspected)
         assert f"train {label}: {count} of {EACH}" in told
         assert told.count(f"labelled {label}, looks {other}") == count
-    assert (
-        "candidates, not confirmed errors" in told and "What to do" in told and "explore --labels" in told
-    )
+    assert "candidates, not confirmed errors" in told and "What to do" in told
+    assert f"{project} review" in told
 
 
 def test_clean_labels_leave_no_sheet_of_an_earlier_look(project: Path) -> None:
     assert run("--paths", project, "explore", "--labels").returncode == 0
-    sheet = project.parent / "explore/original/labels.png"
-    assert sheet.is_file()
+    sheet, page = (project.parent / "explore/original" / name for name in ("labels.png", "review.html"))
+    assert sheet.is_file() and page.is_file()
     for name in PLANTED:
         (project.parent / "dataset/train" / name).unlink()
     result = run("--paths", project, "explore", "--labels")
     assert result.returncode == 0, result.stderr
     assert "Suspected wrong labels: none among 56 pictures" in result.stdout
-    assert "What to do" not in result.stdout and not sheet.exists()
+    assert "What to do" not in result.stdout and not sheet.exists() and not page.exists()
+
+
+def decisions_of(page: Path, decision: str) -> bytes:
+    """The review.csv that the page saves once every picture on it has this decision."""
+    head, *rows = (
+        base64.b64decode(row) for row in re.findall(r'data-(?:head|row)="([^"]+)"', page.read_text("utf-8"))
+    )
+    return head + b"".join(row + f"{decision}\r\n".encode() for row in rows)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="names of other systems")
+def test_a_page_has_each_suspected_picture_once_and_what_it_saves_is_obeyed(project: Path) -> None:
+    train = project.parent / "dataset/train"
+    names = {
+        "fake/07.png": "</script><b>.png",
+        "fake/23.png": "=1+1.png",
+        "real/03.png": "u\u0308, \"'\n.png",
+    }
+    for old, name in names.items():
+        path = train / old.split("/")[0] / name
+        path.parent.mkdir(exist_ok=True)
+        (train / old).rename(path)
+    assert run("--paths", project, "explore", "--labels").returncode == 0
+    page = project.parent / "explore/original/review.html"
+    html = page.read_text(encoding="utf-8")
+    suspected = [row["path"] for row in rows(project) if row["suspected"] == "yes"]
+    saved = decisions_of(page, "remove")
+    listed = list(csv.DictReader(io.StringIO(saved.decode("utf-8-sig"), newline="")))
+    assert "'=1+1.png" in {row["path"] for row in listed}, "a spreadsheet would run it"
+    paths = [f"{train}/{row['folder'].removeprefix('train-')}/{from_cell(row['path'])}" for row in listed]
+    assert sorted(paths) == sorted(suspected) and len(set(paths)) == len(listed) >= 3
+    assert html.count("</script>") == 1 and html.count('data-decision="" data-row') == len(listed)
+    assert [html.count(f"<kbd>{key}</kbd>") for key in "cwr"] == 3 * [len(listed) + 1]
+    script = html.partition("<script>")[2].partition("</script>")[0].encode()
+    assert f"'sha256-{base64.b64encode(hashlib.sha256(script).digest()).decode()}'" in html
+    file = project.parent / "saved.csv"
+    file.write_bytes(decisions_of(page, "keep"))
+    assert run("--paths", project, "review", file).returncode == 0
+    again = run("--paths", project, "explore", "--labels")
+    assert page.read_text(encoding="utf-8").count('data-decision="keep" data-row') == len(listed)
+    assert f"{len(listed)} of 60 pictures" in again.stdout and "review.csv" not in again.stderr
+    file.write_bytes(saved)
+    assert run("--paths", project, "review", file).stdout.endswith(f"{len(listed)} left out\n")
+    assert f"{len(listed)} pictures left out, 0 moved" in run("--paths", project, "scan").stdout
 
 
 def test_a_review_is_a_result_of_its_own_and_needs_no_checkpoint(project: Path) -> None:
@@ -157,7 +206,7 @@ def test_the_menu_asks_for_the_copies_too_and_names_what_it_cannot_read(project:
     result = run("--paths", project, keys="5\n4\n0\n0\n")
     assert "Suspected wrong labels" in result.stdout, result.stderr
     assert "1 picture was skipped" in result.stdout and "zz.png: not a picture" in result.stdout
-    assert "explore --labels --on resized" in result.stdout
+    assert (project.parent / "explore/resized/review.html").is_file()
     assert {row["path"].split("/")[-3] for row in rows(project, "resized")} == {"resized_train"}
 
 

@@ -57,6 +57,15 @@ def test_models_of_two_sizes_are_compared_on_the_pictures_that_their_copies_are_
     assert pair.better == "tiny" and pair.p is not None and pair.p < 1e-4
 
 
+def test_models_that_were_tested_before_and_after_a_review_are_not_compared(project: Path) -> None:
+    plant(project, "resnet18", list(range(40)))
+    plant(project, "tiny", list(range(10)))
+    file = project.parent / "model_folders/tiny/test_predictions.csv"
+    file.write_text(file.read_text().replace("0050.png,,fake,fake", "0050.png,,real,real"))
+    (pair,) = compare_models(load_settings(project), Console(quiet=True)).pairs
+    assert pair.p is None
+
+
 def test_better_is_said_only_where_the_test_holds(project: Path) -> None:
     plant(project, "resnet18", list(range(0, 40)))
     plant(project, "resnet50", list(range(0, 10)))

@@ -100,13 +100,19 @@ class KindRecord(Record, frozen=True, kw_only=True):
 
 
 class DataRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """The training pictures. `pictures` is a hash of their names, `leave_out` the held-out source."""
+    """The training pictures. `pictures` is a hash of their names, `leave_out` the held-out source.
+
+    The user's review has left out so many `removed` ones, and `moved` so many to the other class; None for
+    none.
+    """
 
     folder: str | None = None
     count: Count | None = None
     fake: Count | None = None
     real: Count | None = None
     left_out: Count | None = None
+    removed: Count | None = None
+    moved: Count | None = None
     kind: KindRecord | None = None
     pictures: str | None = None
     leave_out: str | None = None

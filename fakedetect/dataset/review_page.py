@@ -1,0 +1,147 @@
+"""The review page: pictures whose label is in doubt, to be decided on by keys and saved as review.csv."""
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fakedetect.core.errors import UserError
+from fakedetect.core.files import hash_file
+from fakedetect.core.processes.pool import map_images
+from fakedetect.core.settings.recipes import CLASSES
+from fakedetect.core.settings.settings import Settings
+from fakedetect.core.templates import link_from, without_home, write_page
+from fakedetect.core.terminal.console import Console, plural, printable
+from fakedetect.dataset.review import COLUMNS, KEEP, MOVE, REMOVE, as_row, read_decisions, review_file
+from fakedetect.dataset.samples import find_originals, name_pictures
+from fakedetect.images.faults import explain_fault
+from fakedetect.images.thumbnails import thumbnail_of
+
+MOST = 2000
+"""Pictures on a page, which is about 20 MB then."""
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """A picture whose label is in doubt, a copy or an original of 'train' or 'test', and the p_fake that
+    casts the doubt."""
+
+    path: Path
+    part: str
+    p_fake: float
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A decision, the key for it, and it in words."""
+
+    decision: str
+    key: str
+    says: str
+
+
+CHOICES = (Choice(KEEP, "c", "correct"), Choice(MOVE, "w", "wrong label"), Choice(REMOVE, "r", "remove"))
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the page shows of a picture: the class that it lies in, and the decision of an earlier review
+    ('' for none); `row` is its line in review.csv up to the decision."""
+
+    name: str
+    folder: str
+    link: str
+    label: str
+    p_fake: float
+    decision: str
+    row: bytes
+    thumbnail: bytes
+
+
+def write_review_page(
+    settings: Settings, console: Console, file: Path, title: str, doubtful: Sequence[Doubtful]
+) -> str:
+    """Write the page, MOST pictures at most, in their order.
+
+    Returns:
+        What to do with it, in a line.
+
+    Raises:
+        UserError: a picture lies in no folder that paths.toml names, or the page cannot be written.
+    """
+    shown = doubtful[:MOST]
+    notes = [
+        "Decide on each picture and save. Then let the program take over the downloaded review.csv: entry "
+        "5.5 of its menu, or the command review. From then on, removed pictures are left out of training "
+        "and tests, and those with a wrong label count for the other class. The files stay where they are."
+    ]
+    if len(shown) < len(doubtful):
+        notes.append(f"These are the first {len(shown):,} of {plural(len(doubtful), 'picture')}.")
+    write_page(
+        file,
+        "review.html",
+        "review.js",
+        title=f"{title} - fakedetect",
+        heading=title,
+        notes=notes,
+        choices=CHOICES,
+        head=codecs.BOM_UTF8 + as_row(*COLUMNS).encode("ascii"),
+        cards=_make_cards(settings, console, file, shown),
+    )
+    take = settings.command("review")
+    return f"What to do: open {printable(file)} in a browser, decide, save review.csv, then: {take}"
+
+
+def _make_cards(
+    settings: Settings, console: Console, page: Path, doubtful: Sequence[Doubtful]
+) -> list[Card]:
+    names, originals = _locate(settings, doubtful)
+    earlier = read_decisions(settings, review_file(settings)) or {}
+    found = map_images(_look, list(dict.fromkeys(originals)), settings.workers)
+    looks = dict(console.track(found, len(set(originals)), "review page"))
+    cards = []
+    for each, name, original in zip(doubtful, names, originals, strict=True):
+        label, _, inside = name.partition("/")
+        look = looks[original]
+        thumbnail, sha256 = (b"", "") if isinstance(look, str) else look
+        folder = f"{each.part}-{label}"
+        decided = earlier.get(settings.original[folder] / inside)
+        row = as_row(folder, inside, sha256, "").removesuffix("\r\n")
+        cards.append(
+            Card(
+                name=printable(original.name),
+                folder=without_home(printable(original.parent)),
+                link=link_from(page, original),
+                label=label,
+                p_fake=each.p_fake,
+                decision=decided.decision if decided and decided.sha256 in ("", sha256) else "",
+                row=row.encode("utf-8", "surrogateescape"),
+                thumbnail=thumbnail,
+            )
+        )
+    return cards
+
+
+def _locate(settings: Settings, doubtful: Sequence[Doubtful]) -> tuple[list[str], list[Path]]:
+    """For each picture its class and its place in there, and the original if that is still there."""
+    names, originals = dict[Path, str](), dict[Path, Path]()
+    for part in ("train", "test"):
+        paths = [each.path for each in doubtful if each.part == part]
+        found = find_originals(settings, part, paths)
+        originals.update(zip(paths, found, strict=True))
+        names.update(zip(paths, name_pictures(settings, part, found), strict=True))
+    for each in doubtful:
+        if names[each.path].partition("/")[0] not in CLASSES:
+            raise UserError(
+                f"{printable(each.path)} lies in no folder that {settings.file} names. Test again: "
+                + settings.command("test", "--on", each.part)
+            )
+    return [names[each.path] for each in doubtful], [originals[each.path] for each in doubtful]
+
+
+def _look(path: Path) -> tuple[bytes, str] | str:
+    """A picture's thumbnail and the hash of its file, or why it cannot be used."""
+    try:
+        return thumbnail_of(path), hash_file(path)
+    except Exception as error:
+        return explain_fault(error, path)
