@@ -32,7 +32,7 @@ def anchors(page: Path) -> set[str]:
         ("README.md", 550),
         ("docs/architecture.md", 700),
         ("docs/commands.md", 1500),
-        ("docs/data.md", 1350),
+        ("docs/data.md", 1550),
         ("docs/guarantees.md", 1100),
         ("docs/models.md", 1100),
         ("docs/origin.md", 600),
