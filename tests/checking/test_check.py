@@ -20,7 +20,7 @@ import pytest
 from conftest import REFERENCE_INPUT, ROOT, paint, run, shorten
 from PIL import Image, PngImagePlugin
 
-from fakedetect.checking.look import CloseLook, look_closely
+from fakedetect.checking.inspection import Inspection, inspect_picture
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import CopyKind
@@ -301,7 +301,7 @@ def test_broken_metadata_harms_nothing(tmp_path: Path) -> None:
             raw[place] = random.integers(256)
         file = tmp_path / f"broken{Path(name).suffix}"
         file.write_bytes(raw)
-        found = look_closely(CloseLook(file, (CopyKind(),)))
+        found = inspect_picture(Inspection(file, (CopyKind(),)))
         assert isinstance(found, str) or all("\n" not in each for each in found.provenance)
         read += not isinstance(found, str)
     assert read > 25

@@ -120,7 +120,7 @@ def test_every_picture_is_a_card_with_what_the_csv_says(checked: Path) -> None:
         assert card.images[0]["loading"] == "lazy" and card.images[0]["decoding"] == "async"
     marked = page.by_name["marked.png"]
     assert marked.data["data-origin"] == "generator" and "stated generator: Stable Diffusion" in marked.text
-    assert page.by_name["0.jpg"].data["data-origin"] == "says-nothing"
+    assert page.by_name["0.jpg"].data["data-origin"] == "no-information"
     assert page.by_name["0.jpg"].data["data-folder"] != marked.data["data-folder"]
     sizes = {name: open_image(card.images[0]["src"]).size for name, card in page.by_name.items()}
     assert sizes["0.jpg"] == (240, 208) and sizes["tall & <wide>.png"] == (16, 240)
@@ -167,7 +167,7 @@ def test_filters_name_what_is_there(checked: Path) -> None:
     for state in {card.data["data-verdict"] for card in page.cards}:
         assert f'value="{state}" checked' in controls
     assert '<option value="generator">generator (1)</option>' in controls
-    assert '<option value="says-nothing">says nothing (4)</option>' in controls
+    assert '<option value="no-information">no information (4)</option>' in controls
     folders = dict(re.findall(r'<option value="(\d)">([^<]+) \(\d\)</option>', controls))
     assert {Path(name).name for name in folders.values()} == {"mine", "holidays"}
     assert {card.data["data-folder"] for card in page.cards} == set(folders)

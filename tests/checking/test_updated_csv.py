@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import REFERENCE_INPUT, paint, run, stop_after_first
 
-from fakedetect.checking.judged import COLUMNS
+from fakedetect.checking.judged import RESULT_COLUMNS
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
 
@@ -174,7 +174,7 @@ def test_a_csv_that_a_spreadsheet_has_saved_is_named_as_such(
     trained: Path, encoding: str, separator: str, quote: str
 ) -> None:
     out = trained.parent / "out.csv"
-    columns = separator.join(f"{quote}{name}{quote}" for name in COLUMNS)
+    columns = separator.join(f"{quote}{name}{quote}" for name in RESULT_COLUMNS)
     before = f"{columns}\r\n".encode(encoding)
     out.write_bytes(before)
     result = run("--paths", trained, "check", trained.parent / "dataset/test/real", "--csv", out)
