@@ -16,7 +16,7 @@ from fakedetect.provenance.origin import find_origin, has_manifest
 from fakedetect.provenance.rules import Finding, describe_findings
 from fakedetect.provenance.watermark import find_watermarks, may_hold_watermark
 
-THUMBNAIL_SIDE = 240
+CARD_THUMBNAIL_SIDE = 240
 """Pixels of a thumbnail's longer side: twice its size on the page on a small screen."""
 
 THUMBNAIL_QUALITY = 72
@@ -92,7 +92,7 @@ def _load_unscaled(opened: Image.Image, path: Path, kind: CopyKind) -> Image.Ima
     return full
 
 
-def make_thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> bytes:
+def make_thumbnail(image: Image.Image, side: int = CARD_THUMBNAIL_SIDE) -> bytes:
     """Encode a decoded picture (mode RGB or L) as a WebP file of at most `side` pixels a side."""
     ratio = min(1.0, side / max(image.size))
     width, height = (max(1, round(length * ratio)) for length in image.size)
@@ -103,7 +103,7 @@ def make_thumbnail(image: Image.Image, side: int = THUMBNAIL_SIDE) -> bytes:
     return file.getvalue()
 
 
-def load_thumbnail(path: Path, side: int = THUMBNAIL_SIDE) -> bytes:
+def load_thumbnail(path: Path, side: int = CARD_THUMBNAIL_SIDE) -> bytes:
     """Make a thumbnail of a picture that this program wrote."""
     with open_image(path) as opened:
         return make_thumbnail(to_rgb_or_grey(load_reduced(opened, (side, side)), srgb=True), side)

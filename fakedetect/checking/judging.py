@@ -19,7 +19,7 @@ from fakedetect.checking.request import (
     companion_file,
     count_pictures,
     list_requested,
-    warn_about_skipped,
+    warn_about_unreadable,
 )
 from fakedetect.checking.results_csv import ResultsCsv
 from fakedetect.checking.trust import (
@@ -156,7 +156,7 @@ def check_pictures(settings: Settings, console: Console, request: CheckRequest) 
             if not run.counts.verdicts:
                 return Outcome("Stopped before the first picture was checked.", 130)
         finally:
-            warn_about_skipped(console, unreadable, skipped)
+            warn_about_unreadable(console, unreadable, skipped)
         lines = _finish(files, run.counts)
     counts = run.counts
     if request.csv and not counts.stopped:
@@ -273,7 +273,7 @@ def show_origins(settings: Settings, console: Console, request: CheckRequest) ->
         pictures = read_origins(paths, settings.workers, thumbnails=request.html is not None)
         with _show_progress(console, listing.total, "origin") as progress:
             run.distribute(pictures, progress)
-        warn_about_skipped(console, unreadable, skipped)
+        warn_about_unreadable(console, unreadable, skipped)
         lines = _finish(files, run.counts)
     lines.append(
         f"{plural(run.counts.checked, 'picture')}: only what the files say about their origin. Finding "

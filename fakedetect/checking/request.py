@@ -141,7 +141,7 @@ def count_pictures(request: CheckRequest) -> Listing:
     return listing
 
 
-def warn_about_skipped(console: Console, unreadable: Sequence[str], skipped: Skipped) -> None:
+def warn_about_unreadable(console: Console, unreadable: Sequence[str], skipped: Skipped) -> None:
     """Warn about folders that cannot be read, and note the files that are not pictures."""
     for line in unreadable:
         console.warn(line)

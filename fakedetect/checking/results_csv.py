@@ -26,7 +26,7 @@ from fakedetect.checking.table import (
     Table,
     is_of_earlier_version,
     read_finished,
-    read_header,
+    read_columns,
     read_partial,
     to_cells,
     write_rows,
@@ -87,7 +87,7 @@ class ResultsCsv:
             HEAT_MAP_WANTED
             if recheck_all
             else EARLIER_VERSION
-            if is_of_earlier_version(read_header(file))
+            if is_of_earlier_version(read_columns(file))
             else ""
         )
         self.earlier = {row["path"]: self._summarise_row(row, outdated) for _, row in read_finished(file)}
@@ -106,7 +106,7 @@ class ResultsCsv:
             The number of kept rows; None if rows of another run were removed.
         """
         existed = self.partial.exists()
-        same = read_header(self.partial) == self.columns and all(
+        same = read_columns(self.partial) == self.columns and all(
             not self._explain_outdated(row) for _, row in read_partial(self.partial)
         )
         write_rows(self.partial, self.columns, (row for _, row in read_partial(self.partial) if same))
@@ -214,7 +214,7 @@ class ResultsCsv:
         """Write the last row of every picture; leave FILE untouched if nothing is new."""
         if self.empty and not self.changed_states:
             return
-        header = read_header(self.file)
+        header = read_columns(self.file)
         if is_of_earlier_version(header):
             header = [*self.columns, *(name for name in header if name not in EARLIER_COLUMNS)]
         # Keep columns that a user has added, and the order, on which scripts may rely.

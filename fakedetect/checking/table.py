@@ -93,7 +93,7 @@ def read_finished(file: Path) -> Iterator[tuple[int, CsvRow]]:
         raise UserError(f"{file} cannot be read: {error}. Name another file.") from None
 
 
-def read_header(file: Path) -> list[str]:
+def read_columns(file: Path) -> list[str]:
     """Read the column names of a CSV; [] if there is no such file."""
     try:
         with file.open("rb") as opened:

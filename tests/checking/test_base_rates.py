@@ -10,7 +10,7 @@ from fakedetect.metrics.intervals import share_interval
 
 
 def rates(fakes: tuple[int, int, int], reals: tuple[int, int, int]) -> ErrorRates:
-    """Of each class: how many are called fake, how many real, of how many."""
+    """The counts of each class: called fake, called real, all."""
     found = []
     for called_fake, called_real, count in (fakes, reals):
         for hits in (called_fake, called_real):
@@ -39,7 +39,7 @@ def test_a_verdict_that_was_never_wrong_on_a_handful_is_not_called_certain() -> 
     assert many.high == 1 and 0.8 < many.low < 1
 
 
-def test_sources_left_out_that_were_told_apart_without_a_mistake_make_nothing_certain() -> None:
+def test_held_out_sources_without_an_error_make_nothing_certain() -> None:
     apart = {
         label: {str(number): (sign * 3.0, sign * 4.0) for number in range(5)}
         for label, sign in (("fake", 1), ("real", -1))

@@ -1,4 +1,4 @@
-"""The page of a check: what stands on it, and what it leaves alone."""
+"""The page of a check: its content, and the files that it does not replace."""
 
 import base64
 import csv
@@ -127,7 +127,9 @@ def test_every_picture_is_a_card_with_what_the_csv_says(checked: Path) -> None:
     assert sizes["marked.png"] == (64, 48)
 
 
-def test_it_stands_alone_reads_without_its_script_and_says_how_far_to_believe_it(checked: Path) -> None:
+def test_it_is_self_contained_readable_without_its_script_and_explains_how_far_to_trust_it(
+    checked: Path,
+) -> None:
     page = Page(checked.parent / "new/page.html")
     assert all(address.startswith(("data:", "#", "./", "../")) for address in page.addresses)
     assert not re.search(r"https?:|url\(|@import", page.html)
@@ -173,7 +175,7 @@ def test_filters_name_what_is_there(checked: Path) -> None:
     assert {card.data["data-folder"] for card in page.cards} == set(folders)
 
 
-def test_rows_that_a_csv_holds_already_are_on_the_page_too(checked: Path) -> None:
+def test_unchanged_rows_of_a_csv_are_on_the_page_too(checked: Path) -> None:
     first = Page(checked.parent / "new/page.html")
     second = checked.parent / "second.html"
     result = run("--paths", checked, "check", checked.parent / "mine", "--html", second,

@@ -84,7 +84,7 @@ def test_only_what_is_new_or_changed_is_judged_and_the_rest_stays(trained: Path,
     assert list(third["2.png"])[:10] == list(first["2.png"])[:10] and third["other.png"]["notes"] == ""
 
 
-def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path, folder: Path) -> None:
+def test_rows_of_another_model_or_other_options_are_checked_again(trained: Path, folder: Path) -> None:
     out = trained.parent / "out.csv"
     check = ("--paths", trained, "check", folder, "--csv", out)
     assert run(*check, "--no-stability").returncode == 1
