@@ -25,8 +25,8 @@ from fakedetect.checking.table import (
     CsvRow,
     Table,
     is_of_earlier_version,
-    read_finished,
     read_columns,
+    read_finished,
     read_partial,
     to_cells,
     write_rows,
@@ -83,13 +83,8 @@ class ResultsCsv:
         self.lock.enter_context(file_lock(file.with_name(f"{self.partial.name}.lock"), str(self.partial)))
         self.resumed = self._begin()
         self.replaced = self.resumed is None
-        outdated = (
-            HEAT_MAP_WANTED
-            if recheck_all
-            else EARLIER_VERSION
-            if is_of_earlier_version(read_columns(file))
-            else ""
-        )
+        outdated = EARLIER_VERSION if is_of_earlier_version(read_columns(file)) else ""
+        outdated = HEAT_MAP_WANTED if recheck_all else outdated
         self.earlier = {row["path"]: self._summarise_row(row, outdated) for _, row in read_finished(file)}
         self.earlier |= {row["path"]: self._summarise_row(row) for _, row in read_partial(self.partial)}
         self.empty = not self.resumed
