@@ -13,9 +13,9 @@ import torch
 
 from benchmarks.corpus import photographs
 from benchmarks.pairs import Pair
-from fakedetect.checking.judging import judge
-from fakedetect.checking.look import CloseLook, Seen, look_closely
-from fakedetect.checking.request import ALL, NONE, Request
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
+from fakedetect.checking.judging import check_pictures
+from fakedetect.checking.request import ALL, NONE, CheckRequest
 from fakedetect.core.settings.settings import TORCH_ENGINE, Inference, Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import PLAIN_COPIES
@@ -63,8 +63,8 @@ def _ask_plainly(detector: Detector, paths: Sequence[Path], how: Sequence[Degrad
     """Margins (N, 1 + D): one picture after the other, by torch in float32."""
     rows = []
     for path in paths:
-        seen = look_closely(CloseLook(path, (PLAIN_COPIES,), tuple(how)))
-        assert isinstance(seen, Seen)  # noqa: S101
+        seen = inspect_picture(Inspection(path, (PLAIN_COPIES,), tuple(how)))
+        assert isinstance(seen, InspectedPicture)  # noqa: S101
         rows.append(detector.margins(seen.view.images[0]))
     return np.stack(rows)
 
@@ -86,7 +86,7 @@ def _check(folder: Path, quick: bool, stability: bool) -> Pair:
 
     def ours() -> None:
         csv_file.unlink(missing_ok=True)
-        _judge(settings, Request(pictures=paths, csv=csv_file, stability=ALL if stability else NONE))
+        _judge(settings, CheckRequest(pictures=paths, csv=csv_file, stability=ALL if stability else NONE))
 
     def equal() -> bool:
         with csv_file.open(encoding="utf-8-sig", newline="") as opened:
@@ -118,11 +118,11 @@ def check_page(folder: Path, quick: bool, _: str) -> Pair:
     page = folder / "answers.html"
 
     def without() -> None:
-        _judge(settings, Request(pictures=paths))
+        _judge(settings, CheckRequest(pictures=paths))
 
     def ours() -> None:
         page.unlink(missing_ok=True)
-        _judge(settings, Request(pictures=paths, html=page))
+        _judge(settings, CheckRequest(pictures=paths, html=page))
 
     def equal() -> bool:
         cards = page.read_text(encoding="utf-8").partition('<ol id="cards">')[2].partition("</ol>")[0]
@@ -131,9 +131,9 @@ def check_page(folder: Path, quick: bool, _: str) -> Pair:
     return Pair(len(paths), "pictures", without, ours, equal, lambda: _name_engine(settings))
 
 
-def _judge(settings: Settings, wanted: Request) -> None:
+def _judge(settings: Settings, wanted: CheckRequest) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
-        judge(settings, Console(quiet=True), wanted)
+        check_pictures(settings, Console(quiet=True), wanted)
 
 
 def evaluate(folder: Path, quick: bool, _: str) -> Pair:

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from fakedetect.dataset.identical import find_exact
-from fakedetect.preprocessing.audit import FLAGS, NAMES, NUMBERS, audit_shortcuts
-from fakedetect.preprocessing.label_scores import doubt_labels
-from fakedetect.preprocessing.near_duplicates import Fingerprint, find_near
+from fakedetect.preprocessing.audit import CATEGORY_PHRASES, FLAG_PHRASES, NUMBER_PHRASES, audit_shortcuts
+from fakedetect.preprocessing.label_scores import find_label_issues
+from fakedetect.preprocessing.near_duplicates import Fingerprint, find_near_duplicates
 
 SIZES, QUICK_SIZES = (1_000, 5_000, 20_000), (500, 1_000, 2_000)
 
@@ -43,9 +43,9 @@ def _write_copies(folder: Path, count: int) -> list[Path]:
 
 def _make_table(count: int) -> pd.DataFrame:
     random = np.random.default_rng(0)
-    columns = {name: random.integers(1, 1000, count) for name in (*NUMBERS, "width", "height")}
-    flags = {name: random.random(count) < 0.5 for name in FLAGS}
-    names = {name: random.choice(["a", "b"], count) for name in NAMES}
+    columns = {name: random.integers(1, 1000, count) for name in (*NUMBER_PHRASES, "width", "height")}
+    flags = {name: random.random(count) < 0.5 for name in FLAG_PHRASES}
+    names = {name: random.choice(["a", "b"], count) for name in CATEGORY_PHRASES}
     return pd.DataFrame({**columns, **flags, **names, "label": random.choice(["fake", "real"], count)})
 
 
@@ -54,11 +54,11 @@ def _measure(count: int, folder: Path) -> dict[str, float]:
     paths, table = _write_copies(folder, count), _make_table(count)
     p_fake = np.random.default_rng(0).random(count)
     parts: dict[str, Callable[[], object]] = {
-        "look-alikes": lambda: find_near(alike),
-        "unrelated": lambda: find_near(unrelated),
+        "look-alikes": lambda: find_near_duplicates(alike),
+        "unrelated": lambda: find_near_duplicates(unrelated),
         "exact copies": lambda: find_exact(paths, [4000] * count),
         "audit": lambda: audit_shortcuts(table, "original"),
-        "label suspicion": lambda: doubt_labels(p_fake, np.arange(count) % 2 == 0),
+        "label suspicion": lambda: find_label_issues(p_fake, np.arange(count) % 2 == 0),
     }
     seconds = {}
     for name, work in parts.items():

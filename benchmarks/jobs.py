@@ -31,7 +31,7 @@ from fakedetect.models.cpu_training.speed_up import speed_up
 from fakedetect.models.devices import Normaliser, choose_precision, to_device
 from fakedetect.models.openvino.conversion import choose_engine
 from fakedetect.models.predictions import predict_batches
-from fakedetect.preprocessing.resize import Job, resize_image
+from fakedetect.preprocessing.resize import CopyJob, resize_image
 from fakedetect.training.epochs import make_optimizer
 
 SMALL_DIFFERENCE = 3.0
@@ -74,7 +74,7 @@ def _copies(folder: Path, paths: list[Path], kind: CopyKind) -> Pair:
 
     def ours() -> None:
         shutil.rmtree(here, ignore_errors=True)
-        jobs = [Job(path, here / path.name, kind) for path in paths]
+        jobs = [CopyJob(path, here / path.name, kind) for path in paths]
         for _ in map_images(resize_image, jobs, count_workers(None)):
             pass
 

@@ -1,4 +1,4 @@
-"""Option 8: is this picture real? A verdict on each of the user's own pictures."""
+"""Option 8: give a verdict on each of the user's own pictures."""
 
 import os
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fakedetect.checking.request import Request, check_targets, parse_prevalence
+from fakedetect.checking.request import CheckRequest, check_targets, parse_prevalence
 from fakedetect.core.errors import MissingWeightsError, UserError
 from fakedetect.core.installation import SMALL_STARTER, STARTER
 from fakedetect.core.processes.shards import parse_shard
@@ -19,8 +19,8 @@ from fakedetect.models.downloads import has_failed_recently
 PAGE_ENDINGS = (".html", ".htm")
 
 
-def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
-    """What a verdict needs, and the ways to it."""
+def _describe_missing_model(settings: Settings, trained: Sequence[Settings]) -> str:
+    """Describe what to do without a trained model, a command a line."""
     ways = [
         (settings.command("train"), "train it on your own real and fake pictures"),
         (settings.command("demo"), "see the whole job on made-up pictures, in about a minute"),
@@ -41,12 +41,12 @@ def _tell_missing(settings: Settings, trained: Sequence[Settings]) -> str:
 
 
 def _choose_starter(settings: Settings, console: Console, starter: Settings) -> Settings:
-    """The starter, or the small one where the backbone is known to be missing."""
+    """Return the starter, or the small one if the backbone's download failed recently."""
     small = find_starter(settings, SMALL_STARTER)
     if small and has_failed_recently(starter):
         console.note(
             f"{settings.model} has not been trained; using {SMALL_STARTER}.\n"
-            f"The download of {STARTER}, which is more accurate, failed lately. To try again:\n"
+            f"The download of {STARTER}, which is more accurate, failed recently. To try again:\n"
             f"  {starter.command('check', 'PATH')}"
         )
         return small
@@ -54,17 +54,17 @@ def _choose_starter(settings: Settings, console: Console, starter: Settings) -> 
     return starter
 
 
-def _ask_request(settings: Settings, console: Console, able: bool) -> Request | None:
-    """The request as the user answers; None where they left.
+def _ask_request(settings: Settings, console: Console, has_model: bool) -> CheckRequest | None:
+    """Ask the user for a request; None if the user left.
 
     Args:
-        able: a model is there, which leaves more to be asked than for which pictures.
+        has_model: ask for the options of a verdict too, not for the pictures only.
     """
     question = "Pictures or folder to check (TAB completes)"
     pictures = console.ask_until(question, lambda answer: parse_paths([answer]), path=True)
-    if not pictures or not able:
-        return Request(pictures) if pictures else None
-    request = _ask_target(console, Request(pictures))
+    if not pictures or not has_model:
+        return CheckRequest(pictures) if pictures else None
+    request = _ask_target(console, CheckRequest(pictures))
     if request is None:
         return None
     count = len(find_trained_models(settings))
@@ -75,12 +75,11 @@ def _ask_request(settings: Settings, console: Console, able: bool) -> Request | 
     )
 
 
-def _ask_target(console: Console, request: Request) -> Request | None:
-    """The request with the file that the user names for the results, asked for until it can be one; None
-    where they left."""
+def _ask_target(console: Console, request: CheckRequest) -> CheckRequest | None:
+    """Ask for a result file until it can be written, and add it to the request; None if the user left."""
     question = "Also write the results to a page (.html) or a CSV file (file name; Enter: no)"
     while named := console.ask(question, path=True):
-        target = _with_ending(parse_path(named), ".html")
+        target = _add_ending(parse_path(named), ".html")
         is_page = target.suffix.lower() in PAGE_ENDINGS
         found = replace(request, html=target) if is_page else replace(request, csv=target)
         try:
@@ -94,24 +93,24 @@ def _ask_target(console: Console, request: Request) -> Request | None:
     return None if named is None else request
 
 
-def _with_ending(file: Path, ending: str) -> Path:
-    """A file that was named without an ending, with one; what is there already keeps its name."""
+def _add_ending(file: Path, ending: str) -> Path:
+    """Append an ending to a file name without one, unless such a file exists."""
     return file if file.suffix or os.path.lexists(file) else file.with_name(f"{file.name}{ending}")
 
 
 def _read_pictures(
     settings: Settings, console: Console, texts: Sequence[str], files_from: str | None
 ) -> tuple[list[Path], int]:
-    """The pictures that the command names or lists, and how many names were passed over.
+    """Return the pictures that the command names or lists, and the number of names that were skipped.
 
     Raises:
-        UserError: nothing is named, or nothing of it can be used.
+        UserError: nothing is named, or none of it can be used.
     """
     if "-" in texts and files_from is None:
         texts, files_from = [text for text in texts if text != "-"], "-"
     if bool(texts) == bool(files_from):
         raise UserError(
-            "Name pictures and folders, or a list of them by --files-from FILE"
+            "Name pictures and folders, or a list of them with --files-from FILE"
             + ("; not both." if texts else f": {settings.command('check', 'PATH')}")
         )
     return (
@@ -126,60 +125,61 @@ def _read_request(
     html: str | None = None,
     prevalence: str | None = None,
     shard: str | None = None,
-    **how: Any,
-) -> Request:
-    """A command's arguments, and the pictures that _read_pictures() has found, as a request."""
-    named = Request(
+    **options: Any,
+) -> CheckRequest:
+    """Build a request from a command's arguments and the pictures that _read_pictures() returned."""
+    named = CheckRequest(
         shard=parse_shard(shard),
         prevalence=parse_prevalence(prevalence),
         pictures=pictures,
         missing=missing,
-        csv=_with_ending(parse_path(csv), ".csv") if csv else None,
-        html=_with_ending(parse_path(html), ".html") if html else None,
-        **how,
+        csv=_add_ending(parse_path(csv), ".csv") if csv else None,
+        html=_add_ending(parse_path(html), ".html") if html else None,
+        **options,
     )
     check_targets(named)
     return named
 
 
-def check(settings: Settings, console: Console, ask: bool = False, **request: Any) -> Outcome:
-    """Give a verdict on each picture: fake, real or unsure, as a line on the screen.
+def check(settings: Settings, console: Console, ask: bool = False, **arguments: Any) -> Outcome:
+    """Print a verdict for each picture: fake, real or unsure.
 
-    Without a trained model, say what a verdict needs, and what the files say of themselves.
+    Without a trained model, use a starter. Without a starter too, list the options and print what the files
+    say about their origin.
 
     Args:
-        ask: ask for what to check.
-        request: the fields of Request otherwise; pictures, csv, html, prevalence and shard as typed or
-            pasted; files_from names a list of pictures.
+        ask: ask the user what to check.
+        arguments: the fields of CheckRequest without `ask`. pictures, csv, html, prevalence and shard are
+            texts as typed or pasted; files_from names a list of pictures.
     """
-    wanted = None
+    request = None
     if not ask:
-        named = request.pop("pictures"), request.pop("files_from", None)
-        wanted = _read_request(*_read_pictures(settings, console, *named), **request)
+        named = arguments.pop("pictures"), arguments.pop("files_from", None)
+        request = _read_request(*_read_pictures(settings, console, *named), **arguments)
     trained = find_trained_models(settings)
-    able = bool(trained) if wanted and wanted.all_models else checkpoint_file(settings).is_file()
-    starter = None if able or trained else find_starter(settings)
+    has_model = bool(trained) if request and request.all_models else checkpoint_file(settings).is_file()
+    starter = None if has_model or trained else find_starter(settings)
     if starter:
         starter = _choose_starter(settings, console, starter)
-        settings, able = starter, True
-    if not able:
-        console.fail(_tell_missing(settings, trained))
-    wanted = wanted or _ask_request(settings, console, able)
-    if wanted is None:
+        settings, has_model = starter, True
+    if not has_model:
+        console.fail(_describe_missing_model(settings, trained))
+    request = request or _ask_request(settings, console, has_model)
+    if request is None:
         return Outcome("No picture given.", left=True)
     if starter:
-        wanted = replace(wanted, all_models=False)
+        request = replace(request, all_models=False)
     console.show_loading("fakedetect.checking.judging")
-    from fakedetect.checking.judging import judge, show_origins
+    from fakedetect.checking.judging import check_pictures, show_origins
 
-    if not able:
-        return show_origins(settings, console, wanted)
+    if not has_model:
+        return show_origins(settings, console, request)
     try:
-        return judge(settings, console, wanted)
+        return check_pictures(settings, console, request)
     except MissingWeightsError as error:
         console.fail(str(error))
         small = find_starter(settings, SMALL_STARTER)
         if starter and small and small.model != settings.model:
             console.warn(f"Using {SMALL_STARTER} instead: no download, but less accurate.")
-            return judge(small, console, wanted)
-        return show_origins(settings, console, wanted)
+            return check_pictures(small, console, request)
+        return show_origins(settings, console, request)

@@ -1,4 +1,4 @@
-"""The page of a check: cards on their way into it, one after the other, and the page around them."""
+"""The HTML page of a check: a card for each picture, and the page around the cards."""
 
 import tempfile
 from collections import Counter
@@ -9,35 +9,35 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fakedetect.checking.checker import read_origins
-from fakedetect.checking.judged import Counts, Judged
-from fakedetect.checking.known import Known
+from fakedetect.checking.error_rates import ModelMeasurements
+from fakedetect.checking.judged import CheckCounts, Judged
 from fakedetect.checking.lines import describe_remarks
-from fakedetect.checking.request import Request
+from fakedetect.checking.request import CheckRequest
 from fakedetect.checking.results_csv import ResultsCsv
-from fakedetect.checking.trust import describe_base_rates, describe_reminders, explain_p_fake
+from fakedetect.checking.trust import describe_base_rates, describe_limits, explain_p_fake
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.test import TestResults
 from fakedetect.core.templates import link_from, load_template, without_home, write_page
 from fakedetect.core.terminal.console import Console, can_show, open_picture, plural, printable
 from fakedetect.core.version import describe_version
-from fakedetect.images.thumbnails import thumbnail_of
+from fakedetect.images.thumbnails import load_thumbnail
 from fakedetect.metrics.intervals import measure_share
 
-UNREADABLE, UNJUDGED = "unreadable", "none"
-"""What stands in for a verdict: the file cannot be read; there is no model."""
+UNREADABLE, NO_VERDICT = "unreadable", "none"
+"""States of a card without a verdict: the file cannot be read; there is no model."""
 
 STATES = {
     "fake": "fake",
     "unsure": "unsure",
     "real": "real",
     UNREADABLE: "cannot be read",
-    UNJUDGED: "no verdict",
+    NO_VERDICT: "no verdict",
 }
-"""The verdicts and what stands in for them, in words and in the order of the page."""
+"""The states of a card and their names on the page, in the order of the page."""
 
-NO_ORIGIN, SOME_ORIGIN = "says nothing", "says something"
-"""What stands in for the kinds of findings: there are none; they are known in words only."""
+NO_ORIGIN, SOME_ORIGIN = "no information", "some information"
+"""Kinds of origin for the filter if there are no findings, or if only their text is known."""
 
 NO_PROOF = (
     "A verdict is an estimate from the pixels, not proof: 'real' does not mean that a picture shows "
@@ -50,14 +50,15 @@ NO_MODEL = (
 )
 
 HEAT_MAP_SIDE = 720
+"""Pixels of a heat map's longer side."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What a page shows of a picture.
+    """A picture on the page.
 
     Attributes:
-        judged: it.
+        judged: the checked picture.
         page: the page's file.
         heat_maps: figures as WebP files.
     """
@@ -69,11 +70,11 @@ class Card:
     @property
     def state(self) -> str:
         """A key of STATES."""
-        return UNREADABLE if self.judged.reason else self.judged.verdict or UNJUDGED
+        return UNREADABLE if self.judged.reason else self.judged.verdict or NO_VERDICT
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of its findings, each once; NO_ORIGIN without any, none of a file that was not read."""
+        """The kinds of the findings, each once; NO_ORIGIN without findings, () for an unreadable file."""
         if self.state == UNREADABLE:
             return ()
         if not self.judged.origin and self.judged.provenance:
@@ -82,36 +83,35 @@ class Card:
 
     @property
     def name(self) -> str:
-        """The file's name, as it may be shown."""
+        """The file's name in printable characters."""
         return printable(self.judged.path.name)
 
     @property
     def folder(self) -> str:
-        """The folder that it lies in, as it may be shown."""
+        """The file's folder in printable characters, with ~ for the user's home."""
         return without_home(printable(self.judged.path.parent))
 
     @property
     def link(self) -> str:
-        """The address of the file as seen from the page; '' where it would name the user's home."""
+        """The URL of the file relative to the page; '' if it would reveal the user's home."""
         return link_from(self.page, self.judged.path)
 
     @property
     def is_proven(self) -> bool:
-        """Whether the verdict is by a proven origin, whatever the models say."""
+        """Whether a proven origin has decided the verdict."""
         return self.judged.claim is not None and self.judged.claim.is_proven
 
     @property
     def remarks(self) -> Sequence[str]:
-        """Why it has no verdict, what each model said, whether the answer is stable, the origin in a
-        clause."""
+        """The reason for no verdict, each model's prediction, the stability, and the origin in a clause."""
         stable = ["stable"] if self.judged.stability and not self.judged.unstable else []
-        known_in_words = [] if self.judged.origin else self.judged.provenance
-        return [*describe_remarks(self.judged), *stable, *known_in_words]
+        texts = [] if self.judged.origin else self.judged.provenance
+        return [*describe_remarks(self.judged), *stable, *texts]
 
 
 @dataclass(frozen=True, order=True)
-class _Place:
-    """Where a card lies among the others and in the file beside, and what it counts for."""
+class _StoredCard:
+    """A rendered card: its sort key, its bytes in the card file, and what the filters need to count it."""
 
     folder: str
     name: str
@@ -123,38 +123,39 @@ class _Place:
 
 @dataclass
 class CheckPage:
-    """A page under way: cards wait in a file without a name beside it, so that memory holds none of them.
+    """A page that is being built. Rendered cards wait in an unnamed file next to it, not in memory.
 
     Attributes:
         file: the page.
-        left_out: folders that could not be read, in words.
-        workers: how many processes read pictures.
-        known: the models; none where the files alone have been read.
-        results: where rows of pictures are that were not judged again.
+        workers: the number of processes that read pictures.
+        unreadable: a message for each folder that cannot be read.
+        models: the models; empty if only the files' origin was read.
+        results: the CSV, which has the rows of unchanged pictures.
+        stored: the cards in `card_file`.
         folders: the cards' folders and their numbers.
     """
 
     file: Path
-    wanted: Request
+    request: CheckRequest
     console: Console
     workers: int
-    left_out: Sequence[str]
-    known: Sequence[Known] = ()
+    unreadable: Sequence[str]
+    models: Sequence[ModelMeasurements] = ()
     results: ResultsCsv | None = None
-    places: list[_Place] = field(default_factory=list)
+    stored: list[_StoredCard] = field(default_factory=list)
     folders: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.is_hint = bool(self.known) and all(each.is_weak for each in self.known)
-        self.beside = _open_beside(self.file)
+        self.is_hint = bool(self.models) and all(each.is_weak for each in self.models)
+        self.card_file = _open_card_file(self.file)
 
     def add(self, judged: Judged) -> None:
-        """The card of a picture that was just judged.
+        """Add a card for a picture that was just checked.
 
         Raises:
             UserError: the disk is full.
         """
-        heat_maps = tuple(thumbnail_of(figure, HEAT_MAP_SIDE) for figure in judged.heat_maps)
+        heat_maps = tuple(load_thumbnail(figure, HEAT_MAP_SIDE) for figure in judged.heat_maps)
         self._add(Card(judged, self.file, heat_maps))
 
     def _add(self, card: Card) -> None:
@@ -163,71 +164,73 @@ class CheckPage:
             card=card, folder=folder, is_hint=self.is_hint, STATES=STATES
         )
         text = drawn.encode("utf-8", "replace")
-        place = _Place(
+        stored = _StoredCard(
             folder=card.folder,
             name=card.name,
-            start=self.beside.tell(),
+            start=self.card_file.tell(),
             length=len(text),
             state=card.state,
             kinds=card.kinds,
         )
-        self.places.append(place)
+        self.stored.append(stored)
         try:
-            self.beside.write(text)
+            self.card_file.write(text)
         except OSError as error:
             raise _cannot_write(self.file, error) from None
 
-    def finish(self, counts: Counts) -> list[str]:
-        """Put the page into its place, whole or not at all; on a desktop a user who waits sees it at once.
+    def finish(self, counts: CheckCounts) -> list[str]:
+        """Write the page atomically and, on a desktop, offer to open it. Return lines for the user.
 
         Raises:
             UserError: the folder cannot be written to, or the disk is full.
         """
-        for judged in self._passed(counts):
+        for judged in self._read_unchanged(counts):
             self._add(Card(judged, self.file))
-        if self.known:
+        if self.models:
             self._write(
                 counts.describe_verdicts(),
                 self._notes(counts),
-                accuracy_of=_accuracy_of,
-                known=self.known,
-                prevalence=self.wanted.prevalence,
+                measure_accuracy=_measure_accuracy,
+                models=self.models,
+                prevalence=self.request.prevalence,
                 explain_p_fake=explain_p_fake,
-                describe_reminders=describe_reminders,
+                describe_limits=describe_limits,
                 describe_base_rates=describe_base_rates,
             )
         else:
             notes = [(NO_MODEL, "warning"), (f"Checked on {_today()}.", "soft")]
             self._write(plural(counts.verdicts.total(), "picture"), notes)
-        shown = can_show() and self.console.confirm(f"Open the page {self.file} now?")
-        opened = shown and open_picture(self.file)
+        confirmed = can_show() and self.console.confirm(f"Open the page {self.file} now?")
+        opened = confirmed and open_picture(self.file)
         return [f"Page: {printable(self.file)}{'' if opened else ' (open it with a browser)'}"]
 
-    def _passed(self, counts: Counts) -> Iterator[Judged]:
-        """The pictures whose rows in the CSV still hold, with thumbnails that are made now; but not after a
-        stop, for who has pressed Ctrl-C does not wait for them."""
-        if self.results is None or not counts.passed:
+    def _read_unchanged(self, counts: CheckCounts) -> Iterator[Judged]:
+        """Yield the pictures whose rows in the CSV are still valid, with new thumbnails.
+
+        After a stop there are no thumbnails: a user who has pressed Ctrl-C does not wait for them.
+        """
+        if self.results is None or not counts.unchanged:
             return
         if counts.stopped:
-            yield from self.results.passed_pictures()
+            yield from self.results.read_unchanged()
             return
-        waiting: dict[Path, Judged] = {}
+        unchanged: dict[Path, Judged] = {}
 
         def paths() -> Iterator[Path]:
-            for judged in self.results.passed_pictures() if self.results else ():
-                waiting[judged.path] = judged
+            for judged in self.results.read_unchanged() if self.results else ():
+                unchanged[judged.path] = judged
                 yield judged.path
 
         found = read_origins(paths(), self.workers, thumbnails=True)
-        for now in self.console.track(found, counts.passed, "page"):
-            yield replace(waiting.pop(now.path), origin=now.origin, thumbnail=now.thumbnail)
+        for read in self.console.track(found, counts.unchanged, "page"):
+            yield replace(unchanged.pop(read.path), origin=read.origin, thumbnail=read.thumbnail)
 
-    def _notes(self, counts: Counts) -> list[tuple[str, str]]:
-        names = ", ".join(without_home(printable(path)) for path in self.wanted.pictures)
-        share = f", share {self.wanted.shard}" if self.wanted.shard.count > 1 else ""
+    def _notes(self, counts: CheckCounts) -> list[tuple[str, str]]:
+        names = ", ".join(without_home(printable(path)) for path in self.request.pictures)
+        share = f", share {self.request.shard}" if self.request.shard.count > 1 else ""
         notes = [
             (f"{names}{share}; checked on {_today()} by fakedetect {describe_version()}.", "soft"),
-            *((without_home(printable(line)), "warning") for line in self.left_out),
+            *((without_home(printable(line)), "warning") for line in self.unreadable),
             (NO_PROOF, ""),
         ]
         if counts.stopped:
@@ -235,16 +238,16 @@ class CheckPage:
             notes.insert(0, (f"The check was stopped: {done}.", "warning"))
         return notes
 
-    def _write(self, heading: str, notes: Sequence[tuple[str, str]], **models: object) -> None:
-        """The page.
+    def _write(self, heading: str, notes: Sequence[tuple[str, str]], **model_values: object) -> None:
+        """Write the page.
 
         Args:
             heading: what was checked, in a line.
             notes: paragraphs above the pictures, and the kind of each: '', 'soft' or 'warning'.
-            models: what the template says of the models that judged; nothing where there are none.
+            model_values: the template's values for its section on the models; none without models.
         """
-        of_folder = Counter(place.folder for place in self.places)
-        kinds = Counter(kind for place in self.places for kind in place.kinds)
+        folder_counts = Counter(card.folder for card in self.stored)
+        kinds = Counter(kind for card in self.stored for kind in card.kinds)
         ordered = sorted(kinds.items(), key=lambda item: (item[0] == NO_ORIGIN, -item[1]))
         write_page(
             self.file,
@@ -254,27 +257,28 @@ class CheckPage:
             heading=heading,
             notes=notes,
             STATES=STATES,
-            states=Counter(place.state for place in self.places),
+            states=Counter(card.state for card in self.stored),
             origins=[(kind.replace(" ", "-"), f"{kind} ({count:,})") for kind, count in ordered],
             folders=[
-                (number, f"{name} ({of_folder[name]:,})") for name, number in sorted(self.folders.items())
+                (number, f"{name} ({folder_counts[name]:,})")
+                for name, number in sorted(self.folders.items())
             ],
             is_hint=self.is_hint,
-            cards=self._cards(),
-            **models,
+            cards=self._read_cards(),
+            **model_values,
         )
 
     def close(self) -> None:
-        """Let the cards go."""
-        self.beside.close()
+        """Delete the card file."""
+        self.card_file.close()
 
-    def _cards(self) -> Iterator[str]:
-        for place in sorted(self.places):
-            self.beside.seek(place.start)
-            yield self.beside.read(place.length).decode("utf-8")
+    def _read_cards(self) -> Iterator[str]:
+        for card in sorted(self.stored):
+            self.card_file.seek(card.start)
+            yield self.card_file.read(card.length).decode("utf-8")
 
 
-def _accuracy_of(test: TestResults) -> Measure:
+def _measure_accuracy(test: TestResults) -> Measure:
     return measure_share(round(test.accuracy * test.count), test.count)
 
 
@@ -282,7 +286,7 @@ def _today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def _open_beside(file: Path) -> BinaryIO:
+def _open_card_file(file: Path) -> BinaryIO:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         return tempfile.TemporaryFile(dir=file.parent)

@@ -1,4 +1,4 @@
-"""Pictures checked one after the other: read in processes, judged by the models in batches."""
+"""Checking a stream of pictures: worker processes read them, the models predict in batches."""
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fakedetect.checking.judged import Judged, Judges, ModelAnswer, Stamp, weigh
-from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture, without_verifier
+from fakedetect.checking.judged import FileState, Judged, Judges, ModelAnswer, decide_shown_verdict
 from fakedetect.checking.request import ALL, AUTO
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.degradations import STABILITY_DEGRADATIONS, Degradation
@@ -25,26 +25,29 @@ from fakedetect.models.verdicts import (
     may_flip,
 )
 
-AT_A_TIME = 16
-"""Pictures that are judged together."""
+MOST_PICTURES_PER_BATCH = 16
+"""Pictures of a batch."""
 
-SECONDS_A_BATCH = 0.5
-"""How long the models may work before answers are given out: a slow model's come one by one."""
+SECONDS_PER_BATCH = 0.5
+"""Predictions are shown about this often; those of a slow model come one by one."""
 
-Tried = tuple[Degradation, ...]
+Degradations = tuple[Degradation, ...]
 
 
-def stamp_of(path: Path) -> Stamp:
-    """The state of a file; it is modified when its inode is, too: exchanged files may share their times."""
+def read_file_state(path: Path) -> FileState:
+    """Read the state of a file.
+
+    The change time of the inode counts too: a file that replaces another may have its modification time.
+    """
     try:
         state = path.stat()
     except OSError:
-        return Stamp()
-    return Stamp(state.st_size, _in_words(max(state.st_mtime_ns, state.st_ctime_ns)))
+        return FileState()
+    return FileState(state.st_size, _format_time(max(state.st_mtime_ns, state.st_ctime_ns)))
 
 
-def _in_words(nanoseconds: int) -> str:
-    """'2026-09-24T12:00:00.123456789Z'; the bare number for a time that no calendar has."""
+def _format_time(nanoseconds: int) -> str:
+    """Format as '2026-09-24T12:00:00.123456789Z'; return the number if no calendar has the time."""
     seconds, rest = divmod(nanoseconds, 10**9)
     try:
         return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
@@ -52,11 +55,11 @@ def _in_words(nanoseconds: int) -> str:
         return str(nanoseconds)
 
 
-def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
-    """The models as a row names them.
+def make_judges(detectors: Sequence[Detector], stability: str) -> Judges:
+    """Return the models and options that a row records.
 
-    What else a verdict depends on is an option: thresholds, and the input of a checkpoint whose training is
-    not known.
+    The options are all else that a verdict depends on: thresholds, and the input of a checkpoint whose
+    training is unknown.
 
     Args:
         stability: AUTO, ALL or NONE of request.py.
@@ -78,33 +81,36 @@ def judges_of(detectors: Sequence[Detector], stability: str) -> Judges:
 
 
 def read_origins(paths: Iterable[Path], workers: int, thumbnails: bool) -> Generator[Judged]:
-    """What the pictures' files say of themselves, which needs no model; in about their order."""
-    looks = (CloseLook(path, (), thumbnail=thumbnails) for path in paths)
-    # Its processes start here and now, before the thread of a progress bar makes that slower.
-    found = map_images(look_closely, looks, workers, look_without_verifier)
-    return (_without_verdict(look, seen) for look, seen in found)
+    """Read what the files say about their origin, without a model; yield them in about their order."""
+    inspections = (Inspection(path, (), thumbnail=thumbnails) for path in paths)
+    # Not a generator function: the processes must start before the thread of a progress bar does.
+    found = map_images(inspect_picture, inspections, workers, without_verifier)
+    return (_without_verdict(inspection, inspected) for inspection, inspected in found)
 
 
-def _without_verdict(look: CloseLook, seen: Seen | str) -> Judged:
-    if isinstance(seen, str):
-        return Judged(path=look.path, reason=seen)
+def _without_verdict(inspection: Inspection, inspected: InspectedPicture | str) -> Judged:
+    if isinstance(inspected, str):
+        return Judged(path=inspection.path, reason=inspected)
     return Judged(
-        path=look.path,
-        sha256=seen.sha256,
-        width=seen.view.width,
-        height=seen.view.height,
-        format=seen.view.format,
-        provenance=seen.provenance,
-        origin=seen.origin,
-        thumbnail=seen.thumbnail,
+        path=inspection.path,
+        sha256=inspected.sha256,
+        width=inspected.view.width,
+        height=inspected.view.height,
+        format=inspected.view.format,
+        provenance=inspected.provenance,
+        origin=inspected.origin,
+        thumbnail=inspected.thumbnail,
     )
 
 
 class Checker:
-    """The detectors at work on streams of pictures.
+    """Checks streams of pictures with detectors.
 
     Args:
+        detectors: all predict each picture.
         stability: AUTO, ALL or NONE of request.py.
+        heat_map: draw heat maps.
+        thumbnails: make thumbnails.
     """
 
     def __init__(
@@ -115,119 +121,125 @@ class Checker:
         thumbnails: bool = False,
     ):
         self.detectors = detectors
-        self.judges = judges_of(detectors, stability)
+        self.judges = make_judges(detectors, stability)
         self.kinds = tuple(dict.fromkeys(detector.kind for detector in detectors))
-        self.tried: Tried = STABILITY_DEGRADATIONS if stability == ALL else ()
-        self.looks_again = stability == AUTO
+        self.degradations: Degradations = STABILITY_DEGRADATIONS if stability == ALL else ()
+        self.tests_close_calls = stability == AUTO
         self.heat_map = heat_map
         self.thumbnails = thumbnails
 
     def check(self, paths: Iterator[Path], workers: int) -> Generator[Judged]:
-        """Every picture checked, in about their order."""
-        # Before a file is read: what changes it meanwhile makes its row one that does not hold.
-        stamps: dict[Path, Stamp] = {}
+        """Check every picture, and yield them in about their order."""
+        # The state before a file is read: a change during the check then makes the row invalid.
+        states: dict[Path, FileState] = {}
 
-        def begin(path: Path) -> CloseLook:
-            stamps[path] = stamp_of(path)
-            return self._first_look(path)
+        def make_inspection(path: Path) -> Inspection:
+            states[path] = read_file_state(path)
+            return self._make_inspection(path)
 
-        seen = map_images(look_closely, map(begin, paths), workers, look_without_verifier)
-        with closing(self._in_batches(seen)) as found:
+        inspected = map_images(inspect_picture, map(make_inspection, paths), workers, without_verifier)
+        with closing(self._check_in_batches(inspected)) as found:
             for judged in found:
-                # A picture that was named twice has had its stamp before.
-                stamp = stamps.pop(judged.path, None) or stamp_of(judged.path)
+                # The state of a picture that is named twice was popped before.
+                stamp = states.pop(judged.path, None) or read_file_state(judged.path)
                 yield replace(judged, stamp=stamp, judges=self.judges)
 
     def check_one(self, path: Path) -> Judged:
-        """A picture checked in this process, where a decoder that crashes or hangs ends or stops it."""
-        stamp, look = stamp_of(path), self._first_look(path)
-        (judged,) = self._judge([(look, look_closely(look))])
+        """Check a picture in this process, which a decoder that crashes or hangs takes with it."""
+        stamp, inspection = read_file_state(path), self._make_inspection(path)
+        (judged,) = self._check_batch([(inspection, inspect_picture(inspection))])
         return replace(judged, stamp=stamp, judges=self.judges)
 
-    def _in_batches(self, looks: Iterator[tuple[CloseLook, Seen | str]]) -> Generator[Judged]:
-        """Batches grow as long as the models answer them in SECONDS_A_BATCH."""
-        batch: list[tuple[CloseLook, Seen | str]] = []
+    def _check_in_batches(
+        self, pairs: Iterator[tuple[Inspection, InspectedPicture | str]]
+    ) -> Generator[Judged]:
+        """Check pictures in batches, which grow while the models predict them within SECONDS_PER_BATCH."""
+        batch: list[tuple[Inspection, InspectedPicture | str]] = []
         size = 1
-        for look in looks:
-            batch.append(look)
+        for pair in pairs:
+            batch.append(pair)
             if len(batch) >= size:
                 start = time.monotonic()
-                checked = self._judge(batch)
+                checked = self._check_batch(batch)
                 seconds = (time.monotonic() - start) / len(batch)
-                size = min(AT_A_TIME, max(1, int(SECONDS_A_BATCH / max(seconds, 1e-6))))
+                size = min(MOST_PICTURES_PER_BATCH, max(1, int(SECONDS_PER_BATCH / max(seconds, 1e-6))))
                 batch = []
                 yield from checked
-        yield from self._judge(batch)
+        yield from self._check_batch(batch)
 
-    def _first_look(self, path: Path) -> CloseLook:
-        return CloseLook(path, self.kinds, self.tried, thumbnail=self.thumbnails)
+    def _make_inspection(self, path: Path) -> Inspection:
+        return Inspection(path, self.kinds, self.degradations, thumbnail=self.thumbnails)
 
-    def _judge(self, batch: Sequence[tuple[CloseLook, Seen | str]]) -> list[Judged]:
-        """The pictures of a batch in its order, without stamps."""
-        large = [seen for _, seen in batch if isinstance(seen, Seen) and not seen.view.too_small]
-        answers = iter(self._answer([seen.view for seen in large], self.tried))
+    def _check_batch(self, batch: Sequence[tuple[Inspection, InspectedPicture | str]]) -> list[Judged]:
+        """Check a batch, in its order; `stamp` and `judges` are not set."""
+        usable = [
+            inspected
+            for _, inspected in batch
+            if isinstance(inspected, InspectedPicture) and not inspected.view.too_small
+        ]
+        predictions = iter(self._predict([inspected.view for inspected in usable], self.degradations))
         found = []
-        for look, seen in batch:
-            judged = _without_verdict(look, seen)
-            if isinstance(seen, Seen) and seen.view.too_small:
-                judged = replace(judged, reason=seen.view.too_small)
-            elif isinstance(seen, Seen):
-                judged = self._with_verdict(judged, next(answers))
+        for inspection, inspected in batch:
+            judged = _without_verdict(inspection, inspected)
+            if isinstance(inspected, InspectedPicture) and inspected.view.too_small:
+                judged = replace(judged, reason=inspected.view.too_small)
+            elif isinstance(inspected, InspectedPicture):
+                judged = self._with_verdict(judged, next(predictions))
                 if self._may_flip(judged):
-                    judged = self._look_again(judged)
+                    judged = self._test_stability(judged)
                 if self.heat_map:
-                    judged = self._with_heat_maps(judged, seen.view)
+                    judged = self._with_heat_maps(judged, inspected.view)
             found.append(judged)
         return found
 
     def _may_flip(self, judged: Judged) -> bool:
-        """Whether a second look, at changed views too, may turn a verdict."""
-        if not self.looks_again or judged.p_fake is None:
+        """Whether degradations may flip a verdict, and have not been tried."""
+        if not self.tests_close_calls or judged.p_fake is None:
             return False
         each = [by.p_fake for by in judged.answers] or [judged.p_fake]
         return any(
             may_flip(detector.thresholds, p) for detector, p in zip(self.detectors, each, strict=True)
         )
 
-    def _look_again(self, judged: Judged) -> Judged:
-        """The picture with what its changed views say; as it was if it cannot be read any more.
+    def _test_stability(self, judged: Judged) -> Judged:
+        """Predict the picture's degradations too; return it unchanged if it cannot be read any more.
 
-        Few need it, and they were just read in a process of their own.
+        It is read in this process: few pictures need it, and a worker has just read them without a crash.
         """
         view = load_view(ViewRequest(judged.path, self.kinds, STABILITY_DEGRADATIONS))
         if isinstance(view, str):
             return judged
-        (answers,) = self._answer([view], STABILITY_DEGRADATIONS)
-        return self._with_verdict(judged, answers)
+        (predictions,) = self._predict([view], STABILITY_DEGRADATIONS)
+        return self._with_verdict(judged, predictions)
 
-    def _with_verdict(self, judged: Judged, answers: Sequence[Prediction]) -> Judged:
-        together = combine_predictions(answers)
-        several = zip(self.detectors, answers, strict=True) if len(answers) > 1 else ()
+    def _with_verdict(self, judged: Judged, predictions: Sequence[Prediction]) -> Judged:
+        combined = combine_predictions(predictions)
+        several = zip(self.detectors, predictions, strict=True) if len(predictions) > 1 else ()
         return replace(
             judged,
-            verdict=weigh(together.verdict, judged.claim),
-            model_verdict=together.verdict,
-            p_fake=together.p_fake,
-            p_fake_raw=together.p_fake_raw,
-            stability=together.stability,
-            own_threshold=self._own_threshold(answers) if together.verdict == UNSURE else None,
+            verdict=decide_shown_verdict(combined.verdict, judged.claim),
+            model_verdict=combined.verdict,
+            p_fake=combined.p_fake,
+            p_fake_raw=combined.p_fake_raw,
+            stability=combined.stability,
+            own_threshold=self._own_threshold(predictions) if combined.verdict == UNSURE else None,
             answers=tuple(
                 ModelAnswer(model=detector.name, p_fake=each.p_fake, verdict=each.verdict)
                 for detector, each in several
             ),
         )
 
-    def _own_threshold(self, answers: Sequence[Prediction]) -> float | None:
-        """The threshold of the user's own photographs, if a model would have said fake without it."""
+    def _own_threshold(self, predictions: Sequence[Prediction]) -> float | None:
+        """Return the threshold of the user's own photographs if it changed a verdict."""
         changed = [
             detector.thresholds.fake_from
-            for detector, each in zip(self.detectors, answers, strict=True)
+            for detector, each in zip(self.detectors, predictions, strict=True)
             if not each.flips and each.verdict != detector.calibration.verdict(each.p_fake)
         ]
         return max(changed, default=None)
 
-    def _answer(self, views: Sequence[View], tried: Tried) -> list[list[Prediction]]:
-        """For each view, with those degradations, the answers of all detectors."""
+    def _predict(self, views: Sequence[View], tried: Degradations) -> list[list[Prediction]]:
+        """Return all detectors' predictions for each view with these degradations."""
         if not views:
             return []
         by_detector = []
@@ -236,10 +248,10 @@ class Checker:
             images = np.concatenate([view.images[kind] for view in views])
             margins = detector.margins(images).reshape(len(views), -1)
             by_detector.append([decide_verdict(detector.thresholds, row, tried) for row in margins])
-        return [list(answers) for answers in zip(*by_detector, strict=True)]
+        return [list(predictions) for predictions in zip(*by_detector, strict=True)]
 
     def _with_heat_maps(self, judged: Judged, view: View) -> Judged:
-        # Without heat maps, check starts sooner than matplotlib does.
+        # Imported only for heat maps: matplotlib starts slowly.
         from fakedetect.explaining.figures import HeatMap, MapRequest, choose_methods, explain_image
 
         verdicts = [by.verdict for by in judged.answers] or [judged.verdict]

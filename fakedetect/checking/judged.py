@@ -1,4 +1,4 @@
-"""A checked picture: what the models and its file say of it, as a row and as JSON."""
+"""The record of a checked picture, as an object, a CSV row and JSON."""
 
 import json
 import time
@@ -12,23 +12,23 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNSURE, Calibration
 from fakedetect.provenance.claims import Claim, find_claim
 from fakedetect.provenance.rules import Finding
 
-COLUMNS = (
+RESULT_COLUMNS = (
     "path", "verdict", "p_fake", "model_verdict", "p_fake_raw", "stability", "sha256", "width", "height",
     "format", "provenance", "reason",
 )  # fmt: skip
-"""Of the CSV; several models add their own behind them."""
+"""Columns of the CSV; with several models, theirs come next."""
 
-JUDGED = ("bytes", "modified", "model", "checkpoint", "options")
-"""The last columns of the CSV: the state of the file, who judged it, and how."""
+RUN_COLUMNS = ("bytes", "modified", "model", "checkpoint", "options")
+"""The last columns of the CSV: the state of the file, the models, and their options."""
 
 STABLE = "stable"
 
-Row = dict[str, str | int | float | None]
+ResultRow = dict[str, str | int | float | None]
 
 
 @dataclass(frozen=True)
-class Stamp:
-    """The size of a file and the time of its last change; None and '' where unknown."""
+class FileState:
+    """The size of a file in bytes and the time of its last change; None and '' if unknown."""
 
     bytes: int | None = None
     modified: str = ""
@@ -36,7 +36,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Judges:
-    """Who judges, and how: the models, their hashes and the options; `calibrations` by model."""
+    """The models of a check, the hashes of their checkpoints, and the options; `calibrations` by model."""
 
     model: str = ""
     checkpoint: str = ""
@@ -45,14 +45,13 @@ class Judges:
 
     @property
     def several(self) -> Sequence[str]:
-        """The models' names, if there are several."""
+        """The names of the models; [] for a single model."""
         return list(self.calibrations) if len(self.calibrations) > 1 else []
 
 
 @dataclass(frozen=True)
 class ModelAnswer:
-    """What one of several models says of a picture: its verdict, '' where unknown, and its calibrated
-    probability."""
+    """One of several models' prediction: the verdict ('' if unknown) and the calibrated probability."""
 
     model: str
     p_fake: float
@@ -61,22 +60,23 @@ class ModelAnswer:
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A picture after its check.
+    """A checked picture.
 
     Attributes:
-        verdict: what is shown: fake, real or unsure, by the models and the file's origin; '' of a file that
-            cannot be read, or where there is no model.
-        model_verdict: the models' own.
-        p_fake: the models' calibrated probability, None without a verdict; `p_fake_raw` is their own.
-        stability: 'stable', what has changed the answer, or '' where that was not tried.
-        answers: of each model, if there are several.
-        width: of the picture in pixels; None of a file that cannot be read, which has no hash and format.
-        provenance: the findings about its origin in words; `origin` is empty where only these are known.
+        verdict: fake, real or unsure, by the models and the file's origin; '' without a model, or if the
+            file cannot be read.
+        model_verdict: the models' verdict, without the origin.
+        p_fake: the models' calibrated probability; None without a verdict. `p_fake_raw` is uncalibrated.
+        stability: 'stable', the degradations that flipped the verdict, or '' if none were tried.
+        answers: each model's prediction, if there are several models.
+        width: pixels; None if the file cannot be read. Such a file has no hash and no format either.
+        provenance: the findings about the origin as text; `origin` is empty if only the text is known.
         own_threshold: from which p_fake on a picture is called fake by the user's own photographs, where
             that has made a fake one unsure.
-        reason: why it cannot be read, or is not judged; '' where it is.
+        reason: why there is no verdict; '' otherwise.
+        stamp: the state of the file when it was read.
         thumbnail: a WebP file; b'' for none.
-        heat_maps: the files of its figures; `heat_map_trust` has a sentence on each, how far to trust it.
+        heat_maps: the files of the figures; `heat_map_trust` has a sentence on the reliability of each.
     """
 
     path: Path
@@ -94,7 +94,7 @@ class Judged:
     origin: tuple[Finding, ...] = ()
     own_threshold: float | None = None
     reason: str = ""
-    stamp: Stamp = Stamp()
+    stamp: FileState = FileState()
     judges: Judges = Judges()
     thumbnail: bytes = b""
     heat_maps: tuple[Path, ...] = ()
@@ -102,31 +102,31 @@ class Judged:
 
     @property
     def unstable(self) -> bool:
-        """Whether a small change has turned the answer."""
+        """Whether a degradation flipped the verdict."""
         return self.stability not in ("", STABLE)
 
     @property
     def claim(self) -> Claim | None:
-        """What the file says of how the picture came to be."""
+        """The file's claim about how the picture was made."""
         return find_claim(self.origin)
 
     @property
     def size(self) -> str:
-        """'300x260'; '' where it is not known."""
+        """'300x260'; '' if unknown."""
         return f"{self.width}x{self.height}" if self.width and self.height else ""
 
     @property
     def disagreement(self) -> float:
-        """How far the models' calibrated probabilities lie apart, at most 1."""
+        """The largest difference between the models' calibrated probabilities, 0 to 1."""
         values = [each.p_fake for each in self.answers]
         return max(values) - min(values) if values else 0.0
 
 
-def weigh(model_verdict: str, claim: Claim | None) -> str:
-    """The verdict that is shown, by the models' own and what the file says.
+def decide_shown_verdict(model_verdict: str, claim: Claim | None) -> str:
+    """Combine the models' verdict and the file's claim into the verdict that is shown.
 
-    A proven origin decides. A stated one, which anybody can write, cannot: with it, a picture is fake where
-    the models say so too, and unsure otherwise.
+    A proven origin decides. A stated origin does not, because anybody can write it: the picture is fake if
+    the models agree, and unsure otherwise.
     """
     if claim is None:
         return model_verdict
@@ -135,9 +135,9 @@ def weigh(model_verdict: str, claim: Claim | None) -> str:
     return FAKE if model_verdict == FAKE else UNSURE
 
 
-def row_of(judged: Judged) -> Row:
-    """The picture's row: COLUMNS, those of several models, JUDGED; None for what is unknown."""
-    columns: Row = {
+def to_row(judged: Judged) -> ResultRow:
+    """Return the CSV row: RESULT_COLUMNS, those of several models, RUN_COLUMNS; None for unknown values."""
+    columns: ResultRow = {
         "path": str(judged.path),
         "verdict": judged.verdict,
         "p_fake": judged.p_fake,
@@ -156,36 +156,36 @@ def row_of(judged: Judged) -> Row:
         columns["disagreement"] = judged.disagreement if judged.answers else None
         columns |= {f"p_fake_{model}": each.get(model) for model in judged.judges.several}
     judges = judged.judges
-    of_run = {"model": judges.model, "checkpoint": judges.checkpoint, "options": judges.options}
-    row = columns | asdict(judged.stamp) | of_run
-    # That a file says nothing of its origin is known.
+    run_columns = {"model": judges.model, "checkpoint": judges.checkpoint, "options": judges.options}
+    row = columns | asdict(judged.stamp) | run_columns
+    # An empty provenance is a value: the file was read and has no information.
     known = () if judged.reason else ("provenance",)
     return {key: None if value == "" and key not in known else value for key, value in row.items()}
 
 
-def judged_of(row: Mapping[str, str]) -> Judged:
-    """The picture of an earlier run's row, which may have been through a spreadsheet."""
+def parse_row(row: Mapping[str, str]) -> Judged:
+    """Parse a row of an earlier run, which a spreadsheet may have changed."""
     columns = [name for name in row if name.startswith("p_fake_") and name != "p_fake_raw"]
-    each = {name.removeprefix("p_fake_"): _share_of(row[name]) for name in columns}
+    each = {name.removeprefix("p_fake_"): _parse_share(row[name]) for name in columns}
     return Judged(
         path=Path(row["path"]),
         verdict=row.get("verdict", ""),
         model_verdict=row.get("model_verdict", ""),
-        p_fake=_share_of(row.get("p_fake", "")),
-        p_fake_raw=_share_of(row.get("p_fake_raw", "")),
+        p_fake=_parse_share(row.get("p_fake", "")),
+        p_fake_raw=_parse_share(row.get("p_fake_raw", "")),
         stability=row.get("stability", ""),
         answers=tuple(ModelAnswer(model, p) for model, p in each.items() if p is not None),
         sha256=row.get("sha256", ""),
-        width=_pixels_of(row.get("width", "")),
-        height=_pixels_of(row.get("height", "")),
+        width=_parse_pixels(row.get("width", "")),
+        height=_parse_pixels(row.get("height", "")),
         format=row.get("format", ""),
         provenance=tuple(filter(None, [row.get("provenance", "")])),
         reason=row.get("reason", ""),
     )
 
 
-def _share_of(cell: str) -> float | None:
-    """The probability in a cell, which a spreadsheet may have given a decimal comma; None for none."""
+def _parse_share(cell: str) -> float | None:
+    """Parse a probability, which a spreadsheet may have given a decimal comma; None if it is none."""
     try:
         share = float(cell.replace(",", "."))
     except ValueError:
@@ -193,13 +193,13 @@ def _share_of(cell: str) -> float | None:
     return share if 0 <= share <= 1 else None
 
 
-def _pixels_of(cell: str) -> int | None:
+def _parse_pixels(cell: str) -> int | None:
     return int(cell) if cell.isascii() and cell.isdigit() and len(cell) < 10 else None
 
 
 def to_json(judged: Judged) -> str:
-    """The picture as a JSON object; those of a run all have the same keys."""
-    row = row_of(judged)
+    """Return a JSON object; all pictures of a run have the same keys."""
+    row = to_row(judged)
     rounded = {key: round(value, 6) if isinstance(value, float) else value for key, value in row.items()}
     thresholds = {
         model: {
@@ -214,36 +214,39 @@ def to_json(judged: Judged) -> str:
 
 
 @dataclass
-class Counts:
-    """What a check has come to so far.
+class CheckCounts:
+    """The progress of a check, in numbers of pictures.
 
     Attributes:
-        total: how many pictures there are.
-        verdicts: how many are shown with each verdict, '' those that cannot be read.
-        model_verdicts: the models' own likewise.
-        again: how many are names of a file that has another name too.
-        passed: how many of them had rows that still hold.
-        checked: how many were judged now.
+        total: the pictures of the request.
+        verdicts: pictures by verdict; '' counts those that cannot be read.
+        model_verdicts: pictures by the models' verdict.
+        second_names: further names of files that have several.
+        unstable: pictures whose verdict a degradation flipped.
+        unchanged: pictures whose rows are still valid.
+        checked: pictures that were checked in this run.
+        stopped: the user has stopped the check.
+        start: seconds of the monotonic clock.
     """
 
     total: int
     verdicts: Counter[str] = field(default_factory=Counter)
     model_verdicts: Counter[str] = field(default_factory=Counter)
-    again: int = 0
+    second_names: int = 0
     unstable: int = 0
-    passed: int = 0
+    unchanged: int = 0
     checked: int = 0
     stopped: bool = False
     start: float = field(default_factory=time.monotonic)
 
     def add(self, judged: Judged) -> None:
-        """A picture that was judged now."""
+        """Count a picture that was checked in this run."""
         self.checked += 1
         self._count(judged.verdict, judged.model_verdict, judged.unstable)
 
-    def add_passed(self, verdict: str, model_verdict: str, unstable: bool) -> None:
-        """A picture whose row still holds."""
-        self.passed += 1
+    def add_unchanged(self, verdict: str, model_verdict: str, unstable: bool) -> None:
+        """Count a picture whose row is still valid."""
+        self.unchanged += 1
         self._count(verdict, model_verdict, unstable)
 
     def _count(self, verdict: str, model_verdict: str, unstable: bool) -> None:
@@ -252,7 +255,7 @@ class Counts:
         self.unstable += unstable
 
     def describe_verdicts(self) -> str:
-        """The verdicts in numbers."""
+        """Describe the number of pictures by verdict."""
         counts = self.verdicts
         judged = sum(counts[verdict] for verdict in (FAKE, REAL, UNSURE))
         return (
@@ -260,11 +263,11 @@ class Counts:
             f"{counts[UNSURE]:,} unsure"
             + (f" ({self.unstable:,} of them not stable)" if self.unstable else "")
             + (f"; {counts['']:,} cannot be read or judged" if counts[""] else "")
-            + (f"; {self.again:,} under a second name" if self.again else "")
+            + (f"; {self.second_names:,} under a second name" if self.second_names else "")
         )
 
     def describe(self) -> str:
-        """The verdicts in numbers, and how fast they came."""
+        """Describe the number of pictures by verdict, and the speed."""
         seconds = max(time.monotonic() - self.start, 1e-9)
         speed = f"; {self.checked / seconds:.1f} img/s" if self.checked else ""
         return self.describe_verdicts() + speed

@@ -1,4 +1,4 @@
-"""The program as a library: trained models that are asked about one picture after the other."""
+"""The program as a library: check pictures one by one with loaded models."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ EVERY_MODEL = "all"
 
 
 class PictureDetector:
-    """Models that were loaded once, and judge pictures in this process; nothing is printed.
+    """Loaded models that check pictures in this process; nothing is printed.
 
-    A decoder that crashes or hangs on a damaged file takes the process with it: for folders of unknown
-    files use the command `check`, which reads them in other ones. It is not made for several threads.
+    A decoder that crashes or hangs on a damaged file takes the process with it. For unknown files, use
+    the command `check`, which reads them in worker processes. Not thread-safe.
     """
 
     def __init__(self, checker: Checker):
@@ -27,17 +27,17 @@ class PictureDetector:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The names of the models that answer."""
+        """The names of the models."""
         return tuple(detector.name for detector in self._checker.detectors)
 
     def check(self, picture: str | Path) -> Judged:
-        """What the models and its file say of a picture, as the command `check` does.
+        """Check a picture, as the command `check` does.
 
         Returns:
-            The record; of a file that is no picture, or a damaged one, without a verdict and with `reason`.
+            The record. For a file that is damaged or not a picture, it has a `reason` and no verdict.
 
         Raises:
-            UserError: there is no such file, or a model answers with NaN.
+            UserError: there is no such file, or a model predicts NaN.
         """
         path = Path(picture)
         if not path.is_file():
@@ -47,20 +47,20 @@ class PictureDetector:
 
 
 def load_model(model: str, paths: str | Path | None, stability: str) -> PictureDetector:
-    """Load a model, or EVERY_MODEL that is trained; see `fakedetect.load`.
+    """Load a model, or all trained ones for EVERY_MODEL; see `fakedetect.load`.
 
     Raises:
-        UserError: there is no such model, it is not trained, or its files do not fit.
+        UserError: there is no such model, it is not trained, or its files do not match.
     """
     if stability not in (AUTO, ALL, NONE):
         raise UserError(f"stability is {stability!r}. Give {AUTO!r}, {ALL!r} or {NONE!r}.")
     settings = find_settings(Path(paths) if paths else None)
     quiet = Console(quiet=True)
-    detectors = [load_detector(each, quiet) for each in _choose(settings, model)]
+    detectors = [load_detector(each, quiet) for each in _choose_models(settings, model)]
     return PictureDetector(Checker(detectors, stability))
 
 
-def _choose(settings: Settings, model: str) -> Sequence[Settings]:
+def _choose_models(settings: Settings, model: str) -> Sequence[Settings]:
     if model != EVERY_MODEL:
         return [settings.with_model(model)]
     found = find_trained_models(settings)

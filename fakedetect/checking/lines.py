@@ -1,4 +1,4 @@
-"""A checked picture on the screen: its verdict, and what makes it so."""
+"""Lines about a checked picture: its verdict and the reasons."""
 
 from collections.abc import Sequence
 
@@ -9,27 +9,27 @@ from fakedetect.provenance.claims import CLAUSE_WIDTH, format_origin
 
 
 def describe_verdict(judged: Judged, weak: bool, details: bool = False) -> str:
-    """A judged picture's line, with one for each heat map.
+    """Describe a checked picture in a line, and each of its heat maps in another.
 
     Args:
         weak: the verdict is a hint only.
-        details: with all that is said of its origin.
+        details: include all findings about the origin.
     """
-    line, remarks = _verdict_line(judged, weak), describe_remarks(judged, details)
+    line, remarks = _format_verdict_line(judged, weak), describe_remarks(judged, details)
     if remarks:
         line += f"  [{'; '.join(remarks)}]"
-    return "\n".join([line, *_heat_map_lines(judged)])
+    return "\n".join([line, *_describe_heat_maps(judged)])
 
 
-def describe_alone(judged: Judged, weak: bool, details: bool = False) -> str:
-    """The same of a picture that is the only one: its verdict is the last line."""
+def describe_single(judged: Judged, weak: bool, details: bool = False) -> str:
+    """Describe the only picture of a check; its verdict is the last line."""
     if judged.reason:
         return describe_verdict(judged, weak)
     why = describe_remarks(judged, details)
-    return "\n".join([*_heat_map_lines(judged), *why, _verdict_line(judged, weak)])
+    return "\n".join([*_describe_heat_maps(judged), *why, _format_verdict_line(judged, weak)])
 
 
-def _verdict_line(judged: Judged, weak: bool) -> str:
+def _format_verdict_line(judged: Judged, weak: bool) -> str:
     name = printable(judged.path)
     if judged.reason:
         return f"{'-':<8}{'-':>15}  {name}"
@@ -41,17 +41,16 @@ def _verdict_line(judged: Judged, weak: bool) -> str:
     return f"{judged.verdict + mark:<8}{percent}  {name}"
 
 
-def _heat_map_lines(judged: Judged) -> list[str]:
+def _describe_heat_maps(judged: Judged) -> list[str]:
     pairs = zip(judged.heat_maps, judged.heat_map_trust, strict=True)
     return [f"{'':<25}{line}" for figure, trust in pairs for line in (f"heat map: {figure}", trust)]
 
 
 def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
-    """Why a picture has no verdict; otherwise what each model said, what a small change has turned, and the
-    origin in a clause.
+    """Describe why a picture has no verdict, or each model's prediction, the flips and the origin.
 
     Args:
-        details: with all that is said of its origin.
+        details: include all findings about the origin.
     """
     if judged.reason:
         return [judged.reason, *judged.provenance]
@@ -68,11 +67,11 @@ def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
         lines.append(flips if judged.answers else f"{side}, but {flips}")
     if judged.own_threshold is not None:
         lines.append(f"fake only from {100 * judged.own_threshold:.1f} % on, by your own photographs")
-    return [*lines, *_origin_remarks(judged), *(judged.provenance if details else ())]
+    return [*lines, *_describe_origin_effect(judged), *(judged.provenance if details else ())]
 
 
-def _origin_remarks(judged: Judged) -> Sequence[str]:
-    """The origin in a clause, and how it has changed the verdict."""
+def _describe_origin_effect(judged: Judged) -> Sequence[str]:
+    """Describe the origin in a clause, and its effect on the verdict."""
     claim, clause = judged.claim, format_origin(judged.origin)
     if claim is None or claim.is_proven:
         return [clause] if clause else []
@@ -87,10 +86,10 @@ def _origin_remarks(judged: Judged) -> Sequence[str]:
 
 
 def describe_origin(judged: Judged, details: bool = False) -> str:
-    """The line of a picture that no model has judged.
+    """Describe a picture without a verdict in a line.
 
     Args:
-        details: with all that is said of its origin.
+        details: include all findings about the origin.
     """
     name = printable(judged.path)
     if judged.reason:

@@ -1,4 +1,4 @@
-"""What a user wants checked, and how; the pictures that this names."""
+"""A request to check pictures, and the listing of its pictures."""
 
 import codecs
 import itertools
@@ -16,38 +16,38 @@ from fakedetect.core.records.csv_files import decode_utf
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.listing import Skipped, stream_images
 
-RESULTS_MARK = "path,verdict,p_fake"
-"""Stands at the beginning of every CSV of check."""
+CSV_START = "path,verdict,p_fake"
+"""The beginning of every CSV of check."""
 
-COMPANION_MARK = "fakedetect check: "
-"""Stands at the beginning of every text beside a CSV."""
+COMPANION_START = "fakedetect check: "
+"""The beginning of every text next to a CSV."""
 
 PAGE_MARK = '<meta name="generator" content="fakedetect check">'
-"""Stands at the beginning of every page of check."""
+"""Marks a page of check."""
 
 AUTO, ALL, NONE = "auto", "all", "none"
-"""Of which pictures changed views are judged too: of those whose verdict they may turn, all or none."""
+"""Pictures whose degradations are predicted too: those whose verdict may flip, all, or none."""
 
 USUAL_PREVALENCE = 0.05
-"""The share of pictures that is assumed to be AI-generated unless said."""
+"""The default for the share of pictures that are AI-generated."""
 
 
 @dataclass(frozen=True)
-class Request:
-    """What is to be checked, and how.
+class CheckRequest:
+    """The pictures to check, and the options.
 
     Attributes:
-        pictures: files and folders; folders are read with all that lies below.
-        csv: also write a row for each picture into this file; a stopped run goes on where it was.
-        html: also write a page with the pictures' thumbnails.
-        as_json: print JSON lines instead.
-        details: print what the models are known to do, and all of each origin.
-        all_models: ask every trained model; the chosen one otherwise.
-        stability: which answers have to survive STABILITY_DEGRADATIONS: AUTO, ALL or NONE.
+        pictures: files, and folders with their subfolders.
+        csv: also write a row for each picture to this file; a stopped run can continue.
+        html: also write a page with thumbnails of the pictures.
+        as_json: print JSON lines instead of text.
+        details: print the models' measured accuracy, and all findings about each origin.
+        all_models: use every trained model, not only the chosen one.
+        stability: the verdicts to test with STABILITY_DEGRADATIONS: AUTO, ALL or NONE.
         heat_map: draw a heat map of each picture.
-        shard: the share of the pictures to check.
-        prevalence: the share of such pictures that is assumed to be AI-generated.
-        missing: how many names were passed over, for nothing is there that can be used.
+        shard: the part of the pictures to check.
+        prevalence: the assumed share of pictures that are AI-generated.
+        missing: the number of names that were skipped because they cannot be used.
     """
 
     pictures: Sequence[Path] = ()
@@ -64,10 +64,10 @@ class Request:
 
 
 def parse_prevalence(text: str | None) -> float:
-    """'0.05' as the share of pictures that are AI-generated; None is the usual one.
+    """Parse a share of pictures that are AI-generated, such as '0.05'; None means USUAL_PREVALENCE.
 
     Raises:
-        UserError: it is no such share.
+        UserError: it is not a number between 0 and 1.
     """
     if text is None:
         return USUAL_PREVALENCE
@@ -75,7 +75,7 @@ def parse_prevalence(text: str | None) -> float:
         share = float(text)
     except ValueError:
         share = math.nan
-    # Not a number is not between the two either.
+    # Written so that NaN is refused too.
     if not 0 < share < 1:
         raise UserError(
             f"--prevalence {text} is not a share of pictures. Give a number between 0 and 1: 0.05 for 5 %."
@@ -83,90 +83,94 @@ def parse_prevalence(text: str | None) -> float:
     return share
 
 
-def list_pictures(request: Request, passed_over: list[str], skipped: Skipped) -> Iterator[Path]:
-    """The pictures of the request's share; folders that cannot be read are told in `passed_over`, what is
-    no picture is counted."""
-    found = stream_images(request.pictures, passed_over.append, skipped)
+def list_requested(request: CheckRequest, unreadable: list[str], skipped: Skipped) -> Iterator[Path]:
+    """Yield the pictures of the request's shard.
+
+    Args:
+        unreadable: gets a message for each folder that cannot be read.
+        skipped: counts files that are not pictures.
+    """
+    found = stream_images(request.pictures, unreadable.append, skipped)
     return itertools.islice(found, request.shard.number - 1, None, request.shard.count)
 
 
 @dataclass
 class Listing:
-    """What a first walk through a request's pictures has found.
+    """The result of a first pass through a request's pictures.
 
     Attributes:
-        total: how many names they have.
-        further: the further names of files that have several, by the first one.
-        first: the first name, by each of the further ones.
-        repeated: names that come more than once.
+        total: the number of distinct names.
+        other_names: the further names of files that have several, by their first name.
+        first_names: the first name, by each further name.
+        repeated: names that are listed more than once.
     """
 
     total: int = 0
-    further: dict[Path, list[Path]] = field(default_factory=dict)
-    first: dict[Path, Path] = field(default_factory=dict)
+    other_names: dict[Path, list[Path]] = field(default_factory=dict)
+    first_names: dict[Path, Path] = field(default_factory=dict)
     repeated: set[Path] = field(default_factory=set)
 
     def names_of(self, path: Path) -> Sequence[Path]:
-        """All names of a file, by the first one."""
-        return [path, *self.further.get(path, ())]
+        """Return all names of a file, given its first name."""
+        return [path, *self.other_names.get(path, ())]
 
-    def each_once(self, paths: Iterable[Path]) -> Iterator[Path]:
-        """Paths without their repetitions."""
-        met: set[Path] = set()
+    def without_repeats(self, paths: Iterable[Path]) -> Iterator[Path]:
+        """Yield each path once."""
+        yielded: set[Path] = set()
         for path in paths:
-            if path not in met:
+            if path not in yielded:
                 yield path
             if path in self.repeated:
-                met.add(path)
+                yielded.add(path)
 
 
-def survey_pictures(request: Request) -> Listing:
-    """Count the pictures of the request's share, and find those that links name once more."""
+def count_pictures(request: CheckRequest) -> Listing:
+    """Count the pictures of the request's shard, and find files that have several names through links."""
     listing = Listing()
-    seen: dict[str, Path] = {}
-    for path in list_pictures(request, [], Skipped()):
-        first = seen.setdefault(os.path.realpath(path), path)
-        # The very same object where it was not there yet.
+    first_by_file: dict[str, Path] = {}
+    for path in list_requested(request, [], Skipped()):
+        first = first_by_file.setdefault(os.path.realpath(path), path)
+        # setdefault() returns the same object if the file is new.
         if first is not path:
-            if path == first or path in listing.first:
+            if path == first or path in listing.first_names:
                 listing.repeated.add(path)
                 continue
-            listing.further.setdefault(first, []).append(path)
-            listing.first[path] = first
+            listing.other_names.setdefault(first, []).append(path)
+            listing.first_names[path] = first
         listing.total += 1
     return listing
 
 
-def warn_about_passed_over(console: Console, passed_over: Sequence[str], skipped: Skipped) -> None:
-    """Say which folders could not be read, and how many files are no pictures."""
-    for line in passed_over:
+def warn_about_unreadable(console: Console, unreadable: Sequence[str], skipped: Skipped) -> None:
+    """Warn about folders that cannot be read, and note the files that are not pictures."""
+    for line in unreadable:
         console.warn(line)
     if line := str(skipped):
         console.note(line[:1].upper() + line[1:])
 
 
-def companion_of(csv: Path) -> Path:
-    """The text beside a CSV that says how far to trust what is in it."""
+def companion_file(csv: Path) -> Path:
+    """Return the path of the text next to a CSV that explains how far to trust its verdicts."""
     return csv.with_name(f"{csv.stem}_about.txt")
 
 
-def check_targets(request: Request) -> None:
-    """Refuse files that would replace something else.
+def check_targets(request: CheckRequest) -> None:
+    """Check that the result files replace nothing else.
 
     Raises:
-        UserError: one is a folder, or is there and was not written by check, or both are the same.
+        UserError: a file is a folder, exists and was not written by check, or both are the same file.
     """
     if request.csv:
-        start = RESULTS_MARK.encode()
+        start = CSV_START.encode()
         _check_target(
             request.csv,
             "results.csv",
             "result file",
             lambda found: found.removeprefix(codecs.BOM_UTF8).startswith(start),
         )
-        mark_beside = COMPANION_MARK.encode()
-        beside = companion_of(request.csv)
-        _check_target(beside, beside.name, "text", lambda found: found.startswith(mark_beside))
+        companion_start = COMPANION_START.encode()
+        companion = companion_file(request.csv)
+        _check_target(companion, companion.name, "text", lambda found: found.startswith(companion_start))
     if request.html:
         mark = PAGE_MARK.encode()
         _check_target(request.html, "results.html", "page", lambda found: mark in found)
@@ -182,21 +186,21 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
         with file.open("rb") as opened:
             start = opened.read(300)
     except (FileNotFoundError, NotADirectoryError):
-        # Its folder is made later, or that fails and says why.
+        # Its folder is created later, or the error is raised then.
         return
     except OSError as error:
         raise UserError(f"Cannot write {file}: {error.strerror}. Name another file.") from None
     if what == "result file" and not is_ours(start) and _is_resaved(start):
         raise UserError(
-            f"{file} was saved by another program, a spreadsheet say. Save it as CSV in UTF-8 with commas "
-            "between the columns, or name another file."
+            f"{file} was saved by another program, such as a spreadsheet. Save it as CSV in UTF-8 with "
+            "commas between the columns, or name another file."
         )
     if start and not is_ours(start):
         raise UserError(f"{file} already exists and is not a {what} of check. Name another file.")
 
 
 def _is_resaved(start: bytes) -> bool:
-    """Whether a file begins with the names of our columns, in another form."""
-    # Half a letter may stand at the end of what was read.
+    """Whether a file begins with the names of our columns, in another encoding or with other separators."""
+    # An even number of bytes, so that UTF-16 is not cut in the middle of a character.
     header = decode_utf(start[: len(start) // 2 * 2]).partition("\n")[0]
     return {"path", "verdict", "p_fake"} <= {name.strip(' \r"') for name in re.split("[,;\t]", header)}

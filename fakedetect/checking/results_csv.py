@@ -1,4 +1,4 @@
-"""The CSV of a check: written row by row, continued after a stop, and brought up to date later."""
+"""Writing the CSV of a check: row by row, resumable after a stop, and updated by later runs."""
 
 import csv
 import os
@@ -8,27 +8,27 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from fakedetect.checking.checker import stamp_of
+from fakedetect.checking.checker import read_file_state
 from fakedetect.checking.judged import (
-    COLUMNS,
-    JUDGED,
+    RESULT_COLUMNS,
+    RUN_COLUMNS,
     STABLE,
-    Counts,
+    CheckCounts,
+    FileState,
     Judged,
     Judges,
-    Stamp,
-    judged_of,
-    row_of,
+    parse_row,
+    to_row,
 )
 from fakedetect.checking.table import (
     EARLIER_COLUMNS,
-    Row,
+    CsvRow,
     Table,
-    as_cells,
-    columns_of,
     is_of_earlier_version,
+    read_columns,
     read_finished,
     read_partial,
+    to_cells,
     write_rows,
 )
 from fakedetect.core.errors import UserError
@@ -37,15 +37,15 @@ from fakedetect.core.terminal.console import plural
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 OTHER_MODEL, OTHER_OPTIONS = "by another model or version", "with other thresholds or options"
-EARLIER = "in a file of an earlier version"
-ANEW = "a heat map is wanted"
+EARLIER_VERSION = "in a file of an earlier version"
+HEAT_MAP_WANTED = "a heat map is wanted"
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
-    """What a picture's last row says: its verdicts and the state of the file that it was given to.
+class EarlierRow:
+    """A picture's last row: its verdicts, and the state of the file when it was checked.
 
-    `outdated`: why it no longer holds whatever the file is, '' if it may hold.
+    `outdated` is the reason why the row is invalid even for an unchanged file; '' if it may be valid.
     """
 
     verdict: str
@@ -58,34 +58,35 @@ class Passed:
 
 
 class ResultsCsv:
-    """Rows on their way into a CSV.
+    """A CSV that is being written.
 
-    They go into FILE.partial, in any order. finish() puts them into FILE: in the order in which their
-    pictures were listed, and behind them the rows of others that FILE had. Where a partial file is there
-    and was written by the same judges, the rows in it are `resumed`, otherwise they are `replaced`.
+    Rows are appended to FILE.partial, in any order. finish() writes them to FILE in the order in which
+    their pictures were listed, followed by the rows that FILE had for other pictures. The rows of an
+    existing partial file are `resumed` if the same models and options wrote them, `replaced` otherwise.
 
     Args:
-        judges: who judges now; rows by others do not hold.
-        afresh: the rows in FILE do not hold either.
+        judges: the models and options of this run; rows of others are invalid.
+        recheck_all: the rows in FILE are invalid too.
     """
 
-    def __init__(self, file: Path, judges: Judges, afresh: bool = False):
+    def __init__(self, file: Path, judges: Judges, recheck_all: bool = False):
         self.file, self.judges = file, judges
         models = [f"p_fake_{model}" for model in judges.several]
         several = ["disagreement", *models] if models else []
-        self.columns = [*COLUMNS, *several, *JUDGED]
+        self.columns = [*RESULT_COLUMNS, *several, *RUN_COLUMNS]
         self.partial = file.with_name(f"{file.name}.partial")
-        self.met: dict[str, int] = {}
-        self.passed: set[str] = set()
-        self.touched: dict[str, Stamp] = {}
+        self.order: dict[str, int] = {}
+        self.unchanged: set[str] = set()
+        self.changed_states: dict[str, FileState] = {}
         self.outdated: Counter[str] = Counter()
         self.lock = ExitStack()
         self.lock.enter_context(file_lock(file.with_name(f"{self.partial.name}.lock"), str(self.partial)))
         self.resumed = self._begin()
         self.replaced = self.resumed is None
-        outdated = ANEW if afresh else EARLIER if is_of_earlier_version(columns_of(file)) else ""
-        self.known = {row["path"]: self._shorten(row, outdated) for _, row in read_finished(file)}
-        self.known |= {row["path"]: self._shorten(row) for _, row in read_partial(self.partial)}
+        outdated = EARLIER_VERSION if is_of_earlier_version(read_columns(file)) else ""
+        outdated = HEAT_MAP_WANTED if recheck_all else outdated
+        self.earlier = {row["path"]: self._summarise_row(row, outdated) for _, row in read_finished(file)}
+        self.earlier |= {row["path"]: self._summarise_row(row) for _, row in read_partial(self.partial)}
         self.empty = not self.resumed
         try:
             self.output = self.partial.open("a", encoding="utf-8", errors="surrogateescape", newline="")
@@ -94,86 +95,91 @@ class ResultsCsv:
         self.writer = csv.DictWriter(self.output, self.columns)
 
     def _begin(self) -> int | None:
-        """Keep the whole rows of an earlier run of the same kind, or start over; how many were kept, None
-        where others were there."""
-        there = self.partial.exists()
-        same = columns_of(self.partial) == self.columns and all(
-            not self._why_outdated(row) for _, row in read_partial(self.partial)
+        """Keep the complete rows of a run with the same models and options, or start over.
+
+        Returns:
+            The number of kept rows; None if rows of another run were removed.
+        """
+        existed = self.partial.exists()
+        same = read_columns(self.partial) == self.columns and all(
+            not self._explain_outdated(row) for _, row in read_partial(self.partial)
         )
         write_rows(self.partial, self.columns, (row for _, row in read_partial(self.partial) if same))
-        return sum(1 for _ in read_partial(self.partial)) if same or not there else None
+        return sum(1 for _ in read_partial(self.partial)) if same or not existed else None
 
     def _cannot_write(self, error: OSError) -> UserError:
         return UserError(
             f"Cannot write {self.partial}: {error.strerror}. Check the disk and the permissions."
         )
 
-    def _why_outdated(self, row: Mapping[str, str]) -> str:
-        """Why a row does not hold for these judges, '' if it does."""
+    def _explain_outdated(self, row: Mapping[str, str]) -> str:
+        """Return why a row is invalid for these models and options; '' if it is valid."""
         if (row.get("model"), row.get("checkpoint")) != (self.judges.model, self.judges.checkpoint):
             return OTHER_MODEL
         verdicts = row.get("verdict", ""), row.get("model_verdict", "")
-        known = all(verdict in ("", FAKE, REAL, UNSURE) for verdict in verdicts)
-        if known and verdicts[0] and not verdicts[1]:
-            return EARLIER
-        return "" if known and row.get("options") == self.judges.options else OTHER_OPTIONS
+        are_known = all(verdict in ("", FAKE, REAL, UNSURE) for verdict in verdicts)
+        if are_known and verdicts[0] and not verdicts[1]:
+            return EARLIER_VERSION
+        return "" if are_known and row.get("options") == self.judges.options else OTHER_OPTIONS
 
-    def _shorten(self, row: Mapping[str, str], outdated: str = "") -> Passed:
-        return Passed(
+    def _summarise_row(self, row: Mapping[str, str], outdated: str = "") -> EarlierRow:
+        return EarlierRow(
             verdict=row.get("verdict", ""),
             model_verdict=row.get("model_verdict", ""),
             unstable=row.get("stability", "") not in ("", STABLE),
             bytes=row.get("bytes", ""),
             modified=row.get("modified", ""),
             sha256=row.get("sha256", ""),
-            outdated=outdated or self._why_outdated(row),
+            outdated=outdated or self._explain_outdated(row),
         )
 
-    def place(self, path: Path) -> None:
-        """Give a picture its place among the rows."""
-        self.met.setdefault(str(path), len(self.met))
+    def add_to_order(self, path: Path) -> None:
+        """Append a picture to the order of the rows."""
+        self.order.setdefault(str(path), len(self.order))
 
-    def find(self, path: Path) -> Passed | None:
-        """What the picture's row says, where it still holds: the same judges, and the same file by size and
-        time, or by its content."""
+    def find_valid(self, path: Path) -> EarlierRow | None:
+        """Return the picture's row if it is valid; None otherwise.
+
+        A row is valid for the same models and options, and the same file: by size and time, or by its hash.
+        """
         name = str(path)
-        passed = self.known.get(name)
-        if passed is None:
+        earlier = self.earlier.get(name)
+        if earlier is None:
             return None
-        if passed.outdated:
-            self.outdated[passed.outdated] += 1
+        if earlier.outdated:
+            self.outdated[earlier.outdated] += 1
             return None
-        stamp = stamp_of(path)
-        if stamp.bytes is None or str(stamp.bytes) != passed.bytes:
+        state = read_file_state(path)
+        if state.bytes is None or str(state.bytes) != earlier.bytes:
             return None
-        if stamp.modified != passed.modified:
-            if not _has_content(path, passed.sha256):
+        if state.modified != earlier.modified:
+            if not _has_content(path, earlier.sha256):
                 return None
-            self.touched[name] = stamp
-        self.passed.add(name)
-        return passed
+            self.changed_states[name] = state
+        self.unchanged.add(name)
+        return earlier
 
-    def passed_pictures(self) -> Iterator[Judged]:
-        """The pictures that find() has found."""
-        return (judged_of(row) for row in self._ordered() if row["path"] in self.passed)
+    def read_unchanged(self) -> Iterator[Judged]:
+        """Yield the pictures whose rows find_valid() returned."""
+        return (parse_row(row) for row in self._ordered() if row["path"] in self.unchanged)
 
     def add(self, judged: Judged) -> None:
-        """Append a row and hand it to the system, so that a kill does not lose it."""
+        """Append a row and flush it, so that a killed process does not lose it."""
         self.empty = False
-        self.place(judged.path)
-        # Of the names of one file, one may have been passed before another had it judged.
-        self.passed.discard(str(judged.path))
+        self.add_to_order(judged.path)
+        # A name may have been counted as unchanged before another name caused a new check of its file.
+        self.unchanged.discard(str(judged.path))
         try:
-            self.writer.writerow(as_cells(row_of(judged)))
+            self.writer.writerow(to_cells(to_row(judged)))
             self.output.flush()
         except OSError as error:
             raise self._cannot_write(error) from None
 
-    def finish(self, counts: Counts) -> list[str]:
-        """Put the rows into FILE, whole or not at all; after a stop they wait for the next run.
+    def finish(self, counts: CheckCounts) -> list[str]:
+        """Write the rows to FILE atomically; after a stop, they stay in FILE.partial.
 
         Returns:
-            What of the CSV still held, what did not and why, and what else stands in it.
+            Lines about the rows that were still valid, those that were not, and those of other pictures.
         """
         if counts.stopped:
             return [f"Stopped; the rows are in {self.partial}. Run the same command to continue."]
@@ -184,56 +190,56 @@ class ResultsCsv:
         except OSError as error:
             raise self._cannot_write(error) from None
         lines = []
-        if counts.passed:
+        if counts.unchanged:
             lines.append(
-                f"Skipped {plural(counts.passed, 'unchanged picture')} already checked by this model; "
+                f"Skipped {plural(counts.unchanged, 'unchanged picture')} already checked by this model; "
                 f"checked {counts.checked:,}"
             )
-        reasons = (EARLIER, OTHER_MODEL, OTHER_OPTIONS)
+        reasons = (EARLIER_VERSION, OTHER_MODEL, OTHER_OPTIONS)
         why = [f"{self.outdated[reason]:,} {reason}" for reason in reasons if self.outdated[reason]]
         if why:
             lines.append(f"Rechecked old verdicts: {', '.join(why)}")
-        if others := self.known.keys() - self.met.keys():
-            gone = sum(not os.path.lexists(path) for path in others)
-            of_gone = f" ({gone:,} of files that no longer exist)" if gone else ""
-            lines.append(f"Kept {plural(len(others), 'row')} for other pictures{of_gone}")
+        if others := self.earlier.keys() - self.order.keys():
+            missing = sum(not os.path.lexists(path) for path in others)
+            of_missing = f" ({missing:,} of files that no longer exist)" if missing else ""
+            lines.append(f"Kept {plural(len(others), 'row')} for other pictures{of_missing}")
         return [*lines, f"Results: {self.file}"]
 
     def _merge(self) -> None:
-        """Write the last row of every picture; FILE stays untouched where nothing is new."""
-        if self.empty and not self.touched:
+        """Write the last row of every picture; leave FILE untouched if nothing is new."""
+        if self.empty and not self.changed_states:
             return
-        header = columns_of(self.file)
+        header = read_columns(self.file)
         if is_of_earlier_version(header):
             header = [*self.columns, *(name for name in header if name not in EARLIER_COLUMNS)]
-        # What a user has added stays, and so does the order that scripts may count on.
+        # Keep columns that a user has added, and the order, on which scripts may rely.
         columns = list(dict.fromkeys([*header, *self.columns]))
         write_rows(self.file, columns, self._merged())
 
-    def _ordered(self) -> Iterator[Row]:
-        """The last row of every picture: those of this run as they were listed, then the others."""
-        # Rows stay in their files, for there may be more than the memory holds.
+    def _ordered(self) -> Iterator[CsvRow]:
+        """Yield the last row of every picture: those of this run in the listed order, then the others."""
+        # Positions only: there may be more rows than fit into memory.
         places: dict[str, tuple[int, int]] = {}
         for number, rows in enumerate((read_finished(self.file), read_partial(self.partial))):
             for start, row in rows:
                 places[row["path"]] = number, start
-        last = len(self.met)
-        ordered = sorted(places.items(), key=lambda item: self.met.get(item[0], last))
+        last = len(self.order)
+        ordered = sorted(places.items(), key=lambda item: self.order.get(item[0], last))
         with ExitStack() as opened:
             tables: dict[int, Table] = {}
             for _, (number, start) in ordered:
                 if number not in tables:
                     file = (self.file, self.partial)[number]
                     tables[number] = Table(opened.enter_context(file.open("rb")))
-                yield tables[number].row_at(start)
+                yield tables[number].read_row(start)
 
-    def _merged(self) -> Iterator[Row]:
+    def _merged(self) -> Iterator[CsvRow]:
         for row in self._ordered():
-            stamp = self.touched.get(row["path"])
-            yield {**row, "bytes": str(stamp.bytes), "modified": stamp.modified} if stamp else row
+            state = self.changed_states.get(row["path"])
+            yield {**row, "bytes": str(state.bytes), "modified": state.modified} if state else row
 
     def close(self) -> None:
-        """Leave the rows for a later run to continue, and nothing where there are none."""
+        """Close the partial file, and delete it if it has no rows."""
         self.output.close()
         if self.empty:
             self.partial.unlink(missing_ok=True)

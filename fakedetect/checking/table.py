@@ -1,4 +1,4 @@
-"""The CSV of a check as a file: read row by row, also one of an earlier version, and written as a whole."""
+"""Reading the CSV of a check row by row, also that of an earlier version, and writing it atomically."""
 
 import codecs
 import csv
@@ -12,14 +12,14 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import atomic_write
 from fakedetect.core.records.csv_files import from_cell, to_cell
 
-Row = dict[str, str]
+CsvRow = dict[str, str]
 
 EARLIER_COLUMNS = ("p_fake_calibrated", "size")
-"""Columns that files of versions before 0.6 have."""
+"""Columns of versions before 0.6 that were renamed or replaced."""
 
 
 class Table:
-    """A CSV, read row by row; a row is found again by its place in the file."""
+    """A CSV that is read row by row, or a row at a byte offset."""
 
     def __init__(self, opened: BinaryIO):
         self.opened = opened
@@ -30,10 +30,10 @@ class Table:
             yield line.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """The cells of each row and where it begins."""
+        """Yield each row's byte offset and its cells."""
         reader = csv.reader(self._lines())
         while True:
-            # A row is read to its end, and no further.
+            # The reader takes the lines of one row and no more, so tell() is the offset of the next.
             start = self.opened.tell()
             cells = next(reader, None)
             if cells is None:
@@ -41,13 +41,13 @@ class Table:
             if cells:
                 yield start, cells
 
-    def row_at(self, start: int) -> Row:
-        """The row that begins there."""
+    def read_row(self, start: int) -> CsvRow:
+        """Return the row at a byte offset."""
         self.opened.seek(start)
         return self.to_row(next(csv.reader(self._lines())))
 
-    def to_row(self, cells: Sequence[str]) -> Row:
-        """Cells as a row of this version; what is missing is ''."""
+    def to_row(self, cells: Sequence[str]) -> CsvRow:
+        """Convert cells to a row of this version; missing cells are ''."""
         texts = itertools.chain(map(from_cell, cells), itertools.repeat(""))
         row = dict(zip(self.header, texts, strict=False))
         if "p_fake_calibrated" not in row:
@@ -63,25 +63,24 @@ class Table:
         }
 
 
-def read_partial(file: Path) -> Iterator[tuple[int, Row]]:
-    """The rows of a run under way or stopped and their places; none where there is no such file."""
+def read_partial(file: Path) -> Iterator[tuple[int, CsvRow]]:
+    """Yield the byte offsets and rows of a run in progress or stopped; none without such a file."""
     try:
         with file.open("rb") as opened:
             table = Table(opened)
             for start, cells in table.rows():
-                # The last row of a run that was killed may lack its end.
+                # The last row of a killed run may be incomplete.
                 if len(cells) == len(table.header):
                     yield start, table.to_row(cells)
     except (OSError, csv.Error):
         return
 
 
-def read_finished(file: Path) -> Iterator[tuple[int, Row]]:
-    """The rows of a CSV, which may have been through a spreadsheet, and their places; none where there is
-    no such file.
+def read_finished(file: Path) -> Iterator[tuple[int, CsvRow]]:
+    """Yield the byte offsets and rows of a CSV, which a spreadsheet may have changed; none without a file.
 
     Raises:
-        UserError: it cannot be read to its end, so that writing it anew would lose rows.
+        UserError: it cannot be read to its end, so that rewriting it would lose rows.
     """
     try:
         with file.open("rb") as opened:
@@ -94,8 +93,8 @@ def read_finished(file: Path) -> Iterator[tuple[int, Row]]:
         raise UserError(f"{file} cannot be read: {error}. Name another file.") from None
 
 
-def columns_of(file: Path) -> list[str]:
-    """The header of a CSV; nothing where there is no such file."""
+def read_columns(file: Path) -> list[str]:
+    """Read the column names of a CSV; [] if there is no such file."""
     try:
         with file.open("rb") as opened:
             return Table(opened).header
@@ -104,24 +103,24 @@ def columns_of(file: Path) -> list[str]:
 
 
 def is_of_earlier_version(header: Sequence[str]) -> bool:
-    """Whether a CSV has no verdicts by the origin too, or calls another figure p_fake."""
+    """Whether a CSV is of a version without model_verdict, or one in which p_fake was uncalibrated."""
     return bool(header) and ("model_verdict" not in header or "p_fake_calibrated" in header)
 
 
-def write_rows(file: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """A CSV, whole or not at all."""
+def write_rows(file: Path, columns: Sequence[str], rows: Iterable[CsvRow]) -> None:
+    """Write a CSV atomically."""
     with atomic_write(file) as target:
-        # Spreadsheets on Windows read names in UTF-8 behind a byte-order mark only.
+        # Spreadsheets on Windows expect a byte-order mark in front of UTF-8.
         target.write(codecs.BOM_UTF8)
         text = io.TextIOWrapper(target, "utf-8", errors="surrogateescape", newline="")
         writer = csv.DictWriter(text, columns, restval="")
         writer.writeheader()
-        writer.writerows(map(as_cells, rows))
+        writer.writerows(map(to_cells, rows))
         text.flush()
         text.detach()
 
 
-def as_cells(row: Mapping[str, Any]) -> Row:
-    """A row as its cells stand in the file."""
+def to_cells(row: Mapping[str, Any]) -> CsvRow:
+    """Format a row's values as cells of the file."""
     texts = {key: f"{value:.6f}" if isinstance(value, float) else value for key, value in row.items()}
     return {key: to_cell("" if value is None else str(value)) for key, value in texts.items()}

@@ -1,27 +1,27 @@
-"""How far to trust verdicts, in words: what was measured of their models, and how many would be right."""
+"""Texts on how far to trust verdicts: the models' measurements, and how many verdicts would be right."""
 
 from collections.abc import Collection, Sequence
 
-from fakedetect.checking.known import Known, Rates, share_right
+from fakedetect.checking.error_rates import ErrorRates, ModelMeasurements, compute_predictive_value
 from fakedetect.metrics.calibration import FAKE, REAL
 
 
-def describe_reminders(known: Known, advise: bool = False) -> list[str]:
-    """What to keep in mind of a model's verdicts, before they are read.
+def describe_limits(model: ModelMeasurements, advise: bool = False) -> list[str]:
+    """Describe a model's measured accuracy on other sources, as a caution before its verdicts.
 
     Args:
-        advise: name the command that finds out more.
+        advise: name the command that measures it.
     """
-    detector = known.detector
+    detector = model.detector
     lines = []
-    held_out = known.evaluation.held_out_sources
+    held_out = model.evaluation.held_out_sources
     if held_out and held_out.is_by_source:
         area, recall = held_out.auc.value or 0.0, held_out.fake_recall_at_5.value or 0.0
         lines.append(
             f"Keep in mind: on held-out generators, {detector.name} has {recall:.0%} fake recall at a 5% "
             f"false-positive rate on real pictures of held-out sources (ROC AUC {area:.2f}; 0.5 is chance)."
         )
-    for name, entry in known.evaluation.foreign.items():
+    for name, entry in model.evaluation.foreign.items():
         accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
         if accuracy is not None and auc is not None:
             lines.append(
@@ -31,15 +31,15 @@ def describe_reminders(known: Known, advise: bool = False) -> list[str]:
     if not lines:
         lines.append(
             f"Keep in mind: {detector.name} was not tested on other sources; its error rate there may be "
-            f"much higher.{f' Test it: {_command(known)}' if advise else ''}"
+            f"much higher.{f' Test it: {_evaluate_command(model)}' if advise else ''}"
         )
     return lines
 
 
-def explain_p_fake(known: Sequence[Known], weak: bool) -> str:
-    """What the figures beside the verdicts are; of a model that is weak, what its question mark means."""
-    fitted = all(each.detector.calibration.fitted for each in known)
-    whose = f"{known[0].detector.name}'s" if len(known) == 1 else f"the mean of {len(known)} models'"
+def explain_p_fake(models: Sequence[ModelMeasurements], weak: bool) -> str:
+    """Explain p(fake) and, for weak models, the question mark."""
+    fitted = all(each.detector.calibration.fitted for each in models)
+    whose = f"{models[0].detector.name}'s" if len(models) == 1 else f"the mean of {len(models)} models'"
     return (
         f"p(fake) is {whose} {'' if fitted else 'uncalibrated '}probability that the picture is "
         "AI-generated: values near 0 % indicate real, near 100 % fake."
@@ -47,37 +47,43 @@ def explain_p_fake(known: Sequence[Known], weak: bool) -> str:
     )
 
 
-def describe_chances(known: Sequence[Known], prevalence: float, verdicts: Collection[str]) -> list[str]:
-    """How many of 100 verdicts would be right, in a line; none where no verdict is fake or real.
+def describe_chances(
+    models: Sequence[ModelMeasurements], prevalence: float, verdicts: Collection[str]
+) -> list[str]:
+    """Return a line on how many of 100 verdicts would be right; [] if no verdict is fake or real.
 
     Args:
-        verdicts: those that were given.
+        verdicts: the verdicts that were given.
     """
     given = [verdict for verdict in (FAKE, REAL) if verdict in verdicts]
     if not given:
         return []
-    if len(known) > 1:
-        return ["How often the models' joint verdict is right was not measured (each alone: --details)."]
-    rates = known[0].rates
-    if rates is None:
-        command = _command(known[0])
+    if len(models) > 1:
         return [
-            f"How often {known[0].detector.name} is right on such pictures is unknown. Test it: {command}"
+            "How often the models' joint verdict is right was not measured. For each model alone: --details"
         ]
-    shares = {verdict: share_right(rates, verdict, prevalence).value for verdict in given}
-    told = [(verdict, share) for verdict, share in shares.items() if share is not None]
-    if not told:
-        return [f"How often '{given[0]}' is right is unknown: it was never said when it was measured."]
-    verdict, share = told[0]
+    rates = models[0].rates
+    if rates is None:
+        command = _evaluate_command(models[0])
+        return [
+            f"How often {models[0].detector.name} is right on such pictures is unknown. Test it: {command}"
+        ]
+    shares = {verdict: compute_predictive_value(rates, verdict, prevalence).value for verdict in given}
+    known = [(verdict, share) for verdict, share in shares.items() if share is not None]
+    if not known:
+        return [f"How often '{given[0]}' is right is unknown: no measured picture got this verdict."]
+    verdict, share = known[0]
     line = (
-        f"Of 100 '{verdict}' verdicts on such pictures {_in_hundred(share)} are right if "
+        f"Of 100 '{verdict}' verdicts on such pictures {_format_per_hundred(share)} are right if "
         f"{100 * prevalence:g} in 100 are fakes"
     )
-    return [line + "".join(f"; of 100 '{other}', {_in_hundred(share)}" for other, share in told[1:])]
+    return [
+        line + "".join(f"; of 100 '{other}', {_format_per_hundred(share)}" for other, share in known[1:])
+    ]
 
 
-def _in_hundred(share: float) -> str:
-    """'about 38'; 0 and 100 only where it is exactly that."""
+def _format_per_hundred(share: float) -> str:
+    """Format as 'about 38'; '0' and '100' only if exact."""
     if share in (0, 1):
         return f"{100 * share:.0f}"
     return (
@@ -85,52 +91,55 @@ def _in_hundred(share: float) -> str:
     )
 
 
-def _command(known: Known) -> str:
-    """The command that measures it on other pictures."""
-    return known.detector.settings.command("evaluate", "--data", "FOLDER")
+def _evaluate_command(model: ModelMeasurements) -> str:
+    """Return the command that measures the model on other pictures."""
+    return model.detector.settings.command("evaluate", "--data", "FOLDER")
 
 
-def describe_base_rates(known: Sequence[Known], prevalence: float, advise: bool = False) -> list[str]:
-    """How many of the verdicts would be right where so few pictures are AI-generated, a line a model.
+def describe_base_rates(
+    models: Sequence[ModelMeasurements], prevalence: float, advise: bool = False
+) -> list[str]:
+    """Describe how many verdicts would be right at a prevalence of AI-generated pictures, a line a model.
 
     Args:
-        advise: name the option and the command that change the answer.
+        prevalence: the share of pictures that are AI-generated.
+        advise: name the option and the command that change the figures.
     """
-    lines = [_describe_base_rate(each, prevalence, advise) for each in known]
-    if len(known) > 1:
+    lines = [_describe_base_rate(each, prevalence, advise) for each in models]
+    if len(models) > 1:
         lines.insert(0, "The accuracy of their joint verdict was not measured; for each model alone:")
     return lines
 
 
-def _describe_base_rate(known: Known, prevalence: float, advise: bool) -> str:
-    name, rates = known.detector.name, known.rates
+def _describe_base_rate(model: ModelMeasurements, prevalence: float, advise: bool) -> str:
+    name, rates = model.detector.name, model.rates
     if rates is None:
         return (
             f"The share of correct {name} verdicts among pictures like these is unknown: its current "
-            f"thresholds were not measured.{f' Measure them: {_command(known)}' if advise else ''}"
+            f"thresholds were not measured.{f' Measure them: {_evaluate_command(model)}' if advise else ''}"
         )
     caught, alarms = rates.fake_called_fake.value or 0.0, rates.real_called_fake.value or 0.0
     option = " (--prevalence)" if advise else ""
     return (
         f"If {100 * prevalence:g} % of such pictures were AI-generated{option}, "
         f"{_describe_right(rates, FAKE, prevalence)}; {_describe_right(rates, REAL, prevalence)}. "
-        f"This follows from {name}'s verdicts on {rates.of}: it called {_percent(caught)} of "
-        f"{rates.fakes:,} fakes fake, and {_percent(alarms)} of {rates.reals:,} real pictures."
+        f"This follows from {name}'s verdicts on {rates.dataset}: it called {_format_percent(caught)} of "
+        f"{rates.fakes:,} fakes fake, and {_format_percent(alarms)} of {rates.reals:,} real pictures."
     )
 
 
-def _describe_right(rates: Rates, verdict: str, prevalence: float) -> str:
-    """'about 49 % of the 'fake' verdicts would be correct (95 % interval 30 % to 70 %)'."""
-    found = share_right(rates, verdict, prevalence)
+def _describe_right(rates: ErrorRates, verdict: str, prevalence: float) -> str:
+    """Return 'about 49 % of the 'fake' verdicts would be correct (95 % interval 30 % to 70 %)'."""
+    found = compute_predictive_value(rates, verdict, prevalence)
     if found.value is None or found.low is None or found.high is None:
         return f"the share of correct '{verdict}' verdicts is unknown: it called no picture {verdict}"
     of = f"of the '{verdict}' verdicts" + (" would be correct" if verdict == FAKE else "")
-    interval = f"95 % interval {_percent(found.low)} to {_percent(found.high)}"
-    return f"about {_percent(found.value)} {of} ({interval})"
+    interval = f"95 % interval {_format_percent(found.low)} to {_format_percent(found.high)}"
+    return f"about {_format_percent(found.value)} {of} ({interval})"
 
 
-def _percent(share: float) -> str:
-    """'49 %', '3.1 %'; 0 and 100 only where it is exactly that."""
+def _format_percent(share: float) -> str:
+    """Format as '49 %' or '3.1 %'; '0 %' and '100 %' only if exact."""
     percent = 100 * share
     digits = 0 if 10 <= percent <= 90 else 1
     shown = percent if percent in (0, 100) else min(99.9, max(0.1, round(percent, digits)))

@@ -15,7 +15,7 @@ from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.review import COLUMNS, KEEP, MOVE, REMOVE, as_row, read_decisions, review_file
 from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.thumbnails import thumbnail_of
+from fakedetect.images.thumbnails import load_thumbnail
 
 MOST = 2000
 """Pictures on a page, which is about 20 MB then."""
@@ -142,6 +142,6 @@ def _locate(settings: Settings, doubtful: Sequence[Doubtful]) -> tuple[list[str]
 def _look(path: Path) -> tuple[bytes, str] | str:
     """A picture's thumbnail and the hash of its file, or why it cannot be used."""
     try:
-        return thumbnail_of(path), hash_file(path)
+        return load_thumbnail(path), hash_file(path)
     except Exception as error:
         return explain_fault(error, path)

@@ -1,4 +1,4 @@
-"""Can the classes be told apart without looking at the pictures? The shortcut audit.
+"""The shortcut audit: whether a classifier separates the classes without the pixels.
 
 Background: Grommelt et al. 2024, 'Fake or JPEG? Revealing Common Biases in Generated Image Detection
 Datasets': detectors learn the format, the quality and the size where these differ by class.
@@ -14,7 +14,7 @@ from fakedetect.core.settings.recipes import SEED
 from fakedetect.dataset.shortcuts import LEAST, Audit, Feature
 from fakedetect.metrics.intervals import roc_auc_interval
 
-NUMBERS = {
+NUMBER_PHRASES = {
     "width": "are more than {:.0f} pixels wide",
     "height": "are more than {:.0f} pixels high",
     "aspect_ratio": "have a width/height above {:.2f}",
@@ -22,48 +22,48 @@ NUMBERS = {
     "bytes_per_pixel": "have more than {:.3f} bytes per pixel",
     "jpeg_quality": "have a JPEG quality above {:.0f}",
 }
-NAMES = {
+CATEGORY_PHRASES = {
     "format": "are {} files",
     "extension": "end in {}",
     "mode": "have the colour mode {}",
     "jpeg_subsampling": "have the chroma subsampling {}",
     "jpeg_tables": "have the JPEG quantisation tables {}",
 }
-FLAGS = {
+FLAG_PHRASES = {
     "exif": "have EXIF data",
     "icc": "have an ICC colour profile",
     "software": "have a software entry",
 }
-"""What the audit looks at, and what is said of the pictures beyond a number, with a name, with a flag."""
+"""The audited columns, and phrases on pictures above a number, of a category, or with a flag."""
 
-FOLDS = 5
-MOST = 20_000
-"""Pictures that the audit looks at; a random draw of that many of a larger set says the same."""
+FOLD_COUNT = 5
+MOST_AUDITED_PICTURES = 20_000
+"""The audit draws a random sample of a larger dataset, which gives the same result."""
 
-MOST_NAMES = 100
-"""Values of a name that are kept apart; the rarer ones count as one."""
+MOST_CATEGORIES = 100
+"""The most common values of a category; rarer ones are merged."""
 
 
-def _table(frame: pd.DataFrame) -> pd.DataFrame:
-    table = frame[[*NUMBERS]].astype(float)
-    for name in NAMES:
+def _build_table(frame: pd.DataFrame) -> pd.DataFrame:
+    table = frame[[*NUMBER_PHRASES]].astype(float)
+    for name in CATEGORY_PHRASES:
         values = frame[name].fillna("none").astype(str)
-        common = values.value_counts().index[:MOST_NAMES]
+        common = values.value_counts().index[:MOST_CATEGORIES]
         table[name] = values.where(values.isin(common), "rare").astype("category")
-    for name in FLAGS:
+    for name in FLAG_PHRASES:
         table[name] = frame[name].astype(float)
     return table
 
 
-def _say(name: str, phrase: str, holds: pd.Series, fake: pd.Series) -> Feature:
+def _make_feature(name: str, phrase: str, holds: pd.Series, fake: pd.Series) -> Feature:
     of_fake, of_real = float(holds[fake].mean()), float(holds[~fake].mean())
     verb = "are" if phrase.startswith("are") else "do"
     says = f"{100 * of_fake:.0f} % of fake pictures {phrase}; {100 * of_real:.0f} % of real ones {verb}"
     return Feature(name=name, fake=of_fake, real=of_real, says=says)
 
 
-def _best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
-    """The value above which the shares of the two classes differ the most (Youden 1950)."""
+def _find_best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
+    """Return the value above which the shares of the two classes differ the most (Youden 1950)."""
     known = values.notna()
     ordered = values[known].to_numpy().argsort(kind="stable")
     sorted_values = values[known].to_numpy()[ordered]
@@ -76,47 +76,50 @@ def _best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
     return float(sorted_values[last[np.abs(below_fake - below_real).argmax()]])
 
 
-def _candidates(frame: pd.DataFrame, fake: pd.Series) -> list[Feature]:
-    found = [_say("shape", "are square", frame["width"] == frame["height"], fake)]
-    for name, phrase in NUMBERS.items():
-        threshold = _best_threshold(frame[name], fake)
+def _list_candidates(frame: pd.DataFrame, fake: pd.Series) -> list[Feature]:
+    found = [_make_feature("shape", "are square", frame["width"] == frame["height"], fake)]
+    for name, phrase in NUMBER_PHRASES.items():
+        threshold = _find_best_threshold(frame[name], fake)
         if threshold is not None:
-            found.append(_say(name, phrase.format(threshold), frame[name] > threshold, fake))
-    for name, phrase in NAMES.items():
-        for value in frame[name].dropna().value_counts().index[:MOST_NAMES]:
-            found.append(_say(name, phrase.format(value), frame[name] == value, fake))
-    for name, phrase in FLAGS.items():
-        found.append(_say(name, phrase, frame[name].astype(bool), fake))
+            found.append(_make_feature(name, phrase.format(threshold), frame[name] > threshold, fake))
+    for name, phrase in CATEGORY_PHRASES.items():
+        for value in frame[name].dropna().value_counts().index[:MOST_CATEGORIES]:
+            found.append(_make_feature(name, phrase.format(value), frame[name] == value, fake))
+    for name, phrase in FLAG_PHRASES.items():
+        found.append(_make_feature(name, phrase, frame[name].astype(bool), fake))
     return found
 
 
-def _strongest(frame: pd.DataFrame, fake: pd.Series) -> tuple[Feature, ...]:
+def _find_strongest(frame: pd.DataFrame, fake: pd.Series) -> tuple[Feature, ...]:
     best: dict[str, Feature] = {}
-    for feature in sorted(_candidates(frame, fake), key=lambda f: -abs(f.fake - f.real)):
+    for feature in sorted(_list_candidates(frame, fake), key=lambda f: -abs(f.fake - f.real)):
         if abs(feature.fake - feature.real) >= 0.005:
             best.setdefault(feature.name, feature)
     return tuple(best.values())
 
 
-def _draw(frame: pd.DataFrame) -> pd.DataFrame:
-    """At most MOST of the pictures: half of each class, more where the other has fewer."""
-    if len(frame) <= MOST:
+def _draw_sample(frame: pd.DataFrame) -> pd.DataFrame:
+    """Draw MOST_AUDITED_PICTURES at most: half of each class, or more if the other class has fewer."""
+    if len(frame) <= MOST_AUDITED_PICTURES:
         return frame
     classes = [of_class for _, of_class in frame.groupby("label")]
-    rooms = [max(MOST // 2, MOST - (len(frame) - len(of_class))) for of_class in classes]
+    limits = [
+        max(MOST_AUDITED_PICTURES // 2, MOST_AUDITED_PICTURES - (len(frame) - len(of_class)))
+        for of_class in classes
+    ]
     return pd.concat(
         [
-            of_class.sample(min(len(of_class), room), random_state=SEED)
-            for of_class, room in zip(classes, rooms, strict=True)
+            of_class.sample(min(len(of_class), limit), random_state=SEED)
+            for of_class, limit in zip(classes, limits, strict=True)
         ]
     )
 
 
 def _cross_validate(table: pd.DataFrame, fake: pd.Series) -> np.ndarray:
-    """The score of each row (N,), higher for fake, by a classifier fitted without the row's fold.
+    """Return held-out scores (N,), higher for fake.
 
-    A fold's classifier takes the columns that have two values in its training rows: scikit-learn bins no
-    others, and they tell nothing apart.
+    A fold's classifier uses the columns with at least two values in its training rows: scikit-learn cannot
+    bin the others, and they carry no information.
     """
     model = HistGradientBoostingClassifier(
         max_leaf_nodes=8,
@@ -125,7 +128,7 @@ def _cross_validate(table: pd.DataFrame, fake: pd.Series) -> np.ndarray:
         random_state=SEED,
     )
     scores = np.full(len(table), fake.mean())
-    for fit, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(table, fake):
+    for fit, held_out in StratifiedKFold(FOLD_COUNT, shuffle=True, random_state=SEED).split(table, fake):
         columns = [name for name in table if table[name].iloc[fit].nunique() > 1]
         if columns:
             model.fit(table[columns].iloc[fit], fake.iloc[fit])
@@ -134,17 +137,17 @@ def _cross_validate(table: pd.DataFrame, fake: pd.Series) -> np.ndarray:
 
 
 def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
-    """Cross-validate a classifier that sees only what is around the pictures.
+    """Cross-validate a classifier that sees only the headers of the pictures.
 
     Args:
-        frame: a row a picture, with `label` ('fake' or 'real') and what its header says.
-        on: 'original' or 'resized', which of the pictures these are.
+        frame: a row for each picture, with `label` ('fake' or 'real') and the columns of its header.
+        on: 'original' or 'resized', as recorded in the audit.
     """
-    frame = _draw(frame).reset_index(drop=True)
+    frame = _draw_sample(frame).reset_index(drop=True)
     fake = frame["label"] == "fake"
     if min(fake.sum(), (~fake).sum()) < LEAST:
         return Audit(on=on, auc=None, auc_low=None, auc_high=None, count=len(frame), features=())
-    auc = float(roc_auc_score(fake, _cross_validate(_table(frame), fake)))
+    auc = float(roc_auc_score(fake, _cross_validate(_build_table(frame), fake)))
     low, high = roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
     return Audit(
         on=on,
@@ -152,5 +155,5 @@ def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
         auc_low=low,
         auc_high=high,
         count=len(frame),
-        features=_strongest(frame, fake),
+        features=_find_strongest(frame, fake),
     )

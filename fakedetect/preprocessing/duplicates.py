@@ -1,4 +1,4 @@
-"""Pictures that a data set has twice, as a table of pairs: found, worded, written, drawn."""
+"""Duplicates in a dataset: finding, describing, writing and drawing pairs of pictures."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,26 +13,27 @@ from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.identical import Pair, find_exact
 from fakedetect.dataset.places import Place
 from fakedetect.images.sheets import draw_sheet, read_tiles
-from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
+from fakedetect.preprocessing.near_duplicates import compute_fingerprint, find_near_duplicates
 
-FILE_NAME = "duplicates.csv"
-SHEET = "duplicates.png"
+DUPLICATES_CSV = "duplicates.csv"
+DUPLICATES_SHEET = "duplicates.png"
 MOST_PAIRS = 20
+"""Pairs on the sheet."""
 
 
 def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) -> pd.DataFrame:
-    """Exact and near duplicates: leaks between train and test first, then pictures with both labels.
+    """Find exact and near duplicates: first leaks between train and test, then pictures with both labels.
 
-    Each is beside the first picture that it equals or looks like.
+    Each pair has the first picture that a later one equals or resembles.
 
     Args:
-        good: a row a readable picture, numbered from 0.
+        good: a row for each readable picture, numbered from 0.
     """
     paths = list(good["path"])
     exact = find_exact(paths, list(good["bytes"]))
     copies = {pair.second for pair in exact}
     numbers = {path: number for number, path in enumerate(paths) if number not in copies}
-    results = map_images(fingerprint, list(numbers), settings.workers)
+    results = map_images(compute_fingerprint, list(numbers), settings.workers)
     prints = {}
     for path, result in console.track(results, len(numbers), "duplicates"):
         if isinstance(result, str):
@@ -40,7 +41,7 @@ def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) ->
         else:
             prints[numbers[path]] = result
     with console.progress(len(prints), "look-alikes") as progress:
-        near = find_near(sorted(prints.items()), progress.advance)
+        near = find_near_duplicates(sorted(prints.items()), progress.advance)
     return _tabulate(good, exact + near)
 
 
@@ -57,8 +58,8 @@ def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
                 pair.kind,
                 *(places[number].path for number in (pair.first, pair.second)),
                 pair.distance,
-                _where(places[pair.first], places[pair.second]),
-                *(_folder(places[number]) for number in (pair.first, pair.second)),
+                _describe_overlap(places[pair.first], places[pair.second]),
+                *(_describe_folder(places[number]) for number in (pair.first, pair.second)),
             )
             for pair in pairs
         ],
@@ -69,22 +70,22 @@ def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
     return table.drop(columns="order")
 
 
-def _where(first: Place, second: Place) -> str:
+def _describe_overlap(first: Place, second: Place) -> str:
     if first.part != second.part:
         return "train and test"
     return "both classes" if first.label != second.label else f"within {first.label}"
 
 
-def _folder(place: Place) -> str:
-    """'train fake, gan': the folder and, if any, the source that a picture lies in."""
+def _describe_folder(place: Place) -> str:
+    """Return a picture's folder and source, if any, such as 'train fake, gan'."""
     return f"{place.part} {place.label}" + (f", {place.source}" if place.source else "")
 
 
 def write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
-    """duplicates.csv, and a sheet of the first pairs where there are any."""
-    write_text(folder / FILE_NAME, frame_to_csv(table))
+    """Write duplicates.csv and a sheet of the first pairs; without pairs, delete an old sheet."""
+    write_text(folder / DUPLICATES_CSV, frame_to_csv(table))
     if table.empty:
-        (folder / SHEET).unlink(missing_ok=True)
+        (folder / DUPLICATES_SHEET).unlink(missing_ok=True)
         return
     shown = table.head(MOST_PAIRS)
     paths, captions = [], []
@@ -94,14 +95,14 @@ def write_duplicates(table: pd.DataFrame, folder: Path, workers: int) -> None:
         first = f"{printable(row.path_a.name)}\n{printable(row.folder_a)}\n{note}"
         captions += [first, f"{printable(row.path_b.name)}\n{printable(row.folder_b)}"]
     tiles = read_tiles(paths, captions, workers)
-    draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", folder / SHEET)
+    draw_sheet(tiles, 4, f"Pairs of duplicates ({len(shown)} of {len(table):,})", folder / DUPLICATES_SHEET)
 
 
 def describe_duplicates(table: pd.DataFrame, folder: Path) -> list[str]:
-    """How many there are and where, what to do, and the first of them."""
+    """Describe the pairs: their number by folder, what to do, and the first ones."""
     if table.empty:
         return ["Duplicates: none found (neither identical files nor look-alikes, mirrored or not)."]
-    lines = [f"Duplicates: {plural(len(table), 'pair')}, all in {folder / FILE_NAME}"]
+    lines = [f"Duplicates: {plural(len(table), 'pair')}, all in {folder / DUPLICATES_CSV}"]
     for where, rows in table.groupby("where", sort=False):
         kinds = rows["kind"].value_counts()
         lines.append(f"  {where}: {', '.join(f'{count:,} {kind}' for kind, count in kinds.items())}")

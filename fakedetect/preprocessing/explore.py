@@ -1,4 +1,4 @@
-"""Option 5: what the data set looks like, whether shortcuts solve it, its leaks, its doubtful labels."""
+"""Option 5: explore the dataset: tables, figures, the shortcut audit, duplicates, doubtful labels."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,34 +19,34 @@ from fakedetect.preprocessing.duplicates import describe_duplicates, find_duplic
 from fakedetect.preprocessing.figures import draw_dataset
 from fakedetect.preprocessing.headers import Header, read_header
 
-PICTURES = "pictures.csv"
-MOST_REASONS = 10
-SIZES = ("width", "height", "bytes", "jpeg_quality")
-RATIOS = ("aspect_ratio", "megapixels", "bytes_per_pixel")
+PICTURES_CSV = "pictures.csv"
+MOST_LISTED_REASONS = 10
+SIZE_COLUMNS = ("width", "height", "bytes", "jpeg_quality")
+RATIO_COLUMNS = ("aspect_ratio", "megapixels", "bytes_per_pixel")
 
 
 @dataclass(frozen=True)
-class Explored:
-    """What is known of a data set's original or resized pictures, by `on`.
+class Exploration:
+    """The tables of a dataset's pictures; `on` is 'original' or 'resized'.
 
-    `pictures` has a row each, with the reason where one cannot be read; `summary` a row a folder and
-    source of the `readable` ones. `left_out` counts listed bad pictures.
+    `pictures` has a row for each picture, with a `reason` if it cannot be read. `summary` has a row for
+    each folder and source of the readable ones. `listed_bad` counts the bad pictures that scan has listed.
     """
 
     on: str
     pictures: pd.DataFrame
     summary: pd.DataFrame
     audit: Audit
-    left_out: int
+    listed_bad: int
 
     @property
     def readable(self) -> pd.DataFrame:
-        """The pictures that can be read, numbered from 0."""
+        """The readable pictures, numbered from 0."""
         return _readable(self.pictures)
 
     @property
     def unreadable(self) -> pd.DataFrame:
-        """The other ones."""
+        """The unreadable pictures."""
         return self.pictures[self.pictures["reason"] != ""]
 
 
@@ -54,31 +54,31 @@ def _readable(pictures: pd.DataFrame) -> pd.DataFrame:
     return pictures[pictures["reason"] == ""].reset_index(drop=True)
 
 
-def explore_dataset(settings: Settings, console: Console, on: str = "original") -> Explored:
-    """Read every picture's header, sum them up, and audit them for shortcuts.
+def explore_dataset(settings: Settings, console: Console, on: str = "original") -> Exploration:
+    """Read every picture's header, summarise the headers, and audit them for shortcuts.
 
     Args:
-        on: 'original' or 'resized', which of the data set's pictures.
+        on: 'original' or 'resized' pictures.
 
     Raises:
         UserError: there are no pictures.
     """
-    places, left_out = list_places(settings, console, on)
+    places, listed_bad = list_places(settings, console, on)
     pictures = _read_pictures(settings, console, places)
     good = _readable(pictures)
-    console.note("Trying to tell the classes apart without looking at the pictures …")
+    console.note("Testing whether file properties alone separate the classes …")
     audit = audit_shortcuts(good, on)
-    return Explored(
+    return Exploration(
         on=on,
         pictures=pictures,
-        summary=_summarise(good),
+        summary=_summarise_folders(good),
         audit=audit,
-        left_out=left_out,
+        listed_bad=listed_bad,
     )
 
 
 def _read_pictures(settings: Settings, console: Console, places: Sequence[Place]) -> pd.DataFrame:
-    """A row a picture: its place, its header, and the `reason` where it cannot be read, '' otherwise."""
+    """Return a row for each picture: its place, its header, and the `reason` if unreadable, else ''."""
     results = map_images(read_header, [place.path for place in places], settings.workers)
     found = dict(console.track(results, len(places), "headers"))
     unknown = dict.fromkeys(Header.__dataclass_fields__)
@@ -93,18 +93,18 @@ def _read_pictures(settings: Settings, console: Console, places: Sequence[Place]
 
 
 def _add_ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """The pictures with RATIOS around their `bytes`, and whole numbers whole where some are unknown."""
-    sizes = frame[[*SIZES]].astype("Float64").astype("Int64")
-    frame = frame.assign(**{name: sizes[name] for name in SIZES})
+    """Add RATIO_COLUMNS around `bytes`, and keep integers as integers although some are missing."""
+    sizes = frame[[*SIZE_COLUMNS]].astype("Float64").astype("Int64")
+    frame = frame.assign(**{name: sizes[name] for name in SIZE_COLUMNS})
     pixels = frame["width"].astype(float) * frame["height"].astype(float)
     frame.insert(frame.columns.get_loc("bytes"), "aspect_ratio", frame["width"] / frame["height"])
     frame.insert(frame.columns.get_loc("bytes"), "megapixels", pixels / 1e6)
     frame.insert(frame.columns.get_loc("bytes") + 1, "bytes_per_pixel", frame["bytes"] / pixels)
-    return frame.assign(**{name: frame[name].astype(float).round(6) for name in RATIOS})
+    return frame.assign(**{name: frame[name].astype(float).round(6) for name in RATIO_COLUMNS})
 
 
-def _summarise(good: pd.DataFrame) -> pd.DataFrame:
-    """A row for each folder of readable pictures and, where a folder has sources, for each of them."""
+def _summarise_folders(good: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each folder of readable pictures, and for each of its sources."""
     rows = []
     for (part, label), folder in good.groupby(["part", "label"], sort=False):
         groups = [("", folder)]
@@ -126,7 +126,7 @@ def _summarise(good: pd.DataFrame) -> pd.DataFrame:
 
 
 def _describe_summary(summary: pd.DataFrame) -> list[str]:
-    """The folders and sources as lines of a table."""
+    """Format the folders and sources as lines of a table."""
     lines = [
         f"{'folder':<11}{'source':<20}{'pictures':>9}  {'width mean (min-max)':<24}"
         f"{'height mean (min-max)':<24}{'width/height':<22}formats"
@@ -144,9 +144,9 @@ def _describe_summary(summary: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _write(settings: Settings, console: Console, folder: Path, found: Explored) -> None:
-    """Tables, the audit and figures; the table of pictures alone where none can be read."""
-    write_text(folder / PICTURES, frame_to_csv(found.pictures))
+def _write(settings: Settings, console: Console, folder: Path, found: Exploration) -> None:
+    """Write tables, the audit and figures; only the table of pictures if none can be read."""
+    write_text(folder / PICTURES_CSV, frame_to_csv(found.pictures))
     good = found.readable
     if good.empty:
         return
@@ -156,26 +156,28 @@ def _write(settings: Settings, console: Console, folder: Path, found: Explored) 
     draw_dataset(good, folder, settings.workers)
 
 
-def _tell_left_out(found: Explored) -> list[str]:
-    """The pictures that have no part in the tables."""
+def _describe_skipped(found: Exploration) -> list[str]:
+    """Describe the pictures that were skipped."""
     lines = []
-    if found.left_out:
-        lines.append(f"{plural(found.left_out, 'listed bad picture')} skipped")
+    if found.listed_bad:
+        lines.append(f"{plural(found.listed_bad, 'listed bad picture')} skipped")
     bad = found.unreadable
     if len(bad):
         lines.append(f"{plural(len(bad), 'picture')} {'was' if len(bad) == 1 else 'were'} skipped:")
-        lines += [f"  {printable(row.path)}: {row.reason}" for row in bad.head(MOST_REASONS).itertuples()]
+        lines += [
+            f"  {printable(row.path)}: {row.reason}" for row in bad.head(MOST_LISTED_REASONS).itertuples()
+        ]
     return lines
 
 
 def explore(settings: Settings, console: Console, on: str = "original", labels: bool = False) -> Outcome:
-    """Tables and figures of the data set, the shortcut audit, and duplicates.
+    """Write tables and figures of the dataset, the shortcut audit, and duplicates.
 
     Writes into explore/<on>/: pictures.csv, summary.csv, figures, audit.json, duplicates.csv.
 
     Args:
-        on: 'original' or 'resized', which of the data set's pictures.
-        labels: name the pictures whose label is probably wrong, instead.
+        on: 'original' or 'resized' pictures.
+        labels: find pictures whose label is probably wrong, instead.
     """
     if labels:
         console.show_loading("fakedetect.preprocessing.labels")
@@ -186,15 +188,15 @@ def explore(settings: Settings, console: Console, on: str = "original", labels: 
     found = explore_dataset(settings, console, on)
     _write(settings, console, folder, found)
     if found.readable.empty:
-        raise UserError(f"None of the {on} pictures can be read; the reasons: {folder / PICTURES}")
+        raise UserError(f"None of the {on} pictures can be read. Reasons: {folder / PICTURES_CSV}")
     console.show("\n".join(_describe_summary(found.summary)))
-    # The tables are written: whoever does not wait for the comparison keeps them.
+    # After the tables are written, so that a stop during the slow comparison keeps them.
     duplicates = find_duplicates(settings, console, found.readable)
     write_duplicates(duplicates, folder, settings.workers)
     lines = [
         "",
         *describe_duplicates(duplicates, folder),
-        *_tell_left_out(found),
+        *_describe_skipped(found),
         f"Tables and figures: {folder}",
     ]
     console.show("\n".join(lines))

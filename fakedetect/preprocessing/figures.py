@@ -1,4 +1,4 @@
-"""The figures of an exploration: counts, histograms and samples."""
+"""Figures of the dataset: counts, histograms and samples."""
 
 from collections.abc import Mapping
 from itertools import islice
@@ -25,29 +25,37 @@ from fakedetect.images.sheets import (
     set_round_ticks,
 )
 
-RATIOS = {"9:16": 9 / 16, "2:3": 2 / 3, "3:4": 3 / 4, "1:1": 1, "4:3": 4 / 3, "3:2": 3 / 2, "16:9": 16 / 9}
-WIDEST = 3
-BINS = 31
-COLUMNS = {
+ASPECT_RATIOS = {
+    "9:16": 9 / 16,
+    "2:3": 2 / 3,
+    "3:4": 3 / 4,
+    "1:1": 1,
+    "4:3": 4 / 3,
+    "3:2": 3 / 2,
+    "16:9": 16 / 9,
+}
+WIDEST_ASPECT_RATIO = 3
+BIN_COUNT = 31
+PANEL_LABELS = {
     "width": ("width", "Width (pixels)"),
     "height": ("height", "Height (pixels)"),
-    "aspect_ratio": ("shape", f"Width / height ({WIDEST}: and more)"),
+    "aspect_ratio": ("shape", f"Width / height ({WIDEST_ASPECT_RATIO}: and more)"),
 }
-"""The columns that are drawn: what a panel's title calls them, and its axis."""
+"""The drawn columns, each with its name in the panel's title and the label of its axis."""
 
-SHARE = "Share of the class (%)"
-SAMPLES = 6
-"""Pictures of each source on a sheet, and on one of its rows."""
+SHARE_LABEL = "Share of the class (%)"
+SAMPLES_PER_SOURCE = 6
+"""Pictures of each source on a sheet, which are one row."""
 
-MOST_SOURCES = 8
-"""Sources that a figure shows; the tables have all."""
+MOST_DRAWN_SOURCES = 8
+"""Sources in a figure; the tables have all."""
 
 
 def draw_dataset(good: pd.DataFrame, folder: Path, workers: int) -> None:
-    """counts.png, histograms.png, histograms_sources.png where there are sources, and samples_*.png.
+    """Draw counts.png, histograms.png, histograms_sources.png if there are sources, and samples_*.png.
 
     Args:
-        good: a row a readable picture.
+        good: a row for each readable picture.
     """
     counts: dict[str, dict[str, int]] = {}
     for (part, label, source), group in good.groupby(["part", "label", "source"], sort=False):
@@ -68,15 +76,15 @@ def _draw_sizes(good: pd.DataFrame, folder: Path) -> None:
     groups = sorted(good.groupby(["label", "source"]), key=lambda item: -len(item[1]))
     by_source = {
         f"{label}/{source or '(none)'}": {str(label): rows}
-        for (label, source), rows in groups[:MOST_SOURCES]
+        for (label, source), rows in groups[:MOST_DRAWN_SOURCES]
     }
     draw_histograms(by_source, "Sizes and shapes by source", folder / "histograms_sources.png")
 
 
 def _draw_samples(good: pd.DataFrame, folder: Path, workers: int) -> None:
-    """A sheet of some pictures of each folder."""
+    """Draw a sheet of sample pictures of each folder."""
     by_folder = {
-        f"{part} {label}": _sample(rows)
+        f"{part} {label}": _draw_sample(rows)
         for (part, label), rows in good.groupby(["part", "label"], sort=False)
     }
     samples = pd.concat(by_folder.values())
@@ -85,24 +93,24 @@ def _draw_samples(good: pd.DataFrame, folder: Path, workers: int) -> None:
         + (f", {printable(row.source)}" if row.source else "")
         for row in samples.itertuples()
     ]
-    # All at once: the processes that read them take longer to start than to read one sheet's.
+    # All at once: worker processes take longer to start than to read the pictures of a sheet.
     tiles = iter(read_tiles(list(samples["path"]), captions, workers))
     for name, rows in by_folder.items():
         path = folder / f"samples_{name.replace(' ', '-')}.png"
-        draw_sheet(list(islice(tiles, len(rows))), SAMPLES, f"Samples of {name}", path)
+        draw_sheet(list(islice(tiles, len(rows))), SAMPLES_PER_SOURCE, f"Samples of {name}", path)
 
 
-def _sample(rows: pd.DataFrame) -> pd.DataFrame:
-    """Pictures of a folder for its sheet: a row a source, or four rows where it has one."""
-    most = SAMPLES if rows["source"].nunique() > 1 else 4 * SAMPLES
+def _draw_sample(rows: pd.DataFrame) -> pd.DataFrame:
+    """Draw sample pictures for a folder's sheet: a row for each source, or four rows for a single one."""
+    most = SAMPLES_PER_SOURCE if rows["source"].nunique() > 1 else 4 * SAMPLES_PER_SOURCE
     return pd.concat(
         group.sample(min(len(group), most), random_state=SEED)
-        for _, group in list(rows.groupby("source"))[:MOST_SOURCES]
+        for _, group in list(rows.groupby("source"))[:MOST_DRAWN_SOURCES]
     )
 
 
 def draw_counts(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
-    """Bars of picture counts by folder, stacked by source: {'train fake': {source: count}}.
+    """Draw bars of picture counts by folder, stacked by source: {'train fake': {source: count}}.
 
     Pictures without a source have the colour of their class.
     """
@@ -137,14 +145,16 @@ def draw_counts(counts: Mapping[str, Mapping[str, int]], path: Path) -> None:
 
 
 def _draw_panel(panel: Axes, classes: Mapping[str, Any], column: str, top: float) -> None:
-    """One column of a group, the classes' bars side by side: where all pictures have one size, each
-    is still seen."""
+    """Draw the histogram of a column of a group.
+
+    The classes' bars are side by side, so that all are visible even if all pictures have one size.
+    """
     values = [table[column].astype(float).clip(upper=top) for table in classes.values()]
-    # The first bin and the last are cut in half, so that 1:1 lies in the middle of one.
-    half = top / (BINS - 1) / 2
+    # Half a bin is cut off at each end, so that 1:1 is the centre of a bin.
+    half = top / (BIN_COUNT - 1) / 2
     panel.hist(
         values,
-        bins=BINS,
+        bins=BIN_COUNT,
         range=(-half, top + half),
         weights=[np.full(len(each), 100 / len(each)) for each in values],
         color=[CLASS_COLOURS[label] for label in classes],
@@ -157,7 +167,7 @@ def _draw_panel(panel: Axes, classes: Mapping[str, Any], column: str, top: float
 
 
 def _mark_ratios(panel: Axes) -> None:
-    for text, ratio in RATIOS.items():
+    for text, ratio in ASPECT_RATIOS.items():
         panel.axvline(ratio, color="black", linewidth=0.6, linestyle=":")
         panel.annotate(
             text,
@@ -171,25 +181,25 @@ def _mark_ratios(panel: Axes) -> None:
 
 
 def draw_histograms(groups: Mapping[str, Any], title: str, path: Path) -> None:
-    """Histograms of width, height and aspect ratio, a row of three for each group.
+    """Draw histograms of width, height and aspect ratio, a row of three for each group.
 
-    The panels of a column have one scale for the sizes, and all have one for the shares.
+    The panels of a column share the scale of the sizes, and all panels that of the percentages.
 
     Args:
-        groups: for each row's name, {class: table with the columns width, height, aspect_ratio}.
+        groups: by the name of each row, {class: table with the columns width, height, aspect_ratio}.
     """
     figure = Figure(figsize=(14, 3.4 * len(groups) + 0.6), layout="constrained")
     figure.suptitle(escape_text(title))
     tables = [table for classes in groups.values() for table in classes.values()]
-    rows = figure.subplots(len(groups), len(COLUMNS), squeeze=False, sharey=True)
-    for number, (column, (name, unit)) in enumerate(COLUMNS.items()):
+    rows = figure.subplots(len(groups), len(PANEL_LABELS), squeeze=False, sharey=True)
+    for number, (column, (name, unit)) in enumerate(PANEL_LABELS.items()):
         largest = max(float(table[column].max()) for table in tables)
-        top = WIDEST if column == "aspect_ratio" else max(1, largest) * 1.02
+        top = WIDEST_ASPECT_RATIO if column == "aspect_ratio" else max(1, largest) * 1.02
         for axes, (group, classes) in zip(rows[:, number], groups.items(), strict=True):
             _draw_panel(axes, classes, column, top)
             counts = ", ".join(f"{len(table):,} {label}" for label, table in classes.items())
             axes.set_title(escape_text(f"{group} ({counts}): {name}"), y=TITLE_Y)
-            axes.set(xlabel=unit, ylabel=SHARE)
+            axes.set(xlabel=unit, ylabel=SHARE_LABEL)
     shown = {label: CLASS_COLOURS[label] for classes in groups.values() for label in classes}
     handles = [Patch(color=colour, label=label) for label, colour in sorted(shown.items())]
     figure.legend(handles=handles, loc="outside upper right", ncols=len(handles))

@@ -1,4 +1,4 @@
-"""What can be known of a picture without decoding it: size, format, compression, metadata."""
+"""Reading the headers of pictures: size, format, compression, metadata. Nothing is decoded."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fakedetect.images.reading import format_of, open_image, read_exif
 if TYPE_CHECKING:
     from PIL import Image
 
-# Annex K of the JPEG standard (ITU-T T.81), the luminance table that encoders scale by quality.
+# Annex K of the JPEG standard (ITU-T T.81): the luminance table, which encoders scale by quality.
 STANDARD_LUMINANCE = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,
     14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
@@ -25,10 +25,10 @@ SUBSAMPLINGS = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 @dataclass(frozen=True)
 class Header:
-    """A picture's header: sizes in pixels and bytes; the jpeg_ fields are None for other formats.
+    """A picture's header, with sizes in pixels and bytes. The jpeg_ fields are None for other formats.
 
-    `jpeg_quality` is an estimate (1 to 100), `jpeg_tables` a short hash of the quantisation
-    tables, which names the encoder and its quality.
+    `jpeg_quality` is an estimate (1 to 100). `jpeg_tables` is a short hash of the quantisation tables,
+    which identifies the encoder and its quality.
     """
 
     format: str
@@ -47,7 +47,7 @@ class Header:
 
 @cache
 def _table_sums() -> tuple[int, ...]:
-    """The sum of the standard table as libjpeg scales it, for the qualities 1 to 100."""
+    """Return the sums of the standard table as libjpeg scales it, for the qualities 1 to 100."""
     sums = []
     for quality in range(1, 101):
         scale = 5000 // quality if quality < 50 else 200 - 2 * quality
@@ -56,7 +56,7 @@ def _table_sums() -> tuple[int, ...]:
 
 
 def estimate_quality(luminance: list[int]) -> int:
-    """The quality (1 to 100) whose standard table has the sum nearest to this one's."""
+    """Return the quality (1 to 100) whose standard table has the nearest sum."""
     total = sum(luminance)
     sums = _table_sums()
     return min(range(100), key=lambda index: abs(sums[index] - total)) + 1
@@ -65,12 +65,15 @@ def estimate_quality(luminance: list[int]) -> int:
 def _has_software(image: "Image.Image") -> bool:
     if any(str(key).lower() in ("software", "parameters", "prompt", "workflow") for key in image.info):
         return True
-    # Without EXIF in the header, Pillow would decode a whole PNG to look for it at its end.
+    # Without this check, Pillow decodes a whole PNG to look for EXIF at its end.
     return "exif" in image.info and SOFTWARE_TAG in read_exif(image)
 
 
 def read_header(path: Path) -> Header | str:
-    """A picture's header, or why it cannot be read. Never raises for a file's content."""
+    """Read a picture's header; return the reason as a str if it cannot be read.
+
+    The content of the file never raises an exception.
+    """
     from PIL import JpegImagePlugin
 
     try:
@@ -83,7 +86,7 @@ def read_header(path: Path) -> Header | str:
         return explain_fault(error, path)
     quality = subsampling = tables = None
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        # A damaged file may lack the table of the luminance.
+        # A damaged file may lack the luminance table.
         quality = estimate_quality(image.quantization[0]) if 0 in image.quantization else None
         subsampling = SUBSAMPLINGS.get(sampling, "none" if image.mode == "L" else "other")
         tables = hashlib.sha256(repr(image.quantization).encode()).hexdigest()[:8]

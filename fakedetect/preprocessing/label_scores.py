@@ -1,9 +1,10 @@
-"""p(fake) of labelled pictures, each by a line that was fitted without it, on a network's frozen features.
+"""Held-out p(fake) of labelled pictures, and the labels that are probably wrong.
 
-Frozen, for a network that was trained on these pictures has learnt their labels by heart, the wrong ones
-too. Confident learning then says which labels are probably wrong: Northcutt, Jiang and Chuang 2021,
+A linear classifier on a network's frozen features predicts each picture in cross-validation. The features
+are frozen because a network that was trained on these pictures has memorised their labels, wrong ones too.
+Confident learning then finds the labels that are probably wrong: Northcutt, Jiang and Chuang 2021,
 'Confident Learning: Estimating Uncertainty in Dataset Labels', Journal of Artificial Intelligence
-Research 70. Their package, cleanlab, does this for any number of classes; for two it is a few lines.
+Research 70. Their package, cleanlab, supports any number of classes; for two, it takes a few lines.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,61 +40,62 @@ from fakedetect.models.probe.fitting import (
 )
 from fakedetect.models.processes import Group
 
-STRENGTHS = (0.001, 0.003, 0.01)
-"""scikit-learn's C; of these the one is taken that tells the labels apart best."""
+LABEL_STRENGTHS = (0.001, 0.003, 0.01)
+"""Candidates for scikit-learn's C; the one with the highest ROC AUC is used."""
 
-LEAST = 20
-"""Pictures of each class that are needed, none of them twice."""
+LEAST_LABELLED_PICTURES = 20
+"""Of each class, not counting copies."""
 
-AT_A_TIME = 1000
+PICTURES_PER_BLOCK = 1000
+"""Pictures that are predicted at a time; bounds the memory."""
 
 
 @dataclass(frozen=True)
-class Scores:
-    """p_fake (N,) of the readable pictures, at these `places` among all.
+class LabelScores:
+    """Held-out p_fake (N,) of the readable pictures, which have these `indices` among all.
 
     Attributes:
-        network: the model whose pretrained network has looked at them.
-        auc: how well the scores tell the labels apart.
-        bad: the reasons of the unreadable ones.
+        network: the model whose pretrained network computed the features.
+        auc: the ROC AUC of the scores against the labels.
+        bad: the unreadable pictures and their reasons.
     """
 
     network: str
-    places: tuple[int, ...]
+    indices: tuple[int, ...]
     p_fake: np.ndarray
     auc: float
     bad: Mapping[Path, str]
 
 
-def score_pictures(settings: Settings, console: Console, samples: Sequence[Sample]) -> Scores:
-    """Look at every picture with the chosen model's pretrained network, and judge it by the others.
+def score_pictures(settings: Settings, console: Console, samples: Sequence[Sample]) -> LabelScores:
+    """Predict every picture with a classifier on features of the chosen model's pretrained network.
 
     Raises:
-        UserError: the network or its weights are not to be had, or there are too few pictures of a class.
+        UserError: the weights are unavailable, or a class has too few pictures.
     """
-    used, frozen = _freeze(settings, console)
+    used, frozen = _load_backbone(settings, console)
     console.note(
         f"Extracting features from {plural(len(samples), 'picture')} with {used.model}'s pretrained "
         "network (your checkpoint is not used)"
     )
-    found = _look(used, console, frozen, [sample.path for sample in samples])
-    readable = [samples[place] for place in found.places]
-    margins = _judge(settings, console, readable, found.views[0])
+    found = _compute_features(used, console, frozen, [sample.path for sample in samples])
+    readable = [samples[index] for index in found.places]
+    margins = _predict_margins(settings, console, readable, found.views[0])
     is_fake = np.array([sample.label == 0 for sample in readable])
-    return Scores(
+    return LabelScores(
         network=used.model,
-        places=found.places,
+        indices=found.places,
         p_fake=UNCALIBRATED.probability(margins),
         auc=float(roc_auc_score(is_fake, margins)),
         bad=found.bad,
     )
 
 
-def _freeze(settings: Settings, console: Console) -> tuple[Settings, FrozenBackbone]:
-    """The chosen model's backbone, or where its weights are not to be had that of the small starter.
+def _load_backbone(settings: Settings, console: Console) -> tuple[Settings, FrozenBackbone]:
+    """Load the chosen model's backbone, or that of the small starter if its weights are unavailable.
 
     Returns:
-        The settings with the model chosen whose backbone it is, and the backbone.
+        The settings of the model whose backbone it is, and the backbone.
     """
     try:
         return settings, freeze_backbone(settings, console)
@@ -110,56 +112,60 @@ def _freeze(settings: Settings, console: Console) -> tuple[Settings, FrozenBackb
     return small, freeze_backbone(small, console)
 
 
-def _look(settings: Settings, console: Console, frozen: FrozenBackbone, paths: Sequence[Path]) -> Features:
-    """The features of the pictures as they are; kept where the probe recipe keeps the same ones."""
+def _compute_features(
+    settings: Settings, console: Console, frozen: FrozenBackbone, paths: Sequence[Path]
+) -> Features:
+    """Compute features without degradations, in the cache that the probe recipe uses too."""
     clean = replace(settings, probe=replace(settings.probe, degraded_views=0))
     with run_lock(settings.model_folder):
         cache = make_feature_cache(settings, frozen, features_file(settings.model_folder))
         return compute_features(clean, console, Group(), frozen.engine, cache, paths)
 
 
-def _judge(
+def _predict_margins(
     settings: Settings, console: Console, samples: Sequence[Sample], features: np.ndarray
 ) -> np.ndarray:
-    """Margins (N,) of pictures by lines that have learnt from none of them, nor from a file of the same
-    bytes.
+    """Return held-out margins (N,): neither a picture nor an identical file is in its training set.
 
-    Of many pictures max_pictures are learnt from, in folds; the line of all of these judges the rest.
+    Of many pictures, max_pictures are cross-validated. A classifier that is fitted on all of these predicts
+    the rest.
 
     Args:
         features: (N, D) float16.
     """
-    first = _first_of_its_bytes(samples)
-    alone = np.unique(first)
-    check_picture_counts([samples[place] for place in alone], LEAST, "not counting copies")
-    most, seed = max(settings.probe.max_pictures, 2 * LEAST), settings.training.seed
-    learners = alone[choose_training_pictures([samples[place] for place in alone], most, seed)]
-    # Without their sources they are dealt out one by one, each class on its own.
-    folds = assign_folds([replace(samples[place], source="") for place in learners], seed)
-    is_fake = np.array([samples[place].label == 0 for place in learners])
+    first = _find_first_copies(samples)
+    distinct = np.unique(first)
+    check_picture_counts(
+        [samples[index] for index in distinct], LEAST_LABELLED_PICTURES, "not counting copies"
+    )
+    most, seed = max(settings.probe.max_pictures, 2 * LEAST_LABELLED_PICTURES), settings.training.seed
+    training = distinct[choose_training_pictures([samples[index] for index in distinct], most, seed)]
+    # Without sources, pictures are assigned to folds individually, by class.
+    folds = assign_folds([replace(samples[index], source="") for index in training], seed)
+    is_fake = np.array([samples[index].label == 0 for index in training])
     margins = np.empty(len(samples))
-    margins[learners], line = _judge_in_folds(console, features[learners], is_fake, folds)
-    rest = np.setdiff1d(alone, learners)
-    for start in range(0, len(rest), AT_A_TIME):
-        some = rest[start : start + AT_A_TIME]
-        margins[some] = line.predict(features[some]) @ (1, -1)
+    margins[training], classifier = _cross_validate(console, features[training], is_fake, folds)
+    rest = np.setdiff1d(distinct, training)
+    for start in range(0, len(rest), PICTURES_PER_BLOCK):
+        some = rest[start : start + PICTURES_PER_BLOCK]
+        margins[some] = classifier.predict(features[some]) @ (1, -1)
     found: np.ndarray = margins[first]
     return found
 
 
-def _judge_in_folds(
+def _cross_validate(
     console: Console, features: np.ndarray, is_fake: np.ndarray, folds: Folds
 ) -> tuple[np.ndarray, LinearClassifier]:
-    """Margins (N,) of pictures by the lines of the other folds, and the line of all of them."""
-    # A weight for rare sources would trust a few misplaced pictures the most.
-    alike = np.ones(len(is_fake))
+    """Return held-out margins (N,), and the classifier that was fitted on all pictures."""
+    # Equal: weights for rare sources would give a few mislabelled pictures the most influence.
+    weights = np.ones(len(is_fake))
     with console.progress(len(is_fake), "labels") as progress:
-        fitted = fit_cross_validated([features], is_fake, alike, folds, STRENGTHS, progress.advance)
+        fitted = fit_cross_validated([features], is_fake, weights, folds, LABEL_STRENGTHS, progress.advance)
     return fitted.margins, fitted.classifier
 
 
-def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
-    """For each picture the place (N,) of the first one whose file has the same bytes."""
+def _find_first_copies(samples: Sequence[Sample]) -> np.ndarray:
+    """Return for each picture the index (N,) of the first one with an identical file."""
     paths = [sample.path for sample in samples]
     first = np.arange(len(samples))
     for pair in find_exact(paths, [path.stat().st_size for path in paths]):
@@ -168,13 +174,13 @@ def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Doubts:
-    """What is to be thought of N labels.
+class LabelIssues:
+    """The findings on N labels.
 
     Attributes:
-        suspected: (N,) bool, those off the diagonal of the confident joint.
-        leaning: (N,) bool, the others of which the other class is the more probable one.
-        order: (N,) their places, the likeliest mistakes first.
+        suspected: (N,) bool, off the diagonal of the confident joint.
+        leaning: (N,) bool, not suspected, but the other class is more probable.
+        order: (N,) indices, the likeliest errors first.
     """
 
     suspected: np.ndarray
@@ -182,23 +188,23 @@ class Doubts:
     order: np.ndarray
 
 
-def doubt_labels(p_fake: np.ndarray, is_fake: np.ndarray) -> Doubts:
-    """Compare scores with labels.
+def find_label_issues(p_fake: np.ndarray, is_fake: np.ndarray) -> LabelIssues:
+    """Find labels that are probably wrong by confident learning.
 
-    A class's threshold is the mean probability that its own pictures have of it, so that neither a rare
-    class nor one that is seldom sure of itself is suspected as a whole. A label is suspected where the
-    other class reaches its threshold, and is the more probable one if the label's own does too (the
-    confident joint, equation 1). The order is by self-confidence, the probability of the label; with two
-    classes the normalised margin gives the same one.
+    The threshold of a class is the mean probability of the class over its own pictures. So neither a rare
+    class nor one with low probabilities is suspected as a whole. A label is suspected if the other class
+    reaches its threshold, and is more probable than the label's class if that reaches its own too (the
+    confident joint, equation 1). The order is by self-confidence, the probability of the label. With two
+    classes, the normalised margin gives the same order.
 
     Args:
-        p_fake: (N,) each by a model that has not learnt from that picture.
-        is_fake: (N,) bool, the labels; both classes are among them.
+        p_fake: (N,) held-out probabilities.
+        is_fake: (N,) bool, the labels; both classes must occur.
     """
     own = np.where(is_fake, p_fake, 1 - p_fake)
     other = 1 - own
     of_fake, of_real = own[is_fake].mean(), own[~is_fake].mean()
-    sure_of_own = own >= np.where(is_fake, of_fake, of_real)
-    sure_of_other = other >= np.where(is_fake, of_real, of_fake)
-    suspected = sure_of_other & (~sure_of_own | (other > own))
-    return Doubts(suspected, ~suspected & (other > own), np.lexsort((own, ~suspected)))
+    reaches_own = own >= np.where(is_fake, of_fake, of_real)
+    reaches_other = other >= np.where(is_fake, of_real, of_fake)
+    suspected = reaches_other & (~reaches_own | (other > own))
+    return LabelIssues(suspected, ~suspected & (other > own), np.lexsort((own, ~suspected)))

@@ -1,4 +1,4 @@
-"""explore --labels: the pictures whose label is probably wrong, as a table, a sheet, a page and words."""
+"""explore --labels: table, sheet, page and description of pictures whose label is probably wrong."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,29 +16,30 @@ from fakedetect.dataset.places import Place, list_places
 from fakedetect.dataset.review_page import Doubtful, write_review_page
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet, read_tiles
-from fakedetect.preprocessing.label_scores import doubt_labels, score_pictures
+from fakedetect.preprocessing.label_scores import find_label_issues, score_pictures
 
-FILE_NAME = "labels.csv"
-SHEET = "labels.png"
-ON_SHEET = 24
-IN_A_ROW = 6
-TOLD = 5
-WEAK = 0.93
-"""ROC AUC below which most suspicions were wrong, with 3 % wrong labels (docs/research/experiments.md)."""
+LABELS_CSV = "labels.csv"
+LABELS_SHEET = "labels.png"
+MOST_SHEET_PICTURES = 24
+PICTURES_PER_ROW = 6
+MOST_PRINTED_PICTURES = 5
+WEAK_AUC = 0.93
+"""Below this ROC AUC, most suspected labels were correct, with 3 % wrong (docs/research/experiments.md)."""
 
 
 @dataclass(frozen=True)
 class ReviewedLabels:
-    """What is to be thought of the labels of a data set's original or resized pictures, by `on`.
+    """The findings on a dataset's labels.
 
     Attributes:
-        table: a row a readable picture, the likeliest mistakes first: `path`, `part`, `label`,
-            `suggested_label`, `p_fake` by a line that was fitted without it, `source`, and whether its
-            label is `suspected` or, if not, `leaning`: the other class is still the more probable one.
-        network: the model whose pretrained network has looked at them.
-        auc: how well p_fake tells the labels apart.
-        bad: the reasons of the unreadable ones.
-        left_out: how many listed bad pictures were not looked at.
+        on: 'original' or 'resized'.
+        table: a row for each readable picture, the likeliest errors first: `path`, `part`, `label`,
+            `suggested_label`, held-out `p_fake`, `source`, `suspected`, and `leaning`: the label is not
+            suspected, but the other class is more probable.
+        network: the model whose pretrained network computed the features.
+        auc: the ROC AUC of p_fake against the labels.
+        bad: the unreadable pictures and their reasons.
+        listed_bad: the number of bad pictures that scan has listed, which were skipped.
     """
 
     on: str
@@ -46,7 +47,7 @@ class ReviewedLabels:
     network: str
     auc: float
     bad: Mapping[Path, str]
-    left_out: int
+    listed_bad: int
 
     @property
     def suspected(self) -> pd.DataFrame:
@@ -55,55 +56,55 @@ class ReviewedLabels:
 
 
 def review_labels(settings: Settings, console: Console, on: str = "original") -> ReviewedLabels:
-    """Compare every picture's label with what the other pictures say of it.
+    """Compare every picture's label with a prediction by a classifier that was fitted on other pictures.
 
     Args:
-        on: 'original' or 'resized', which of the data set's pictures.
+        on: 'original' or 'resized' pictures.
 
     Raises:
-        UserError: there are too few pictures, or the network's weights are not to be had.
+        UserError: there are too few pictures, or the network's weights are unavailable.
     """
-    places, left_out = list_places(settings, console, on)
+    places, listed_bad = list_places(settings, console, on)
     samples = [Sample(place.path, CLASSES.index(place.label), place.source) for place in places]
     found = score_pictures(settings, console, samples)
-    table = pd.DataFrame([_row(places[place]) for place in found.places])
-    doubts = doubt_labels(found.p_fake, (table["label"] == "fake").to_numpy())
+    table = pd.DataFrame([_make_row(places[place]) for place in found.indices])
+    issues = find_label_issues(found.p_fake, (table["label"] == "fake").to_numpy())
     table = table.assign(
-        p_fake=found.p_fake.round(4), suspected=doubts.suspected, leaning=doubts.leaning
-    ).iloc[doubts.order]
+        p_fake=found.p_fake.round(4), suspected=issues.suspected, leaning=issues.leaning
+    ).iloc[issues.order]
     return ReviewedLabels(
         on=on,
         table=table.reset_index(drop=True),
         network=found.network,
         auc=found.auc,
         bad=found.bad,
-        left_out=left_out,
+        listed_bad=listed_bad,
     )
 
 
-def _row(place: Place) -> dict[str, object]:
+def _make_row(place: Place) -> dict[str, object]:
     return {
         "path": place.path,
         "part": place.part,
         "label": place.label,
-        "suggested_label": _other(place.label),
+        "suggested_label": _other_class(place.label),
         "source": place.source,
     }
 
 
-def _other(label: str) -> str:
+def _other_class(label: str) -> str:
     return CLASSES[1 - CLASSES.index(label)]
 
 
 def _write(settings: Settings, folder: Path, found: ReviewedLabels) -> None:
-    """labels.csv with all doubtful pictures, and a sheet of the first suspected ones if there are any."""
+    """Write labels.csv with all doubtful pictures, and a sheet of the first suspected ones if any."""
     doubtful = found.table[found.table["suspected"] | found.table["leaning"]]
     columns = ["path", "part", "label", "suggested_label", "p_fake", "suspected", "source"]
     words = doubtful["suspected"].map({True: "yes", False: "no"})
-    write_text(folder / FILE_NAME, frame_to_csv(doubtful.assign(suspected=words)[columns]))
-    shown = found.suspected.head(ON_SHEET)
+    write_text(folder / LABELS_CSV, frame_to_csv(doubtful.assign(suspected=words)[columns]))
+    shown = found.suspected.head(MOST_SHEET_PICTURES)
     if shown.empty:
-        (folder / SHEET).unlink(missing_ok=True)
+        (folder / LABELS_SHEET).unlink(missing_ok=True)
         return
     captions = [
         f"{printable(row.path.name)}\nlabelled {row.label}, looks {row.suggested_label}\n"
@@ -112,11 +113,11 @@ def _write(settings: Settings, folder: Path, found: ReviewedLabels) -> None:
     ]
     tiles = read_tiles(list(shown["path"]), captions, settings.workers)
     title = f"Suspected wrong labels ({len(shown)} of {len(found.suspected):,})"
-    draw_sheet(tiles, IN_A_ROW, title, folder / SHEET)
+    draw_sheet(tiles, PICTURES_PER_ROW, title, folder / LABELS_SHEET)
 
 
 def _write_page(settings: Settings, console: Console, folder: Path, found: ReviewedLabels) -> str:
-    """The page with the suspected pictures, and what to do with it; '' and no page where there are none."""
+    """Write the page with the suspected pictures and return how to use it; '' if there are none."""
     if found.suspected.empty:
         (folder / REVIEW_PAGE).unlink(missing_ok=True)
         return ""
@@ -124,41 +125,41 @@ def _write_page(settings: Settings, console: Console, folder: Path, found: Revie
     return write_review_page(settings, console, folder / REVIEW_PAGE, "Suspected wrong labels", doubtful)
 
 
-def _tell(folder: Path, found: ReviewedLabels, advice: str) -> list[str]:
-    """The suspicions in words.
+def _describe_review(folder: Path, found: ReviewedLabels, advice: str) -> list[str]:
+    """Describe the findings.
 
     Args:
-        advice: what to do about them, where there are any.
+        advice: what to do about suspected labels.
     """
     suspected, count = found.suspected, len(found.table)
-    lines = _tell_folders(found.table)
+    lines = _describe_folders(found.table)
     if len(suspected):
         lines += [
             f"  labelled {row.label}, looks {row.suggested_label}, p(fake) {row.p_fake:.2f}: "
             + printable(row.path)
-            for row in suspected.head(TOLD).itertuples()
+            for row in suspected.head(MOST_PRINTED_PICTURES).itertuples()
         ]
     if leaning := int(found.table["leaning"].sum()):
-        lines.append(f"{leaning:,} more lean towards the other class; they follow in {FILE_NAME}")
+        lines.append(f"{leaning:,} more lean towards the other class; they follow in {LABELS_CSV}")
     lines.append(
         f"Method: cross-validated logistic regression on frozen features of {found.network}; ROC AUC "
         f"{found.auc:.3f} (0.5 is chance)"
     )
     if len(suspected):
-        lines += _advise(found, advice)
-    if found.left_out:
-        lines.append(f"{plural(found.left_out, 'listed bad picture')} skipped")
-    sheet = f" and {SHEET}" if len(suspected) else ""
+        lines += _describe_next_steps(found, advice)
+    if found.listed_bad:
+        lines.append(f"{plural(found.listed_bad, 'listed bad picture')} skipped")
+    sheet = f" and {LABELS_SHEET}" if len(suspected) else ""
     how_many = f"{len(suspected):,} of" if len(suspected) else "none among"
     return [
         *lines,
         *describe_faults(found.bad),
-        f"Results: {folder / FILE_NAME}{sheet}",
+        f"Results: {folder / LABELS_CSV}{sheet}",
         f"Suspected wrong labels: {how_many} {plural(count, 'picture')}",
     ]
 
 
-def _tell_folders(table: pd.DataFrame) -> list[str]:
+def _describe_folders(table: pd.DataFrame) -> list[str]:
     lines = []
     for name in FOLDERS:
         part, label = name.split("-")
@@ -168,12 +169,12 @@ def _tell_folders(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _advise(found: ReviewedLabels, advice: str) -> list[str]:
+def _describe_next_steps(found: ReviewedLabels, advice: str) -> list[str]:
     lines = [
         "These are candidates, not confirmed errors; unusual but correct pictures also appear. Look at "
         "each before you decide."
     ]
-    if found.auc < WEAK:
+    if found.auc < WEAK_AUC:
         lines.append(
             "The network separates the classes poorly; most suspected labels are probably correct."
         )
@@ -181,7 +182,7 @@ def _advise(found: ReviewedLabels, advice: str) -> list[str]:
 
 
 def suspect_labels(settings: Settings, console: Console, on: str) -> Outcome:
-    """Name the pictures whose label is probably wrong.
+    """Find and describe the pictures whose label is probably wrong.
 
     Writes into explore/<on>/: labels.csv, labels.png, review.html.
     """
@@ -189,4 +190,4 @@ def suspect_labels(settings: Settings, console: Console, on: str) -> Outcome:
     folder = settings.explore / on
     _write(settings, folder, found)
     advice = _write_page(settings, console, folder, found)
-    return Outcome("\n".join(_tell(folder, found, advice)), 1 if found.bad else 0)
+    return Outcome("\n".join(_describe_review(folder, found, advice)), 1 if found.bad else 0)

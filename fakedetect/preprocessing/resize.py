@@ -1,4 +1,4 @@
-"""Option 2: copies of the original pictures, of the size that the chosen model takes."""
+"""Option 2: resize copies of the original pictures to the input size of the chosen model."""
 
 import io
 import os
@@ -41,12 +41,20 @@ from fakedetect.images.reading import open_checked
 
 
 @dataclass(frozen=True)
-class Resized:
-    """What became of a folder's pictures: `made` and `done_before` are copies, `bad` left out.
+class ResizedFolder:
+    """The result for a folder, in numbers of pictures.
 
-    Of `made`, `again` were there, of a picture that has changed or was another one.
-    `stale` copies have no original any more; `pruned` says whether they were deleted. `partly`: a folder
-    could not be read. `planned`: nothing has been done yet.
+    Attributes:
+        name: one of FOLDERS.
+        target: the folder of the copies.
+        made: copies that were made in this run.
+        renewed: those of `made` that replaced a copy, because the original has changed.
+        done_before: copies that were up to date.
+        bad: pictures that were skipped.
+        stale: copies without an original.
+        pruned: stale copies were deleted.
+        incomplete: a subfolder cannot be read.
+        planned: a dry run; nothing was changed.
     """
 
     name: str
@@ -54,63 +62,63 @@ class Resized:
     kind: CopyKind
     shard: Shard
     made: int
-    again: int
+    renewed: int
     done_before: int
     bad: int
     stale: int
     pruned: bool
-    partly: bool
+    incomplete: bool
     planned: bool
 
     @property
     def empty(self) -> bool:
-        """The folder held no pictures."""
+        """Whether the folder has no pictures."""
         return self.shard.number == 1 and not (self.made or self.done_before or self.bad)
 
 
 @dataclass(frozen=True)
-class Job:
-    """A picture to copy, and where its copy goes."""
+class CopyJob:
+    """A picture to copy, and the path of the copy."""
 
     source: Path
     copy: Path
     kind: CopyKind = PLAIN_COPIES
 
 
-def output_folder(settings: Settings, name: str, scaling: Scaling) -> Path:
-    """Where the copies of an original folder ('train-real', …) go that are scaled so."""
+def find_output_folder(settings: Settings, name: str, scaling: Scaling) -> Path:
+    """Return the folder for the copies of an original folder ('train-real', …) with this scaling."""
     part, label = name.split("-")
     folder = scaling.folder(settings.plain_copies[part])
     older = folder / f"resized_{label}"
     return older if older.is_dir() and not (folder / label).is_dir() else folder / label
 
 
-def is_done(job: Job) -> bool:
-    """Whether the copy is there and its source has not changed since.
+def is_done(job: CopyJob) -> bool:
+    """Whether the copy exists and its source has not changed since.
 
-    A copy carries its source's time, and is younger than the source's inode: files of an archive share one
-    time, and one of them may have taken another's place. Where times of inodes are not kept (Windows), the
-    source's time has to do.
+    A copy has its source's modification time, and a later inode change time than the source. The second
+    check is for sources that were replaced by a file with the same time, as files of an archive often have.
+    On Windows, which has no inode change time, only the first applies.
     """
     try:
         copy, source = job.copy.stat(), job.source.stat()
     except OSError:
         return False
     apart = abs(copy.st_mtime_ns - source.st_mtime_ns)
-    # FAT keeps times to two seconds, exFAT to ten milliseconds.
+    # The resolution is two seconds on FAT, ten milliseconds on exFAT.
     coarse = copy.st_mtime_ns % 2_000_000_000 == 0
     same_time = apart < 10_000_000 or (coarse and apart < 2_000_000_000)
     return copy.st_size > 0 and same_time and source.st_ctime_ns < copy.st_ctime_ns
 
 
-def resize_image(job: Job) -> str | None:
-    """Write one copy; returns why the picture cannot be used, or None.
+def resize_image(job: CopyJob) -> str | None:
+    """Write a copy; return the reason if the picture cannot be used, None otherwise.
 
     Raises:
         UserError: the copy cannot be written.
     """
     try:
-        # Before it is read: a change while it is being read is seen by the next run.
+        # Before reading, so that the next run notices a change during the reading.
         source = job.source.stat()
         with open_checked(job.source) as opened:
             image = open_for_copy(opened, job.kind)
@@ -122,7 +130,7 @@ def resize_image(job: Job) -> str | None:
     except MemoryError as error:
         return explain_fault(error, job.source)
     try:
-        # Beside the disk, so that what a picture carries is told from a full one.
+        # In memory, so that an error of the encoder is not mistaken for a full disk.
         encode(image, encoded, file_format, job.kind)
     except OSError as error:
         return f"its copy cannot be written as {file_format} ({error}); re-save it as PNG or JPEG"
@@ -132,18 +140,20 @@ def resize_image(job: Job) -> str | None:
     return None
 
 
-def _list_jobs(paths: Sequence[Path], source: Path, target: Path, kind: CopyKind) -> list[Job]:
+def _list_jobs(paths: Sequence[Path], source: Path, target: Path, kind: CopyKind) -> list[CopyJob]:
     names = name_copies([path.relative_to(source) for path in paths], kind.aligned)
-    return [Job(source / name, target / copy, kind) for name, copy in names.items()]
+    return [CopyJob(source / name, target / copy, kind) for name, copy in names.items()]
 
 
-def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: CopyKind, shared: bool) -> None:
-    """Remove copies of another kind for those of a folder's jobs, of bad pictures too.
+def _prepare_target(
+    jobs: Sequence[CopyJob], source: Path, target: Path, kind: CopyKind, shared: bool
+) -> None:
+    """Remove a folder's copies of another kind, those of bad pictures too, and set its marker files.
 
-    Otherwise a picture would have two copies, or an old one would count as done.
+    Otherwise a picture would have two copies, or an old copy would count as done.
 
     Raises:
-        UserError: they cannot; or the folder is `shared` with other shards, which may be writing.
+        UserError: a copy cannot be removed, or the folder is `shared`: other shards may be writing.
     """
     if not kind.marker_files and not target.is_dir():
         return
@@ -162,69 +172,69 @@ def _make_place(jobs: Sequence[Job], source: Path, target: Path, kind: CopyKind,
                 paths, other = [job.source for job in jobs], replace(kind, aligned=not kind.aligned)
                 for job in (*jobs, *_list_jobs(paths, source, target, other)):
                     job.copy.unlink(missing_ok=True)
-            for mark in MARKER_FILES:
-                if mark in kind.marker_files:
-                    write_text(target / mark, "")
+            for marker in MARKER_FILES:
+                if marker in kind.marker_files:
+                    write_text(target / marker, "")
                 else:
-                    (target / mark).unlink(missing_ok=True)
+                    (target / marker).unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"Cannot replace the copies in {target}: {error.strerror}.") from None
 
 
 def resize_folder(
-    settings: Settings, console: Console, name: str, kind: CopyKind, shard: Shard, request: "Request"
-) -> Resized:
-    """Copy the pictures of one original folder; those already done are skipped.
+    settings: Settings, console: Console, name: str, kind: CopyKind, shard: Shard, request: "ResizeRequest"
+) -> ResizedFolder:
+    """Copy the pictures of an original folder; skip those already done.
 
-    A dry run goes by the names of files and the list of bad pictures, and changes nothing.
+    A dry run uses the names of files and the list of bad pictures, and changes nothing.
 
     Args:
         name: one of FOLDERS.
-        kind: how the copies are made, of which size too.
+        kind: the kind of the copies, with their size.
         shard: the part of the pictures to copy.
 
     Raises:
         UserError: originals and copies would mix, or the copies cannot be written.
     """
-    source, target = _find_places(settings, name, kind)
-    listed, dry, failed = read_bad_images(settings), request.dry_run, 0
+    source, target = _find_folders(settings, name, kind)
+    bad_images, dry, failed = read_bad_images(settings), request.dry_run, 0
     paths, skipped = list_pictures(source, console)
     # Shards share the folder.
-    alone = bool(paths) and shard.count == 1 and not dry
-    with _lock_copies(target) if alone else nullcontext():
+    locked = bool(paths) and shard.count == 1 and not dry
+    with _lock_copies(target) if locked else nullcontext():
         planned = _list_jobs(paths, source, target, kind)
         if not dry:
-            _make_place(planned, source, target, kind, shard.count > 1)
-        # In a dry run, copies of another kind are still there, and would be made again.
-        afresh = dry and target.is_dir() and find_marker_files(target) != kind.marker_files
-        jobs = shard.part_of([job for job in planned if job.source not in listed])
-        to_do = [job for job in jobs if afresh or not is_done(job)]
-        again = 0 if afresh else sum(job.copy.exists() for job in to_do)
+            _prepare_target(planned, source, target, kind, shard.count > 1)
+        # A dry run does not remove copies of another kind; they would be made again.
+        remake_all = dry and target.is_dir() and find_marker_files(target) != kind.marker_files
+        jobs = shard.part_of([job for job in planned if job.source not in bad_images])
+        to_do = [job for job in jobs if remake_all or not is_done(job)]
+        renewed = 0 if remake_all else sum(job.copy.exists() for job in to_do)
         if not dry:
             failed = _make_copies(to_do, name, settings.workers, console)
-        # Of several shards, each would count and delete the same.
-        first = shard.number == 1 and not afresh
+        # Only the first shard: all would count and delete the same copies.
+        first = shard.number == 1 and not remake_all
         stale = _find_stale(planned, source, target, skipped) if first else []
         if request.prune and not dry:
             _delete(stale)
-    return Resized(
+    return ResizedFolder(
         name=name,
         target=target,
         kind=kind,
         shard=shard,
         made=len(to_do) - failed,
-        again=again,
+        renewed=renewed,
         done_before=len(jobs) - len(to_do),
-        bad=sum(path in listed for path in paths) + failed,
+        bad=sum(path in bad_images for path in paths) + failed,
         stale=len(stale),
         pruned=request.prune,
-        partly=bool(skipped.unreadable),
+        incomplete=bool(skipped.unreadable),
         planned=dry,
     )
 
 
-def _make_copies(jobs: Sequence[Job], name: str, workers: int, console: Console) -> int:
-    """Write the copies, under a bar with that name; returns how many could not be made."""
+def _make_copies(jobs: Sequence[CopyJob], name: str, workers: int, console: Console) -> int:
+    """Write the copies, with a progress bar of that name; return the number of failures."""
     prepare_pillow()
     failed = 0
     for job, reason in console.track(map_images(resize_image, jobs, workers), len(jobs), name):
@@ -234,13 +244,13 @@ def _make_copies(jobs: Sequence[Job], name: str, workers: int, console: Console)
     return failed
 
 
-def _find_places(settings: Settings, name: str, kind: CopyKind) -> tuple[Path, Path]:
-    """Where the originals are and where their copies go.
+def _find_folders(settings: Settings, name: str, kind: CopyKind) -> tuple[Path, Path]:
+    """Return the folder of the originals and that of their copies.
 
     Raises:
-        UserError: one lies in the other.
+        UserError: one is inside the other.
     """
-    source, target = settings.original[name], output_folder(settings, name, kind.scaling)
+    source, target = settings.original[name], find_output_folder(settings, name, kind.scaling)
     if source == target or source in target.parents or target in source.parents:
         raise UserError(
             f"The copies of {source} would go to {target}. "
@@ -251,22 +261,22 @@ def _find_places(settings: Settings, name: str, kind: CopyKind) -> tuple[Path, P
 
 @contextmanager
 def _lock_copies(target: Path) -> Iterator[None]:
-    """Keep a class folder of copies to this run; what a killed one left half-written is removed."""
+    """Lock a class folder of copies, and remove the partial files of a killed run."""
     with file_lock(target.with_name(f".{target.name}.lock"), str(target)):
-        for left in target.rglob(f".{'?' * 32}.partial"):
-            left.unlink(missing_ok=True)
+        for partial in target.rglob(f".{'?' * 32}.partial"):
+            partial.unlink(missing_ok=True)
         yield
 
 
-def _find_stale(planned: Sequence[Job], source: Path, target: Path, skipped: Skipped) -> list[Path]:
-    """The copies of no original, neither of a good nor of a bad one: training would still use them.
+def _find_stale(planned: Sequence[CopyJob], source: Path, target: Path, skipped: Skipped) -> list[Path]:
+    """Find copies without an original, good or bad; training would still use them.
 
-    Without any original, nothing is stale: whoever keeps only the copies has deleted them all.
+    Without any originals, nothing is stale: some users keep only the copies.
     """
     if not planned or not target.is_dir():
         return []
     expected = {job.copy for job in planned}
-    # Of a folder that cannot be read, nobody knows which originals are gone.
+    # In a folder that cannot be read, originals may still exist.
     return [
         copy
         for copy in list_images(target)
@@ -284,7 +294,7 @@ def _delete(copies: Sequence[Path]) -> None:
             ) from None
 
 
-def _describe_resized(settings: Settings, resized: Resized) -> str:
+def _describe_resized(settings: Settings, resized: ResizedFolder) -> str:
     shard = f" (shard {resized.shard})" if resized.shard.count > 1 else ""
     scaling = resized.kind.scaling
     if resized.empty:
@@ -296,14 +306,14 @@ def _describe_resized(settings: Settings, resized: Resized) -> str:
         f"resized into {resized.target}"
         + (f" ({scaling})" if scaling != REFERENCE_SCALING else "")
         + (f" (aligned: JPEG, quality {ALIGNED_QUALITY})" if resized.kind.aligned else "")
-        + (f", {resized.again:,} of them again, since their originals changed" if resized.again else "")
+        + (f", {resized.renewed:,} of them again, since their originals changed" if resized.renewed else "")
         + (f", {resized.done_before:,} already done" if resized.done_before else "")
         + (f", {plural(resized.bad, 'bad picture')} skipped" if resized.bad else "")
         + _describe_stale(settings, resized)
     )
 
 
-def _describe_stale(settings: Settings, resized: Resized) -> str:
+def _describe_stale(settings: Settings, resized: ResizedFolder) -> str:
     if not resized.stale:
         return ""
     copies = plural(resized.stale, "copy")
@@ -317,17 +327,17 @@ def _describe_stale(settings: Settings, resized: Resized) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a call of resize asks for.
+class ResizeRequest:
+    """The options of resize.
 
     Attributes:
-        folders: any of FOLDERS; none of them means all.
-        align: every copy is an RGB JPEG of one quality by one encoder, whatever the original was:
-            the classes can then not be told apart by their files.
-        fast: large JPEGs are decoded at a smaller size, still at least twice that of the copy.
+        folders: any of FOLDERS; () for all.
+        align: make every copy an RGB JPEG of one quality by one encoder, so that the files' properties do
+            not separate the classes.
+        fast: decode large JPEGs at a smaller size, at least twice that of the copy.
         prune: delete copies whose original has been moved or deleted.
-        dry_run: say what would be done, and change nothing.
-        shard: 'k/n' to copy a share only.
+        dry_run: describe what would be done, and change nothing.
+        shard: 'k/n' to copy a part only.
     """
 
     folders: Sequence[str] = ()
@@ -338,19 +348,19 @@ class Request:
     shard: str | None = None
 
 
-def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
-    """Copy the pictures of the asked-for original folders in the size that the chosen model takes.
+def resize(settings: Settings, console: Console, **arguments: Any) -> Outcome:
+    """Copy the pictures of the requested original folders at the input size of the chosen model.
 
-    Those already done are skipped. Where the model has a checkpoint that was trained with another size than
-    it would be now, copies of both are made.
+    Copies already done are skipped. If the model's checkpoint was trained with another size, copies
+    of both sizes are made.
 
     Args:
-        asked: the fields of a Request.
+        arguments: the fields of ResizeRequest.
 
     Raises:
-        UserError: no folder is there, the model does not take that size, or copies cannot be written.
+        UserError: no folder exists, the model does not support the size, or copies cannot be written.
     """
-    request = Request(**asked)
+    request = ResizeRequest(**arguments)
     part, folders = parse_shard(request.shard), request.folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     check_size(settings, console)
@@ -359,5 +369,7 @@ def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
     done = [
         resize_folder(settings, console, name, kind, part, request) for kind in kinds for name in existing
     ]
-    whole = len(existing) == len(set(folders)) and not any(each.empty or each.partly for each in done)
-    return Outcome("\n".join(_describe_resized(settings, each) for each in done), 0 if whole else 1)
+    complete = len(existing) == len(set(folders)) and not any(
+        each.empty or each.incomplete for each in done
+    )
+    return Outcome("\n".join(_describe_resized(settings, each) for each in done), 0 if complete else 1)

@@ -1,4 +1,4 @@
-"""Option 1: find the pictures that cannot be used, and list them with the reason."""
+"""Option 1: find the pictures that cannot be used, and list them with their reasons."""
 
 import time
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ SECONDS_BETWEEN_SAVES = 2.0
 
 
 @dataclass(frozen=True)
-class Scanned:
-    """What a scan of a folder has come to: the pictures checked, the bad ones, and what is no picture."""
+class ScannedFolder:
+    """The result of a folder's scan: the number of pictures, of bad ones, and the skipped files."""
 
     name: str
     count: int
@@ -41,17 +41,20 @@ class Scanned:
 
 def scan_folder(
     settings: Settings, console: Console, name: str, found: Sequence[Path], skipped: Skipped, review: Review
-) -> Scanned:
-    """Check an original folder's pictures but for those that a review leaves out; only their lines in the
-    list are replaced, now and then and at the end."""
+) -> ScannedFolder:
+    """Check an original folder's pictures, except those that a review removes, and replace their lines in
+    the list.
+
+    The list is saved every SECONDS_BETWEEN_SAVES and at the end.
+    """
     folder, present = settings.original[name], set(found)
     paths = [path for path in found if review.label(path, 0) is not None]
     checked: set[Path] = set()
     bad: dict[Path, str] = {}
 
     def is_ours(path: Path) -> bool:
-        gone = folder in path.parents and path not in present and not skipped.covers(path)
-        return path in checked or gone
+        removed = folder in path.parents and path not in present and not skipped.covers(path)
+        return path in checked or removed
 
     saved = time.monotonic()
     prepare_pillow()
@@ -68,7 +71,7 @@ def scan_folder(
                 saved = time.monotonic()
     finally:
         replace_bad_images(settings, is_ours, bad)
-    return Scanned(name=name, count=len(paths), bad=len(bad), skipped=skipped)
+    return ScannedFolder(name=name, count=len(paths), bad=len(bad), skipped=skipped)
 
 
 def scan(
@@ -77,17 +80,17 @@ def scan(
     folders: Sequence[str] = FOLDERS,
     shard: str | None = None,
 ) -> Outcome:
-    """Check the asked-for original folders; only their lines in the list are replaced.
+    """Check the requested original folders, and replace their lines in the list of bad images.
 
     Args:
         folders: any of FOLDERS.
-        shard: refused, for earlier versions' scripts: they scanned in several jobs.
+        shard: refused with a message for scripts of earlier versions, which scanned in several jobs.
 
     Raises:
-        UserError: there is a `shard`, or none of the folders is there.
+        UserError: a `shard` is given, or none of the folders exists.
     """
     if shard is not None:
-        raise UserError("scan has no --shard any more: one job reads all pictures, and fast. Leave it out.")
+        raise UserError("scan has no --shard any more: one job reads all pictures. Leave it out.")
     folders = folders or FOLDERS
     existing = existing_folders(settings, folders, console)
     status = 0 if len(existing) == len(set(folders)) else 1
@@ -110,7 +113,11 @@ def scan(
 
 
 def show_bad_images(settings: Settings, console: Console) -> Outcome:
-    """The list that earlier scans wrote."""
+    """Show the list that earlier scans wrote.
+
+    Raises:
+        UserError: there is no list.
+    """
     if not settings.bad_images.is_file():
         raise UserError(f"There is no list of bad images yet. Scan first: {settings.command('scan')}")
     bad = read_bad_images(settings)

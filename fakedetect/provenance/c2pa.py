@@ -2,7 +2,7 @@
 
 Two questions are kept apart: whether the file is unchanged since it was signed, and who signed it. The
 library fetches neither remote manifests nor the status of certificates. It is loaded at the first manifest,
-in a process that may crash or hang (checking/look.py).
+in a process that may crash or hang (checking/inspection.py).
 
 The folder `trust` holds the trust lists of C2PA's conformance programme as NAME-YEAR-MONTH-DAY.pem: the
 certificates that may sign (signers), and those that may time-stamp a signature (time-stamps). The newest

@@ -20,7 +20,7 @@ import pytest
 from conftest import REFERENCE_INPUT, ROOT, paint, run, shorten
 from PIL import Image, PngImagePlugin
 
-from fakedetect.checking.look import CloseLook, look_closely
+from fakedetect.checking.inspection import Inspection, inspect_picture
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import CopyKind
@@ -96,7 +96,7 @@ def test_its_answers_are_those_of_the_test_on_the_copies(trained: Path) -> None:
         )
 
 
-def test_without_thresholds_the_verdict_changes_at_a_half_and_check_says_so(trained: Path) -> None:
+def test_without_thresholds_the_verdict_changes_at_a_half_and_check_notes_it(trained: Path) -> None:
     file = trained.parent / "model_folders/tiny/training.json"
     facts = json.loads(file.read_text())
     del facts["calibration"]
@@ -237,7 +237,7 @@ def insert_chunk(path: Path, name: bytes, data: bytes) -> None:
 
 
 def plant_provenance(folder: Path) -> dict[str, str]:
-    """Pictures with metadata of every kind; what has to be said of each."""
+    """Pictures with all kinds of metadata, and the expected text on each."""
     folder.mkdir()
     image = Image.fromarray(np.full((64, 64, 3), 90, np.uint8))
     text = PngImagePlugin.PngInfo()
@@ -279,7 +279,7 @@ def plant_provenance(folder: Path) -> dict[str, str]:
     }
 
 
-def test_provenance_stands_beside_the_verdict_and_does_not_change_it(trained: Path) -> None:
+def test_provenance_is_shown_with_the_verdict_and_does_not_change_it(trained: Path) -> None:
     folder = trained.parent / "origins"
     expected = plant_provenance(folder)
     out = trained.parent / "o.csv"
@@ -301,7 +301,7 @@ def test_broken_metadata_harms_nothing(tmp_path: Path) -> None:
             raw[place] = random.integers(256)
         file = tmp_path / f"broken{Path(name).suffix}"
         file.write_bytes(raw)
-        found = look_closely(CloseLook(file, (CopyKind(),)))
+        found = inspect_picture(Inspection(file, (CopyKind(),)))
         assert isinstance(found, str) or all("\n" not in each for each in found.provenance)
         read += not isinstance(found, str)
     assert read > 25
@@ -335,7 +335,7 @@ def test_a_stream_of_pictures_is_taken_as_it_is_needed() -> None:
         (["pictures", "--prevalence=5 %"], "--prevalence 5 % is not a share"),
     ],
 )
-def test_mistakes_are_told_in_one_line(trained: Path, arguments: list[str], said: str) -> None:
+def test_mistakes_are_reported_in_one_line(trained: Path, arguments: list[str], said: str) -> None:
     (trained.parent / "empty").mkdir()
     paint(trained.parent / "pictures" / "1.png", 1)
     (trained.parent / "missing_folder").write_text("a file")
@@ -345,7 +345,7 @@ def test_mistakes_are_told_in_one_line(trained: Path, arguments: list[str], said
     assert len(result.stderr.strip().splitlines()) <= 2 and "Traceback" not in result.stderr
 
 
-def test_a_folder_that_cannot_be_read_is_told_and_passed_over(trained: Path) -> None:
+def test_a_folder_that_cannot_be_read_is_reported_and_skipped(trained: Path) -> None:
     paint(trained.parent / "pictures" / "1.png", 1)
     (trained.parent / "pictures" / "closed").mkdir()
     scandir = os.scandir
@@ -423,7 +423,7 @@ def test_another_model_that_is_trained_is_offered(trained: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nowhere.jpg", "https://example.org/a.jpg", "a.zip"])
-def test_what_is_not_there_is_told_before_anything_is_loaded(trained: Path, name: str) -> None:
+def test_a_missing_picture_is_reported_before_anything_is_loaded(trained: Path, name: str) -> None:
     (trained.parent / "a.zip").write_bytes(b"PK\x03\x04" + bytes(30))
     code = (
         "import sys; from fakedetect import menu;"

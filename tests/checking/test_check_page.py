@@ -1,4 +1,4 @@
-"""The page of a check: what stands on it, and what it leaves alone."""
+"""The page of a check: its content, and the files that it does not replace."""
 
 import base64
 import csv
@@ -120,14 +120,16 @@ def test_every_picture_is_a_card_with_what_the_csv_says(checked: Path) -> None:
         assert card.images[0]["loading"] == "lazy" and card.images[0]["decoding"] == "async"
     marked = page.by_name["marked.png"]
     assert marked.data["data-origin"] == "generator" and "stated generator: Stable Diffusion" in marked.text
-    assert page.by_name["0.jpg"].data["data-origin"] == "says-nothing"
+    assert page.by_name["0.jpg"].data["data-origin"] == "no-information"
     assert page.by_name["0.jpg"].data["data-folder"] != marked.data["data-folder"]
     sizes = {name: open_image(card.images[0]["src"]).size for name, card in page.by_name.items()}
     assert sizes["0.jpg"] == (240, 208) and sizes["tall & <wide>.png"] == (16, 240)
     assert sizes["marked.png"] == (64, 48)
 
 
-def test_it_stands_alone_reads_without_its_script_and_says_how_far_to_believe_it(checked: Path) -> None:
+def test_it_is_self_contained_readable_without_its_script_and_explains_how_far_to_trust_it(
+    checked: Path,
+) -> None:
     page = Page(checked.parent / "new/page.html")
     assert all(address.startswith(("data:", "#", "./", "../")) for address in page.addresses)
     assert not re.search(r"https?:|url\(|@import", page.html)
@@ -167,13 +169,13 @@ def test_filters_name_what_is_there(checked: Path) -> None:
     for state in {card.data["data-verdict"] for card in page.cards}:
         assert f'value="{state}" checked' in controls
     assert '<option value="generator">generator (1)</option>' in controls
-    assert '<option value="says-nothing">says nothing (4)</option>' in controls
+    assert '<option value="no-information">no information (4)</option>' in controls
     folders = dict(re.findall(r'<option value="(\d)">([^<]+) \(\d\)</option>', controls))
     assert {Path(name).name for name in folders.values()} == {"mine", "holidays"}
     assert {card.data["data-folder"] for card in page.cards} == set(folders)
 
 
-def test_rows_that_a_csv_holds_already_are_on_the_page_too(checked: Path) -> None:
+def test_unchanged_rows_of_a_csv_are_on_the_page_too(checked: Path) -> None:
     first = Page(checked.parent / "new/page.html")
     second = checked.parent / "second.html"
     result = run("--paths", checked, "check", checked.parent / "mine", "--html", second,

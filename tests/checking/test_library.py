@@ -1,4 +1,4 @@
-"""fakedetect.load: a model loaded once, and asked about many pictures."""
+"""fakedetect.load: a model that is loaded once and checks many pictures."""
 
 import json
 import shutil

@@ -9,7 +9,7 @@ from conftest import run
 
 
 def judged(paths: Path, *arguments: object, keys: str | None = None) -> tuple[int, list[str], str]:
-    """The exit code of a check, the names that it judged, and what it said beside them."""
+    """The exit code of a check, the names that it checked, and its other output."""
     result = run("--paths", paths, "check", "--no-stability", "--json", *arguments, keys=keys)
     rows = [json.loads(line) for line in result.stdout.splitlines()]
     return result.returncode, [row["path"] for row in rows], result.stderr
@@ -33,7 +33,7 @@ def test_a_list_comes_from_a_file_or_a_pipe(trained: Path, names: list[str]) -> 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="names are text there")
-def test_a_list_may_hold_names_that_are_no_text(trained: Path, names: list[str]) -> None:
+def test_a_list_may_contain_names_that_are_not_text(trained: Path, names: list[str]) -> None:
     strange = os.fsdecode(b"caf\xe9.jpg")
     Path(names[0]).rename(strange)
     code, found, _ = judged(trained, "-", keys=f"{strange}\0")

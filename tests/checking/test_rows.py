@@ -212,18 +212,18 @@ def test_a_file_with_two_names_is_judged_once_and_named_twice(
     assert sum(asked) == 10
 
 
-def test_many_rows_are_put_in_order_without_holding_them(tmp_path: Path) -> None:
+def test_many_rows_are_ordered_without_keeping_them_in_memory(tmp_path: Path) -> None:
     results = ResultsCsv(tmp_path / "a.csv", Judges("tiny", "0123", ""))
     paths = [Path(f"{number:05}.png") for number in range(3000)]
     for path in paths:
-        results.place(path)
+        results.add_to_order(path)
     for path in reversed(paths):
         results.add(Judged(path=path, verdict="real", model_verdict="real", provenance=("a\nb, \"c\"",),
                            judges=results.judges))  # fmt: skip
-    from fakedetect.checking.judged import Counts
+    from fakedetect.checking.judged import CheckCounts
 
     start = time.monotonic()
-    results.finish(Counts(total=len(paths)))
+    results.finish(CheckCounts(total=len(paths)))
     results.close()
     assert time.monotonic() - start < 10
     rows = read_rows(tmp_path / "a.csv")

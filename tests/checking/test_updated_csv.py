@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import REFERENCE_INPUT, paint, run, stop_after_first
 
-from fakedetect.checking.judged import COLUMNS
+from fakedetect.checking.judged import RESULT_COLUMNS
 from fakedetect.core.settings.model_folder import model_hash
 from fakedetect.core.settings.settings import load_settings
 
@@ -84,7 +84,7 @@ def test_only_what_is_new_or_changed_is_judged_and_the_rest_stays(trained: Path,
     assert list(third["2.png"])[:10] == list(first["2.png"])[:10] and third["other.png"]["notes"] == ""
 
 
-def test_what_another_model_or_other_options_judged_is_judged_anew(trained: Path, folder: Path) -> None:
+def test_rows_of_another_model_or_other_options_are_checked_again(trained: Path, folder: Path) -> None:
     out = trained.parent / "out.csv"
     check = ("--paths", trained, "check", folder, "--csv", out)
     assert run(*check, "--no-stability").returncode == 1
@@ -174,7 +174,7 @@ def test_a_csv_that_a_spreadsheet_has_saved_is_named_as_such(
     trained: Path, encoding: str, separator: str, quote: str
 ) -> None:
     out = trained.parent / "out.csv"
-    columns = separator.join(f"{quote}{name}{quote}" for name in COLUMNS)
+    columns = separator.join(f"{quote}{name}{quote}" for name in RESULT_COLUMNS)
     before = f"{columns}\r\n".encode(encoding)
     out.write_bytes(before)
     result = run("--paths", trained, "check", trained.parent / "dataset/test/real", "--csv", out)

@@ -20,7 +20,7 @@ from fakedetect.images.copies import CopyKind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import find_fault
 from fakedetect.images.views import ViewRequest, load_view
-from fakedetect.preprocessing.resize import Job, resize_image
+from fakedetect.preprocessing.resize import CopyJob, resize_image
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 
@@ -102,9 +102,9 @@ def test_every_way_to_read_a_file_says_the_same(tmp_path: Path) -> None:
         said = {
             "scan": find_fault(path),
             "check": load_view(ViewRequest(path, (CopyKind(),))),
-            "resize": resize_image(Job(path, tmp_path / "copies" / name)),
-            "resize --fast": resize_image(Job(path, tmp_path / "fast" / name, CopyKind(fast=True))),
-            "resize --align": resize_image(Job(path, tmp_path / "aligned.jpg", CopyKind(aligned=True))),
+            "resize": resize_image(CopyJob(path, tmp_path / "copies" / name)),
+            "resize --fast": resize_image(CopyJob(path, tmp_path / "fast" / name, CopyKind(fast=True))),
+            "resize --align": resize_image(CopyJob(path, tmp_path / "aligned.jpg", CopyKind(aligned=True))),
             "train": load_or_explain(path, REFERENCE_SCALING),
         }
         usable = {way: not isinstance(found, str) for way, found in said.items()}
@@ -183,11 +183,11 @@ def test_colours_of_another_profile_are_converted_where_the_references_pixels_ar
     # Adobe RGB's green is wider: the same numbers are a stronger green, beyond sRGB's in red.
     assert np.abs(colours[plain] - (60, 200, 60)).max() < 4
     assert colours[wide][0] < 30 and colours[wide][1] > 195
-    assert resize_image(Job(wide, tmp_path / "aligned.jpg", CopyKind(aligned=True))) is None
+    assert resize_image(CopyJob(wide, tmp_path / "aligned.jpg", CopyKind(aligned=True))) is None
     aligned = Image.open(tmp_path / "aligned.jpg")
     assert "icc_profile" not in aligned.info and np.asarray(aligned).mean((0, 1))[0] < 30
     copy = tmp_path / f"copy.{ending}"
-    assert resize_image(Job(wide, copy)) is None
+    assert resize_image(CopyJob(wide, copy)) is None
     assert np.abs(np.asarray(Image.open(copy).convert("RGB")).mean((0, 1)) - (60, 200, 60)).max() < 4
 
 

@@ -13,7 +13,7 @@ from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.images.copies import CopyKind
 from fakedetect.images.reading import find_fault, open_image, to_rgb_or_grey
 from fakedetect.images.views import ViewRequest, load_view
-from fakedetect.preprocessing.resize import Job, resize_image
+from fakedetect.preprocessing.resize import CopyJob, resize_image
 
 RANDOM = np.random.default_rng(3)
 PLAIN = (
@@ -96,7 +96,7 @@ def test_a_range_that_nobody_knows_is_a_reason_for_all(
     reasons = {
         find_fault(path),
         load_view(ViewRequest(path, (CopyKind(),))),
-        resize_image(Job(path, tmp_path / "b.tif")),
+        resize_image(CopyJob(path, tmp_path / "b.tif")),
         load_or_explain(path, REFERENCE_SCALING),
     }
     assert len(reasons) == 1
@@ -186,7 +186,7 @@ def test_hdr_is_its_sdr_twin_for_every_way_to_read_it(
     assert np.abs(view.images[0].mean((0, 1, 2)) - SDR.mean((0, 1))).max() < apart
     for kind in (CopyKind(), CopyKind(aligned=True)):
         copy = tmp_path / f"copy.{ending if not kind.aligned else 'jpg'}"
-        assert resize_image(Job(path, copy, kind)) is None
+        assert resize_image(CopyJob(path, copy, kind)) is None
         with Image.open(copy) as opened:
             assert (
                 np.abs(np.asarray(opened.convert("RGB")).mean((0, 1)) - SDR.mean((0, 1))).max() < 1 + apart
@@ -215,5 +215,5 @@ def test_primaries_without_a_profile_are_converted_where_profiles_are(tmp_path: 
     assert np.array_equal(colours[plain], (60, 200, 60))
     # The same numbers are a stronger green in Display P3, beyond sRGB's in red.
     assert colours[wide][0] < 30 and colours[wide][1] > 200
-    assert resize_image(Job(wide, tmp_path / "copy.png")) is None
+    assert resize_image(CopyJob(wide, tmp_path / "copy.png")) is None
     assert np.array_equal(read(tmp_path / "copy.png").mean((0, 1)), (60, 200, 60))

@@ -16,7 +16,7 @@ from fakedetect.images.copies import CopyKind
 from fakedetect.images.reading import find_fault, open_image, to_rgb_or_grey
 from fakedetect.images.views import ViewRequest, load_view, read_thumbnail
 from fakedetect.preprocessing.headers import Header, read_header
-from fakedetect.preprocessing.resize import Job, resize_image
+from fakedetect.preprocessing.resize import CopyJob, resize_image
 from fakedetect.reporting.parity import prepare_picture
 
 TAGS = (
@@ -90,7 +90,7 @@ def test_every_way_to_read_a_turned_picture_gives_its_upright_twin(tmp_path: Pat
     for kind in (CopyKind(), CopyKind(fast=True), CopyKind(aligned=True)):
         copies = [tmp_path / f"copy {path.name}" for path in (twin, turned)]
         for path, copy in zip((twin, turned), copies, strict=True):
-            assert resize_image(Job(path, copy, kind)) is None
+            assert resize_image(CopyJob(path, copy, kind)) is None
         # Read as any program reads it: the copy does not say that it is still to be turned.
         assert alike(*(Image.open(copy).convert("RGB") for copy in copies))
         assert alike(*(load_or_explain(copy, REFERENCE_SCALING) for copy in copies))

@@ -21,7 +21,7 @@ from fakedetect.images.degradations import STABILITY_DEGRADATIONS
 from fakedetect.images.reading import find_fault, open_image
 from fakedetect.images.views import ViewRequest, load_view
 from fakedetect.preprocessing.headers import read_header
-from fakedetect.preprocessing.resize import Job, resize_image
+from fakedetect.preprocessing.resize import CopyJob, resize_image
 
 
 def test_opening_a_picture_changes_nothing_of_the_whole_process(
@@ -90,7 +90,7 @@ def test_a_picture_too_large_for_check_is_so_for_all(tmp_path: Path) -> None:
     said = {
         find_fault(picture),
         load_view(ViewRequest(picture, (CopyKind(),))),
-        resize_image(Job(picture, tmp_path / "b.png")),
+        resize_image(CopyJob(picture, tmp_path / "b.png")),
     }
     assert len(said) == 1 and "22000 x 22000" in str(said)
 
@@ -132,7 +132,7 @@ def broken(*arguments: object, **named: object) -> None:
         ),
         ("fakedetect.images.views.make_copy", lambda path: load_view(ViewRequest(path, (CopyKind(),)))),
         ("fakedetect.preprocessing.headers.estimate_quality", read_header),
-        ("fakedetect.preprocessing.resize.shrink", lambda path: resize_image(Job(path, path))),
+        ("fakedetect.preprocessing.resize.shrink", lambda path: resize_image(CopyJob(path, path))),
     ],
 )
 def test_a_bug_beside_the_decoder_is_no_bad_picture(
@@ -154,4 +154,4 @@ def test_a_picture_too_large_to_work_on_is_a_bad_one(
     monkeypatch.setattr("fakedetect.images.views.make_copy", full)
     monkeypatch.setattr("fakedetect.preprocessing.resize.shrink", full)
     assert load_view(ViewRequest(picture, (CopyKind(),))) == "needs too much memory"
-    assert resize_image(Job(picture, tmp_path / "b.png")) == "needs too much memory"
+    assert resize_image(CopyJob(picture, tmp_path / "b.png")) == "needs too much memory"

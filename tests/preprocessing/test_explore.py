@@ -14,10 +14,10 @@ from PIL import Image
 
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.preprocessing.audit import FLAGS, NAMES, NUMBERS, audit_shortcuts
+from fakedetect.preprocessing.audit import CATEGORY_PHRASES, FLAG_PHRASES, NUMBER_PHRASES, audit_shortcuts
 from fakedetect.preprocessing.duplicates import find_duplicates
 from fakedetect.preprocessing.explore import explore_dataset
-from fakedetect.preprocessing.near_duplicates import Fingerprint, find_near
+from fakedetect.preprocessing.near_duplicates import Fingerprint, find_near_duplicates
 
 
 def fill(project: Path, fake: str, real: str, count: int = 30, **size: tuple[int, int]) -> Path:
@@ -29,7 +29,7 @@ def fill(project: Path, fake: str, real: str, count: int = 30, **size: tuple[int
 
 
 def explore(project: Path, on: str) -> tuple[dict, str]:
-    """What the audit found, and what was said on standard error."""
+    """The audit, and the text on standard error."""
     result = run("--paths", project, "explore", "--on", on)
     assert result.returncode == 0, result.stderr
     return json.loads((project.parent / "explore" / on / "audit.json").read_text()), result.stderr
@@ -49,7 +49,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     leave_figures_out(monkeypatch)
 
 
-def test_a_format_gap_is_told_and_aligned_copies_close_it(project: Path, undrawn: None) -> None:
+def test_a_format_gap_is_reported_and_aligned_copies_close_it(project: Path, undrawn: None) -> None:
     random = np.random.default_rng(2)
     for number in range(80):
         # Grain of every strength: what a JPEG leaves in a picture is lost in it.
@@ -188,7 +188,7 @@ def test_look_alikes_are_groups_and_not_all_their_pairs() -> None:
     scenes = [*frames(40, 1, 0.1), *frames(30, 2, 0.1), *frames(20, 1, 0.1, brighter=40)]
     numbered = list(enumerate(scenes))
     advanced: list[int] = []
-    pairs = find_near(numbered, advanced.append)
+    pairs = find_near_duplicates(numbered, advanced.append)
     assert sum(advanced) == 90
     # The third scene has the shapes of the first at another brightness.
     assert len(pairs) == 39 + 29 + 19
@@ -206,14 +206,14 @@ def test_a_picture_between_two_groups_joins_them() -> None:
         bits = flipped.copy()
         bits[:changed] ^= 1
         chain.append(Fingerprint(np.packbits(bits).view(np.uint64), left.mirrored, left.thumbnail))
-    pairs = find_near(list(enumerate(chain)))
+    pairs = find_near_duplicates(list(enumerate(chain)))
     assert {(pair.first, pair.second, pair.distance) for pair in pairs} == {(0, 2, 30), (1, 2, 30)}
 
 
 def test_four_times_the_look_alikes_take_no_more_pairs_than_pictures() -> None:
     """2,000 frames of one scene have 1,999,000 pairs, which were compared one by one for minutes."""
     started = time.monotonic()
-    assert len(find_near(list(enumerate(frames(2000, 1, 0.1))))) == 1999
+    assert len(find_near_duplicates(list(enumerate(frames(2000, 1, 0.1))))) == 1999
     assert time.monotonic() - started < 20
 
 
@@ -224,7 +224,7 @@ def test_what_is_found_before_a_stop_is_kept(project: Path, monkeypatch: pytest.
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fakedetect.preprocessing.duplicates.find_near", stop)
+    monkeypatch.setattr("fakedetect.preprocessing.duplicates.find_near_duplicates", stop)
     assert run("--paths", project, "explore").returncode == 130
     written = {path.name for path in (project.parent / "explore/original").iterdir()}
     assert {"pictures.csv", "summary.csv", "audit.json"} <= written
@@ -235,7 +235,7 @@ def test_an_exploration_is_a_result_of_its_own_and_writes_nothing(project: Path)
     shutil.copy(folder / "fake/0001.jpg", folder / "real/both.jpg")
     (folder / "real/bad.jpg").write_bytes(b"no picture")
     found = explore_dataset(load_settings(project), Console(quiet=True))
-    assert (len(found.pictures), len(found.readable), found.left_out) == (6, 5, 0)
+    assert (len(found.pictures), len(found.readable), found.listed_bad) == (6, 5, 0)
     assert list(found.unreadable["path"]) == [folder / "real/bad.jpg"]
     assert dict(zip(found.summary["label"], found.summary["count"], strict=True)) == {"fake": 2, "real": 3}
     assert (found.audit.on, found.audit.auc) == ("original", None)
@@ -264,9 +264,11 @@ def test_the_jpeg_quality_is_estimated(tmp_path: Path, quality: int) -> None:
 def test_the_audit_of_a_large_set_looks_at_a_rare_class_too(
     monkeypatch: pytest.MonkeyPatch, fakes: int, reals: int
 ) -> None:
-    monkeypatch.setattr("fakedetect.preprocessing.audit.MOST", 200)
+    monkeypatch.setattr("fakedetect.preprocessing.audit.MOST_AUDITED_PICTURES", 200)
     fake = np.arange(fakes + reals) < fakes
-    columns = {name: np.ones(len(fake)) for name in (*NUMBERS, *FLAGS)} | dict.fromkeys(NAMES, "x")
+    columns = {name: np.ones(len(fake)) for name in (*NUMBER_PHRASES, *FLAG_PHRASES)} | dict.fromkeys(
+        CATEGORY_PHRASES, "x"
+    )
     frame = pd.DataFrame(
         {**columns, "label": np.where(fake, "fake", "real"), "width": np.where(fake, 3, 2)}
     )

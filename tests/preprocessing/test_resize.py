@@ -152,7 +152,7 @@ def test_two_runs_at_once_do_not_mix_and_leftovers_of_a_killed_one_go(
     assert [path.name for path in target.parent.iterdir()] == ["real"]
 
 
-def test_copies_without_an_original_are_told_and_deleted_on_request(project: Path) -> None:
+def test_copies_without_an_original_are_reported_and_deleted_on_request(project: Path) -> None:
     fake, real = (project.parent / f"dataset/train/{name}" for name in ("fake", "real"))
     for number, folder in enumerate((fake, fake, fake, real)):
         paint(folder / f"{number}.jpg", number)

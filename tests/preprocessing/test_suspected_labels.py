@@ -1,4 +1,4 @@
-"""explore --labels: planted mistakes, what is written and said, and whose network looks at the pictures."""
+"""explore --labels: planted errors, the files and messages, and the network that is used."""
 
 import base64
 import csv
@@ -16,12 +16,12 @@ import safetensors.torch
 import timm
 import torch
 from conftest import REFERENCE_INPUT, run
-from fakedetect.core.records.csv_files import from_cell
 from PIL import Image
 
+from fakedetect.core.records.csv_files import from_cell
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.preprocessing.label_scores import doubt_labels
+from fakedetect.preprocessing.label_scores import find_label_issues
 from fakedetect.preprocessing.labels import ReviewedLabels, review_labels
 
 SIDE, EACH = 64, 30
@@ -210,7 +210,7 @@ def test_the_menu_asks_for_the_copies_too_and_names_what_it_cannot_read(project:
     assert {row["path"].split("/")[-3] for row in rows(project, "resized")} == {"resized_train"}
 
 
-def test_without_weights_the_small_starter_looks_or_the_way_to_them_is_told(project: Path) -> None:
+def test_without_weights_the_small_starter_is_used_or_the_remedy_is_named(project: Path) -> None:
     text = SETTINGS.replace("pretrained = false", "pretrained = true")
     project.write_text(text, encoding="utf-8")
     refused = run("--paths", project, "explore", "--labels")
@@ -242,7 +242,7 @@ def test_suspicions_follow_the_thresholds_of_the_classes() -> None:
     p_fake = np.array([0.9, 0.8, 0.7, 0.1, 0.3, 0.05, 0.2, 0.75, 0.95, 0.55])
     is_fake = np.array([1, 1, 1, 1, 1, 0, 0, 0, 0, 0], bool)
     # The mean self-confidence is 0.56 of fakes, and 0.5 of reals.
-    found = doubt_labels(p_fake, is_fake)
+    found = find_label_issues(p_fake, is_fake)
     assert np.flatnonzero(found.suspected).tolist() == [3, 4, 7, 8]
     assert np.flatnonzero(found.leaning).tolist() == [9]
     assert found.order[:5].tolist() == [8, 3, 7, 4, 9]
@@ -251,6 +251,6 @@ def test_suspicions_follow_the_thresholds_of_the_classes() -> None:
 def test_a_label_that_is_as_sure_as_the_others_of_its_class_is_not_suspected() -> None:
     # Reals are seldom sure of themselves, so that a fake's p(real) of 0.35 reaches their threshold.
     p_fake = np.array([0.65, 0.7, 0.6, 0.7, 0.7, 0.68])
-    found = doubt_labels(p_fake, np.array([1, 1, 1, 0, 0, 0], bool))
+    found = find_label_issues(p_fake, np.array([1, 1, 1, 0, 0, 0], bool))
     assert not found.suspected[:2].any(), "sure of its own, and more so than of the other"
     assert found.suspected[2], "unsure of its own, and as sure of the other as that class is"

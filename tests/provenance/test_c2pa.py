@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
-from fakedetect.checking.look import CloseLook, Seen, look_closely, look_without_verifier
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture, without_verifier
 from fakedetect.core.processes import pool
 from fakedetect.core.processes.pool import map_images
 from fakedetect.images.copies import CopyKind
@@ -232,8 +232,8 @@ def test_an_untouched_file_is_unchanged_and_one_byte_more_is_not(
     # All formats are found and read as the pictures that they are, by the list that goes along.
     path = trust.parent / f"whole.{file_format.lower()}"
     path.write_bytes(raw)
-    view = look_closely(CloseLook(path, (CopyKind(),)))
-    assert isinstance(view, Seen) and view.provenance[0] == UNCHANGED
+    view = inspect_picture(Inspection(path, (CopyKind(),)))
+    assert isinstance(view, InspectedPicture) and view.provenance[0] == UNCHANGED
     assert re.fullmatch(
         rf"{BY}; on the C2PA trust list of 20\d\d-\d\d-\d\d(, \d+ days old)?: no", view.provenance[1]
     )
@@ -385,8 +385,8 @@ def test_a_manifest_elsewhere_is_named_and_not_fetched(
     for name, file_format in (("a.jpg", "JPEG"), ("a.png", "PNG")):
         path = tmp_path / name
         path.write_bytes(authority.sign(picture(0, file_format), FORMATS[file_format], address=address))
-        view = look_closely(CloseLook(path, (CopyKind(),)))
-        assert isinstance(view, Seen)
+        view = inspect_picture(Inspection(path, (CopyKind(),)))
+        assert isinstance(view, InspectedPicture)
         assert view.provenance == (f"C2PA manifest: stored remotely at {address}; not fetched",)
     with pytest.raises(TimeoutError):
         server.accept()
@@ -438,8 +438,8 @@ def test_without_the_library_a_manifest_is_not_verified(
     assert found_in(signed, trust) == [(VERIFIER_MISSING, "stated")]
     path = trust.parent / "a.jpg"
     path.write_bytes(signed)
-    view = look_closely(CloseLook(path, (CopyKind(),)))
-    assert isinstance(view, Seen)
+    view = inspect_picture(Inspection(path, (CopyKind(),)))
+    assert isinstance(view, InspectedPicture)
     assert view.provenance == (VERIFIER_MISSING, "IPTC source type: trainedAlgorithmicMedia")
 
 
@@ -462,13 +462,13 @@ def test_what_a_manifest_says_is_short_and_printable(authority: Authority, trust
     assert all(text.isprintable() for text, _ in found_in(hostile, trust))
 
 
-def crash_or_hang(look: CloseLook) -> Seen | str:
-    """look_closely with a verifier that dies on one picture and hangs on another."""
+def crash_or_hang(look: Inspection) -> InspectedPicture | str:
+    """inspect_picture with a verifier that dies on one picture and hangs on another."""
     if look.verify and look.path.name.startswith("crash"):
         os._exit(3)
     if look.verify and look.path.name.startswith("hang"):
         time.sleep(600)
-    return look_closely(look)
+    return inspect_picture(look)
 
 
 def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
@@ -478,18 +478,16 @@ def test_a_verifier_that_crashes_or_hangs_takes_nothing_with_it(
     names = ["crash.jpg", "a.jpg", "hang.jpg", "b.jpg", "crash_plain.jpg"]
     for name in names:
         (tmp_path / name).write_bytes(picture(3) if "plain" in name else signed)
-    looks = [CloseLook(tmp_path / name, (CopyKind(),)) for name in names]
-    seen = {
-        look.path.name: view for look, view in map_images(crash_or_hang, looks, 1, look_without_verifier)
-    }
+    looks = [Inspection(tmp_path / name, (CopyKind(),)) for name in names]
+    seen = {look.path.name: view for look, view in map_images(crash_or_hang, looks, 1, without_verifier)}
     assert sorted(seen) == sorted(names)
     for name in ("crash.jpg", "hang.jpg"):
         view = seen[name]
-        assert isinstance(view, Seen) and view.view.images[0].size
+        assert isinstance(view, InspectedPicture) and view.view.images[0].size
         assert view.provenance == (VERIFIER_CRASHED, "IPTC source type: trainedAlgorithmicMedia")
     for name in ("a.jpg", "b.jpg"):
         view = seen[name]
-        assert isinstance(view, Seen) and view.provenance[0] == UNCHANGED
+        assert isinstance(view, InspectedPicture) and view.provenance[0] == UNCHANGED
     # Without a manifest the verifier had no part in it.
     assert seen["crash_plain.jpg"] == "its decoder crashed"
 

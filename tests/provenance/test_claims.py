@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fakedetect.checking.judged import Judged, weigh
-from fakedetect.checking.lines import describe_alone, describe_verdict
+from fakedetect.checking.judged import Judged, decide_shown_verdict
+from fakedetect.checking.lines import describe_single, describe_verdict
 from fakedetect.provenance.claims import find_claim, format_origin
 from fakedetect.provenance.metadata import Metadata
 from fakedetect.provenance.origin import find_evidence
@@ -75,7 +75,12 @@ def test_what_is_stated_of_the_whole_picture_counts(where: str, text: str, gener
 def test_the_verdict_by_the_models_and_the_origin(
     origin: tuple[Finding, ...], shown: tuple[str, ...]
 ) -> None:
-    assert tuple(weigh(of_models, find_claim(origin)) for of_models in ("fake", "real", "unsure")) == shown
+    assert (
+        tuple(
+            decide_shown_verdict(of_models, find_claim(origin)) for of_models in ("fake", "real", "unsure")
+        )
+        == shown
+    )
 
 
 @pytest.mark.parametrize(
@@ -109,10 +114,10 @@ def test_the_verdict_by_the_models_and_the_origin(
 )
 def test_the_line_says_why(origin: tuple[Finding, ...], by_models: str, lines: list[str]) -> None:
     judged = Judged(
-        path=PICTURE, verdict=weigh(by_models, find_claim(origin)), model_verdict=by_models, p_fake=0.1,
-        origin=origin, provenance=tuple(each.says for each in origin),
+        path=PICTURE, verdict=decide_shown_verdict(by_models, find_claim(origin)), model_verdict=by_models,
+        p_fake=0.1, origin=origin, provenance=tuple(each.says for each in origin),
     )  # fmt: skip
-    alone = describe_alone(judged, weak=False).splitlines()
+    alone = describe_single(judged, weak=False).splitlines()
     assert [line for line in alone if line in lines] == lines and all(len(line) <= 80 for line in alone)
     assert alone[-1].startswith(judged.verdict)
     listed = describe_verdict(judged, weak=True)
@@ -133,8 +138,8 @@ def test_a_clause_is_short(finding: Finding) -> None:
     signer = Finding("signer", "C2PA signer: X; on the C2PA trust list of 2026-01-01: no", by="X")
     assert len(format_origin((finding, signer))) <= 80
     for by_models in ("fake", "real", "unsure"):
-        shown = weigh(by_models, find_claim((finding,)))
+        shown = decide_shown_verdict(by_models, find_claim((finding,)))
         judged = Judged(
             path=PICTURE, verdict=shown, model_verdict=by_models, p_fake=0.5, origin=(finding, signer)
         )
-        assert all(len(line) <= 80 for line in describe_alone(judged, weak=False).splitlines())
+        assert all(len(line) <= 80 for line in describe_single(judged, weak=False).splitlines())

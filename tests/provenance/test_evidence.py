@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from fakedetect.checking.look import CloseLook, Seen, look_closely
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
 from fakedetect.images import containers
 from fakedetect.images.copies import CopyKind
 from fakedetect.provenance import metadata
@@ -26,8 +26,8 @@ TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedi
 
 def origin(path: Path) -> tuple[str, ...]:
     """Return the findings on a file, which must be readable as a picture."""
-    view = look_closely(CloseLook(path, (CopyKind(),)))
-    assert isinstance(view, Seen), view
+    view = inspect_picture(Inspection(path, (CopyKind(),)))
+    assert isinstance(view, InspectedPicture), view
     return view.provenance
 
 
@@ -226,8 +226,8 @@ def test_a_phones_picture_with_a_second_one_behind_it_is_a_jpeg(tmp_path: Path) 
     path = tmp_path / "a.jpg"
     more = [Image.fromarray(NOISE[::-1].copy())]
     Image.fromarray(NOISE).save(path, format="MPO", save_all=True, append_images=more, exif=exif)
-    view = look_closely(CloseLook(path, (CopyKind(),)))
-    assert isinstance(view, Seen) and view.view.format == "JPEG"
+    view = inspect_picture(Inspection(path, (CopyKind(),)))
+    assert isinstance(view, InspectedPicture) and view.view.format == "JPEG"
     assert view.provenance == ("EXIF camera: Apple iPhone 12",)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from fakedetect.checking.look import CloseLook, Seen, look_closely
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
 
 PIXELS = np.full((64, 64, 3), 90, np.uint8)
 XMP = (
@@ -20,8 +20,8 @@ PRODUCER = "producer 001191610133596325171T12566"
 
 
 def says(path: Path) -> tuple[str, ...]:
-    view = look_closely(CloseLook(path, ()))
-    assert isinstance(view, Seen), view
+    view = inspect_picture(Inspection(path, ()))
+    assert isinstance(view, InspectedPicture), view
     assert {finding.sure for finding in view.origin} <= {"stated"}
     return view.provenance
 

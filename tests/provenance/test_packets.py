@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakedetect.checking.look import CloseLook, Seen, look_closely
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
 from fakedetect.images.copies import CopyKind
 from fakedetect.provenance.metadata import C2PA_BOX, find_manifest
 from fakedetect.provenance.packets import EXTENDED_HEAD, XMP_BOX, XMP_HEAD
@@ -119,8 +119,8 @@ FILES = {
 
 def seen(path: Path, content: bytes) -> tuple[str, ...]:
     path.write_bytes(content)
-    view = look_closely(CloseLook(path, (CopyKind(),)))
-    assert isinstance(view, Seen), view
+    view = inspect_picture(Inspection(path, (CopyKind(),)))
+    assert isinstance(view, InspectedPicture), view
     return view.provenance
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakedetect.checking.look import CloseLook, Seen, look_closely
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
 from fakedetect.provenance.texts import (
     MOST_CHARACTERS,
     MOST_TEXT_CHARACTERS,
@@ -66,8 +66,8 @@ def write(path: Path, chunks: bytes, *, late: bool) -> Path:
     ],
 )  # fmt: skip
 def test_a_chunk_is_read_wherever_it_stands(tmp_path: Path, chunks: bytes, said: str, late: bool) -> None:
-    view = look_closely(CloseLook(write(tmp_path / "a.png", chunks, late=late), ()))
-    assert isinstance(view, Seen), view
+    view = inspect_picture(Inspection(write(tmp_path / "a.png", chunks, late=late), ()))
+    assert isinstance(view, InspectedPicture), view
     assert view.provenance == (said,)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakedetect.checking.look import CloseLook, Seen, look_closely
+from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
 from fakedetect.images.copies import CopyKind
 from fakedetect.provenance.rules import Finding
 from fakedetect.provenance.watermark import PAYLOADS, find_dwt_dct
@@ -70,8 +70,8 @@ def test_a_mark_is_read_in_every_colour_order_and_kind_of_number(
 
 
 def origin(path: Path, kind: CopyKind | None = None) -> tuple[Finding, ...]:
-    view = look_closely(CloseLook(path, (kind,) if kind else ()))
-    assert isinstance(view, Seen), view
+    view = inspect_picture(Inspection(path, (kind,) if kind else ()))
+    assert isinstance(view, InspectedPicture), view
     return view.origin
 
 

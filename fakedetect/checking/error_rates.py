@@ -1,7 +1,7 @@
-"""What is known of a model that answers: its evaluation, its test, and how often its verdicts are right.
+"""A model's measured error rates, and the predictive values that follow from them.
 
-How often is told for pictures of which few are AI-generated, by what was measured on pictures of known
-classes.
+Error rates are measured on pictures of known classes. A predictive value is the share of a verdict that is
+right for a given prevalence of AI-generated pictures.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,24 +33,24 @@ from fakedetect.models.detector import Detector
 
 T = TypeVar("T")
 
-Calls = tuple[int, int, int]
-"""How many pictures of a class are called fake and how many real, of so many."""
+VerdictCounts = tuple[int, int, int]
+"""A class's pictures that are called fake, those that are called real, and all."""
 
-TOO_OFTEN_WRONG = 0.75
-"""Balanced accuracy on pictures from elsewhere below which a verdict is marked as a mere hint."""
+LEAST_TRUSTED_ACCURACY = 0.75
+"""A balanced accuracy on foreign pictures below this makes a model's verdicts mere hints."""
 
 
 @dataclass(frozen=True)
-class Rates:
-    """What a model calls the fakes and the real pictures of a set: shares with their 95 % intervals.
+class ErrorRates:
+    """A model's verdicts on a dataset, as shares of each class with 95 % intervals.
 
     Attributes:
-        of: the set in words, as in 'on 100 pictures of holidays'.
-        fakes: how many of its pictures are fakes; `reals` likewise.
-        fake_called_fake: the share of the fakes that is called fake; the others likewise.
+        dataset: its description, such as '100 pictures from other sources (holidays)'.
+        fakes: the number of its fakes; `reals` likewise.
+        fake_called_fake: the share of the fakes that are called fake; the others likewise.
     """
 
-    of: str
+    dataset: str
     fakes: int
     reals: int
     fake_called_fake: Measure
@@ -59,10 +59,10 @@ class Rates:
     real_called_real: Measure
 
 
-def share_right(rates: Rates, verdict: str, prevalence: float) -> Measure:
-    """The share of a verdict that would be right, by Bayes' rule; None where it was never given.
+def compute_predictive_value(rates: ErrorRates, verdict: str, prevalence: float) -> Measure:
+    """Return the share of a verdict that would be right, by Bayes' rule; None if it never occurred.
 
-    Its 95 % interval is that of the least and the most favourable ends of both rates' intervals, and so
+    The 95 % interval combines the least and the most favourable ends of both rates' intervals, so it is
     rather too wide.
 
     Args:
@@ -82,69 +82,73 @@ def share_right(rates: Rates, verdict: str, prevalence: float) -> Measure:
 
 
 def _bayes(share: float, right: float | None, wrong: float | None) -> float:
-    """How many of a class's verdicts are right where `right` of its pictures get it, and `wrong` of others.
+    """Return the share of a class's verdicts that are right.
 
     Args:
-        share: of the class among all pictures.
+        share: the class's share of all pictures.
+        right: the share of the class's pictures that get the verdict.
+        wrong: the share of the other pictures that get it.
     """
     hits, misses = share * (right or 0.0), (1 - share) * (wrong or 0.0)
     return hits / (hits + misses)
 
 
-def find_rates(
+def find_error_rates(
     calibration: Calibration,
     evaluation: Evaluation,
     held_out: HeldOutScores | None,
     training: TrainingRecord,
     test: TestResults | None,
-) -> Rates | None:
-    """A model's verdicts on pictures of known classes: other ones than it was trained on where there are
-    any, else the test dataset, else the validation pictures; None where its present thresholds were not
-    measured.
+) -> ErrorRates | None:
+    """Return a model's error rates on the best evidence; None if its current thresholds were not measured.
+
+    The best evidence is foreign pictures, then held-out sources, then the test dataset, then the validation
+    pictures.
 
     Args:
         held_out: a probe's scores of held-out sources.
-        test: the results of `test`, which knows no thresholds.
+        test: the results of `test`, which uses no thresholds.
     """
-    calls = {name: _calls_of(entry, calibration) for name, entry in evaluation.foreign.items()}
-    if known := {name: of_both for name, of_both in calls.items() if of_both}:
+    counts = {name: _count_entry(entry, calibration) for name, entry in evaluation.foreign.items()}
+    if known := {name: both for name, both in counts.items() if both}:
         count = sum(evaluation.foreign[name].count for name in known)
-        of = f"{count:,} pictures from other sources ({' and '.join(known)})"
-        return _of_calls(of, known.values())
+        dataset = f"{count:,} pictures from other sources ({' and '.join(known)})"
+        return _pool_counts(dataset, known.values())
     if held_out and held_out.fakes_by_source and held_out.reals_by_source:
-        return _of_held_out(held_out, calibration)
-    if evaluation.test and (of_both := _calls_of(evaluation.test, calibration)):
-        return _of_calls(f"the {evaluation.test.count:,} pictures of the test dataset", [of_both])
+        return _measure_held_out_sources(held_out, calibration)
+    if evaluation.test and (both := _count_entry(evaluation.test, calibration)):
+        return _pool_counts(f"the {evaluation.test.count:,} pictures of the test dataset", [both])
     if test and not calibration.fitted:
         (caught, missed), (alarms, cleared) = test.confusion_matrix
         if caught + missed and alarms + cleared:
-            of_both = (caught, missed, caught + missed), (alarms, cleared, alarms + cleared)
-            return _of_calls(f"the {test.count:,} pictures of the test dataset", [of_both])
+            both = (caught, missed, caught + missed), (alarms, cleared, alarms + cleared)
+            return _pool_counts(f"the {test.count:,} pictures of the test dataset", [both])
     found = training.calibration.validation if training.calibration else None
-    if calibration.fitted and found and (of_both := _calls_by(found, found.fake, found.real)):
+    if calibration.fitted and found and (both := _count_by_rates(found, found.fake, found.real)):
         count = found.fake + found.real
-        return _of_calls(
-            f"the {count:,} validation pictures, on which its thresholds were fitted", [of_both]
+        return _pool_counts(
+            f"the {count:,} validation pictures, on which its thresholds were fitted", [both]
         )
     return None
 
 
-def _calls_of(entry: Entry, calibration: Calibration) -> tuple[Calls, Calls] | None:
-    """What the present thresholds make of the fakes and the reals of an entry; None where it is unknown."""
+def _count_entry(entry: Entry, calibration: Calibration) -> tuple[VerdictCounts, VerdictCounts] | None:
+    """Count an entry's verdicts by the current thresholds, for fakes and reals; None if unknown."""
     if entry.verdicts:
         fits = uses_calibration(entry.verdicts, calibration)
-        return _calls_by(entry.verdicts, entry.fake, entry.real) if fits else None
+        return _count_by_rates(entry.verdicts, entry.fake, entry.real) if fits else None
     caught, cleared = entry.measures.recall_fake.value, entry.measures.recall_real.value
-    # Without thresholds, fake and real part at a half, as recall counts them.
+    # Without thresholds, the boundary is one half, as for recall.
     if calibration.fitted or caught is None or cleared is None:
         return None
     hits, passed = round(caught * entry.fake), round(cleared * entry.real)
     return (hits, entry.fake - hits, entry.fake), (entry.real - passed, passed, entry.real)
 
 
-def _calls_by(found: VerdictRates | ValidationRecord, fakes: int, reals: int) -> tuple[Calls, Calls] | None:
-    """The calls that shares of so many fakes and reals stand for; None where a class or a share is not
-    there."""
+def _count_by_rates(
+    found: VerdictRates | ValidationRecord, fakes: int, reals: int
+) -> tuple[VerdictCounts, VerdictCounts] | None:
+    """Convert shares of fakes and reals to counts; None if a class or a share is missing."""
     caught, cleared = found.fake_called_fake, found.real_called_real
     if caught is None or cleared is None or not (fakes and reals):
         return None
@@ -155,13 +159,13 @@ def _calls_by(found: VerdictRates | ValidationRecord, fakes: int, reals: int) ->
     )
 
 
-def _of_calls(of: str, sets: Iterable[tuple[Calls, Calls]]) -> Rates:
-    """The rates of sets of pictures together; both classes are there."""
+def _pool_counts(dataset: str, sets: Iterable[tuple[VerdictCounts, VerdictCounts]]) -> ErrorRates:
+    """Return the rates of several datasets together; both classes are present."""
     fakes, reals = (
-        [sum(column) for column in zip(*calls, strict=True)] for calls in zip(*sets, strict=True)
+        [sum(column) for column in zip(*counts, strict=True)] for counts in zip(*sets, strict=True)
     )
-    return Rates(
-        of=of,
+    return ErrorRates(
+        dataset=dataset,
         fakes=fakes[2],
         reals=reals[2],
         fake_called_fake=measure_share(fakes[0], fakes[2]),
@@ -171,28 +175,31 @@ def _of_calls(of: str, sets: Iterable[tuple[Calls, Calls]]) -> Rates:
     )
 
 
-def _of_held_out(scores: HeldOutScores, calibration: Calibration) -> Rates:
-    """Means over sources, as the thresholds' promise is made for a source, with intervals over sources."""
+def _measure_held_out_sources(scores: HeldOutScores, calibration: Calibration) -> ErrorRates:
+    """Return means over sources, with intervals over sources.
 
-    def called(margins: dict[str, tuple[float, ...]], verdict: str) -> Measure:
+    The unit is the source, because the thresholds' guarantee holds for a source.
+    """
+
+    def measure_called(margins: dict[str, tuple[float, ...]], verdict: str) -> Measure:
         groups = [calibration.probability(values) for values in group_values(margins).values()]
         shares = [sum(calibration.verdict(p) == verdict for p in group) / len(group) for group in groups]
-        return _mean_of_groups(np.array(shares))
+        return _average_groups(np.array(shares))
 
     fakes, reals = (sum(map(len, margins.values())) for margins in (scores.fake, scores.real))
-    return Rates(
-        of=f"{fakes + reals:,} pictures of held-out sources",
+    return ErrorRates(
+        dataset=f"{fakes + reals:,} pictures of held-out sources",
         fakes=fakes,
         reals=reals,
-        fake_called_fake=called(scores.fake, FAKE),
-        fake_called_real=called(scores.fake, REAL),
-        real_called_fake=called(scores.real, FAKE),
-        real_called_real=called(scores.real, REAL),
+        fake_called_fake=measure_called(scores.fake, FAKE),
+        fake_called_real=measure_called(scores.fake, REAL),
+        real_called_fake=measure_called(scores.real, FAKE),
+        real_called_real=measure_called(scores.real, REAL),
     )
 
 
-def _mean_of_groups(shares: np.ndarray) -> Measure:
-    """The mean of the groups' shares (G,), with its interval over groups."""
+def _average_groups(shares: np.ndarray) -> Measure:
+    """Return the mean of the groups' shares (G,), with its interval over groups."""
     value = float(shares.mean())
     if np.ptp(shares) == 0:
         # A bootstrap of equal shares has no width.
@@ -204,23 +211,23 @@ def _mean_of_groups(shares: np.ndarray) -> Measure:
 
 
 @dataclass(frozen=True)
-class Known:
-    """A model and what was measured of it; `rates` is None where its present thresholds were not."""
+class ModelMeasurements:
+    """A model and its measurements; `rates` is None if its current thresholds were not measured."""
 
     detector: Detector
     evaluation: Evaluation
     test: TestResults | None
-    rates: Rates | None
+    rates: ErrorRates | None
 
     @property
     def is_weak(self) -> bool:
-        """Whether it was wrong too often on some folder from elsewhere."""
+        """Whether the model was wrong too often on a dataset from other sources."""
         shares = [entry.measures.balanced_accuracy.value for entry in self.evaluation.foreign.values()]
-        return any(share is not None and share < TOO_OFTEN_WRONG for share in shares)
+        return any(share is not None and share < LEAST_TRUSTED_ACCURACY for share in shares)
 
 
-def read_known(detector: Detector, console: Console) -> Known:
-    """What is known of a detector. The verdicts do without it: a file that cannot be used is a warning."""
+def read_measurements(detector: Detector, console: Console) -> ModelMeasurements:
+    """Read a detector's measurements; warn about a file that cannot be used, as verdicts do not need it."""
     settings, checkpoint = detector.settings, detector.checkpoint_hash
     folder, command = settings.model_folder, settings.command
 
@@ -238,5 +245,5 @@ def read_known(detector: Detector, console: Console) -> Known:
     held_out = None
     if detector.is_probe:
         held_out = read(lambda: read_held_out_scores(folder, checkpoint, command("train", "--overwrite")))
-    rates = find_rates(detector.thresholds, evaluation, held_out, detector.training, test)
-    return Known(detector=detector, evaluation=evaluation, test=test, rates=rates)
+    rates = find_error_rates(detector.thresholds, evaluation, held_out, detector.training, test)
+    return ModelMeasurements(detector=detector, evaluation=evaluation, test=test, rates=rates)
