@@ -182,9 +182,9 @@ def judged_of(row: Mapping[str, str]) -> Judged:
 
 
 def _share_of(cell: str) -> float | None:
-    """The probability in a cell, which a spreadsheet may have given a decimal comma; None for none."""
+    """The probability in a cell; None for none."""
     try:
-        share = float(cell.replace(",", "."))
+        share = float(cell)
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None

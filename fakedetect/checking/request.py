@@ -1,6 +1,5 @@
 """What a user wants checked, and how; the pictures that this names."""
 
-import codecs
 import itertools
 import math
 import os
@@ -9,15 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fakedetect.checking.table import KEYS
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular
 from fakedetect.core.processes.shards import Shard
-from fakedetect.core.records.cells import decode_text
+from fakedetect.core.records.cells import decode_text, find_separator
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.listing import Skipped, stream_images
-
-RESULTS_MARK = "path,verdict,p_fake"
-"""Stands at the beginning of every CSV of check."""
 
 COMPANION_MARK = "fakedetect check: "
 """Stands at the beginning of every text beside a CSV."""
@@ -157,13 +154,7 @@ def check_targets(request: Request) -> None:
         UserError: one is a folder, or is there and was not written by check, or both are the same.
     """
     if request.csv:
-        start = RESULTS_MARK.encode()
-        _check_target(
-            request.csv,
-            "results.csv",
-            "result file",
-            lambda found: found.removeprefix(codecs.BOM_UTF8).startswith(start),
-        )
+        _check_target(request.csv, "results.csv", "result file", _has_results)
         mark_beside = COMPANION_MARK.encode()
         beside = companion_of(request.csv)
         _check_target(beside, beside.name, "text", lambda found: found.startswith(mark_beside))
@@ -195,8 +186,17 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
         raise UserError(f"{file} already exists and is not a {what} of check. Name another file.")
 
 
+def _header_of(start: bytes) -> str:
+    """The first line of a file, or what was read of it."""
+    # Half a letter may stand at the end.
+    return re.split("[\r\n]", decode_text(start[: len(start) // 2 * 2]))[0]
+
+
+def _has_results(start: bytes) -> bool:
+    """Whether a file begins with the names of our columns, as a spreadsheet may have written them too."""
+    return find_separator(_header_of(start), KEYS) is not None
+
+
 def _is_resaved(start: bytes) -> bool:
-    """Whether a file begins with the names of our columns, in another form."""
-    # Half a letter may stand at the end of what was read.
-    header = decode_text(start[: len(start) // 2 * 2]).partition("\n")[0]
-    return {"path", "verdict", "p_fake"} <= {name.strip(' \r"') for name in re.split("[,;\t]", header)}
+    """Whether a file begins with the names of our columns, but what separates them may be part of them."""
+    return set(KEYS) <= {name.strip(' "') for name in re.split("[,;\t]", _header_of(start))}
