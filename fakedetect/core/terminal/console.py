@@ -201,6 +201,9 @@ class Console:
 
     def _input(self, question: str) -> str:
         """The next line of the input. The mark that editors begin a file with is no part of an answer."""
+        if not self._lines and hasattr(sys.stdin, "reconfigure"):
+            # A file's name in another encoding keeps its bytes, as everywhere.
+            sys.stdin.reconfigure(errors="surrogateescape")
         line = input(question)
         self._lines += 1
         return line.removeprefix("\ufeff").removeprefix("ï»¿") if self._lines == 1 else line
