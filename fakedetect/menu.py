@@ -170,10 +170,12 @@ def _run_entry(option: Option, file: Path, model: str | None, console: Console) 
     # A package may have been installed since the menu was opened.
     importlib.invalidate_caches()
     try:
-        outcome = run_option(option, _settings(file, model), console, option.arguments)
+        settings = _settings(file, model)
     except UserError as error:
         console.fail(str(error))
         outcome = Outcome("", 2)
+    else:
+        outcome = run_option(option, settings, console, option.arguments)
     if not outcome.left:
         console.wait_for_enter("Enter: menu ")
     return outcome

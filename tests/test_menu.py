@@ -45,6 +45,12 @@ def test_an_answer_from_a_pipe_that_fits_no_question_ends_the_program(
     assert ("train-real: 20 pictures" in result.stdout) == (line == 3)
 
 
+def test_an_answer_that_is_not_utf_8_and_fits_no_question_ends_the_program_too(trained: Path) -> None:
+    result = run("--paths", trained, keys="8\n/nowhere/\udce4.jpg\n0\n")
+    assert result.returncode == 2 and "Goodbye" not in result.stdout
+    assert "Line 2 of the answers, '/nowhere/\\\\udce4.jpg'" in result.stderr
+
+
 def test_the_menu_ends_at_the_end_of_input(project: Path) -> None:
     assert run("--paths", project, keys="3\n").returncode == 0
 

@@ -185,9 +185,9 @@ def parse_row(row: Mapping[str, str]) -> Judged:
 
 
 def _parse_share(cell: str) -> float | None:
-    """Parse a probability, which a spreadsheet may have given a decimal comma; None if it is none."""
+    """Parse a probability; None if it is none."""
     try:
-        share = float(cell.replace(",", "."))
+        share = float(cell)
     except ValueError:
         return None
     return share if 0 <= share <= 1 else None

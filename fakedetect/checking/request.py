@@ -1,6 +1,5 @@
 """A request to check pictures, and the listing of its pictures."""
 
-import codecs
 import itertools
 import math
 import os
@@ -9,15 +8,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fakedetect.checking.table import KEYS
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular
 from fakedetect.core.processes.shards import Shard
-from fakedetect.core.records.csv_files import decode_utf
+from fakedetect.core.records.csv_files import decode_utf, find_separator
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.listing import Skipped, stream_images
-
-CSV_START = "path,verdict,p_fake"
-"""The beginning of every CSV of check."""
 
 COMPANION_START = "fakedetect check: "
 """The beginning of every text next to a CSV."""
@@ -161,13 +158,7 @@ def check_targets(request: CheckRequest) -> None:
         UserError: a file is a folder, exists and was not written by check, or both are the same file.
     """
     if request.csv:
-        start = CSV_START.encode()
-        _check_target(
-            request.csv,
-            "results.csv",
-            "result file",
-            lambda found: found.removeprefix(codecs.BOM_UTF8).startswith(start),
-        )
+        _check_target(request.csv, "results.csv", "result file", _has_results)
         companion_start = COMPANION_START.encode()
         companion = companion_file(request.csv)
         _check_target(companion, companion.name, "text", lambda found: found.startswith(companion_start))
@@ -199,8 +190,17 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
         raise UserError(f"{file} already exists and is not a {what} of check. Name another file.")
 
 
+def _header_of(start: bytes) -> str:
+    """The first line of a file, or what was read of it."""
+    # Half a letter may stand at the end.
+    return re.split("[\r\n]", decode_utf(start[: len(start) // 2 * 2]))[0]
+
+
+def _has_results(start: bytes) -> bool:
+    """Whether a file begins with the names of our columns, as a spreadsheet may have written them too."""
+    return find_separator(_header_of(start), KEYS) is not None
+
+
 def _is_resaved(start: bytes) -> bool:
-    """Whether a file begins with the names of our columns, in another encoding or with other separators."""
-    # An even number of bytes, so that UTF-16 is not cut in the middle of a character.
-    header = decode_utf(start[: len(start) // 2 * 2]).partition("\n")[0]
-    return {"path", "verdict", "p_fake"} <= {name.strip(' \r"') for name in re.split("[,;\t]", header)}
+    """Whether a file begins with the names of our columns, with separators that are ambiguous."""
+    return set(KEYS) <= {name.strip(' "') for name in re.split("[,;\t]", _header_of(start))}

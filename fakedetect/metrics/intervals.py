@@ -138,8 +138,9 @@ def roc_auc_interval(auc: float, fakes: int, reals: int) -> tuple[float, float]:
         spread = 1 + freedom * ((1 - area) / (2 - area) + area / (1 + area))
         return Z * math.sqrt(max(0.0, area * (1 - area) * spread / pairs))
 
-    low = 0.0 if auc <= 0 else brentq(lambda area: auc - area - half_width(area), 0, auc - 1e-12)
-    high = 1.0 if auc >= 1 else brentq(lambda area: area - auc - half_width(area), auc + 1e-12, 1)
+    # At 0 and 1 nothing is in reach; an area next to them may be either, but for what rounding has left.
+    low = 0.0 if auc <= 0 else brentq(lambda area: auc - area - half_width(area), 0, min(auc, 1 - 1e-12))
+    high = 1.0 if auc >= 1 else brentq(lambda area: area - auc - half_width(area), max(auc, 1e-12), 1)
     return float(low), float(high)
 
 

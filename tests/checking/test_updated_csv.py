@@ -167,16 +167,65 @@ def test_a_number_that_a_spreadsheet_has_changed_is_no_traceback(
 
 
 @pytest.mark.parametrize(
-    ("encoding", "separator", "quote"),
-    [("utf-8-sig", ";", ""), ("utf-16", "\t", ""), ("utf-8", ",", '"'), ("utf-16", ";", '"')],
+    ("encoding", "separator", "quoting", "decimal"),
+    [
+        ("utf-8-sig", ";", csv.QUOTE_MINIMAL, ","),
+        ("utf-16", "\t", csv.QUOTE_MINIMAL, "."),
+        ("utf-8", ",", csv.QUOTE_ALL, ","),
+        ("utf-16", ";", csv.QUOTE_ALL, ","),
+    ],
 )
-def test_a_csv_that_a_spreadsheet_has_saved_is_named_as_such(
-    trained: Path, encoding: str, separator: str, quote: str
+def test_a_csv_that_a_spreadsheet_has_saved_is_read(
+    trained: Path, encoding: str, separator: str, quoting: int, decimal: str
 ) -> None:
     out = trained.parent / "out.csv"
-    columns = separator.join(f"{quote}{name}{quote}" for name in RESULT_COLUMNS)
-    before = f"{columns}\r\n".encode(encoding)
-    out.write_bytes(before)
+    pictures = [paint(trained.parent / "mine" / name, 1) for name in ("a, b; c.png", "=ä東.png")]
+    check = ("--paths", trained, "check", trained.parent / "mine", "--csv", out, "--no-stability")
+    assert run(*check).returncode == 0
+    before = read_rows(out)
+    with out.open("w", encoding=encoding, newline="") as file:
+        writer = csv.DictWriter(
+            file, [*before[pictures[0].name], "notes"], delimiter=separator, quoting=quoting
+        )
+        writer.writeheader()
+        for row in before.values():
+            number = row["p_fake"].replace(".", decimal)
+            writer.writerow({**row, "p_fake": number, "notes": "mine\nalone"})
+    saved = out.read_bytes()
+    result = run(*check)
+    assert result.returncode == 0, result.stderr
+    assert "Skipped 2 unchanged pictures" in result.stdout and out.read_bytes() == saved
+    new = paint(trained.parent / "mine/new.png", 3)
+    result = run(*check)
+    assert "Skipped 2 unchanged pictures" in result.stdout and judged(result.stdout) == {new.name}
+    after = read_rows(out)
+    assert set(after) == {*before, new.name} and out.read_bytes().startswith(b"\xef\xbb\xbfpath,verdict,")
+    for name, row in before.items():
+        assert after[name] == {**row, "notes": "mine\nalone"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # All in one cell, as where a table with commas was opened as one with semicolons.
+        f'"{",".join(RESULT_COLUMNS)}"\n'.encode("utf-8-sig"),
+        ", ".join(RESULT_COLUMNS).encode(),
+        f"{';'.join(RESULT_COLUMNS)},\n".encode("utf-16").replace(b";\0", b"|\0", 3),
+    ],
+)
+def test_a_csv_that_may_be_read_in_several_ways_is_named_and_kept(trained: Path, content: bytes) -> None:
+    out = trained.parent / "out.csv"
+    out.write_bytes(content)
     result = run("--paths", trained, "check", trained.parent / "dataset/test/real", "--csv", out)
-    assert result.returncode == 2 and "saved by another program" in result.stderr
+    assert result.returncode == 2 and str(out) in result.stderr and result.stderr.count("\n") == 1
+    assert ("saved by another program" in result.stderr) == (b"|" not in content)
+    assert out.read_bytes() == content
+
+
+def test_a_csv_with_half_a_letter_of_utf_16_is_one_line_and_is_kept(trained: Path) -> None:
+    out = trained.parent / "out.csv"
+    out.write_bytes((",".join(RESULT_COLUMNS) + "\n").encode("utf-16") + b"a\0\0\xd8")
+    before = out.read_bytes()
+    result = run("--paths", trained, "check", trained.parent / "dataset/test/real", "--csv", out)
+    assert result.returncode == 2 and f"{out} cannot be read" in result.stderr
     assert out.read_bytes() == before

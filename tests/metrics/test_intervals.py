@@ -52,6 +52,13 @@ def test_an_auc_of_one_has_an_honest_lower_bound() -> None:
     assert roc_auc_interval(0.0, 10, 10) == pytest.approx((0, 1 - low))
 
 
+@pytest.mark.parametrize("auc", [0.9999999999999999, 1 - 1e-12, 1 - 1e-9, 1e-9, 1e-12, 2e-16])
+def test_an_auc_that_rounding_has_left_next_to_one_or_zero_has_its_interval(auc: float) -> None:
+    low, high = roc_auc_interval(auc, 52, 48)
+    assert 0 <= low <= auc <= high <= 1
+    assert (low, high) == pytest.approx(roc_auc_interval(float(round(auc)), 52, 48), abs=1e-4)
+
+
 def test_the_interval_of_a_high_auc_from_few_pictures_covers_nineteen_in_twenty() -> None:
     random = np.random.default_rng(0)
     positive = np.arange(60) < 30

@@ -3,7 +3,7 @@
 import codecs
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "
 """Prefixes that a spreadsheet runs as a formula, and the mark itself (OWASP, 'CSV Injection')."""
 
 CSV_SEPARATORS = ",;\t"
+"""What spreadsheets write between cells, by the country."""
 
 
 def to_cell(text: str) -> str:
@@ -35,6 +36,16 @@ def decode_utf(content: bytes) -> str:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return content.decode("utf-16", "replace")
     return content.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape")
+
+
+def find_separator(header: str, columns: Collection[str]) -> str | None:
+    """What stands between the cells of a table's first line; None where it lacks one of the columns.
+
+    Raises:
+        csv.Error: it is no line of a CSV.
+    """
+    cells = {separator: next(csv.reader([header], delimiter=separator), []) for separator in CSV_SEPARATORS}
+    return next((separator for separator, names in cells.items() if set(columns) <= set(names)), None)
 
 
 def frame_to_csv(frame: "pd.DataFrame") -> str:
@@ -76,10 +87,8 @@ class _DoesNotFit(Exception):
 
 def _read_rows(text: str, columns: Sequence[str]) -> list[dict[str, str]]:
     first = text.partition("\n")[0]
-    separators = (
-        s for s in CSV_SEPARATORS if set(columns) <= set(next(csv.reader([first], delimiter=s), []))
-    )
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=next(separators, CSV_SEPARATORS[0]))
+    separator = find_separator(first, columns) or CSV_SEPARATORS[0]
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     if missing := set(columns) - set(reader.fieldnames or ()):
         raise _DoesNotFit(f"a column is missing: {', '.join(sorted(missing))}")
     rows = []

@@ -202,6 +202,9 @@ class Console:
 
     def _input(self, question: str) -> str:
         """Return the next line of the input, without a byte-order mark at its beginning."""
+        if not self._lines and hasattr(sys.stdin, "reconfigure"):
+            # A file's name in another encoding keeps its bytes, as everywhere.
+            sys.stdin.reconfigure(errors="surrogateescape")
         line = input(question)
         self._lines += 1
         return line.removeprefix("\ufeff").removeprefix("ï»¿") if self._lines == 1 else line
