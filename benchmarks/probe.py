@@ -23,7 +23,7 @@ from fakedetect.models.probe.backbone import build_backbone
 from fakedetect.models.probe.features import compute_features
 from fakedetect.models.probe.fitting import Folds, predict_held_out, standardise
 from fakedetect.models.processes import Group
-from fakedetect.training.probe import STRENGTHS
+from fakedetect.training.probe import PROBE_STRENGTHS
 
 WIDTH, FOLDS = 9216, 8
 SIMILAR = 0.99
@@ -91,7 +91,7 @@ def lines(folder: Path, quick: bool, _: str) -> Pair:
         for fold in range(FOLDS):
             out = folds[:count] == fold
             scale = StandardScaler().fit(rows[:count][~out].astype(np.float64))
-            for strength in STRENGTHS:
+            for strength in PROBE_STRENGTHS:
                 line = LogisticRegression(C=strength, max_iter=500)
                 line.fit(scale.transform(rows[:count][~out]), is_fake[:count][~out])
                 margins["reference"][out] = line.decision_function(scale.transform(rows[:count][out]))
@@ -99,9 +99,9 @@ def lines(folder: Path, quick: bool, _: str) -> Pair:
     def leave_out(size: int) -> np.ndarray:
         standard, _, _ = standardise([rows[:size]])
         dealt = Folds(folds[:size], FOLDS, (True, True))
-        margins: np.ndarray = predict_held_out(standard, is_fake[:size], np.ones(size), dealt, STRENGTHS)[
-            -1
-        ]
+        margins: np.ndarray = predict_held_out(
+            standard, is_fake[:size], np.ones(size), dealt, PROBE_STRENGTHS
+        )[-1]
         return margins
 
     def ours() -> None:
@@ -115,4 +115,4 @@ def lines(folder: Path, quick: bool, _: str) -> Pair:
     def equal() -> bool:
         return float(np.corrcoef(margins["reference"], margins["ours"])[0, 1]) > SIMILAR
 
-    return Pair(FOLDS * len(STRENGTHS), "lines", theirs, ours, equal, note)
+    return Pair(FOLDS * len(PROBE_STRENGTHS), "lines", theirs, ours, equal, note)
