@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.identical import find_exact_duplicates
 from fakedetect.preprocessing.audit import FLAGS, NAMES, NUMBERS, audit_shortcuts
 from fakedetect.preprocessing.label_scores import doubt_labels
 from fakedetect.preprocessing.near_duplicates import Fingerprint, find_near
@@ -56,7 +56,7 @@ def _measure(count: int, folder: Path) -> dict[str, float]:
     parts: dict[str, Callable[[], object]] = {
         "look-alikes": lambda: find_near(alike),
         "unrelated": lambda: find_near(unrelated),
-        "exact copies": lambda: find_exact(paths, [4000] * count),
+        "exact copies": lambda: find_exact_duplicates(paths, [4000] * count),
         "audit": lambda: audit_shortcuts(table, "original"),
         "label suspicion": lambda: doubt_labels(p_fake, np.arange(count) % 2 == 0),
     }

@@ -21,7 +21,7 @@ from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import cut_batches, load_batches
-from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.decoded import decode_pictures
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.copies import CopyKind
 from fakedetect.images.listing import list_images
@@ -217,7 +217,9 @@ def epoch2(folder: Path, quick: bool, model: str) -> Pair:
     small, samples = _small(folder, quick)
     size, scaling = settings.recipe.batch_size, settings.recipe.input.scaling
     workers = count_workers(None)
-    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers, scaling)
+    decoded = decode_pictures(
+        small, [sample.path for sample in samples], Console(quiet=True), workers, scaling
+    )
     sums: dict[str, int] = {}
 
     def theirs() -> None:
@@ -246,7 +248,9 @@ def feed(folder: Path, quick: bool, model: str) -> Pair:
     small, samples = _small(folder, quick)
     size = min(settings.recipe.batch_size, len(samples) // 4)
     workers, scaling = count_workers(None), settings.recipe.input.scaling
-    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers, scaling)
+    decoded = decode_pictures(
+        small, [sample.path for sample in samples], Console(quiet=True), workers, scaling
+    )
     network = to_device(build_model(settings.recipe, pretrained=False)).train()
     device = next(network.parameters()).device
     dtype = choose_precision(settings, network)

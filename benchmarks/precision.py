@@ -17,7 +17,7 @@ from fakedetect.core.settings.settings import (
     load_settings,
 )
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.folders import find_class_folders
 from fakedetect.images.listing import list_images
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import predict_pictures
@@ -30,7 +30,7 @@ SEED = 0
 
 def draw_pictures(folder: Path, count: int) -> dict[Path, bool]:
     """At most `count` pictures of real/ and fake/ in a folder, each with whether it is a fake."""
-    labelled = [(path, label == 0) for of, label in class_folders(folder) for path in list_images(of)]
+    labelled = [(path, label == 0) for of, label in find_class_folders(folder) for path in list_images(of)]
     order = np.random.default_rng(SEED).permutation(len(labelled))[:count]
     return dict(labelled[place] for place in order)
 

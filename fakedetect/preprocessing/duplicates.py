@@ -10,8 +10,8 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
-from fakedetect.dataset.folders import Place
-from fakedetect.dataset.identical import Pair, find_exact
+from fakedetect.dataset.folders import ListedPicture
+from fakedetect.dataset.identical import DuplicatePair, find_exact_duplicates
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.near_duplicates import find_near, fingerprint
 
@@ -29,7 +29,7 @@ def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) ->
         good: a row a readable picture, numbered from 0.
     """
     paths = list(good["path"])
-    exact = find_exact(paths, list(good["bytes"]))
+    exact = find_exact_duplicates(paths, list(good["bytes"]))
     copies = {pair.second for pair in exact}
     numbers = {path: number for number, path in enumerate(paths) if number not in copies}
     results = map_images(fingerprint, list(numbers), settings.workers)
@@ -44,9 +44,9 @@ def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) ->
     return _tabulate(good, exact + near)
 
 
-def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+def _tabulate(good: pd.DataFrame, pairs: Sequence[DuplicatePair]) -> pd.DataFrame:
     places = [
-        Place(path=path, part=part, label=label, source=source)
+        ListedPicture(path=path, part=part, label=label, source=source)
         for path, part, label, source in zip(
             good["path"], good["part"], good["label"], good["source"], strict=True
         )
@@ -69,13 +69,13 @@ def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
     return table.drop(columns="order")
 
 
-def _where(first: Place, second: Place) -> str:
+def _where(first: ListedPicture, second: ListedPicture) -> str:
     if first.part != second.part:
         return "train and test"
     return "both classes" if first.label != second.label else f"within {first.label}"
 
 
-def _folder(place: Place) -> str:
+def _folder(place: ListedPicture) -> str:
     """'train fake, gan': the folder and, if any, the source that a picture lies in."""
     return f"{place.part} {place.label}" + (f", {place.source}" if place.source else "")
 

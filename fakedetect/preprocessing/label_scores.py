@@ -19,7 +19,7 @@ from fakedetect.core.installation import SMALL_STARTER
 from fakedetect.core.settings.model_folder import adopt_starter, features_file, find_starter
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
-from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.identical import find_exact_duplicates
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.probe.classifier import LinearClassifier
@@ -162,7 +162,7 @@ def _first_of_its_bytes(samples: Sequence[Sample]) -> np.ndarray:
     """For each picture the place (N,) of the first one whose file has the same bytes."""
     paths = [sample.path for sample in samples]
     first = np.arange(len(samples))
-    for pair in find_exact(paths, [path.stat().st_size for path in paths]):
+    for pair in find_exact_duplicates(paths, [path.stat().st_size for path in paths]):
         first[pair.second] = pair.first
     return first
 

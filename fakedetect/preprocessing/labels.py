@@ -11,7 +11,7 @@ from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.folders import Place, list_places
+from fakedetect.dataset.folders import ListedPicture, list_dataset_pictures
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.label_scores import doubt_labels, score_pictures
@@ -61,7 +61,7 @@ def review_labels(settings: Settings, console: Console, on: str = "original") ->
     Raises:
         UserError: there are too few pictures, or the network's weights are not to be had.
     """
-    places, left_out = list_places(settings, console, on)
+    places, left_out = list_dataset_pictures(settings, console, on)
     samples = [Sample(place.path, CLASSES.index(place.label), place.source) for place in places]
     found = score_pictures(settings, console, samples)
     table = pd.DataFrame([_row(places[place]) for place in found.places])
@@ -79,7 +79,7 @@ def review_labels(settings: Settings, console: Console, on: str = "original") ->
     )
 
 
-def _row(place: Place) -> dict[str, object]:
+def _row(place: ListedPicture) -> dict[str, object]:
     return {
         "path": place.path,
         "part": place.part,

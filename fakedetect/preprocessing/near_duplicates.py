@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fakedetect.dataset.identical import Pair
+from fakedetect.dataset.identical import DuplicatePair
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
 
@@ -66,7 +66,7 @@ def _signs(hashes: Sequence[np.ndarray]) -> np.ndarray:
 
 def find_near(
     prints: Sequence[tuple[int, Fingerprint]], advance: Callable[[int], None] = lambda _: None
-) -> list[Pair]:
+) -> list[DuplicatePair]:
     """Groups of numbered pictures that look alike, mirrored or not, as the pairs that hold them together.
 
     A picture is paired with the first that it looks like, and again only where that joins two groups:
@@ -97,7 +97,9 @@ def find_near(
                 if groups[second] != groups[first]:
                     groups[groups == groups[second]] = groups[first]
                     pairs.append(
-                        Pair(kind="near", first=numbers[first], second=numbers[second], distance=distance)
+                        DuplicatePair(
+                            kind="near", first=numbers[first], second=numbers[second], distance=distance
+                        )
                     )
         advance(len(rows))
     return sorted(pairs, key=lambda pair: pair.distance)

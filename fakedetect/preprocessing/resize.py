@@ -17,8 +17,8 @@ from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.settings.trained_input import check_size, find_scalings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.folders import (
-    existing_folders,
-    list_pictures,
+    find_existing_folders,
+    list_folder_pictures,
     read_bad_images,
     warn_about_missing,
 )
@@ -188,7 +188,7 @@ def resize_folder(
     """
     source, target = _find_places(settings, name, kind)
     listed, dry, failed = read_bad_images(settings), request.dry_run, 0
-    paths, skipped = list_pictures(source, console)
+    paths, skipped = list_folder_pictures(source, console)
     # Shards share the folder.
     alone = bool(paths) and shard.count == 1 and not dry
     with _lock_copies(target) if alone else nullcontext():
@@ -352,7 +352,7 @@ def resize(settings: Settings, console: Console, **asked: Any) -> Outcome:
     """
     request = Request(**asked)
     part, folders = parse_shard(request.shard), request.folders or FOLDERS
-    existing = existing_folders(settings, folders, console)
+    existing = find_existing_folders(settings, folders, console)
     check_size(settings, console)
     warn_about_missing(settings, console)
     kinds = [CopyKind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]

@@ -16,9 +16,9 @@ from fakedetect.core.records.training import StartedEpoch
 from fakedetect.core.settings.recipes import UNBALANCED, Recipe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
+from fakedetect.dataset.batches import Batch, PixelChange, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
-from fakedetect.dataset.samples import Sample, faults_of
+from fakedetect.dataset.samples import Sample, collect_faults
 from fakedetect.images.degradations import degrade_at_random, make_random
 from fakedetect.models.cpu_training.speed_up import Gradients
 from fakedetect.models.devices import Normaliser, forward, make_torch_engine
@@ -120,7 +120,7 @@ def train_epoch(
     with run.console.progress(len(run.train_samples), label, before) as progress:
         progress.set_details(f"step {min(done.steps + 1, len(chunks)):,} of {len(chunks):,}")
         for batch, (chunk, flipped) in zip(batches, to_do, strict=True):
-            done.faults.update(faults_of(batch.bad))
+            done.faults.update(collect_faults(batch.bad))
             if batch.samples or group.size > 1:
                 done.loss += _step(run, batch, flipped, whole=len(batch.samples) == whole)
                 done.count += len(batch.samples)
@@ -158,7 +158,7 @@ def _load(run: Run, seed: int, chunks: Sequence[Sequence[Sample]]) -> Iterator[B
     )
 
 
-def make_random_degradation(seed: int) -> Change:
+def make_random_degradation(seed: int) -> PixelChange:
     """Return a change that degrades every picture at random, decided by the seed and the picture's name.
 
     Both classes are degraded alike, so that neither sharpness nor compression reveals the class. A picture
@@ -213,7 +213,7 @@ def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
     weights = _weights_of(run.val_samples, run.settings.training.balance)
     engine = make_torch_engine(run.settings.recipe, run.model, run.dtype)
     for batch, logits in predict_batches(run.settings, run.console, engine, own, label, run.decoded):
-        bad.update(faults_of(batch.bad))
+        bad.update(collect_faults(batch.bad))
         if batch.samples:
             sums = _sum_results(logits, batch, weights)
             loss, right, count = loss + sums[0], right + sums[1], count + sums[2]

@@ -23,7 +23,7 @@ from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, TRAINING, remo
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Outcome, plural
 from fakedetect.core.terminal.progress import format_duration
-from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.folders import find_class_folders
 from fakedetect.dataset.samples import Dataset, describe_faults
 from fakedetect.images.copies import find_copy_kind
 from fakedetect.models.building import save_checkpoint
@@ -50,7 +50,7 @@ def _describe_run(
     options = run.settings.training
     return msgspec.structs.replace(
         make_training_record(
-            run.settings, dataset, find_copy_kind(class_folders(dataset.folder)[0][0]), conditions
+            run.settings, dataset, find_copy_kind(find_class_folders(dataset.folder)[0][0]), conditions
         ),
         checkpoint=checkpoint,
         split=SplitRecord(

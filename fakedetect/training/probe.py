@@ -46,7 +46,7 @@ from fakedetect.dataset.samples import (
     describe_faults,
     find_originals,
     find_shapes,
-    load_for_probe,
+    load_probe_dataset,
     warn_about_skipped,
 )
 from fakedetect.images.copies import PROBE_COPIES
@@ -201,7 +201,7 @@ def _gather(
 
 def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tuple[Dataset, list[Path]]:
     """Choose the training pictures, max_pictures at most, and find the original file of each."""
-    dataset = load_for_probe(settings, "train", leave_out)
+    dataset = load_probe_dataset(settings, "train", leave_out)
     warn_about_skipped(dataset, console)
     # Checked early, before anything is loaded, and again without the unreadable pictures.
     check_picture_counts(dataset.samples, LEAST_PICTURES_PER_CLASS)

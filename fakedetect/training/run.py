@@ -15,9 +15,9 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
-from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.folders import check_apart, class_folders
-from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.decoded import decode_pictures
+from fakedetect.dataset.folders import check_folders_apart, find_class_folders
+from fakedetect.dataset.identical import find_exact_duplicates
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset, warn_about_skipped
 from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model
@@ -142,7 +142,7 @@ def _check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
     Raises:
         UserError: folders of the dataset overlap.
     """
-    check_apart(settings)
+    check_folders_apart(settings)
     for line in advise_balance(dataset.samples, settings.training.balance):
         console.warn(line)
     count = len(dataset.samples)
@@ -169,7 +169,7 @@ def _test_samples(settings: Settings) -> list[Sample]:
     try:
         return [
             Sample(path, label, "")
-            for class_folder, label in class_folders(folder)
+            for class_folder, label in find_class_folders(folder)
             for path in list_images(class_folder)
         ]
     except UserError:
@@ -186,7 +186,7 @@ def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], 
         except OSError:
             sizes.append(-1)
     counts: Counter[str] = Counter()
-    for pair in find_exact([sample.path for sample in samples], sizes):
+    for pair in find_exact_duplicates([sample.path for sample in samples], sizes):
         first, second = samples[pair.first], samples[pair.second]
         if (first.path in places) != (second.path in places):
             counts["leak"] += 1
@@ -231,7 +231,7 @@ def _prepare(
 
     # Pictures, decoded only after the model is loaded
     paths = [sample.path for sample in dataset.samples]
-    decoded = decode_all(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
+    decoded = decode_pictures(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
     check_unreadable_share(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
 

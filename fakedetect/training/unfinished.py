@@ -26,7 +26,7 @@ from fakedetect.core.settings.model_folder import UNFINISHED, checkpoint_file, m
 from fakedetect.core.settings.recipes import CLASSES, PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.version import describe_version
-from fakedetect.dataset.samples import Dataset, hash_names, load_dataset, load_for_probe
+from fakedetect.dataset.samples import Dataset, hash_names, load_dataset, load_probe_dataset
 from fakedetect.images.copies import ALIGNED_QUALITY, CopyKind
 from fakedetect.models.processes import Group
 from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
@@ -218,7 +218,7 @@ def find_difference(settings: Settings, leave_out: str = "") -> str | None:
 
 def find_conditions(settings: Settings, leave_out: str = "") -> RunConditions:
     """Return the conditions of a run that would start now."""
-    load = load_for_probe if settings.recipe.method == PROBE else load_dataset
+    load = load_probe_dataset if settings.recipe.method == PROBE else load_dataset
     return gather_conditions(settings, load(settings, "train", leave_out))
 
 

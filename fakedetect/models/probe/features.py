@@ -12,7 +12,7 @@ from fakedetect.core.processes.pool import in_order, map_images
 from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.feature_cache import FeatureCache, key_of
+from fakedetect.dataset.feature_cache import FeatureCache, make_feature_key
 from fakedetect.images.copies import PROBE_COPIES, CopyKind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.views import ProbeViewRequest, in_batches, load_probe_views
@@ -112,7 +112,7 @@ def compute_features(
             continue
         # A degraded view depends on the picture's name and the seed; the clean view depends on neither.
         words = ["clean", *(f"degraded {seed + view} {path.name}" for view in views[1:])]
-        keys[path] = [key_of(content, f"{word}; {engine.name}") for word in words]
+        keys[path] = [make_feature_key(content, f"{word}; {engine.name}") for word in words]
     remove_least_recent()
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
