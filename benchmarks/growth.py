@@ -1,7 +1,7 @@
 """`python -m benchmarks growth`: how the time of each part of `explore` grows with the pictures.
 
-The pictures are frames of one scene, the worst case of a comparison of all with all; of a data set without
-look-alikes there are as many unrelated ones. What is read once a picture grows with their number anyway.
+The pictures are frames of one scene, the worst case for comparing all pairs, and as many unrelated ones.
+Reading the files is not measured: it grows linearly.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ SIZES, QUICK_SIZES = (1_000, 5_000, 20_000), (500, 1_000, 2_000)
 
 
 def _make_prints(count: int, alike: bool) -> list[tuple[int, Fingerprint]]:
-    """Numbered fingerprints of frames of one scene, or of unrelated pictures."""
+    """Make numbered fingerprints of frames of one scene, or of unrelated pictures."""
     random = np.random.default_rng(0)
     scene, shapes = random.normal(110, 30, (32, 32)), random.normal(size=(2, 256))
     found = []
@@ -34,7 +34,7 @@ def _make_prints(count: int, alike: bool) -> list[tuple[int, Fingerprint]]:
 
 
 def _write_copies(folder: Path, count: int) -> list[Path]:
-    """So many files of one size, half of them copies of the others."""
+    """Write `count` files of one size, half of them copies of the others."""
     paths = [folder / f"{number}.bin" for number in range(count)]
     for number, path in enumerate(paths):
         path.write_bytes((number // 2).to_bytes(4, "big") * 1000)
@@ -69,7 +69,7 @@ def _measure(count: int, folder: Path) -> dict[str, float]:
 
 
 def measure_growth(quick: bool) -> dict[str, dict[str, float]]:
-    """Print the table; returns the seconds of each part by the number of pictures."""
+    """Print the table; return the seconds of each part by the number of pictures."""
     found: dict[str, dict[str, float]] = {}
     for count in QUICK_SIZES if quick else SIZES:
         with tempfile.TemporaryDirectory() as folder:

@@ -172,7 +172,7 @@ def _fill(
         rounds = group.gather((these, found, faults))
         for of_process, features, unread in rounds:
             if features is not None:
-                (cache.add if group.first else cache.remember)(of_process, features)
+                (cache.add if group.first else cache.add_in_memory)(of_process, features)
                 advance(len(of_process))
             yield from unread
         if not any(of_process or unread for of_process, _, unread in rounds):
