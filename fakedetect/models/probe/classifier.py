@@ -18,7 +18,7 @@ TEST_PICTURE_COUNT = 20
 LARGEST_PROBE_BYTES = 64 * 1024**2
 """A classifier on 500,000 features has 6 MB."""
 
-LayerNumbers = Annotated[
+RecordedLayers = Annotated[
     tuple[Annotated[int, msgspec.Meta(ge=1, le=10_000)], ...], msgspec.Meta(min_length=1)
 ]
 
@@ -33,7 +33,7 @@ class ProbeFacts(Record, frozen=True, kw_only=True):
 
     architecture: str
     weights: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
-    layers: LayerNumbers
+    layers: RecordedLayers
     seed: Count | None = None
     strength: NotNegative
     views: Count
