@@ -1,1 +1,1 @@
-"""Each job done the course project's way and ours on the same files, in pairs, and their ratio."""
+"""Benchmarks: the course project's implementation and ours on the same files, alternating."""

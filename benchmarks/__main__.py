@@ -22,11 +22,11 @@ from fakedetect.core.files import write_json
 from fakedetect.core.processes.allocator import freed_memory_kept
 from fakedetect.core.terminal.progress import percent
 
-PAIRS = 5
-QUICK_PAIRS = 3
+ROUNDS = 5
+QUICK_ROUNDS = 3
 
 MEMORY, COVERAGE, GROWTH = OTHERS = ("memory", "coverage", "growth")
-"""The jobs that compare nothing with the reference's way."""
+"""Jobs without a comparison with the course project."""
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -36,7 +36,7 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 def describe_machine() -> str:
-    """Processor, cores, what it can do with bfloat16, and the versions that matter."""
+    """Describe the processor, its cores and bfloat16 instructions, the GPU and the versions."""
     name, flags = platform.processor() or platform.machine(), ""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -55,15 +55,15 @@ def describe_machine() -> str:
 
 
 def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> dict[str, Any]:
-    """One job's pairs: A B A B …, after one round that does not count; ours as the menu runs a job.
+    """Measure one job: both implementations alternate, after a warm-up round that does not count.
 
     Args:
-        peaks: the machine's operations a second, in bfloat16 or not.
+        peaks: the machine's operations per second, by whether they are in bfloat16.
     """
     with tempfile.TemporaryDirectory() as folder:
         pair = JOBS[job](Path(folder), quick, model)
         ratios, theirs, ours = [], [], []
-        for round_ in range(1 + (QUICK_PAIRS if quick else PAIRS)):
+        for round_ in range(1 + (QUICK_ROUNDS if quick else ROUNDS)):
             a = _seconds(pair.reference)
             with freed_memory_kept():
                 b = _seconds(pair.ours)
@@ -88,17 +88,17 @@ def measure(job: str, quick: bool, model: str, peaks: Mapping[bool, float]) -> d
 
 
 def _find(job: str) -> list[str]:
-    """The jobs of a name: 'probe' means both of the probe's."""
+    """Return the jobs of a name or prefix: 'probe' means both jobs of the probe."""
     return [name for name in JOBS if name == job or (name.startswith(f"{job}-") and job not in JOBS)]
 
 
 def main() -> int:
-    """Measure the asked-for jobs and print their table; 1 where results were not equal."""
+    """Measure the requested jobs and print their table; return 1 if results differ."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = f"any of {', '.join(JOBS)} (default: all), or {', '.join(OTHERS)}"
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=names)
     parser.add_argument("--quick", action="store_true", help="fewer pictures and pairs")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     parser.add_argument("--model", default="resnet18", metavar="NAME", help="for train, test and epoch2")
     parser.add_argument(
         "--timm",
@@ -110,7 +110,7 @@ def main() -> int:
     if unknown := [job for job in given.jobs if job not in OTHERS and not _find(job)]:
         parser.error(f"unknown job {unknown[0]!r}; the jobs are {', '.join(JOBS)}")
     print(describe_machine())
-    # Here too, since the heap is laid out once, when torch starts its threads.
+    # Needed here too: the heap is laid out once, when torch starts its threads.
     with freed_memory_kept():
         peaks = {bf16: measure_product(bf16) for bf16 in (False, True)}
     print(

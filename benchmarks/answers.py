@@ -1,4 +1,4 @@
-"""Jobs of a trained model that is asked: check and evaluate, from files to verdicts and figures."""
+"""Jobs that use a trained model: check and evaluate, from files to verdicts and figures."""
 
 import contextlib
 import csv
@@ -11,8 +11,8 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from benchmarks.corpus import photographs
-from benchmarks.pairs import Pair
+from benchmarks.corpus import load_photographs
+from benchmarks.pairs import BenchmarkJob
 from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
 from fakedetect.checking.judging import check_pictures
 from fakedetect.checking.request import ALL, NONE, CheckRequest
@@ -32,18 +32,18 @@ timm = "tf_efficientnet_lite0"
 """
 
 SIDE = 512
-NEARLY = 0.99
-"""Correlation between the margins of float32 and those of bfloat16."""
+LEAST_CORRELATION = 0.99
+"""Least correlation between the margins of float32 and bfloat16."""
 
 
 def _project(folder: Path, count: int) -> tuple[Settings, list[Path]]:
-    """A model with random weights, and JPEGs of 512 x 512 to ask it about."""
+    """Make a model with random weights, and JPEGs of 512 x 512."""
     pictures = folder / f"pictures_{count}"
     if not pictures.is_dir():
         pictures.mkdir()
         random = np.random.default_rng(44)
         for number in range(count):
-            source = photographs()[number % 2].resize((800, 600))
+            source = load_photographs()[number % 2].resize((800, 600))
             left, top = int(random.integers(0, 288)), int(random.integers(0, 88))
             crop = source.crop((left, top, left + SIDE, top + SIDE))
             crop.save(pictures / f"{number:04}.jpg", quality=90)
@@ -53,14 +53,16 @@ def _project(folder: Path, count: int) -> tuple[Settings, list[Path]]:
         torch.manual_seed(0)
         model = build_model(settings.recipe, pretrained=False)
         with torch.no_grad():
-            # As large as a trained one's answers, and not sure beyond doubt.
+            # Margins like those of a trained model, not all near certainty.
             cast(Any, model).classifier.weight.mul_(0.02)
         save_checkpoint(model, settings.checkpoint)
     return settings, list_images(pictures)
 
 
-def _ask_plainly(detector: Detector, paths: Sequence[Path], how: Sequence[Degradation]) -> np.ndarray:
-    """Margins (N, 1 + D): one picture after the other, by torch in float32."""
+def _predict_one_by_one(
+    detector: Detector, paths: Sequence[Path], how: Sequence[Degradation]
+) -> np.ndarray:
+    """Compute margins (N, 1 + D), one picture at a time, by torch in float32."""
     rows = []
     for path in paths:
         seen = inspect_picture(Inspection(path, (PLAIN_COPIES,), tuple(how)))
@@ -75,75 +77,79 @@ def _plain_detector(settings: Settings) -> Detector:
     return load_detector(plain, Console(quiet=True))
 
 
-def _check(folder: Path, quick: bool, stability: bool) -> Pair:
+def _check(folder: Path, quick: bool, stability: bool) -> BenchmarkJob:
     settings, paths = _project(folder, 40 if quick else 200)
     plain = _plain_detector(settings)
     csv_file = folder / "answers.csv"
     margins: dict[str, np.ndarray] = {}
 
     def theirs() -> None:
-        margins["reference"] = _ask_plainly(plain, paths, STABILITY_DEGRADATIONS if stability else ())[:, 0]
+        margins["reference"] = _predict_one_by_one(
+            plain, paths, STABILITY_DEGRADATIONS if stability else ()
+        )[:, 0]
 
     def ours() -> None:
         csv_file.unlink(missing_ok=True)
-        _judge(settings, CheckRequest(pictures=paths, csv=csv_file, stability=ALL if stability else NONE))
+        _run_check(
+            settings, CheckRequest(pictures=paths, csv=csv_file, stability=ALL if stability else NONE)
+        )
 
     def equal() -> bool:
         with csv_file.open(encoding="utf-8-sig", newline="") as opened:
             p_fake = {row["path"]: float(row["p_fake_raw"]) for row in csv.DictReader(opened)}
         found = np.array([p_fake[str(path)] for path in paths])
         wanted = 1 / (1 + np.exp(-margins["reference"]))
-        return float(np.corrcoef(wanted, found)[0, 1]) > NEARLY
+        return float(np.corrcoef(wanted, found)[0, 1]) > LEAST_CORRELATION
 
-    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: _name_engine(settings))
+    return BenchmarkJob(len(paths), "pictures", theirs, ours, equal, lambda: _name_engine(settings))
 
 
 def _name_engine(settings: Settings) -> str:
     return f"{settings.recipe.architecture}, {load_detector(settings, Console(quiet=True)).engine.name}"
 
 
-def check(folder: Path, quick: bool, _: str) -> Pair:
-    """Verdicts with the test of stability, provenance and a CSV, from 512-pixel JPEGs."""
+def check(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Verdicts with the stability test, provenance and a CSV, from 512-pixel JPEGs."""
     return _check(folder, quick, stability=True)
 
 
-def check_plain(folder: Path, quick: bool, _: str) -> Pair:
-    """The same without the test of stability."""
+def check_plain(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """The same without the stability test."""
     return _check(folder, quick, stability=False)
 
 
-def check_page(folder: Path, quick: bool, _: str) -> Pair:
-    """Verdicts with the test of stability onto a page, beside the same without one."""
+def check_page(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Verdicts with the stability test, with an HTML page against without."""
     settings, paths = _project(folder, 40 if quick else 200)
     page = folder / "answers.html"
 
     def without() -> None:
-        _judge(settings, CheckRequest(pictures=paths))
+        _run_check(settings, CheckRequest(pictures=paths))
 
     def ours() -> None:
         page.unlink(missing_ok=True)
-        _judge(settings, CheckRequest(pictures=paths, html=page))
+        _run_check(settings, CheckRequest(pictures=paths, html=page))
 
     def equal() -> bool:
         cards = page.read_text(encoding="utf-8").partition('<ol id="cards">')[2].partition("</ol>")[0]
         return cards.count("<h3>") == len(paths)
 
-    return Pair(len(paths), "pictures", without, ours, equal, lambda: _name_engine(settings))
+    return BenchmarkJob(len(paths), "pictures", without, ours, equal, lambda: _name_engine(settings))
 
 
-def _judge(settings: Settings, wanted: CheckRequest) -> None:
+def _run_check(settings: Settings, wanted: CheckRequest) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         check_pictures(settings, Console(quiet=True), wanted)
 
 
-def evaluate(folder: Path, quick: bool, _: str) -> Pair:
-    """The robustness curves of evaluate: every picture as it is and after each degradation."""
+def evaluate(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """The robustness curves of evaluate: every picture, original and after each degradation."""
     settings, paths = _project(folder, 16 if quick else 200)
     plain, quiet = _plain_detector(settings), Console(quiet=True)
     margins: dict[str, np.ndarray] = {}
 
     def theirs() -> None:
-        margins["reference"] = _ask_plainly(plain, paths, ROBUSTNESS_DEGRADATIONS)
+        margins["reference"] = _predict_one_by_one(plain, paths, ROBUSTNESS_DEGRADATIONS)
 
     def ours() -> None:
         found, _ = predict_pictures(
@@ -153,6 +159,6 @@ def evaluate(folder: Path, quick: bool, _: str) -> Pair:
 
     def equal() -> bool:
         wanted, found = margins["reference"].ravel(), margins["ours"].ravel()
-        return float(np.corrcoef(wanted, found)[0, 1]) > NEARLY
+        return float(np.corrcoef(wanted, found)[0, 1]) > LEAST_CORRELATION
 
-    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: _name_engine(settings))
+    return BenchmarkJob(len(paths), "pictures", theirs, ours, equal, lambda: _name_engine(settings))

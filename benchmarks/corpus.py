@@ -1,4 +1,4 @@
-"""Pictures to measure on: made from the photographs that scikit-learn ships, always the same."""
+"""Reproducible pictures for benchmarks, made from the photographs in scikit-learn."""
 
 import io
 from pathlib import Path
@@ -6,24 +6,24 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-PNG_EACH = 50
+PICTURES_PER_PNG = 50
 """One picture in this many is a PNG; the others are JPEGs."""
 
-CUT_EACH = 15
+PICTURES_PER_CUT_FILE = 15
 """One picture in this many is cut off."""
 
 
-def photographs() -> list[Image.Image]:
-    """The photographs that are there without a download."""
+def load_photographs() -> list[Image.Image]:
+    """Load the photographs that scikit-learn includes."""
     from sklearn.datasets import load_sample_images
 
     return [Image.fromarray(image) for image in load_sample_images().images]
 
 
 def make_large(folder: Path, count: int) -> list[Path]:
-    """Pictures of the sizes of a downloaded data set, 1,000 to 2,600 pixels a side, some cut off."""
+    """Make pictures like those of a downloaded dataset: 1,000 to 2,600 pixels a side, some cut off."""
     random = np.random.default_rng(42)
-    sources = photographs()
+    sources = load_photographs()
     paths = []
     for number in range(count):
         width, height = (int(side) for side in random.integers(1000, 2600, 2))
@@ -31,17 +31,17 @@ def make_large(folder: Path, count: int) -> list[Path]:
         left, top = (int(random.integers(0, limit)) for limit in (source.width // 2, source.height // 2))
         crop = source.crop((left, top, left + source.width // 2, top + source.height // 2))
         picture = crop.resize((width, height), Image.Resampling.BICUBIC)
-        # An enlarged picture is too smooth; photographs have grain.
+        # Enlarged pictures are too smooth; photographs have grain.
         grain = random.integers(-6, 7, (height, width, 1), dtype=np.int16)
         pixels = (np.asarray(picture, np.int16) + grain).clip(0, 255).astype(np.uint8)
-        is_png = number % PNG_EACH == PNG_EACH - 1
+        is_png = number % PICTURES_PER_PNG == PICTURES_PER_PNG - 1
         data = io.BytesIO()
         if is_png:
             Image.fromarray(pixels).save(data, "PNG", compress_level=1)
         else:
             Image.fromarray(pixels).save(data, "JPEG", quality=int(random.integers(80, 96)))
         content = data.getvalue()
-        if number % CUT_EACH == CUT_EACH - 1:
+        if number % PICTURES_PER_CUT_FILE == PICTURES_PER_CUT_FILE - 1:
             content = content[: len(content) * 2 // 3]
         path = folder / f"{number:04}.{'png' if is_png else 'jpg'}"
         path.write_bytes(content)
@@ -50,9 +50,9 @@ def make_large(folder: Path, count: int) -> list[Path]:
 
 
 def make_small(folder: Path, count: int) -> None:
-    """`count` JPEGs of 224 x 224 in fake/ and as many in real/: smooth ones and grainy ones."""
+    """Make `count` smooth JPEGs of 224 x 224 in fake/ and `count` grainy ones in real/."""
     random = np.random.default_rng(43)
-    sources = photographs()
+    sources = load_photographs()
     for label in ("fake", "real"):
         (folder / label).mkdir(parents=True, exist_ok=True)
         for number in range(count):

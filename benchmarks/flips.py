@@ -1,7 +1,7 @@
-"""`python -m benchmarks.flips`: how far from one half small changes of a picture turn an answer.
+"""`python -m benchmarks.flips`: how far from 0.5 small changes of a picture flip its prediction.
 
-Every picture of some folders is judged as it is and after each change of STABILITY_DEGRADATIONS. The
-pictures should be other ones than the model was trained on, whose answers lie further from one half.
+Every picture of some folders is predicted unchanged and after each of STABILITY_DEGRADATIONS. Use pictures
+that the model was not trained on: p(fake) of training pictures is further from 0.5.
 """
 
 import argparse
@@ -20,29 +20,32 @@ from fakedetect.metrics.calibration import UNSURE, Calibration
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import predict_pictures
 
-STEP = 0.05
-"""Of the distance between p(fake) and one half, in the table's rows."""
+DISTANCE_STEP = 0.05
+"""The width of a row of the table, in p(fake)."""
 
 
 def describe_flips(calibration: Calibration, margins: np.ndarray) -> Sequence[str]:
-    """A row for each range of distances, and what they come to together.
+    """Return a table row for each range of distances, and a line with the totals.
 
     Args:
-        margins: (N, 1 + D), of each picture and of its changed views.
+        margins: (N, 1 + D), those of the picture and of its changed views.
     """
     p_fake = calibration.probability(margins[:, 0])
-    turned = ((margins[:, 1:] >= 0) != (margins[:, :1] >= 0)).any(1)
+    flipped = ((margins[:, 1:] >= 0) != (margins[:, :1] >= 0)).any(1)
     distance = np.abs(p_fake - 0.5)
-    rows = ["| p(fake) from one half | pictures | turned | of all further away |", "|---|---|---|---|"]
-    for low in np.arange(0, 0.5, STEP):
+    rows = [
+        "| distance of p(fake) from 0.5 | pictures | flipped | of all further away |",
+        "|---|---|---|---|",
+    ]
+    for low in np.arange(0, 0.5, DISTANCE_STEP):
         beyond = distance >= low
-        here = beyond & (distance < low + STEP)
-        share = percent(turned[beyond].mean()) if beyond.any() else ""
-        counts = f"{here.sum():,} | {turned[here].sum():,}"
-        rows.append(f"| {low:.2f} to {low + STEP:.2f} | {counts} | {share} |")
+        here = beyond & (distance < low + DISTANCE_STEP)
+        share = percent(flipped[beyond].mean()) if beyond.any() else ""
+        counts = f"{here.sum():,} | {flipped[here].sum():,}"
+        rows.append(f"| {low:.2f} to {low + DISTANCE_STEP:.2f} | {counts} | {share} |")
     sure = np.array([calibration.verdict(p) != UNSURE for p in p_fake])
-    count = f"{turned[sure].sum():,} of {sure.sum():,} verdicts fake or real"
-    return [*rows, f"Turned: {turned.sum():,} of {len(turned):,} answers, {count}"]
+    count = f"{flipped[sure].sum():,} of {sure.sum():,} verdicts fake or real"
+    return [*rows, f"Flipped: {flipped.sum():,} of {len(flipped):,} predictions, {count}"]
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.gpu_memory`: the largest batch that training takes on a card, worked out on a CPU.
+"""`python -m benchmarks.gpu_memory`: the largest training batch for a GPU's memory, estimated on a CPU.
 
-Not run on a card: the sum of the weights, their gradients, what the optimiser keeps of them, and what a
-step keeps of each picture for its way back, as autograd says; all else is an allowance.
+The estimate is the sum of the weights, their gradients, the optimiser's state, the tensors that autograd
+saves for each picture, and an allowance for the rest.
 """
 
 import argparse
@@ -15,16 +15,16 @@ from fakedetect.models.building import build_model
 
 GB = 1024**3
 ALLOWANCE = 1.2 * GB
-"""For the driver's context, workspaces of its kernels and memory between blocks."""
+"""For the driver's context, kernel workspaces and fragmentation."""
 
-BYTES_A_WEIGHT = {"SGD": 12, "Adam": 16, "AdamW": 16}
+BYTES_PER_WEIGHT = {"SGD": 12, "Adam": 16, "AdamW": 16}
 """In float32: the weight, its gradient, and one momentum or two moments."""
 
 BATCHES = (512, 256, 128, 64, 32, 16, 8, 4, 2, 1)
 
 
-def bytes_a_picture(model: nn.Module, size: int, dtype: torch.dtype) -> float:
-    """What a training step keeps for its way back, for each picture of the batch."""
+def measure_bytes_per_picture(model: nn.Module, size: int, dtype: torch.dtype) -> float:
+    """Return the bytes per picture that a training step saves for the backward pass."""
     model.train()
     own = {value.untyped_storage().data_ptr() for value in (*model.parameters(), *model.buffers())}
 
@@ -42,26 +42,26 @@ def bytes_a_picture(model: nn.Module, size: int, dtype: torch.dtype) -> float:
             torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value),
             torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32),
         ):
-            # While the loss is there, so are the tensors, and no address is given out twice.
+            # The loss keeps all saved tensors alive, so no address is reused.
             loss = model(images).float().sum()
             assert loss.requires_grad  # noqa: S101
         return sum(kept.values())
 
-    # What autocast keeps of the weights is there once, for whatever batch.
+    # Autocast copies the weights once, independently of the batch size.
     few, more = 1, 2
     return (measure(more) - measure(few)) / (more - few)
 
 
 def describe_model(recipe: Recipe, card: float) -> str:
-    """A row of the table for a card of so many bytes."""
+    """Return a table row for a card with the given memory in bytes."""
     model = build_model(recipe, pretrained=False).to(memory_format=torch.channels_last)
     weights = sum(value.numel() for value in model.parameters())
-    fixed = weights * BYTES_A_WEIGHT[recipe.optimizer] + ALLOWANCE
+    fixed = weights * BYTES_PER_WEIGHT[recipe.optimizer] + ALLOWANCE
     cells = []
     for dtype in (torch.float32, torch.bfloat16):
-        # Autocast keeps the weights once more, in two bytes.
+        # Autocast keeps a copy of the weights in two bytes each.
         kept = fixed + (2 * weights if dtype == torch.bfloat16 else 0)
-        each = bytes_a_picture(model, recipe.input.size, dtype)
+        each = measure_bytes_per_picture(model, recipe.input.size, dtype)
         fits = next((batch for batch in BATCHES if kept + batch * each <= card), 0)
         cells.append(f"{each / 1024**2:,.0f} MB | {fits or 'none'}")
     size = f"{weights / 1e6:.1f} million | {recipe.batch_size}"

@@ -1,7 +1,7 @@
 """`python -m benchmarks growth`: how the time of each part of `explore` grows with the pictures.
 
-The pictures are frames of one scene, the worst case of a comparison of all with all; of a data set without
-look-alikes there are as many unrelated ones. What is read once a picture grows with their number anyway.
+The pictures are frames of one scene, the worst case for comparing all pairs, and as many unrelated ones.
+Reading the files is not measured: it grows linearly.
 """
 
 import tempfile
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.identical import find_exact_duplicates
 from fakedetect.preprocessing.audit import CATEGORY_PHRASES, FLAG_PHRASES, NUMBER_PHRASES, audit_shortcuts
 from fakedetect.preprocessing.label_scores import find_label_issues
 from fakedetect.preprocessing.near_duplicates import Fingerprint, find_near_duplicates
@@ -21,7 +21,7 @@ SIZES, QUICK_SIZES = (1_000, 5_000, 20_000), (500, 1_000, 2_000)
 
 
 def _make_prints(count: int, alike: bool) -> list[tuple[int, Fingerprint]]:
-    """Numbered fingerprints of frames of one scene, or of unrelated pictures."""
+    """Make numbered fingerprints of frames of one scene, or of unrelated pictures."""
     random = np.random.default_rng(0)
     scene, shapes = random.normal(110, 30, (32, 32)), random.normal(size=(2, 256))
     found = []
@@ -34,7 +34,7 @@ def _make_prints(count: int, alike: bool) -> list[tuple[int, Fingerprint]]:
 
 
 def _write_copies(folder: Path, count: int) -> list[Path]:
-    """So many files of one size, half of them copies of the others."""
+    """Write `count` files of one size, half of them copies of the others."""
     paths = [folder / f"{number}.bin" for number in range(count)]
     for number, path in enumerate(paths):
         path.write_bytes((number // 2).to_bytes(4, "big") * 1000)
@@ -56,7 +56,7 @@ def _measure(count: int, folder: Path) -> dict[str, float]:
     parts: dict[str, Callable[[], object]] = {
         "look-alikes": lambda: find_near_duplicates(alike),
         "unrelated": lambda: find_near_duplicates(unrelated),
-        "exact copies": lambda: find_exact(paths, [4000] * count),
+        "exact copies": lambda: find_exact_duplicates(paths, [4000] * count),
         "audit": lambda: audit_shortcuts(table, "original"),
         "label suspicion": lambda: find_label_issues(p_fake, np.arange(count) % 2 == 0),
     }
@@ -69,7 +69,7 @@ def _measure(count: int, folder: Path) -> dict[str, float]:
 
 
 def measure_growth(quick: bool) -> dict[str, dict[str, float]]:
-    """Print the table; returns the seconds of each part by the number of pictures."""
+    """Print the table; return the seconds of each part by the number of pictures."""
     found: dict[str, dict[str, float]] = {}
     for count in QUICK_SIZES if quick else SIZES:
         with tempfile.TemporaryDirectory() as folder:

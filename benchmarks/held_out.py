@@ -1,9 +1,9 @@
-"""`python -m benchmarks.held_out`: a probe card's figures that no option prints, from out_of_fold.json.
+"""`python -m benchmarks.held_out`: figures of a probe's model card that no command prints.
 
-The figures without some sources, and whether the thresholds keep their promise on real sources that had no
-part in them: half of the sources are drawn again and again, thresholds fitted to them, and tried on the
-others. `--rounding` adds how far weights that differ from the backbone's by rounding, and random ones, move
-the answers to the made-up pictures by which a probe knows its backbone.
+It reads out_of_fold.json and prints the figures without some sources, or whether the thresholds' guarantee
+holds on new real sources: thresholds are fitted to random halves of the sources and tested on the others.
+`--rounding` adds how far rounded and random backbone weights move the margins of the test pictures by which
+a probe recognises its backbone.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from fakedetect.models.probe.model import compute_test_margins, load_probe
 
 DRAWS = 300
 LEVELS = 255
-"""Steps between the least and the largest weight of a channel that is stored in 8 bits."""
+"""Steps between the smallest and the largest weight of a channel in 8 bits."""
 
 
 Sources = Mapping[str, tuple[float, ...]]
@@ -38,8 +38,8 @@ def _leave(sources: Sources, without: Sequence[str]) -> dict[str, tuple[float, .
     return {name: values for name, values in sources.items() if not name.startswith(tuple(without))}
 
 
-def tell_without(scores: HeldOutScores, without: Sequence[str]) -> str:
-    """The figures without the sources whose names begin so."""
+def describe_without(scores: HeldOutScores, without: Sequence[str]) -> str:
+    """Describe the figures without the sources whose names start with one of `without`."""
     rest = msgspec.structs.replace(
         scores, fake=_leave(scores.fake, without), real=_leave(scores.real, without)
     )
@@ -47,8 +47,8 @@ def tell_without(scores: HeldOutScores, without: Sequence[str]) -> str:
     return f"ROC AUC {found.auc}, fake recall at 5 % false positives {found.fake_recall_at_5}"
 
 
-def tell_promise(scores: HeldOutScores) -> str:
-    """False alarms on real sources that the thresholds were not fitted to, mean over sources."""
+def describe_guarantee(scores: HeldOutScores) -> str:
+    """Describe the false-positive rate on real sources that the thresholds were not fitted to."""
     random = np.random.default_rng(0)
     names = sorted(scores.real)
     missed = calibrate_held_out(scores).max_missed
@@ -67,15 +67,15 @@ def tell_promise(scores: HeldOutScores) -> str:
     low, high = np.quantile(by_sources, (0.05, 0.95))
     count = len(names) // 2
     return (
-        f"{count} real sources fitted to, {len(names) - count} others, {DRAWS} draws: "
+        f"Fitted to {count} real sources, tested on {len(names) - count} others, {DRAWS} draws: "
         f"{percent(np.mean(by_sources))} of the others' pictures called fake (nine of ten draws: "
         f"{percent(low)} to {percent(high)}); by the pictures' own 95 % point "
         f"{percent(np.mean(by_pictures))}"
     )
 
 
-def tell_rounding(settings: Settings) -> str:
-    """How far other weights move the margins of the made-up pictures, by root mean square."""
+def describe_rounding(settings: Settings) -> str:
+    """Describe how far other weights move the margins of the test pictures (root mean square)."""
     recipe = settings.recipe
     probe = load_probe(recipe, require_checkpoint(settings))
     network, before = probe.backbone.network, compute_test_margins(probe, recipe)
@@ -87,12 +87,12 @@ def tell_rounding(settings: Settings) -> str:
             changed[name] = value + (torch.rand(value.shape, generator=generator) - 0.5) * step
     others = {"8 bits a channel": changed}
     others["random"] = build_backbone(recipe, probe.backbone.layers, 1).network.state_dict()
-    said = []
+    shown = []
     for name, state in others.items():
         network.load_state_dict(state)
         moved = np.sqrt(np.mean((compute_test_margins(probe, recipe) - before) ** 2))
-        said.append(f"{name} {moved:.2f}")
-    return f"margins moved by weights: {', '.join(said)}"
+        shown.append(f"{name} {moved:.2f}")
+    return f"margins moved by weights: {', '.join(shown)}"
 
 
 def main() -> int:
@@ -100,16 +100,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.held_out", description=__doc__)
     parser.add_argument("--paths", type=Path, default=Path("paths.toml"), metavar="FILE")
     parser.add_argument("--model", default="starter", metavar="NAME")
-    parser.add_argument("--without", nargs="*", default=(), metavar="SOURCE", help="beginnings of names")
+    parser.add_argument(
+        "--without", nargs="*", default=(), metavar="SOURCE", help="prefixes of source names"
+    )
     parser.add_argument("--rounding", action="store_true", help="needs the backbone's weights")
     given = parser.parse_args()
     settings = load_settings(given.paths).with_model(given.model)
     scores = read_held_out_scores(settings.model_folder, model_hash(settings), settings.command("train"))
     if scores is None:
-        parser.error(f"{given.model} has no out_of_fold.json of its probe")
-    print(tell_without(scores, given.without) if given.without else tell_promise(scores))
+        parser.error(f"{given.model} has no out_of_fold.json for its checkpoint")
+    print(describe_without(scores, given.without) if given.without else describe_guarantee(scores))
     if given.rounding:
-        print(tell_rounding(settings))
+        print(describe_rounding(settings))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The jobs: each is prepared once and then done in pairs, the reference's way and ours."""
+"""The jobs, each prepared once for the course project's implementation and ours."""
 
 import shutil
 import subprocess
@@ -14,14 +14,14 @@ from PIL import Image
 
 from benchmarks import answers, plain, probe, reference, small
 from benchmarks.corpus import make_large, make_small
-from benchmarks.pairs import Pair
+from benchmarks.pairs import BenchmarkJob
 from benchmarks.peak import STEP_IN_PASSES, count_operations
 from fakedetect.core.processes.pool import map_images
 from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.settings.settings import Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.batches import cut_batches, load_batches
-from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.decoded import decode_pictures
 from fakedetect.dataset.samples import Sample
 from fakedetect.images.copies import CopyKind
 from fakedetect.images.listing import list_images
@@ -34,10 +34,10 @@ from fakedetect.models.predictions import predict_batches
 from fakedetect.preprocessing.resize import CopyJob, resize_image
 from fakedetect.training.epochs import make_optimizer
 
-SMALL_DIFFERENCE = 3.0
-"""Grey levels of 255 that a fast copy may differ from a plain one on average."""
+MOST_GREY_LEVELS_APART = 3.0
+"""The largest mean difference between a fast copy and a plain one, in grey levels of 255."""
 
-MENU_SECONDS = 0.4
+MOST_MENU_SECONDS = 0.4
 
 
 def _corpus(folder: Path, quick: bool) -> list[Path]:
@@ -48,8 +48,8 @@ def _corpus(folder: Path, quick: bool) -> list[Path]:
     return list_images(large)
 
 
-def scan(folder: Path, quick: bool, _: str) -> Pair:
-    """The verdict on every picture."""
+def scan(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Find the unreadable pictures."""
     paths = _corpus(folder, quick)
     verdicts: dict[str, set[Path]] = {}
 
@@ -60,47 +60,49 @@ def scan(folder: Path, quick: bool, _: str) -> Pair:
         results = map_images(find_fault, paths, count_workers(None))
         verdicts["ours"] = {path for path, reason in results if reason}
 
-    return Pair(
+    return BenchmarkJob(
         len(paths), "pictures", theirs, ours, lambda: verdicts["reference"] == verdicts["ours"] != set()
     )
 
 
-def _copies(folder: Path, paths: list[Path], kind: CopyKind) -> Pair:
-    there, here = folder / "copies_reference", folder / "copies_ours"
+def _copies(folder: Path, paths: list[Path], kind: CopyKind) -> BenchmarkJob:
+    theirs_folder, ours_folder = folder / "copies_reference", folder / "copies_ours"
 
     def theirs() -> None:
-        shutil.rmtree(there, ignore_errors=True)
-        plain.resize(paths, there)
+        shutil.rmtree(theirs_folder, ignore_errors=True)
+        plain.resize(paths, theirs_folder)
 
     def ours() -> None:
-        shutil.rmtree(here, ignore_errors=True)
-        jobs = [CopyJob(path, here / path.name, kind) for path in paths]
+        shutil.rmtree(ours_folder, ignore_errors=True)
+        jobs = [CopyJob(path, ours_folder / path.name, kind) for path in paths]
         for _ in map_images(resize_image, jobs, count_workers(None)):
             pass
 
     def differences() -> Iterator[float]:
-        for path in list_images(there):
-            plain, fast = (np.asarray(Image.open(p), np.int16) for p in (path, here / path.name))
+        for path in list_images(theirs_folder):
+            plain, fast = (np.asarray(Image.open(p), np.int16) for p in (path, ours_folder / path.name))
             yield float(np.abs(plain - fast).mean())
 
     def equal() -> bool:
-        same_names = {p.name for p in list_images(there)} == {p.name for p in list_images(here)}
-        limit = SMALL_DIFFERENCE if kind.fast else 0.0
+        same_names = {p.name for p in list_images(theirs_folder)} == {
+            p.name for p in list_images(ours_folder)
+        }
+        limit = MOST_GREY_LEVELS_APART if kind.fast else 0.0
         return same_names and float(np.mean(list(differences()))) <= limit
 
     def note() -> str:
         return f"mean difference {np.mean(list(differences())):.2f} of 255 grey levels"
 
-    return Pair(len(paths), "pictures", theirs, ours, equal, note)
+    return BenchmarkJob(len(paths), "pictures", theirs, ours, equal, note)
 
 
-def resize(folder: Path, quick: bool, _: str) -> Pair:
-    """Copies that are the reference's to the bit."""
+def resize(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Make copies that are bit-identical to the course project's."""
     return _copies(folder, _corpus(folder, quick), CopyKind())
 
 
-def resize_fast(folder: Path, quick: bool, _: str) -> Pair:
-    """Nearly the same copies, of JPEGs: other formats cannot be decoded at a smaller size."""
+def resize_fast(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Make fast copies of JPEGs; other formats cannot be decoded at a smaller size."""
     paths = [path for path in _corpus(folder, quick) if path.suffix == ".jpg"]
     return _copies(folder, paths, CopyKind(fast=True))
 
@@ -110,8 +112,8 @@ def _settings(model: str) -> Settings:
     return replace(settings, training=replace(settings.training, pretrained=False))
 
 
-def train(folder: Path, quick: bool, model: str) -> Pair:
-    """Training steps on pictures that are decoded already."""
+def train(folder: Path, quick: bool, model: str) -> BenchmarkJob:
+    """Training steps on pictures that are already decoded."""
     settings = _settings(model)
     torch.manual_seed(0)
     recipe = settings.recipe
@@ -149,7 +151,7 @@ def train(folder: Path, quick: bool, model: str) -> Pair:
             optimizers[1].step()
             first.setdefault("ours", loss.item())
 
-    return Pair(
+    return BenchmarkJob(
         batch * steps,
         "pictures",
         theirs,
@@ -172,8 +174,8 @@ def _small(folder: Path, quick: bool) -> tuple[Path, list[Sample]]:
     ]
 
 
-def test(folder: Path, quick: bool, model: str) -> Pair:
-    """A whole test from JPEG files to the predicted classes."""
+def test(folder: Path, quick: bool, model: str) -> BenchmarkJob:
+    """A test from JPEG files to predicted classes."""
     settings = _settings(model)
     small, samples = _small(folder, quick)
     torch.manual_seed(0)
@@ -199,7 +201,7 @@ def test(folder: Path, quick: bool, model: str) -> Pair:
         same = sum(a == b for a, b in zip(predicted["reference"], predicted["ours"], strict=True))
         return f"{model}, {engine.name}, {same} of {len(samples)} predictions the same"
 
-    return Pair(
+    return BenchmarkJob(
         len(samples),
         "pictures",
         theirs,
@@ -211,13 +213,15 @@ def test(folder: Path, quick: bool, model: str) -> Pair:
     )
 
 
-def epoch2(folder: Path, quick: bool, model: str) -> Pair:
-    """Loading the pictures of the second and later epochs, batch by batch."""
+def epoch2(folder: Path, quick: bool, model: str) -> BenchmarkJob:
+    """Load the pictures of the second and later epochs, batch by batch."""
     settings = _settings(model)
     small, samples = _small(folder, quick)
     size, scaling = settings.recipe.batch_size, settings.recipe.input.scaling
     workers = count_workers(None)
-    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers, scaling)
+    decoded = decode_pictures(
+        small, [sample.path for sample in samples], Console(quiet=True), workers, scaling
+    )
     sums: dict[str, int] = {}
 
     def theirs() -> None:
@@ -234,19 +238,21 @@ def epoch2(folder: Path, quick: bool, model: str) -> Pair:
         plain = next(load_batches([samples[:8]], 1, scaling))
         return sums["reference"] == sums["ours"] and torch.equal(batch.images, plain.images)
 
-    return Pair(len(samples), "pictures", theirs, ours, equal)
+    return BenchmarkJob(len(samples), "pictures", theirs, ours, equal)
 
 
-def feed(folder: Path, quick: bool, model: str) -> Pair:
-    """Training from files against the same steps on random data that is there already.
+def feed(folder: Path, quick: bool, model: str) -> BenchmarkJob:
+    """Training from files against the same steps on random data on the device.
 
-    A ratio near 1 says that the device never waits for pictures.
+    A ratio near 1 means that the device never waits for pictures.
     """
     settings = _settings(model)
     small, samples = _small(folder, quick)
     size = min(settings.recipe.batch_size, len(samples) // 4)
     workers, scaling = count_workers(None), settings.recipe.input.scaling
-    decoded = decode_all(small, [sample.path for sample in samples], Console(quiet=True), workers, scaling)
+    decoded = decode_pictures(
+        small, [sample.path for sample in samples], Console(quiet=True), workers, scaling
+    )
     network = to_device(build_model(settings.recipe, pretrained=False)).train()
     device = next(network.parameters()).device
     dtype = choose_precision(settings, network)
@@ -281,7 +287,7 @@ def feed(folder: Path, quick: bool, model: str) -> Pair:
         finish()
 
     count = len(samples) // size * size
-    return Pair(
+    return BenchmarkJob(
         count,
         "pictures",
         theirs,
@@ -291,8 +297,8 @@ def feed(folder: Path, quick: bool, model: str) -> Pair:
     )
 
 
-def start(folder: Path, quick: bool, _: str) -> Pair:
-    """From the command to the menu on the screen; the reference's way imports all first."""
+def start(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Start and leave the menu, against importing all libraries first."""
     menu = Path(__file__).resolve().parent.parent / "menu.py"
     seconds: list[float] = []
 
@@ -308,7 +314,9 @@ def start(folder: Path, quick: bool, _: str) -> Pair:
     def note() -> str:
         return f"menu started and left in {np.median(seconds):.2f} s"
 
-    return Pair(1, "starts", theirs, ours, lambda: float(np.median(seconds)) < MENU_SECONDS, note)
+    return BenchmarkJob(
+        1, "starts", theirs, ours, lambda: float(np.median(seconds)) < MOST_MENU_SECONDS, note
+    )
 
 
 JOBS = {
@@ -324,7 +332,7 @@ JOBS = {
     "check-plain": answers.check_plain,
     "check-page": answers.check_page,
     "evaluate": answers.evaluate,
-    "probe-features": probe.features,
-    "probe-lines": probe.lines,
+    "probe-features": probe.compute_vit_features,
+    "probe-lines": probe.fit_classifiers,
     **small.JOBS,
 }

@@ -1,4 +1,4 @@
-"""The peak memory of a training: it has to grow with the batch, not with the data set."""
+"""The peak memory of training, which must grow with the batch and not with the dataset."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ batch_size = {batch}
 
 
 def measure_peak(folder: Path, architecture: str, pictures: int, batch: int) -> float:
-    """The most memory in MB that a training of one epoch held at once, by the system's count.
+    """Measure the peak memory in MB of one epoch of training, as the system counts it.
 
     Raises:
         RuntimeError: the training failed.
@@ -41,17 +41,17 @@ def measure_peak(folder: Path, architecture: str, pictures: int, batch: int) -> 
     command = [sys.executable, str(ROOT / "menu.py"), "--paths", str(paths), "train", "--overwrite"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None  # noqa: S101
-        said = process.stderr.read()
+        errors = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(said.decode(errors="replace")[-500:])
+        raise RuntimeError(errors.decode(errors="replace")[-500:])
     # Linux counts in kB, macOS in bytes.
     return usage.ru_maxrss / (1024**2 if sys.platform == "darwin" else 1024)
 
 
 def measure_memory(quick: bool, architecture: str) -> dict[str, float]:
-    """Print the table; returns its figures."""
+    """Print the table; return its figures."""
     print(f"\n| {architecture}, one epoch | batch | peak memory, MB |\n|---|---|---|")
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -1,15 +1,15 @@
-"""A job done in two ways."""
+"""A job with two implementations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A job's two ways: `reference()` and `ours()` do `count` pieces of work, then `equal()` compares.
+class BenchmarkJob:
+    """A job: `reference()` and `ours()` do `count` units of work, then `equal()` compares the results.
 
-    `unit` names a piece; `note` says what else there is to know. `operations` are those of matrix products
-    in a piece, 0 where they are not what takes the time; `bf16`: ours does them in bfloat16.
+    `unit` names a unit; `note` returns a remark for the table. `operations` counts those of the matrix
+    products in a unit, 0 if other work dominates; `bf16`: ours computes them in bfloat16.
     """
 
     count: int

@@ -1,4 +1,4 @@
-"""What the machine does in a large matrix product, the usual measure of its limit, and in a model's job."""
+"""The rate of a large matrix product, as the machine's limit, and the operations of a model."""
 
 import statistics
 import time
@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 SIDE = 2048
 TIMES = 5
 STEP_IN_PASSES = 3
-"""A training step multiplies as much as so many passes forward."""
+"""The cost of a training step, in forward passes."""
 
 
 def measure_product(bf16: bool) -> float:
-    """Operations a second of torch's product of two matrices of 2,048 x 2,048."""
+    """Measure the operations per second of torch's product of two matrices of 2,048 x 2,048."""
     dtype = torch.bfloat16 if bf16 else torch.float32
     device = "cuda" if torch.cuda.is_available() else "cpu"
     a, b = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
@@ -29,8 +29,11 @@ def measure_product(bf16: bool) -> float:
 
 
 def count_operations(model: nn.Module, size: int) -> int:
-    """Multiplications and additions in the matrix products and convolutions of a pass with one picture of
-    `size` pixels a side."""
+    """Count the multiplications and additions of a forward pass: matrix products and convolutions.
+
+    Args:
+        size: the side of the one picture, in pixels.
+    """
     device = next(model.parameters()).device
     counter = FlopCounterMode(display=False)
     training = model.training

@@ -1,4 +1,4 @@
-"""The course project's way with files, in a script that imports Pillow alone.
+"""The course project's `scan` and `resize`, in a script that imports Pillow alone.
 
 `python -m benchmarks.plain scan FOLDER LIST` and `python -m benchmarks.plain resize FOLDER TARGET`.
 """
@@ -39,7 +39,7 @@ def resize(paths: Iterable[Path], target: Path) -> None:
 
 
 def main(job: str, folder: Path, out: Path) -> None:
-    """Do a job on the pictures of a folder with a folder for each class."""
+    """Run a job on a folder that contains a folder for each class."""
     if job == "scan":
         out.write_text("".join(f"{path}\n" for path in find_bad_images(sorted(folder.glob("*/*")))))
         return

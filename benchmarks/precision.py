@@ -1,4 +1,4 @@
-"""What OpenVINO and bfloat16 change in a trained model's answers, against torch in float32."""
+"""The effect of OpenVINO and bfloat16 on a trained model's predictions, against torch in float32."""
 
 import argparse
 import sys
@@ -17,29 +17,29 @@ from fakedetect.core.settings.settings import (
     load_settings,
 )
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.folders import class_folders
+from fakedetect.dataset.folders import find_class_folders
 from fakedetect.images.listing import list_images
 from fakedetect.models.detector import load_detector
 from fakedetect.models.predictions import predict_pictures
 
-WAYS = ((TORCH_ENGINE, "fp32"), (OPENVINO_ENGINE, "fp32"), (OPENVINO_ENGINE, "bf16"))
-"""Engines and precisions; the first one is what the others are held against."""
+CONFIGURATIONS = ((TORCH_ENGINE, "fp32"), (OPENVINO_ENGINE, "fp32"), (OPENVINO_ENGINE, "bf16"))
+"""Engines and precisions; the others are compared with the first."""
 
 SEED = 0
 
 
 def draw_pictures(folder: Path, count: int) -> dict[Path, bool]:
-    """At most `count` pictures of real/ and fake/ in a folder, each with whether it is a fake."""
-    labelled = [(path, label == 0) for of, label in class_folders(folder) for path in list_images(of)]
+    """Draw at most `count` pictures of real/ and fake/ in a folder, each with whether it is a fake."""
+    labelled = [(path, label == 0) for of, label in find_class_folders(folder) for path in list_images(of)]
     order = np.random.default_rng(SEED).permutation(len(labelled))[:count]
     return dict(labelled[place] for place in order)
 
 
 def compare(settings: Settings, pictures: dict[Path, bool]) -> Sequence[str]:
-    """A row of the table for each of WAYS."""
+    """Return a table row for each of CONFIGURATIONS."""
     quiet, rows = Console(quiet=True), []
     usual: dict[Path, tuple[float, str]] = {}
-    for engine, precision in WAYS:
+    for engine, precision in CONFIGURATIONS:
         asked = replace(
             settings,
             inference=Inference(engine=engine),

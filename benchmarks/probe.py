@@ -1,4 +1,4 @@
-"""The probe's two jobs: features of pictures, and the lines with sources left out."""
+"""The probe's two jobs: the features of pictures, and the classifiers with held-out sources."""
 
 import io
 import time
@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from benchmarks.corpus import make_small
-from benchmarks.pairs import Pair
+from benchmarks.pairs import BenchmarkJob
 from fakedetect.core.settings.recipes import Recipe
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
@@ -23,10 +23,10 @@ from fakedetect.models.probe.backbone import build_backbone
 from fakedetect.models.probe.features import compute_features
 from fakedetect.models.probe.fitting import Folds, predict_held_out, standardise
 from fakedetect.models.processes import Group
-from fakedetect.training.probe import STRENGTHS
+from fakedetect.training.probe import PROBE_STRENGTHS
 
 WIDTH, FOLDS = 9216, 8
-SIMILAR = 0.99
+LEAST_CORRELATION = 0.99
 """Least correlation of margins between two ways of fitting."""
 
 PATHS = """\
@@ -40,8 +40,8 @@ timm = "vit_base_patch16_224"
 """
 
 
-def features(folder: Path, quick: bool, _: str) -> Pair:
-    """Features of ViT-B/16 from files: one picture after the other in float32, and ours."""
+def compute_vit_features(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """ViT-B/16 features from files, against one picture at a time in float32."""
     make_small(folder / "small", 16 if quick else 64)
     (folder / "paths.toml").write_text(PATHS, encoding="utf-8")
     settings = load_settings(folder / "paths.toml")
@@ -73,13 +73,13 @@ def features(folder: Path, quick: bool, _: str) -> Pair:
 
     def equal() -> bool:
         a, b = (np.asarray(found[name], np.float32).ravel() for name in ("reference", "ours"))
-        return float(np.corrcoef(a, b)[0, 1]) > SIMILAR
+        return float(np.corrcoef(a, b)[0, 1]) > LEAST_CORRELATION
 
-    return Pair(len(paths), "pictures", theirs, ours, equal, lambda: engine.name)
+    return BenchmarkJob(len(paths), "pictures", theirs, ours, equal, lambda: engine.name)
 
 
-def lines(folder: Path, quick: bool, _: str) -> Pair:
-    """Lines for every fold and strength: scikit-learn's pipeline for each in float64, and ours."""
+def fit_classifiers(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Classifiers for every fold and strength, against scikit-learn's pipeline in float64."""
     count = 500 if quick else 1000
     random = np.random.default_rng(1)
     rows = random.normal(size=(5000, WIDTH)).astype(np.float16)
@@ -91,28 +91,28 @@ def lines(folder: Path, quick: bool, _: str) -> Pair:
         for fold in range(FOLDS):
             out = folds[:count] == fold
             scale = StandardScaler().fit(rows[:count][~out].astype(np.float64))
-            for strength in STRENGTHS:
-                line = LogisticRegression(C=strength, max_iter=500)
-                line.fit(scale.transform(rows[:count][~out]), is_fake[:count][~out])
-                margins["reference"][out] = line.decision_function(scale.transform(rows[:count][out]))
+            for strength in PROBE_STRENGTHS:
+                classifier = LogisticRegression(C=strength, max_iter=500)
+                classifier.fit(scale.transform(rows[:count][~out]), is_fake[:count][~out])
+                margins["reference"][out] = classifier.decision_function(scale.transform(rows[:count][out]))
 
-    def leave_out(size: int) -> np.ndarray:
+    def predict_by_fold(size: int) -> np.ndarray:
         standard, _, _ = standardise([rows[:size]])
-        dealt = Folds(folds[:size], FOLDS, (True, True))
-        margins: np.ndarray = predict_held_out(standard, is_fake[:size], np.ones(size), dealt, STRENGTHS)[
-            -1
-        ]
+        assigned = Folds(folds[:size], FOLDS, (True, True))
+        margins: np.ndarray = predict_held_out(
+            standard, is_fake[:size], np.ones(size), assigned, PROBE_STRENGTHS
+        )[-1]
         return margins
 
     def ours() -> None:
-        margins["ours"] = leave_out(count)
+        margins["ours"] = predict_by_fold(count)
 
     def note() -> str:
         begun = time.perf_counter()
-        leave_out(5000)
+        predict_by_fold(5000)
         return f"5,000 pictures: {time.perf_counter() - begun:.0f} s"
 
     def equal() -> bool:
-        return float(np.corrcoef(margins["reference"], margins["ours"])[0, 1]) > SIMILAR
+        return float(np.corrcoef(margins["reference"], margins["ours"])[0, 1]) > LEAST_CORRELATION
 
-    return Pair(FOLDS * len(STRENGTHS), "lines", theirs, ours, equal, note)
+    return BenchmarkJob(FOLDS * len(PROBE_STRENGTHS), "fits", theirs, ours, equal, note)

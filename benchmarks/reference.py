@@ -1,4 +1,4 @@
-"""How the course project does each job: one core decodes, float32, everything anew each time."""
+"""The course project's implementation: one core decodes, in every epoch, and all is float32."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def load_epoch(folder: Path, batch_size: int, augment: bool) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """One epoch's batches, every picture decoded again."""
+    """Load the batches of one epoch, and decode every picture again."""
     steps = [transforms.RandomHorizontalFlip()] if augment else []
     prepare = transforms.Compose([*steps, transforms.ToTensor(), transforms.Normalize(MEAN, STD)])
     loader = torch.utils.data.DataLoader(ImageFolder(str(folder), prepare), batch_size, shuffle=augment)
@@ -22,7 +22,7 @@ def load_epoch(folder: Path, batch_size: int, augment: bool) -> Iterator[tuple[t
 def step(
     model: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: torch.Tensor
 ) -> float:
-    """One training step in float32; returns the loss."""
+    """Take one training step in float32; return the loss."""
     optimizer.zero_grad()
     loss = nn.functional.cross_entropy(model(images), labels)
     loss.backward()
@@ -31,7 +31,7 @@ def step(
 
 
 def predict(model: nn.Module, folder: Path, batch_size: int) -> list[int]:
-    """The predicted class of every picture, in ImageFolder's order."""
+    """Predict the class of every picture, in ImageFolder's order."""
     model.eval()
     predicted: list[int] = []
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Entries 1 and 2 as commands, from their start to their end, on few and small files."""
+"""The commands `scan` and `resize`, with their start, on few and small files."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.corpus import make_small
-from benchmarks.pairs import Pair
+from benchmarks.pairs import BenchmarkJob
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (10, 100, 1000)
@@ -31,7 +31,7 @@ explore = "explore"
 
 
 def _prepare(folder: Path, count: int) -> Path:
-    """`count` small JPEGs in the training folders, two of them cut off; returns the settings' file."""
+    """Make `count` small JPEGs in the training folders, two of them cut off; return paths.toml."""
     make_small(folder / "train", count // 2)
     for label in ("fake", "real"):
         (folder / "test" / label).mkdir(parents=True)
@@ -50,22 +50,22 @@ def _plain(*arguments: object) -> None:
 def _ours(settings: Path, command: str) -> None:
     arguments = [sys.executable, "menu.py", "--paths", str(settings), command]
     done = subprocess.run(arguments, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    # Bad pictures are an answer; anything else is none.
+    # 1 means that there are bad pictures; other codes are failures.
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr)
 
 
-def scan(count: int) -> Callable[[Path, bool, str], Pair]:
-    """The job that looks for bad ones among `count` small pictures."""
+def scan(count: int) -> Callable[[Path, bool, str], BenchmarkJob]:
+    """Return the job that scans `count` small pictures."""
 
-    def job(folder: Path, _: bool, __: str) -> Pair:
+    def job(folder: Path, _: bool, __: str) -> BenchmarkJob:
         settings, theirs = _prepare(folder, count), folder / "bad_plain.txt"
 
         def equal() -> bool:
             found = [set(file.read_text().splitlines()) for file in (theirs, folder / "bad.txt")]
             return {Path(line).name for line in found[0]} == {Path(line).name for line in found[1]}
 
-        return Pair(
+        return BenchmarkJob(
             count,
             "pictures",
             lambda: _plain("scan", folder / "train", theirs),
@@ -76,10 +76,10 @@ def scan(count: int) -> Callable[[Path, bool, str], Pair]:
     return job
 
 
-def resize(count: int) -> Callable[[Path, bool, str], Pair]:
-    """The job that makes the copies of `count` small pictures."""
+def resize(count: int) -> Callable[[Path, bool, str], BenchmarkJob]:
+    """Return the job that resizes `count` small pictures."""
 
-    def job(folder: Path, _: bool, __: str) -> Pair:
+    def job(folder: Path, _: bool, __: str) -> BenchmarkJob:
         settings, plain, copies = _prepare(folder, count), folder / "plain", folder / "resized_train"
 
         def theirs() -> None:
@@ -97,7 +97,7 @@ def resize(count: int) -> Callable[[Path, bool, str], Pair]:
             ]
             return found[0] == found[1] and len(found[0]) == count - 2
 
-        return Pair(count, "pictures", theirs, ours, equal)
+        return BenchmarkJob(count, "pictures", theirs, ours, equal)
 
     return job
 

@@ -44,7 +44,7 @@ ANSWERS = {
 REFUSED = {
     "init": "already exists",
     "train the model": "was kept unchanged",
-    "set thresholds": "too few to guarantee 5.0%",
+    "set thresholds": "too few to guarantee 5.0 %",
     "suspected wrong labels, original pictures": "too few to learn from",
     "suspected wrong labels, resized pictures": "too few to learn from",
 }
@@ -131,7 +131,7 @@ def press(option: Option, parent: Option | None, paths: Path) -> str:
 def test_every_entry_of_the_menu_ends_well_on_the_demo(
     quick: None, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(demo, "COUNTS", {"train": 8, "test": 4})
+    monkeypatch.setattr(demo, "PICTURE_COUNTS", {"train": 8, "test": 4})
     monkeypatch.setattr(demo, "STEPS", 2)
     folders = demo.PATHS.partition("# Random weights")[0].replace("resnet18", "tiny")
     monkeypatch.setattr(demo, "PATHS", f"{folders}{TRAINING}")

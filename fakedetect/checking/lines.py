@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fakedetect.checking.judged import Judged
 from fakedetect.core.terminal.console import printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 from fakedetect.provenance.claims import CLAUSE_WIDTH, format_origin
 
@@ -33,12 +34,12 @@ def _format_verdict_line(judged: Judged, weak: bool) -> str:
     name = printable(judged.path)
     if judged.reason:
         return f"{'-':<8}{'-':>15}  {name}"
-    percent = f"p(fake) {100 * (judged.p_fake or 0.0):5.1f} %"
+    p_fake = f"p(fake) {percent(judged.p_fake or 0.0):>7}"
     if judged.claim and judged.claim.is_proven:
-        said = f"by its signed origin (the model: {judged.model_verdict}, {percent})"
+        said = f"by its signed origin (the model: {judged.model_verdict}, {p_fake})"
         return f"{judged.verdict:<8}{said}  {name}"
     mark = "?" if weak and judged.verdict != UNSURE else ""
-    return f"{judged.verdict + mark:<8}{percent}  {name}"
+    return f"{judged.verdict + mark:<8}{p_fake}  {name}"
 
 
 def _describe_heat_maps(judged: Judged) -> list[str]:
@@ -57,7 +58,7 @@ def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
     lines = []
     if judged.answers:
         each = [
-            f"{by.model}{f' {by.verdict},' if by.verdict else ''} p(fake) {100 * by.p_fake:.1f} %"
+            f"{by.model}{f' {by.verdict},' if by.verdict else ''} p(fake) {percent(by.p_fake)}"
             for by in judged.answers
         ]
         lines.append(f"{'; '.join(each)}; {100 * judged.disagreement:.0f} points apart")
@@ -66,7 +67,7 @@ def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
         side = FAKE if (judged.p_fake or 0.0) >= 0.5 else REAL
         lines.append(flips if judged.answers else f"{side}, but {flips}")
     if judged.own_threshold is not None:
-        lines.append(f"fake only from {100 * judged.own_threshold:.1f} % on, by your own photographs")
+        lines.append(f"fake only from {percent(judged.own_threshold)} on, by your own photographs")
     return [*lines, *_describe_origin_effect(judged), *(judged.provenance if details else ())]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from fakedetect.checking.error_rates import ErrorRates, ModelMeasurements, compute_predictive_value
+from fakedetect.core.terminal.progress import percent
 from fakedetect.metrics.calibration import FAKE, REAL
 
 
@@ -18,15 +19,16 @@ def describe_limits(model: ModelMeasurements, advise: bool = False) -> list[str]
     if held_out and held_out.is_by_source:
         area, recall = held_out.auc.value or 0.0, held_out.fake_recall_at_5.value or 0.0
         lines.append(
-            f"Keep in mind: on held-out generators, {detector.name} has {recall:.0%} fake recall at a 5% "
-            f"false-positive rate on real pictures of held-out sources (ROC AUC {area:.2f}; 0.5 is chance)."
+            f"Keep in mind: on held-out generators, {detector.name} has {percent(recall, 0)} fake recall at "
+            f"a 5 % false-positive rate on real pictures of held-out sources (ROC AUC {area:.2f}; 0.5 is "
+            "chance)."
         )
     for name, entry in model.evaluation.foreign.items():
         accuracy, auc = entry.measures.accuracy.value, entry.measures.roc_auc.value
         if accuracy is not None and auc is not None:
             lines.append(
                 f"Keep in mind: on the pictures of {name}, {detector.name} had an accuracy of "
-                f"{accuracy:.0%} (ROC AUC {auc:.2f}; 0.5 is chance)."
+                f"{percent(accuracy, 0)} (ROC AUC {auc:.2f}; 0.5 is chance)."
             )
     if not lines:
         lines.append(
@@ -140,7 +142,7 @@ def _describe_right(rates: ErrorRates, verdict: str, prevalence: float) -> str:
 
 def _format_percent(share: float) -> str:
     """Format as '49 %' or '3.1 %'; '0 %' and '100 %' only if exact."""
-    percent = 100 * share
-    digits = 0 if 10 <= percent <= 90 else 1
-    shown = percent if percent in (0, 100) else min(99.9, max(0.1, round(percent, digits)))
+    points = 100 * share
+    digits = 0 if 10 <= points <= 90 else 1
+    shown = points if points in (0, 100) else min(99.9, max(0.1, round(points, digits)))
     return f"{shown:g} %"

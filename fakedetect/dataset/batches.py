@@ -1,4 +1,4 @@
-"""Samples -> batches of pixels, loaded ahead by threads."""
+"""Load batches of decoded pictures, prefetched by threads."""
 
 import itertools
 from collections import deque
@@ -13,29 +13,29 @@ import torch
 
 from fakedetect.core.settings.model_input import Scaling
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
-from fakedetect.dataset.samples import Sample, Unreadable
+from fakedetect.dataset.samples import Sample, UnreadableSample
 
-AHEAD = 3
-"""Batches that are loaded in advance; bounds the memory."""
+BATCHES_AHEAD = 3
+"""Number of prefetched batches; limits the memory."""
 
-FIRST = 8
-"""Pictures in the first of growing batches."""
+FIRST_BATCH_SIZE = 8
+"""Size of the first of growing batches, in pictures."""
 
-Change = Callable[[np.ndarray, Sample], np.ndarray]
+PixelChange = Callable[[np.ndarray, Sample], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Batch:
     """Decoded pictures: images (B, 3, S, S) uint8, labels (B,) int64, and their samples.
 
-    `bad` are the samples that could not be decoded; they have no row in the tensors. `places` are
-    those of the `samples` among all that were asked for.
+    `bad` has the samples that could not be decoded; they have no row in the tensors. `places` are the
+    indices of `samples` in the requested batch.
     """
 
     images: torch.Tensor
     labels: torch.Tensor
     samples: tuple[Sample, ...]
-    bad: tuple[Unreadable, ...]
+    bad: tuple[UnreadableSample, ...]
     places: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -43,13 +43,13 @@ class Batch:
 
 
 def cut_batches(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sample]]:
-    """The samples in batches, in their order; the last one may be smaller."""
+    """Cut samples into batches, in their order; the last one may be smaller."""
     return [samples[start : start + batch_size] for start in range(0, len(samples), batch_size)]
 
 
-def cut_growing(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sample]]:
-    """The samples in batches that grow from FIRST up to batch_size, so that the first answers come soon."""
-    batches, start, size = [], 0, min(FIRST, batch_size)
+def cut_growing_batches(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sample]]:
+    """Cut samples into batches that grow from FIRST_BATCH_SIZE to batch_size, for early results."""
+    batches, start, size = [], 0, min(FIRST_BATCH_SIZE, batch_size)
     while start < len(samples):
         batches.append(samples[start : start + size])
         start, size = start + size, min(2 * size, batch_size)
@@ -58,8 +58,7 @@ def cut_growing(samples: Sequence[Sample], batch_size: int) -> list[Sequence[Sam
 
 @dataclass(frozen=True)
 class _Loading:
-    """A batch that is being filled: its images (B, S, S, 3) uint8, and from each thread the rows whose
-    pictures cannot be decoded, with the reason."""
+    """A batch that threads are filling: its images (B, S, S, 3) uint8, and each thread's faults by row."""
 
     samples: Sequence[Sample]
     images: torch.Tensor
@@ -71,7 +70,7 @@ class _Loading:
         images = self.images[rows] if faults else self.images
         good = tuple(self.samples[row] for row in rows)
         labels = torch.tensor([sample.label for sample in good], dtype=torch.int64)
-        bad = tuple(Unreadable(self.samples[row], reason) for row, reason in sorted(faults.items()))
+        bad = tuple(UnreadableSample(self.samples[row], reason) for row, reason in sorted(faults.items()))
         return Batch(
             images=images.permute(0, 3, 1, 2), labels=labels, samples=good, bad=bad, places=tuple(rows)
         )
@@ -83,10 +82,13 @@ def _fill(
     rows: range,
     scaling: Scaling,
     decoded: DecodedPictures | None,
-    change: Change | None,
+    change: PixelChange | None,
 ) -> dict[int, str]:
-    """Put the pictures of some rows into `pixels` (B, S, S, 3) uint8; the rows where that fails, with the
-    reason."""
+    """Decode the pictures of some rows into `pixels` (B, S, S, 3) uint8.
+
+    Returns:
+        The reasons of the pictures that cannot be decoded, by row.
+    """
     faults = {}
     with decoded.open() if decoded else nullcontext() as file:
         for row in rows:
@@ -103,7 +105,7 @@ def _fill(
 
 
 def _decode(path: Path, scaling: Scaling, pixels: np.ndarray) -> str | None:
-    """Put a picture's pixels into `pixels` (S, S, 3) uint8; why it cannot be used, or None."""
+    """Decode a picture into `pixels` (S, S, 3) uint8; return why it cannot be used, or None."""
     found = load_or_explain(path, scaling)
     if isinstance(found, str):
         return found
@@ -117,23 +119,23 @@ def load_batches(
     scaling: Scaling,
     decoded: DecodedPictures | None = None,
     pin: bool = False,
-    change: Change | None = None,
+    change: PixelChange | None = None,
 ) -> Iterator[Batch]:
-    """Load batches of samples in their order, AHEAD of them in advance.
+    """Load batches of samples in their order, and prefetch the next BATCHES_AHEAD.
 
     Args:
         batches: the samples of each batch.
         workers: threads.
-        scaling: how their pictures are scaled; those that are not are.
-        decoded: where their pixels are already; decoded from the files otherwise.
-        pin: put the images where a GPU can fetch them by itself.
-        change: gives another picture (S, S, 3) uint8 for that of a sample.
+        scaling: the target size and filter; pictures of another size are scaled.
+        decoded: pixels that are already decoded; None decodes the files.
+        pin: use pinned memory, from which a GPU copies asynchronously.
+        change: takes a sample's picture (S, S, 3) uint8 and returns the changed one.
     """
     waiting = iter(batches)
     pool = ThreadPoolExecutor(workers)
 
     def begin(count: int) -> Iterator[_Loading]:
-        """Begin to load the next batches, each by all threads at once (decoders release the lock)."""
+        """Start loading the next batches, each with all threads (decoders release the GIL)."""
         for samples in itertools.islice(waiting, count):
             shape = (len(samples), scaling.size, scaling.size, 3)
             images = torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
@@ -145,7 +147,7 @@ def load_batches(
             yield _Loading(samples, images, filling)
 
     try:
-        loading = deque(begin(AHEAD))
+        loading = deque(begin(BATCHES_AHEAD))
         while loading:
             batch = loading.popleft().finish()
             loading.extend(begin(1))

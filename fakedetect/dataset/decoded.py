@@ -1,4 +1,4 @@
-"""Pictures as pixels: decoded one by one, or once for all into one array on the disk."""
+"""Decoded pictures: one at a time, or cached together in one array on disk."""
 
 import hashlib
 import io
@@ -20,15 +20,15 @@ from fakedetect.images.copies import scale
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import open_checked, to_rgb_or_grey
 
-SHARE_OF_DISK = 0.25
-"""Of the free disk, the most that the array of a data set may take."""
+DECODED_SHARE_OF_DISK = 0.25
+"""The largest share of the free disk space that a dataset's array may take."""
 
-SECONDS_TO_WAIT = 1800.0
-"""For another run to decode the same pictures."""
+SECONDS_TO_WAIT_FOR_DECODING = 1800.0
+"""How long to wait for another run that is decoding the same pictures."""
 
 
 def load_or_explain(path: Path, scaling: Scaling) -> np.ndarray | str:
-    """A copy as (S, S, 3) uint8, or why it cannot be used; a picture of another size is scaled."""
+    """Return a copy as (S, S, 3) uint8, scaled if necessary, or why it cannot be used."""
     try:
         with open_checked(path) as opened:
             image = to_rgb_or_grey(opened).convert("RGB")
@@ -39,16 +39,16 @@ def load_or_explain(path: Path, scaling: Scaling) -> np.ndarray | str:
         return explain_fault(error, path)
 
 
-def bytes_of(size: int) -> int:
-    """How many bytes a decoded picture of so many pixels a side takes."""
+def count_picture_bytes(size: int) -> int:
+    """Return the bytes of a decoded picture; `size` is its side in pixels."""
     return size * size * 3
 
 
 @dataclass(frozen=True)
 class DecodedPictures:
-    """The decoded pictures of a folder: `file` holds (N, S, S, 3) uint8, and each has its row.
+    """The decoded pictures of a folder: `file` holds (N, S, S, 3) uint8; `rows` has their rows by path.
 
-    `faults` has the reasons of those that cannot be decoded; they have no row. `size` is S.
+    `faults` has the reasons of those that cannot be decoded, which are not in `rows`. `size` is S.
     """
 
     file: Path
@@ -57,19 +57,19 @@ class DecodedPictures:
     faults: dict[Path, str]
 
     def open(self) -> FileIO:
-        """The file, for reading; a mapped one would count all that was read as this program's memory."""
+        """Open the file for reading; a mapped file would count as this program's memory."""
         return FileIO(self.file)
 
     def read(self, file: FileIO, path: Path, pixels: np.ndarray) -> str | None:
         """Read a picture from the opened file into `pixels` (S, S, 3) uint8.
 
         Returns:
-            Why it cannot be used: it could not be decoded, or the file ends before it. None if it can.
+            Why it cannot be used (it could not be decoded, or the file is cut off), or None.
         """
         if path not in self.rows:
             return self.faults.get(path, "was not decoded")
-        file.seek(self.rows[path] * bytes_of(self.size))
-        if file.readinto(pixels.data) != bytes_of(self.size):
+        file.seek(self.rows[path] * count_picture_bytes(self.size))
+        if file.readinto(pixels.data) != count_picture_bytes(self.size):
             return f"{self.file} is cut off"
         return None
 
@@ -83,7 +83,7 @@ class _Job:
 
 
 def _decode_into(job: _Job) -> str | None:
-    """Write a picture's pixels into its row; returns why it cannot be used, or None.
+    """Decode a picture into its row of the file; return why it cannot be used, or None.
 
     Raises:
         UserError: the array cannot be written.
@@ -94,7 +94,7 @@ def _decode_into(job: _Job) -> str | None:
     try:
         # Written, not mapped: with a mapped file, a full disk would kill the process.
         with job.file.open("r+b") as file:
-            file.seek(job.row * bytes_of(job.scaling.size))
+            file.seek(job.row * count_picture_bytes(job.scaling.size))
             file.write(pixels.tobytes())
     except OSError as error:
         raise UserError(f"Cannot write {job.file}: {error.strerror}.") from None
@@ -102,16 +102,16 @@ def _decode_into(job: _Job) -> str | None:
 
 
 def _state(paths: Sequence[Path], folder: Path) -> np.ndarray:
-    """What has to be equal for an array to be up to date: (N + 1, 4) int64.
+    """Return the state that decides whether an array is up to date: (N + 1, 4) int64.
 
-    The names' hash, and each file's state.
+    The first row is the hash of the names; the others are the states of the files.
     """
     names = "\0".join(str(path.relative_to(folder)) for path in paths)
     digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).digest()
     stats = [(0, 0, 0, 0)] * len(paths)
     for row, path in enumerate(paths):
         try:
-            # A file system may number its files up to 2 ** 64.
+            # Inode numbers may reach 2 ** 64.
             size, modified, changed, number = state_of(path)
             stats[row] = size, modified, changed, number % 2**63
         except OSError:
@@ -122,15 +122,15 @@ def _state(paths: Sequence[Path], folder: Path) -> np.ndarray:
 def _open(
     file: Path, index: Path, paths: Sequence[Path], state: np.ndarray, size: int
 ) -> DecodedPictures | None:
-    """The array that is there, if it is whole and up to date."""
+    """Open an existing array; return None unless it is complete and up to date."""
     try:
         with np.load(index, allow_pickle=False) as saved:
             if not np.array_equal(saved["state"], state):
                 return None
             found = saved["reasons"]
-        whole = file.stat().st_size == len(paths) * bytes_of(size)
+        whole = file.stat().st_size == len(paths) * count_picture_bytes(size)
     except Exception as error:
-        # numpy and zipfile raise whatever the bytes lead them to; the array is made anew.
+        # numpy and zipfile raise many types on damaged files; the array is then rebuilt.
         if is_bug(error):
             raise
         return None
@@ -145,9 +145,9 @@ def _open(
 def _build(
     file: Path, paths: Sequence[Path], console: Console, workers: int, scaling: Scaling
 ) -> list[str]:
-    """Fill an array's file; returns for each picture why it has no pixels, '' where it has."""
+    """Fill an array's file; return for each picture why it cannot be decoded, '' if it can."""
     with file.open("wb") as empty:
-        empty.truncate(len(paths) * bytes_of(scaling.size))
+        empty.truncate(len(paths) * count_picture_bytes(scaling.size))
     reasons = [""] * len(paths)
     jobs = [_Job(path=path, file=file, row=row, scaling=scaling) for row, path in enumerate(paths)]
     for job, reason in console.track(map_images(_decode_into, jobs, workers), len(jobs), "decoding, once"):
@@ -155,27 +155,27 @@ def _build(
     return reasons
 
 
-def decode_all(
+def decode_pictures(
     folder: Path, paths: Sequence[Path], console: Console, workers: int, scaling: Scaling
 ) -> DecodedPictures | None:
-    """The pictures below a folder decoded once, kept among what is derived, or as an earlier run left them.
+    """Decode the pictures of a folder once into a cache, or reuse that of an earlier run.
 
     Returns:
-        None where the array has no room (SHARE_OF_DISK) or no place; pictures are then decoded
-        whenever they are needed.
+        None if the disk has no room (DECODED_SHARE_OF_DISK) or cannot be written; pictures are then decoded
+        each time they are needed.
     """
     home = derived_folder_of("decoded", folder)
     file, index, partial = home / "decoded.bin", home / "decoded.npz", home / "decoded.partial"
     state = _state(paths, folder)
     try:
-        with file_lock(home / "decoded.lock", str(folder), SECONDS_TO_WAIT):
+        with file_lock(home / "decoded.lock", str(folder), SECONDS_TO_WAIT_FOR_DECODING):
             if found := _open(file, index, paths, state, scaling.size):
                 return found
-            need = len(paths) * bytes_of(scaling.size)
+            need = len(paths) * count_picture_bytes(scaling.size)
             for old in (index, file, partial):
                 old.unlink(missing_ok=True)
             remove_least_recent()
-            if need > SHARE_OF_DISK * shutil.disk_usage(home).free:
+            if need > DECODED_SHARE_OF_DISK * shutil.disk_usage(home).free:
                 console.warn(
                     f"Not enough disk space for {need / 1e9:.1f} GB of decoded pictures in {home}; "
                     "they are decoded each time they are needed, which is slower."

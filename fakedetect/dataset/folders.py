@@ -1,4 +1,4 @@
-"""The folders that pictures lie in: which are there, which class each stands for, and the bad pictures."""
+"""The folders of a dataset, their classes and sources, and the list of bad pictures."""
 
 import csv
 import io
@@ -20,19 +20,19 @@ CLASS_FOLDERS = {
     **dict.fromkeys(("fake", "resized_fake", "1_fake", "ai"), 0),
     **dict.fromkeys(("real", "resized_real", "0_real", "nature"), 1),
 }
-"""Names of class folders in lower case, and the model's output that each stands for."""
+"""The label (0 fake, 1 real) of each name that a class folder may have, in lower case."""
 
-SECONDS_TO_WAIT = 30.0
-"""For another scan to write its part of the list of bad images."""
+SECONDS_TO_WAIT_FOR_LIST = 30.0
+"""How long to wait for another scan that is writing the list of bad images."""
 
 
-def existing_folders(settings: Settings, folders: Sequence[str], console: Console) -> list[str]:
-    """The asked-for original folders that are there; the others are warned about.
+def find_existing_folders(settings: Settings, folders: Sequence[str], console: Console) -> list[str]:
+    """Return the requested original folders that exist; warn about the others.
 
     Raises:
-        UserError: none of them is there, or two lie in one another.
+        UserError: none exists, or two overlap.
     """
-    check_apart(settings)
+    check_folders_apart(settings)
     chosen = [name for name in FOLDERS if name in folders]
     missing = [name for name in chosen if not settings.original[name].is_dir()]
     for name in missing:
@@ -42,13 +42,13 @@ def existing_folders(settings: Settings, folders: Sequence[str], console: Consol
         )
     if len(missing) == len(chosen):
         raise UserError(
-            f"No folder to work on. Without a data set, try the demo: {settings.command('demo')}"
+            f"No folder to work on. Without a dataset, try the demo: {settings.command('demo')}"
         )
     return [name for name in chosen if name not in missing]
 
 
 def find_overlap(settings: Settings) -> str:
-    """What is wrong where folders of the data set overlap, and what to do; '' where all are apart."""
+    """Describe overlapping folders of the dataset and what to do; return '' if there are none."""
     copies = {f"resized {part}": folder for part, folder in settings.plain_copies.items()}
     for folders in (settings.original, copies):
         for (name, first), (other, second) in itertools.combinations(folders.items(), 2):
@@ -65,28 +65,29 @@ def find_overlap(settings: Settings) -> str:
 
 
 def _overlap(first: Path, second: Path) -> bool:
-    """Whether two folders, one of which is there, are the same or one lies in the other."""
+    """Return whether two folders are the same or nested; at least one must exist."""
     places = first.resolve(), second.resolve()
     inside = places[0].is_relative_to(places[1]) or places[1].is_relative_to(places[0])
     return inside and (first.is_dir() or second.is_dir())
 
 
-def check_apart(settings: Settings) -> None:
-    """Refuse folders that overlap: a model that is tested on its training pictures looks better than it is.
+def check_folders_apart(settings: Settings) -> None:
+    """Refuse overlapping folders: testing on training pictures overestimates a model.
 
     Raises:
-        UserError: two are the same, or one contains the other.
+        UserError: two folders are the same, or one contains the other.
     """
     if overlap := find_overlap(settings):
         raise UserError(overlap)
 
 
 def count_listed(settings: Settings, bad: Iterable[Path], folder: Path, part: str = "") -> int:
-    """How many pictures of a folder are left out, for they are on the list of bad ones.
+    """Count the pictures of a folder that are skipped because they are on the list of bad ones.
 
     Args:
         bad: the list.
-        folder: an original one, or that of the copies of `part`, whose originals are listed.
+        folder: an original folder or, if `part` is given, the folder of its copies, whose originals are
+            listed.
     """
     places = [(folder, folder)]
     for path in folder.iterdir() if part else ():
@@ -102,13 +103,12 @@ def count_listed(settings: Settings, bad: Iterable[Path], folder: Path, part: st
 
 
 def describe_skipped(folder: Path, skipped: Skipped) -> list[str]:
-    """What was not read below a folder: a line for all that was skipped, one for each folder that cannot be
-    read."""
+    """Describe what was not read below a folder: one line for skipped files, one per unreadable folder."""
     return [*([f"{folder}: {skipped}"] if str(skipped) else []), *skipped.unreadable_lines]
 
 
-def list_pictures(folder: Path, console: Console) -> tuple[list[Path], Skipped]:
-    """The pictures below a folder, and what is not read there, which is also printed.
+def list_folder_pictures(folder: Path, console: Console) -> tuple[list[Path], Skipped]:
+    """Return the pictures below a folder, and what is not read there; warn about the latter.
 
     Raises:
         UserError: the folder itself cannot be read.
@@ -121,8 +121,13 @@ def list_pictures(folder: Path, console: Console) -> tuple[list[Path], Skipped]:
 
 
 def advise_to_resize(settings: Settings, part: str) -> Callable[[str], str]:
-    """What to do where copies of a class are missing in the resized folder 'train' or 'test': put originals
-    into their folder, if there are none, or resize those that are there."""
+    """Return a function that advises what to do if copies of a class are missing.
+
+    It names the folder that has no originals, or the command that resizes them.
+
+    Args:
+        part: 'train' or 'test'.
+    """
 
     def advise(missing: str) -> str:
         command = settings.command("resize")
@@ -135,14 +140,13 @@ def advise_to_resize(settings: Settings, part: str) -> Callable[[str], str]:
     return advise
 
 
-def class_folders(
+def find_class_folders(
     folder: Path, advise: Callable[[str], str] = lambda _: "Resize first."
 ) -> list[tuple[Path, int]]:
-    """The class folders in a folder, by name, each with its label (0 fake, 1 real).
+    """Return the class folders in a folder, sorted by name, with their labels (0 fake, 1 real).
 
     Args:
-        advise: gives what to do where a class is missing, or '' for both, as the last sentence of the
-            message.
+        advise: takes the missing class, or '' for both, and returns the last sentence of the message.
 
     Raises:
         UserError: the folder or a class is missing, or a class has several folders.
@@ -166,32 +170,32 @@ def class_folders(
 
 
 def source_of(path: Path, class_folder: Path) -> str:
-    """A picture's source: its sub-folder inside the class folder, '' for none.
+    """Return a picture's source: its sub-folder inside the class folder, '' for none.
 
-    In one normal form of Unicode, so that a name that is stored in two is one source.
+    Names are normalised to NFC, so that two Unicode forms of a name are one source.
     """
     inside = path.relative_to(class_folder).parent
     return "" if inside == Path() else unicodedata.normalize("NFC", inside.as_posix())
 
 
 def reasons_file(settings: Settings) -> Path:
-    """The .csv with the reasons beside the list."""
+    """Return the path of the CSV with the reasons, next to the list."""
     return settings.bad_images.with_suffix(".csv")
 
 
 def _as_line(path: Path) -> str:
-    """A path as a line of the list; the table beside it has the true name of one that holds line ends."""
+    """Return a path as a line of the list; only the CSV keeps line breaks in names."""
     return str(path).replace("\n", "\\n").replace("\r", "\\r")
 
 
 def read_bad_images(settings: Settings) -> dict[Path, str]:
-    """The listed pictures with their reasons; a list without reasons gives empty ones.
+    """Read the listed pictures and their reasons, which are '' in a list without a CSV.
 
     Raises:
-        UserError: the list, or the table of the reasons, cannot be used.
+        UserError: the list or the CSV cannot be used.
     """
     try:
-        # By line feeds only: a name may hold what other systems take for the end of a line.
+        # Split at line feeds only: names may contain other line separators.
         check_regular(settings.bad_images)
         lines = decode_utf(settings.bad_images.read_bytes()).split("\n")
     except FileNotFoundError:
@@ -210,7 +214,7 @@ def read_bad_images(settings: Settings) -> dict[Path, str]:
 
 
 def warn_about_missing(settings: Settings, console: Console) -> None:
-    """Name listed pictures that are not there: moved since, or the list is of another folder."""
+    """Warn about listed pictures that do not exist: moved, or listed for another folder."""
     gone = [path for path in read_bad_images(settings) if not os.path.lexists(path)]
     if gone:
         be, first = "is" if len(gone) == 1 else "are", "" if len(gone) == 1 else ", the first"
@@ -223,16 +227,16 @@ def warn_about_missing(settings: Settings, console: Console) -> None:
 def replace_bad_images(
     settings: Settings, is_ours: Callable[[Path], bool], bad: Mapping[Path, str]
 ) -> dict[Path, str]:
-    """Put `bad` in the place of the lines that are this scan's; another scan's stay.
+    """Replace this scan's lines of the list by `bad`; those of other scans stay.
 
     Returns:
-        The list as it is now.
+        The new list.
 
     Raises:
-        UserError: another run keeps the list for longer than SECONDS_TO_WAIT, or it cannot be written.
+        UserError: another run locks the list for SECONDS_TO_WAIT_FOR_LIST, or it cannot be written.
     """
     lock = settings.bad_images.with_name(f".{settings.bad_images.name}.lock")
-    with file_lock(lock, str(settings.bad_images), SECONDS_TO_WAIT):
+    with file_lock(lock, str(settings.bad_images), SECONDS_TO_WAIT_FOR_LIST):
         kept = {path: why for path, why in read_bad_images(settings).items() if not is_ours(path)}
         listed = kept | dict(bad)
         _save(settings, listed)
@@ -240,7 +244,7 @@ def replace_bad_images(
 
 
 def _save(settings: Settings, bad: Mapping[Path, str]) -> None:
-    """Write the list, and the reasons beside it."""
+    """Write the list, and the CSV with the reasons."""
     table = io.StringIO(newline="")
     writer = csv.writer(table)
     writer.writerow(("path", "reason"))

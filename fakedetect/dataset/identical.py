@@ -1,4 +1,4 @@
-"""Files of the same bytes among many."""
+"""Exact duplicates among files."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from fakedetect.core.files import hash_file
 
 
 @dataclass(frozen=True)
-class Pair:
-    """Two pictures, as numbers in the list they came from; `distance` in bits of 256."""
+class DuplicatePair:
+    """Two duplicate pictures, by their indices; `distance` is in bits of 256."""
 
     kind: str
     first: int
@@ -18,24 +18,24 @@ class Pair:
     distance: int
 
 
-def file_hash(path: Path) -> str | None:
+def try_hash_file(path: Path) -> str | None:
     """The hash of a file's content; None if it cannot be read."""
     try:
-        # Opening a pipe would wait for a writer, for ever.
+        # Opening a pipe would block.
         return hash_file(path) if path.is_file() else None
     except OSError:
         return None
 
 
-def count_known(paths: Sequence[Path], known: Sequence[Path]) -> int:
-    """How many files have the same bytes as one of those that are known.
+def count_identical(paths: Sequence[Path], known: Sequence[Path]) -> int:
+    """Count the files that are identical to one of the `known` files.
 
-    Only files that share their size with one of the others are read.
+    Only files whose size occurs in both lists are read.
     """
     sizes, of_known = ([_size_of(path) for path in some] for some in (paths, known))
     common = (set(sizes) & set(of_known)) - {None}
-    hashes = {file_hash(path) for path, size in zip(known, of_known, strict=True) if size in common}
-    found = [file_hash(path) for path, size in zip(paths, sizes, strict=True) if size in common]
+    hashes = {try_hash_file(path) for path, size in zip(known, of_known, strict=True) if size in common}
+    found = [try_hash_file(path) for path, size in zip(paths, sizes, strict=True) if size in common]
     return sum(digest is not None and digest in hashes for digest in found)
 
 
@@ -46,10 +46,10 @@ def _size_of(path: Path) -> int | None:
         return None
 
 
-def find_exact(paths: Sequence[Path], sizes: Sequence[int]) -> list[Pair]:
-    """Files of the same bytes, each beside the first of its kind.
+def find_exact_duplicates(paths: Sequence[Path], sizes: Sequence[int]) -> list[DuplicatePair]:
+    """Find exact duplicates, each paired with the first file of the same content.
 
-    Only files that share their size (in bytes) are read.
+    Only files whose size (in bytes) occurs more than once are read.
     """
     by_size: dict[int, list[int]] = defaultdict(list)
     for number, size in enumerate(sizes):
@@ -58,11 +58,11 @@ def find_exact(paths: Sequence[Path], sizes: Sequence[int]) -> list[Pair]:
     for numbers in by_size.values():
         first: dict[str, int] = {}
         for number in numbers if len(numbers) > 1 else ():
-            digest = file_hash(paths[number])
+            digest = try_hash_file(paths[number])
             if digest is None:
                 continue
             if digest in first:
-                pairs.append(Pair(kind="exact", first=first[digest], second=number, distance=0))
+                pairs.append(DuplicatePair(kind="exact", first=first[digest], second=number, distance=0))
             else:
                 first[digest] = number
     return pairs

@@ -1,6 +1,7 @@
-"""Resized folders -> labelled samples; the train/validation split; from a copy back to its original.
+"""Labelled samples from the resized folders, the train/validation split, and the originals of copies.
 
-Scaling to a square squeezes wide and tall pictures, and models see it: their shape is the original's.
+A sample's shape is that of its original: scaling to a square squeezes wide and tall pictures, which models
+can see.
 """
 
 import hashlib
@@ -21,8 +22,8 @@ from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.dataset.folders import (
     CLASS_FOLDERS,
     advise_to_resize,
-    class_folders,
     describe_skipped,
+    find_class_folders,
     read_bad_images,
     source_of,
 )
@@ -34,15 +35,15 @@ from fakedetect.images.reading import SIDEWAYS_ORIENTATIONS, format_of, open_ima
 
 SQUARE, WIDE, TALL = "square", "wide", "tall"
 
-NEARLY = 1.05
-"""The ratio of the sides up to which a picture counts as square."""
+SQUARE_RATIO = 1.05
+"""The largest ratio of the sides of a picture that counts as square."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """A picture with its label (0 fake, 1 real) and its source, a folder inside the class's.
 
-    `turn`: how often the same epoch has shown it before.
+    `turn` counts how often the same epoch has shown it before.
     """
 
     path: Path
@@ -52,7 +53,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableSample:
     """A sample that could not be decoded, and why."""
 
     sample: Sample
@@ -63,8 +64,8 @@ class Unreadable:
 class Dataset:
     """The samples of a folder in ImageFolder's order, without the listed bad ones.
 
-    `left_out` counts these; `skipped` says what else was not read, `without` is a source whose pictures
-    are not among the samples, '' for none; `resized`: the samples are copies. By the user's review,
+    `left_out` counts the bad ones; `skipped` describes what else was not read. `without` is an excluded
+    source, '' for none. `resized`: the samples are copies. By the user's review,
     `removed` pictures are not among them, and those `moved` count for the other class.
     """
 
@@ -79,31 +80,32 @@ class Dataset:
 
 
 def warn_about_skipped(dataset: Dataset, console: Console) -> None:
-    """Print what was not read below the dataset's folders, a line for each of them, and what a review has
-    changed."""
+    """Warn about what was not read below the dataset's folders and what a review changed."""
     for line in dataset.skipped:
         console.warn(line)
 
 
 def load_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
-    """The samples of the resized folder 'train' or 'test'.
+    """Load the samples of a resized folder.
 
     Args:
-        leave_out: a source whose pictures are passed over, '' for none.
+        part: 'train' or 'test'.
+        leave_out: a source to exclude, '' for none.
 
     Raises:
         UserError: the folder, a class or its pictures are missing.
     """
     folder, advise = settings.resized[part], advise_to_resize(settings, part)
-    folders = class_folders(folder, advise)
+    folders = find_class_folders(folder, advise)
     found = _list_samples(settings, part, folders, leave_out, advise)
     check_both_classes(found.samples, folders, "usable ", "Scan and resize again.")
     return replace(found, folder=folder)
 
 
-def load_for_probe(settings: Settings, part: str, leave_out: str = "") -> Dataset:
-    """The samples of the resized folder, or where there is none, the original pictures: a probe makes its
-    own copies.
+def load_probe_dataset(settings: Settings, part: str, leave_out: str = "") -> Dataset:
+    """Load the samples of the resized folder or, without one, of the original folders.
+
+    A probe makes its own copies of both.
 
     Raises:
         UserError: both folders, a class or its pictures are missing.
@@ -123,11 +125,11 @@ def check_both_classes(
     """Refuse samples of one class only.
 
     Args:
-        folders: where the pictures of each label should be.
-        kind: 'usable ', say, or '': what the pictures of a class lack.
+        folders: the folder of each label.
+        kind: an adjective and a space for the message, for example 'usable ', or ''.
 
     Raises:
-        UserError: there are none of a class; it names the class and its folder.
+        UserError: a class has no samples; the message names the class and its folder.
     """
     present = {sample.label for sample in samples}
     for class_folder, label in folders:
@@ -142,7 +144,7 @@ def _list_samples(
     leave_out: str,
     advise: Callable[[str], str],
 ) -> Dataset:
-    """The usable pictures of class folders, below what the folders have in common."""
+    """List the usable pictures of class folders; the dataset's folder is their common parent."""
     listed = set(read_bad_images(settings))
     review = load_review(settings, [f"{part}-{name}" for name in CLASSES])
     samples: list[Sample] = []
@@ -156,7 +158,7 @@ def _list_samples(
         lines += describe_skipped(class_folder, skipped)
         if not paths:
             raise UserError(f"{class_folder} contains no pictures. {advise(CLASSES[label])}")
-        origins = find_origins(class_folder, original, paths) if listed or review.decisions else {}
+        origins = find_originals_of(class_folder, original, paths) if listed or review.decisions else {}
         for path in paths:
             origin = origins.get(path)
             sample = review_sample(review, Sample(path, label, source_of(path, class_folder)), origin)
@@ -170,7 +172,7 @@ def _list_samples(
                 moved.add(path)
     return Dataset(
         folder=Path(os.path.commonpath([folder for folder, _ in folders])),
-        samples=tuple(settle_moved(samples, moved)),
+        samples=tuple(assign_moved_sources(samples, moved)),
         left_out=left_out,
         without=leave_out,
         skipped=(*lines, *review.describe()),
@@ -179,17 +181,17 @@ def _list_samples(
     )
 
 
-def find_origins(class_folder: Path, original: Path, paths: Sequence[Path]) -> dict[Path, Path]:
-    """For each picture of a class folder its path among the originals, whether it is still there or not."""
+def find_originals_of(class_folder: Path, original: Path, paths: Sequence[Path]) -> dict[Path, Path]:
+    """Return for each picture of a class folder its path among the originals, which may be gone."""
     traced = _trace(class_folder, original) if class_folder != original else {}
     return {path: traced.get(path, original / path.relative_to(class_folder)) for path in paths}
 
 
 def review_sample(review: Review, sample: Sample, original: Path | None) -> Sample | None:
-    """A sample as the user's review has it, None where it is left out; in the other class it has no source.
+    """Apply the user's review to a sample; None if it is removed. A moved sample has no source.
 
     Args:
-        original: its path among the originals; None where there is no review.
+        original: its path among the originals; None without a review.
     """
     label = review.label(original, sample.label) if original else sample.label
     if label is None or label == sample.label:
@@ -197,11 +199,11 @@ def review_sample(review: Review, sample: Sample, original: Path | None) -> Samp
     return replace(sample, label=label, source="")
 
 
-def settle_moved(samples: Sequence[Sample], moved: Collection[Path]) -> Sequence[Sample]:
-    """Samples of which those of the `moved` pictures belong to the largest source of their class.
+def assign_moved_sources(samples: Sequence[Sample], moved: Collection[Path]) -> Sequence[Sample]:
+    """Give the samples of `moved` pictures the largest source of their new class.
 
-    Where they come from is unknown. As a source of their own, a few of them would weigh as much as a
-    generator's or a camera's whole collection.
+    Their source is unknown. As a source of their own, a few pictures would weigh as much as a whole
+    collection.
     """
     if not moved:
         return samples
@@ -215,9 +217,11 @@ def settle_moved(samples: Sequence[Sample], moved: Collection[Path]) -> Sequence
     ]
 
 
-def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:
-    """The places of at most `most` samples, in random order and both classes in their proportion; of a rare
-    class most // 50 at least, or all that there are."""
+def draw_sample_indices(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:
+    """Draw the indices of at most `most` samples, in random order and in the classes' proportion.
+
+    A rare class gets at least most // 50 of them, or all its samples if it has fewer.
+    """
     labels = np.array([sample.label for sample in samples])
     order = np.random.default_rng(seed).permutation(len(samples))
     drawn, rest = order[:most], order[most:]
@@ -229,13 +233,13 @@ def draw_places(samples: Sequence[Sample], most: int, seed: int) -> np.ndarray:
     return drawn
 
 
-def faults_of(unreadable: Iterable[Unreadable]) -> dict[Path, str]:
-    """The reasons of unreadable samples by their paths."""
+def collect_faults(unreadable: Iterable[UnreadableSample]) -> dict[Path, str]:
+    """Return the reasons of unreadable samples by path."""
     return {each.sample.path: each.reason for each in unreadable}
 
 
 def describe_faults(faults: Mapping[Path, str]) -> list[str]:
-    """Unreadable pictures in words: how many, then each with its reason; nothing for none."""
+    """Describe unreadable pictures: a line with their number, then one per picture; none for no faults."""
     if not faults:
         return []
     verb = "was" if len(faults) == 1 else "were"
@@ -254,19 +258,21 @@ def name_samples(dataset: Dataset) -> list[str]:
 
 
 def hash_names(dataset: Dataset) -> str:
-    """A hash of the samples' names and of what a review has changed, by which a data set is known again."""
+    """Hash the samples' names and of what a review has changed, to recognise a dataset."""
     return hashlib.sha256("\0".join(name_samples(dataset)).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def split_dataset(
     dataset: Dataset, validation_share: float, seed: int
 ) -> tuple[list[Sample], list[Sample]]:
-    """The reference's split: torch's random_split, the training share rounded down.
+    """Split into training and validation samples as the course project does: torch's random_split.
+
+    The number of training samples is rounded down.
 
     Raises:
         UserError: there are too few pictures to split.
     """
-    # What finds an original alone need not load it.
+    # Imported here: callers that only find originals need no torch.
     import torch
 
     count = int((1 - validation_share) * len(dataset.samples))
@@ -283,8 +289,14 @@ def split_dataset(
 
 
 def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> list[Path]:
-    """For each copy in a resized folder 'train' or 'test', of whichever size, its original picture, in the
-    original's own size and shape; the copy itself where that is gone, or where the path is no such copy."""
+    """Find the original of each copy in the resized folders of any size.
+
+    Args:
+        part: 'train' or 'test'.
+
+    Returns:
+        The path itself if it is not a copy or its original is missing.
+    """
     traced: dict[Path, Path] = {}
     for home, label in _list_homes(settings, part).items():
         if any(copy.is_relative_to(home) for copy in copies):
@@ -293,28 +305,28 @@ def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> lis
 
 
 def find_shape(path: Path) -> str:
-    """A picture's shape as it is shown, turned upright; '' where the file cannot be opened any more."""
+    """Return a picture's shape, turned upright; '' if the file cannot be opened."""
     try:
         with open_image(path) as image:
             width, height = image.size
-            # To look for what may stand behind its pixels, Pillow would decode a whole PNG.
-            told = "exif" in image.info or format_of(image) != "PNG"
-            if told and read_orientation(image) in SIDEWAYS_ORIENTATIONS:
+            # Pillow would decode a whole PNG to look for EXIF data after its pixels.
+            is_quick = "exif" in image.info or format_of(image) != "PNG"
+            if is_quick and read_orientation(image) in SIDEWAYS_ORIENTATIONS:
                 width, height = height, width
     except Exception as error:
         explain_fault(error, path)
         return ""
-    if max(width, height) <= NEARLY * min(width, height):
+    if max(width, height) <= SQUARE_RATIO * min(width, height):
         return SQUARE
     return WIDE if width > height else TALL
 
 
 def find_shapes(paths: Sequence[Path], samples: Sequence[Sample], resized: bool) -> list[str]:
-    """The shapes of the samples' pictures at these paths; '' where the picture is a resized copy.
+    """Return the shapes of the samples' originals; '' if only a resized copy is left.
 
     Args:
-        paths: those of find_originals().
-        resized: the samples are copies, which are all square; one whose original is gone stands for itself.
+        paths: the result of find_originals().
+        resized: the samples are copies, which are all square.
     """
     return [
         "" if resized and path == sample.path else find_shape(path)
@@ -323,8 +335,14 @@ def find_shapes(paths: Sequence[Path], samples: Sequence[Sample], resized: bool)
 
 
 def name_pictures(settings: Settings, part: str, paths: Sequence[Path]) -> list[str]:
-    """For each picture of 'train' or 'test', or a copy of it of whichever size, its class and its place in
-    the class folder; the path itself where it lies in no such folder."""
+    """Return the class and the path inside the class folder of each picture or copy of any size.
+
+    Args:
+        part: 'train' or 'test'.
+
+    Returns:
+        'fake/coco/0001.png' for example; the whole path if it is in no class folder.
+    """
     homes = _list_homes(settings, part)
     homes |= {settings.original[f"{part}-{label}"]: label for label in CLASSES}
     return [_name_picture(homes, path) for path in paths]
@@ -340,7 +358,7 @@ def _name_picture(homes: dict[Path, str], path: Path) -> str:
 
 
 def _list_homes(settings: Settings, part: str) -> dict[Path, str]:
-    """The class folders of copies of any size, each with its class."""
+    """Return the class folders of copies of any size, with their classes."""
     return {
         folder: CLASSES[CLASS_FOLDERS[folder.name.lower()]]
         for resized in find_copies(settings.plain_copies[part])
@@ -350,7 +368,7 @@ def _list_homes(settings: Settings, part: str) -> dict[Path, str]:
 
 
 def _trace(home: Path, original: Path) -> dict[Path, Path]:
-    """The original of each copy that a class folder may have."""
+    """Return the original of each copy that a class folder may contain."""
     if not original.is_dir():
         return {}
     names = [path.relative_to(original) for path in list_images(original)]

@@ -12,7 +12,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import own_settings
 from fakedetect.core.terminal.console import Console, Outcome, printable
-from fakedetect.dataset.folders import advise_to_resize, class_folders
+from fakedetect.dataset.folders import advise_to_resize, find_class_folders
 from fakedetect.dataset.samples import find_originals
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import parse_paths, parse_usable_paths
@@ -29,7 +29,7 @@ def find_by_number(settings: Settings, label: str, number: str) -> Path:
     """
     resized = own_settings(settings).resized["test"]
     if resized.is_dir():
-        folders = class_folders(resized, advise_to_resize(settings, "test"))
+        folders = find_class_folders(resized, advise_to_resize(settings, "test"))
         folder = next(path for path, found in folders if CLASSES[found] == label)
     else:
         folder = settings.original[f"test-{label}"]

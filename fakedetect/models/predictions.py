@@ -13,17 +13,17 @@ from fakedetect.core.records.training import TrainingRecord
 from fakedetect.core.settings.model_folder import checkpoint_file, is_probe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.batches import Batch, cut_growing, load_batches
+from fakedetect.dataset.batches import Batch, cut_growing_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures, load_or_explain
-from fakedetect.dataset.folders import check_apart
+from fakedetect.dataset.folders import check_folders_apart
 from fakedetect.dataset.samples import (
     Dataset,
     Sample,
-    faults_of,
+    collect_faults,
     find_originals,
     hash_names,
     load_dataset,
-    load_for_probe,
+    load_probe_dataset,
     split_dataset,
 )
 from fakedetect.images.degradations import Degradation
@@ -38,8 +38,8 @@ def load_pictures(settings: Settings, part: str) -> Dataset:
     Raises:
         UserError: the folder, a class or its pictures are missing, or folders of the dataset overlap.
     """
-    check_apart(settings)
-    load = load_for_probe if is_probe(checkpoint_file(settings)) else load_dataset
+    check_folders_apart(settings)
+    load = load_probe_dataset if is_probe(checkpoint_file(settings)) else load_dataset
     return load(settings, part)
 
 
@@ -97,7 +97,7 @@ def predict_batches(
 ) -> Iterator[tuple[Batch, torch.Tensor]]:
     """Yield each batch with its logits (B, 2) on the CPU, without shuffling or augmentation."""
     batches = load_batches(
-        cut_growing(samples, settings.recipe.batch_size),
+        cut_growing_batches(samples, settings.recipe.batch_size),
         settings.workers,
         settings.recipe.input.scaling,
         decoded,
@@ -141,7 +141,7 @@ def predict_samples(
         detector.settings, console, detector.engine, samples, label, decoded
     ):
         read_samples += batch.samples
-        bad |= faults_of(batch.bad)
+        bad |= collect_faults(batch.bad)
         of_batches.append((logits[:, 0].double() - logits[:, 1].double()).numpy())
     found = np.concatenate(of_batches) if of_batches else np.empty(0)
     refuse_nan(found, detector.settings)

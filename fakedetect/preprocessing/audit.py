@@ -11,7 +11,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
 from fakedetect.core.settings.recipes import SEED
-from fakedetect.dataset.shortcuts import LEAST, Audit, Feature
+from fakedetect.core.terminal.progress import percent
+from fakedetect.dataset.shortcuts import LEAST_AUDIT_PICTURES, Audit, AuditFeature
 from fakedetect.metrics.intervals import roc_auc_interval
 
 NUMBER_PHRASES = {
@@ -55,11 +56,11 @@ def _build_table(frame: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _make_feature(name: str, phrase: str, holds: pd.Series, fake: pd.Series) -> Feature:
+def _make_feature(name: str, phrase: str, holds: pd.Series, fake: pd.Series) -> AuditFeature:
     of_fake, of_real = float(holds[fake].mean()), float(holds[~fake].mean())
     verb = "are" if phrase.startswith("are") else "do"
-    says = f"{100 * of_fake:.0f} % of fake pictures {phrase}; {100 * of_real:.0f} % of real ones {verb}"
-    return Feature(name=name, fake=of_fake, real=of_real, says=says)
+    says = f"{percent(of_fake, 0)} of fake pictures {phrase}; {percent(of_real, 0)} of real ones {verb}"
+    return AuditFeature(name=name, fake=of_fake, real=of_real, description=says)
 
 
 def _find_best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
@@ -76,7 +77,7 @@ def _find_best_threshold(values: pd.Series, fake: pd.Series) -> float | None:
     return float(sorted_values[last[np.abs(below_fake - below_real).argmax()]])
 
 
-def _list_candidates(frame: pd.DataFrame, fake: pd.Series) -> list[Feature]:
+def _list_candidates(frame: pd.DataFrame, fake: pd.Series) -> list[AuditFeature]:
     found = [_make_feature("shape", "are square", frame["width"] == frame["height"], fake)]
     for name, phrase in NUMBER_PHRASES.items():
         threshold = _find_best_threshold(frame[name], fake)
@@ -90,8 +91,8 @@ def _list_candidates(frame: pd.DataFrame, fake: pd.Series) -> list[Feature]:
     return found
 
 
-def _find_strongest(frame: pd.DataFrame, fake: pd.Series) -> tuple[Feature, ...]:
-    best: dict[str, Feature] = {}
+def _find_strongest(frame: pd.DataFrame, fake: pd.Series) -> tuple[AuditFeature, ...]:
+    best: dict[str, AuditFeature] = {}
     for feature in sorted(_list_candidates(frame, fake), key=lambda f: -abs(f.fake - f.real)):
         if abs(feature.fake - feature.real) >= 0.005:
             best.setdefault(feature.name, feature)
@@ -145,7 +146,7 @@ def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
     """
     frame = _draw_sample(frame).reset_index(drop=True)
     fake = frame["label"] == "fake"
-    if min(fake.sum(), (~fake).sum()) < LEAST:
+    if min(fake.sum(), (~fake).sum()) < LEAST_AUDIT_PICTURES:
         return Audit(on=on, auc=None, auc_low=None, auc_high=None, count=len(frame), features=())
     auc = float(roc_auc_score(fake, _cross_validate(_build_table(frame), fake)))
     low, high = roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))

@@ -10,8 +10,8 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
-from fakedetect.dataset.identical import Pair, find_exact
-from fakedetect.dataset.places import Place
+from fakedetect.dataset.identical import DuplicatePair, find_exact_duplicates
+from fakedetect.dataset.listed import ListedPicture
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.near_duplicates import compute_fingerprint, find_near_duplicates
 
@@ -30,7 +30,7 @@ def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) ->
         good: a row for each readable picture, numbered from 0.
     """
     paths = list(good["path"])
-    exact = find_exact(paths, list(good["bytes"]))
+    exact = find_exact_duplicates(paths, list(good["bytes"]))
     copies = {pair.second for pair in exact}
     numbers = {path: number for number, path in enumerate(paths) if number not in copies}
     results = map_images(compute_fingerprint, list(numbers), settings.workers)
@@ -45,9 +45,9 @@ def find_duplicates(settings: Settings, console: Console, good: pd.DataFrame) ->
     return _tabulate(good, exact + near)
 
 
-def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
+def _tabulate(good: pd.DataFrame, pairs: Sequence[DuplicatePair]) -> pd.DataFrame:
     places = [
-        Place(path=path, part=part, label=label, source=source)
+        ListedPicture(path=path, part=part, label=label, source=source)
         for path, part, label, source in zip(
             good["path"], good["part"], good["label"], good["source"], strict=True
         )
@@ -70,13 +70,13 @@ def _tabulate(good: pd.DataFrame, pairs: Sequence[Pair]) -> pd.DataFrame:
     return table.drop(columns="order")
 
 
-def _describe_overlap(first: Place, second: Place) -> str:
+def _describe_overlap(first: ListedPicture, second: ListedPicture) -> str:
     if first.part != second.part:
         return "train and test"
     return "both classes" if first.label != second.label else f"within {first.label}"
 
 
-def _describe_folder(place: Place) -> str:
+def _describe_folder(place: ListedPicture) -> str:
     """Return a picture's folder and source, if any, such as 'train fake, gan'."""
     return f"{place.part} {place.label}" + (f", {place.source}" if place.source else "")
 

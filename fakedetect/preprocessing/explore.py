@@ -12,7 +12,7 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.core.records.csv_files import frame_to_csv
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.places import Place, list_places
+from fakedetect.dataset.listed import ListedPicture, list_dataset_pictures
 from fakedetect.dataset.shortcuts import Audit, describe_audit, write_audit
 from fakedetect.preprocessing.audit import audit_shortcuts
 from fakedetect.preprocessing.duplicates import describe_duplicates, find_duplicates, write_duplicates
@@ -63,7 +63,7 @@ def explore_dataset(settings: Settings, console: Console, on: str = "original") 
     Raises:
         UserError: there are no pictures.
     """
-    places, listed_bad = list_places(settings, console, on)
+    places, listed_bad = list_dataset_pictures(settings, console, on)
     pictures = _read_pictures(settings, console, places)
     good = _readable(pictures)
     console.note("Testing whether file properties alone separate the classes …")
@@ -77,7 +77,7 @@ def explore_dataset(settings: Settings, console: Console, on: str = "original") 
     )
 
 
-def _read_pictures(settings: Settings, console: Console, places: Sequence[Place]) -> pd.DataFrame:
+def _read_pictures(settings: Settings, console: Console, places: Sequence[ListedPicture]) -> pd.DataFrame:
     """Return a row for each picture: its place, its header, and the `reason` if unreadable, else ''."""
     results = map_images(read_header, [place.path for place in places], settings.workers)
     found = dict(console.track(results, len(places), "headers"))

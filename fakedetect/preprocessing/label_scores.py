@@ -20,7 +20,7 @@ from fakedetect.core.installation import SMALL_STARTER
 from fakedetect.core.settings.model_folder import adopt_starter, features_file, find_starter
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural
-from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.identical import find_exact_duplicates
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.probe.classifier import LinearClassifier
@@ -168,7 +168,7 @@ def _find_first_copies(samples: Sequence[Sample]) -> np.ndarray:
     """Return for each picture the index (N,) of the first one with an identical file."""
     paths = [sample.path for sample in samples]
     first = np.arange(len(samples))
-    for pair in find_exact(paths, [path.stat().st_size for path in paths]):
+    for pair in find_exact_duplicates(paths, [path.stat().st_size for path in paths]):
         first[pair.second] = pair.first
     return first
 

@@ -12,7 +12,7 @@ from fakedetect.core.settings.model_folder import REVIEW_PAGE
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.dataset.places import Place, list_places
+from fakedetect.dataset.listed import ListedPicture, list_dataset_pictures
 from fakedetect.dataset.review_page import Doubtful, write_review_page
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet, read_tiles
@@ -64,7 +64,7 @@ def review_labels(settings: Settings, console: Console, on: str = "original") ->
     Raises:
         UserError: there are too few pictures, or the network's weights are unavailable.
     """
-    places, listed_bad = list_places(settings, console, on)
+    places, listed_bad = list_dataset_pictures(settings, console, on)
     samples = [Sample(place.path, CLASSES.index(place.label), place.source) for place in places]
     found = score_pictures(settings, console, samples)
     table = pd.DataFrame([_make_row(places[place]) for place in found.indices])
@@ -82,7 +82,7 @@ def review_labels(settings: Settings, console: Console, on: str = "original") ->
     )
 
 
-def _make_row(place: Place) -> dict[str, object]:
+def _make_row(place: ListedPicture) -> dict[str, object]:
     return {
         "path": place.path,
         "part": place.part,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from fakedetect.dataset.identical import Pair
+from fakedetect.dataset.identical import DuplicatePair
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
 
@@ -68,7 +68,7 @@ def _unpack_signs(hashes: Sequence[np.ndarray]) -> np.ndarray:
 
 def find_near_duplicates(
     prints: Sequence[tuple[int, Fingerprint]], advance: Callable[[int], None] = lambda _: None
-) -> list[Pair]:
+) -> list[DuplicatePair]:
     """Find pictures that look alike, mirrored or not, as pairs that connect each group; the nearest first.
 
     A picture is paired with the first one that it resembles, and with another only if that joins two
@@ -99,7 +99,9 @@ def find_near_duplicates(
                 if groups[second] != groups[first]:
                     groups[groups == groups[second]] = groups[first]
                     pairs.append(
-                        Pair(kind="near", first=numbers[first], second=numbers[second], distance=distance)
+                        DuplicatePair(
+                            kind="near", first=numbers[first], second=numbers[second], distance=distance
+                        )
                     )
         advance(len(rows))
     return sorted(pairs, key=lambda pair: pair.distance)

@@ -17,8 +17,8 @@ from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.settings.trained_input import check_size, find_scalings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.folders import (
-    existing_folders,
-    list_pictures,
+    find_existing_folders,
+    list_folder_pictures,
     read_bad_images,
     warn_about_missing,
 )
@@ -198,7 +198,7 @@ def resize_folder(
     """
     source, target = _find_folders(settings, name, kind)
     bad_images, dry, failed = read_bad_images(settings), request.dry_run, 0
-    paths, skipped = list_pictures(source, console)
+    paths, skipped = list_folder_pictures(source, console)
     # Shards share the folder.
     locked = bool(paths) and shard.count == 1 and not dry
     with _lock_copies(target) if locked else nullcontext():
@@ -362,7 +362,7 @@ def resize(settings: Settings, console: Console, **arguments: Any) -> Outcome:
     """
     request = ResizeRequest(**arguments)
     part, folders = parse_shard(request.shard), request.folders or FOLDERS
-    existing = existing_folders(settings, folders, console)
+    existing = find_existing_folders(settings, folders, console)
     check_size(settings, console)
     warn_about_missing(settings, console)
     kinds = [CopyKind(request.align, request.fast, scaling=scaling) for scaling in find_scalings(settings)]

@@ -10,7 +10,7 @@ from fakedetect.core.processes.pool import map_images
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.folders import (
-    existing_folders,
+    find_existing_folders,
     read_bad_images,
     replace_bad_images,
     warn_about_missing,
@@ -92,7 +92,7 @@ def scan(
     if shard is not None:
         raise UserError("scan has no --shard any more: one job reads all pictures. Leave it out.")
     folders = folders or FOLDERS
-    existing = existing_folders(settings, folders, console)
+    existing = find_existing_folders(settings, folders, console)
     status = 0 if len(existing) == len(set(folders)) else 1
     skipped = {name: Skipped() for name in existing}
     pictures = {name: list_images(settings.original[name], skipped[name]) for name in existing}

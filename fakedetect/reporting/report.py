@@ -52,7 +52,7 @@ from fakedetect.testing.results import (
     read_predictions,
     read_tested_model,
 )
-from fakedetect.training.log import best_of, read_epochs
+from fakedetect.training.log import find_best_epoch, read_epochs
 
 SUMMARY_FILE = "summary.csv"
 SUMMARY_COLUMNS = ("part", "label", "source", "count", "width_mean", "height_mean", "formats")
@@ -259,7 +259,7 @@ TEMPLATE_NAMES = {
     "SAME_SHAPE": SAME_SHAPE,
     "Scaling": Scaling,
     "UNBALANCED": UNBALANCED,
-    "best_of": best_of,
+    "find_best_epoch": find_best_epoch,
     "build_confusion_matrix": build_confusion_matrix,
     "describe_audit": describe_audit,
     "describe_cross_validation": describe_cross_validation,

@@ -28,8 +28,13 @@ from fakedetect.core.settings.model_folder import (
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.terminal.progress import percent
-from fakedetect.dataset.folders import check_apart, class_folders, list_pictures, source_of
-from fakedetect.dataset.identical import count_known
+from fakedetect.dataset.folders import (
+    check_folders_apart,
+    find_class_folders,
+    list_folder_pictures,
+    source_of,
+)
+from fakedetect.dataset.identical import count_identical
 from fakedetect.dataset.samples import (
     Sample,
     check_both_classes,
@@ -107,11 +112,11 @@ class MeasuredFolder:
 
 
 def _read_foreign(folder: Path, console: Console) -> list[Sample]:
-    folders = class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
+    folders = find_class_folders(folder, lambda name: f"Put {name or 'real and fake'} pictures there.")
     samples = [
         Sample(path, label, source_of(path, class_folder))
         for class_folder, label in folders
-        for path in list_pictures(class_folder, console)[0]
+        for path in list_folder_pictures(class_folder, console)[0]
     ]
     check_both_classes(samples, folders, "", "Put some there.")
     return samples
@@ -160,7 +165,7 @@ def measure_foreign(
         **msgspec.structs.asdict(measure_entry(detector.calibration, is_fake, sources, margins, shapes)),
         folder=printable(folder.resolve()),
         predictions=hash_text(table),
-        own=count_known([sample.path for sample in samples], _list_own_pictures(detector.settings)),
+        own=count_identical([sample.path for sample in samples], _list_own_pictures(detector.settings)),
     )
     return MeasuredFolder(name=_choose_name(folder, known), entry=entry, predictions=table, bad=bad)
 
@@ -268,7 +273,7 @@ def _read_folder(text: str) -> Path:
 def _evaluate(settings: Settings, console: Console, data: Path | None) -> Outcome:
     require_checkpoint(settings)
     if not data:
-        check_apart(settings)
+        check_folders_apart(settings)
     folder = settings.model_folder
     with run_lock(folder):
         detector = load_detector(settings, console)

@@ -12,7 +12,7 @@ from fakedetect.core.settings.model_folder import OWN_PHOTOGRAPHS, require_check
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.terminal.progress import percent
-from fakedetect.dataset.identical import count_known, file_hash
+from fakedetect.dataset.identical import count_identical, try_hash_file
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.images.listing import list_images
 from fakedetect.images.named import parse_paths
@@ -90,7 +90,7 @@ def _drop_copies(paths: Sequence[Path]) -> list[Path]:
     first: dict[str, Path] = {}
     for path in paths:
         # A file that cannot be read has a reason later on.
-        first.setdefault(file_hash(path) or str(path), path)
+        first.setdefault(try_hash_file(path) or str(path), path)
     return list(first.values())
 
 
@@ -106,7 +106,7 @@ def _require_enough(count: int, folder: str) -> None:
 def _warn_about_known(settings: Settings, console: Console, paths: Sequence[Path]) -> None:
     """Warn about photographs that the model may have been trained on."""
     own = [path for folder in settings.original.values() if folder.is_dir() for path in list_images(folder)]
-    if count := count_known(paths, own):
+    if count := count_identical(paths, own):
         console.warn(
             f"{count:,} of {len(paths):,} photographs are in the dataset too. If the model was trained on "
             "them, the threshold is too low for others."

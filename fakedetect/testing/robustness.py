@@ -12,7 +12,7 @@ from fakedetect.core.records.evaluation import DegradedPoint, Point, Robustness,
 from fakedetect.core.settings.recipes import CLASSES, SEED
 from fakedetect.core.terminal.console import Console
 from fakedetect.core.terminal.progress import percent
-from fakedetect.dataset.samples import Sample, draw_places, find_originals
+from fakedetect.dataset.samples import Sample, draw_sample_indices, find_originals
 from fakedetect.images.degradations import ROBUSTNESS_DEGRADATIONS, STABILITY_DEGRADATIONS, Degradation
 from fakedetect.metrics.calibration import UNSURE
 from fakedetect.metrics.intervals import roc_auc_interval
@@ -46,7 +46,7 @@ def measure_robustness(
     Raises:
         UserError: no picture of one of the classes can be read.
     """
-    places = sorted(draw_places(samples, MOST_DEGRADED_PICTURES, SEED).tolist())
+    places = sorted(draw_sample_indices(samples, MOST_DEGRADED_PICTURES, SEED).tolist())
     chosen = [samples[place] for place in places]
     originals = find_originals(detector.settings, "test", [sample.path for sample in chosen])
     by_path = {

@@ -26,7 +26,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.terminal.progress import percent
-from fakedetect.dataset.decoded import decode_all
+from fakedetect.dataset.decoded import decode_pictures
 from fakedetect.dataset.samples import Sample, describe_faults, warn_about_skipped
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.models.detector import load_detector
@@ -74,7 +74,7 @@ def predict(settings: Settings, console: Console, part: str, group: Group) -> Pr
     decoded = None
     if not detector.is_probe:
         scaling = settings.recipe.input.scaling
-        decoded = decode_all(dataset.folder, paths, console, settings.workers, scaling)
+        decoded = decode_pictures(dataset.folder, paths, console, settings.workers, scaling)
     group.wait()
     start = time.monotonic()
     own = group.part_of(dataset.samples)

@@ -1,8 +1,8 @@
-"""How often an epoch shows which picture: each once, or both classes, or all sources, equally often.
+"""How often an epoch shows each picture: once, or so that classes or sources come equally often.
 
-Each class, or each source of it, has its share of the epoch, and of two pictures of that neither comes more
-often than the other by more than one time. These are the expected counts of sampling with weights and with
-replacement, as torch's WeightedRandomSampler does it, without its chance.
+Each class, or each source of a class, gets an equal share of the epoch. Within it, the counts of two
+pictures differ by at most one. These are the expected counts of weighted sampling with replacement (torch's
+WeightedRandomSampler), without its randomness.
 """
 
 from collections import Counter
@@ -14,16 +14,17 @@ import torch
 
 from fakedetect.core.settings.recipes import BY_CLASS, BY_SOURCE, CLASSES, UNBALANCED
 from fakedetect.core.terminal.console import plural, printable
+from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import Sample
 
-UNEQUAL = 1 / 3
-"""A class that is smaller than the other by more than this share of it draws a warning."""
+UNEQUAL_CLASS_SHARE = 1 / 3
+"""Warn if a class is smaller than the other by more than this share of it."""
 
-DOMINANT = 0.5
-"""A source that holds more than this share of its class draws a warning."""
+DOMINANT_SOURCE_SHARE = 0.5
+"""Warn if a source holds more than this share of its class."""
 
 Strata = list[list[list[int]]]
-"""For each class, for each stratum of it, the places of its samples."""
+"""The indices of the samples of each stratum of each class."""
 
 
 def _stratify(samples: Sequence[Sample], balance: str) -> Strata:
@@ -35,18 +36,18 @@ def _stratify(samples: Sequence[Sample], balance: str) -> Strata:
 
 
 def draw_epoch(samples: Sequence[Sample], balance: str, random: torch.Generator) -> list[Sample]:
-    """The samples of an epoch in random order, as many as there are; the generator's state decides all.
+    """Return an epoch's samples, len(samples) of them, in an order that depends on the generator alone.
 
     Args:
-        balance: one of BALANCES; without it every sample comes once.
+        balance: one of BALANCES; if unbalanced, every sample comes once.
     """
     if balance == UNBALANCED:
         order = torch.randperm(len(samples), generator=random).tolist()
         return [samples[place] for place in order]
     drawn: list[int] = []
     classes = _stratify(samples, balance)
-    for strata, of_class in zip(classes, _deal(len(samples), len(classes), random), strict=True):
-        for places, count in zip(strata, _deal(of_class, len(strata), random), strict=True):
+    for strata, of_class in zip(classes, _divide(len(samples), len(classes), random), strict=True):
+        for places, count in zip(strata, _divide(of_class, len(strata), random), strict=True):
             each, further = divmod(count, len(places))
             drawn += places * each
             drawn += [places[n] for n in torch.randperm(len(places), generator=random)[:further].tolist()]
@@ -59,15 +60,15 @@ def draw_epoch(samples: Sequence[Sample], balance: str, random: torch.Generator)
     return epoch
 
 
-def _deal(count: int, parts: int, random: torch.Generator) -> list[int]:
-    """So many draws in equal parts; what is left over goes to parts by chance."""
+def _divide(count: int, parts: int, random: torch.Generator) -> list[int]:
+    """Divide `count` draws into equal parts; random parts get the remainder."""
     each, further = divmod(count, parts)
     more = set(torch.randperm(parts, generator=random)[:further].tolist())
     return [each + (part in more) for part in range(parts)]
 
 
-def weigh(samples: Sequence[Sample], balance: str) -> np.ndarray:
-    """A weight (N,) for each sample, 1 on average: how often an epoch shows it, on average."""
+def compute_epoch_weights(samples: Sequence[Sample], balance: str) -> np.ndarray:
+    """Return how often an epoch shows each sample on average, (N,); the mean is 1."""
     weights = np.ones(len(samples))
     if balance != UNBALANCED:
         classes = _stratify(samples, balance)
@@ -78,48 +79,49 @@ def weigh(samples: Sequence[Sample], balance: str) -> np.ndarray:
 
 
 def describe_balance(samples: Sequence[Sample], balance: str) -> list[str]:
-    """What balancing makes of an epoch, in a line; nothing where there is none."""
+    """Describe a balanced epoch in one line; return no line if it is unbalanced."""
     if balance == UNBALANCED:
         return []
-    weights = weigh(samples, balance)
-    told = []
+    weights = compute_epoch_weights(samples, balance)
+    parts = []
     for label, name in enumerate(CLASSES):
         places = [place for place, sample in enumerate(samples) if sample.label == label]
         if places:
-            told.append(f"{plural(len(places), name + ' picture')} {_tell_times(samples, weights, places)}")
+            pictures = plural(len(places), name + " picture")
+            parts.append(f"{pictures} {_describe_times(samples, weights, places)}")
     sources = {(sample.label, sample.source) for sample in samples}
-    in_vain = balance == BY_SOURCE and len(sources) == len(told)
+    has_no_effect = balance == BY_SOURCE and len(sources) == len(parts)
     return [
-        f'balance = "{balance}": an epoch shows each of {" and each of ".join(told)} on average; '
+        f'balance = "{balance}": an epoch shows each of {" and each of ".join(parts)} on average; '
         "validation loss and accuracy use the same weights"
         + (
             f'. No class has several sources (sub-folders): "{BY_CLASS}" has the same effect'
-            if in_vain
+            if has_no_effect
             else ""
         )
     ]
 
 
-def _tell_times(samples: Sequence[Sample], weights: np.ndarray, places: Sequence[int]) -> str:
-    """'5 times', or '0.37 times (coco) to 5 times (imagenet)'."""
+def _describe_times(samples: Sequence[Sample], weights: np.ndarray, places: Sequence[int]) -> str:
+    """Return '5 times', or '0.37 times (coco) to 5 times (imagenet)'."""
     ends = [choose(places, key=lambda place: weights[place]) for choose in (min, max)]
-    low, high = (_describe_times(weights[place]) for place in ends)
+    low, high = (_format_times(weights[place]) for place in ends)
     if low == high:
         return low
     first, last = (printable(samples[place].source) or "no source" for place in ends)
     return f"{low} ({first}) to {high} ({last})"
 
 
-def _describe_times(weight: float) -> str:
-    """'once', '4.5 times', '0.56 times'."""
+def _format_times(weight: float) -> str:
+    """Return 'once', '4.5 times', '0.56 times'."""
     shown = f"{weight:.2g}" if weight < 10 else f"{weight:,.0f}"
     return "once" if shown == "1" else f"{shown} times"
 
 
 def advise_balance(samples: Sequence[Sample], balance: str) -> list[str]:
-    """What balancing would change, in a line for the classes and one for the sources.
+    """Describe what balancing would change: one line for the classes, one for the sources.
 
-    Nothing is said of what is about equal, or balanced already.
+    Classes and sources that are about equal, or balanced already, get no line.
     """
     return [
         *(_advise_classes(samples) if balance == UNBALANCED else []),
@@ -130,29 +132,29 @@ def advise_balance(samples: Sequence[Sample], balance: str) -> list[str]:
 def _advise_classes(samples: Sequence[Sample]) -> list[str]:
     fakes = sum(sample.label == 0 for sample in samples)
     fewer, more = sorted((fakes, len(samples) - fakes))
-    if fewer >= (1 - UNEQUAL) * more:
+    if fewer >= (1 - UNEQUAL_CLASS_SHARE) * more:
         return []
     rare, common = CLASSES if fakes == fewer else CLASSES[::-1]
     share = fewer / len(samples)
     return [
-        f"Only {share:.0%} of the training pictures are {rare}: a model that always says {common} has an "
-        f"accuracy of {1 - share:.0%}. Judge by the recall of both; "
+        f"Only {percent(share, 0)} of the training pictures are {rare}: a model that always predicts "
+        f"{common} has an accuracy of {percent(1 - share, 0)}. Judge by the recall of both; "
         f'balance = "{BY_CLASS}" under [training] would show both classes equally often, a {rare} picture '
-        f"{_describe_times(0.5 / share)} an epoch."
+        f"{_format_times(0.5 / share)} an epoch."
     ]
 
 
 def _advise_sources(samples: Sequence[Sample]) -> list[str]:
-    weights = weigh(samples, BY_SOURCE)
+    weights = compute_epoch_weights(samples, BY_SOURCE)
     large, times = [], []
     for label, name in enumerate(CLASSES):
         places = [place for place, sample in enumerate(samples) if sample.label == label]
         sources = Counter(samples[place].source for place in places)
         source, count = sources.most_common(1)[0]
-        if len(sources) > 1 and count > DOMINANT * len(places):
+        if len(sources) > 1 and count > DOMINANT_SOURCE_SHARE * len(places):
             shown = f"of {printable(source)}" if source else "of no source"
             large.append(f"{count:,} of the {len(places):,} {name} pictures are {shown}")
-            times.append(f"one {shown} {_describe_times(min(weights[places]))}")
+            times.append(f"one {shown} {_format_times(min(weights[places]))}")
     if not large:
         return []
     return [

@@ -1,4 +1,4 @@
-"""One pass over the training pictures, and one over the validation pictures."""
+"""One epoch of training, and one pass over the validation pictures."""
 
 import time
 from collections import ChainMap
@@ -16,27 +16,27 @@ from fakedetect.core.records.training import StartedEpoch
 from fakedetect.core.settings.recipes import UNBALANCED, Recipe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.batches import Batch, Change, cut_batches, load_batches
+from fakedetect.dataset.batches import Batch, PixelChange, cut_batches, load_batches
 from fakedetect.dataset.decoded import DecodedPictures
-from fakedetect.dataset.samples import Sample, faults_of
+from fakedetect.dataset.samples import Sample, collect_faults
 from fakedetect.images.degradations import degrade_at_random, make_random
 from fakedetect.models.cpu_training.speed_up import Gradients
 from fakedetect.models.devices import Normaliser, forward, make_torch_engine
 from fakedetect.models.predictions import predict_batches
 from fakedetect.models.processes import Group
-from fakedetect.training.balance import draw_epoch, weigh
+from fakedetect.training.balance import compute_epoch_weights, draw_epoch
 
-STEPS_BETWEEN_LOOKS = 50
+STEPS_BETWEEN_LOSS_CHECKS = 50
 
-EPOCHS_A_SEED = 100_003
-"""Keeps the random numbers of one seed's epochs apart from those of the next seed's."""
+EPOCHS_PER_SEED = 100_003
+"""Keeps the random numbers of different seeds apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What stays the same from epoch to epoch.
+    """The parts of a run that stay the same in every epoch.
 
-    `network` is the model as the processes share it, `whole_batches` takes batches of full size.
+    `network` is the model as distributed over the processes; `whole_batches` runs batches of full size.
     """
 
     settings: Settings
@@ -54,20 +54,20 @@ class Run:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return next(self.model.parameters()).device
 
 
 def diverged(settings: Settings, epoch: int) -> UserError:
-    """The error that ends a run whose loss is no number."""
+    """Return the error for a loss that is infinite or NaN."""
     return UserError(
         f"The loss became infinite or NaN in epoch {epoch}; the best epoch so far is kept. Lower "
         f'learning_rate in {settings.file}, or set precision = "fp32".'
     )
 
 
-class Pass:
-    """A pass over the training pictures as far as this process has come with it."""
+class EpochPass:
+    """The progress of this process through an epoch of training."""
 
     def __init__(self, started: StartedEpoch, of_steps: int, device: torch.device):
         self.steps, self.of_steps = started.steps, of_steps
@@ -77,11 +77,11 @@ class Pass:
         self.begun = time.monotonic() - started.seconds
 
     def mean_loss(self) -> float:
-        """The running loss of this process's pictures."""
+        """Return the mean loss of this process's pictures so far."""
         return self.loss.item() / max(self.count, 1)
 
     def record(self) -> StartedEpoch:
-        """What it takes to go on from here."""
+        """Return what a resumed run needs to continue from here."""
         return StartedEpoch(
             steps=self.steps,
             of_steps=self.of_steps,
@@ -93,24 +93,24 @@ class Pass:
 
 
 def train_epoch(
-    run: Run, epoch: int, started: StartedEpoch, save: Callable[[Pass], None]
+    run: Run, epoch: int, started: StartedEpoch, save: Callable[[EpochPass], None]
 ) -> tuple[float, dict[Path, str]]:
-    """One pass over the samples in random order; returns the mean loss and the unreadable files' reasons.
+    """Train on every sample once; return the mean loss and the reasons of the unreadable files.
 
-    Order and flips depend on the seed and the epoch alone, so that several processes draw the same
-    and each takes its share of every batch, and a pass that was stopped goes on with the same.
+    Order and flips depend on the seed and the epoch alone: all processes draw the same and take their share
+    of every batch, and a resumed epoch continues in the same order.
 
     Args:
-        started: where an earlier run has stopped in this epoch, or the epoch's start.
-        save: called after a step in every process; keeps the pass where that is due.
+        started: the epoch's progress in an earlier run, or NOT_STARTED.
+        save: called in every process after a step; saves the progress if due.
 
     Raises:
         UserError: the loss has diverged.
     """
     group, options = run.group, run.settings.training
-    seed = options.seed * EPOCHS_A_SEED + epoch
+    seed = options.seed * EPOCHS_PER_SEED + epoch
     chunks, flips = _draw(run, seed)
-    done = Pass(started, len(chunks), run.device)
+    done = EpochPass(started, len(chunks), run.device)
     whole = len(group.part_of(chunks[0]))
     to_do = list(zip(chunks, flips, strict=True))[done.steps :]
     batches = _load(run, seed, chunks[done.steps :])
@@ -120,14 +120,14 @@ def train_epoch(
     with run.console.progress(len(run.train_samples), label, before) as progress:
         progress.set_details(f"step {min(done.steps + 1, len(chunks)):,} of {len(chunks):,}")
         for batch, (chunk, flipped) in zip(batches, to_do, strict=True):
-            done.faults.update(faults_of(batch.bad))
+            done.faults.update(collect_faults(batch.bad))
             if batch.samples or group.size > 1:
                 done.loss += _step(run, batch, flipped, whole=len(batch.samples) == whole)
                 done.count += len(batch.samples)
             done.steps += 1
             progress.advance(len(chunk))
-            # Asking a GPU for a figure makes it wait.
-            if run.device.type == "cpu" or done.steps % STEPS_BETWEEN_LOOKS == 1:
+            # Reading a value from a GPU synchronises it.
+            if run.device.type == "cpu" or done.steps % STEPS_BETWEEN_LOSS_CHECKS == 1:
                 if not done.loss.isfinite():
                     raise diverged(run.settings, epoch)
                 progress.set_details(f"loss {done.mean_loss():.4f}")
@@ -137,7 +137,7 @@ def train_epoch(
 
 
 def _draw(run: Run, seed: int) -> tuple[list[Sequence[Sample]], list[torch.Tensor]]:
-    """An epoch's batches of samples, in random order, and for each batch (B,) bool: which are mirrored."""
+    """Draw an epoch's batches of samples, and for each batch, which of them are mirrored: (B,) bool."""
     random = torch.Generator().manual_seed(seed)
     samples = draw_epoch(run.train_samples, run.settings.training.balance, random)
     flips = torch.rand(len(samples), generator=random) < 0.5
@@ -146,7 +146,7 @@ def _draw(run: Run, seed: int) -> tuple[list[Sequence[Sample]], list[torch.Tenso
 
 
 def _load(run: Run, seed: int, chunks: Sequence[Sequence[Sample]]) -> Iterator[Batch]:
-    """This process's shares of the batches, degraded where that was asked for."""
+    """Load this process's shares of the batches, degraded if the settings ask for it."""
     settings = run.settings
     return load_batches(
         [run.group.part_of(chunk) for chunk in chunks],
@@ -154,15 +154,15 @@ def _load(run: Run, seed: int, chunks: Sequence[Sequence[Sample]]) -> Iterator[B
         settings.recipe.input.scaling,
         run.decoded,
         pin=run.device.type == "cuda",
-        change=degrade_with(seed) if settings.training.degrade else None,
+        change=make_random_degradation(seed) if settings.training.degrade else None,
     )
 
 
-def degrade_with(seed: int) -> Change:
-    """A change that degrades every picture at random, in a way of its own, which the seed decides.
+def make_random_degradation(seed: int) -> PixelChange:
+    """Return a change that degrades every picture at random, decided by the seed and the picture's name.
 
-    Both classes alike, so that neither sharpness nor compression tells them apart. A picture that an epoch
-    shows several times is degraded in another way each time.
+    Both classes are degraded alike, so that neither sharpness nor compression reveals the class. A picture
+    that an epoch shows several times is degraded differently each time.
     """
 
     def change(pixels: np.ndarray, sample: Sample) -> np.ndarray:
@@ -173,11 +173,11 @@ def degrade_with(seed: int) -> Change:
 
 
 def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.Tensor:
-    """One step of the optimiser on this process's share of a batch; returns the sum of its losses.
+    """Take one optimiser step on this process's share of a batch; return the sum of its losses.
 
     Args:
-        flipped: (N,) bool for the whole batch of all processes: which pictures are mirrored.
-        whole: the share is of full size; a compiled model would be compiled again for a smaller one.
+        flipped: (N,) bool, which pictures of the whole batch of all processes are mirrored.
+        whole: the share has full size; a compiled model would be compiled again for a smaller one.
     """
     group, device = run.group, run.device
     size = group.reduce(torch.tensor(float(len(batch.samples)), device=device)).clamp_min(1)
@@ -189,10 +189,10 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
         labels = batch.labels.to(device, non_blocking=True)
         normalised = Normaliser(run.settings.recipe, device)(images)
         network = run.whole_batches if whole else run.network
-        # The processes' gradients are averaged; the batch's mean is over its pictures.
+        # Processes average their gradients; the loss is averaged over the batch's pictures.
         loss = run.gradients.add(network, normalised, labels, group.size / size)
     else:
-        # All processes have to take part in a step; this one has no picture left to give.
+        # Every process must take part in the step; this one has no pictures in it.
         side = run.settings.recipe.input.size
         empty = torch.zeros(1, 3, side, side, device=device)
         nothing = 0 * forward(run.network, empty, run.dtype).sum()
@@ -203,37 +203,39 @@ def _step(run: Run, batch: Batch, flipped: torch.Tensor, whole: bool) -> torch.T
 
 
 def validate(run: Run, label: str) -> tuple[float, float, dict[Path, str]]:
-    """Mean loss and accuracy on the validation samples, weighed as training is balanced, and the unreadable
-    files with the reasons."""
+    """Return the validation samples' mean loss and accuracy, and the reasons of the unreadable files.
+
+    Samples are weighted as training is balanced.
+    """
     bad: dict[Path, str] = {}
     loss, right, count = 0.0, 0.0, 0.0
     own = run.group.part_of(run.val_samples)
     weights = _weights_of(run.val_samples, run.settings.training.balance)
     engine = make_torch_engine(run.settings.recipe, run.model, run.dtype)
     for batch, logits in predict_batches(run.settings, run.console, engine, own, label, run.decoded):
-        bad.update(faults_of(batch.bad))
+        bad.update(collect_faults(batch.bad))
         if batch.samples:
-            sums = _judge(logits, batch, weights)
+            sums = _sum_results(logits, batch, weights)
             loss, right, count = loss + sums[0], right + sums[1], count + sums[2]
     loss, right, count = run.group.total(loss, right, count)
     if not count:
         raise UserError("None of the validation pictures can be read. Scan and resize again.")
-    # Weights may be added up to a little more in one order than in another.
+    # Floating-point sums of the same weights differ slightly with their order.
     return loss / count, min(1.0, right / count), dict(ChainMap(*run.group.gather(bad)))
 
 
 def _weights_of(samples: Sequence[Sample], balance: str) -> Mapping[Path, float] | None:
-    """The weight of each sample by its path; None where all have the same."""
+    """Return each sample's weight by its path; None if all weights are equal."""
     if balance == UNBALANCED:
         return None
     paths = [sample.path for sample in samples]
-    return dict(zip(paths, weigh(samples, balance).tolist(), strict=True))
+    return dict(zip(paths, compute_epoch_weights(samples, balance).tolist(), strict=True))
 
 
-def _judge(
+def _sum_results(
     logits: torch.Tensor, batch: Batch, weights: Mapping[Path, float] | None
 ) -> tuple[float, float, float]:
-    """The sums over a batch of losses, of right answers and of pictures, each as its picture weighs."""
+    """Return a batch's sums of losses, of correct predictions and of pictures, each weighted."""
     right = logits.argmax(1) == batch.labels
     if weights is None:
         loss = functional.cross_entropy(logits, batch.labels, reduction="sum")
@@ -244,7 +246,7 @@ def _judge(
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all layers, each step in one kernel where the device has it."""
+    """Return the recipe's optimiser over all layers, fused if the device supports it."""
     kind: type[torch.optim.Adam] = getattr(torch.optim, recipe.optimizer)
     return kind(
         model.parameters(),

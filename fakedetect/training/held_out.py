@@ -1,4 +1,4 @@
-"""Trained once more without a source and tested on it: what a model does with pictures it has never met."""
+"""Retrain a model without one source and test it on that source (`train --leave-out`)."""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,13 +38,15 @@ from fakedetect.models.predictions import load_pictures, predict_samples
 from fakedetect.models.processes import Group
 from fakedetect.testing.results import describe_gap, describe_left_out_source
 from fakedetect.training.probe import train_probe
-from fakedetect.training.run import plan_further, train_in_memory
+from fakedetect.training.run import plan_further_run, train_model
 from fakedetect.training.unfinished import unfinished_file
 
 
 def find_sources(settings: Settings) -> list[str]:
-    """The sources that can be left out of the chosen model's training; none where it is not trained yet, or
-    its pictures are not there."""
+    """Return the sources that can be left out of the chosen model's training.
+
+    There are none if the model is not trained or its pictures are missing.
+    """
     if unfinished_file(settings.model_folder).is_file() or not checkpoint_file(settings).is_file():
         return []
     try:
@@ -57,15 +59,15 @@ def find_sources(settings: Settings) -> list[str]:
 
 
 def train_held_out(settings: Settings, console: Console, source: str) -> Outcome:
-    """Train the chosen model once more without a source, in a folder inside its own, and test that on it.
+    """Retrain the chosen model without a source, in a sub-folder of its own, and test it on that source.
 
-    What was measured goes into the model's evaluation.json.
+    The figures are written into the model's evaluation.json.
 
     Raises:
-        UserError: the model is not trained, there is no such source, or nothing to learn from without it.
+        UserError: the model is not trained, or the source does not exist or is the only one of its class.
     """
     require_checkpoint(settings)
-    # As source_of() has it, however it was typed.
+    # source_of() returns NFC; the user may have typed another form.
     source = unicodedata.normalize("NFC", source)
     file = settings.model_folder / EVALUATION
     with run_lock(settings.model_folder):
@@ -83,10 +85,10 @@ def train_held_out(settings: Settings, console: Console, source: str) -> Outcome
     return Outcome("\n".join(lines), 1 if faults else 0)
 
 
-def _without(settings: Settings, training: TrainingRecord, source: str) -> Settings:
-    """Settings under which the model is trained as it was, by its training.json, without a source.
+def _make_reduced_settings(settings: Settings, training: TrainingRecord, source: str) -> Settings:
+    """Return the settings that training.json records for the model, for a run without a source.
 
-    Its folder lies inside the model's.
+    The run's folder is inside the model's.
     """
     then = training.recipe or settings.recipe
     if then.method == ROBUST:
@@ -97,42 +99,42 @@ def _without(settings: Settings, training: TrainingRecord, source: str) -> Setti
             f"{then.method!r}; one of them is unknown. Correct it, or train again."
         )
     way = ("method", "batch_size", "optimizer", "learning_rate", "weight_decay")
-    options = _given(training, ("seed", "max_epochs", "patience"))
-    options |= _given(training.run, ("balance", "degrade")) if training.run else {}
+    options = _get_set_fields(training, ("seed", "max_epochs", "patience"))
+    options |= _get_set_fields(training.run, ("balance", "degrade")) if training.run else {}
     as_then = replace(settings.training, **options)
     folder = settings.model_folder / name_without(source)
-    return replace(settings.with_recipe(**_given(then, way)), training=as_then, folder=folder)
+    return replace(settings.with_recipe(**_get_set_fields(then, way)), training=as_then, folder=folder)
 
 
-def _given(record: Record, names: Iterable[str]) -> dict[str, Any]:
-    """Those of the named fields that a record has a value for."""
+def _get_set_fields(record: Record, names: Iterable[str]) -> dict[str, Any]:
+    """Return those of the named fields that are not None."""
     values = ((name, getattr(record, name)) for name in names)
     return {name: value for name, value in values if value is not None}
 
 
 def _train_without(settings: Settings, console: Console, source: str) -> None:
-    """Train without the source, unless that was done with the same data and recipe.
+    """Train without the source, unless an earlier run with the same data and recipe did.
 
-    In this process only: others that torchrun has started may have ended.
+    Only this process trains: others that torchrun started may have ended.
     """
-    plan = plan_further(settings, source)
+    plan = plan_further_run(settings, source)
     if plan is None:
         console.note(f"Trained without {printable(source)} before")
     elif settings.recipe.method == PROBE:
-        # The features of the whole model's run are those of this one too.
+        # Both runs need the same features.
         train_probe(settings, console, source, features_file(settings.model_folder.parent), alone=True)
-    elif train_in_memory(settings, console, replace(plan, group=Group())).stopped:
+    elif train_model(settings, console, replace(plan, group=Group())).stopped:
         raise KeyboardInterrupt
 
 
 def _evaluate_without(
     detector: Detector, console: Console, source: str
 ) -> tuple[LeftOut, Mapping[Path, str]]:
-    """What leaving a source out of training shows, and the reasons of the unreadable pictures."""
+    """Return the figures with and without the source, and the reasons of the unreadable pictures."""
     settings = detector.settings
     train, test = (load_pictures(settings, part).samples for part in ("train", "test"))
-    label = _class_of(source, train, test)
-    reduced = _without(settings, detector.training, source)
+    label = _find_label(source, train, test)
+    reduced = _make_reduced_settings(settings, detector.training, source)
     with run_lock(reduced.model_folder):
         _train_without(reduced, console, source)
     pictures = sorted(
@@ -156,11 +158,11 @@ def _evaluate_without(
     return entry, bad
 
 
-def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> int:
-    """The label of a source that can be left out.
+def _find_label(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> int:
+    """Return the label of a source that can be left out.
 
     Raises:
-        UserError: it cannot.
+        UserError: it cannot be left out.
     """
     of_source = [sample for sample in test if sample.source == source]
     known = sorted({sample.source for sample in train if sample.source})
@@ -183,10 +185,10 @@ def _class_of(source: str, train: Sequence[Sample], test: Sequence[Sample]) -> i
 def _measure_source(
     samples: Sequence[Sample], margins: np.ndarray, source: str
 ) -> tuple[int, Accuracy, Measure]:
-    """A source's readable pictures, their accuracy, and their ROC AUC against those of the other class.
+    """Return a source's count of readable pictures, accuracy, and ROC AUC against the other class.
 
     Args:
-        samples: those of the source and of the other class, with margins (N,).
+        samples: the pictures of the source and of the other class, with margins (N,).
 
     Raises:
         UserError: none of its pictures can be read.

@@ -1,4 +1,4 @@
-"""The epochs of a run: training_log.csv, the loss plot, and option 3.4, which shows both."""
+"""A run's epochs: training_log.csv, the loss plot, and option 3.4, which shows both."""
 
 import csv
 import io
@@ -16,6 +16,7 @@ from fakedetect.core.records.training import Epoch, read_training
 from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, checkpoint_file, is_probe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, open_picture
+from fakedetect.core.terminal.progress import percent
 from fakedetect.images.sheets import (
     TRAINING_COLOUR,
     VALIDATION_COLOUR,
@@ -26,24 +27,23 @@ from fakedetect.images.sheets import (
 )
 
 
-def best_of(epochs: Sequence[Epoch]) -> Epoch:
-    """The epoch with the lowest validation loss, the earliest of equals."""
+def find_best_epoch(epochs: Sequence[Epoch]) -> Epoch:
+    """Return the epoch with the lowest validation loss, the earliest on a tie."""
     return min(epochs, key=lambda epoch: epoch.val_loss)
 
 
-def describe_best(epochs: Sequence[Epoch]) -> str:
-    """best_of() in a line."""
-    best = best_of(epochs)
-    return (
-        f"Best epoch: {best.epoch} (validation loss {best.val_loss:.4f}, accuracy {best.val_accuracy:.2%})"
-    )
+def describe_best_epoch(epochs: Sequence[Epoch]) -> str:
+    """Describe the best epoch in one line."""
+    best = find_best_epoch(epochs)
+    figures = f"validation loss {best.val_loss:.4f}, accuracy {percent(best.val_accuracy, 2)}"
+    return f"Best epoch: {best.epoch} ({figures})"
 
 
 def read_log(path: Path) -> list[Epoch]:
-    """The rows of a training_log.csv; columns that an older version wrote as well are passed over.
+    """Read a training_log.csv; extra columns, which older versions wrote, are ignored.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: the file is missing or damaged.
     """
     renew = "Train again to rewrite it."
     rows = read_csv(path, Epoch.__struct_fields__, renew)
@@ -59,8 +59,11 @@ def read_log(path: Path) -> list[Epoch]:
 
 
 def read_epochs(folder: Path, checkpoint: str) -> list[Epoch]:
-    """The rows of a model folder's training_log.csv; none where there is no usable one, or it is that of
-    another checkpoint than this, by model_hash()."""
+    """Read a model folder's training_log.csv.
+
+    Returns:
+        No epochs if the log is missing, damaged or belongs to another checkpoint.
+    """
     try:
         return read_log(folder / LOG) if read_training(folder).is_of(checkpoint) else []
     except UserError:
@@ -68,6 +71,7 @@ def read_epochs(folder: Path, checkpoint: str) -> list[Epoch]:
 
 
 def write_log(folder: Path, epochs: list[Epoch]) -> None:
+    """Write training_log.csv and the loss plot."""
     table = io.StringIO(newline="")
     writer = csv.DictWriter(table, Epoch.__struct_fields__)
     writer.writeheader()
@@ -89,37 +93,37 @@ def _finish(axes: Axes, title: str, quantity: str) -> None:
 
 
 def plot_losses(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
-    """Training and validation loss over the epochs, the best epoch marked."""
+    """Plot training and validation loss over the epochs, with the best epoch marked."""
     numbers = [epoch.epoch for epoch in epochs]
     for label, colour, losses in (
         ("Training Loss", TRAINING_COLOUR, [epoch.train_loss for epoch in epochs]),
         ("Validation Loss", VALIDATION_COLOUR, [epoch.val_loss for epoch in epochs]),
     ):
         axes.plot(numbers, losses, marker="o", color=colour, label=label)
-    _mark_best(axes, best_of(epochs))
+    _mark_best(axes, find_best_epoch(epochs))
     _finish(axes, title, "Loss (cross entropy)")
     axes.set_ylim(bottom=0)
 
 
 def plot_accuracy(axes: Axes, epochs: Sequence[Epoch], title: str) -> None:
-    """Validation accuracy over the epochs, the best epoch marked."""
+    """Plot validation accuracy over the epochs, with the best epoch marked."""
     accuracy = [100 * epoch.val_accuracy for epoch in epochs]
     numbers = [epoch.epoch for epoch in epochs]
     axes.plot(numbers, accuracy, marker="o", color=VALIDATION_COLOUR, label="Validation accuracy")
-    _mark_best(axes, best_of(epochs))
+    _mark_best(axes, find_best_epoch(epochs))
     _finish(axes, title, "Validation accuracy (%)")
     axes.set_ylim(0, 102)
 
 
 def draw_loss_plot(epochs: Sequence[Epoch], path: Path) -> None:
-    """The reference's loss plot: training and validation loss over the epochs."""
+    """Draw the loss plot of the course project: training and validation loss over the epochs."""
     figure = Figure(figsize=(8, 5), layout="constrained")
     plot_losses(figure.subplots(), epochs, "Training vs. Validation Loss")
     save_figure(figure, path)
 
 
 def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
-    """Loss plots side by side on one scale, one a model."""
+    """Draw one loss plot per model, side by side on one scale."""
     figure, axes_list = make_panels(len(runs), "Training vs. Validation Loss")
     for axes, (name, epochs) in zip(axes_list, runs.items(), strict=True):
         plot_losses(axes, epochs, name)
@@ -131,7 +135,7 @@ def draw_loss_curves(runs: Mapping[str, Sequence[Epoch]], path: Path) -> None:
 
 
 def show_loss_graph(settings: Settings, console: Console) -> Outcome:
-    """Draw loss_plot.jpg from an earlier run's log, print its epochs and open the picture."""
+    """Draw loss_plot.jpg from the log of an earlier run, list its epochs and open the plot."""
     log = settings.model_folder / LOG
     if is_probe(checkpoint_file(settings)):
         raise UserError(f"{settings.model} is a probe: it is fitted in one step and has no epochs.")
@@ -139,18 +143,18 @@ def show_loss_graph(settings: Settings, console: Console) -> Outcome:
         raise UserError(f"There is no {log}. Train the model first: {settings.command('train')}")
     epochs = read_log(log)
     draw_loss_plot(epochs, settings.model_folder / LOSS_PLOT)
-    best = best_of(epochs)
+    best = find_best_epoch(epochs)
     lines = ["epoch  train loss  val loss  val accuracy  seconds  img/s"]
     for epoch in epochs:
         lines.append(
             f"{epoch.epoch:5}  {epoch.train_loss:10.4f}  {epoch.val_loss:8.4f}  "
-            f"{epoch.val_accuracy:12.2%}  {epoch.seconds:7.1f}  {epoch.images_per_second:5.1f}"
+            f"{percent(epoch.val_accuracy, 2):>12}  {epoch.seconds:7.1f}  {epoch.images_per_second:5.1f}"
             f"{'  best' if epoch is best else ''}"
         )
     plot = settings.model_folder / LOSS_PLOT
     opened = console.interactive and open_picture(plot)
     lines += [
         f"Loss graph: {plot}{'' if opened else ' (open it with a picture viewer)'}",
-        describe_best(epochs),
+        describe_best_epoch(epochs),
     ]
     return Outcome("\n".join(lines))

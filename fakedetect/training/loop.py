@@ -1,4 +1,4 @@
-"""The epochs of a run, one after the other, until the validation loss stops falling."""
+"""The training loop: epochs until the validation loss stops falling."""
 
 import time
 from collections.abc import Mapping
@@ -22,22 +22,22 @@ from fakedetect.core.records.training import (
 from fakedetect.core.settings.model_folder import LOG, LOSS_PLOT, TRAINING, remove_other_checkpoints
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Outcome, plural
-from fakedetect.core.terminal.progress import format_duration
-from fakedetect.dataset.folders import class_folders
+from fakedetect.core.terminal.progress import format_duration, percent
+from fakedetect.dataset.folders import find_class_folders
 from fakedetect.dataset.samples import Dataset, describe_faults
 from fakedetect.images.copies import find_copy_kind
 from fakedetect.models.building import save_checkpoint
-from fakedetect.training.epochs import Pass, Run, diverged, train_epoch, validate
-from fakedetect.training.log import best_of, describe_best, write_log
+from fakedetect.training.epochs import EpochPass, Run, diverged, train_epoch, validate
+from fakedetect.training.log import describe_best_epoch, find_best_epoch, write_log
 from fakedetect.training.unfinished import (
     Unfinished,
-    begin_record,
+    make_training_record,
     random_state,
     save_unfinished,
     unfinished_file,
 )
 
-MOST_BAD = 0.25
+MOST_UNREADABLE_SHARE = 0.25
 """The share of unreadable pictures above which a run stops."""
 
 NOT_STARTED = StartedEpoch(steps=0, of_steps=0, loss=0.0, count=0, seconds=0.0, faults={})
@@ -46,11 +46,11 @@ NOT_STARTED = StartedEpoch(steps=0, of_steps=0, loss=0.0, count=0, seconds=0.0, 
 def _describe_run(
     run: Run, dataset: Dataset, best: Epoch, conditions: RunConditions, checkpoint: str
 ) -> TrainingRecord:
-    """The run's training.json: the best epoch's checkpoint has that hash."""
+    """Return the run's training.json for the best epoch, whose checkpoint has this hash."""
     options = run.settings.training
     return msgspec.structs.replace(
-        begin_record(
-            run.settings, dataset, find_copy_kind(class_folders(dataset.folder)[0][0]), conditions
+        make_training_record(
+            run.settings, dataset, find_copy_kind(find_class_folders(dataset.folder)[0][0]), conditions
         ),
         checkpoint=checkpoint,
         split=SplitRecord(
@@ -69,20 +69,25 @@ def _describe_run(
     )
 
 
-def refuse_too_many(bad: int, dataset: Dataset) -> None:
-    if bad > MOST_BAD * len(dataset.samples):
+def check_unreadable_share(bad: int, dataset: Dataset) -> None:
+    """Refuse a dataset with too many unreadable pictures.
+
+    Raises:
+        UserError: more than MOST_UNREADABLE_SHARE of them.
+    """
+    if bad > MOST_UNREADABLE_SHARE * len(dataset.samples):
         raise UserError(
             f"{bad:,} of the {len(dataset.samples):,} pictures in {dataset.folder} cannot be read, more "
-            f"than {MOST_BAD:.0%}. Check the disk, then scan and resize again."
+            f"than {percent(MOST_UNREADABLE_SHARE, 0)}. Check the disk, then scan and resize again."
         )
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run has come to: its epochs, the unreadable pictures' reasons, and how long it took.
+class TrainingResult:
+    """The result of a run: its epochs, the reasons of the unreadable pictures, and its duration.
 
-    `stopped`: by the user, who has lost the last `seconds_lost` of work; `started` is what was saved of the
-    epoch after `epochs`.
+    `stopped`: the user stopped it and lost the last `seconds_lost` of work. `started` is the saved progress
+    of the epoch after `epochs`.
     """
 
     epochs: tuple[Epoch, ...]
@@ -93,8 +98,8 @@ class Trained:
     seconds_lost: float = 0.0
 
 
-class _Keeper:
-    """What a run has come to, in memory and in the model's folder."""
+class _Progress:
+    """A run's progress, in memory and on disk."""
 
     def __init__(self, run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions):
         self.run, self.dataset, self.conditions = run, dataset, conditions
@@ -108,7 +113,7 @@ class _Keeper:
         if run.group.first and not state:
             unfinished_file(self.folder).unlink(missing_ok=True)
         elif run.group.first and self.epochs and not self.started:
-            # The run may have been killed between its state and what follows it.
+            # The run may have been killed after it saved its state and before its results.
             self._save_results()
 
     @property
@@ -116,33 +121,33 @@ class _Keeper:
         """Whether the validation loss has stopped falling."""
         epochs = self.epochs
         patience = self.run.settings.training.patience
-        return bool(epochs) and epochs[-1].epoch - best_of(epochs).epoch >= patience
+        return bool(epochs) and epochs[-1].epoch - find_best_epoch(epochs).epoch >= patience
 
     def add_epoch(self, epoch: Epoch, unread: Mapping[Path, str]) -> None:
-        """An epoch has ended; in every process.
+        """Add a finished epoch and save it; call it in every process.
 
         Raises:
-            UserError: too many pictures cannot be read.
+            UserError: too many pictures are unreadable.
         """
         self.faults |= unread
-        refuse_too_many(len(self.faults), self.dataset)
+        check_unreadable_share(len(self.faults), self.dataset)
         self.epochs.append(epoch)
-        # The state first: a run that is killed within the next lines is unfinished, and not a result.
+        # Save the state first: a run that is killed before it saves its results counts as unfinished.
         self._save(None)
         if self.run.group.first:
             self._save_results()
 
-    def add_steps(self, done: Pass) -> None:
-        """A step of the next epoch is done; save it once save_minutes have passed. In every process."""
+    def add_steps(self, done: EpochPass) -> None:
+        """Save the current epoch's steps if save_minutes have passed; call it in every process."""
         seconds = 60 * self.run.settings.training.save_minutes
-        # The first process's clock, so that all save the same step.
+        # The first process's clock decides, so that all save the same step.
         if self.run.group.gather(time.monotonic() - self.saved >= seconds)[0]:
             self._save(done.record())
 
     def _save_results(self) -> None:
-        """Write the checkpoint if the last epoch is the best one, and the log; the model is as it ended."""
+        """Write the log, and the checkpoint if the last epoch is the best one."""
         run, checkpoint, epoch = self.run, self.run.settings.checkpoint, self.epochs[-1]
-        if epoch is best_of(self.epochs):
+        if epoch is find_best_epoch(self.epochs):
             save_checkpoint(run.model, checkpoint)
             remove_other_checkpoints(run.settings, checkpoint)
             record = _describe_run(run, self.dataset, epoch, self.conditions, hash_file(checkpoint))
@@ -150,7 +155,7 @@ class _Keeper:
         write_log(self.folder, self.epochs)
 
     def _save(self, started: StartedEpoch | None) -> None:
-        """Write what a stopped run needs to go on."""
+        """Save the state that a resumed run needs."""
         run = self.run
         states = run.group.gather((random_state(), started))
         if run.group.first:
@@ -165,10 +170,10 @@ class _Keeper:
             save_unfinished(self.folder, state)
         self.started, self.saved = started, time.monotonic()
 
-    def result(self, stopped: bool) -> Trained:
-        """What the run has come to by now."""
+    def result(self, stopped: bool) -> TrainingResult:
+        """Return the result so far."""
         now = time.monotonic()
-        return Trained(
+        return TrainingResult(
             epochs=tuple(self.epochs),
             faults=self.faults,
             seconds=self.earlier + now - self.begun,
@@ -178,21 +183,27 @@ class _Keeper:
         )
 
 
-def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions) -> Trained:
-    """Train and validate, from the first epoch or from where an unfinished run was stopped, until the
-    validation loss stops falling; the best epoch, the log and the state are saved after each.
+def run_epochs(
+    run: Run, dataset: Dataset, state: Unfinished | None, conditions: RunConditions
+) -> TrainingResult:
+    """Train and validate until the validation loss stops falling.
+
+    The best checkpoint, the log and the state are saved after each epoch.
+
+    Args:
+        state: an unfinished run to continue; None starts from the first epoch.
 
     Raises:
-        UserError: the loss has diverged, or too many pictures cannot be read.
+        UserError: the loss has diverged, or too many pictures are unreadable.
     """
     settings, console = run.settings, run.console
     options = settings.training
-    kept = _Keeper(run=run, dataset=dataset, state=state, conditions=conditions)
+    progress = _Progress(run=run, dataset=dataset, state=state, conditions=conditions)
     try:
-        while len(kept.epochs) < options.max_epochs and not kept.is_over:
-            number, started = len(kept.epochs) + 1, kept.started or NOT_STARTED
+        while len(progress.epochs) < options.max_epochs and not progress.is_over:
+            number, started = len(progress.epochs) + 1, progress.started or NOT_STARTED
             start = time.monotonic() - started.seconds
-            train_loss, unread = train_epoch(run, number, started, kept.add_steps)
+            train_loss, unread = train_epoch(run, number, started, progress.add_steps)
             seconds = time.monotonic() - start
             return_freed_memory()
             val_loss, accuracy, unread_too = validate(run, "validation")
@@ -207,31 +218,31 @@ def run_epochs(run: Run, dataset: Dataset, state: Unfinished | None, conditions:
                 seconds=round(time.monotonic() - start, 3),
                 images_per_second=round(len(run.train_samples) / seconds, 2),
             )
-            kept.add_epoch(epoch, unread | unread_too)
-            console.show(_describe_epoch(epoch, epoch is best_of(kept.epochs)))
-            if kept.is_over:
+            progress.add_epoch(epoch, unread | unread_too)
+            console.show(_describe_epoch(epoch, epoch is find_best_epoch(progress.epochs)))
+            if progress.is_over:
                 console.show(f"Stopped early: no lower validation loss for {options.patience} epochs")
     except KeyboardInterrupt:
-        return kept.result(stopped=True)
+        return progress.result(stopped=True)
     if run.group.first:
         unfinished_file(settings.model_folder).unlink(missing_ok=True)
-    return kept.result(stopped=False)
+    return progress.result(stopped=False)
 
 
 def _describe_epoch(epoch: Epoch, is_best: bool) -> str:
-    """An epoch in a line."""
+    """Describe an epoch in one line."""
     return (
         f"Epoch {epoch.epoch}: training loss {epoch.train_loss:.4f}, "
         f"validation loss {epoch.val_loss:.4f}, "
-        f"validation accuracy {epoch.val_accuracy:.2%}{' (best so far)' if is_best else ''}"
+        f"validation accuracy {percent(epoch.val_accuracy, 2)}{' (best so far)' if is_best else ''}"
     )
 
 
-def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcome:
-    """What a run has come to.
+def describe_trained(settings: Settings, trained: TrainingResult, again: str) -> Outcome:
+    """Describe the result of a run.
 
     Args:
-        again: the command that goes on with one that was stopped.
+        again: the command that continues a stopped run.
     """
     lines = describe_faults(trained.faults)
     if trained.stopped:
@@ -248,12 +259,12 @@ def describe_trained(settings: Settings, trained: Trained, again: str) -> Outcom
         ]
         if not trained.stopped:
             lines.append(f"Next, test it: {settings.command('test')}")
-        lines.append(describe_best(trained.epochs))
+        lines.append(describe_best_epoch(trained.epochs))
     return Outcome("\n".join(lines), 130 if trained.stopped else 1 if trained.faults else 0)
 
 
-def describe_stop(settings: Settings, trained: Trained) -> list[str]:
-    """What of a stopped run is saved, and what is lost."""
+def describe_stop(settings: Settings, trained: TrainingResult) -> list[str]:
+    """Describe what of a stopped run is saved and what is lost."""
     epochs, started = len(trained.epochs), trained.started
     lost = f"the last {format_duration(trained.seconds_lost)} of work"
     if not epochs and not started:

@@ -1,9 +1,9 @@
-"""The probe recipe: a line on a pretrained network's frozen features, judged by sources left out of it.
+"""The probe recipe: a linear classifier on a pretrained network's frozen features.
 
-Fine-tuning on few generators learns their traces and forgets what the network knew; a line on frozen
-features of many sources generalises better (Ojha et al. 2023). Every view of a picture, clean or degraded,
-goes through one encoder, whatever format the file has, and every picture's score for strength, thresholds
-and figures comes from a line that was fitted without the picture's source.
+Fine-tuning on few generators learns their traces and forgets pretrained knowledge; a linear classifier on
+frozen features of many sources generalises better (Ojha et al. 2023). Every view of a picture, clean or
+degraded, is encoded as the same JPEG, whatever the file's format. The strength, thresholds and figures come
+from held-out scores: each picture is scored by a classifier that was fitted without the picture's source.
 """
 
 import time
@@ -46,7 +46,7 @@ from fakedetect.dataset.samples import (
     describe_faults,
     find_originals,
     find_shapes,
-    load_for_probe,
+    load_probe_dataset,
     warn_about_skipped,
 )
 from fakedetect.images.copies import PROBE_COPIES
@@ -79,27 +79,27 @@ from fakedetect.models.probe.fitting import (
 )
 from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
-from fakedetect.training.loop import refuse_too_many
+from fakedetect.training.loop import check_unreadable_share
 from fakedetect.training.unfinished import (
-    begin_record,
     gather_conditions,
+    make_training_record,
     mark_unfinished,
     unfinished_file,
 )
 
-STRENGTHS = (0.0003, 0.001, 0.003)
-"""scikit-learn's C; of these the one is taken that separates held-out sources best."""
+PROBE_STRENGTHS = (0.0003, 0.001, 0.003)
+"""Candidates for scikit-learn's C; the one that separates held-out sources best is used."""
 
-OF_EPOCHS = (LOG, LOSS_PLOT)
-"""What an earlier run of epochs has left, and a probe has not."""
+EPOCH_FILES = (LOG, LOSS_PLOT)
+"""Files of an earlier run with epochs, which a probe removes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """A probe that was fitted, judged and saved.
+class FittedProbe:
+    """The result of a fit.
 
-    `calibration` is None where it knows nothing of sources left out. `copies` is the number of pictures
-    whose original is gone; `bad` has the reasons of the unreadable ones.
+    `calibration` is None if the probe is no better than chance on held-out sources. `copies` counts the
+    pictures whose original is missing; `bad` has the reasons of the unreadable ones.
     """
 
     probe: ProbeRecord
@@ -118,16 +118,16 @@ def train_probe(
     leave_out: str = "",
     cache: Path | None = None,
     alone: bool = False,
-) -> Fitted | None:
-    """Fit the chosen model's probe, judge it by sources left out, and save both in its folder.
+) -> FittedProbe | None:
+    """Fit the chosen model's probe, measure it on held-out sources, and save both in its folder.
 
     Args:
-        leave_out: a source whose pictures have no part in it, '' for none.
-        cache: the file of features; that of the model's folder otherwise.
-        alone: in this process only, even where torchrun has started others, which may have ended.
+        leave_out: a source to exclude, '' for none.
+        cache: the file of features; by default the one in the model's folder.
+        alone: use this process only, even if torchrun started others, which may have ended.
 
     Returns:
-        None in all but the first of several processes.
+        None in all processes but the first.
 
     Raises:
         UserError: the pictures, the backbone or its weights cannot be used.
@@ -136,17 +136,17 @@ def train_probe(
     found = _gather(settings, console, leave_out, cache or features_file(settings.model_folder), alone)
     if found is None:
         return None
-    judged = _judge(settings, console, found)
-    probe = _describe_probe(found, judged)
-    # An earlier model is replaced when nothing is left to be waited for. Until all that belongs to the new
-    # one is written, the run is unfinished.
+    fit = _cross_validate(settings, console, found)
+    probe = _describe_probe(found, fit)
+    # The slow steps are done: replace the earlier model. The run counts as unfinished until all files of
+    # the new one are written.
     mark_unfinished(settings.model_folder, gather_conditions(settings, found.dataset))
-    checkpoint = _save_line(settings, found.frozen, judged, probe)
-    scores, held_out = _measure(found, judged, checkpoint)
+    checkpoint = _save_probe(settings, found.frozen, fit, probe)
+    scores, held_out = _measure(found, fit, checkpoint)
     calibration = _calibrate(scores)
     _save_records(settings, scores, held_out, _describe_run(settings, found, probe, calibration))
     unfinished_file(settings.model_folder).unlink(missing_ok=True)
-    return Fitted(
+    return FittedProbe(
         probe=probe,
         held_out=held_out,
         calibration=calibration,
@@ -159,10 +159,10 @@ def train_probe(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Found:
-    """What a line is fitted to: the readable pictures, their shapes and the views (N, D) of each.
+class _ProbeData:
+    """The data of a fit: the readable pictures, their shapes, and for each view the features (N, D).
 
-    `copies` is the number of the dataset's pictures whose original is gone.
+    `copies` counts the dataset's pictures whose original is missing.
     """
 
     dataset: Dataset
@@ -176,19 +176,19 @@ class _Found:
 
 def _gather(
     settings: Settings, console: Console, leave_out: str, cache: Path, alone: bool
-) -> _Found | None:
-    """The pictures, the backbone and the features; None in all but the first of several processes."""
+) -> _ProbeData | None:
+    """Gather pictures, backbone and features; return None in all processes but the first."""
     dataset, paths = _choose_pictures(settings, console, leave_out)
     frozen = freeze_backbone(settings, console)
     with nullcontext(Group()) if alone else join_group() as group:
-        found = _look(settings, console, group, frozen, cache, paths)
+        found = _compute_features(settings, console, group, frozen, cache, paths)
         if not group.first:
             return None
-    refuse_too_many(len(found.bad), dataset)
+    check_unreadable_share(len(found.bad), dataset)
     samples = [dataset.samples[place] for place in found.places]
     check_picture_counts(samples, LEAST_PICTURES_PER_CLASS)
     pairs = zip(paths, dataset.samples, strict=True)
-    return _Found(
+    return _ProbeData(
         dataset=dataset,
         frozen=frozen,
         samples=samples,
@@ -200,10 +200,10 @@ def _gather(
 
 
 def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tuple[Dataset, list[Path]]:
-    """The training pictures, max_pictures at most, and for each the file that it is made of."""
-    dataset = load_for_probe(settings, "train", leave_out)
+    """Choose the training pictures, max_pictures at most, and find the original file of each."""
+    dataset = load_probe_dataset(settings, "train", leave_out)
     warn_about_skipped(dataset, console)
-    # Before anything is loaded; those that cannot be read are known later.
+    # Checked early, before anything is loaded, and again without the unreadable pictures.
     check_picture_counts(dataset.samples, LEAST_PICTURES_PER_CLASS)
     chosen = choose_training_pictures(dataset.samples, settings.probe.max_pictures, settings.training.seed)
     if len(chosen) < len(dataset.samples):
@@ -215,7 +215,7 @@ def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tu
     return dataset, find_originals(settings, "train", [sample.path for sample in dataset.samples])
 
 
-def _look(
+def _compute_features(
     settings: Settings,
     console: Console,
     group: Group,
@@ -223,7 +223,7 @@ def _look(
     cache: Path,
     paths: Sequence[Path],
 ) -> Features:
-    """The features of the pictures, from the cache or computed."""
+    """Return the pictures' features, cached or computed."""
     if group.first:
         console.note(
             f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features "
@@ -234,20 +234,20 @@ def _look(
     return compute_features(settings, console, group, frozen.engine, kept, paths)
 
 
-def _judge(settings: Settings, console: Console, found: _Found) -> CrossValidatedFit:
-    """Choose the strength by the sources left out, and fit the line on all pictures."""
+def _cross_validate(settings: Settings, console: Console, found: _ProbeData) -> CrossValidatedFit:
+    """Choose the strength on held-out sources, then fit the classifier to all pictures."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
     weights = compute_sample_weights(found.samples)
     folds = assign_folds(found.samples, settings.training.seed)
-    strengths = STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
+    strengths = PROBE_STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
     with console.progress(len(is_fake), "held-out sources") as progress:
         return fit_cross_validated(found.views, is_fake, weights, folds, strengths, progress.advance)
 
 
-def _save_line(
-    settings: Settings, frozen: FrozenBackbone, judged: CrossValidatedFit, probe: ProbeRecord
+def _save_probe(
+    settings: Settings, frozen: FrozenBackbone, fit: CrossValidatedFit, probe: ProbeRecord
 ) -> str:
-    """Write probe.safetensors in place of any other checkpoint; returns its hash."""
+    """Write probe.safetensors in place of any other checkpoint; return its hash."""
     facts = ProbeFacts(
         architecture=settings.recipe.architecture,
         weights=frozen.weights,
@@ -258,44 +258,44 @@ def _save_line(
         size=msgspec.UNSET if settings.recipe.input.size == SIZE else settings.recipe.input.size,
     )
     file = settings.model_folder / PROBE_FILE
-    write_probe(file, Probe(frozen.backbone.cpu(), judged.classifier), facts, settings.recipe)
+    write_probe(file, Probe(frozen.backbone.cpu(), fit.classifier), facts, settings.recipe)
     remove_other_checkpoints(settings, file)
-    for name in OF_EPOCHS:
+    for name in EPOCH_FILES:
         (settings.model_folder / name).unlink(missing_ok=True)
     return hash_file(file)
 
 
 def _measure(
-    found: _Found, judged: CrossValidatedFit, checkpoint: str
+    found: _ProbeData, fit: CrossValidatedFit, checkpoint: str
 ) -> tuple[HeldOutScores, HeldOutSources]:
-    """The answers to pictures whose source was left out, and their figures."""
+    """Return the held-out scores and their figures."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
     sources = [sample.source for sample in found.samples]
-    fake, real = group_by_source(is_fake, sources, [round(float(margin), 4) for margin in judged.margins])
+    fake, real = group_by_source(is_fake, sources, [round(float(margin), 4) for margin in fit.margins])
     scores = HeldOutScores(
         checkpoint=checkpoint,
-        fakes_by_source=judged.folds.by_source[0],
-        reals_by_source=judged.folds.by_source[1],
+        fakes_by_source=fit.folds.by_source[0],
+        reals_by_source=fit.folds.by_source[1],
         fake=fake,
         real=real,
     )
     return scores, measure_held_out(scores, group_by_source(is_fake, sources, found.shapes))
 
 
-def _describe_probe(found: _Found, judged: CrossValidatedFit) -> ProbeRecord:
+def _describe_probe(found: _ProbeData, fit: CrossValidatedFit) -> ProbeRecord:
     families, real_sources = count_groups(found.samples)
     return ProbeRecord(
         layers=found.frozen.backbone.layers,
         degraded_views=len(found.views) - 1,
-        strength=judged.strength,
-        folds=judged.folds.count,
+        strength=fit.strength,
+        folds=fit.folds.count,
         families=families,
         real_sources=real_sources,
     )
 
 
 def _calibrate(scores: HeldOutScores) -> CalibrationRecord | None:
-    """Temperature and thresholds; None where sources left out were told apart no better than by chance."""
+    """Return temperature and thresholds; None if held-out scores are no better than chance."""
     try:
         return calibrate_held_out(scores)
     except UserError:
@@ -303,12 +303,12 @@ def _calibrate(scores: HeldOutScores) -> CalibrationRecord | None:
 
 
 def _describe_run(
-    settings: Settings, found: _Found, probe: ProbeRecord, calibration: CalibrationRecord | None
+    settings: Settings, found: _ProbeData, probe: ProbeRecord, calibration: CalibrationRecord | None
 ) -> TrainingRecord:
-    """The probe's training.json, but for the hash of its file."""
+    """Return the probe's training.json without the checkpoint's hash."""
     frozen, conditions = found.frozen, gather_conditions(settings, found.dataset)
     return msgspec.structs.replace(
-        begin_record(settings, found.dataset, PROBE_COPIES, conditions),
+        make_training_record(settings, found.dataset, PROBE_COPIES, conditions),
         precision=frozen.engine.name.split()[-1],
         device=str(choose_device()),
         parameters=sum(parameter.numel() for parameter in frozen.backbone.parameters()),
@@ -320,7 +320,7 @@ def _describe_run(
 def _save_records(
     settings: Settings, scores: HeldOutScores, held_out: HeldOutSources, training: TrainingRecord
 ) -> None:
-    """Write what the sources left out have shown, and the run's record."""
+    """Write the held-out scores, the run's record and the evaluation."""
     folder, checkpoint = settings.model_folder, scores.checkpoint
     write_held_out_scores(folder, scores)
     write_training(folder, msgspec.structs.replace(training, checkpoint=checkpoint))
@@ -328,8 +328,8 @@ def _save_records(
     write_evaluation(folder / EVALUATION, evaluation)
 
 
-def describe_probe(settings: Settings, fitted: Fitted) -> list[str]:
-    """What the fit of a probe has come to."""
+def describe_probe(settings: Settings, fitted: FittedProbe) -> list[str]:
+    """Describe the result of a fit."""
     probe, folder = fitted.probe, settings.model_folder
     lines = describe_faults(fitted.bad)
     if fitted.copies:

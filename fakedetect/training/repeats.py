@@ -1,8 +1,7 @@
-"""The same training several times, with one seed after the other: how far the figures of a run are luck.
+"""Repeated training with consecutive seeds, to measure how much a run's figures vary by chance.
 
-The first run is the model's own; each further one has a folder of its own inside the model's, and differs
-in its seed alone: another split into training and validation, another order, another start of all that is
-random.
+The first run is the model's own. Each further run has a sub-folder of the model's and differs in its seed
+alone, which decides the training/validation split, the order and the random initial weights.
 """
 
 from collections.abc import Mapping
@@ -30,33 +29,35 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural
+from fakedetect.core.terminal.progress import format_figure
 from fakedetect.dataset.samples import describe_faults, load_dataset, name_samples
 from fakedetect.models.processes import Group, join_group
 from fakedetect.testing.test import measure_folder, write_test
-from fakedetect.training.loop import Trained, describe_stop
-from fakedetect.training.run import Plan, plan_further, train_in_memory
+from fakedetect.training.loop import TrainingResult, describe_stop
+from fakedetect.training.run import RunPlan, plan_further_run, train_model
 from fakedetect.training.unfinished import unfinished_file
 
-AT_A_GLANCE = ("validation_loss", "accuracy", "roc_auc", "recall_fake", "recall_real")
-"""The figures that are shown as soon as a run is finished."""
+FIGURES_SHOWN_PER_RUN = ("validation_loss", "accuracy", "roc_auc", "recall_fake", "recall_real")
+"""The figures that are printed after each run."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repeated:
-    """The runs that are finished, None for none, and how they came about.
+class RepeatedTraining:
+    """The finished runs, None if there are none.
 
-    `faults` has the unreadable pictures' reasons. `stopped_in` are the settings of the run that the user
-    has stopped, None where all are finished; `stopped` is what its training has come to, None after that.
+    `faults` has the reasons of the unreadable pictures. `stopped_in` has the settings of the run that the
+    user stopped, None if all are finished; `stopped` is that run's result, None if it was stopped after
+    its training.
     """
 
     record: Repeats | None
     faults: Mapping[Path, str]
     stopped_in: Settings | None = None
-    stopped: Trained | None = None
+    stopped: TrainingResult | None = None
 
 
-def settings_of(settings: Settings, number: int) -> Settings:
-    """The settings of the run of that number, from 0, the model's own."""
+def make_run_settings(settings: Settings, number: int) -> Settings:
+    """Return the settings of a run by its number; 0 is the model's own run."""
     if number == 0:
         return settings
     seed = settings.training.seed + number
@@ -65,7 +66,7 @@ def settings_of(settings: Settings, number: int) -> Settings:
 
 
 class _Series:
-    """The runs that are finished, in memory and in repeats.json."""
+    """The finished runs, in memory and in repeats.json."""
 
     def __init__(self, settings: Settings, console: Console, group: Group):
         self.settings, self.console, self.group = settings, console, group
@@ -75,36 +76,36 @@ class _Series:
         self.faults: dict[Path, str] = {}
 
     def add(self, own: Settings) -> RepeatedRun:
-        """A run is trained, the model's own first: take its figures from an earlier call, or test it.
+        """Add a trained run, the model's own first: use its figures from an earlier call, or test it.
 
-        Every process has to call it.
+        Call it in every process.
         """
         group, seed = self.group, own.training.seed
-        answering = group.gather(model_hash(own) if group.first else "")[0]
+        checkpoint = group.gather(model_hash(own) if group.first else "")[0]
         if not self.checkpoint:
-            self.checkpoint = answering
+            self.checkpoint = checkpoint
             self.runs = group.gather(self._read_earlier() if group.first else {})[0]
         run = self.runs.get(seed)
-        if run is None or run.checkpoint != answering:
-            run = self.runs[seed] = self._measure(own, answering)
+        if run is None or run.checkpoint != checkpoint:
+            run = self.runs[seed] = self._measure(own, checkpoint)
         if group.first:
             write_repeats(self.settings.model_folder, self.record)
         return run
 
     @property
     def record(self) -> Repeats:
-        """All runs, by their seeds."""
+        """All finished runs, in the order of their seeds."""
         runs = [self.runs[seed] for seed in sorted(self.runs)]
         return gather_repeats(self.checkpoint, runs, self.pictures)
 
     def _read_earlier(self) -> dict[int, RepeatedRun]:
-        """By their seeds, the runs of an earlier call on the same model, tested on the same pictures."""
+        """Read an earlier call's runs by seed, if it had the same model and the same test pictures."""
         again = self.settings.command("train", "--repeat", "3")
         found = read_repeats(self.settings.model_folder, self.checkpoint, again)
         same = found is not None and found.test_pictures == self.pictures
         return {run.seed: run for run in found.runs} if found and same else {}
 
-    def _measure(self, own: Settings, answering: str) -> RepeatedRun:
+    def _measure(self, own: Settings, checkpoint: str) -> RepeatedRun:
         results = None
         if self.pictures is not None:
             run = measure_folder(own, self.console, "test", self.group)
@@ -118,21 +119,21 @@ class _Series:
             raise UserError(f"{own.model_folder} has no record of its run. Train it again.")
         return RepeatedRun(
             seed=own.training.seed,
-            checkpoint=answering,
+            checkpoint=checkpoint,
             best_epoch=best.epoch,
             figures=gather_figures(best, results),
         )
 
 
 def _remove_network(own: Settings, settings: Settings) -> None:
-    """Remove what OpenVINO read of a further run, which answers no more: as large as the checkpoint."""
+    """Remove the OpenVINO files of a further run: as large as the checkpoint, and not needed again."""
     if own.model_folder != settings.model_folder:
         for name in OPENVINO_FILES:
             (own.model_folder / name).unlink(missing_ok=True)
 
 
 def _find_test_pictures(settings: Settings) -> str | None:
-    """A hash of the test copies' names and contents; None where there are none."""
+    """Hash the names and contents of the test copies; return None if there are none."""
     try:
         found = load_dataset(settings, "test")
     except UserError:
@@ -141,13 +142,15 @@ def _find_test_pictures(settings: Settings) -> str | None:
     return hash_text("\0".join(f"{name} {hash_file(sample.path)}" for name, sample in named))
 
 
-def repeat_training(settings: Settings, console: Console, count: int, first: Plan | None) -> Repeated:
-    """Train the chosen model so many times, test each and keep mean and spread of their figures.
+def repeat_training(
+    settings: Settings, console: Console, count: int, first: RunPlan | None
+) -> RepeatedTraining:
+    """Train the chosen model `count` times, test each run and save mean and spread of the figures.
 
-    Of the further runs, those that are finished under the same conditions are kept.
+    Further runs that are already finished under the same conditions are kept.
 
     Args:
-        first: what is asked of the model's own run; None where it is there already.
+        first: the plan for the model's own run; None if it is finished.
 
     Raises:
         UserError: the data, the settings or the memory do not allow it.
@@ -156,14 +159,14 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
         series = _Series(settings, console, group)
         stopped_in, stopped = None, None
         for number in range(count):
-            stopped_in = own = settings_of(settings, number)
+            stopped_in = own = make_run_settings(settings, number)
             try:
-                plan = group.gather(plan_further(own) if group.first else None)[0] if number else first
+                plan = group.gather(plan_further_run(own) if group.first else None)[0] if number else first
                 before = "" if plan else ": already finished"
                 console.note(f"Run {number + 1} of {count}, seed {own.training.seed}{before}")
                 if plan:
                     plan = replace(plan, group=group)
-                    trained = train_in_memory(own, console, plan)
+                    trained = train_model(own, console, plan)
                     series.faults |= trained.faults
                     if trained.stopped:
                         stopped = trained
@@ -174,7 +177,7 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
             except KeyboardInterrupt:
                 break
             stopped_in = None
-        return Repeated(
+        return RepeatedTraining(
             record=series.record if series.runs else None,
             faults=series.faults,
             stopped_in=stopped_in,
@@ -183,25 +186,25 @@ def repeat_training(settings: Settings, console: Console, count: int, first: Pla
 
 
 def _as_trained(settings: Settings) -> Settings:
-    """The settings with the batches of the model's own run; memory may have allowed only smaller ones."""
+    """Return the settings with the batch size of the model's own run, which memory may have limited."""
     run = read_training(settings.model_folder).run
     return settings.with_recipe(batch_size=run.batch_size) if run else settings
 
 
 def _describe_run(run: RepeatedRun) -> str:
     found = ", ".join(
-        f"{words} {value:{form}}"
+        f"{words} {format_figure(value, form)}"
         for name, (words, form) in FIGURES.items()
-        if name in AT_A_GLANCE and (value := getattr(run.figures, name)) is not None
+        if name in FIGURES_SHOWN_PER_RUN and (value := getattr(run.figures, name)) is not None
     )
     return f"Seed {run.seed}, best epoch {run.best_epoch}: {found}"
 
 
-def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome:
-    """What repeated runs have come to.
+def describe_repeats(settings: Settings, found: RepeatedTraining, again: str) -> Outcome:
+    """Describe the results of repeated training.
 
     Args:
-        again: the same call without flags.
+        again: the command without flags.
     """
     record = found.record
     lines, spread = describe_faults(found.faults), list[str]()
@@ -215,7 +218,7 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
     if found.stopped_in:
         lines = [*spread, *lines]
         lines += _describe_stop(found.stopped_in, found)
-        # What is finished needs no flag to be kept.
+        # --resume is needed only if there is something to continue.
         begun = found.record or unfinished_file(settings.model_folder).is_file()
         lines.append(f"To continue: {again}{' --resume' if begun else ''}")
     elif record:
@@ -232,8 +235,8 @@ def describe_repeats(settings: Settings, found: Repeated, again: str) -> Outcome
     return Outcome("\n".join(lines), 130 if found.stopped_in else 1 if found.faults else 0)
 
 
-def _describe_stop(own: Settings, found: Repeated) -> list[str]:
-    """What is saved of the run that was stopped, and which runs are finished."""
+def _describe_stop(own: Settings, found: RepeatedTraining) -> list[str]:
+    """Describe what is saved of the stopped run, and which runs are finished."""
     finished = f"finished: {found.record.seeds}" if found.record else "none has finished"
     return [
         *(describe_stop(own, found.stopped) if found.stopped else ["Stopped."]),

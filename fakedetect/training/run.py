@@ -1,4 +1,4 @@
-"""A whole training run, from the data to the best checkpoint, within the memory that there is."""
+"""A training run, from the data to the best checkpoint; batches shrink if memory runs out."""
 
 import gc
 import random
@@ -15,9 +15,9 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.settings.recipes import ROBUST, ROBUST_REMOVED
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, plural, printable
-from fakedetect.dataset.decoded import decode_all
-from fakedetect.dataset.folders import check_apart
-from fakedetect.dataset.identical import find_exact
+from fakedetect.dataset.decoded import decode_pictures
+from fakedetect.dataset.folders import check_folders_apart
+from fakedetect.dataset.identical import find_exact_duplicates
 from fakedetect.dataset.samples import Dataset, Sample, load_dataset, split_dataset, warn_about_skipped
 from fakedetect.models.building import build_model
 from fakedetect.models.cpu_training.speed_up import speed_up
@@ -30,30 +30,29 @@ from fakedetect.models.devices import (
 from fakedetect.models.processes import Group, distribute_model, is_first, join_group
 from fakedetect.training.balance import advise_balance, describe_balance
 from fakedetect.training.epochs import Run, make_optimizer
-from fakedetect.training.loop import Trained, refuse_too_many, run_epochs
+from fakedetect.training.loop import TrainingResult, check_unreadable_share, run_epochs
 from fakedetect.training.unfinished import (
     Unfinished,
-    can_go_on,
+    can_resume,
+    describe_difference,
     find_difference,
     gather_conditions,
     read_unfinished,
-    restore,
-    tell_difference,
+    restore_run,
 )
 
-FEW = 10
-"""Pictures of a class below which a run draws a warning."""
+FEW_PICTURES_PER_CLASS = 10
+"""Warn if a class has fewer pictures than this."""
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is asked of a run, beside the settings.
+class RunPlan:
+    """Parameters of a run in addition to the settings.
 
-    `resume`: go on with the unfinished run in the model's folder. `leave_out`: a source whose pictures have
-    no part in training, '' for none. `group`: the processes that train; those that torchrun has started
-    unless given.
+    `resume`: continue the unfinished run in the model's folder. `leave_out`: a source to exclude from
+    training, '' for none. `group`: the processes that train; by default those that torchrun started.
     """
 
     resume: bool = False
@@ -61,20 +60,19 @@ class Plan:
     group: Group | None = None
 
 
-def plan_further(settings: Settings, leave_out: str = "") -> Plan | None:
-    """What is to be done for a run beside the model's own; None where that is finished under the same
-    conditions.
+def plan_further_run(settings: Settings, leave_out: str = "") -> RunPlan | None:
+    """Plan a run in addition to the model's own; return None if it is finished under the same conditions.
 
     Raises:
         UserError: the data cannot be used, or a file in its folder does not fit.
     """
     if find_difference(settings, leave_out) is None:
         return None
-    return Plan(resume=can_go_on(settings, leave_out), leave_out=leave_out)
+    return RunPlan(resume=can_resume(settings, leave_out), leave_out=leave_out)
 
 
-def train_in_memory(settings: Settings, console: Console, plan: Plan) -> Trained:
-    """Train the chosen model; where the memory does not suffice, in smaller batches if the user agrees.
+def train_model(settings: Settings, console: Console, plan: RunPlan) -> TrainingResult:
+    """Train the chosen model; if memory runs out, retry in smaller batches if the user agrees.
 
     Raises:
         UserError: the data, the settings or the memory do not allow it.
@@ -89,10 +87,10 @@ def train_in_memory(settings: Settings, console: Console, plan: Plan) -> Trained
 
 
 def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
-    """The settings with half the batch, where the user wants that.
+    """Return the settings with half the batch size, if the user agrees.
 
     Raises:
-        UserError: the memory does not suffice and nobody says to go on.
+        UserError: the user does not agree, or the batch is a single picture.
     """
     gc.collect()
     if torch.cuda.is_available():
@@ -106,8 +104,8 @@ def _with_smaller_batch(settings: Settings, console: Console) -> Settings:
     return settings.with_recipe(batch_size=size // 2)
 
 
-def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
-    """A run from its data to its best checkpoint, which the epochs save as they end."""
+def _train_once(settings: Settings, console: Console, plan: RunPlan) -> TrainingResult:
+    """Run once, from the data to the best checkpoint, which is saved after each epoch."""
     # Resume
     state = read_unfinished(settings) if plan.resume else None
     if state and state.conditions.recipe == ROBUST:
@@ -119,31 +117,31 @@ def _train_once(settings: Settings, console: Console, plan: Plan) -> Trained:
     warn_about_skipped(dataset, console)
     samples = split_dataset(dataset, settings.training.validation_share, settings.training.seed)
     conditions = gather_conditions(settings, dataset)
-    if state and (difference := tell_difference(state.conditions, conditions)):
+    if state and (difference := describe_difference(state.conditions, conditions)):
         raise UserError(
             f"The unfinished run cannot continue: {difference}. Change it back, or start over: "
             f"{settings.command('train', '--overwrite')}"
         )
     _refuse_to_compile_without_compiler(settings)
-    # A run beside the model's own has the pictures that that one had.
+    # Further runs use the pictures of the model's own run, which are checked.
     if is_first() and not settings.folder:
         _check_data(settings, console, dataset)
 
     # Model, optimiser, epochs
     with nullcontext(plan.group) if plan.group else join_group() as group:
-        # Bound to no name here: the shared model has to go before the group that it belongs to.
+        # No name here refers to the run: its distributed model must be freed before its group.
         return run_epochs(
             _prepare(settings, console, group, dataset, samples, state), dataset, state, conditions
         )
 
 
 def _check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
-    """Warn of what makes a run worth less; what makes it worthless is refused.
+    """Check the data before the first epoch: refuse overlapping folders, warn about the rest.
 
     Raises:
-        UserError: folders of the data set overlap.
+        UserError: folders of the dataset overlap.
     """
-    check_apart(settings)
+    check_folders_apart(settings)
     for line in advise_balance(dataset.samples, settings.training.balance):
         console.warn(line)
     count = len(dataset.samples)
@@ -154,10 +152,10 @@ def _check_data(settings: Settings, console: Console, dataset: Dataset) -> None:
             f"{settings.file}."
         )
     fakes = sum(sample.label == 0 for sample in dataset.samples)
-    if min(fakes, count - fakes) < FEW:
+    if min(fakes, count - fakes) < FEW_PICTURES_PER_CLASS:
         console.warn(
-            f"Only {fakes:,} fake and {plural(count - fakes, 'real picture')} to train and validate on: so "
-            "few teach a model nothing, and its validation accuracy is a matter of luck. Collect more of "
+            f"Only {fakes:,} fake and {plural(count - fakes, 'real picture')} to train and validate on: "
+            "too few to train a model, and its validation accuracy is a matter of chance. Collect more of "
             "both classes."
         )
     _check_copies(settings, dataset, _test_samples(settings), console)
@@ -180,7 +178,7 @@ def _check_copies(settings: Settings, dataset: Dataset, test: Sequence[Sample], 
         except OSError:
             sizes.append(-1)
     counts: Counter[str] = Counter()
-    for pair in find_exact([sample.path for sample in samples], sizes):
+    for pair in find_exact_duplicates([sample.path for sample in samples], sizes):
         first, second = samples[pair.first], samples[pair.second]
         if (first.path in places) != (second.path in places):
             counts["leak"] += 1
@@ -209,10 +207,10 @@ def _prepare(
     samples: tuple[list[Sample], list[Sample]],
     state: Unfinished | None,
 ) -> Run:
-    """The model, its optimiser and the pictures, ready for the first epoch or where a run was stopped.
+    """Prepare model, optimiser and pictures for the first epoch, or restore those of a stopped run.
 
     Args:
-        samples: those to train on, and those to validate on.
+        samples: the training samples and the validation samples.
     """
     options, recipe = settings.training, settings.recipe
     for line in _describe_start(settings, group, dataset, samples):
@@ -223,18 +221,18 @@ def _prepare(
     model = to_device(build_model(recipe, options.pretrained and state is None))
     dtype = _choose_precision(settings, console, group, model)
 
-    # Pictures, decoded once it is known that there is a model
+    # Pictures, decoded only after the model is loaded
     paths = [sample.path for sample in dataset.samples]
-    decoded = decode_all(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
-    refuse_too_many(len(decoded.faults) if decoded else 0, dataset)
+    decoded = decode_pictures(dataset.folder, paths, console, settings.workers, recipe.input.scaling)
+    check_unreadable_share(len(decoded.faults) if decoded else 0, dataset)
     group.wait()
 
     # Optimiser
     optimizer = make_optimizer(recipe, model)
     if state:
-        restore(settings, state, model, optimizer, group)
+        restore_run(settings, state, model, optimizer, group)
 
-    # Processes, and what makes a step faster
+    # Processes and faster training steps
     network = distribute_model(model, group)
     alone = group.size == 1 and not options.compile
     return Run(
@@ -272,7 +270,7 @@ def _refuse_to_compile_without_compiler(settings: Settings) -> None:
 def _choose_precision(
     settings: Settings, console: Console, group: Group, model: torch.nn.Module
 ) -> torch.dtype:
-    """The arithmetic of the run, which is said beside what it trains on."""
+    """Choose the floating-point type of the run; print it and the device."""
     warn_about_idle_gpu(console)
     dtype = choose_precision(settings, model)
     device = describe_device(next(model.parameters()).device, dtype)
@@ -284,7 +282,7 @@ def _choose_precision(
 def _describe_start(
     settings: Settings, group: Group, dataset: Dataset, samples: tuple[list[Sample], list[Sample]]
 ) -> list[str]:
-    """What is trained, and what balancing makes of it."""
+    """Describe the run, and how it is balanced."""
     training, validation = samples
     options = settings.training
     return [

@@ -1,5 +1,4 @@
-"""What a run is made under, and what it needs to go on after it was stopped: unfinished_run.pth in its
-folder."""
+"""A run's conditions, and the state that continues a stopped run: unfinished_run.pth in its folder."""
 
 import pickle
 import platform
@@ -27,7 +26,7 @@ from fakedetect.core.settings.model_folder import UNFINISHED, checkpoint_file, m
 from fakedetect.core.settings.recipes import CLASSES, PROBE, UNBALANCED, Recipe
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.version import describe_version
-from fakedetect.dataset.samples import Dataset, hash_names, load_dataset, load_for_probe
+from fakedetect.dataset.samples import Dataset, hash_names, load_dataset, load_probe_dataset
 from fakedetect.images.copies import ALIGNED_QUALITY, CopyKind
 from fakedetect.models.processes import Group
 from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
@@ -35,10 +34,10 @@ from fakedetect.models.weights import DamagedFile, load_tensors, save_tensors
 
 @dataclass(frozen=True)
 class Unfinished:
-    """The state after a finished epoch or a step of the next: `rows` of the log so far, `conditions` that
-    must be the same.
+    """The state of a run after an epoch, or after a step of the next one.
 
-    `random` and, within an epoch, `started` have one entry a process.
+    `rows` are those of the log; `conditions` must be equal when the run continues. `random` and, within an
+    epoch, `started` have one entry per process.
     """
 
     model: dict[str, torch.Tensor]
@@ -49,8 +48,10 @@ class Unfinished:
     started: tuple[StartedEpoch, ...] = ()
 
     def started_by(self, group: Group) -> StartedEpoch | None:
-        """This process's part of an epoch that was stopped; the first takes all where their number has
-        changed."""
+        """Return this process's part of a stopped epoch.
+
+        If the number of processes has changed, the first takes all parts.
+        """
         if not self.started:
             return None
         if len(self.started) == group.size:
@@ -65,17 +66,17 @@ class Unfinished:
         )
 
     def random_of(self, group: Group) -> dict[str, Any]:
-        """The random numbers' state that this process goes on from."""
+        """Return the random state from which this process continues."""
         return self.random[group.rank if len(self.random) == group.size else 0]
 
 
 def unfinished_file(folder: Path) -> Path:
-    """Where a model folder's unfinished run is."""
+    """Return the path of a model folder's unfinished run."""
     return folder / UNFINISHED
 
 
 def random_state() -> dict[str, Any]:
-    """Where this process's random numbers are."""
+    """Return the state of this process's random generators."""
     state: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
@@ -83,12 +84,12 @@ def random_state() -> dict[str, Any]:
 
 
 def save_unfinished(folder: Path, state: Unfinished) -> None:
-    """Write the state, whole or not at all."""
+    """Write the state atomically."""
     content = {
         "model": state.model,
         "optimizer": state.optimizer,
         "random": state.random,
-        # Plain values: torch opens no other in a file without running it.
+        # Plain values: torch loads others only by running code from the file.
         "rows": [msgspec.structs.asdict(row) for row in state.rows],
         "facts": msgspec.structs.asdict(state.conditions),
         "started": [msgspec.structs.asdict(part) for part in state.started],
@@ -97,15 +98,15 @@ def save_unfinished(folder: Path, state: Unfinished) -> None:
 
 
 def mark_unfinished(folder: Path, conditions: RunConditions) -> None:
-    """Write the state of a run without epochs, which begins anew and keeps its features."""
+    """Mark a run without epochs as unfinished; it starts over, with its cached features."""
     save_unfinished(folder, Unfinished(model={}, optimizer={}, random=[], rows=[], conditions=conditions))
 
 
 def read_unfinished(settings: Settings) -> Unfinished:
-    """The state of the chosen model's run that was stopped; nothing in the file is run.
+    """Read the state of the chosen model's stopped run, without running code from the file.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: the file is missing or damaged.
     """
     path = unfinished_file(settings.model_folder)
     if not path.is_file():
@@ -123,34 +124,35 @@ def read_unfinished(settings: Settings) -> Unfinished:
             started=msgspec.convert(state.get("started", ()), tuple[StartedEpoch, ...]),
         )
     except (pickle.UnpicklingError, DamagedFile, msgspec.ValidationError, LookupError, TypeError):
-        raise _tell_damaged(settings) from None
+        raise _damaged_file(settings) from None
 
 
-def _tell_damaged(settings: Settings) -> UserError:
+def _damaged_file(settings: Settings) -> UserError:
+    """Return the error for a damaged state."""
     over = settings.command("train", "--overwrite")
     return UserError(f"{unfinished_file(settings.model_folder)} is damaged. Start over: {over}")
 
 
 def _random_states(value: object) -> list[dict[str, Any]]:
-    """One a process; before version 0.6 the first process's alone."""
+    """Return one state per process; files of versions before 0.6 have one in all."""
     return [_mapping(state) for state in (value if isinstance(value, list) else [value])]
 
 
 def _mapping(value: object) -> dict[str, Any]:
-    """A state_dict as it is, with the versions of its layers that a copy would lose."""
+    """Return a state_dict uncopied: a copy would lose the versions of its layers."""
     if not isinstance(value, dict):
         raise TypeError("not a state_dict")
     return value
 
 
-def restore(
+def restore_run(
     settings: Settings,
     state: Unfinished,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     group: Group,
 ) -> None:
-    """Put model, optimiser and random numbers where the run was stopped.
+    """Restore model, optimiser and random generators of a stopped run.
 
     Raises:
         UserError: the state does not fit the model.
@@ -165,20 +167,20 @@ def restore(
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, LookupError, TypeError, ValueError, AttributeError):
-        raise _tell_damaged(settings) from None
+        raise _damaged_file(settings) from None
 
 
-def can_go_on(settings: Settings, leave_out: str = "") -> bool:
-    """Whether the chosen model has an unfinished run that can be continued as things are now."""
+def can_resume(settings: Settings, leave_out: str = "") -> bool:
+    """Return whether the chosen model has an unfinished run that the current settings and data continue."""
     try:
         then = read_unfinished(settings).conditions
-        return tell_difference(then, find_conditions(settings, leave_out)) is None
+        return describe_difference(then, find_conditions(settings, leave_out)) is None
     except UserError:
         return False
 
 
-def tell_difference(then: RunConditions, now: RunConditions) -> str | None:
-    """What differs between the conditions of a run and today's, or None."""
+def describe_difference(then: RunConditions, now: RunConditions) -> str | None:
+    """Describe the first difference between a run's conditions and the current ones; None if equal."""
     for key in RunConditions.__struct_fields__:
         before, today = getattr(then, key), getattr(now, key)
         if before != today:
@@ -189,13 +191,13 @@ def tell_difference(then: RunConditions, now: RunConditions) -> str | None:
 
 
 def find_difference(settings: Settings, leave_out: str = "") -> str | None:
-    """Why the chosen model is not the finished run that these settings describe; None where it is.
+    """Describe why the chosen model is not the finished run of these settings; return None if it is.
 
     Args:
-        leave_out: the source that was left out of it, '' for none.
+        leave_out: the source that the run leaves out, '' for none.
 
     Raises:
-        UserError: the data cannot be used, or a file in its folder does not fit.
+        UserError: the data or a file in the model's folder cannot be used.
     """
     if unfinished_file(settings.model_folder).is_file():
         return "its run is unfinished"
@@ -204,7 +206,7 @@ def find_difference(settings: Settings, leave_out: str = "") -> str | None:
     training = read_training(settings.model_folder)
     if training.run is None or not training.is_of(model_hash(settings)):
         return "it is unknown how it was trained"
-    if difference := tell_difference(training.run, find_conditions(settings, leave_out)):
+    if difference := describe_difference(training.run, find_conditions(settings, leave_out)):
         return difference
     for name in ("max_epochs", "patience", "pretrained"):
         then, now = getattr(training, name), getattr(settings.training, name)
@@ -215,15 +217,15 @@ def find_difference(settings: Settings, leave_out: str = "") -> str | None:
 
 
 def find_conditions(settings: Settings, leave_out: str = "") -> RunConditions:
-    """The conditions of a run of the chosen model that began now."""
-    load = load_for_probe if settings.recipe.method == PROBE else load_dataset
+    """Return the conditions of a run that would start now."""
+    load = load_probe_dataset if settings.recipe.method == PROBE else load_dataset
     return gather_conditions(settings, load(settings, "train", leave_out))
 
 
-def begin_record(
+def make_training_record(
     settings: Settings, dataset: Dataset, kind: CopyKind, conditions: RunConditions
 ) -> TrainingRecord:
-    """What a training.json says in whichever way was trained, of a run that ends now."""
+    """Return the fields of training.json that all recipes share, for a run that ends now."""
     return TrainingRecord(
         model=settings.model,
         recipe=settings.recipe,
@@ -238,7 +240,7 @@ def begin_record(
 
 
 def _describe_data(dataset: Dataset, kind: CopyKind) -> DataRecord:
-    """The pictures of a run and the kind of their copies."""
+    """Return the record of a run's pictures and the kind of their copies."""
     quality = None if kind.quality == ALIGNED_QUALITY else kind.quality
     return DataRecord(
         folder=str(dataset.folder),
@@ -255,7 +257,7 @@ def _describe_data(dataset: Dataset, kind: CopyKind) -> DataRecord:
 
 
 def _read_versions() -> dict[str, str]:
-    """The versions that a run depends on, by name."""
+    """Return the versions that a run depends on, by name."""
     packages = ("torch", "torchvision", "timm", "numpy", "pillow", "scikit-learn")
     return {
         "fakedetect": describe_version(),
@@ -265,7 +267,7 @@ def _read_versions() -> dict[str, str]:
 
 
 def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
-    """What has to be the same for an unfinished run to go on as if it had not been stopped."""
+    """Return the conditions that must be equal for an unfinished run to continue."""
     recipe, options = settings.recipe, settings.training
     shared = {key for key in RunConditions.__struct_fields__ if key in Recipe.__struct_fields__}
     return RunConditions(
@@ -276,7 +278,7 @@ def gather_conditions(settings: Settings, dataset: Dataset) -> RunConditions:
         validation_share=options.validation_share,
         pictures=hash_names(dataset),
         leave_out=dataset.without,
-        # A probe weighs and degrades its pictures in a way of its own.
+        # A probe weights and degrades its pictures in its own way.
         balance=UNBALANCED if recipe.method == PROBE else options.balance,
         degrade=options.degrade and recipe.method != PROBE,
     )

@@ -13,7 +13,7 @@ from conftest import Terminal, leave_figures_out, run, shorten
 from fakedetect.core.terminal import progress
 from fakedetect.core.terminal.console import Console
 from fakedetect.core.terminal.progress import format_duration
-from fakedetect.dataset.batches import cut_growing
+from fakedetect.dataset.batches import cut_growing_batches
 from fakedetect.dataset.samples import Sample
 
 
@@ -113,11 +113,11 @@ def test_what_is_quiet_says_nothing_and_no_thread_is_left(
 
 def test_the_first_answers_come_before_a_large_batch_is_read() -> None:
     samples = [Sample(Path(str(number)), 0, "") for number in range(300)]
-    batches = cut_growing(samples, 128)
+    batches = cut_growing_batches(samples, 128)
     assert [len(batch) for batch in batches] == [8, 16, 32, 64, 128, 52]
     assert [sample for batch in batches for sample in batch] == samples
-    assert [len(batch) for batch in cut_growing(samples[:9], 4)] == [4, 4, 1]
-    assert cut_growing([], 4) == []
+    assert [len(batch) for batch in cut_growing_batches(samples[:9], 4)] == [4, 4, 1]
+    assert cut_growing_batches([], 4) == []
 
 
 def test_every_long_job_writes_lines_into_a_log(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

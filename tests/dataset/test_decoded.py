@@ -1,4 +1,4 @@
-"""The pictures of a data set decoded once: kept, checked, and done without where there is no room."""
+"""The cache of decoded pictures: reused, checked, and skipped if the disk has no room."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from fakedetect.core.derived import derived_folder_of
 from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset import decoded
-from fakedetect.dataset.decoded import DecodedPictures, decode_all, load_or_explain
+from fakedetect.dataset.decoded import DecodedPictures, decode_pictures, load_or_explain
 
 QUIET = Console(quiet=True)
 
@@ -37,7 +37,7 @@ def pixels_of(found: DecodedPictures, path: Path) -> np.ndarray:
 
 def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> None:
     paths = sorted(folder.glob("*.png"))
-    found = decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
+    found = decode_pictures(folder, paths, QUIET, 2, REFERENCE_SCALING)
     assert found is not None and set(found.faults) == {folder / "2.png"}
     assert set(found.rows) == set(paths) - set(found.faults)
     for path in found.rows:
@@ -46,9 +46,9 @@ def test_pixels_are_those_of_the_files_and_bad_ones_are_named(folder: Path) -> N
         pixels_of(found, folder / "2.png")
 
 
-def test_a_damaged_index_is_made_anew(folder: Path) -> None:
+def test_a_damaged_index_is_rebuilt(folder: Path) -> None:
     paths = sorted(folder.glob("*.png"))
-    assert decode_all(folder, paths, QUIET, 1, REFERENCE_SCALING)
+    assert decode_pictures(folder, paths, QUIET, 1, REFERENCE_SCALING)
     index = derived_folder_of("decoded", folder) / "decoded.npz"
     whole = index.read_bytes()
     with np.load(index) as saved:
@@ -67,45 +67,45 @@ def test_a_damaged_index_is_made_anew(folder: Path) -> None:
         damaged.append(made.getvalue())
     for content in damaged:
         index.write_bytes(content)
-        found = decode_all(folder, paths, QUIET, 1, REFERENCE_SCALING)
+        found = decode_pictures(folder, paths, QUIET, 1, REFERENCE_SCALING)
         assert found is not None and set(found.faults) == {folder / "2.png"}
         assert index.read_bytes() == whole
 
 
-def test_an_array_is_used_again_until_a_file_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_is_reused_until_a_file_changes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = sorted(folder.glob("*.png"))
-    decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
+    decode_pictures(folder, paths, QUIET, 2, REFERENCE_SCALING)
     with monkeypatch.context() as patch:
         patch.setattr(decoded, "map_images", lambda *_: pytest.fail("decoded again"))
-        assert decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING) is not None
+        assert decode_pictures(folder, paths, QUIET, 2, REFERENCE_SCALING) is not None
     paint(folder / "2.png", 9, (224, 224))
     os.utime(folder / "0.png", ns=(1, 1))
-    found = decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
+    found = decode_pictures(folder, paths, QUIET, 2, REFERENCE_SCALING)
     assert found is not None and len(found.rows) == 6
     exchanged = [(folder / f"{number}.png").read_bytes() for number in (3, 4)]
     size = max(map(len, exchanged))
     for number, content in zip((4, 3, 3, 4), (*exchanged, *exchanged), strict=True):
-        # The same size and time, as the files of an archive have.
+        # The same size and time, as in files of one archive.
         (folder / f"{number}.png").write_bytes(content.ljust(size, b"\0"))
         os.utime(folder / f"{number}.png", ns=(1, 1))
-        found = decode_all(folder, paths, QUIET, 2, REFERENCE_SCALING)
+        found = decode_pictures(folder, paths, QUIET, 2, REFERENCE_SCALING)
         assert found is not None and np.array_equal(
             pixels_of(found, folder / f"{number}.png"),
             load_or_explain(folder / f"{number}.png", REFERENCE_SCALING),
         )
-    fewer = decode_all(folder, paths[1:], QUIET, 2, REFERENCE_SCALING)
+    fewer = decode_pictures(folder, paths[1:], QUIET, 2, REFERENCE_SCALING)
     assert fewer is not None and np.array_equal(
         pixels_of(fewer, paths[1]), load_or_explain(paths[1], REFERENCE_SCALING)
     )
-    smaller = decode_all(folder, paths[1:], QUIET, 2, Scaling(96, "bicubic"))
+    smaller = decode_pictures(folder, paths[1:], QUIET, 2, Scaling(96, "bicubic"))
     assert smaller is not None and smaller.size == 96
     assert (derived_folder_of("decoded", folder) / "decoded.bin").stat().st_size == 5 * 96 * 96 * 3
     assert not list(folder.glob("*.partial"))
 
 
 def test_without_room_nothing_is_written(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoded, "SHARE_OF_DISK", 1e-12)
-    assert decode_all(folder, sorted(folder.glob("*.png")), QUIET, 1, REFERENCE_SCALING) is None
+    monkeypatch.setattr(decoded, "DECODED_SHARE_OF_DISK", 1e-12)
+    assert decode_pictures(folder, sorted(folder.glob("*.png")), QUIET, 1, REFERENCE_SCALING) is None
     assert not (derived_folder_of("decoded", folder) / "decoded.bin").exists()
 
 

@@ -9,7 +9,7 @@ from conftest import paint, run, shorten
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.places import list_places
+from fakedetect.dataset.listed import list_dataset_pictures
 from fakedetect.images.named import parse_paths, parse_usable_paths, read_path_list
 
 
@@ -229,7 +229,7 @@ def test_folders_sources_and_settings_are_found_in_either_form(data: Path, store
     assert scanned.returncode == 0 and "train-fake: 20 pictures" in scanned.stdout, scanned.stderr
     settings = load_settings(data.parent / f"{typed}.toml")
     console = Console(quiet=True)
-    places, _ = list_places(settings, console, "original")
+    places, _ = list_dataset_pictures(settings, console, "original")
     assert {place.source for place in places if place.part == "train"} == {"", NFC}
 
 

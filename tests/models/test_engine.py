@@ -164,7 +164,7 @@ def test_a_module_of_ours_that_is_not_there_is_a_bug(
         run("--paths", trained, "check", trained.parent / "dataset/test")
 
 
-def check_apart(paths: Path, spies: Path) -> dict[str, object]:
+def check_folders_apart(paths: Path, spies: Path) -> dict[str, object]:
     """check's answer to a picture, in a process that finds its modules in `spies` first."""
     picture = next((paths.parent / "dataset/test/fake").rglob("*.jpg"))
     command = [sys.executable, ROOT / "menu.py", "--paths", paths, "check", picture, "--json"]
@@ -180,10 +180,10 @@ def test_a_kept_network_answers_without_torch_and_telemetry_is_never_loaded(trai
     spies, loaded = trained.parent / "spies", trained.parent / "loaded"
     spies.mkdir()
     (spies / "openvino_telemetry.py").write_text(f"open({str(loaded)!r}, 'w').close()\n")
-    first = check_apart(trained, spies)
+    first = check_folders_apart(trained, spies)
     assert (find_kept() / "openvino.json").is_file() and not loaded.exists()
     (spies / "torch.py").write_text("raise RuntimeError('torch was imported')\n")
-    assert check_apart(trained, spies) == first
+    assert check_folders_apart(trained, spies) == first
 
 
 def test_an_unknown_engine_is_told_in_a_line(trained: Path) -> None:

@@ -29,7 +29,7 @@ from fakedetect.explaining.heatmaps import (
 )
 from fakedetect.models.building import build_model, load_checkpoint, save_checkpoint
 from fakedetect.models.probe.backbone import Backbone
-from fakedetect.training.unfinished import tell_difference
+from fakedetect.training.unfinished import describe_difference
 
 HALF = (0.5, 0.5, 0.5)
 RECIPE = Recipe(
@@ -260,7 +260,7 @@ def test_another_size_than_that_of_the_training_is_refused(own_size: Path) -> No
     conditions = read_training(own_size.parent / "model_folders/tiny").run
     assert conditions is not None
     now = replace(conditions, size=96)
-    assert tell_difference(conditions, now) == "size was 160 and is now 96"
+    assert describe_difference(conditions, now) == "size was 160 and is now 96"
     own_size.write_text(f"{before}size = 100\n", encoding="utf-8")
     refused = run("--paths", own_size, "resize")
     assert refused.returncode == 2 and "size = 96 or 112 or 160" in refused.stderr

@@ -1,4 +1,4 @@
-"""Classes and sources of unequal size: what an epoch shows, how it is validated, and what is said of it."""
+"""Classes and sources of unequal size: sampling, validation and messages."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ from fakedetect.core.settings.settings import load_settings
 from fakedetect.dataset.samples import Sample, load_dataset, split_dataset
 from fakedetect.training import epochs
 from fakedetect.training.balance import draw_epoch
-from fakedetect.training.epochs import degrade_with
+from fakedetect.training.epochs import make_random_degradation
 
 COPIES = {"fake/gan": 22, "fake/flow": 3, "real": 6}
 
@@ -45,7 +45,7 @@ def use(paths: Path, balance: str) -> Path:
 
 
 def samples_of(counts: dict[str, int]) -> list[Sample]:
-    """So many samples of each 'class/source'."""
+    """Make the given number of samples of each 'class/source'."""
     return [
         Sample(Path(f"{name}/{number}"), ("fake", "real").index(name.split("/")[0]), name.partition("/")[2])
         for name, count in counts.items()
@@ -75,7 +75,7 @@ def test_an_epoch_shows_classes_or_sources_equally_often() -> None:
             assert max(times.values()) - (0 if missing else min(times.values())) <= 1
             turns = Counter((sample.path, sample.turn) for sample in epoch)
             assert max(turns.values()) == 1, "each time that a picture is shown has its own number"
-    # More sources than the class has of the epoch: who is left out is a matter of chance.
+    # More sources than the class has places in the epoch: chance decides which are missing.
     many = samples_of({**{f"fake/{number}": 1 for number in range(30)}, "real": 10})
     shown = [
         {sample.source for sample in draw_epoch(many, "sources", torch.Generator().manual_seed(seed))}
@@ -84,7 +84,7 @@ def test_an_epoch_shows_classes_or_sources_equally_often() -> None:
     assert len(set.union(*shown)) == 31
 
 
-def test_what_balancing_would_change_is_said_before_the_first_epoch(unequal: Path) -> None:
+def test_a_run_describes_what_balancing_would_change(unequal: Path) -> None:
     told = run("--paths", use(unequal, "none"), "train")
     assert told.returncode == 0, told.stderr
     assert "Only 19% of the training pictures are real" in told.stderr
@@ -99,7 +99,7 @@ def test_what_balancing_would_change_is_said_before_the_first_epoch(unequal: Pat
     assert "and balance under [training] have no effect on a probe" in probe.stderr
 
 
-def test_a_balanced_run_is_validated_alike(unequal: Path) -> None:
+def test_validation_uses_the_weights_of_a_balanced_run(unequal: Path) -> None:
     folder = unequal.parent / "model_folders/tiny"
     assert run("--paths", use(unequal, "classes"), "train").returncode == 0
     record = json.loads((folder / "training.json").read_text())
@@ -116,7 +116,7 @@ def test_a_balanced_run_is_validated_alike(unequal: Path) -> None:
     assert record["best"]["val_accuracy"] == pytest.approx(sum(recalls) / 2)
 
 
-def test_a_stopped_run_goes_on_under_the_same_balance_alone(
+def test_a_stopped_run_continues_only_with_the_same_balance(
     unequal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(*_: object, **__: object) -> None:
@@ -138,9 +138,9 @@ def test_a_stopped_run_goes_on_under_the_same_balance_alone(
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[1])
 
 
-def test_a_picture_that_comes_again_is_degraded_in_another_way() -> None:
+def test_a_repeated_picture_is_degraded_differently_each_time() -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    change = degrade_with(7)
+    change = make_random_degradation(7)
     first, second = (change(pixels, Sample(Path("a.jpg"), 0, "", turn)) for turn in (0, 1))
     assert not np.array_equal(first, second)
     assert np.array_equal(first, change(pixels, Sample(Path("a.jpg"), 0, "")))

@@ -1,4 +1,4 @@
-"""The probe recipe: fitted, judged by sources left out, kept, and used like any model."""
+"""The probe recipe: fitted, measured on held-out sources, saved, and used like any model."""
 
 import json
 import re
@@ -24,7 +24,7 @@ SIDE = 64
 
 
 def draw(random: np.random.Generator, label: str, tint: np.ndarray) -> Image.Image:
-    """A picture of a source: its tint, under coarse noise where it is fake, and fine where it is real."""
+    """Make a picture of a source: its tint under coarse noise (fake) or fine noise (real)."""
     cells = 8 if label == "fake" else SIDE
     noise = random.normal(0, 40, (cells, cells, 3))
     noise = np.kron(noise, np.ones((SIDE // cells, SIDE // cells, 1)))
@@ -79,7 +79,7 @@ def read(paths: Path, name: str) -> dict:
     return json.loads((folder_of(paths) / name).read_text(encoding="utf-8"))
 
 
-def test_a_probe_is_fitted_to_original_pictures_and_judged_by_the_sources_left_out(fitted: Path) -> None:
+def test_a_probe_is_fitted_to_originals_and_measured_on_held_out_sources(fitted: Path) -> None:
     files = {path.name for path in folder_of(fitted).iterdir()}
     assert {"probe.safetensors", "training.json", "evaluation.json", "out_of_fold.json"} <= files
     assert "classifier_model.pth" not in files and not (fitted.parent / "dataset/resized_train").exists()
@@ -101,7 +101,7 @@ def test_a_probe_is_fitted_to_original_pictures_and_judged_by_the_sources_left_o
     ):
         assert 0 <= figure["low"] <= figure["value"] <= figure["high"] <= 1
         assert figure["low"] < figure["high"]
-    # Coarse and fine noise are told apart in any tint.
+    # Coarse and fine noise are separable in any tint.
     assert unseen["auc"]["value"] > 0.7
     scores = read(fitted, "out_of_fold.json")
     assert {source: len(scores["fake"][source]) for source in SOURCES["fake"]} == dict.fromkeys(
@@ -130,8 +130,8 @@ def test_a_class_of_one_picture_is_one_line(tmp_path: Path, fakes: int, reals: i
     assert result.returncode == 2 and said in result.stderr.strip().splitlines()[-1]
 
 
-def test_what_marks_a_single_source_does_not_count_as_known_of_others(tmp_path: Path) -> None:
-    # No trace but a tint of each source's own: a line learns every one by heart, and none of the next.
+def test_what_marks_a_single_source_does_not_generalise(tmp_path: Path) -> None:
+    # Each source has only a tint of its own: the classifier memorises all of them and cannot generalise.
     random = np.random.default_rng(9)
     for label, sources in SOURCES.items():
         for source in sources:
@@ -147,11 +147,11 @@ def test_what_marks_a_single_source_does_not_count_as_known_of_others(tmp_path: 
     assert read(paths, "evaluation.json")["unseen_sources"]["auc"]["value"] < 0.75
 
 
-def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fitted: Path) -> None:
+def test_a_probe_is_reproduced_to_the_byte_with_or_without_cached_features(fitted: Path) -> None:
     probe, features = folder_of(fitted) / "probe.safetensors", features_file(folder_of(fitted))
     first = probe.read_bytes()
     again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
-    # Features that came with the folder are not believed.
+    # Features that came with the folder are not trusted.
     (folder_of(fitted) / "features.bin").write_bytes(b"something else")
     assert run(*again).returncode == 0
     kept = features.read_bytes()
@@ -163,7 +163,7 @@ def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fit
     features.write_bytes(damaged)
     assert run(*again).returncode == 0
     assert probe.read_bytes() == first and len(features.read_bytes()) > len(kept)
-    # As a run leaves them that was killed while it wrote.
+    # As left by a run that was killed while writing.
     features.write_bytes(kept[: len(kept) * 2 // 3])
     assert run(*again).returncode == 0
     assert probe.read_bytes() == first and len(features.read_bytes()) == len(kept)
@@ -173,7 +173,7 @@ def test_a_probe_is_made_again_to_the_byte_from_its_features_or_without_them(fit
 
 
 @pytest.mark.parametrize("name", ["remove_other_checkpoints", "write_held_out_scores", "write_training"])
-def test_a_fit_killed_while_it_saves_is_unfinished_and_is_done_again(
+def test_a_fit_killed_while_it_saves_is_unfinished_and_starts_over(
     fitted: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     folder = fitted.parent / "model_folders/tiny"
@@ -196,7 +196,7 @@ def test_a_fit_killed_while_it_saves_is_unfinished_and_is_done_again(
     assert json.loads((folder / "training.json").read_text())["calibration"]
 
 
-def test_changed_and_renamed_pictures_are_looked_at_anew(fitted: Path) -> None:
+def test_features_of_changed_and_renamed_pictures_are_computed_again(fitted: Path) -> None:
     features = features_file(folder_of(fitted))
     assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0
     before = features.stat().st_size
@@ -206,7 +206,7 @@ def test_changed_and_renamed_pictures_are_looked_at_anew(fitted: Path) -> None:
     assert before < features.stat().st_size < 1.1 * before
 
 
-def test_a_picture_that_is_there_twice_is_looked_at_once(fitted: Path) -> None:
+def test_features_of_identical_pictures_are_computed_once(fitted: Path) -> None:
     features = features_file(folder_of(fitted))
     assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0
     before = features.stat().st_size
@@ -218,7 +218,7 @@ def test_a_picture_that_is_there_twice_is_looked_at_once(fitted: Path) -> None:
     assert before < features.stat().st_size < before + 2 * before / 110
 
 
-def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Path) -> None:
+def test_every_option_works_on_a_probe_and_scores_a_picture_alike(fitted: Path) -> None:
     text = fitted.read_text(encoding="utf-8").replace('engine = "torch"', 'engine = "auto"')
     fitted.write_text(text, encoding="utf-8")
     assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0
@@ -242,7 +242,7 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     told = f"20 test pictures, {matrix[0][1] + matrix[1][0]} of them misclassified"
     sheet = ("--paths", fitted, "explain", "--sheet", "20")
     assert told in run(*sheet).stdout
-    # Copies that a fine-tuned model would judge, and a probe does not.
+    # Copies that a fine-tuned model would use, and a probe does not.
     assert run("--paths", fitted, "resize", "test-fake", "test-real").returncode == 0
     assert told in run(*sheet).stdout
     assert run("--paths", fitted, "evaluate").returncode == 0
@@ -261,7 +261,7 @@ def test_every_option_works_on_a_probe_and_says_the_same_of_a_picture(fitted: Pa
     assert not features_file(folder_of(fitted) / "without_diffusion").exists()
 
 
-def test_the_format_of_a_file_says_nothing_to_a_probe(fitted: Path) -> None:
+def test_a_probe_ignores_the_format_of_a_file(fitted: Path) -> None:
     picture = Image.open(fitted.parent / "dataset/test/real/phone/06.png")
     for ending, options in (("bmp", {}), ("webp", {"lossless": True}), ("tiff", {}), ("png", {})):
         picture.save(fitted.parent / f"same.{ending}", **options)
@@ -270,7 +270,7 @@ def test_the_format_of_a_file_says_nothing_to_a_probe(fitted: Path) -> None:
     assert len(checked.stdout.splitlines()) == 4 and len(said) == 1
 
 
-def test_fakes_in_png_and_reals_in_jpeg_are_not_told_apart_by_that(tmp_path: Path) -> None:
+def test_a_probe_does_not_separate_png_fakes_from_jpeg_reals(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     for label, sources in SOURCES.items():
         for source in sources:
@@ -285,7 +285,7 @@ def test_fakes_in_png_and_reals_in_jpeg_are_not_told_apart_by_that(tmp_path: Pat
     assert 0.3 < read(paths, "evaluation.json")["unseen_sources"]["auc"]["value"] < 0.7
 
 
-def test_copies_stand_in_for_originals_that_are_gone_and_it_is_said(fitted: Path) -> None:
+def test_copies_replace_missing_originals_with_a_message(fitted: Path) -> None:
     assert run("--paths", fitted, "resize").returncode == 0
     again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
     of_originals = run(*again)
@@ -296,7 +296,7 @@ def test_copies_stand_in_for_originals_that_are_gone_and_it_is_said(fitted: Path
     assert "12 originals are missing: the resized copies were used, re-encoded" in result.stdout
 
 
-def test_one_source_a_class_leaves_pictures_out_and_says_what_is_not_known(tmp_path: Path) -> None:
+def test_one_source_per_class_holds_out_pictures_and_names_the_limit(tmp_path: Path) -> None:
     make_sources(tmp_path, 6)
     for label, names in SOURCES.items():
         for name in names[1:]:
@@ -360,7 +360,7 @@ def test_other_weights_of_the_backbone_are_refused_and_rounded_ones_taken(tmp_pa
     assert 0 < json.loads(checked.read_bytes())["apart"] < 0.1
     torch.manual_seed(4)
     torch.save(timm.create_model("test_vit", num_classes=5).state_dict(), tmp_path / "weights.pth")
-    # A check that came with the folder is not believed.
+    # A check that came with the folder is not trusted.
     shutil.copy(checked, folder_of(paths))
     refused = run(*check)
     assert refused.returncode == 2
@@ -449,7 +449,7 @@ def test_blocks_views_and_strength_are_chosen_in_the_settings(tmp_path: Path) ->
         assert result.returncode == 2 and words in result.stderr, result.stderr
 
 
-def test_of_a_large_data_set_the_largest_sources_are_cut(tmp_path: Path) -> None:
+def test_the_largest_sources_of_a_large_dataset_are_cut(tmp_path: Path) -> None:
     make_sources(tmp_path, 3)
     random = np.random.default_rng(1)
     for number in range(3, 30):
@@ -470,7 +470,7 @@ def test_unreadable_pictures_are_skipped_and_named(fitted: Path) -> None:
     assert result.returncode == 1 and "broken.png" in result.stdout
 
 
-def test_what_the_shape_of_the_pictures_tells_is_said(tmp_path: Path) -> None:
+def test_what_the_shape_of_the_pictures_reveals_is_printed(tmp_path: Path) -> None:
     make_sources(tmp_path, each=3)
     paths = write_settings(tmp_path / "paths.toml")
     train = ("--paths", paths, "train", "--recipe", "probe", "--overwrite")
@@ -503,7 +503,7 @@ def test_what_the_shape_of_the_pictures_tells_is_said(tmp_path: Path) -> None:
     assert "ROC AUC, same shape only" in page
 
 
-def test_weights_that_came_with_a_probe_fit_it_again_without_a_network(tmp_path: Path) -> None:
+def test_a_probes_own_weights_fit_it_again_without_a_network(tmp_path: Path) -> None:
     make_sources(tmp_path, each=3)
     paths = write_settings(tmp_path / "paths.toml")
     paths.write_text(
@@ -520,5 +520,5 @@ def test_weights_that_came_with_a_probe_fit_it_again_without_a_network(tmp_path:
     assert fitted.returncode == 0, fitted.stderr
     tested = run("--paths", paths, "test")
     assert tested.returncode == 0, tested.stderr
-    # They are the very weights that it was fitted on, so nothing has to be compared.
+    # These are the weights that it was fitted on, so nothing is compared.
     assert not find_checks()

@@ -1,4 +1,4 @@
-"""The same training with several seeds: what is kept, how it goes on, and who tells of it."""
+"""Repeated training: what is saved, how it continues, and which commands show it."""
 
 import json
 import shutil
@@ -33,7 +33,7 @@ def repeated_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         'model = "tiny"\n[training]\npretrained = false\nprecision = "fp32"\nworkers = 1\n'
         "max_epochs = 1\nvalidation_share = 0.25\nsave_minutes = 1e-9\n[models.tiny]\n"
         f'timm = "test_resnet"\nbatch_size = 8\nlearning_rate = 1e-4\n{REFERENCE_INPUT}'
-        # Its own conversion of each model would take longer than all of it.
+        # Converting each model would take longer than the rest of the test.
         '[inference]\nengine = "torch"\n',
         encoding="utf-8",
     )
@@ -81,7 +81,7 @@ def test_runs_differ_in_their_seed_and_every_figure_has_a_mean_and_a_spread(repe
     assert "  test accuracy " in told and "Two runs give only a rough estimate of the spread." in told
 
 
-def test_a_series_that_was_stopped_goes_on_and_keeps_what_is_finished(
+def test_a_stopped_series_continues_and_keeps_finished_runs(
     repeated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = repeated.parent / "model_folders/tiny"
@@ -117,7 +117,7 @@ def test_a_series_that_was_stopped_goes_on_and_keeps_what_is_finished(
     assert not (folder / "repeats").exists() and not (folder / "repeats.json").exists()
 
 
-def test_compare_and_report_tell_the_spread_of_this_checkpoint_alone(
+def test_compare_and_report_show_the_spread_of_this_checkpoint_alone(
     repeated: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fakedetect.reporting import compare
@@ -145,7 +145,7 @@ def test_compare_and_report_tell_the_spread_of_this_checkpoint_alone(
     assert refused.returncode == 2 and "roc_auc" in refused.stderr
 
 
-def test_what_cannot_be_repeated_is_said(repeated: Path) -> None:
+def test_what_cannot_be_repeated_is_refused(repeated: Path) -> None:
     one = run("--paths", repeated, "train", "--repeat", "1")
     assert one.returncode == 2 and "2 or more" in one.stderr
     shutil.rmtree(repeated.parent / "dataset")

@@ -23,7 +23,7 @@ def test_the_whole_job_leaves_every_file_of_the_contract(resized: Path) -> None:
     assert run("--paths", resized, "test", "--on", "train").returncode == 0
     assert "12 images" in tested.stdout and "Accuracy:" in tested.stdout
     folder = resized.parent / "model_folders/tiny"
-    # What OpenVINO keeps is there where it is installed.
+    # OpenVINO's files exist only if it is installed.
     names = {path.name for path in folder.iterdir() if path.stem != "openvino"}
     assert names == {
         "classifier_model.pth", "loss_plot.jpg", "training_log.csv", "training.json",
@@ -64,7 +64,7 @@ def test_keys_that_have_no_effect_are_named(resized: Path) -> None:
     resized.write_text(text.replace("max_epochs = 2", "max_epochs = 1"), encoding="utf-8")
     result = run("--paths", resized, "train")
     assert result.returncode == 0
-    # batch_size and learning_rate stand under [models.tiny] too.
+    # batch_size and learning_rate are set under [models.tiny] too.
     assert "recipe under [training] is for the course project's models" in result.stderr
     assert "Write it under [models.tiny]." in result.stderr
     told = run("--paths", resized, "train", "--overwrite", "--recipe", "reference")
@@ -116,7 +116,7 @@ def test_a_plain_librarys_checkpoint_gives_its_own_probabilities(resized: Path, 
     folder = resized.parent / "model_folders" / name
     folder.mkdir(parents=True)
     torch.save(model.state_dict(), folder / "classifier_model.pth")
-    # Two of each class, for the time that these models take.
+    # Two of each class, because these models are slow.
     for picture in (resized.parent / "dataset/resized_test").rglob("000[2-9].*"):
         picture.unlink()
     tested = run("--paths", resized, "--model", name, "test")
@@ -143,7 +143,7 @@ class Harm:
         return (print, ("harm done",))
 
 
-def test_files_that_are_no_checkpoint_are_told_apart_in_one_line(resized: Path) -> None:
+def test_each_kind_of_file_that_is_no_checkpoint_is_named_in_one_line(resized: Path) -> None:
     folder = resized.parent / "model_folders/resnet18"
     folder.mkdir(parents=True)
     path = folder / "classifier_model.pth"

@@ -68,7 +68,7 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(long_run: Path) -
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends signals")
-def test_a_stopped_run_is_told_and_a_second_one_is_refused(long_run: Path) -> None:
+def test_a_stopped_run_is_described_and_a_second_one_is_refused(long_run: Path) -> None:
     short = long_run.read_text(encoding="utf-8")
     text = short.replace("= 6", "= 500")
     long_run.write_text(text, encoding="utf-8")
@@ -94,7 +94,7 @@ def test_a_stopped_run_is_told_and_a_second_one_is_refused(long_run: Path) -> No
     assert nothing.returncode == 2 and "no unfinished run" in nothing.stderr
 
 
-def test_a_loss_that_is_no_number_stops_the_run_with_advice(resized: Path) -> None:
+def test_a_nan_loss_stops_the_run_with_advice(resized: Path) -> None:
     text = resized.read_text(encoding="utf-8").replace("3e-3", "1e30")
     resized.write_text(text, encoding="utf-8")
     result = run("--paths", resized, "train")
@@ -124,11 +124,11 @@ def test_too_little_memory_names_a_batch_that_is_half(
     assert sizes == [8, 8, 4, 2, 1]
 
 
-def test_mistakes_in_the_data_are_told_before_the_first_epoch(resized: Path) -> None:
+def test_mistakes_in_the_data_are_reported_before_the_first_epoch(resized: Path) -> None:
     train, test = (resized.parent / f"dataset/resized_{part}" for part in ("train", "test"))
     for number in range(5, 20):
         (train / f"real/{number:04}.png").unlink()
-    # The test folder has those of the fixture too; the twin is to be the only one.
+    # The test folder also has the fixture's pictures; the twin must be the only one.
     for path in (train / "fake/gan").iterdir():
         Image.new("RGB", (1, 1), "red").save(path)
     (train / "real/twin.png").write_bytes((test / "real/0001.png").read_bytes())
@@ -139,7 +139,7 @@ def test_mistakes_in_the_data_are_told_before_the_first_epoch(resized: Path) -> 
     before = result.stderr.split("epoch 1/")[0]
     assert "Only 23% of the training pictures are real" in before
     assert "smaller than one batch (64)" in before
-    assert "Only 20 fake and 6 real pictures to train and validate on: so few" in before
+    assert "Only 20 fake and 6 real pictures" in before
     assert "1 picture of the test folder is an exact duplicate of training pictures" in before
 
 
@@ -192,7 +192,7 @@ def test_a_full_disk_leaves_old_files_whole(data: Path, monkeypatch: pytest.Monk
 
 
 def limit_files(size: int) -> None:
-    """Let no file grow beyond so many bytes."""
+    """Limit the size of files, in bytes."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -227,7 +227,7 @@ def test_pictures_that_vanish_in_an_epoch_end_the_run_in_one_line(long_run: Path
 
 
 def test_a_model_folder_that_cannot_be_made_is_one_line(resized: Path) -> None:
-    # What timm says cannot be kept then, and is asked each time.
+    # timm's answer cannot be saved then and is requested each time.
     shutil.rmtree(resized.parent / "model_folders")
     (resized.parent / "model_folders").write_text("a file is in the way")
     result = run("--paths", resized, "train")

@@ -1,4 +1,4 @@
-"""Runs that are stopped within an epoch: what is saved, and how they go on."""
+"""Runs that are stopped within an epoch: what is saved, and how they continue."""
 
 import csv
 import json
@@ -43,7 +43,7 @@ def losses(folder: Path) -> list[list[str]]:
 
 
 def stop_after(patch: pytest.MonkeyPatch, steps: int) -> None:
-    """Ctrl-C in the middle of a step, after so many whole ones."""
+    """Press Ctrl-C in the middle of a step, after the given number of whole ones."""
     real, done = epochs._step, iter(range(steps))
 
     def step(*arguments: object, **keywords: object) -> torch.Tensor:
@@ -59,7 +59,7 @@ Whole = dict[str, tuple[Path, CompletedProcess[str]]]
 
 @pytest.fixture(scope="module")
 def whole(resized_once: Path, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """By `degrade`, the data with the model of a run that nothing stopped, and what that run said."""
+    """By `degrade`, the data with the model of an uninterrupted run, and that run's output."""
     runs = {}
     for degrade in DEGRADE:
         folder = tmp_path_factory.mktemp(degrade)
@@ -97,7 +97,7 @@ def test_a_run_stopped_in_epochs_ends_as_one_that_was_not(
 
 
 class Killed(BaseException):
-    """What nothing catches."""
+    """An error that no code catches."""
 
 
 def kill_before(patch: pytest.MonkeyPatch, name: str, call: int) -> None:
@@ -146,7 +146,7 @@ def test_a_run_killed_while_it_saves_an_epoch_is_unfinished_and_ends_as_one_that
     )
 
 
-def test_a_run_goes_on_with_degraded_pictures_or_without_as_it_began(
+def test_a_run_continues_only_with_the_same_degradation(
     whole: Whole, resized: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, degraded = (whole[degrade][0].parent / "model_folders/tiny" for degrade in DEGRADE)
@@ -181,7 +181,7 @@ def test_ctrl_c_before_the_first_save_loses_this_epoch_alone(
     assert all(torch.equal(after[key], before[key]) for key in before)
 
 
-def test_a_finished_run_says_how_long_it_took_where_all_lies_and_what_is_next(whole: Whole) -> None:
+def test_a_finished_run_prints_its_duration_its_files_and_the_next_step(whole: Whole) -> None:
     paths, result = whole["false"]
     folder = paths.parent / "model_folders/tiny"
     assert "Trained tiny: 3 epochs in " in result.stdout
@@ -193,7 +193,7 @@ def test_a_finished_run_says_how_long_it_took_where_all_lies_and_what_is_next(wh
 
 
 def kill_after(steps: int) -> None:
-    """Let this process be killed in the middle of a step, after so many whole ones."""
+    """Kill this process in the middle of a step, after the given number of whole ones."""
     real, done = epochs._step, iter(range(steps))
 
     def step(*arguments: object, **keywords: object) -> torch.Tensor:
@@ -223,7 +223,7 @@ def test_two_processes_killed_in_an_epoch_end_as_two_that_were_not(resized: Path
     assert losses(folder) == log
 
 
-def test_another_number_of_processes_shares_what_was_done() -> None:
+def test_another_number_of_processes_shares_a_stopped_epoch() -> None:
     parts = tuple(
         StartedEpoch(steps=2, of_steps=5, loss=loss, count=count, seconds=1.0, faults={name: "bad"})
         for loss, count, name in ((1.5, 8, "a"), (2.0, 7, "b"))
@@ -240,7 +240,7 @@ def test_another_number_of_processes_shares_what_was_done() -> None:
     assert state.random_of(Group(2, 3))["cpu"] == 0
 
 
-def test_an_unfinished_run_of_an_older_version_goes_on(
+def test_an_unfinished_run_of_an_older_version_continues(
     whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(whole["false"][0].parent, tmp_path, dirs_exist_ok=True)

@@ -12,7 +12,7 @@ from fakedetect.core.processes.pool import in_order, map_images
 from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
-from fakedetect.dataset.feature_cache import FeatureCache, key_of
+from fakedetect.dataset.feature_cache import FeatureCache, make_feature_key
 from fakedetect.images.copies import PROBE_COPIES, CopyKind
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.views import ProbeViewRequest, in_batches, load_probe_views
@@ -112,7 +112,7 @@ def compute_features(
             continue
         # A degraded view depends on the picture's name and the seed; the clean view depends on neither.
         words = ["clean", *(f"degraded {seed + view} {path.name}" for view in views[1:])]
-        keys[path] = [key_of(content, f"{word}; {engine.name}") for word in words]
+        keys[path] = [make_feature_key(content, f"{word}; {engine.name}") for word in words]
     remove_least_recent()
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
@@ -172,7 +172,7 @@ def _fill(
         rounds = group.gather((these, found, faults))
         for of_process, features, unread in rounds:
             if features is not None:
-                (cache.add if group.first else cache.remember)(of_process, features)
+                (cache.add if group.first else cache.add_in_memory)(of_process, features)
                 advance(len(of_process))
             yield from unread
         if not any(of_process or unread for of_process, _, unread in rounds):

@@ -1,4 +1,4 @@
-"""The pictures of a whole data set, originals or copies, each with its part, class and source."""
+"""All pictures of the dataset, originals or copies, with their part, class and source."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import (
     advise_to_resize,
-    class_folders,
-    existing_folders,
-    list_pictures,
+    find_class_folders,
+    find_existing_folders,
+    list_folder_pictures,
     read_bad_images,
     source_of,
     warn_about_missing,
 )
 from fakedetect.dataset.review import load_review
-from fakedetect.dataset.samples import Sample, find_origins, review_sample, settle_moved
+from fakedetect.dataset.samples import Sample, assign_moved_sources, find_originals_of, review_sample
 
 
 @dataclass(frozen=True)
-class Place:
+class ListedPicture:
     """A picture's path, its part ('train' or 'test'), label ('fake' or 'real') and source."""
 
     path: Path
@@ -31,12 +31,13 @@ class Place:
     source: str
 
 
-def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Place], int]:
-    """The pictures of a data set without the listed bad ones, and how many these are; as the user's review
-    has them.
+def list_dataset_pictures(settings: Settings, console: Console, on: str) -> tuple[list[ListedPicture], int]:
+    """Return the dataset's pictures without the listed bad ones, and the number of the latter.
+
+    The user's review is applied.
 
     Args:
-        on: 'original' or 'resized', which of its pictures.
+        on: 'original' or 'resized'.
 
     Raises:
         UserError: there are none.
@@ -48,11 +49,11 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
     moved: set[Path] = set()
     left_out = 0
     for folder, part, name in folders(settings, console):
-        paths, _ = list_pictures(folder, console)
+        paths, _ = list_folder_pictures(folder, console)
         good = [path for path in paths if path not in listed]
         left_out += len(paths) - len(good)
         original, label = settings.original[f"{part}-{name}"], CLASSES.index(name)
-        origins = find_origins(folder, original, good) if review.decisions else {}
+        origins = find_originals_of(folder, original, good) if review.decisions else {}
         for path in good:
             sample = review_sample(review, Sample(path, label, source_of(path, folder)), origins.get(path))
             if sample:
@@ -60,19 +61,19 @@ def list_places(settings: Settings, console: Console, on: str) -> tuple[list[Pla
                 moved.update([path] if sample.label != label else [])
     for line in review.describe():
         console.warn(line)
-    places = [
-        Place(path=sample.path, part=part, label=CLASSES[sample.label], source=sample.source)
+    pictures = [
+        ListedPicture(path=sample.path, part=part, label=CLASSES[sample.label], source=sample.source)
         for part, samples in found.items()
-        for sample in settle_moved(samples, moved)
+        for sample in assign_moved_sources(samples, moved)
     ]
-    if not places:
+    if not pictures:
         raise UserError(f"The {on} folders contain no pictures. Put them there, or see {settings.file}.")
-    return places, left_out
+    return pictures, left_out
 
 
 def _original_folders(settings: Settings, console: Console) -> Iterator[tuple[Path, str, str]]:
-    """The class folders with their parts and labels."""
-    for name in existing_folders(settings, FOLDERS, console):
+    """Yield the original class folders with their parts and labels."""
+    for name in find_existing_folders(settings, FOLDERS, console):
         part, label = name.split("-")
         yield settings.original[name], part, label
 
@@ -84,5 +85,5 @@ def _resized_folders(settings: Settings, console: Console) -> Iterator[tuple[Pat
     for part in set(settings.resized) - set(parts):
         console.warn(f"There is no folder {settings.resized[part]} (resized {part}).")
     for part in parts:
-        for folder, number in class_folders(settings.resized[part], advise_to_resize(settings, part)):
+        for folder, number in find_class_folders(settings.resized[part], advise_to_resize(settings, part)):
             yield folder, part, CLASSES[number]
