@@ -29,6 +29,7 @@ ARGUMENTS = {
     "choose": ("tiny",),
     "explain": ("{picture}",),
     "check": ("{pictures}",),
+    "review": ("--answers",),
 }
 """What a command cannot do without."""
 
@@ -38,6 +39,7 @@ ANSWERS = {
     "a fake test picture, by its number": ["1"],
     "any picture, by its path": ["{picture}"],
     "Check my own pictures": ["{pictures}", ""],
+    "take over the review.csv of a review page": [""],
 }
 """What an entry of the menu asks for."""
 
@@ -82,7 +84,7 @@ def draw(
                     fields[271] = "camera"
                 picture = noise.resize(size or tuple(random.integers(40, 60, 2))).convert(mode)
                 picture.save(file, exif=fields)
-    folders = demo.PATHS.partition("# Random weights")[0].replace("resnet18", "tiny")
+    folders = demo.PATHS_TOML.partition("# Random weights")[0].replace("resnet18", "tiny")
     (folder / "paths.toml").write_text(f"{folders}{TRAINING}", encoding="utf-8")
     return folder / "paths.toml"
 
@@ -132,9 +134,9 @@ def test_every_entry_of_the_menu_ends_well_on_the_demo(
     quick: None, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "PICTURE_COUNTS", {"train": 8, "test": 4})
-    monkeypatch.setattr(demo, "STEPS", 2)
-    folders = demo.PATHS.partition("# Random weights")[0].replace("resnet18", "tiny")
-    monkeypatch.setattr(demo, "PATHS", f"{folders}{TRAINING}")
+    monkeypatch.setattr(demo, "TRAINING_STEPS", 2)
+    folders = demo.PATHS_TOML.partition("# Random weights")[0].replace("resnet18", "tiny")
+    monkeypatch.setattr(demo, "PATHS_TOML", f"{folders}{TRAINING}")
     result = run("--paths", project, "demo")
     assert result.returncode == 0, result.stderr
     paths = project.parent / "demo/paths.toml"

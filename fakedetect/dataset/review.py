@@ -14,7 +14,7 @@ from fakedetect.core.records.csv_files import read_csv, to_cell
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import plural, printable
 
-REVIEW = "review.csv"
+REVIEW_FILE = "review.csv"
 COLUMNS = ("folder", "path", "sha256", "decision")
 KEEP, MOVE, REMOVE = DECISIONS = ("keep", "move", "remove")
 """The label is right; the picture counts for the other class; it is left out."""
@@ -80,20 +80,20 @@ class Review:
         lines = []
         if self.removed or self.moved:
             lines.append(
-                f"{REVIEW}: {plural(self.removed, 'picture')} left out, {len(self.moved):,} moved to the "
-                "other class"
+                f"{REVIEW_FILE}: {plural(self.removed, 'picture')} left out, {len(self.moved):,} moved to "
+                "the other class"
             )
         if self.idle:
             lines.append(
-                f"{REVIEW}: {plural(len(self.idle), 'decision')} without effect: their picture is missing "
-                f"or was changed (first: {printable(next(iter(self.idle)))})"
+                f"{REVIEW_FILE}: {plural(len(self.idle), 'decision')} without effect: their picture is "
+                f"missing or was changed (first: {printable(next(iter(self.idle)))})"
             )
         return lines
 
 
 def review_file(settings: Settings) -> Path:
     """Where the decisions are that hold: beside paths.toml."""
-    return settings.file.with_name(REVIEW)
+    return settings.file.with_name(REVIEW_FILE)
 
 
 def load_review(settings: Settings, folders: Collection[str] = FOLDERS) -> Review:
@@ -134,7 +134,7 @@ def read_decisions(settings: Settings, file: Path) -> dict[Path, Decision] | Non
 def describe_decisions(decisions: Iterable[Decision]) -> str:
     """How many of each, whether their pictures are there or not."""
     counts = Counter(each.decision for each in decisions)
-    return f"{REVIEW}: " + ", ".join(f"{counts[name]:,} {IN_WORDS[name]}" for name in DECISIONS)
+    return f"{REVIEW_FILE}: " + ", ".join(f"{counts[name]:,} {IN_WORDS[name]}" for name in DECISIONS)
 
 
 def _refuse(file: Path, why: str) -> UserError:

@@ -44,7 +44,7 @@ CHOICES = (Choice(KEEP, "c", "correct"), Choice(MOVE, "w", "wrong label"), Choic
 
 
 @dataclass(frozen=True)
-class Card:
+class ReviewCard:
     """What the page shows of a picture: the class that it lies in, and the decision of an earlier review
     ('' for none); `row` is its line in review.csv up to the decision."""
 
@@ -94,7 +94,7 @@ def write_review_page(
 
 def _make_cards(
     settings: Settings, console: Console, page: Path, doubtful: Sequence[Doubtful]
-) -> list[Card]:
+) -> list[ReviewCard]:
     names, originals = _locate(settings, doubtful)
     earlier = read_decisions(settings, review_file(settings)) or {}
     found = map_images(_look, list(dict.fromkeys(originals)), settings.workers)
@@ -108,7 +108,7 @@ def _make_cards(
         decided = earlier.get(settings.original[folder] / inside)
         row = as_row(folder, inside, sha256, "").removesuffix("\r\n")
         cards.append(
-            Card(
+            ReviewCard(
                 name=printable(original.name),
                 folder=without_home(printable(original.parent)),
                 link=link_from(page, original),

@@ -8,7 +8,7 @@ from fakedetect.core.settings.model_folder import REVIEW_PAGE, predictions_file
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.review import (
-    REVIEW,
+    REVIEW_FILE,
     Decision,
     describe_decisions,
     read_decisions,
@@ -44,13 +44,13 @@ def review(
     newest = _find_newest(settings)
     if ask and file is None:
         usual = f" (Enter: {newest})" if newest else ""
-        file = console.ask(f"Where is the {REVIEW} that the page has saved{usual}", path=True)
+        file = console.ask(f"Where is the {REVIEW_FILE} that the page has saved{usual}", path=True)
         if file is None or not (file or newest):
             return Outcome("Nothing was changed.", left=True)
     source = parse_path(file) if file else newest
     if source is None:
         raise UserError(
-            f"No {REVIEW} in {DOWNLOADS} or {settings.file.parent}. Save one from a review page "
+            f"No {REVIEW_FILE} in {DOWNLOADS} or {settings.file.parent}. Save one from a review page "
             f"({settings.command('explore', '--labels')}), or name it: {settings.command('review', 'FILE')}"
         )
     return _take_over(settings, console, source)
@@ -69,7 +69,7 @@ def _take_over(settings: Settings, console: Console, source: Path) -> Outcome:
     """Check a file and merge its decisions into those in force, which they replace."""
     taken = read_decisions(settings, source)
     if taken is None:
-        raise UserError(f"There is no file {printable(source)}. Save {REVIEW} from the page, and name it.")
+        raise UserError(f"{printable(source)} is not there. Save {REVIEW_FILE} from the page, and name it.")
     missing = {path: None for path, each in taken.items() if _is_missing(settings, path, each)}
     if missing:
         console.warn(
