@@ -143,10 +143,11 @@ def test_an_overlay_of_a_white_picture_does_not_overflow() -> None:
 
 def test_the_menu_finds_a_picture_by_its_number(resized: Path) -> None:
     save_model(resized, "tiny", "test_resnet")
-    result = run("--paths", resized, keys="6\n1\n0002\n2\n99\n4\n0\n0\n")
-    assert result.returncode == 0
+    result = run("--paths", resized, keys="6\n1\n0002\n4\n2\n99\n4\n0\n0\n")
+    # What follows a wrong number answers other questions.
+    assert result.returncode == 2 and "Goodbye" not in result.stdout
     assert "dataset/test/real/0002.png:" in result.stdout.replace("\\", "/")
-    assert "No picture '99'" in result.stderr
+    assert "Line 6 of the answers, '99': No picture '99'" in result.stderr
     names = {path.name for path in (resized.parent / "grad-cam_images").iterdir()}
     assert names == {"Figure_1_tiny_0002.png", "Figure_1_tiny_0002.json", "contact_sheet_tiny.png"}
 
