@@ -177,9 +177,9 @@ def check(settings: Settings, console: Console, ask: bool = False, **arguments: 
     try:
         return check_pictures(settings, console, request)
     except MissingWeightsError as error:
-        console.fail(str(error))
         small = find_starter(settings, SMALL_STARTER)
         if starter and small and small.model != settings.model:
-            console.warn(f"Using {SMALL_STARTER} instead: no download, but less accurate.")
+            problem = str(error).partition(" Options:")[0]
+            console.warn(f"{problem}\nUsing {SMALL_STARTER} instead: no download, but less accurate.")
             return check_pictures(small, console, request)
         return show_origins(settings, console, request)

@@ -1,4 +1,4 @@
-"""review.csv: what a user has decided about pictures whose label was in doubt, read and applied."""
+"""review.csv: a user's decisions on pictures with doubtful labels, read and applied."""
 
 import codecs
 import csv
@@ -15,26 +15,25 @@ from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import plural, printable
 
 REVIEW_FILE = "review.csv"
-COLUMNS = ("folder", "path", "sha256", "decision")
+REVIEW_COLUMNS = ("folder", "path", "sha256", "decision")
 KEEP, MOVE, REMOVE = DECISIONS = ("keep", "move", "remove")
-"""The label is right; the picture counts for the other class; it is left out."""
+"""The label is correct; the picture counts for the other class; the picture is removed."""
 
-IN_WORDS = {KEEP: "kept", MOVE: "moved to the other class", REMOVE: "left out"}
+DECISION_PHRASES = {KEEP: "kept", MOVE: "moved to the other class", REMOVE: "left out"}
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What is to be done with a picture: its folder (one of FOLDERS), its path in there, the hash of its
-    file ('' for any), and one of DECISIONS."""
+    """A decision on a picture: its folder (one of FOLDERS), its path in that folder, the file's SHA-256 (''
+    for any file), and one of DECISIONS."""
 
     folder: str
     path: str
     sha256: str
     decision: str
 
-    def is_about(self, file: Path) -> bool:
-        """Whether a file is the one that was looked at; assumed of one that is gone, of which only a copy
-        may be left."""
+    def matches(self, file: Path) -> bool:
+        """Whether a file is the reviewed one; true for a missing file, of which a copy may exist."""
         if not self.sha256:
             return True
         try:
@@ -45,12 +44,12 @@ class Decision:
 
 
 class Review:
-    """Decisions on their way to the pictures of some folders, by the pictures' original paths.
+    """Applies decisions to pictures, by the pictures' original paths, and counts them.
 
     Attributes:
-        removed: how many pictures were left out.
-        moved: the original paths of those that count for the other class.
-        idle: those of pictures to move or leave out that were not met, or whose file is another one now.
+        removed: the number of removed pictures.
+        moved: the original paths of the pictures that count for the other class.
+        idle: the original paths of decisions that were not applied: no such picture, or a changed file.
     """
 
     def __init__(self, decisions: Mapping[Path, Decision]):
@@ -60,13 +59,13 @@ class Review:
         self.idle = {path: None for path, each in decisions.items() if each.decision != KEEP}
 
     def label(self, original: Path, label: int) -> int | None:
-        """The label that a picture counts for, None where it is left out.
+        """Return the label that a picture counts for; None if it is removed.
 
         Args:
-            original: its path among the originals, whether it or only a copy of it is there.
-            label: that of the class folder.
+            original: its path among the originals, which need not exist.
+            label: the label of its class folder.
         """
-        if original not in self.idle or not self.decisions[original].is_about(original):
+        if original not in self.idle or not self.decisions[original].matches(original):
             return label
         del self.idle[original]
         if self.decisions[original].decision == REMOVE:
@@ -76,7 +75,7 @@ class Review:
         return 1 - label
 
     def describe(self) -> list[str]:
-        """What has come of the decisions, as a line; nothing where none asks for anything."""
+        """Describe the applied decisions, and those without effect, in a line each."""
         lines = []
         if self.removed or self.moved:
             lines.append(
@@ -92,12 +91,12 @@ class Review:
 
 
 def review_file(settings: Settings) -> Path:
-    """Where the decisions are that hold: beside paths.toml."""
+    """Return the path of the project's review.csv, next to paths.toml."""
     return settings.file.with_name(REVIEW_FILE)
 
 
 def load_review(settings: Settings, folders: Collection[str] = FOLDERS) -> Review:
-    """The decisions about the pictures of these folders; none where there is no review.csv.
+    """Read the decisions on pictures of these folders; none without a review.csv.
 
     Raises:
         UserError: the file cannot be used.
@@ -107,24 +106,25 @@ def load_review(settings: Settings, folders: Collection[str] = FOLDERS) -> Revie
 
 
 def read_decisions(settings: Settings, file: Path) -> dict[Path, Decision] | None:
-    """The decisions in a file, by the pictures' original paths; None where there is no file.
+    """Read the decisions in a file, by the pictures' original paths; None if there is no file.
 
     Raises:
-        UserError: it is no such file, or a row cannot be understood.
+        UserError: the file is no review.csv, or a row is invalid.
     """
-    rows = read_csv(file, COLUMNS, "Save it from the review page again, or delete it.")
+    rows = read_csv(file, REVIEW_COLUMNS, "Save it from the review page again, or delete it.")
     if rows is None:
         return None
     found: dict[Path, Decision] = {}
     for row in rows:
-        each = Decision(**{name: row[name].strip() if name != "path" else row[name] for name in COLUMNS})
+        cells = {name: row[name] if name == "path" else row[name].strip() for name in REVIEW_COLUMNS}
+        each = Decision(**cells)
         place = PurePosixPath(each.path)
         name = printable(f"{each.folder}/{each.path}")
         if each.folder not in FOLDERS or not each.path or place.is_absolute() or ".." in place.parts:
-            raise _refuse(file, f"{name} is no picture in one of {', '.join(FOLDERS)}")
+            raise _refuse(file, f"{name} is not a picture in one of {', '.join(FOLDERS)}")
         if each.decision not in DECISIONS:
             known = ", ".join(DECISIONS)
-            raise _refuse(file, f"the decision on {name} is {each.decision!r}, none of {known}")
+            raise _refuse(file, f"the decision on {name} is {each.decision!r}, not one of {known}")
         path = as_stored(settings.original[each.folder] / place)
         if found.setdefault(path, each) != each:
             raise _refuse(file, f"there are two decisions on {name}")
@@ -132,9 +132,10 @@ def read_decisions(settings: Settings, file: Path) -> dict[Path, Decision] | Non
 
 
 def describe_decisions(decisions: Iterable[Decision]) -> str:
-    """How many of each, whether their pictures are there or not."""
+    """Count the decisions of each kind."""
     counts = Counter(each.decision for each in decisions)
-    return f"{REVIEW_FILE}: " + ", ".join(f"{counts[name]:,} {IN_WORDS[name]}" for name in DECISIONS)
+    numbers = (f"{counts[name]:,} {DECISION_PHRASES[name]}" for name in DECISIONS)
+    return f"{REVIEW_FILE}: {', '.join(numbers)}"
 
 
 def _refuse(file: Path, why: str) -> UserError:
@@ -144,18 +145,18 @@ def _refuse(file: Path, why: str) -> UserError:
 
 
 def write_decisions(file: Path, decisions: Iterable[Decision]) -> None:
-    """Write a review.csv, whole or not at all.
+    """Write a review.csv atomically.
 
     Raises:
         UserError: the folder cannot be written to, or the disk is full.
     """
     rows = (as_row(each.folder, each.path, each.sha256, each.decision) for each in decisions)
-    # Spreadsheets on Windows read names in UTF-8 behind a byte-order mark only.
-    write_text(file, codecs.BOM_UTF8.decode() + as_row(*COLUMNS) + "".join(rows))
+    # Spreadsheets on Windows need the byte-order mark to read UTF-8.
+    write_text(file, codecs.BOM_UTF8.decode() + as_row(*REVIEW_COLUMNS) + "".join(rows))
 
 
 def as_row(folder: str, path: str, sha256: str, decision: str) -> str:
-    """A line of the file, with its end."""
+    """Format a line of the file, with its line end."""
     line = io.StringIO(newline="")
     csv.writer(line).writerow((folder, to_cell(path), sha256, decision))
     return line.getvalue()

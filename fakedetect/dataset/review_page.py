@@ -1,4 +1,4 @@
-"""The review page: pictures whose label is in doubt, to be decided on by keys and saved as review.csv."""
+"""The review page: pictures with doubtful labels; the user's decisions are saved as review.csv."""
 
 import codecs
 from collections.abc import Sequence
@@ -12,19 +12,27 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.templates import link_from, without_home, write_page
 from fakedetect.core.terminal.console import Console, plural, printable
-from fakedetect.dataset.review import COLUMNS, KEEP, MOVE, REMOVE, as_row, read_decisions, review_file
+from fakedetect.dataset.review import (
+    KEEP,
+    MOVE,
+    REMOVE,
+    REVIEW_COLUMNS,
+    as_row,
+    read_decisions,
+    review_file,
+)
 from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.thumbnails import load_thumbnail
 
-MOST = 2000
-"""Pictures on a page, which is about 20 MB then."""
+MOST_PAGE_PICTURES = 2000
+"""More pictures would make the page larger than about 20 MB."""
 
 
 @dataclass(frozen=True)
-class Doubtful:
-    """A picture whose label is in doubt, a copy or an original of 'train' or 'test', and the p_fake that
-    casts the doubt."""
+class DoubtfulPicture:
+    """A picture with a doubtful label, a copy or an original of 'train' or 'test', and the p_fake that
+    contradicts the label."""
 
     path: Path
     part: str
@@ -32,21 +40,25 @@ class Doubtful:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A decision, the key for it, and it in words."""
+class ReviewChoice:
+    """A decision, its key on the page and its description."""
 
     decision: str
     key: str
-    says: str
+    description: str
 
 
-CHOICES = (Choice(KEEP, "c", "correct"), Choice(MOVE, "w", "wrong label"), Choice(REMOVE, "r", "remove"))
+CHOICES = (
+    ReviewChoice(KEEP, "c", "correct"),
+    ReviewChoice(MOVE, "w", "wrong label"),
+    ReviewChoice(REMOVE, "r", "remove"),
+)
 
 
 @dataclass(frozen=True)
 class ReviewCard:
-    """What the page shows of a picture: the class that it lies in, and the decision of an earlier review
-    ('' for none); `row` is its line in review.csv up to the decision."""
+    """A picture on the page: its label and the decision of an earlier review ('' for none). `row` is its
+    line in review.csv up to the decision."""
 
     name: str
     folder: str
@@ -59,21 +71,21 @@ class ReviewCard:
 
 
 def write_review_page(
-    settings: Settings, console: Console, file: Path, title: str, doubtful: Sequence[Doubtful]
+    settings: Settings, console: Console, file: Path, title: str, doubtful: Sequence[DoubtfulPicture]
 ) -> str:
-    """Write the page, MOST pictures at most, in their order.
+    """Write a page with at most MOST_PAGE_PICTURES pictures.
 
     Returns:
-        What to do with it, in a line.
+        How to use the page, in one line.
 
     Raises:
-        UserError: a picture lies in no folder that paths.toml names, or the page cannot be written.
+        UserError: a picture is in no folder of paths.toml, or the page cannot be written.
     """
-    shown = doubtful[:MOST]
+    shown = doubtful[:MOST_PAGE_PICTURES]
     notes = [
-        "Decide on each picture and save. Then let the program take over the downloaded review.csv: entry "
-        "5.5 of its menu, or the command review. From then on, removed pictures are left out of training "
-        "and tests, and those with a wrong label count for the other class. The files stay where they are."
+        "Decide on each picture and save. Then read the downloaded review.csv into the program: menu entry "
+        "5.5, or the command review. From then on, training and tests leave out removed pictures, and "
+        "pictures with a wrong label count for the other class. No file is moved."
     ]
     if len(shown) < len(doubtful):
         notes.append(f"These are the first {len(shown):,} of {plural(len(doubtful), 'picture')}.")
@@ -85,7 +97,7 @@ def write_review_page(
         heading=title,
         notes=notes,
         choices=CHOICES,
-        head=codecs.BOM_UTF8 + as_row(*COLUMNS).encode("ascii"),
+        head=codecs.BOM_UTF8 + as_row(*REVIEW_COLUMNS).encode("ascii"),
         cards=_make_cards(settings, console, file, shown),
     )
     take = settings.command("review")
@@ -93,11 +105,11 @@ def write_review_page(
 
 
 def _make_cards(
-    settings: Settings, console: Console, page: Path, doubtful: Sequence[Doubtful]
+    settings: Settings, console: Console, page: Path, doubtful: Sequence[DoubtfulPicture]
 ) -> list[ReviewCard]:
     names, originals = _locate(settings, doubtful)
     earlier = read_decisions(settings, review_file(settings)) or {}
-    found = map_images(_look, list(dict.fromkeys(originals)), settings.workers)
+    found = map_images(_load_for_page, list(dict.fromkeys(originals)), settings.workers)
     looks = dict(console.track(found, len(set(originals)), "review page"))
     cards = []
     for each, name, original in zip(doubtful, names, originals, strict=True):
@@ -122,8 +134,8 @@ def _make_cards(
     return cards
 
 
-def _locate(settings: Settings, doubtful: Sequence[Doubtful]) -> tuple[list[str], list[Path]]:
-    """For each picture its class and its place in there, and the original if that is still there."""
+def _locate(settings: Settings, doubtful: Sequence[DoubtfulPicture]) -> tuple[list[str], list[Path]]:
+    """Return for each picture 'class/path', and the original if it exists, else the picture itself."""
     names, originals = dict[Path, str](), dict[Path, Path]()
     for part in ("train", "test"):
         paths = [each.path for each in doubtful if each.part == part]
@@ -133,14 +145,14 @@ def _locate(settings: Settings, doubtful: Sequence[Doubtful]) -> tuple[list[str]
     for each in doubtful:
         if names[each.path].partition("/")[0] not in CLASSES:
             raise UserError(
-                f"{printable(each.path)} lies in no folder that {settings.file} names. Test again: "
+                f"{printable(each.path)} is in no folder of {settings.file}. Test again: "
                 + settings.command("test", "--on", each.part)
             )
     return [names[each.path] for each in doubtful], [originals[each.path] for each in doubtful]
 
 
-def _look(path: Path) -> tuple[bytes, str] | str:
-    """A picture's thumbnail and the hash of its file, or why it cannot be used."""
+def _load_for_page(path: Path) -> tuple[bytes, str] | str:
+    """Return a picture's thumbnail and the hash of its file, or the reason why it cannot be used."""
     try:
         return load_thumbnail(path), hash_file(path)
     except Exception as error:

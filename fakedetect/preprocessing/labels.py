@@ -13,7 +13,7 @@ from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import FOLDERS, Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.dataset.listed import ListedPicture, list_dataset_pictures
-from fakedetect.dataset.review_page import Doubtful, write_review_page
+from fakedetect.dataset.review_page import DoubtfulPicture, write_review_page
 from fakedetect.dataset.samples import Sample, describe_faults
 from fakedetect.images.sheets import draw_sheet, read_tiles
 from fakedetect.preprocessing.label_scores import find_label_issues, score_pictures
@@ -121,7 +121,7 @@ def _write_page(settings: Settings, console: Console, folder: Path, found: Revie
     if found.suspected.empty:
         (folder / REVIEW_PAGE).unlink(missing_ok=True)
         return ""
-    doubtful = [Doubtful(row.path, row.part, row.p_fake) for row in found.suspected.itertuples()]
+    doubtful = [DoubtfulPicture(row.path, row.part, row.p_fake) for row in found.suspected.itertuples()]
     return write_review_page(settings, console, folder / REVIEW_PAGE, "Suspected wrong labels", doubtful)
 
 

@@ -1,4 +1,4 @@
-"""Options 5.5 and 3.9: take over what was decided on a review page; write one of a test's wrong answers."""
+"""Options 5.5 and 3.9: read the decisions of a review page; write a review page of wrong predictions."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from fakedetect.dataset.review import (
     review_file,
     write_decisions,
 )
-from fakedetect.dataset.review_page import Doubtful, write_review_page
+from fakedetect.dataset.review_page import DoubtfulPicture, write_review_page
 from fakedetect.images.named import parse_path
 from fakedetect.testing.results import find_mistakes, read_predictions
 
@@ -29,11 +29,11 @@ def review(
     answers: str | None = None,
     ask: bool = False,
 ) -> Outcome:
-    """Put the decisions of a review page into force; they go beside paths.toml.
+    """Add the decisions of a review page to the review.csv next to paths.toml.
 
     Args:
-        file: the review.csv that the page has saved; the newest one that was downloaded unless named.
-        answers: write the page of the wrong answers to 'test' or 'train' instead.
+        file: the review.csv that the page saved; by default the newest download.
+        answers: write a page of the wrong predictions on 'test' or 'train' instead.
         ask: ask for the file.
 
     Raises:
@@ -44,7 +44,7 @@ def review(
     newest = _find_newest(settings)
     if ask and file is None:
         usual = f" (Enter: {newest})" if newest else ""
-        file = console.ask(f"Where is the {REVIEW_FILE} that the page has saved{usual}", path=True)
+        file = console.ask(f"Where is the {REVIEW_FILE} that the page saved{usual}", path=True)
         if file is None or not (file or newest):
             return Outcome("Nothing was changed.", left=True)
     source = parse_path(file) if file else newest
@@ -57,8 +57,10 @@ def review(
 
 
 def _find_newest(settings: Settings) -> Path | None:
-    """The newest review.csv among the user's downloads and in the project's folder, that in force last;
-    browsers number those of one name: review (1).csv."""
+    """Find the newest review.csv in the downloads and the project folder, the project's own one last.
+
+    Browsers number files of one name: review (1).csv.
+    """
     folders = (parse_path(DOWNLOADS), settings.file.parent)
     found = {path for folder in folders for path in folder.glob("review*.csv") if path.is_file()}
     own = review_file(settings)
@@ -66,7 +68,7 @@ def _find_newest(settings: Settings) -> Path | None:
 
 
 def _take_over(settings: Settings, console: Console, source: Path) -> Outcome:
-    """Check a file and merge its decisions into those in force, which they replace."""
+    """Check a file and merge its decisions into the project's review.csv."""
     taken = read_decisions(settings, source)
     if taken is None:
         raise UserError(f"{printable(source)} is not there. Save {REVIEW_FILE} from the page, and name it.")
@@ -95,13 +97,13 @@ def _take_over(settings: Settings, console: Console, source: Path) -> Outcome:
 
 
 def _is_missing(settings: Settings, path: Path, decision: Decision) -> bool:
-    """Whether a picture is gone, which nobody knows where only copies are kept, or another one by now."""
+    """Whether a picture is missing or was changed; unknown, so false, if only copies are kept."""
     gone = settings.original[decision.folder].is_dir() and not os.path.lexists(path)
-    return gone or not decision.is_about(path)
+    return gone or not decision.matches(path)
 
 
 def _write_answers(settings: Settings, console: Console, on: str) -> Outcome:
-    """A page of the wrong answers of the chosen model's last test, the most confident first."""
+    """Write a page of the last test's wrong predictions, the most confident first."""
     table = predictions_file(settings.model_folder, on)
     again = settings.command("test", "--on", on)
     if not table.is_file():
@@ -111,11 +113,11 @@ def _write_answers(settings: Settings, console: Console, on: str) -> Outcome:
     )
     if wrong.empty:
         return Outcome(f"{settings.model} has no wrong answers on the {on} dataset.")
-    doubtful = [Doubtful(Path(row.path), on, row.p_fake) for row in wrong.itertuples()]
+    doubtful = [DoubtfulPicture(Path(row.path), on, row.p_fake) for row in wrong.itertuples()]
     page = settings.model_folder / REVIEW_PAGE
     advice = write_review_page(settings, console, page, f"Wrong answers of {settings.model}", doubtful)
     lines = [
-        "A wrong answer is the model's mistake more often than a wrong label.",
+        "Most wrong answers are the model's mistakes, not wrong labels.",
         advice,
         f"{plural(len(wrong), 'wrong answer')} on the {on} dataset: {page}",
     ]
