@@ -256,7 +256,7 @@ def check_in_a_browser(file: Path) -> None:
     [
         (["evaluate", "--data", "nowhere"], "There is no folder nowhere"),
         (["train", "--leave-out", "midjourney"], "The sources are .*camera, diffusion, gan, phone"),
-        (["train", "--leave-out", "gan", "--resume"], "give it without --overwrite, --resume"),
+        (["train", "--leave-out", "gan", "--resume"], "without --overwrite, --resume"),
         (["evaluate", "--leave-out", "gan"], "train: .* train --leave-out gan"),
         (["--model", "resnet18", "evaluate"], "no checkpoint"),
         (["--model", "resnet18", "report"], "not been tested yet"),
