@@ -156,7 +156,7 @@ def test_training_on_hostile_files_names_them_and_goes_on(few_hostile: Path) -> 
     text = few_hostile.read_text(encoding="utf-8").replace("max_epochs = 2", "max_epochs = 1")
     few_hostile.write_text(text + '\n[resized]\ntrain = "dataset/train"\n', encoding="utf-8")
     refused = run("--paths", few_hostile, "train")
-    assert refused.returncode == 2 and "more than 25%" in refused.stderr, refused.stderr[-2000:]
+    assert refused.returncode == 2 and "more than 25 %" in refused.stderr, refused.stderr[-2000:]
     for number in range(200):
         (train / f"real/more {number}.jpg").write_bytes(encoded(number, "jpg"))
     result = run("--paths", few_hostile, "train")

@@ -470,7 +470,7 @@ def test_the_menu_offers_recipes_and_rates(trained: Path) -> None:
     child.send("20 %\r")
     child.expect("Fakes that may be called real.*Enter: 5.9")
     child.send("12,5\r")
-    child.expect("at most 20.0%.*at most 12.5%.*Thresholds: fake from.*Enter: menu")
+    child.expect("at most 20.0 %.*at most 12.5 %.*Thresholds: fake from.*Enter: menu")
     child.send("\r")
     child.expect("Model Training Menu.*Back")
     child.send("0\r")

@@ -213,7 +213,7 @@ def test_an_answer_that_a_small_change_turns_is_unsure_and_says_why() -> None:
     margins = np.array([4.0, -1.0, 3.0, 3.0, -0.5])
     found = decide_verdict(Calibration(), margins, STABILITY_DEGRADATIONS)
     assert found.verdict == "unsure" and found.p_fake > 0.5
-    assert found.flips == ("real after JPEG 70", "real after 5% crop")
+    assert found.flips == ("real after JPEG 70", "real after 5 % crop")
     assert decide_verdict(Calibration(), np.abs(margins), STABILITY_DEGRADATIONS).stability == "stable"
     assert decide_verdict(Calibration(), margins[:1], ()).stability == ""
 

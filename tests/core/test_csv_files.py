@@ -84,7 +84,7 @@ def test_a_log_of_an_earlier_version_is_read(project: Path) -> None:
     log.parent.mkdir(parents=True)
     log.write_text(f"{HEAD},head_only\n1.0,0.5,0.5,0.9,1,9,1\n", encoding="utf-8")
     result = run("--paths", project, "loss-graph")
-    assert result.returncode == 0 and "90.00%" in result.stdout
+    assert result.returncode == 0 and "90.00 %" in result.stdout
 
 
 def test_a_loss_beyond_all_measure_is_drawn(project: Path) -> None:

@@ -63,7 +63,7 @@ def test_many_short_jobs_in_a_row_speak_as_a_long_one(
 
 def test_a_line_comes_while_one_picture_takes_long(often: None, capsys: pytest.CaptureFixture[str]) -> None:
     list(Console().track(work(0.3, 1), 1, "test"))
-    assert "test: 0 of 1 pictures (0%)\n" in capsys.readouterr().err
+    assert "test: 0 of 1 pictures (0 %)\n" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

@@ -209,7 +209,7 @@ def own_size(own_size_once: Path, tmp_path: Path) -> Path:
 def test_what_timm_says_is_shown_trained_and_recorded(own_size: Path) -> None:
     told = (own_size.parent / "choose.txt").read_text()
     assert "Input: 160 x 160, bicubic; mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (from timm)" in told
-    assert "the published weights used a 95% centre crop" in told
+    assert "the published weights used a 95 % centre crop" in told
     assert "resized_train_160" in told and "not made yet" in told
     copies = own_size.parent / "dataset/resized_test_160"
     with Image.open(own_size.parent / "dataset/test/real/0.png") as original:

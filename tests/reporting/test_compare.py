@@ -167,7 +167,7 @@ def test_better_is_said_with_what_other_seeds_gave(project: Path, monkeypatch: p
     assert lines["- resnet18 is better than vit_b_16"].endswith(", in every run")
     assert lines["- tiny is better than resnet18"].endswith(")")
     assert "and tiny was trained once" in told and " train --repeat 3" in told
-    assert "- vit_b_16, 2 runs: test accuracy 30.0% ± 1.0% (30.0% to 40.0%)" in told
+    assert "- vit_b_16, 2 runs: test accuracy 30.0 % ± 1.0 % (30.0 % to 40.0 %)" in told
 
 
 def test_damaged_results_are_left_out_and_none_at_all_is_said(project: Path) -> None:

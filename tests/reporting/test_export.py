@@ -35,7 +35,7 @@ def hold_against_records(folder: Path) -> None:
     card = (folder / "export/MODEL_CARD.md").read_text(encoding="utf-8")
     results = json.loads((folder / "test_results.json").read_text())
     thresholds = json.loads((folder / "training.json").read_text())["calibration"]
-    assert f"| accuracy | {results['accuracy']:.1%} (" in card
+    assert f"| accuracy | {100 * results['accuracy']:.1f} % (" in card
     assert f"| ROC AUC | {results['roc_auc']:.3f} (" in card
     assert f"fake from p_fake {thresholds['fake_from']:.4f}" in card
     assert "random weights" in card and "60 pictures: 30 fake, 30 real" in card

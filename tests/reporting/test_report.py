@@ -41,7 +41,7 @@ def test_a_model_with_one_answer_gets_a_remark_wherever_its_results_are_told(
     margin = 1e4 if always == "fake" else -1e4
     state["fc.bias"] = torch.tensor([margin, -margin])
     torch.save(state, checkpoint)
-    remark = f"the model calls every picture {always} (100.0% of the fakes, 100.0% of the reals)"
+    remark = f"the model calls every picture {always} (100.0 % of the fakes, 100.0 % of the reals)"
     for command in (["test"], ["compare"], ["evaluate", "--data", foreign_folder(trained)]):
         result = run("--paths", trained, *command)
         assert result.returncode == 0 and remark in " ".join(result.stdout.split()), (

@@ -36,7 +36,7 @@ def test_thresholds_stand_in_training_json_and_keep_their_promise_on_the_validat
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--max-false-alarms", "0.01"], "too few to guarantee 1.0%"),
+        (["--max-false-alarms", "0.01"], "too few to guarantee 1.0 %"),
         (["--max-missed", "0"], "--max-missed must be above 0"),
     ],
 )

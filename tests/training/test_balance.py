@@ -87,7 +87,7 @@ def test_an_epoch_shows_classes_or_sources_equally_often() -> None:
 def test_a_run_describes_what_balancing_would_change(unequal: Path) -> None:
     told = run("--paths", use(unequal, "none"), "train")
     assert told.returncode == 0, told.stderr
-    assert "Only 19% of the training pictures are real" in told.stderr
+    assert "Only 19 % of the training pictures are real" in told.stderr
     assert 'balance = "classes" under [training] would show both classes equally often' in told.stderr
     assert "a real picture 2.6 times an epoch" in told.stderr
     assert '22 of the 25 fake pictures are of gan: balance = "sources" under' in told.stderr

@@ -316,7 +316,7 @@ def test_thresholds_are_fitted_to_sources_and_too_few_of_them_are_refused(fitted
     refused = run("--paths", fitted, "fit-thresholds")
     assert refused.returncode == 2
     assert (
-        "5 sources of real pictures are too few to guarantee 5.0% for others; that takes 19"
+        "5 sources of real pictures are too few to guarantee 5.0 % for others; that takes 19"
         in refused.stderr
     )
     rate = re.search(r"Give --max-false-alarms ([\d.]+)", refused.stderr)

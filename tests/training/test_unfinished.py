@@ -137,7 +137,7 @@ def test_mistakes_in_the_data_are_reported_before_the_first_epoch(resized: Path)
     result = run("--paths", resized, "train")
     assert result.returncode == 0, result.stderr
     before = result.stderr.split("epoch 1/")[0]
-    assert "Only 23% of the training pictures are real" in before
+    assert "Only 23 % of the training pictures are real" in before
     assert "smaller than one batch (64)" in before
     assert "Only 20 fake and 6 real pictures" in before
     assert "1 picture of the test folder is an exact duplicate of training pictures" in before
