@@ -19,7 +19,7 @@ from benchmarks.jobs import JOBS
 from benchmarks.memory import measure_memory
 from benchmarks.peak import measure_product
 from fakedetect.core.files import write_json
-from fakedetect.core.processes.allocator import freed_memory_kept
+from fakedetect.core.processes.memory import freed_memory_kept
 from fakedetect.core.terminal.progress import percent
 
 ROUNDS = 5

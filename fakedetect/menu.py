@@ -20,7 +20,7 @@ from fakedetect.core.errors import (
     is_own_import,
 )
 from fakedetect.core.installation import HOME, TEMPLATE, default_paths
-from fakedetect.core.processes.allocator import freed_memory_kept
+from fakedetect.core.processes.memory import freed_memory_kept
 from fakedetect.core.processes.signals import Terminated, exit_on_interrupt, handle_signals
 from fakedetect.core.settings.model_folder import adopt_starter, checkpoint_file, find_starter
 from fakedetect.core.settings.settings import FOLDERS, Settings, find_settings, load_settings

@@ -21,7 +21,7 @@ from fakedetect.core.records.test import TestResults
 from fakedetect.core.templates import link_from, load_template, without_home, write_page
 from fakedetect.core.terminal.console import Console, can_show, open_picture, plural, printable
 from fakedetect.core.version import describe_version
-from fakedetect.images.thumbnails import load_thumbnail
+from fakedetect.images.copies import load_thumbnail
 from fakedetect.metrics.intervals import measure_share
 
 UNREADABLE, NO_VERDICT = "unreadable", "none"

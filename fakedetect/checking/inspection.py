@@ -6,10 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from fakedetect.core.files import hash_file
-from fakedetect.images.copies import CopyKind
+from fakedetect.images.copies import CopyKind, make_thumbnail
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import format_of, open_checked, open_image
-from fakedetect.images.thumbnails import make_thumbnail
 from fakedetect.images.views import View, ViewRequest, decode_picture, decoding_kind, make_view
 from fakedetect.provenance.metadata import read_metadata
 from fakedetect.provenance.origin import find_origin, has_manifest

@@ -22,8 +22,8 @@ from fakedetect.dataset.review import (
     review_file,
 )
 from fakedetect.dataset.samples import find_originals, name_pictures
+from fakedetect.images.copies import load_thumbnail
 from fakedetect.images.faults import explain_fault
-from fakedetect.images.thumbnails import load_thumbnail
 
 MOST_PAGE_PICTURES = 2000
 """More pictures would make the page larger than about 20 MB."""

@@ -1,4 +1,4 @@
-"""The small copy of a picture that a model sees: scaling, encoding and naming."""
+"""Small copies of a picture: those that a model sees, with their names, and thumbnails for pages."""
 
 import hashlib
 import io
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from fakedetect.core.settings.model_input import REFERENCE_SCALING, Scaling
-from fakedetect.images.reading import load_reduced, to_rgb_or_grey
+from fakedetect.images.reading import load_reduced, open_image, to_rgb_or_grey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +22,11 @@ BILEVEL_COMPRESSIONS = ("group3", "group4", "tiff_ccitt")
 """Compressions of black-and-white TIFFs, which Pillow cannot use for a grey picture."""
 
 LOSSLESS_FORMATS = ("PNG", "BMP", "DIB", "TIFF")
+
+CARD_THUMBNAIL_SIDE = 240
+"""Pixels of a thumbnail's longer side: twice its size on the page on a small screen."""
+
+THUMBNAIL_QUALITY = 72
 
 
 @dataclass(frozen=True)
@@ -166,3 +171,22 @@ def make_copy(image: "Image.Image", file_format: str, kind: CopyKind) -> "np.nda
     encode(small, file, file_format, kind)
     with Image.open(file, formats=(file_format,)) as copy:
         return np.asarray(copy.convert("RGB"))
+
+
+def make_thumbnail(image: "Image.Image", side: int = CARD_THUMBNAIL_SIDE) -> bytes:
+    """Encode a decoded picture (mode RGB or L) as a WebP file of at most `side` pixels a side."""
+    from PIL import Image
+
+    ratio = min(1.0, side / max(image.size))
+    width, height = (max(1, round(length * ratio)) for length in image.size)
+    small = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    file = io.BytesIO()
+    # Without colour profile and metadata, which would be larger than the thumbnail.
+    small.save(file, "WEBP", quality=THUMBNAIL_QUALITY, method=2, exif=b"", icc_profile=b"")
+    return file.getvalue()
+
+
+def load_thumbnail(path: Path, side: int = CARD_THUMBNAIL_SIDE) -> bytes:
+    """Make a thumbnail of a picture in a file."""
+    with open_image(path) as opened:
+        return make_thumbnail(to_rgb_or_grey(load_reduced(opened, (side, side)), srgb=True), side)

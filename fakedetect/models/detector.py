@@ -25,7 +25,7 @@ from fakedetect.dataset.folders import CLASS_FOLDERS
 from fakedetect.images.copies import PROBE_COPIES, CopyKind, find_copy_kind
 from fakedetect.metrics.calibration import Calibration, choose_calibration
 from fakedetect.models.openvino.engine import Engine, load_cached_engine
-from fakedetect.models.own_photographs import OwnPhotographs, read_own_photographs
+from fakedetect.models.verdicts import OwnPhotographs, read_own_photographs
 
 if TYPE_CHECKING:
     from torch import nn

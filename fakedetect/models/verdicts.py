@@ -1,18 +1,27 @@
-"""Verdicts from the models' margins for a picture and its degradations."""
+"""Verdicts from the models' margins, and the threshold that also holds for the user's own photographs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fakedetect.core.records.record import Count, Record, Share, Temperature, read_record
+from fakedetect.core.settings.model_folder import OWN_PHOTOGRAPHS
+from fakedetect.core.settings.settings import Settings
 from fakedetect.images.degradations import Degradation
-from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Calibration
+from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Calibration, conformal_rank
 
 FLIP_MARGIN = 0.2
 """A calibrated probability further than this from 0.5 hardly ever crosses 0.5 after a small change of the
 picture. Of 900 pictures that starter_small was not trained on, STABILITY_DEGRADATIONS flipped 0.2 % (one)
 of the 627 beyond the margin, 8 % of those between 0.15 and 0.2, and none of the 462 that were called fake
 or real (python -m benchmarks.flips FOLDER)."""
+
+MAX_CALLED_FAKE = 0.05
+"""The share of further photographs like the user's own that may be called fake."""
+
+FEWEST_PHOTOGRAPHS = 19
+"""Fewer cannot guarantee that share, which is 1 / (19 + 1)."""
 
 
 @dataclass(frozen=True)
@@ -87,3 +96,54 @@ def combine_predictions(predictions: Sequence[Prediction]) -> Prediction:
         p_fake_raw=float(np.mean([each.p_fake_raw for each in predictions])),
         flips=flips,
     )
+
+
+class OwnPhotographs(Record, frozen=True, kw_only=True):
+    """A model's results on photographs that its user knows to be real: numbers and hashes only.
+
+    `called_fake` counts fake verdicts at the model's own threshold. `fake_from` is for the model with the
+    hash `checkpoint` at this temperature. `hashes` is a hash of the photographs' hashes.
+    """
+
+    checkpoint: str
+    temperature: Temperature
+    photographs: Count
+    hashes: str
+    called_fake: Count
+    max_called_fake: Share
+    fake_from: Share
+
+    def applied_to(self, calibration: Calibration) -> Calibration:
+        """Return a calibration whose threshold for 'fake' also holds for these photographs."""
+        return replace(calibration, fake_from=max(calibration.fake_from, self.fake_from))
+
+
+def read_own_photographs(
+    settings: Settings, checkpoint: str, calibration: Calibration
+) -> OwnPhotographs | None:
+    """Read own_photographs.json of the chosen model; None if it is missing, or for another checkpoint or
+    temperature.
+
+    Raises:
+        UserError: the file cannot be used.
+    """
+    file = settings.model_folder / OWN_PHOTOGRAPHS
+    advice = f"Remove it: {settings.command('fit-thresholds', '--forget-own')}"
+    found = read_record(file, OwnPhotographs, advice)
+    if found and (found.checkpoint, found.temperature) == (checkpoint, calibration.temperature):
+        return found
+    return None
+
+
+def fit_own_threshold(p_fake: np.ndarray) -> float:
+    """Return the lowest threshold that at most MAX_CALLED_FAKE of further such photographs reach.
+
+    Split conformal prediction, see conformal_rank().
+
+    Args:
+        p_fake: (N,) calibrated probabilities of photographs, N >= FEWEST_PHOTOGRAPHS.
+    """
+    rank = conformal_rank(len(p_fake), MAX_CALLED_FAKE)
+    if rank is None:
+        raise ValueError(f"{len(p_fake)} photographs are too few")
+    return min(1.0, float(np.nextafter(np.sort(p_fake)[rank - 1], np.inf)))

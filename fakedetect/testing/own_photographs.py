@@ -19,19 +19,19 @@ from fakedetect.images.named import parse_paths
 from fakedetect.metrics.calibration import FAKE, Calibration
 from fakedetect.metrics.intervals import measure_share
 from fakedetect.models.detector import load_detector
-from fakedetect.models.own_photographs import (
+from fakedetect.models.predictions import predict_pictures
+from fakedetect.models.verdicts import (
     FEWEST_PHOTOGRAPHS,
     MAX_CALLED_FAKE,
     OwnPhotographs,
     fit_own_threshold,
 )
-from fakedetect.models.predictions import predict_pictures
 
 MOST_LISTED = 5
 
 
 def measure_own_photographs(settings: Settings, console: Console, folder: str) -> Outcome:
-    """Measure how many of the user's own photographs the chosen model calls fake, and keep a threshold
+    """Measure how many of the user's own photographs the chosen model calls fake, and store a threshold
     that holds for further ones.
 
     Args:
@@ -86,10 +86,10 @@ def forget_own_photographs(settings: Settings) -> Outcome:
 
 
 def _drop_copies(paths: Sequence[Path]) -> list[Path]:
-    """One path for each content: a photograph that is there twice counts once."""
+    """Return one path for each content: a photograph that exists twice counts once."""
     first: dict[str, Path] = {}
     for path in paths:
-        # A file that cannot be read has a reason later on.
+        # A file that cannot be read gets its reason later.
         first.setdefault(try_hash_file(path) or str(path), path)
     return list(first.values())
 
@@ -114,7 +114,7 @@ def _warn_about_known(settings: Settings, console: Console, paths: Sequence[Path
 
 
 def _list_called(called: dict[Path, float]) -> list[str]:
-    """The photographs that are called fake, the highest p(fake) first."""
+    """List the photographs that are called fake, highest p(fake) first."""
     ranked = sorted(called.items(), key=lambda pair: -pair[1])
     lines = [f"  p(fake) {100 * p:5.1f} %  {printable(path)}" for path, p in ranked[:MOST_LISTED]]
     more = len(ranked) - len(lines)

@@ -10,7 +10,7 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import hash_file
-from fakedetect.core.processes.allocator import return_freed_memory
+from fakedetect.core.processes.memory import return_freed_memory
 from fakedetect.core.records.training import (
     Epoch,
     RunConditions,

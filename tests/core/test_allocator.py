@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakedetect.core.processes.allocator import freed_memory_kept
+from fakedetect.core.processes.memory import freed_memory_kept
 from fakedetect.core.processes.pool import map_images
 
 resource = pytest.importorskip("resource")

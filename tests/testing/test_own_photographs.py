@@ -9,7 +9,7 @@ import pytest
 from conftest import paint, run
 
 import fakedetect
-from fakedetect.models.own_photographs import fit_own_threshold
+from fakedetect.models.verdicts import fit_own_threshold
 
 
 @pytest.mark.parametrize("count", [19, 20, 60])

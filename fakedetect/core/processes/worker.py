@@ -13,8 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
-from fakedetect.core.processes.allocator import BYTES_KEPT_FOR_PICTURES, keep_freed_memory
-from fakedetect.core.processes.memory import PICTURE_MEMORY_LIMIT
+from fakedetect.core.processes.memory import (
+    BYTES_KEPT_FOR_PICTURES,
+    PICTURE_MEMORY_LIMIT,
+    keep_freed_memory,
+)
 from fakedetect.core.processes.signals import ENDING_SIGNALS
 
 SECONDS_TO_END = 5.0
