@@ -74,7 +74,7 @@ def describe_state(settings: Settings) -> str:
 
 
 def _describe_review(settings: Settings) -> list[str]:
-    """What a review has decided, which the counts above leave aside; nothing where there is none."""
+    """Describe the decisions of a review, which the counts above ignore; nothing without one."""
     try:
         decisions = read_decisions(settings, review_file(settings))
     except UserError as error:

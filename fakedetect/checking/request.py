@@ -191,13 +191,13 @@ def _check_target(file: Path, example: str, what: str, is_ours: Callable[[bytes]
 
 
 def _header_of(start: bytes) -> str:
-    """The first line of a file, or what was read of it."""
-    # Half a letter may stand at the end.
+    """Return the first line of a file, as far as it was read."""
+    # An even number of bytes, so that UTF-16 is not cut in the middle of a character.
     return re.split("[\r\n]", decode_utf(start[: len(start) // 2 * 2]))[0]
 
 
 def _has_results(start: bytes) -> bool:
-    """Whether a file begins with the names of our columns, as a spreadsheet may have written them too."""
+    """Whether a file begins with the names of our columns, also as a spreadsheet writes them."""
     return find_separator(_header_of(start), KEYS) is not None
 
 

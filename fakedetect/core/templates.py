@@ -75,10 +75,10 @@ def load_template(name: str) -> "Template":
 
 
 def write_page(file: Path, name: str, script: str, **values: object) -> None:
-    """Write a page with a script, whole or not at all.
+    """Write a page with a script atomically.
 
     Args:
-        name: of the page's template; it gets the hash of its script, which is all that the page may run.
+        name: the page's template. It gets the hash of the script, the only one that the page may run.
         script: the script's template.
 
     Raises:
@@ -91,28 +91,28 @@ def write_page(file: Path, name: str, script: str, **values: object) -> None:
 
 
 def link_from(page: Path, path: Path) -> str:
-    """The address of a file as seen from a page; '' where it would name the user's home."""
+    """Return the URL of a file relative to a page; '' if it would reveal the user's home."""
     path, folder = path.absolute(), page.parent.absolute()
     home = _find_home()
     if home and path.is_relative_to(home) and not folder.is_relative_to(home):
         return ""
     try:
-        seen = Path(os.path.relpath(path, folder)).as_posix()
+        relative = Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:
         # On another drive of Windows.
         return ""
-    # With a dot before it, no name is taken for the beginning of an address.
-    return quote(os.fsencode(seen if seen.startswith("../") else f"./{seen}"))
+    # A leading dot keeps a name such as "a:b.jpg" from being read as a URL scheme.
+    return quote(os.fsencode(relative if relative.startswith("../") else f"./{relative}"))
 
 
 def without_home(text: str) -> str:
-    """A text in which ~ stands for the user's home: pages are shared."""
+    """Replace the user's home by ~ in a text, because pages are shared."""
     home = _find_home()
     return re.sub(rf"{re.escape(str(home))}(?=[/\\,;:\s]|\Z)", "~", text) if home else text
 
 
 def _find_home() -> Path | None:
-    """The user's home; None where it is unknown, or the root of all."""
+    """Return the user's home; None if it is unknown or the root folder."""
     try:
         home = Path.home()
     except RuntimeError:

@@ -17,7 +17,7 @@ FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "
 """Prefixes that a spreadsheet runs as a formula, and the mark itself (OWASP, 'CSV Injection')."""
 
 CSV_SEPARATORS = ",;\t"
-"""What spreadsheets write between cells, by the country."""
+"""The separators that spreadsheets write, depending on the country."""
 
 
 def to_cell(text: str) -> str:
@@ -39,10 +39,10 @@ def decode_utf(content: bytes) -> str:
 
 
 def find_separator(header: str, columns: Collection[str]) -> str | None:
-    """What stands between the cells of a table's first line; None where it lacks one of the columns.
+    """Find the separator of a header line; None if one of the columns is missing.
 
     Raises:
-        csv.Error: it is no line of a CSV.
+        csv.Error: the line is not CSV.
     """
     cells = {separator: next(csv.reader([header], delimiter=separator), []) for separator in CSV_SEPARATORS}
     return next((separator for separator, names in cells.items() if set(columns) <= set(names)), None)

@@ -157,7 +157,7 @@ def look_up_input(folder: Path, architecture: str, place: str) -> PretrainedInpu
 
 
 def find_size_arguments(architecture: str, size: int, place: str) -> dict[str, Any]:
-    """Return the arguments of timm.create_model, besides the name, for pictures of a size.
+    """Return the arguments of timm.create_model, except the name, for pictures of a size.
 
     A network that accepts any size is built as its weights define it. Others are built for the size, and
     timm resamples the position embeddings of pretrained weights.

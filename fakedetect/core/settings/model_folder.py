@@ -28,7 +28,7 @@ NETWORK, NETWORK_WEIGHTS, OPENVINO_CACHE = OPENVINO_FILES = (
 """The checkpoint converted for OpenVINO, and the record of its source."""
 TRAINING = "training.json"
 OWN_PHOTOGRAPHS = "own_photographs.json"
-"""What the model makes of photographs that its user knows to be real."""
+"""The model's results on photographs that its user knows to be real."""
 LOG = "training_log.csv"
 LOSS_PLOT = "loss_plot.jpg"
 UNFINISHED = "unfinished_run.pth"
