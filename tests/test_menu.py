@@ -464,6 +464,8 @@ def test_the_menu_offers_recipes_and_rates(trained: Path) -> None:
     child.send("0\r")
     child.expect("Nothing was trained.*Model Training Menu.*Back")
     child.send("6\r")
+    child.expect("your own photographs.*Enter: no")
+    child.send("\r")
     child.expect("Real pictures that may be called fake.*with 8 to fit on, at least 11.2; Enter: 11.2")
     child.send("none\r")
     child.expect("Please enter a number above 0 and at most 50")

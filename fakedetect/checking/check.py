@@ -182,4 +182,5 @@ def check(settings: Settings, console: Console, ask: bool = False, **arguments: 
             problem = str(error).partition(" Options:")[0]
             console.warn(f"{problem}\nUsing {SMALL_STARTER} instead: no download, but less accurate.")
             return check_pictures(small, console, request)
+        console.fail(str(error))
         return show_origins(settings, console, request)

@@ -141,5 +141,5 @@ def test_every_long_job_writes_lines_into_a_log(trained: Path, monkeypatch: pyte
             told = [line for line in result.stderr.splitlines() if line.startswith(label)]
             assert told and all(" pictures (" in line for line in told), (command, result.stderr)
         if command.startswith("train"):
-            details = r"\d%\), loss \d\.\d{4}, \d+\.\d img/s, \d+ s left\n"
+            details = r"\d %\), loss \d\.\d{4}, \d+\.\d img/s, \d+ s left\n"
             assert re.search(details, result.stderr), result.stderr

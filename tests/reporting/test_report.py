@@ -114,7 +114,7 @@ def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
     assert f"by fakedetect {describe_version()}" in before
     assert "Its accuracy on other sources is unknown" in before
     assert "Not suitable for: pictures from other sources, until that is measured" in before
-    assert re.search(r"\d+ of 20 test pictures; 95 % interval [\d.]+% to [\d.]+%", before)
+    assert re.search(r"\d+ of 20 test pictures; 95 % interval [\d.]+ % to [\d.]+ %", before)
     folder = foreign_folder(trained)
     # All labels are wrong there: the model is worse than chance.
     (folder / "real").rename(folder / "ai")

@@ -83,7 +83,7 @@ def test_a_file_that_cannot_be_meant_changes_nothing(
 def test_a_wrong_or_a_missing_file_is_one_line(project: Path, pictures: Path) -> None:
     for words, why in (
         (["review", project], "a column is missing"),
-        (["review", pictures / "none.csv"], "There is no file"),
+        (["review", pictures / "none.csv"], "is not there"),
         (["review"], "Downloads"),
         (["review", "--answers"], "has not been tested"),
     ):
