@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -304,34 +304,56 @@ def find_originals(settings: Settings, part: str, copies: Sequence[Path]) -> lis
     return [traced.get(copy, copy) for copy in copies]
 
 
-def find_shape(path: Path) -> str:
-    """Return a picture's shape, turned upright; '' if the file cannot be opened."""
+class FileFacts(NamedTuple):
+    """A picture's file: its size in pixels, turned upright, its bytes and its format."""
+
+    width: int
+    height: int
+    bytes: int
+    format: str
+
+    @property
+    def shape(self) -> str:
+        """The picture's shape: SQUARE, WIDE or TALL."""
+        if max(self.width, self.height) <= SQUARE_RATIO * min(self.width, self.height):
+            return SQUARE
+        return WIDE if self.width > self.height else TALL
+
+
+def read_file_facts(path: Path) -> FileFacts | None:
+    """Read the facts of a picture's file; None if it cannot be opened."""
     try:
         with open_image(path) as image:
             width, height = image.size
+            file_format = format_of(image)
             # Pillow would decode a whole PNG to look for EXIF data after its pixels.
-            is_quick = "exif" in image.info or format_of(image) != "PNG"
+            is_quick = "exif" in image.info or file_format != "PNG"
             if is_quick and read_orientation(image) in SIDEWAYS_ORIENTATIONS:
                 width, height = height, width
+        return FileFacts(width, height, path.stat().st_size, file_format)
     except Exception as error:
         explain_fault(error, path)
-        return ""
-    if max(width, height) <= SQUARE_RATIO * min(width, height):
-        return SQUARE
-    return WIDE if width > height else TALL
+        return None
 
 
-def find_shapes(paths: Sequence[Path], samples: Sequence[Sample], resized: bool) -> list[str]:
-    """Return the shapes of the samples' originals; '' if only a resized copy is left.
+def read_original_facts(
+    paths: Sequence[Path], samples: Sequence[Sample], resized: bool
+) -> list[FileFacts | None]:
+    """Read the facts of the samples' originals; None if only a resized copy is left.
 
     Args:
         paths: the result of find_originals().
         resized: the samples are copies, which are all square.
     """
     return [
-        "" if resized and path == sample.path else find_shape(path)
+        None if resized and path == sample.path else read_file_facts(path)
         for path, sample in zip(paths, samples, strict=True)
     ]
+
+
+def list_shapes(files: Iterable[FileFacts | None]) -> list[str]:
+    """Return the shape of each picture; '' if unknown."""
+    return [file.shape if file else "" for file in files]
 
 
 def name_pictures(settings: Settings, part: str, paths: Sequence[Path]) -> list[str]:

@@ -25,6 +25,7 @@ from fakedetect.metrics.intervals import (
     measure_same_shape,
     measure_share,
 )
+from fakedetect.metrics.null import NULL
 
 FALSE_POSITIVE_RATES = {"tpr_at_5": 0.05, "tpr_at_1": 0.01}
 """The false-positive rates at which the fake recall is measured. Fewer than 1 / rate real pictures cannot
@@ -58,7 +59,8 @@ def list_measures(entry: Entry) -> list[tuple[str, Measure]]:
         for key, name in MEASURE_NAMES.items()
         if _can_have_rate(FALSE_POSITIVE_RATES.get(key), entry.real)
     ]
-    return [*found, (SAME_SHAPE, entry.auc_same_shape)] if entry.auc_same_shape else found
+    others = ((SAME_SHAPE, entry.auc_same_shape), (NULL, entry.null_auc))
+    return [*found, *((name, value) for name, value in others if value)]
 
 
 def _can_have_rate(rate: float | None, reals: float) -> bool:

@@ -6,14 +6,13 @@ Datasets': detectors learn the format, the quality and the size where these diff
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold
 
 from fakedetect.core.settings.recipes import SEED
 from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.shortcuts import LEAST_AUDIT_PICTURES, Audit, AuditFeature
 from fakedetect.metrics.intervals import roc_auc_interval
+from fakedetect.metrics.null import cross_validate
 
 NUMBER_PHRASES = {
     "width": "are more than {:.0f} pixels wide",
@@ -37,7 +36,6 @@ FLAG_PHRASES = {
 }
 """The audited columns, and phrases on pictures above a number, of a category, or with a flag."""
 
-FOLD_COUNT = 5
 MOST_AUDITED_PICTURES = 20_000
 """The audit draws a random sample of a larger dataset, which gives the same result."""
 
@@ -116,27 +114,6 @@ def _draw_sample(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _cross_validate(table: pd.DataFrame, fake: pd.Series) -> np.ndarray:
-    """Return held-out scores (N,), higher for fake.
-
-    A fold's classifier uses the columns with at least two values in its training rows: scikit-learn cannot
-    bin the others, and they carry no information.
-    """
-    model = HistGradientBoostingClassifier(
-        max_leaf_nodes=8,
-        min_samples_leaf=min(20, max(2, len(table) // 20)),
-        categorical_features="from_dtype",
-        random_state=SEED,
-    )
-    scores = np.full(len(table), fake.mean())
-    for fit, held_out in StratifiedKFold(FOLD_COUNT, shuffle=True, random_state=SEED).split(table, fake):
-        columns = [name for name in table if table[name].iloc[fit].nunique() > 1]
-        if columns:
-            model.fit(table[columns].iloc[fit], fake.iloc[fit])
-            scores[held_out] = model.predict_proba(table[columns].iloc[held_out])[:, 1]
-    return scores
-
-
 def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
     """Cross-validate a classifier that sees only the headers of the pictures.
 
@@ -148,7 +125,7 @@ def audit_shortcuts(frame: pd.DataFrame, on: str) -> Audit:
     fake = frame["label"] == "fake"
     if min(fake.sum(), (~fake).sum()) < LEAST_AUDIT_PICTURES:
         return Audit(on=on, auc=None, auc_low=None, auc_high=None, count=len(frame), features=())
-    auc = float(roc_auc_score(fake, _cross_validate(_build_table(frame), fake)))
+    auc = float(roc_auc_score(fake, cross_validate(_build_table(frame), fake)))
     low, high = roc_auc_interval(auc, int(fake.sum()), int((~fake).sum()))
     return Audit(
         on=on,

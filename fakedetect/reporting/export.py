@@ -24,6 +24,7 @@ from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.version import describe_citation, describe_version
 from fakedetect.metrics.intervals import SAME_SHAPE, measure_area, measure_share
+from fakedetect.metrics.null import NULL
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.openvino.conversion import write_ir
 from fakedetect.models.openvino.engine import import_openvino
@@ -201,6 +202,7 @@ def _render_card(detector: Detector, parity: Parity) -> str:
     results = read_results(results_file(folder, "test"), settings.command("test"))
     repeats = read_repeats_with_spread(folder, checkpoint, settings.command("train", "--repeat", "3"))
     rendered = load_template("model_card.md").render(
+        NULL=NULL,
         SAME_SHAPE=SAME_SHAPE,
         UNBALANCED=UNBALANCED,
         measure_area=measure_area,

@@ -32,6 +32,7 @@ from fakedetect.metrics.calibration import uses_calibration
 from fakedetect.metrics.held_out import describe_cross_validation, describe_needed_sources
 from fakedetect.metrics.intervals import SAME_SHAPE, describe_shape_effect
 from fakedetect.metrics.measures import list_measures
+from fakedetect.metrics.null import describe_null
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.reporting.drawings import (
     Chart,
@@ -269,6 +270,7 @@ TEMPLATE_NAMES = {
     "plural": plural,
     "describe_left_out_source": describe_left_out_source,
     "describe_one_sided": describe_one_sided,
+    "describe_null": describe_null,
     "describe_shape_effect": describe_shape_effect,
     "describe_needed_sources": describe_needed_sources,
 }

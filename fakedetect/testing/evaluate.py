@@ -40,8 +40,9 @@ from fakedetect.dataset.samples import (
     check_both_classes,
     describe_faults,
     find_originals,
-    find_shape,
-    find_shapes,
+    list_shapes,
+    read_file_facts,
+    read_original_facts,
     warn_about_skipped,
 )
 from fakedetect.images.listing import list_images
@@ -49,6 +50,7 @@ from fakedetect.images.named import parse_paths
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.metrics.intervals import describe_shape_effect
 from fakedetect.metrics.measures import list_measures, measure_entry
+from fakedetect.metrics.null import describe_null, measure_null
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import load_pictures, predict_pictures, predict_samples
 from fakedetect.testing.figures import write_reliability_figure, write_robustness_figure
@@ -86,10 +88,11 @@ def measure_test(detector: Detector, console: Console) -> MeasuredTest:
     folders = [(dataset.folder, 0), (dataset.folder, 1)]
     check_both_classes(samples, folders, "readable ", "Scan and resize again.")
     originals = find_originals(detector.settings, "test", [sample.path for sample in samples])
-    shapes = find_shapes(originals, samples, dataset.resized)
+    files = read_original_facts(originals, samples, dataset.resized)
     is_fake = np.array([sample.label == 0 for sample in samples], bool)
     sources = [sample.source for sample in samples]
-    found = measure_entry(detector.calibration, is_fake, sources, margins, shapes)
+    found = measure_entry(detector.calibration, is_fake, sources, margins, list_shapes(files))
+    found = msgspec.structs.replace(found, null_auc=measure_null(files, is_fake))
     robustness = measure_robustness(detector, console, samples, margins)
     by_class = [{s.source for s in dataset.samples if s.label == label} for label in (0, 1)]
     several = sorted(source for found in by_class if len(found) > 1 for source in found if source)
@@ -160,9 +163,11 @@ def measure_foreign(
     is_fake = np.array([sample.label == 0 for sample in samples], bool)
     sources = [sample.source for sample in samples]
     table = format_predictions(samples, np.where(margins >= 0, 0, 1), UNCALIBRATED.probability(margins))
-    shapes = [find_shape(sample.path) for sample in samples]
+    files = [read_file_facts(sample.path) for sample in samples]
+    measured = measure_entry(detector.calibration, is_fake, sources, margins, list_shapes(files))
+    measured = msgspec.structs.replace(measured, null_auc=measure_null(files, is_fake))
     entry = ForeignEntry(
-        **msgspec.structs.asdict(measure_entry(detector.calibration, is_fake, sources, margins, shapes)),
+        **msgspec.structs.asdict(measured),
         folder=printable(folder.resolve()),
         predictions=hash_text(table),
         own=count_identical([sample.path for sample in samples], _list_own_pictures(detector.settings)),
@@ -225,6 +230,7 @@ def _describe_entry(settings: Settings, name: str, entry: Entry) -> list[str]:
         *_describe_verdicts(settings, entry.verdicts),
         *describe_sources(entry.sources),
         *describe_shape_effect(entry.measures.roc_auc, entry.auc_same_shape),
+        *describe_null(entry.measures.roc_auc, entry.null_auc),
     ]
 
 

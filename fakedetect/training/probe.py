@@ -45,8 +45,9 @@ from fakedetect.dataset.samples import (
     Sample,
     describe_faults,
     find_originals,
-    find_shapes,
+    list_shapes,
     load_probe_dataset,
+    read_original_facts,
     warn_about_skipped,
 )
 from fakedetect.images.copies import PROBE_COPIES
@@ -192,7 +193,9 @@ def _gather(
         dataset=dataset,
         frozen=frozen,
         samples=samples,
-        shapes=find_shapes([paths[place] for place in found.places], samples, dataset.resized),
+        shapes=list_shapes(
+            read_original_facts([paths[place] for place in found.places], samples, dataset.resized)
+        ),
         views=found.views,
         copies=sum(path == sample.path for path, sample in pairs) if dataset.resized else 0,
         bad=found.bad,

@@ -112,7 +112,8 @@ class Entry(Record, frozen=True, kw_only=True):
 
     `reliability` has a diagram for each kind of probability. `auc_same_shape` is the ROC AUC of fake and
     real pictures that are all square, all wide or all tall, and has no value without such pictures; it is
-    None if shapes are unknown or all the same, and in files of versions before 0.6.
+    None if shapes are unknown or all the same, and in files of versions before 0.6. `null_auc` is the ROC
+    AUC of the files' size and format alone; None if too few original files are known.
     """
 
     count: Count
@@ -123,6 +124,7 @@ class Entry(Record, frozen=True, kw_only=True):
     verdicts: VerdictRates | None
     reliability: dict[str, Bins]
     auc_same_shape: Measure | None = None
+    null_auc: Measure | None = None
 
 
 class Point(Record, frozen=True, kw_only=True):
