@@ -53,10 +53,10 @@ def describe_state(settings: Settings) -> str:
         lines.append("Without it, press 8 to check pictures of your own or 9 for a demonstration.")
         return "\n".join(lines)
     if not has_data(settings):
-        lines.append(f"No pictures yet: none of the data folders named in {settings.file} exists.")
-        lines.append("Put your dataset there, or press 9 for a demonstration with made-up pictures.")
         if find_starter(settings):
             lines.append("To check a picture without a dataset, press 8.")
+        lines.append(f"No pictures yet: none of the data folders named in {settings.file} exists.")
+        lines.append("Put your dataset there, or press 9 for a demonstration with made-up pictures.")
         return "\n".join(lines)
     bad: Mapping[Path, str] = {}
     try:

@@ -5,7 +5,7 @@ right for a given prevalence of AI-generated pictures.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -26,7 +26,7 @@ from fakedetect.core.records.training import (
     read_held_out_scores,
 )
 from fakedetect.core.settings.model_folder import EVALUATION, results_file
-from fakedetect.core.terminal.console import Console
+from fakedetect.core.terminal.console import Console, plural
 from fakedetect.metrics.calibration import FAKE, REAL, Calibration, uses_calibration
 from fakedetect.metrics.intervals import BOOTSTRAP_SAMPLES, bootstrap_interval, group_values, measure_share
 from fakedetect.models.detector import Detector
@@ -246,4 +246,11 @@ def read_measurements(detector: Detector, console: Console) -> ModelMeasurements
     if detector.is_probe:
         held_out = read(lambda: read_held_out_scores(folder, checkpoint, command("train", "--overwrite")))
     rates = find_error_rates(detector.thresholds, evaluation, held_out, detector.training, test)
+    if rates and detector.own:
+        rates = replace(
+            rates,
+            dataset=f"{rates.dataset} and {plural(detector.own.photographs, 'photograph')} of your own",
+            reals=detector.own.photographs,
+            real_called_fake=detector.own.measure_called_fake(detector.calibration),
+        )
     return ModelMeasurements(detector=detector, evaluation=evaluation, test=test, rates=rates)

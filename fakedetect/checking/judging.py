@@ -34,10 +34,11 @@ from fakedetect.core.installation import HOME, shorten_path
 from fakedetect.core.settings.model_folder import find_trained_models
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
-from fakedetect.core.terminal.progress import Progress
+from fakedetect.core.terminal.progress import Progress, percent
 from fakedetect.images.listing import Skipped
 from fakedetect.metrics.calibration import FAKE, UNSURE
 from fakedetect.models.detector import describe_missing_thresholds, load_detector
+from fakedetect.models.verdicts import FEWEST_PHOTOGRAPHS
 
 
 @dataclass
@@ -226,13 +227,17 @@ def _suggest_own_photographs(models: Sequence[ModelMeasurements]) -> list[str]:
     if len(models) > 1 or models[0].detector.own:
         return []
     command = models[0].detector.settings.command("fit-thresholds", "--own", "FOLDER")
-    return ["Not measured on your own photographs yet. To do so:", f"  {command}"]
+    advice = f"With {FEWEST_PHOTOGRAPHS} or more, all real, in FOLDER:"
+    return [f"Not measured on your own photographs yet. {advice}", f"  {command}"]
 
 
 def _describe_next(models: Sequence[ModelMeasurements], counts: CheckCounts) -> str:
     """Return the advice that precedes the link to the reading guide."""
     if counts.verdicts[UNSURE] == counts.verdicts.total():
-        return "Unsure means unchecked. Find out where the picture comes from:"
+        limits, between = models[0].detector.thresholds, ""
+        if len(models) == 1 and limits.fake_from > limits.real_below:
+            between = f" ({percent(limits.real_below)} to {percent(limits.fake_from)})"
+        return f"Unsure means unchecked{between}. What to do:"
     if _is_weak(models):
         return "A question mark: only a hint. What to do next:"
     unsure = ", 'unsure' means unchecked" if counts.verdicts[UNSURE] else ""

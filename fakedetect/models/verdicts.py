@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.record import Count, Record, Share, Temperature, read_record
 from fakedetect.core.settings.model_folder import OWN_PHOTOGRAPHS
 from fakedetect.core.settings.settings import Settings
 from fakedetect.images.degradations import Degradation
 from fakedetect.metrics.calibration import FAKE, REAL, UNCALIBRATED, UNSURE, Calibration, conformal_rank
+from fakedetect.metrics.intervals import measure_share
 
 FLIP_MARGIN = 0.2
 """A calibrated probability further than this from 0.5 hardly ever crosses 0.5 after a small change of the
@@ -116,6 +118,13 @@ class OwnPhotographs(Record, frozen=True, kw_only=True):
     def applied_to(self, calibration: Calibration) -> Calibration:
         """Return a calibration whose threshold for 'fake' also holds for these photographs."""
         return replace(calibration, fake_from=max(calibration.fake_from, self.fake_from))
+
+    def measure_called_fake(self, calibration: Calibration) -> Measure:
+        """Return the share of further such photographs called fake by applied_to(calibration)."""
+        if self.fake_from <= calibration.fake_from:
+            return measure_share(self.called_fake, self.photographs)
+        rank = conformal_rank(self.photographs, self.max_called_fake) or self.photographs
+        return measure_share(self.photographs + 1 - rank, self.photographs + 1)
 
 
 def read_own_photographs(

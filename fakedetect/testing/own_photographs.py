@@ -68,7 +68,8 @@ def measure_own_photographs(settings: Settings, console: Console, folder: str) -
         *_list_called(called),
         *describe_faults(faults),
         f"Stored in {file}; to undo: {settings.command('fit-thresholds', '--forget-own')}",
-        f"{settings.model} calls {found.called_fake:,} of {plural(len(read), 'photograph')} fake: "
+        f"At its own threshold, {settings.model} calls {found.called_fake:,} of "
+        f"{plural(len(read), 'photograph')} fake: "
         f"{measure_share(found.called_fake, len(read)).describe('.1%')}",
         _describe_threshold(found, calibration),
     ]
@@ -115,10 +116,12 @@ def _warn_about_known(settings: Settings, console: Console, paths: Sequence[Path
 
 def _list_called(called: dict[Path, float]) -> list[str]:
     """List the photographs that are called fake, highest p(fake) first."""
+    if not called:
+        return []
     ranked = sorted(called.items(), key=lambda pair: -pair[1])
     lines = [f"  p(fake) {100 * p:5.1f} %  {printable(path)}" for path, p in ranked[:MOST_LISTED]]
     more = len(ranked) - len(lines)
-    return lines + ([f"  and {more:,} more"] if more else [])
+    return ["Photographs called fake:", *lines, *([f"  and {more:,} more"] if more else [])]
 
 
 def _describe_threshold(found: OwnPhotographs, calibration: Calibration) -> str:
@@ -126,6 +129,6 @@ def _describe_threshold(found: OwnPhotographs, calibration: Calibration) -> str:
     if found.fake_from <= calibration.fake_from:
         return f"Its threshold, {percent(calibration.fake_from, 2)}, holds for them: {promise}."
     return (
-        f"check now calls a picture fake from {percent(found.fake_from, 2)} on (before: "
-        f"{percent(calibration.fake_from, 2)}) and unsure below that: {promise}."
+        f"check now calls a picture fake from {percent(found.fake_from, 2)} on, not from "
+        f"{percent(calibration.fake_from, 2)}, and unsure in between: {promise}."
     )

@@ -62,6 +62,13 @@ def test_the_threshold_is_raised_for_them_and_forgotten_again(trained: Path, pho
     assert f"{100 * saved['fake_from']:.1f} %" in shown and "your own photographs" in shown
     detector = fakedetect.load("tiny", paths=trained, stability="none")
     assert detector.check(changed).own_threshold == saved["fake_from"]
+    page = trained.parent / "page.html"
+    run("--paths", trained, "check", photographs, "--html", page, "--no-stability")
+    text = page.read_text(encoding="utf-8")
+    assert f"p(fake) {100 * saved['fake_from']:.1f} % or above" in text and "30 photographs" in text
+    # The estimate goes by the user's photographs: one in 31 at most is called fake.
+    details = run("--paths", trained, "check", changed, "--details", "--no-stability").stdout
+    assert "3.2 % of 30 real pictures" in details and "30 photographs of your own" in details
     # Rows judged by another threshold are judged again.
     again = run("--paths", trained, "check", photographs, "--csv", csv, "--no-stability").stdout
     assert "0 fake" in again.splitlines()[-1]
