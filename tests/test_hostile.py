@@ -166,5 +166,5 @@ def test_training_on_hostile_files_names_them_and_goes_on(few_hostile: Path) -> 
     pictures = [*sorted((train / "fake").glob("*.*"))[:6], *sorted((train / "fake/odd").iterdir())]
     explained = run("--paths", few_hostile, "explain", *pictures)
     assert explained.returncode == 1 and "Traceback" not in explained.stderr, explained.stderr[-2000:]
-    assert "pipe.jpg cannot be used: not a regular file" in explained.stderr
+    assert "pipe.jpg cannot be" in explained.stderr and "not a regular file" in explained.stderr
     assert "emoji" in explained.stdout

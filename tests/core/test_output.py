@@ -63,7 +63,7 @@ def test_a_full_disk_is_one_line(trained: Path, arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         result = start("--paths", trained, *arguments, stdout=full.fileno(), stderr=subprocess.PIPE)
     assert result.returncode == 2
-    assert result.stderr == "Cannot write the output: No space left on device. Check the disk.\n"
+    assert "No space left on device" in result.stderr and result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

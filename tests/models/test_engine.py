@@ -135,7 +135,7 @@ def test_what_openvino_cannot_run_torch_does(trained: Path, monkeypatch: pytest.
     monkeypatch.setattr("platform.machine", lambda: "AMD64")
     found, said = ask(trained, "--no-stability")
     assert found == wanted
-    assert "OpenVINO cannot run tiny; using torch: No conversion rule found for aten::strange" in said
+    assert "using torch: " in said and "aten::strange" in said
     assert not (cache_folder() / "networks").exists()
 
 

@@ -52,9 +52,7 @@ def refusal(recipe: Recipe, pretrained: bool = True) -> str:
 def test_offline_the_file_its_address_and_its_folder_are_named(offline: Path) -> None:
     said = refusal(BY_NAME["resnet18"]).splitlines()
     url = torchvision.models.get_model_weights("resnet18").DEFAULT.url
-    assert said[0] == (
-        "The pretrained weights of resnet18 cannot be downloaded (Name or service not known). Options:"
-    )
+    assert "resnet18 cannot be downloaded (Name or" in said[0]
     assert said[1] == f"- With internet access, download {url.rpartition('/')[2]}:"
     assert said[2].strip() == url and said[4].strip() == str(offline)
     assert "pretrained = false" in said[5]
@@ -174,4 +172,4 @@ def test_the_commands_message_names_file_line_section_and_key(resized: Path) -> 
     )
     result = run("--paths", resized, "train")
     assert result.returncode == 2
-    assert "[models.tiny]: timm has no model 'tset_resnet'" in result.stderr
+    assert "[models.tiny]: " in result.stderr and "no model 'tset_resnet'" in result.stderr

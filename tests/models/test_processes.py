@@ -140,5 +140,5 @@ def test_variables_of_a_group_that_do_not_fit_are_reported_in_one_line(
     ended = Program("--paths", trained, command, *options, environment=variables).end()
     lines = [line for line in ended.stdout.splitlines() if line]
     assert ended.returncode == 2 and said in lines[-1], ended.stdout
-    assert "for one process, unset WORLD_SIZE" in lines[-1]
+    assert "unset WORLD_SIZE" in lines[-1]
     assert "Traceback" not in ended.stdout

@@ -117,7 +117,7 @@ def test_the_rest_is_refused_with_its_cause(tmp_path: Path, state: dict[str, tor
     path.write_bytes(pickle.dumps(Harm()))
     assert "contains code" in refusal()
     write({**state, "fc.weight": state["fc.weight"] * float("nan")}, path)
-    assert "contains NaN or infinite values (fc.weight)" in refusal()
+    assert "infinite values (fc.weight)" in refusal()
     write({**state, "fc.weight": torch.zeros(1000, state["fc.weight"].shape[1])}, path)
     assert "1,000 outputs" in refusal()
     write({"epoch": 3}, path)

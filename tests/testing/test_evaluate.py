@@ -48,7 +48,7 @@ def test_promises_that_cannot_be_kept_are_refused(trained: Path, arguments: list
 def test_thresholds_need_the_pictures_of_the_training_run(trained: Path) -> None:
     paint(trained.parent / "dataset/resized_train/fake/gan/new.jpg", 7, (224, 224))
     result = run("--paths", trained, "fit-thresholds")
-    assert result.returncode == 2 and "have changed since tiny was trained" in result.stderr
+    assert result.returncode == 2 and "changed since tiny" in result.stderr
 
 
 def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Path) -> None:
@@ -110,7 +110,7 @@ def test_evaluation_report_foreign_pictures_and_a_source_left_out(evaluated: Pat
 
     check_report(evaluated, folder)
     caution = run("--paths", evaluated, "check", foreign / "ai" / "0.png", "--details")
-    assert "Keep in mind: on the pictures of foreign" in caution.stdout
+    assert "on the pictures of foreign" in caution.stdout
 
 
 def test_folders_of_one_name_are_told_apart(trained: Path) -> None:
@@ -282,20 +282,18 @@ def test_a_class_without_pictures_is_told_from_one_that_is_not_resized(trained: 
         empty = folder / ("train" if command[0] == "train" else "test") / "fake"
         result = run("--paths", trained, *command)
         assert result.returncode == 2, command
-        assert f"There are no fake pictures in {empty}. Put some there and resize:" in result.stderr
+        assert f"no fake pictures in {empty}." in result.stderr
     elsewhere = run("--paths", trained, "evaluate", "--data", folder / "test")
-    assert (
-        elsewhere.returncode == 2 and "test/fake has no fake pictures. Put some there." in elsewhere.stderr
-    )
+    assert elsewhere.returncode == 2 and "test/fake has no fake" in elsewhere.stderr
     paint(folder / "test/fake/a.jpg", 1)
     result = run("--paths", trained, "test")
-    assert "has no class folder 'fake'. Resize first: python menu.py" in result.stderr
+    assert "no class folder 'fake'" in result.stderr and ": python menu.py" in result.stderr
 
 
 def test_the_only_source_of_a_class_cannot_be_left_out(trained: Path) -> None:
     shutil.rmtree(trained.parent / "dataset/resized_train/fake/diffusion")
     result = run("--paths", trained, "train", "--leave-out", "gan")
-    assert result.returncode == 2 and "gan is the only source of fake pictures" in result.stderr
+    assert result.returncode == 2 and "gan is the only source" in result.stderr
 
 
 def test_random_degradations_depend_on_seed_and_name_alone() -> None:

@@ -40,7 +40,7 @@ def test_a_file_that_an_editor_or_a_spreadsheet_has_saved_is_taken(
     file.write_bytes(text.encode(encoding))
     result = run("--paths", project, "review", file)
     assert result.returncode == 0, result.stderr
-    assert result.stdout.endswith("review.csv: 0 kept, 1 moved to the other class, 1 left out\n")
+    assert "csv: 0 kept, 1 moved" in result.stdout and result.stdout.endswith(", 1 left out\n")
     assert held(project) == {"ä0.png": "remove", "ä1.png": "move"}
     assert "1 picture left out, 1 moved" in run("--paths", project, "scan", "train-real").stdout
 
@@ -116,7 +116,7 @@ def test_the_wrong_answers_of_a_test_are_a_page(trained: Path) -> None:
     file.write_text(text, encoding="utf-8")
     result = run("--paths", trained, keys="3\n9\n0\n0\n")
     page = trained.parent / "model_folders/tiny/review.html"
-    assert f"5 wrong answers on the test dataset: {page}\n" in result.stdout, result.stderr
+    assert "5 wrong answers" in result.stdout and f": {page}\n" in result.stdout, result.stderr
     html = page.read_text(encoding="utf-8")
     assert html.count('<li class="card"') == 5 == html.count("dataset/test/fake/diffusion</p>")
     assert "labelled <b>fake</b>" in html and "labelled <b>real</b>" not in html

@@ -108,9 +108,7 @@ def test_a_probe_is_fitted_to_originals_and_measured_on_held_out_sources(fitted:
         SOURCES["fake"], 6
     )
     told = (fitted.parent / "told.txt").read_text(encoding="utf-8")
-    assert "Cross-validation with held-out sources, 4 folds" in told and re.search(
-        r"gan +12 +[01]\.\d+ \(", told
-    )
+    assert "held-out sources, 4 folds" in told and re.search(r"gan +12 +[01]\.\d+ \(", told)
     probe = read(fitted, "training.json")["probe"]
     assert (probe["families"], probe["real_sources"], probe["folds"]) == (4, 5, 4)
 
@@ -234,7 +232,7 @@ def test_every_option_works_on_a_probe_and_scores_a_picture_alike(fitted: Path) 
     for row in rows:
         assert row["p_fake_raw"] == pytest.approx(by_path[row["path"]], abs=1e-4)
     shown = run("--paths", fitted, "check", "--details", pictures[0]).stdout
-    assert "Keep in mind: on held-out generators, tiny has " in shown
+    assert "held-out generators, tiny has " in shown
     explained = run("--paths", fitted, "explain", pictures[0])
     assert explained.returncode == 0 and "Attention Rollout" in explained.stdout, explained.stderr
     assert "Grad-CAM at backbone.network.blocks.3.norm1" in explained.stdout
@@ -293,7 +291,7 @@ def test_copies_replace_missing_originals_with_a_message(fitted: Path) -> None:
     shutil.rmtree(fitted.parent / "dataset/train/fake/gan")
     result = run(*again)
     assert result.returncode == 0
-    assert "12 originals are missing: the resized copies were used, re-encoded" in result.stdout
+    assert "12 originals are missing" in result.stdout
 
 
 def test_one_source_per_class_holds_out_pictures_and_names_the_limit(tmp_path: Path) -> None:
@@ -304,31 +302,28 @@ def test_one_source_per_class_holds_out_pictures_and_names_the_limit(tmp_path: P
     paths = write_settings(tmp_path / "paths.toml")
     result = run("--paths", paths, "train", "--recipe", "probe")
     assert result.returncode == 0, result.stderr
-    assert "only one source of each class: nothing is known about others" in result.stdout
+    assert "only one source of each" in result.stdout
     assert "no guarantee for others" in result.stdout
     unseen = read(paths, "evaluation.json")["unseen_sources"]
     assert not unseen["fakes_by_source"] and not unseen["reals_by_source"]
     checked = run("--paths", paths, "check", "--no-stability", tmp_path / "dataset/test/real", "--details")
-    assert "held-out" not in checked.stdout and "was not tested on other sources" in checked.stdout
+    assert "held-out" not in checked.stdout and "not tested on other" in checked.stdout
 
 
 def test_thresholds_are_fitted_to_sources_and_too_few_of_them_are_refused(fitted: Path) -> None:
     refused = run("--paths", fitted, "fit-thresholds")
     assert refused.returncode == 2
-    assert (
-        "5 sources of real pictures are too few to guarantee 5.0 % for others; that takes 19"
-        in refused.stderr
-    )
+    assert re.search(r"5 sources of real .* 5\.0 % .* takes 19", refused.stderr)
     rate = re.search(r"Give --max-false-alarms ([\d.]+)", refused.stderr)
     assert rate
     fitting = run("--paths", fitted, "fit-thresholds", "--max-false-alarms", rate[1], "--max-missed", "0.3")
     assert fitting.returncode == 0, fitting.stderr
-    assert "on average over new real sources" in fitting.stdout
+    assert "over new real sources" in fitting.stdout
     saved = read(fitted, "training.json")["calibration"]
     assert saved["unseen_real_sources"] and saved["unseen_families"]
     (folder_of(fitted) / "out_of_fold.json").unlink()
     gone = run("--paths", fitted, "fit-thresholds", "--max-false-alarms", "0.3")
-    assert gone.returncode == 2 and "has no out-of-fold scores for this probe" in gone.stderr
+    assert gone.returncode == 2 and "no out-of-fold scores" in gone.stderr
 
 
 def pretrained_project(folder: Path, architecture: str = "test_vit") -> Path:
@@ -364,7 +359,7 @@ def test_other_weights_of_the_backbone_are_refused_and_rounded_ones_taken(tmp_pa
     shutil.copy(checked, folder_of(paths))
     refused = run(*check)
     assert refused.returncode == 2
-    assert "was fitted with different weights of test_vit" in refused.stderr
+    assert "different weights of test_vit" in refused.stderr
     (tmp_path / "weights.pth").unlink()
     assert run(*check).returncode == 2
 
@@ -493,7 +488,7 @@ def test_what_the_shape_of_the_pictures_reveals_is_printed(tmp_path: Path) -> No
     reshape("fake/gan/*", (96, SIDE))
     apart = run(*train)
     assert same_shape() == {"value": None, "low": None, "high": None}
-    assert "No fake has the shape (square, wide or tall) of any real picture" in apart.stdout
+    assert "No fake has the shape" in apart.stdout
     reshape("fake/gan/*", (SIDE, 96))
     shown = run(*train).stdout
     assert re.search(rf"ROC AUC, same shape only +{same_shape()['value']:.3f} ", shown)

@@ -77,8 +77,8 @@ def test_runs_differ_in_their_seed_and_every_figure_has_a_mean_and_a_spread(repe
         assert (spread["lowest"], spread["highest"]) == (min(values), max(values))
     assert len(found["spread"]) == 11
     told = (repeated_once.parent / "told.txt").read_text(encoding="utf-8")
-    assert "tiny, 2 runs (seeds 42, 43), mean ± sample standard deviation:" in told
-    assert "  test accuracy " in told and "Two runs give only a rough estimate of the spread." in told
+    assert "tiny, 2 runs (seeds 42, 43), mean ±" in told
+    assert "  test accuracy " in told and "a rough estimate" in told
 
 
 def test_a_stopped_series_continues_and_keeps_finished_runs(
@@ -99,7 +99,7 @@ def test_a_stopped_series_continues_and_keeps_finished_runs(
         stopped = run("--paths", repeated, "train", "--repeat", "3")
     assert stopped.returncode == 130, stopped.stderr
     assert "2 of 3 steps of epoch 1" in stopped.stdout
-    assert "That was the run with seed 44; finished: seeds 42, 43." in stopped.stdout
+    assert "with seed 44; finished: seeds 42, 43." in stopped.stdout
     assert stopped.stdout.rstrip().endswith("train --repeat 3 --resume")
     assert len(read(repeated)["runs"]) == 2
     ended = run("--paths", repeated, "train", "--repeat", "3", "--resume")
@@ -112,7 +112,7 @@ def test_a_stopped_series_continues_and_keeps_finished_runs(
     repeated.write_text(text.replace("1e-4", "2e-4"), encoding="utf-8")
     for way in ([], ["--resume"]):
         other = run("--paths", repeated, "train", "--repeat", "3", *way)
-        assert other.returncode == 2 and "learning_rate was 0.0001 and is now 0.0002" in other.stderr
+        assert other.returncode == 2 and "learning_rate was 0.0001 " in other.stderr
     assert run("--paths", repeated, "train", "--overwrite").returncode == 0
     assert not (folder / "repeats").exists() and not (folder / "repeats.json").exists()
 
@@ -150,4 +150,4 @@ def test_what_cannot_be_repeated_is_refused(repeated: Path) -> None:
     assert one.returncode == 2 and "2 or more" in one.stderr
     shutil.rmtree(repeated.parent / "dataset")
     probe = run("--paths", repeated, "train", "--repeat", "2", "--recipe", "probe", "--overwrite")
-    assert probe.returncode == 2 and "--repeat has no effect on a probe" in probe.stderr
+    assert probe.returncode == 2 and "--repeat has no effect" in probe.stderr

@@ -65,7 +65,7 @@ def test_keys_that_have_no_effect_are_named(resized: Path) -> None:
     result = run("--paths", resized, "train")
     assert result.returncode == 0
     # batch_size and learning_rate are set under [models.tiny] too.
-    assert "recipe under [training] is for the course project's models" in result.stderr
+    assert "is for the course project's" in result.stderr
     assert "Write it under [models.tiny]." in result.stderr
     told = run("--paths", resized, "train", "--overwrite", "--recipe", "reference")
     assert told.returncode == 0 and "no effect" not in told.stderr
@@ -75,7 +75,7 @@ def test_what_is_left_of_the_robust_recipe(trained: Path) -> None:
     folder = trained.parent / "model_folders/tiny"
     said = run("--paths", trained, "train", "--recipe", "robust")
     assert said.returncode == 2 and said.stderr.count("\n") == 1
-    assert "Use degrade = true under [training], or the probe recipe" in said.stderr
+    assert "Use degrade = true" in said.stderr
     assert run("--paths", trained, "test").returncode == 0
     before = (folder / "test_predictions.csv").read_bytes()
     (folder / "texture_vote.json").write_text("anything")
@@ -93,7 +93,7 @@ def test_what_is_left_of_the_robust_recipe(trained: Path) -> None:
         shown = run("--paths", trained, command)
         assert shown.returncode == 0, shown.stderr
     refused = run("--paths", trained, "train", "--leave-out", "gan")
-    assert refused.returncode == 2 and "tiny was trained by the robust recipe" in refused.stderr
+    assert refused.returncode == 2 and "by the robust recipe" in refused.stderr
 
 
 def plain_model(name: str) -> torch.nn.Module:
