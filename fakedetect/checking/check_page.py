@@ -14,7 +14,7 @@ from fakedetect.checking.judged import CheckCounts, Judged
 from fakedetect.checking.lines import describe_remarks
 from fakedetect.checking.request import CheckRequest
 from fakedetect.checking.results_csv import ResultsCsv
-from fakedetect.checking.trust import describe_base_rates, describe_limits, explain_p_fake
+from fakedetect.checking.trust import describe_base_rates, describe_chances, describe_limits, explain_p_fake
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.records.test import TestResults
@@ -228,10 +228,13 @@ class CheckPage:
     def _notes(self, counts: CheckCounts) -> list[tuple[str, str]]:
         names = ", ".join(without_home(printable(path)) for path in self.request.pictures)
         share = f", share {self.request.shard}" if self.request.shard.count > 1 else ""
+        by_models = [verdict for verdict in counts.verdicts if counts.model_verdicts[verdict]]
+        chances = describe_chances(self.models, self.request.prevalence, by_models)
         notes = [
             (f"{names}{share}; checked on {_today()} by fakedetect {describe_version()}.", "soft"),
             *((without_home(printable(line)), "warning") for line in self.unreadable),
             (NO_PROOF, ""),
+            *((f"{without_home(line)}.", "") for line in chances),
         ]
         if counts.stopped:
             done = f"{counts.verdicts.total():,} of {counts.total:,} pictures"

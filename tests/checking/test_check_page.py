@@ -353,3 +353,8 @@ def test_the_page_is_opened_only_if_wanted(
 def test_a_check_without_a_page_does_not_wait_for_templates() -> None:
     code = "import sys, fakedetect.checking.judging; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_how_often_such_verdicts_are_right_is_above_the_pictures(checked: Path) -> None:
+    top = (checked.parent / "new/page.html").read_text(encoding="utf-8").partition('id="cards"')[0]
+    assert "are right if 5 in 100" in top
