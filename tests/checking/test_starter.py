@@ -66,7 +66,7 @@ def test_it_answers_where_nothing_is_trained_and_says_so(project: Path) -> None:
     result = run("--paths", project, "check", "--no-stability", picture, "--details")
     assert result.returncode == 0, result.stderr
     assert "using starter" in result.stderr
-    assert "held-out generators, starter has " in result.stdout
+    assert "held-out generators, starter finds " in result.stdout
     assert "on 48 pictures of held-out" in result.stdout
     assert re.search(r"^(fake|real|unsure)\?? +p\(fake\)", result.stdout, re.MULTILINE)
     menu = run("--paths", project, keys=f"8\n{picture}\n\n0\n")

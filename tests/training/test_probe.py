@@ -232,7 +232,7 @@ def test_every_option_works_on_a_probe_and_scores_a_picture_alike(fitted: Path) 
     for row in rows:
         assert row["p_fake_raw"] == pytest.approx(by_path[row["path"]], abs=1e-4)
     shown = run("--paths", fitted, "check", "--details", pictures[0]).stdout
-    assert "held-out generators, tiny has " in shown
+    assert "held-out generators, tiny finds " in shown
     explained = run("--paths", fitted, "explain", pictures[0])
     assert explained.returncode == 0 and "Attention Rollout" in explained.stdout, explained.stderr
     assert "Grad-CAM at backbone.network.blocks.3.norm1" in explained.stdout
