@@ -16,8 +16,7 @@ from fakedetect.checking.request import CheckRequest
 from fakedetect.checking.results_csv import ResultsCsv
 from fakedetect.checking.trust import describe_base_rates, describe_chances, describe_limits, explain_p_fake
 from fakedetect.core.errors import UserError
-from fakedetect.core.records.evaluation import Measure
-from fakedetect.core.records.test import TestResults
+from fakedetect.core.records.evaluation import Measure, TestResults
 from fakedetect.core.templates import link_from, load_template, without_home, write_page
 from fakedetect.core.terminal.console import Console, can_show, open_picture, plural, printable
 from fakedetect.core.version import describe_version

@@ -15,10 +15,11 @@ from fakedetect.core.records.evaluation import (
     Entry,
     Evaluation,
     Measure,
+    TestResults,
     VerdictRates,
     read_evaluation,
+    read_results,
 )
-from fakedetect.core.records.test import TestResults, read_results
 from fakedetect.core.records.training import (
     HeldOutScores,
     TrainingRecord,

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fakedetect.core.records.evaluation import format_interval
+from fakedetect.core.records.evaluation import TestResults, format_interval
 from fakedetect.core.records.repeats import TEST_FIGURES, Repeats
-from fakedetect.core.records.test import TestResults
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import BOLD, PLAIN, Console, printable
 from fakedetect.metrics.intervals import measure_auc, measure_share

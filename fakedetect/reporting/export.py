@@ -14,9 +14,8 @@ import torch
 from fakedetect.core.errors import is_own_import
 from fakedetect.core.files import atomic_write, copy_file, run_lock, write_text
 from fakedetect.core.installation import install_command
-from fakedetect.core.records.evaluation import read_evaluation
+from fakedetect.core.records.evaluation import read_evaluation, read_results
 from fakedetect.core.records.repeats import TEST_FIGURES, format_spread, read_repeats_with_spread
-from fakedetect.core.records.test import read_results
 from fakedetect.core.settings.model_folder import EVALUATION, PROBE_FILE, require_checkpoint, results_file
 from fakedetect.core.settings.recipes import UNBALANCED
 from fakedetect.core.settings.settings import TORCH_ENGINE, Inference, Settings

@@ -9,9 +9,8 @@ import pandas as pd
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
-from fakedetect.core.records.evaluation import Entry, Evaluation, VerdictRates, read_evaluation
+from fakedetect.core.records.evaluation import Entry, Evaluation, TestResults, VerdictRates, read_evaluation
 from fakedetect.core.records.repeats import FIGURES, Repeats, read_repeats_with_spread
-from fakedetect.core.records.test import TestResults
 from fakedetect.core.records.training import Epoch, TrainingRecord, ValidationRecord
 from fakedetect.core.settings.model_folder import (
     EVALUATION,

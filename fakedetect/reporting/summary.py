@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fakedetect.core.records.evaluation import Evaluation, ForeignEntry, Robustness, format_range
-from fakedetect.core.records.test import TestResults
+from fakedetect.core.records.evaluation import (
+    Evaluation,
+    ForeignEntry,
+    Robustness,
+    TestResults,
+    format_range,
+)
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import printable

@@ -14,8 +14,15 @@ from matplotlib.patches import Rectangle
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.csv_files import read_csv, to_cell
-from fakedetect.core.records.evaluation import Entry, LeftOut, Measure, SourceEntry
-from fakedetect.core.records.test import Matrix, TestResults, read_results
+from fakedetect.core.records.evaluation import (
+    Entry,
+    LeftOut,
+    Matrix,
+    Measure,
+    SourceEntry,
+    TestResults,
+    read_results,
+)
 from fakedetect.core.settings.model_folder import predictions_file, results_file
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural

@@ -12,8 +12,8 @@ from sklearn import metrics
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.files import run_lock, write_text
+from fakedetect.core.records.evaluation import ClassResult, ClassResults, TestResults
 from fakedetect.core.records.record import write_record
-from fakedetect.core.records.test import ClassResult, ClassResults, TestResults
 from fakedetect.core.settings.model_folder import (
     confusion_figure,
     model_hash,

@@ -10,9 +10,8 @@ from conftest import run
 from scipy.special import expit
 from sklearn.metrics import average_precision_score
 
-from fakedetect.core.records.evaluation import Measures
+from fakedetect.core.records.evaluation import Measures, read_results
 from fakedetect.core.records.record import write_record
-from fakedetect.core.records.test import read_results
 from fakedetect.core.settings.settings import load_settings
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics import measures

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import msgspec
 
-from fakedetect.core.records.evaluation import format_range
+from fakedetect.core.records.evaluation import Rounded, TestResults, format_range
 from fakedetect.core.records.record import Count, NotNegative, Record, Share, read_record, write_record
-from fakedetect.core.records.test import Rounded, TestResults
 from fakedetect.core.records.training import Epoch
 from fakedetect.core.settings.model_folder import REPEATS_FILE
 from fakedetect.core.settings.recipes import AtLeastOne, Seed

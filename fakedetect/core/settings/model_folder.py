@@ -204,7 +204,7 @@ def _describe_checkpoint(settings: Settings) -> str:
     if checkpoint.stat().st_size < 1000:
         return f"its {checkpoint.name} is not a model (a Git LFS pointer?)"
     # Imported late: the menu of an untrained model and all workers start faster.
-    from fakedetect.core.records.test import read_results
+    from fakedetect.core.records.evaluation import read_results
 
     file = results_file(checkpoint.parent, "test")
     try:
