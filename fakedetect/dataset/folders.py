@@ -107,6 +107,12 @@ def describe_skipped(folder: Path, skipped: Skipped) -> list[str]:
     return [*([f"{folder}: {skipped}"] if str(skipped) else []), *skipped.unreadable_lines]
 
 
+def list_project_pictures(settings: Settings) -> list[Path]:
+    """List the project's pictures, originals and copies."""
+    folders = (*settings.original.values(), *settings.resized.values())
+    return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
+
+
 def list_folder_pictures(folder: Path, console: Console) -> tuple[list[Path], Skipped]:
     """Return the pictures below a folder, and what is not read there; warn about the latter.
 

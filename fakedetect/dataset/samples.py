@@ -250,7 +250,7 @@ def describe_faults(faults: Mapping[Path, str]) -> list[str]:
 
 
 def name_samples(dataset: Dataset) -> list[str]:
-    """The samples' names below their folder; one that counts for the other class has a mark behind it."""
+    """Return the samples' names below their folder; those of moved pictures end in a mark."""
     return [
         str(sample.path.relative_to(dataset.folder)) + ("\0moved" if sample.path in dataset.moved else "")
         for sample in dataset.samples
@@ -258,7 +258,7 @@ def name_samples(dataset: Dataset) -> list[str]:
 
 
 def hash_names(dataset: Dataset) -> str:
-    """Hash the samples' names and of what a review has changed, to recognise a dataset."""
+    """Hash the samples' names and what a review changed, to recognise a dataset."""
     return hashlib.sha256("\0".join(name_samples(dataset)).encode("utf-8", "surrogateescape")).hexdigest()
 
 

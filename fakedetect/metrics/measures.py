@@ -142,7 +142,7 @@ def measure_entry(
         is_fake: (N,) bool.
         sources: the source of each picture, '' for none.
         margins: (N,) logit of fake minus logit of real.
-        shapes: the shape of each picture by find_shape(), '' if unknown.
+        shapes: the shape of each picture by list_shapes(), '' if unknown.
     """
     p_fake = UNCALIBRATED.probability(margins)
     curves = {UNCALIBRATED_CURVE: compute_reliability(p_fake, is_fake)}

@@ -32,6 +32,7 @@ from fakedetect.dataset.folders import (
     check_folders_apart,
     find_class_folders,
     list_folder_pictures,
+    list_project_pictures,
     source_of,
 )
 from fakedetect.dataset.identical import count_identical
@@ -45,7 +46,6 @@ from fakedetect.dataset.samples import (
     read_original_facts,
     warn_about_skipped,
 )
-from fakedetect.images.listing import list_images
 from fakedetect.images.named import parse_paths
 from fakedetect.metrics.calibration import UNCALIBRATED
 from fakedetect.metrics.intervals import describe_shape_effect
@@ -125,12 +125,6 @@ def _read_foreign(folder: Path, console: Console) -> list[Sample]:
     return samples
 
 
-def _list_own_pictures(settings: Settings) -> list[Path]:
-    """List the project's pictures, originals and copies."""
-    folders = (*settings.original.values(), *settings.resized.values())
-    return [path for folder in folders if folder.is_dir() for path in list_images(folder)]
-
-
 def _choose_name(folder: Path, known: Mapping[str, ForeignEntry]) -> str:
     """Return a folder's name in evaluation.json: its own, with parent folders if that name is taken."""
     place = folder.resolve()
@@ -170,7 +164,7 @@ def measure_foreign(
         **msgspec.structs.asdict(measured),
         folder=printable(folder.resolve()),
         predictions=hash_text(table),
-        own=count_identical([sample.path for sample in samples], _list_own_pictures(detector.settings)),
+        own=count_identical([sample.path for sample in samples], list_project_pictures(detector.settings)),
     )
     return MeasuredFolder(name=_choose_name(folder, known), entry=entry, predictions=table, bad=bad)
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file, hash_text, run_lock
+from fakedetect.core.files import hash_text, run_lock
 from fakedetect.core.records.record import write_record
 from fakedetect.core.records.training import (
     CalibrationRecord,
@@ -31,6 +31,7 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.terminal.progress import percent
+from fakedetect.dataset.folders import list_project_pictures
 from fakedetect.dataset.identical import count_identical, try_hash_file
 from fakedetect.dataset.samples import describe_faults
 from fakedetect.images.listing import list_images
@@ -306,11 +307,11 @@ def measure_own_photographs(settings: Settings, console: Console, folder: str) -
     """
     require_checkpoint(settings)
     paths = [path for named in parse_paths([folder], "folder") for path in list_images(named)]
-    each = _drop_copies(paths)
-    _require_enough(len(each), folder)
+    hashes = _hash_each(paths)
+    _require_enough(len(hashes), folder)
     detector = load_detector(settings, console)
-    _warn_about_known(settings, console, each)
-    margins, faults = predict_pictures(detector, console, each, "photographs")
+    _warn_about_known(settings, console, list(hashes))
+    margins, faults = predict_pictures(detector, console, list(hashes), "photographs")
     read = list(margins)
     _require_enough(len(read), folder)
     calibration = detector.calibration
@@ -320,7 +321,7 @@ def measure_own_photographs(settings: Settings, console: Console, folder: str) -
         checkpoint=detector.checkpoint_hash,
         temperature=calibration.temperature,
         photographs=len(read),
-        hashes=hash_text("\n".join(sorted(hash_file(path) for path in read))),
+        hashes=hash_text("\n".join(sorted(hashes[path] for path in read))),
         called_fake=len(called),
         max_called_fake=MAX_CALLED_FAKE,
         fake_from=fit_own_threshold(p_fake),
@@ -350,13 +351,13 @@ def forget_own_photographs(settings: Settings) -> Outcome:
     return Outcome(f"Removed {file}: the threshold of {settings.model} holds again.")
 
 
-def _drop_copies(paths: Sequence[Path]) -> list[Path]:
-    """Return one path for each content: a photograph that exists twice counts once."""
+def _hash_each(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return the hash of each photograph; one that exists twice counts once, by its first path."""
     first: dict[str, Path] = {}
     for path in paths:
         # A file that cannot be read gets its reason later.
         first.setdefault(try_hash_file(path) or str(path), path)
-    return list(first.values())
+    return {path: content for content, path in first.items()}
 
 
 def _require_enough(count: int, folder: str) -> None:
@@ -370,8 +371,7 @@ def _require_enough(count: int, folder: str) -> None:
 
 def _warn_about_known(settings: Settings, console: Console, paths: Sequence[Path]) -> None:
     """Warn about photographs that the model may have been trained on."""
-    own = [path for folder in settings.original.values() if folder.is_dir() for path in list_images(folder)]
-    if count := count_identical(paths, own):
+    if count := count_identical(paths, list_project_pictures(settings)):
         console.warn(
             f"{count:,} of {len(paths):,} photographs are in the dataset too. If the model was trained on "
             "them, the threshold is too low for others."
