@@ -69,15 +69,15 @@ def burn(seconds: float) -> str:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the clock counts")
 def test_time_is_a_processors_and_not_that_of_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool, "SECONDS_PER_PICTURE", 0.5)
+    monkeypatch.setattr(pool, "SECONDS_PER_PICTURE", 1.0)
     monkeypatch.setattr(pool, "WALL_CLOCK_FACTOR", 1000)
-    # More processes than processors: what takes each of them 0.4 s takes longer than 0.5 s by the clock.
+    # More processes than processors: what takes each of them 0.8 s takes longer than 1 s by the clock.
     count = 2 * len(os.sched_getaffinity(0))
     started = time.monotonic()
-    found = list(map_images(burn, [0.4] * count + [0.0] * 15 * count, count))
+    found = list(map_images(burn, [0.8] * count + [0.0] * 15 * count, count))
     assert {result for _, result in found} == {"burnt"} and len(found) == 16 * count
-    assert time.monotonic() - started > 0.5
-    assert list(map_images(burn, [60.0], 1)) == [(60.0, "takes longer than 0 s")]
+    assert time.monotonic() - started > 1.0
+    assert list(map_images(burn, [60.0], 1)) == [(60.0, "takes longer than 1 s")]
 
 
 def note_times(item: tuple[str, int]) -> tuple[float, float] | str:
