@@ -38,6 +38,9 @@ from fakedetect.metrics.calibration import FAKE, REAL, UNSURE
 
 OTHER_MODEL, OTHER_OPTIONS = "by another model or version", "with other thresholds or options"
 EARLIER_VERSION = "in a file of an earlier version"
+RECHECK_REASONS = (EARLIER_VERSION, OTHER_MODEL, OTHER_OPTIONS)
+"""Why a row's verdict is old, in the order in which the reasons are shown."""
+
 HEAT_MAP_WANTED = "a heat map is wanted"
 
 
@@ -66,7 +69,7 @@ class ResultsCsv:
 
     Args:
         judges: the models and options of this run; rows of others are invalid.
-        recheck_all: the rows in FILE are invalid too.
+        recheck_all: the rows in FILE are invalid too, even if their verdicts are not old.
     """
 
     def __init__(self, file: Path, judges: Judges, recheck_all: bool = False):
@@ -78,15 +81,22 @@ class ResultsCsv:
         self.order: dict[str, int] = {}
         self.unchanged: set[str] = set()
         self.changed_states: dict[str, FileState] = {}
-        self.outdated: Counter[str] = Counter()
+        self.rechecked: Counter[str] = Counter()
+        self.changes: Counter[tuple[str, str]] = Counter()
         self.lock = ExitStack()
         self.lock.enter_context(file_lock(file.with_name(f"{self.partial.name}.lock"), str(self.partial)))
         self.resumed = self._begin()
         self.replaced = self.resumed is None
-        outdated = EARLIER_VERSION if is_of_earlier_version(read_columns(file)) else ""
-        outdated = HEAT_MAP_WANTED if recheck_all else outdated
-        self.earlier = {row["path"]: self._summarise_row(row, outdated) for _, row in read_finished(file)}
-        self.earlier |= {row["path"]: self._summarise_row(row) for _, row in read_partial(self.partial)}
+        old = EARLIER_VERSION if is_of_earlier_version(read_columns(file)) else ""
+        redraw = HEAT_MAP_WANTED if recheck_all else ""
+        self.earlier = {
+            row["path"]: _summarise_row(row, old or self._explain_outdated(row) or redraw)
+            for _, row in read_finished(file)
+        }
+        kept = {row["path"]: _summarise_row(row) for _, row in read_partial(self.partial)}
+        for name, row in kept.items():
+            self._count_rechecked(name, row.verdict)
+        self.earlier |= kept
         self.empty = not self.resumed
         try:
             self.output = self.partial.open("a", encoding="utf-8", errors="surrogateescape", newline="")
@@ -122,16 +132,16 @@ class ResultsCsv:
             return EARLIER_VERSION
         return "" if are_known and row.get("options") == self.judges.options else OTHER_OPTIONS
 
-    def _summarise_row(self, row: Mapping[str, str], outdated: str = "") -> EarlierRow:
-        return EarlierRow(
-            verdict=row.get("verdict", ""),
-            model_verdict=row.get("model_verdict", ""),
-            unstable=row.get("stability", "") not in ("", STABLE),
-            bytes=row.get("bytes", ""),
-            modified=row.get("modified", ""),
-            sha256=row.get("sha256", ""),
-            outdated=outdated or self._explain_outdated(row),
-        )
+    def _count_rechecked(self, name: str, verdict: str) -> None:
+        """Count a picture's new verdict if that in FILE is old."""
+        earlier = self.earlier.get(name)
+        if earlier is None or earlier.outdated not in RECHECK_REASONS:
+            return
+        self.rechecked[earlier.outdated] += 1
+        # A spreadsheet may have changed the old one, which must not get to the screen.
+        old, new = (each if each in (FAKE, REAL, UNSURE) else "none" for each in (earlier.verdict, verdict))
+        if old != new:
+            self.changes[old, new] += 1
 
     def add_to_order(self, path: Path) -> None:
         """Append a picture to the order of the rows."""
@@ -144,10 +154,7 @@ class ResultsCsv:
         """
         name = str(path)
         earlier = self.earlier.get(name)
-        if earlier is None:
-            return None
-        if earlier.outdated:
-            self.outdated[earlier.outdated] += 1
+        if earlier is None or earlier.outdated:
             return None
         state = read_file_state(path)
         if state.bytes is None or str(state.bytes) != earlier.bytes:
@@ -169,6 +176,7 @@ class ResultsCsv:
         self.add_to_order(judged.path)
         # A name may have been counted as unchanged before another name caused a new check of its file.
         self.unchanged.discard(str(judged.path))
+        self._count_rechecked(str(judged.path), judged.verdict)
         try:
             self.writer.writerow(to_cells(to_row(judged)))
             self.output.flush()
@@ -195,15 +203,24 @@ class ResultsCsv:
                 f"Skipped {plural(counts.unchanged, 'unchanged picture')} already checked by this model; "
                 f"checked {counts.checked:,}"
             )
-        reasons = (EARLIER_VERSION, OTHER_MODEL, OTHER_OPTIONS)
-        why = [f"{self.outdated[reason]:,} {reason}" for reason in reasons if self.outdated[reason]]
-        if why:
-            lines.append(f"Rechecked old verdicts: {', '.join(why)}")
+        lines += self._describe_rechecked()
         if others := self.earlier.keys() - self.order.keys():
             missing = sum(not os.path.lexists(path) for path in others)
             of_missing = f" ({missing:,} of files that no longer exist)" if missing else ""
             lines.append(f"Kept {plural(len(others), 'row')} for other pictures{of_missing}")
         return [*lines, f"Results: {self.file}"]
+
+    def _describe_rechecked(self) -> list[str]:
+        """Describe the old verdicts by reason, and how the new ones differ; [] if there were none."""
+        if not self.rechecked:
+            return []
+        why = [f"{count:,} {reason}" for reason in RECHECK_REASONS if (count := self.rechecked[reason])]
+        line = f"Rechecked old verdicts: {', '.join(why)}"
+        if not self.changes:
+            return [f"{line}; no verdict changed"]
+        ways = [f"{old} -> {new} {count:,}" for (old, new), count in sorted(self.changes.items())]
+        changed = f"{self.changes.total():,} of {self.rechecked.total():,}"
+        return [line, f"Verdicts that changed: {changed} ({', '.join(ways)})"]
 
     def _merge(self) -> None:
         """Write the last row of every picture; leave FILE untouched if nothing is new."""
@@ -244,6 +261,18 @@ class ResultsCsv:
         if self.empty:
             self.partial.unlink(missing_ok=True)
         self.lock.close()
+
+
+def _summarise_row(row: Mapping[str, str], outdated: str = "") -> EarlierRow:
+    return EarlierRow(
+        verdict=row.get("verdict", ""),
+        model_verdict=row.get("model_verdict", ""),
+        unstable=row.get("stability", "") not in ("", STABLE),
+        bytes=row.get("bytes", ""),
+        modified=row.get("modified", ""),
+        sha256=row.get("sha256", ""),
+        outdated=outdated,
+    )
 
 
 def _has_content(path: Path, sha256: str) -> bool:

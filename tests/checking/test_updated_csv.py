@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,8 @@ def test_rows_of_another_model_or_other_options_are_checked_again(trained: Path,
     result = run(*check)
     assert "5 with other thresholds or options" in result.stdout
     assert "Skipped 5 unchanged pictures" in run(*check).stdout
-    assert len(judged(run(*check, "--heat-map").stdout)) == 5
+    drawn = run(*check, "--heat-map").stdout
+    assert len(judged(drawn)) == 5 and "Rechecked" not in drawn
     # A CSV by an earlier version says nothing of the model.
     rows = list(read_rows(out).values())
     with out.open("w", encoding="utf-8", newline="") as file:
@@ -124,6 +126,45 @@ def test_rows_of_another_model_or_other_options_are_checked_again(trained: Path,
     row = read_rows(out)["0.png"]
     assert row["model"] == "tiny; second" and row["p_fake_second"] and row["disagreement"]
     assert "Skipped 5 unchanged pictures" in run(*check, "--model", "all").stdout
+
+
+def test_changed_verdicts_are_counted_by_direction_also_by_a_resumed_run(
+    trained: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = trained.parent / "out.csv"
+    check = ("--paths", trained, "check", folder, "--csv", out, "--no-stability")
+    run(*check)
+    new = {name: row["verdict"] for name, row in read_rows(out).items()}
+
+    def write(verdicts: dict[str, str], *omitted: str, **cells: str) -> None:
+        rows = [{**row, "verdict": verdicts[name], **cells} for name, row in read_rows(out).items()]
+        with out.open("w", encoding="utf-8", newline="") as file:
+            columns = [name for name in rows[0] if name not in omitted]
+            writer = csv.DictWriter(file, columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    # Three old verdicts differ, one is no verdict, and one picture could be read.
+    other = {name: "unsure" if verdict == "fake" else "fake" for name, verdict in new.items()}
+    old = {**other, "3.png": "\x1b[31mfake?", "0.png": new["0.png"]}
+    write(old, checkpoint="old")
+    with monkeypatch.context() as patch:
+        stop_after_first(patch)
+        stopped = run(*check)
+    assert stopped.returncode == 130 and "Verdicts that changed" not in stopped.stdout
+    result = run(*check)
+    assert "Continuing: 1 picture checked before" in result.stderr
+    assert "verdicts: 5 by another model or version\n" in result.stdout
+    old["3.png"] = "none"
+    ways = Counter((old[name], new[name] or "none") for name in new if name != "0.png")
+    listed = ", ".join(f"{before} -> {after} {count}" for (before, after), count in sorted(ways.items()))
+    assert f"Verdicts that changed: 4 of 5 ({listed})\n" in result.stdout
+    assert {name: row["verdict"] for name, row in read_rows(out).items()} == new
+    # A file of a version without model_verdict; a heat map is no reason to keep silent about old verdicts.
+    write(new, "model_verdict")
+    result = run(*check, "--json", "--heat-map")
+    assert "5 in a file of an earlier version; no verdict changed" in result.stderr
+    assert "Rechecked" not in run(*check).stdout
 
 
 def test_a_run_stopped_on_a_finished_csv_leaves_it_and_goes_on(
