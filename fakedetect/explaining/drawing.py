@@ -33,7 +33,7 @@ SHEET_COLUMNS = 6
 
 
 def _read_copies(paths: Sequence[Path], detector: Detector) -> Iterator[np.ndarray | str]:
-    """Yield the copy (S, S, 3) uint8 of each picture that `check` predicts on, or why there is none."""
+    """Yield the copy (S, W, 3) uint8 of each picture that `check` predicts on, or why there is none."""
     folders = {path for path in paths if path.is_dir()}
     looks = [ViewRequest(path, (detector.kind,)) for path in paths if path not in folders]
     seen = in_order(looks, map_images(load_view, looks, detector.settings.workers))

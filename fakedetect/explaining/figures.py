@@ -57,20 +57,21 @@ def read_for_overlay(path: Path, copy: np.ndarray) -> np.ndarray:
     """Read a picture (H, W, 3) uint8 in its own shape, to draw a heat map over it.
 
     Args:
-        copy: (S, S, 3) uint8, the model's input; returned if the picture no longer exists.
+        copy: (S, W, 3) uint8, the model's input; its first square is returned if the picture no longer
+            exists.
     """
     shown = read_thumbnail(path)
-    return copy if isinstance(shown, str) else shown
+    return copy[:, : len(copy)] if isinstance(shown, str) else shown
 
 
 def to_input(detector: Detector, images: np.ndarray) -> torch.Tensor:
-    """Convert images (B, S, S, 3) uint8 to the model's input, on its device."""
+    """Convert images (B, S, W, 3) uint8 to the model's input, on its device."""
     device = next(detector.model.parameters()).device
     return Normaliser(detector.settings.recipe, device)(torch.from_numpy(images).permute(0, 3, 1, 2))
 
 
 def compute_probabilities(detector: Detector, images: np.ndarray) -> np.ndarray:
-    """Compute calibrated probabilities (B, 2) of fake and real for images (B, S, S, 3) uint8."""
+    """Compute calibrated probabilities (B, 2) of fake and real for images (B, S, W, 3) uint8."""
     p_fake = detector.calibration.probability(detector.margins(images))
     return np.stack([p_fake, 1 - p_fake], axis=1)
 
@@ -94,10 +95,10 @@ def choose_layer_name(
 def compute_map(
     detector: Detector, images: torch.Tensor, method: str, layer: str | None, target: int
 ) -> tuple[str, np.ndarray]:
-    """Compute the map (S, S) in 0..1 of the first image; return it with the name of its layer.
+    """Compute the map (S, W) in 0..1 of the first image; return it with the name of its layer.
 
     Args:
-        images: (B, 3, S, S) normalised.
+        images: (B, 3, S, W) normalised.
         method: a key of METHOD_NAMES.
         layer: name of the layer for Grad-CAM; None for the model's default.
         target: index of the class to explain.
@@ -218,7 +219,7 @@ def explain_image(
 
     Args:
         path: the picture's file, for names and titles.
-        image: (S, S, 3) uint8, the copy that `check` predicts on.
+        image: (S, W, 3) uint8, the copy that `check` predicts on.
         verdict: the final verdict of `check`; '' for that of the thresholds.
     """
     settings = detector.settings

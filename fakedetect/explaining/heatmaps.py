@@ -115,7 +115,12 @@ def _as_maps(model: nn.Module, values: torch.Tensor) -> torch.Tensor:
 
 
 def _scale_maps(maps: torch.Tensor, images: torch.Tensor) -> np.ndarray:
-    """Scale maps (B, h, w) of values >= 0 to 0..1 and to the size of the images (B, 3, H, W)."""
+    """Scale maps of values >= 0 to 0..1 and to the size of the images (B, 3, H, W).
+
+    Args:
+        maps: (B V, h, w); a picture of a probe consists of V squares side by side, each with a map.
+    """
+    maps = maps.unflatten(0, (len(images), -1)).movedim(1, 2).flatten(2)  # (B, h, V w)
     scaled = maps / maps.amax((1, 2), keepdim=True).clamp_min(torch.finfo(maps.dtype).tiny)
     large = functional.interpolate(scaled[:, None], size=images.shape[2:], mode="bilinear")
     return large[:, 0].clamp(0, 1).cpu().numpy()
@@ -221,14 +226,25 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> tuple[np.ndarray, np.ndarray
     Args:
         image: (H, W, 3) uint8, the picture in any size and shape. The model saw it squeezed to a square, so
             the map is stretched back.
-        heat: (S, S) in 0..1.
+        heat: (S, S) in 0..1; of a probe's copy (S, 2 S): the right half is that of the centre square, and
+            the larger value is shown.
 
     Returns:
         Both (H, W, 3) uint8.
     """
     height, width = image.shape[:2]
+    size = len(heat)
+    heat, of_centre = heat[:, :size], heat[:, size:]
     if heat.shape != (height, width):
         heat = cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR)
+    if of_centre.size:
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        inside = np.s_[top : top + side, left : left + side]
+        heat = heat.copy()
+        heat[inside] = np.maximum(
+            heat[inside], cv2.resize(of_centre, (side, side), interpolation=cv2.INTER_LINEAR)
+        )
     coloured = cv2.applyColorMap((255 * heat).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     mixed = 0.4 * coloured.astype(np.float32) + 0.6 * image.astype(np.float32) + 0.5
     return coloured, mixed.astype(np.uint8)
@@ -241,9 +257,9 @@ def measure_faithfulness(
     drop.
 
     Args:
-        predict: images (B, S, S, 3) uint8 -> probabilities (B, 2).
-        image: (S, S, 3) uint8.
-        heat: (S, S) in 0..1.
+        predict: images (B, S, W, 3) uint8 -> probabilities (B, 2).
+        image: (S, W, 3) uint8.
+        heat: (S, W) in 0..1.
         target: the class whose probability is measured.
 
     Returns:

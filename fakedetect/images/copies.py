@@ -31,12 +31,21 @@ THUMBNAIL_QUALITY = 72
 
 @dataclass(frozen=True)
 class CopyKind:
-    """A kind of copies: `aligned` copies are RGB JPEGs of one `quality`; `fast` ones are nearly plain."""
+    """A kind of copies: `aligned` copies are RGB JPEGs of one `quality`; `fast` ones are nearly plain.
+
+    With `centre_square`, the picture's centre square stands to the right of the whole, squeezed picture.
+    """
 
     aligned: bool = False
     fast: bool = False
     quality: int = ALIGNED_QUALITY
     scaling: Scaling = REFERENCE_SCALING
+    centre_square: bool = False
+
+    @property
+    def width(self) -> int:
+        """The copy's width in pixels; its height is that of the scaling."""
+        return self.scaling.size * (2 if self.centre_square else 1)
 
     def scaled(self, scaling: Scaling) -> "CopyKind":
         """Return this kind with another scaling."""
@@ -53,6 +62,11 @@ PLAIN_COPIES = CopyKind()
 PROBE_COPIES = CopyKind(aligned=True, quality=75)
 """What a probe sees of every picture. Most generators write PNG and most cameras JPEG, and without one
 encoder for all, a linear classifier on features would learn that first."""
+
+
+def probe_copies(centre_square: bool) -> CopyKind:
+    """Return PROBE_COPIES, with the centre square or without it."""
+    return replace(PROBE_COPIES, centre_square=centre_square)
 
 
 def find_marker_files(folder: Path) -> set[str]:
@@ -156,10 +170,30 @@ def encode(image: "Image.Image", file: BinaryIO, file_format: str, kind: CopyKin
 
 
 def make_copy(image: "Image.Image", file_format: str, kind: CopyKind) -> "np.ndarray":
-    """Return a decoded picture (mode RGB or L) as the model sees its copy: (S, S, 3) uint8.
+    """Return a decoded picture (mode RGB or L) as the model sees its copy: (S, W, 3) uint8.
+
+    W is S, or 2 S with the centre square.
 
     The copy is encoded and decoded, as one on disk is, because the models learn the traces of encoding too.
     """
+    import numpy as np
+
+    copy = _make_square_copy(image, file_format, kind)
+    if not kind.centre_square:
+        return copy
+    side = min(image.size)
+    left, top = ((length - side) // 2 for length in image.size)
+    is_square = image.size == (side, side)
+    centre = (
+        copy
+        if is_square
+        else _make_square_copy(image.crop((left, top, left + side, top + side)), file_format, kind)
+    )
+    return np.concatenate([copy, centre], axis=1)
+
+
+def _make_square_copy(image: "Image.Image", file_format: str, kind: CopyKind) -> "np.ndarray":
+    """Return a whole picture as a copy (S, S, 3) uint8."""
     import numpy as np
     from PIL import Image
 

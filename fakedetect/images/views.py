@@ -40,7 +40,7 @@ class ViewRequest:
 
 @dataclass(frozen=True)
 class View:
-    """The views of a picture: `images` holds, for each kind of copy, (1 + D, S, S, 3) uint8: the clean
+    """The views of a picture: `images` holds, for each kind of copy, (1 + D, S, W, 3) uint8: the clean
     picture, then its degradations. `width` and `height` are those of the file, in pixels."""
 
     images: tuple[np.ndarray, ...]
@@ -105,7 +105,7 @@ def make_view(decoded: DecodedPicture, request: ViewRequest) -> View:
 
 
 def _make_copies(decoded: DecodedPicture, request: ViewRequest) -> tuple[np.ndarray, ...]:
-    """Return (1 + D, S, S, 3) uint8 for each kind of copy."""
+    """Return (1 + D, S, W, 3) uint8 for each kind of copy."""
     image = decoded.image
     shared = scale_to_shared_side(image) if request.degradations else image
     versions = [image, *(degrade(shared, how) for how in request.degradations)]
@@ -129,7 +129,7 @@ class ProbeViewRequest:
 
 
 def load_probe_views(request: ProbeViewRequest) -> np.ndarray | str:
-    """Load the views (V, S, S, 3) uint8 of a picture, all encoded as JPEG; return why it cannot be used
+    """Load the views (V, S, W, 3) uint8 of a picture, all encoded as JPEG; return why it cannot be used
     otherwise.
 
     Degradations are applied at the picture's own size, of at most 1,024 pixels a side.

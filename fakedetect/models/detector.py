@@ -22,9 +22,10 @@ from fakedetect.core.settings.settings import Settings
 from fakedetect.core.settings.trained_input import as_trained, read_own_training
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.folders import CLASS_FOLDERS
-from fakedetect.images.copies import PROBE_COPIES, CopyKind, find_copy_kind
+from fakedetect.images.copies import CopyKind, find_copy_kind, probe_copies
 from fakedetect.metrics.calibration import Calibration, choose_calibration
 from fakedetect.models.openvino.engine import Engine, load_cached_engine
+from fakedetect.models.probe.classifier import read_probe
 from fakedetect.models.verdicts import OwnPhotographs, read_own_photographs
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Detector:
         return load_trained_model(self.settings) if self.loaded is None else self.loaded
 
     def margins(self, images: np.ndarray) -> np.ndarray:
-        """Return the logit of fake minus that of real, (N,) float64, for images (N, S, S, 3) uint8.
+        """Return the logit of fake minus that of real, (N,) float64, for images (N, S, W, 3) uint8.
 
         Raises:
             UserError: the model outputs NaN.
@@ -141,7 +142,7 @@ def load_detector(settings: Settings, console: Console, name_device: bool = True
         settings=settings,
         engine=engine,
         calibration=calibration,
-        kind=(PROBE_COPIES if probe else _choose_copy_kind(settings, training)).scaled(taken.scaling),
+        kind=_choose_copy_kind(settings, training).scaled(taken.scaling),
         checkpoint_hash=checkpoint_hash,
         training=training,
         is_probe=probe,
@@ -159,7 +160,10 @@ def describe_missing_thresholds(detector: Detector) -> str:
 
 
 def _choose_copy_kind(settings: Settings, training: TrainingRecord) -> CopyKind:
-    """Return the kind of copies the model was trained on, from training.json or from the copies on disk."""
+    """Return the kind of copies the model was trained on: a probe's own, from training.json, or from the
+    copies on disk."""
+    if is_probe(checkpoint := checkpoint_file(settings)):
+        return probe_copies(read_probe(checkpoint).facts.centre_square)
     if training.data and (saved := training.data.kind):
         return CopyKind(saved.aligned, saved.fast)
     folder = settings.resized["train"]

@@ -72,7 +72,7 @@ def find_validation_samples(settings: Settings, training: TrainingRecord) -> lis
 
 
 def load_test_copies(detector: Detector, paths: Sequence[Path]) -> dict[Path, np.ndarray | str]:
-    """Map pictures of the resized test folder to the copy (S, S, 3) uint8 that `test` uses, or to a reason.
+    """Map pictures of the resized test folder to the copy (S, W, 3) uint8 that `test` uses, or to a reason.
 
     The copy is the file itself; a probe makes its own from the original.
     """

@@ -81,7 +81,7 @@ def export_files(detector: Detector, console: Console, folder: Path) -> Exported
     for write, file in ((_write_onnx, f"{name}.onnx"), (_write_openvino, f"{name}.xml")):
         console.note(f"Writing {file}")
         try:
-            files.append(write(network, detector.settings.recipe.input.size, folder / file))
+            files.append(write(network, (detector.kind.scaling.size, detector.kind.width), folder / file))
         except ImportError as error:
             if is_own_import(error):
                 raise
@@ -120,8 +120,8 @@ def _write_safetensors(detector: Detector, path: Path) -> str:
     return path.name
 
 
-def _write_onnx(network: DetectorNetwork, size: int, path: Path) -> str:
-    """Write the whole detector as ONNX, for pictures of that size.
+def _write_onnx(network: DetectorNetwork, sides: tuple[int, int], path: Path) -> str:
+    """Write the whole detector as ONNX, for copies of that height and width.
 
     Raises:
         ImportError: a package that writes or runs ONNX is not installed.
@@ -131,7 +131,7 @@ def _write_onnx(network: DetectorNetwork, size: int, path: Path) -> str:
     import onnxruntime  # noqa: F401
     import onnxscript  # noqa: F401
 
-    example = (torch.zeros(2, size, size, 3, dtype=torch.uint8),)
+    example = (torch.zeros(2, *sides, 3, dtype=torch.uint8),)
     logger = logging.getLogger("torch.onnx")
     before, quiet = logger.level, io.StringIO()
     try:
@@ -159,8 +159,9 @@ def _write_onnx(network: DetectorNetwork, size: int, path: Path) -> str:
     return path.name
 
 
-def _write_openvino(network: DetectorNetwork, size: int, path: Path) -> str:
-    """Write the whole detector as OpenVINO IR, for pictures of that size: an .xml, and a .bin of weights.
+def _write_openvino(network: DetectorNetwork, sides: tuple[int, int], path: Path) -> str:
+    """Write the whole detector as OpenVINO IR, for copies of that height and width: an .xml, and a .bin of
+    weights.
 
     Raises:
         ImportError: openvino is not installed.
@@ -176,8 +177,8 @@ def _write_openvino(network: DetectorNetwork, size: int, path: Path) -> str:
             warnings.simplefilter("ignore")
             converted = openvino.convert_model(
                 network,
-                example_input=torch.zeros(2, size, size, 3, dtype=torch.uint8),
-                input=[("images", [-1, size, size, 3], openvino.Type.u8)],
+                example_input=torch.zeros(2, *sides, 3, dtype=torch.uint8),
+                input=[("images", [-1, *sides, 3], openvino.Type.u8)],
             )
     except (OpConversionFailure, RuntimeError) as error:
         raise _CannotWriteError(printable(str(error).strip().splitlines()[0])) from None

@@ -30,10 +30,10 @@ MOST_P_FAKE_DIFFERENCE = 1e-3
 
 
 class DetectorNetwork(nn.Module):
-    """A detector as one network: images (B, S, S, 3) uint8 -> calibrated p_fake (B,) float32.
+    """A detector as one network: images (B, S, W, 3) uint8 -> calibrated p_fake (B,) float32.
 
     Args:
-        model: images (B, 3, S, S) float -> logits (B, 2), on the CPU, in evaluation mode.
+        model: images (B, 3, S, W) float -> logits (B, 2), on the CPU, in evaluation mode.
     """
 
     mean: torch.Tensor
@@ -87,7 +87,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class ParityPictures:
-    """Pictures to compare on: `images` (N, S, S, 3) uint8 as `check` prepares them, and `given`, as
+    """Pictures to compare on: `images` (N, S, W, 3) uint8 as `check` prepares them, and `given`, as
     prepare_picture() does.
 
     `covered` (N,) bool: whether prepare_picture() covers the file; `given` is the same as `images`
@@ -123,7 +123,8 @@ def choose_parity_pictures(detector: Detector, console: Console) -> ParityPictur
 
 
 def _make_up_pictures(detector: Detector) -> ParityPictures:
-    images = draw_test_pictures(detector.settings.recipe.input.size)
+    kind = detector.kind
+    images = draw_test_pictures(kind.scaling.size, squares=kind.width // kind.scaling.size)
     return ParityPictures(images, images, np.zeros(len(images), bool), made_up=True)
 
 
@@ -146,7 +147,7 @@ def measure_parity(network: DetectorNetwork, pictures: ParityPictures, files: Se
 
 
 def prepare_picture(path: Path, kind: CopyKind) -> np.ndarray | None:
-    """Prepare a picture (S, S, 3) uint8 for an exported file with Pillow alone, as docs/export.md
+    """Prepare a picture (S, W, 3) uint8 for an exported file with Pillow alone, as docs/export.md
     describes.
 
     None for what that page does not cover: files other than JPEG and PNG in RGB or grey, files with the
@@ -159,15 +160,22 @@ def prepare_picture(path: Path, kind: CopyKind) -> np.ndarray | None:
             return None
         if file_format not in ("JPEG", "PNG") or format_for_copy(path, file_format) != file_format:
             return None
-        size, how = kind.scaling.size, Image.Resampling[kind.scaling.interpolation.upper()]
-        small = turn_upright(opened).convert("RGB").resize((size, size), how)
-    file = io.BytesIO()
+        upright = turn_upright(opened).convert("RGB")
+    squares = [upright]
+    if kind.centre_square:
+        side = min(upright.size)
+        left, top = ((length - side) // 2 for length in upright.size)
+        squares.append(upright.crop((left, top, left + side, top + side)))
+    size, how = kind.scaling.size, Image.Resampling[kind.scaling.interpolation.upper()]
     options: dict[str, Any] = {}
     if kind.aligned:
         file_format = "JPEG"
         options = {"quality": kind.quality, "subsampling": 0 if kind.quality >= ALIGNED_QUALITY else 2}
-    small.save(file, file_format, **options)
-    return np.asarray(Image.open(file).convert("RGB"))
+    copies = []
+    for square in squares:
+        square.resize((size, size), how).save(file := io.BytesIO(), file_format, **options)
+        copies.append(np.asarray(Image.open(file).convert("RGB")))
+    return np.concatenate(copies, axis=1)
 
 
 def _load_onnx(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]:
@@ -184,4 +192,4 @@ def _load_openvino(file: Path) -> tuple[str, Callable[[np.ndarray], np.ndarray]]
 
 
 LOADERS = {".onnx": _load_onnx, ".xml": _load_openvino}
-"""By file extension: return the library's name, and images (B, S, S, 3) uint8 -> p_fake (B,)."""
+"""By file extension: return the library's name, and images (B, S, W, 3) uint8 -> p_fake (B,)."""

@@ -152,7 +152,7 @@ def train_probe(
         held_out=held_out,
         calibration=calibration,
         pictures=len(found.samples),
-        features=found.frozen.backbone.width,
+        features=found.frozen.width,
         copies=found.copies,
         bad=found.bad,
         seconds=time.monotonic() - start,
@@ -229,7 +229,7 @@ def _compute_features(
     """Return the pictures' features, cached or computed."""
     if group.first:
         console.note(
-            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.backbone.width:,} features "
+            f"Fitting a probe to {plural(len(paths), 'picture')}, {frozen.width:,} features "
             f"each; every view of a picture is saved as JPEG {PROBE_COPIES.quality} first, whatever its "
             "format"
         )
@@ -255,6 +255,8 @@ def _save_probe(
         architecture=settings.recipe.architecture,
         weights=frozen.weights,
         layers=probe.layers,
+        tokens=probe.tokens,
+        centre_square=probe.centre_square,
         seed=frozen.seed,
         strength=probe.strength,
         views=probe.degraded_views,
@@ -286,9 +288,12 @@ def _measure(
 
 
 def _describe_probe(found: _ProbeData, fit: CrossValidatedFit) -> ProbeRecord:
+    backbone = found.frozen.backbone
     families, real_sources = count_groups(found.samples)
     return ProbeRecord(
-        layers=found.frozen.backbone.layers,
+        layers=backbone.layers,
+        tokens=backbone.tokens,
+        centre_square=found.frozen.squares > 1,
         degraded_views=len(found.views) - 1,
         strength=fit.strength,
         folds=fit.folds.count,

@@ -16,11 +16,12 @@ from PIL import Image
 from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.dataset.decoded import load_or_explain
 from fakedetect.images import reading
-from fakedetect.images.copies import CopyKind
+from fakedetect.images.copies import CopyKind, probe_copies
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.reading import find_fault
 from fakedetect.images.views import ViewRequest, load_view
 from fakedetect.preprocessing.resize import CopyJob, resize_image
+from fakedetect.reporting.parity import prepare_picture
 
 NOISE = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 
@@ -206,6 +207,24 @@ def test_profiles_of_transparent_and_palette_pictures_count_too(
     above, below = view.images[0][0][:100].mean((0, 1)), view.images[0][0][124:].mean((0, 1))
     assert below[0] < 30 and below[1] > 195
     assert (above.min() > 250) == transparent
+
+
+@pytest.mark.parametrize("size", [(90, 40), (40, 91), (64, 64)])
+def test_the_centre_square_beside_a_picture_is_that_of_the_cropped_file(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    pixels = np.random.default_rng(4).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    side, (left, top) = min(size), ((length - min(size)) // 2 for length in size)
+    whole, centre = tmp_path / "whole.png", tmp_path / "centre.png"
+    Image.fromarray(pixels).save(whole)
+    Image.fromarray(pixels[top : top + side, left : left + side]).save(centre)
+    both, squeezed, cropped = (
+        load_view(ViewRequest(path, (probe_copies(centre_square),))).images[0][0]
+        for path, centre_square in ((whole, True), (whole, False), (centre, False))
+    )
+    np.testing.assert_array_equal(both, np.concatenate([squeezed, cropped], axis=1))
+    assert np.array_equal(squeezed, cropped) == (size[0] == size[1])
+    np.testing.assert_array_equal(prepare_picture(whole, probe_copies(True)), both)
 
 
 def test_a_profile_that_cannot_be_used_is_passed_over(tmp_path: Path) -> None:

@@ -53,3 +53,29 @@ def test_the_mixtures_of_channels_are_the_same_everywhere() -> None:
     beginning = first.get_buffer("directions_64")[0, :8].tolist()
     assert beginning == pytest.approx([-0.125, 0.125, 0.125, -0.125, 0.125, -0.125, 0.125, 0.125], abs=1e-3)
     assert not any("directions_" in name for name in first.state_dict())
+
+
+@pytest.mark.parametrize(("architecture", "has_class_token"), [("test_vit", True), ("test_vit3", False)])
+def test_of_a_block_the_class_token_is_read_or_all_tokens(architecture: str, has_class_token: bool) -> None:
+    torch.manual_seed(1)
+    network = timm.create_model(architecture, num_classes=0, img_size=SIDE).eval()
+    images = torch.randn(2, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        small, large = (Backbone(network, SIDE, tokens=tokens).eval() for tokens in ("class", "all"))
+        blocks = network.forward_intermediates(
+            images, intermediates_only=True, return_prefix_tokens=True, output_fmt="NLC"
+        )
+        class_tokens, all_tokens = small(images).unflatten(1, (len(blocks), -1)), large(images)
+    patches, prefix = blocks[-1]
+    wanted = prefix[:, 0] if has_class_token else patches.mean(1)
+    torch.testing.assert_close(class_tokens[:, -1], torch.nn.functional.normalize(wanted, dim=1))
+    assert all_tokens.shape[1] == (3 if has_class_token else 2) * small.width
+
+
+def test_squares_side_by_side_give_their_features_side_by_side() -> None:
+    torch.manual_seed(1)
+    backbone = Backbone(timm.create_model("test_vit", num_classes=0, img_size=SIDE).eval(), SIDE).eval()
+    left, right = torch.randn(2, 3, 3, SIDE, SIDE)
+    with torch.inference_mode():
+        both = backbone(torch.cat([left, right], dim=3))
+        torch.testing.assert_close(both, torch.cat([backbone(left), backbone(right)], dim=1))

@@ -390,6 +390,8 @@ def test_a_damaged_probe_is_one_line(fitted: Path) -> None:
         (save({}, facts.replace("test_vit", "test_resnet")), "is a probe on test_resnet"),
         (save({}, facts.replace('"size":160', '"size":96')), "was fitted on pictures of 96 x 96 pixels"),
         (save({}, facts.replace(',"size":160', "")), "was fitted on pictures of 224 x 224 pixels"),
+        (save({}, facts.replace('"tokens":"class"', '"tokens":"none"')), "truncated or not a probe"),
+        (save({}, facts.replace('"centre_square":true', '"centre_square":false')), "features. Train again"),
     ):
         file.write_bytes(content)
         result = run("--paths", fitted, "check", "--no-stability", picture)
@@ -426,7 +428,7 @@ def test_a_convolutional_backbone_is_read_stage_by_stage_and_explained(
 
 def test_blocks_views_and_strength_are_chosen_in_the_settings(tmp_path: Path) -> None:
     make_sources(tmp_path, 3)
-    more = "\n[probe]\nlayers = [2, 4]\ndegraded_views = 0\nstrength = 0.01\n"
+    more = "\n[probe]\nlayers = [2, 4]\ndegraded_views = 0\nstrength = 0.01\ncentre_square = false\n"
     paths = write_settings(tmp_path / "paths.toml", more=more)
     assert run("--paths", paths, "train", "--recipe", "probe").returncode == 0
     probe = read(paths, "training.json")["probe"]
@@ -437,11 +439,67 @@ def test_blocks_views_and_strength_are_chosen_in_the_settings(tmp_path: Path) ->
         ('strength = "high"', 'must be "auto" or a number above 0'),
         ("strength = 0", "a number above 0"),
         ("degraded_views = -1", "a whole number from 0"),
+        ('tokens = "none"', '"class" or "all"'),
+        ('centre_square = "no"', "true or false"),
         ("views = 2", "degraded_views"),
     ):
         write_settings(paths, more=f"\n[probe]\n{wrong}\n")
         result = run("--paths", paths, "train", "--recipe", "probe", "--overwrite")
         assert result.returncode == 2 and words in result.stderr, result.stderr
+
+
+def check_wide_pictures(paths: Path) -> list[float]:
+    """Predict a square picture, and wide ones with other edges and with another centre."""
+    folder = paths.parent / "asked"
+    if not folder.exists():
+        folder.mkdir()
+        random = np.random.default_rng(8)
+        fake, real = (np.asarray(draw(random, label, np.full(3, 128.0))) for label in ("fake", "real"))
+        half = SIDE // 2
+        pictures = {
+            "square": fake,
+            "edges": np.concatenate([real[:, :half], fake, real[:, half:]], axis=1),
+            "centre": np.concatenate([fake[:, :half], real, fake[:, half:]], axis=1),
+        }
+        for name, pixels in pictures.items():
+            Image.fromarray(pixels).save(folder / f"{name}.png")
+    result = run("--paths", paths, "check", "--json", "--no-stability", folder)
+    assert result.returncode == 0, result.stderr
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    return [row["p_fake_raw"] for row in sorted(rows, key=lambda row: row["path"])]
+
+
+def test_the_centre_square_is_read_beside_the_whole_picture_by_both_engines(fitted: Path) -> None:
+    found = check_wide_pictures(fitted)
+    assert len(set(found)) == 3
+    for engine in ("openvino", "auto"):
+        text = fitted.read_text(encoding="utf-8")
+        fitted.write_text(re.sub(r'engine = "\w+"', f'engine = "{engine}"', text), encoding="utf-8")
+        assert check_wide_pictures(fitted) == pytest.approx(found, abs=1e-4)
+    wide = fitted.parent / "asked/edges.png"
+    assert run("--paths", fitted, "explain", wide).returncode == 0
+    with Image.open(next((fitted.parent / "grad-cam_images").glob("*edges.png"))) as figure:
+        assert figure.width > figure.height
+    assert run("--paths", fitted, "export").returncode == 0
+    card = (folder_of(fitted) / "export/MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "(B, 160, 320, 3)" in card
+
+
+def test_a_probe_of_an_earlier_version_reads_all_tokens_of_the_whole_picture(tmp_path: Path) -> None:
+    make_sources(tmp_path, 3)
+    more = '\n[probe]\ntokens = "all"\ncentre_square = false\n'
+    paths = write_settings(tmp_path / "paths.toml", more=more)
+    assert run("--paths", paths, "train", "--recipe", "probe").returncode == 0
+    wanted = check_wide_pictures(paths)
+    file = folder_of(paths) / "probe.safetensors"
+    tensors = safetensors.torch.load_file(file)
+    with safetensors.safe_open(file, framework="pt") as opened:
+        facts = json.loads(opened.metadata()["probe"])
+    assert facts.pop("tokens") == "all" and facts.pop("centre_square") is False
+    file.write_bytes(safetensors.torch.save(tensors, {"probe": json.dumps(facts)}))
+    write_settings(paths)
+    assert check_wide_pictures(paths) == pytest.approx(wanted, abs=1e-6)
+    assert tensors["weights"].numel() == 3 * 64 * 6
 
 
 def test_the_largest_sources_of_a_large_dataset_are_cut(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from fakedetect.core.records.record import (
 from fakedetect.core.settings.model_folder import HELD_OUT_SCORES, TRAINING
 from fakedetect.core.settings.model_input import LANCZOS, SIZE
 from fakedetect.core.settings.recipes import (
+    ALL_TOKENS,
     REFERENCE,
     UNBALANCED,
     AtLeastOne,
@@ -160,10 +161,13 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ProbeRecord(Record, frozen=True, kw_only=True):
-    """How a probe was fitted: the backbone's blocks, the degraded views of each picture, scikit-learn's
-    C, and the numbers of folds, families and real sources."""
+    """How a probe was fitted: the backbone's blocks, what was read of them (of TOKENS) and whether of the
+    centre square too, the degraded views of each picture, scikit-learn's C, and the numbers of folds,
+    families and real sources."""
 
     layers: tuple[Count, ...]
+    tokens: str = ALL_TOKENS
+    centre_square: bool = False
     degraded_views: Count
     strength: NotNegative
     folds: Count

@@ -42,6 +42,10 @@ UNBALANCED, BY_CLASS, BY_SOURCE = BALANCES = ("none", "classes", "sources")
 
 OPTIMIZERS = ("Adam", "AdamW", "SGD")
 
+CLASS_TOKEN, ALL_TOKENS = TOKENS = ("class", "all")
+"""What a probe reads of a transformer's block: its class token, or also the mean and deviation of its patch
+tokens."""
+
 METHOD_DESCRIPTIONS = {
     REFERENCE: "unmodified pictures, as in the course project",
     PROBE: "linear classifier on frozen features; evaluated on held-out sources",

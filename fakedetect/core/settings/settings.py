@@ -22,10 +22,12 @@ from fakedetect.core.processes.shards import count_workers
 from fakedetect.core.records.record import Positive
 from fakedetect.core.settings.model_input import LANCZOS, ModelInput
 from fakedetect.core.settings.recipes import (
+    CLASS_TOKEN,
     OWN_MODEL_KEYS,
     RECIPE_KEYS,
     RECIPES,
     SEED,
+    TOKENS,
     UNBALANCED,
     AtLeastOne,
     Balance,
@@ -66,11 +68,14 @@ LayerNumbers = Annotated[
 
 @dataclass(frozen=True)
 class ProbeOptions:
-    """Options of the probe recipe: the backbone's blocks by number (none: all), degraded views per
-    picture in addition to the clean one, scikit-learn's C (None: chosen by cross-validation), and the
-    most pictures."""
+    """Options of the probe recipe: the backbone's blocks by number (none: all), what is read of a block
+    (of TOKENS), whether the centre square of each picture is read too, degraded views per picture in
+    addition to the clean one, scikit-learn's C (None: chosen by cross-validation), and the most
+    pictures."""
 
     layers: LayerNumbers = ()
+    tokens: Annotated[str, one_of(TOKENS)] = CLASS_TOKEN
+    centre_square: Switch = True
     degraded_views: FromZero = 1
     strength: Annotated[Positive | None, Meta(description='"auto" or a number above 0')] = None
     max_pictures: Annotated[int, Meta(ge=4, le=2**63 - 1, description="a whole number from 4")] = 12_000

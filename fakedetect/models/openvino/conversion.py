@@ -17,7 +17,7 @@ from fakedetect.core.files import copy_file
 from fakedetect.core.installation import install_command
 from fakedetect.core.records.record import write_record
 from fakedetect.core.settings.model_folder import NETWORK, OPENVINO_CACHE
-from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.recipes import CLASSES, Recipe
 from fakedetect.core.settings.settings import OPENVINO_ENGINE, Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.models.devices import Normaliser, choose_precision, make_torch_engine
@@ -93,7 +93,8 @@ def _make_openvino_engine(settings: Settings, model: nn.Module, checkpoint: str)
     found, key = None, ""
     if checkpoint:
         key = network_cache_key(settings, checkpoint, openvino.__version__)
-        found = read_cached_network(core, settings, key, classifier)
+        width = model.backbone.width if isinstance(model, Probe) else len(CLASSES)
+        found = read_cached_network(core, settings, key, width)
     try:
         if found is None:
             found = _convert(openvino, settings.recipe, network)
@@ -144,7 +145,8 @@ def _check_parity(
     if got.shape != wanted.shape:
         raise _CannotRun(f"its outputs have shape {got.shape}, torch's {wanted.shape}")
     if classifier:
-        got, wanted = classifier.predict(got), classifier.predict(wanted)
+        squares = classifier.weights.size // got.shape[1]
+        got, wanted = (classifier.predict(np.tile(outputs, squares)) for outputs in (got, wanted))
     difference = np.abs(got - wanted).max() / max(1.0, float(np.abs(wanted).max()))
     if not difference <= MOST_OUTPUT_DIFFERENCE:
         raise _CannotRun(f"its outputs differ from torch's by {difference:.1e}")

@@ -62,7 +62,7 @@ class Engine:
     pin: bool = False
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Compute outputs (B, D) float32 for images (B, S, S, 3) uint8."""
+        """Compute outputs (B, D) float32 for images (B, S, W, 3) uint8."""
         return self.run(images)
 
 
@@ -135,9 +135,11 @@ def load_cached_engine(settings: Settings, checkpoint: str) -> Engine | None:
         return None
     core = openvino_core()
     probe = checkpoint_file(settings)
-    classifier = read_probe(probe).classifier if is_probe(probe) else None
+    found = read_probe(probe) if is_probe(probe) else None
+    classifier = found.classifier if found else None
+    width = found.classifier.weights.size // found.facts.squares if found else len(CLASSES)
     network = read_cached_network(
-        core, settings, network_cache_key(settings, checkpoint, openvino.__version__), classifier
+        core, settings, network_cache_key(settings, checkpoint, openvino.__version__), width
     )
     if network is None:
         return None
@@ -148,14 +150,12 @@ def load_cached_engine(settings: Settings, checkpoint: str) -> Engine | None:
         return None
 
 
-def read_cached_network(
-    core: Any, settings: Settings, key: str, classifier: LinearClassifier | None
-) -> Any:
+def read_cached_network(core: Any, settings: Settings, key: str, width: int) -> Any:
     """Read the chosen model's network from the cache; None if it has no usable one for this key.
 
     Args:
         key: from network_cache_key().
-        classifier: of a probe, to which the network's outputs go.
+        width: number of outputs.
     """
     folder, size = network_folder(key), settings.recipe.input.size
     network, weights = folder / NETWORK, folder / NETWORK_WEIGHTS
@@ -168,7 +168,6 @@ def read_cached_network(
             found = core.read_model(network, weights)
             given, gives = found.input(0), found.output(0).get_partial_shape()
             shape = given.get_partial_shape().to_string(), given.get_element_type().get_type_name()
-            width = classifier.weights.size if classifier else len(CLASSES)
             if shape == (f"[?,{size},{size},3]", "u8") and gives.to_string() == f"[?,{width}]":
                 return found
     return None
@@ -250,13 +249,16 @@ def make_openvino_engine(
 
     Args:
         classifier: of a probe, if the network is its backbone; it always runs in float32.
+
+    A picture of several squares, for a probe, goes through the network square by square; equal ones once.
     """
     streams = _count_streams()
     compiled = compile_network(core, network, bf16, streams)
     requests = [compiled.create_infer_request() for _ in range(streams)]
 
     def run(images: np.ndarray) -> np.ndarray:
-        parts = np.array_split(np.ascontiguousarray(images), min(streams, len(images)))
+        squares, places = _split_squares(images)
+        parts = np.array_split(squares, min(streams, len(squares)))
         busy = requests[: len(parts)]
         for request, part in zip(busy, parts, strict=True):
             request.start_async([part], share_inputs=True)
@@ -265,8 +267,23 @@ def make_openvino_engine(
             request.wait()
             # The next batch overwrites the request's memory.
             found.append(request.get_output_tensor().data.copy())
-        outputs = np.concatenate(found)
+        outputs = np.concatenate(found)[places].reshape(len(images), -1)
         return classifier.predict(outputs) if classifier else outputs
 
     arithmetic = "bfloat16" if bf16 else "float32"
     return Engine(f"OpenVINO {arithmetic}", run, describe_cpu(arithmetic))
+
+
+def _split_squares(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split images (B, S, V S, 3) into their distinct squares (N, S, S, 3).
+
+    A square that equals the one on its left is left out.
+
+    Returns:
+        The squares, and for each of the B V ones its index among them.
+    """
+    size = images.shape[1]
+    squares = images.reshape(len(images), size, -1, size, 3).swapaxes(1, 2)
+    wanted = np.ones(squares.shape[:2], bool)
+    wanted[:, 1:] = (squares[:, 1:] != squares[:, :-1]).any((2, 3, 4))
+    return squares[wanted], np.cumsum(wanted.ravel()) - 1

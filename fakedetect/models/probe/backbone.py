@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.settings.model_folder import BACKBONE_FILE
-from fakedetect.core.settings.recipes import Recipe
+from fakedetect.core.settings.recipes import CLASS_TOKEN, Recipe
 from fakedetect.models.building import build_network
 
 LEAST_VARIANCE = 1e-6
@@ -31,17 +31,20 @@ DIRECTION_COUNT = 48
 
 
 class Backbone(nn.Module):
-    """images (B, 3, H, W) float, normalised -> features (B, D) float32, in parts of length 1 each.
+    """images (B, 3, S, V S) float, normalised -> features (B, V D) float32, in parts of length 1 each.
 
-    The parts of a block are its class token and the mean and deviation of its patch tokens. Those of a
-    stage are the mean, the deviation and the channel covariances of its map. Covariances describe textures
-    (Gatys, Ecker and Bethge 2015, 'Texture Synthesis Using Convolutional Neural Networks'; in generated
-    faces: Liu, Qi and Torr 2020, 'Global Texture Enhancement for Fake Face Detection In the Wild').
+    A picture may be V squares side by side; their features are side by side too. The part of a block is its
+    class token, or the mean of its patch tokens without one; with ALL_TOKENS, the mean and deviation of the
+    patch tokens too. The parts of a stage are the mean, the deviation and the channel covariances of its
+    map. Covariances describe textures (Gatys, Ecker and Bethge 2015, 'Texture Synthesis Using Convolutional
+    Neural Networks'; in generated faces: Liu, Qi and Torr 2020, 'Global Texture Enhancement for Fake Face
+    Detection In the Wild').
 
     Args:
         network: a model of timm, or torchvision's ResNet, without its head.
-        size: H and W.
+        size: S.
         layers: the numbers of the blocks or stages, from 1; empty for all.
+        tokens: CLASS_TOKEN or ALL_TOKENS.
 
     `width` is D.
 
@@ -49,9 +52,11 @@ class Backbone(nn.Module):
         UserError: timm cannot extract the network's blocks, or `layers` names one that does not exist.
     """
 
-    def __init__(self, network: nn.Module, size: int, layers: Sequence[int] = ()):
+    def __init__(
+        self, network: nn.Module, size: int, layers: Sequence[int] = (), tokens: str = CLASS_TOKEN
+    ):
         super().__init__()
-        self.network = network
+        self.network, self.tokens = network, tokens
         with torch.inference_mode():
             found = self._look(torch.zeros(1, 3, size, size))
         if layers and max(layers) > len(found):
@@ -63,9 +68,13 @@ class Backbone(nn.Module):
         self.width = sum(part.shape[1] for number in self.layers for part in found[number - 1])
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        views = images.shape[3] // images.shape[2]
+        if views > 1:
+            images = images.unflatten(3, (views, -1)).movedim(3, 1).flatten(0, 1)  # (B V, 3, S, S)
         found = self._look(images)
         parts = [part for number in self.layers for part in found[number - 1]]
-        return torch.cat([functional.normalize(part.float(), dim=1) for part in parts], 1)
+        features = torch.cat([functional.normalize(part.float(), dim=1) for part in parts], 1)
+        return features.unflatten(0, (-1, views)).flatten(1) if views > 1 else features
 
     def _look(self, images: torch.Tensor) -> list[tuple[torch.Tensor, ...]]:
         """Return the parts (B, D) of every block or stage."""
@@ -83,9 +92,12 @@ class Backbone(nn.Module):
         blocks = network.forward_intermediates(
             images, return_prefix_tokens=True, output_fmt="NLC", **options
         )
-        if getattr(network, "cls_token", None) is None:
-            return [_summarise(patches, (1,)) for patches, _ in blocks]
-        return [(prefix[:, 0], *_summarise(patches, (1,))) for patches, prefix in blocks]
+        has_class_token = getattr(network, "cls_token", None) is not None
+        if self.tokens == CLASS_TOKEN:
+            return [(prefix[:, 0] if has_class_token else patches.mean(1),) for patches, prefix in blocks]
+        classes = [(prefix[:, 0],) if has_class_token else () for _, prefix in blocks]
+        pairs = zip(classes, blocks, strict=True)
+        return [(*of_class, *_summarise(patches, (1,))) for of_class, (patches, _) in pairs]
 
     def _pool_map(self, stage: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the mean, the deviation and the covariances of a map (B, C, H, W) over its positions."""
@@ -155,11 +167,13 @@ def with_own_weights(recipe: Recipe, folder: Path) -> Recipe:
     return msgspec.structs.replace(recipe, weights=str(own)) if own.is_file() else recipe
 
 
-def build_backbone(recipe: Recipe, layers: Sequence[int], seed: int | None) -> Backbone:
+def build_backbone(
+    recipe: Recipe, layers: Sequence[int], seed: int | None, tokens: str = CLASS_TOKEN
+) -> Backbone:
     """Build the recipe's network with its pretrained weights, in evaluation mode.
 
     Args:
-        layers: as for Backbone.
+        layers, tokens: as for Backbone.
         seed: use random weights of this seed instead.
 
     Raises:
@@ -171,7 +185,7 @@ def build_backbone(recipe: Recipe, layers: Sequence[int], seed: int | None) -> B
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = build_network(recipe, pretrained=False)
-    return Backbone(network.eval(), recipe.input.size, layers).eval()
+    return Backbone(network.eval(), recipe.input.size, layers, tokens).eval()
 
 
 def hash_weights(network: nn.Module) -> str:

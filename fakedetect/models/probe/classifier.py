@@ -10,7 +10,7 @@ import safetensors
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.record import Count, NotNegative, Record
-from fakedetect.core.settings.recipes import Size
+from fakedetect.core.settings.recipes import ALL_TOKENS, TOKENS, Size, one_of
 
 TEST_PICTURE_COUNT = 20
 """Synthetic pictures whose margins a probe's file contains."""
@@ -28,7 +28,8 @@ class ProbeFacts(Record, frozen=True, kw_only=True):
 
     `seed`: of the backbone's random weights; None for pretrained ones. `strength` is scikit-learn's C.
     `views` is the number of degraded views of each picture, in addition to the clean one. `size` is the
-    size of the pictures if it differs from the reference's; files before 0.6 never have it.
+    size of the pictures if it differs from the reference's; files before 0.6 never have it. `tokens` and
+    `centre_square` are as in ProbeOptions; files before 0.7 have neither.
     """
 
     architecture: str
@@ -38,6 +39,13 @@ class ProbeFacts(Record, frozen=True, kw_only=True):
     strength: NotNegative
     views: Count
     size: Size | msgspec.UnsetType = msgspec.UNSET
+    tokens: Annotated[str, one_of(TOKENS)] = ALL_TOKENS
+    centre_square: bool = False
+
+    @property
+    def squares(self) -> int:
+        """The number of squares of a picture's copy."""
+        return 2 if self.centre_square else 1
 
 
 @dataclass(frozen=True)

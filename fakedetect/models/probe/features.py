@@ -13,7 +13,7 @@ from fakedetect.core.settings.model_input import REFERENCE_SCALING
 from fakedetect.core.settings.settings import Settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.dataset.feature_cache import FeatureCache, make_feature_key
-from fakedetect.images.copies import PROBE_COPIES, CopyKind
+from fakedetect.images.copies import CopyKind, probe_copies
 from fakedetect.images.faults import explain_fault
 from fakedetect.images.views import ProbeViewRequest, in_batches, load_probe_views
 from fakedetect.models.devices import to_device, warn_about_idle_gpu
@@ -31,12 +31,21 @@ VIEWS_PER_BATCH = 32
 
 @dataclass(frozen=True)
 class FrozenBackbone:
-    """A backbone on its device, its engine, the hash of its weights, and the seed if they are random."""
+    """A backbone on its device, its engine, the hash of its weights, and the seed if they are random.
+
+    `squares` is the number of squares of a picture's copy: the whole picture, and its centre square.
+    """
 
     backbone: Backbone
     weights: str
     seed: int | None
     engine: Engine
+    squares: int
+
+    @property
+    def width(self) -> int:
+        """The number of features of a picture."""
+        return self.squares * self.backbone.width
 
 
 def freeze_backbone(settings: Settings, console: Console) -> FrozenBackbone:
@@ -54,22 +63,29 @@ def freeze_backbone(settings: Settings, console: Console) -> FrozenBackbone:
             "pretrained = false: the features come from random weights, which have learned nothing."
         )
     recipe = with_own_weights(settings.recipe, settings.model_folder)
-    backbone = build_backbone(recipe, settings.probe.layers, seed)
+    backbone = build_backbone(recipe, settings.probe.layers, seed, settings.probe.tokens)
     weights = hash_weights(backbone.network)
     to_device(backbone)
     warn_about_idle_gpu(console)
     engine = choose_engine(settings, console, backbone)
     console.note(f"The features of {settings.model} are computed on {engine.device}")
-    return FrozenBackbone(backbone=backbone, weights=weights, seed=seed, engine=engine)
+    return FrozenBackbone(
+        backbone=backbone,
+        weights=weights,
+        seed=seed,
+        engine=engine,
+        squares=2 if settings.probe.centre_square else 1,
+    )
 
 
 def make_feature_cache(settings: Settings, frozen: FrozenBackbone, file: Path) -> FeatureCache:
     """Return the feature cache in a file. Features of another backbone are removed from it."""
     takes, backbone = settings.recipe.input, frozen.backbone
-    depends_on = f"{frozen.weights} {backbone.layers} {takes.mean} {takes.std}"
+    reads = f"{backbone.layers} {backbone.tokens} {frozen.squares}"
+    depends_on = f"{frozen.weights} {reads} {takes.mean} {takes.std}"
     if takes.scaling != REFERENCE_SCALING:
         depends_on += f" {takes.scaling}"
-    return FeatureCache(file, depends_on, backbone.width)
+    return FeatureCache(file, depends_on, frozen.width)
 
 
 @dataclass(frozen=True)
@@ -116,11 +132,12 @@ def compute_features(
     remove_least_recent()
     cache.open([key for of_path in keys.values() for key in of_path], console)
     group.wait()
-    jobs = _list_jobs(keys, cache, seed, PROBE_COPIES.scaled(settings.recipe.input.scaling))
+    kind = probe_copies(settings.probe.centre_square).scaled(settings.recipe.input.scaling)
+    jobs = _list_jobs(keys, cache, seed, kind)
     reasons: dict[bytes, str] = {}
 
     def extract(images: np.ndarray) -> np.ndarray:
-        """Return features (N, D) float16 of images (N, S, S, 3) uint8."""
+        """Return features (N, D) float16 of images (N, S, W, 3) uint8."""
         return engine(images).astype(np.float16)
 
     part = group.part_of(jobs)

@@ -36,9 +36,9 @@ class BackboneCheck(Record, frozen=True, kw_only=True):
 
 
 class Probe(nn.Module):
-    """images (B, 3, S, S) float, normalised -> logits (B, 2), half the margin each.
+    """images (B, 3, S, W) float, normalised -> logits (B, 2), half the margin each.
 
-    The margin is a linear function of the backbone's standardised features.
+    The margin is a linear function of the backbone's standardised features. W is `squares` times S.
     """
 
     mean: torch.Tensor
@@ -49,6 +49,7 @@ class Probe(nn.Module):
     def __init__(self, backbone: Backbone, classifier: LinearClassifier):
         super().__init__()
         self.backbone, self.classifier = backbone, classifier
+        self.squares = classifier.weights.size // backbone.width
         for field in fields(classifier):
             self.register_buffer(field.name, torch.from_numpy(getattr(classifier, field.name)))
 
@@ -59,13 +60,17 @@ class Probe(nn.Module):
         return torch.stack([half, -half], 1)
 
 
-def draw_test_pictures(size: int, count: int = TEST_PICTURE_COUNT) -> np.ndarray:
-    """Draw made-up pictures (N, S, S, 3) uint8 of waves and noise, the same on every machine."""
+def draw_test_pictures(size: int, count: int = TEST_PICTURE_COUNT, squares: int = 1) -> np.ndarray:
+    """Draw made-up pictures (N, S, W, 3) uint8 of waves and noise, the same on every machine.
+
+    Args:
+        squares: W as a multiple of S.
+    """
     random = np.random.default_rng(SEED)
-    rows, columns = np.mgrid[:size, :size] / size
+    rows, columns = np.mgrid[:size, : squares * size] / size
     pictures = []
     for number in range(count):
-        waves = np.zeros((size, size, 3))
+        waves = np.zeros((*rows.shape, 3))
         for _ in range(12):
             down, across = random.normal(0, 2 ** (number % 5), 2)
             wave = np.sin(2 * np.pi * (down * rows + across * columns + random.random()))
@@ -75,11 +80,12 @@ def draw_test_pictures(size: int, count: int = TEST_PICTURE_COUNT) -> np.ndarray
     return np.stack(pictures)
 
 
-def compute_test_margins(probe: nn.Module, recipe: Recipe) -> np.ndarray:
+def compute_test_margins(probe: Probe, recipe: Recipe) -> np.ndarray:
     """Compute a probe's margins (20,) for the made-up pictures, in float32 on the CPU."""
     taken = recipe.input
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (taken.mean, taken.std))
-    images = torch.from_numpy(draw_test_pictures(taken.size)).permute(0, 3, 1, 2).float() / 255
+    pictures = draw_test_pictures(taken.size, squares=probe.squares)
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
     with torch.inference_mode():
         logits: torch.Tensor = probe((images - mean) / std)
     return (logits[:, 0] - logits[:, 1]).numpy()
@@ -120,9 +126,9 @@ def load_probe(recipe: Recipe, path: Path) -> Probe:
             f"{recipe.input.size} x {recipe.input.size}. Set size = {fitted} for it, or train again."
         )
     recipe = with_own_weights(recipe, path.parent)
-    backbone = build_backbone(recipe, facts.layers, facts.seed)
-    if (count := classifier.weights.size) != backbone.width:
-        raise UserError(f"{path} has {count:,} weights for {backbone.width:,} features. Train again.")
+    backbone = build_backbone(recipe, facts.layers, facts.seed, facts.tokens)
+    if (count := classifier.weights.size) != (width := facts.squares * backbone.width):
+        raise UserError(f"{path} has {count:,} weights for {width:,} features. Train again.")
     probe = Probe(backbone, classifier).eval()
     if (weights := hash_weights(backbone.network)) != facts.weights:
         _check_other_weights(probe, recipe, path, weights, found.test_margins)
