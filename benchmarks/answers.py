@@ -10,12 +10,15 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from PIL import Image
 
 from benchmarks.corpus import load_photographs
 from benchmarks.pairs import BenchmarkJob
 from fakedetect.checking.inspection import InspectedPicture, Inspection, inspect_picture
 from fakedetect.checking.judging import check_pictures
 from fakedetect.checking.request import ALL, NONE, CheckRequest
+from fakedetect.core.settings.model_folder import PROBE_FILE
+from fakedetect.core.settings.recipes import ALL_TOKENS, CLASS_TOKEN
 from fakedetect.core.settings.settings import TORCH_ENGINE, Inference, Settings, load_settings
 from fakedetect.core.terminal.console import Console
 from fakedetect.images.copies import PLAIN_COPIES
@@ -24,11 +27,23 @@ from fakedetect.images.listing import list_images
 from fakedetect.models.building import build_model, save_checkpoint
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.predictions import predict_pictures
+from fakedetect.models.probe.backbone import build_backbone, hash_weights
+from fakedetect.models.probe.classifier import LinearClassifier, ProbeFacts
+from fakedetect.models.probe.model import Probe, write_probe
 
 PATHS = """\
 model = "lite0"
 [models.lite0]
 timm = "tf_efficientnet_lite0"
+"""
+
+PROBE_PATHS = """\
+model = "probe"
+[training]
+pretrained = false
+[models.probe]
+timm = "vit_base_patch16_224"
+recipe = "probe"
 """
 
 SIDE = 512
@@ -140,6 +155,65 @@ def check_page(folder: Path, quick: bool, _: str) -> BenchmarkJob:
 def _run_check(settings: Settings, wanted: CheckRequest) -> None:
     with contextlib.redirect_stdout(io.StringIO()):
         check_pictures(settings, Console(quiet=True), wanted)
+
+
+def _make_probe(folder: Path, tokens: str, centre_square: bool) -> Settings:
+    """Make a probe with random weights on ViT-B/16."""
+    folder.mkdir(exist_ok=True)
+    (folder / "paths.toml").write_text(PROBE_PATHS, encoding="utf-8")
+    settings = load_settings(folder / "paths.toml")
+    backbone = build_backbone(settings.recipe, (), 0, tokens)
+    width = backbone.width * (2 if centre_square else 1)
+    random = np.random.default_rng(0)
+    classifier = LinearClassifier(
+        mean=np.zeros(width, np.float32),
+        scale=np.ones(width, np.float32),
+        weights=random.normal(0, 1, width).astype(np.float32),
+        bias=np.array(0, np.float32),
+    )
+    facts = ProbeFacts(
+        architecture=settings.recipe.architecture,
+        weights=hash_weights(backbone.network),
+        layers=backbone.layers,
+        seed=0,
+        strength=0.001,
+        views=1,
+        tokens=tokens,
+        centre_square=centre_square,
+    )
+    write_probe(settings.model_folder / PROBE_FILE, Probe(backbone, classifier), facts, settings.recipe)
+    return settings
+
+
+def check_by_probe(folder: Path, quick: bool, _: str) -> BenchmarkJob:
+    """Verdicts of a probe on ViT-B/16 that reads the centre square too, against one that does not and reads
+    all tokens; half of the pictures are square."""
+    count = 16 if quick else 100
+    paths = _project(folder, count)[1]
+    for number, path in enumerate(paths):
+        if number % 2:
+            with Image.open(path) as opened:
+                opened.resize((640, 480)).save(path, quality=90)
+    one, two = (
+        _make_probe(folder / "one", ALL_TOKENS, False),
+        _make_probe(folder / "two", CLASS_TOKEN, True),
+    )
+    rows: list[int] = []
+
+    def ours() -> None:
+        file = folder / "two.csv"
+        file.unlink(missing_ok=True)
+        _run_check(two, CheckRequest(pictures=paths, csv=file))
+        rows.append(len(file.read_text(encoding="utf-8-sig").splitlines()))
+
+    return BenchmarkJob(
+        count,
+        "pictures",
+        lambda: _run_check(one, CheckRequest(pictures=paths)),
+        ours,
+        lambda: rows[-1] == count + 1,
+        lambda: _name_engine(two),
+    )
 
 
 def evaluate(folder: Path, quick: bool, _: str) -> BenchmarkJob:

@@ -331,6 +331,7 @@ JOBS = {
     "check": answers.check,
     "check-plain": answers.check_plain,
     "check-page": answers.check_page,
+    "check-probe": answers.check_by_probe,
     "evaluate": answers.evaluate,
     "probe-features": probe.compute_vit_features,
     "probe-lines": probe.fit_classifiers,
