@@ -59,6 +59,7 @@ from fakedetect.metrics.held_out import (
     group_by_source,
     measure_held_out,
 )
+from fakedetect.metrics.intervals import describe_shape_effect
 from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
 from fakedetect.models.probe.features import (
@@ -104,6 +105,7 @@ class FittedProbe:
     """
 
     probe: ProbeRecord
+    scores: HeldOutScores
     held_out: HeldOutSources
     calibration: CalibrationRecord | None
     pictures: int
@@ -149,6 +151,7 @@ def train_probe(
     unfinished_file(settings.model_folder).unlink(missing_ok=True)
     return FittedProbe(
         probe=probe,
+        scores=scores,
         held_out=held_out,
         calibration=calibration,
         pictures=len(found.samples),
@@ -347,7 +350,8 @@ def describe_probe(settings: Settings, fitted: FittedProbe) -> list[str]:
         f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {HELD_OUT_SCORES}",
         f"Next, test it: {settings.command('test')}",
         *describe_held_out(fitted.held_out, probe.folds),
-        *describe_needed_sources(fitted.held_out),
+        *describe_shape_effect(fitted.held_out.auc, fitted.held_out.auc_same_shape),
+        *describe_needed_sources(fitted.scores),
         *(
             describe_thresholds(settings.model, fitted.calibration)
             if fitted.calibration
