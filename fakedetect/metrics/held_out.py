@@ -32,7 +32,6 @@ from fakedetect.metrics.intervals import (
     SAME_SHAPE,
     BySource,
     Ranking,
-    describe_shape_effect,
     group_values,
     measure_auc,
     measure_bootstrapped,
@@ -49,11 +48,7 @@ MOST_USUAL_ERROR_RATE = 0.2
 pictures of the same sources instead."""
 
 MOST_LISTED_SOURCES = 3
-"""Sources of a class that are named as the hardest."""
-
-HIGH_FALSE_POSITIVE_RATE = 0.15
-"""The false-positive rate of a real source from which on more sources like it would help."""
-
+"""Sources of a class that are named for their errors."""
 
 T = TypeVar("T")
 
@@ -292,31 +287,42 @@ def describe_held_out(found: HeldOutSources, folds: int) -> list[str]:
     return lines
 
 
-def describe_needed_sources(found: HeldOutSources) -> list[str]:
-    """Describe which sources would help most: those least like the others."""
-    lines = describe_shape_effect(found.auc, found.auc_same_shape)
-    alarms = [(name, source.false_alarms_at_5.value or 0.0) for name, source in found.worst_real_sources]
-    odd = [
-        f"{name} ({percent(rate, 0)} called fake)"
-        for name, rate in alarms[:MOST_LISTED_SOURCES]
-        if rate >= HIGH_FALSE_POSITIVE_RATE
-    ]
-    if found.reals_by_source and odd:
-        lines.append(f"More real sources like these would help most: {', '.join(odd)}")
-    if found.fakes_by_source:
-        areas = [
-            (name, family.auc.value or 0.0) for name, family in found.hardest_families[:MOST_LISTED_SOURCES]
-        ]
-        hard = [f"{name} (ROC AUC {area:.2f})" for name, area in areas]
-        lines.append(f"Hardest held-out families (collect more like these): {', '.join(hard)}")
+def describe_needed_sources(scores: HeldOutScores) -> list[str]:
+    """Describe which sources would help most: more like those with most errors, at 5 % false positives."""
+    fakes, reals = group_values(scores.fake), group_values(scores.real)
+    least = Ranking(list(fakes.values()), list(reals.values())).least_margin()
+    lines = []
+    if scores.reals_by_source:
+        alarms = {name: margins > least for name, margins in reals.items()}
+        lines += _describe_most_errors("false positives (5 %)", alarms, "real pictures")
+    if scores.fakes_by_source:
+        missed = {name: margins <= least for name, margins in fakes.items()}
+        lines += _describe_most_errors("missed fakes (at 5 % false positives)", missed, "fakes")
     few = [
         name
         for name, whole in (
-            ("fakes from more generators", found.fakes_by_source),
-            ("real pictures from more sources", found.reals_by_source),
+            ("fakes from more generators", scores.fakes_by_source),
+            ("real pictures from more sources", scores.reals_by_source),
         )
         if not whole
     ]
     if few:
         lines.append(f"To improve it most, add {' and '.join(few)}, each in a sub-folder of its class.")
     return lines
+
+
+def _describe_most_errors(errors: str, wrong: Mapping[str, np.ndarray], what: str) -> list[str]:
+    """Name the groups that hold most errors of a class, of those with a higher rate than all together.
+
+    Args:
+        wrong: for each group, whether each picture is an error (N,).
+        what: the pictures to add.
+    """
+    every = np.concatenate(list(wrong.values()))
+    above = [(int(group.sum()), name) for name, group in wrong.items() if group.mean() > every.mean()]
+    most = sorted(above, key=lambda each: (-each[0], each[1]))[:MOST_LISTED_SOURCES]
+    named = [
+        f"{count:,} from {name} ({percent(count / len(wrong[name]), 0)} of its {len(wrong[name]):,})"
+        for count, name in most
+    ]
+    return [f"Of {every.sum():,} {errors}: {', '.join(named)}. Add {what} like these."] if named else []

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 from sklearn.metrics import roc_curve
 
 from fakedetect.core.errors import UserError
@@ -22,6 +20,7 @@ from fakedetect.core.terminal.console import Console, Outcome, plural
 from fakedetect.core.terminal.progress import percent
 from fakedetect.dataset.samples import find_originals, name_pictures
 from fakedetect.images.sheets import draw_sheet, read_tiles
+from fakedetect.metrics.paired import SIGNIFICANCE_LEVEL, compute_mcnemar_p
 from fakedetect.reporting.comparison_table import (
     ComparedModel,
     build_sources,
@@ -38,7 +37,6 @@ from fakedetect.testing.results import (
 )
 from fakedetect.training.log import draw_loss_curves, read_epochs
 
-SIGNIFICANCE_LEVEL = 0.05
 GALLERY_PICTURES = 12
 LISTED_MISTAKES = 3
 
@@ -121,16 +119,6 @@ def _overlap(a: ComparedModel, b: ComparedModel) -> bool | None:
     if first is None or second is None:
         return None
     return first.lowest <= second.highest and second.lowest <= first.highest
-
-
-def compute_mcnemar_p(right_a: np.ndarray, right_b: np.ndarray) -> float:
-    """Compute p of McNemar's exact test (1947) for equal accuracy of two models on the same pictures.
-
-    Args:
-        right_a, right_b: (N,) bool, whether each model is right, on the same pictures.
-    """
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    return float(binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
 def compare_pairs(models: Sequence[ComparedModel]) -> tuple[ModelPair, ...]:

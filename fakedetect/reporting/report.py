@@ -11,7 +11,13 @@ from fakedetect.core.errors import UserError
 from fakedetect.core.files import check_regular, hash_file, run_lock, write_text
 from fakedetect.core.records.evaluation import Entry, Evaluation, TestResults, VerdictRates, read_evaluation
 from fakedetect.core.records.repeats import FIGURES, Repeats, read_repeats_with_spread
-from fakedetect.core.records.training import Epoch, TrainingRecord, ValidationRecord
+from fakedetect.core.records.training import (
+    Epoch,
+    HeldOutScores,
+    TrainingRecord,
+    ValidationRecord,
+    read_held_out_scores,
+)
 from fakedetect.core.settings.model_folder import (
     EVALUATION,
     REPORT,
@@ -64,6 +70,7 @@ class ModelRecords:
     """Everything that is recorded of a model.
 
     `foreign` has the predictions for foreign folders by the evaluation's names, if they were saved.
+    `held_out` is None for models without held-out scores.
     `summary` and `audit` are None if the dataset was not explored, `repeats` if there is a single run.
     """
 
@@ -72,6 +79,7 @@ class ModelRecords:
     predictions: pd.DataFrame
     evaluation: Evaluation
     foreign: Mapping[str, pd.DataFrame]
+    held_out: HeldOutScores | None
     epochs: tuple[Epoch, ...]
     summary: pd.DataFrame | None
     audit: Audit | None
@@ -151,6 +159,7 @@ def gather_records(settings: Settings, console: Console) -> ModelRecords:
         predictions=tested.predictions,
         evaluation=evaluation,
         foreign=_read_foreign_predictions(settings, evaluation),
+        held_out=read_held_out_scores(folder, detector.checkpoint_hash, settings.command("train")),
         epochs=tuple(read_epochs(folder, detector.checkpoint_hash)),
         summary=_read_summary(settings, explored),
         audit=read_audit(explored, settings),

@@ -16,13 +16,15 @@ import msgspec
 import numpy as np
 
 from fakedetect.core.errors import UserError
-from fakedetect.core.files import hash_file
+from fakedetect.core.files import hash_file, hash_text
 from fakedetect.core.records.evaluation import Evaluation, HeldOutSources, write_evaluation
 from fakedetect.core.records.training import (
     CalibrationRecord,
     HeldOutScores,
     ProbeRecord,
     TrainingRecord,
+    read_held_out_scores,
+    read_training,
     write_held_out_scores,
     write_training,
 )
@@ -42,6 +44,7 @@ from fakedetect.core.terminal.console import Console, plural
 from fakedetect.core.terminal.progress import format_duration
 from fakedetect.dataset.samples import (
     Dataset,
+    FileFacts,
     Sample,
     describe_faults,
     find_originals,
@@ -59,6 +62,8 @@ from fakedetect.metrics.held_out import (
     group_by_source,
     measure_held_out,
 )
+from fakedetect.metrics.intervals import describe_shape_effect
+from fakedetect.metrics.paired import describe_change
 from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
 from fakedetect.models.probe.features import (
@@ -99,11 +104,14 @@ EPOCH_FILES = (LOG, LOSS_PLOT)
 class FittedProbe:
     """The result of a fit.
 
-    `calibration` is None if the probe is no better than chance on held-out sources. `copies` counts the
-    pictures whose original is missing; `bad` has the reasons of the unreadable ones.
+    `earlier` has the scores of the fit that this one replaces, None if there was none. `calibration` is
+    None if the probe is no better than chance on held-out sources. `copies` counts the pictures whose
+    original is missing; `bad` has the reasons of the unreadable ones.
     """
 
     probe: ProbeRecord
+    scores: HeldOutScores
+    earlier: HeldOutScores | None
     held_out: HeldOutSources
     calibration: CalibrationRecord | None
     pictures: int
@@ -139,16 +147,20 @@ def train_probe(
         return None
     fit = _cross_validate(settings, console, found)
     probe = _describe_probe(found, fit)
+    earlier = _read_earlier_scores(settings)
     # The slow steps are done: replace the earlier model. The run counts as unfinished until all files of
     # the new one are written.
     mark_unfinished(settings.model_folder, gather_conditions(settings, found.dataset))
     checkpoint = _save_probe(settings, found.frozen, fit, probe)
     scores, held_out = _measure(found, fit, checkpoint)
+    scores = _add_pictures(scores, found)
     calibration = _calibrate(scores)
     _save_records(settings, scores, held_out, _describe_run(settings, found, probe, calibration))
     unfinished_file(settings.model_folder).unlink(missing_ok=True)
     return FittedProbe(
         probe=probe,
+        scores=scores,
+        earlier=earlier,
         held_out=held_out,
         calibration=calibration,
         pictures=len(found.samples),
@@ -163,13 +175,14 @@ def train_probe(
 class _ProbeData:
     """The data of a fit: the readable pictures, their shapes, and for each view the features (N, D).
 
-    `copies` counts the dataset's pictures whose original is missing.
+    `pictures` identifies each of them. `copies` counts the dataset's pictures whose original is missing.
     """
 
     dataset: Dataset
     frozen: FrozenBackbone
     samples: Sequence[Sample]
     shapes: Sequence[str]
+    pictures: Sequence[str]
     views: Sequence[np.ndarray]
     copies: int
     bad: Mapping[Path, str]
@@ -188,18 +201,25 @@ def _gather(
     check_unreadable_share(len(found.bad), dataset)
     samples = [dataset.samples[place] for place in found.places]
     check_picture_counts(samples, LEAST_PICTURES_PER_CLASS)
+    originals = [paths[place] for place in found.places]
+    facts = read_original_facts(originals, samples, dataset.resized)
     pairs = zip(paths, dataset.samples, strict=True)
     return _ProbeData(
         dataset=dataset,
         frozen=frozen,
         samples=samples,
-        shapes=list_shapes(
-            read_original_facts([paths[place] for place in found.places], samples, dataset.resized)
-        ),
+        shapes=list_shapes(facts),
+        pictures=_identify_pictures(originals, facts),
         views=found.views,
         copies=sum(path == sample.path for path, sample in pairs) if dataset.resized else 0,
         bad=found.bad,
     )
+
+
+def _identify_pictures(paths: Sequence[Path], facts: Sequence[FileFacts | None]) -> list[str]:
+    """Return a short hash of each picture's name and size in bytes, which tells those of a source apart."""
+    pairs = zip(paths, facts, strict=True)
+    return [hash_text(f"{path.name}\0{file and file.bytes}")[:8] for path, file in pairs]
 
 
 def _choose_pictures(settings: Settings, console: Console, leave_out: str) -> tuple[Dataset, list[Path]]:
@@ -287,6 +307,25 @@ def _measure(
     return scores, measure_held_out(scores, group_by_source(is_fake, sources, found.shapes))
 
 
+def _add_pictures(scores: HeldOutScores, found: _ProbeData) -> HeldOutScores:
+    """Return the scores with what identifies their pictures."""
+    is_fake = np.array([sample.label == 0 for sample in found.samples])
+    sources = [sample.source for sample in found.samples]
+    fake, real = group_by_source(is_fake, sources, found.pictures)
+    return msgspec.structs.replace(scores, fake_pictures=fake, real_pictures=real)
+
+
+def _read_earlier_scores(settings: Settings) -> HeldOutScores | None:
+    """Read the held-out scores of the probe that a fit replaces; None if there is no usable file."""
+    folder = settings.model_folder
+    try:
+        return read_held_out_scores(
+            folder, read_training(folder).checkpoint or "", settings.command("train")
+        )
+    except UserError:
+        return None
+
+
 def _describe_probe(found: _ProbeData, fit: CrossValidatedFit) -> ProbeRecord:
     backbone = found.frozen.backbone
     families, real_sources = count_groups(found.samples)
@@ -352,7 +391,9 @@ def describe_probe(settings: Settings, fitted: FittedProbe) -> list[str]:
         f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {HELD_OUT_SCORES}",
         f"Next, test it: {settings.command('test')}",
         *describe_held_out(fitted.held_out, probe.folds),
-        *describe_needed_sources(fitted.held_out),
+        *describe_change(fitted.earlier, fitted.scores),
+        *describe_shape_effect(fitted.held_out.auc, fitted.held_out.auc_same_shape),
+        *describe_needed_sources(fitted.scores),
         *(
             describe_thresholds(settings.model, fitted.calibration)
             if fitted.calibration

@@ -8,7 +8,12 @@ from sklearn.metrics import roc_auc_score
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.training import HeldOutScores
 from fakedetect.metrics.calibration import Calibration
-from fakedetect.metrics.held_out import calibrate_held_out, make_guarantee, measure_held_out
+from fakedetect.metrics.held_out import (
+    calibrate_held_out,
+    describe_needed_sources,
+    make_guarantee,
+    measure_held_out,
+)
 
 MEAN = 1.2
 """The mean margin of a class: so small that no threshold stops at 0.5."""
@@ -200,3 +205,26 @@ def test_the_picture_at_a_threshold_is_excluded_and_shares_are_those_of_the_verd
             bound = make_guarantee(scores, label, most).bound()
             at = float(calibration.probability(np.array([bound if label == "real" else -bound]))[0])
             assert calibration.verdict(at) != verdict
+
+
+def test_the_sources_with_most_errors_are_named_if_their_rate_is_above_that_of_all() -> None:
+    # The threshold for 5 % of 200 real pictures is 0: 7 + 3 are above it.
+    reals = {
+        "large": (-1.0,) * 152 + (0.0,) + (1.0,) * 7,
+        "odd": (-1.0,) * 17 + (1.0,) * 3,
+        "fine": (-1.0,) * 20,
+    }
+    fakes = {
+        "a/one": (1.0,) * 10,
+        "a/two": (-1.0,) * 10,
+        "b": (-1.0,) * 3 + (1.0,) * 27,
+        "c": (0.0,) * 4,
+    }
+    of_reals, of_fakes = describe_needed_sources(score({"fake": fakes, "real": reals}, True))
+    assert "Of 10 false positives" in of_reals and "3 from odd (15 % of its 20)" in of_reals
+    # It holds most false positives, but fewer than its share of the pictures.
+    assert "large" not in of_reals and "fine" not in of_reals
+    assert "Of 17 missed fakes" in of_fakes
+    assert "10 from a (50 % of its 20), 4 from c (100 % of its 4)" in of_fakes and " b " not in of_fakes
+    (only,) = describe_needed_sources(score({"fake": {"": fakes["b"]}, "real": {"": reals["odd"]}}, False))
+    assert "fakes from more generators and real pictures from more sources" in only

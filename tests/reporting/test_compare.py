@@ -181,15 +181,6 @@ def test_damaged_results_are_left_out_and_none_at_all_is_said(project: Path) -> 
     assert result.returncode == 0 and "Skipped resnet50: " in result.stderr
 
 
-def test_mcnemar_is_the_exact_binomial_test() -> None:
-    from fakedetect.reporting.compare import compute_mcnemar_p
-
-    a = np.array([True] * 8 + [False] * 2)
-    # 8 against 2 discordant pairs: 2 * (1 + 10 + 45) / 1024.
-    assert compute_mcnemar_p(a, ~a) == pytest.approx(112 / 1024)
-    assert compute_mcnemar_p(a, a) == 1
-
-
 def test_a_comparison_is_data_before_it_is_words(project: Path) -> None:
     from fakedetect.core.settings.settings import load_settings
     from fakedetect.core.terminal.console import Console

@@ -204,6 +204,28 @@ def test_features_of_changed_and_renamed_pictures_are_computed_again(fitted: Pat
     assert before < features.stat().st_size < 1.1 * before
 
 
+def test_a_fit_is_compared_with_the_earlier_one_on_the_pictures_of_both(fitted: Path) -> None:
+    again = ("--paths", fitted, "train", "--recipe", "probe", "--overwrite")
+    unchanged = run(*again)
+    assert "on the 60 held-out pictures of both: the same scores" in unchanged.stdout, unchanged.stderr
+    folder, random = fitted.parent / "dataset/train", np.random.default_rng(3)
+    (folder / "fake/new").mkdir()
+    for number in range(6):
+        draw(random, "fake", np.full(3, 120.0)).save(folder / f"fake/new/{number}.png")
+    # A picture of the same name, and one more.
+    draw(random, "real", np.full(3, 120.0)).save(folder / "real/phone/00.png")
+    draw(random, "real", np.full(3, 120.0)).save(folder / "real/phone/more.png")
+    added = run(*again)
+    assert re.search(
+        r"on the 59 held-out pictures of both: ROC AUC [01]\.\d+ -> .*\n.* newly wrong \(McNemar",
+        added.stdout,
+    ), added.stderr
+    # The new fit replaces a file that cannot be used.
+    (folder_of(fitted) / "out_of_fold.json").write_text("{", encoding="utf-8")
+    damaged = run(*again)
+    assert damaged.returncode == 0 and "earlier fit" not in damaged.stdout, damaged.stderr
+
+
 def test_features_of_identical_pictures_are_computed_once(fitted: Path) -> None:
     features = features_file(folder_of(fitted))
     assert run("--paths", fitted, "train", "--recipe", "probe", "--overwrite").returncode == 0

@@ -233,6 +233,8 @@ class HeldOutScores(Record, frozen=True, kw_only=True):
 
     `checkpoint` is the hash of the probe. `fakes_by_source` and `reals_by_source`: whole groups of sources
     of the class were held out; otherwise only single pictures, and nothing is known about other sources.
+    `fake_pictures` and `real_pictures` identify the picture of each margin, so that the next fit can be
+    compared on the same pictures; versions up to 0.6 did not write them.
     """
 
     checkpoint: str
@@ -240,10 +242,15 @@ class HeldOutScores(Record, frozen=True, kw_only=True):
     reals_by_source: bool
     fake: dict[str, Margins]
     real: dict[str, Margins]
+    fake_pictures: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    real_pictures: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.fake or not self.real:
             raise ValueError("both classes need a source")
+        for margins, pictures in ((self.fake, self.fake_pictures), (self.real, self.real_pictures)):
+            if any(len(pictures[source]) != len(margins.get(source, ())) for source in pictures):
+                raise ValueError("each margin needs a picture")
 
 
 def read_training(folder: Path) -> TrainingRecord:
