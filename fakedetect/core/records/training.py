@@ -159,9 +159,13 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError("fake_from is below real_below")
 
 
-class ProbeRecord(Record, frozen=True, kw_only=True):
+class ProbeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """How a probe was fitted: the backbone's blocks, the degraded views of each picture, scikit-learn's
-    C, and the numbers of folds, families and real sources."""
+    C, and the numbers of folds, families and real sources.
+
+    `collections` has the collection of each source that is in one, `collection_folds` the number of folds
+    that hold out whole collections; version 0.6 did not write them.
+    """
 
     layers: tuple[Count, ...]
     degraded_views: Count
@@ -169,6 +173,8 @@ class ProbeRecord(Record, frozen=True, kw_only=True):
     folds: Count
     families: Count
     real_sources: Count
+    collections: dict[str, str] = msgspec.field(default_factory=dict)
+    collection_folds: Count = 0
 
 
 class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -229,6 +235,7 @@ class HeldOutScores(Record, frozen=True, kw_only=True):
 
     `checkpoint` is the hash of the probe. `fakes_by_source` and `reals_by_source`: whole groups of sources
     of the class were held out; otherwise only single pictures, and nothing is known about other sources.
+    `by_collection`: whole collections of sources were held out too.
     """
 
     checkpoint: str
@@ -236,6 +243,7 @@ class HeldOutScores(Record, frozen=True, kw_only=True):
     reals_by_source: bool
     fake: dict[str, Margins]
     real: dict[str, Margins]
+    by_collection: bool = False
 
     def __post_init__(self) -> None:
         if not self.fake or not self.real:
