@@ -21,7 +21,8 @@ from fakedetect.models.devices import Normaliser, to_device
 from fakedetect.models.openvino.conversion import choose_engine
 from fakedetect.models.probe.backbone import build_backbone
 from fakedetect.models.probe.features import compute_features
-from fakedetect.models.probe.fitting import Folds, predict_held_out, standardise
+from fakedetect.models.probe.fitting import predict_held_out, standardise
+from fakedetect.models.probe.folds import Folds
 from fakedetect.models.processes import Group
 from fakedetect.training.probe import PROBE_STRENGTHS
 

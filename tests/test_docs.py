@@ -36,7 +36,7 @@ def anchors(page: Path) -> set[str]:
         ("docs/guarantees.md", 1100),
         ("docs/models.md", 1100),
         ("docs/origin.md", 600),
-        ("docs/probe.md", 600),
+        ("docs/probe.md", 800),
         ("docs/speed.md", 400),
         ("docs/trust.md", 900),
     ],

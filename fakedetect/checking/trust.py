@@ -15,12 +15,13 @@ def describe_limits(model: ModelMeasurements, advise: bool = False) -> list[str]
     """
     detector = model.detector
     lines = []
-    held_out = model.evaluation.held_out_sources
+    held_out = next(iter(model.evaluation.held_out), None)
     if held_out and held_out.is_by_source:
         area, recall = held_out.auc.value or 0.0, held_out.fake_recall_at_5.value or 0.0
+        whole = f", with {held_out.condition}" if held_out.by_collection else ""
         lines.append(
-            f"Keep in mind: on held-out generators, {detector.name} finds {percent(recall, 0)} of the "
-            "fakes when 5 % of the real pictures of held-out sources are called fake (ROC AUC "
+            f"Keep in mind: on held-out generators{whole}, {detector.name} finds {percent(recall, 0)} of "
+            "the fakes when 5 % of the real pictures of held-out sources are called fake (ROC AUC "
             f"{area:.2f}; 0.5 is chance)."
         )
     for name, entry in model.evaluation.foreign.items():

@@ -13,7 +13,12 @@ import numpy as np
 
 from fakedetect.core.errors import UserError
 from fakedetect.core.records.evaluation import Family, HeldOutSources, Measure, RealSource
-from fakedetect.core.records.training import CalibrationRecord, HeldOutScores, ValidationRecord
+from fakedetect.core.records.training import (
+    CalibrationRecord,
+    HeldOutScores,
+    ProbeRecord,
+    ValidationRecord,
+)
 from fakedetect.core.settings.recipes import CLASSES
 from fakedetect.core.terminal.console import plural, printable
 from fakedetect.core.terminal.progress import percent
@@ -41,6 +46,7 @@ from fakedetect.metrics.intervals import (
     roc_auc_interval,
     share_interval,
 )
+from fakedetect.metrics.null import NULL
 
 USUAL_ERROR_RATE = 0.05
 MOST_USUAL_ERROR_RATE = 0.2
@@ -69,7 +75,10 @@ def group_by_source(
 
 
 def measure_held_out(
-    scores: HeldOutScores, shapes: tuple[BySource[str], BySource[str]] | None = None, seed: int = 0
+    scores: HeldOutScores,
+    shapes: tuple[BySource[str], BySource[str]] | None = None,
+    null: tuple[BySource[float], BySource[float]] | None = None,
+    seed: int = 0,
 ) -> HeldOutSources:
     """Measure held-out sources, with 95 % intervals.
 
@@ -79,27 +88,17 @@ def measure_held_out(
 
     Args:
         shapes: the shapes of the fakes and of the real pictures, '' if unknown; None if all are.
+        null: the scores of their files alone, by score_files(); None if too few files are known.
     """
     fakes, reals = group_values(scores.fake), group_values(scores.real)
     units = _draw_units(fakes), _draw_units(reals)
     ranking = Ranking(*units)
     all_reals = np.concatenate(list(reals.values()))
     least = ranking.least_margin()
-    auc, recall = ranking.measure(np.ones(len(ranking.fakes)), np.ones(len(ranking.reals)))
-    random = np.random.default_rng(seed)
-    drawn = len(ranking.fakes), len(ranking.reals)
-    areas, recalls = zip(
-        *(
-            ranking.measure(*(resample_units(random, units) for units in drawn))
-            for _ in range(BOOTSTRAP_SAMPLES)
-        ),
-        strict=True,
-    )
+    auc, recall = _measure_ranking(ranking, seed)
     return HeldOutSources(
-        auc=measure_bootstrapped(auc, areas, min(drawn), roc_auc_interval(auc, *drawn)),
-        fake_recall_at_5=measure_bootstrapped(
-            recall, recalls, min(drawn), share_interval(recall * drawn[0], drawn[0])
-        ),
+        auc=auc,
+        fake_recall_at_5=recall,
         families={
             name: Family(auc=_measure_area(values, all_reals), n=len(values))
             for name, values in fakes.items()
@@ -112,7 +111,27 @@ def measure_held_out(
         },
         fakes_by_source=scores.fakes_by_source,
         reals_by_source=scores.reals_by_source,
+        by_collection=scores.by_collection,
         auc_same_shape=shapes and measure_same_shape(units, _shape_units(shapes), seed),
+        null_auc=null and _measure_ranking(Ranking(*map(_known_units, null)), seed)[0],
+    )
+
+
+def _measure_ranking(ranking: Ranking, seed: int) -> tuple[Measure, Measure]:
+    """Measure the ROC AUC and the fake recall at FALSE_POSITIVE_RATE by a bootstrap over the units."""
+    drawn = len(ranking.fakes), len(ranking.reals)
+    auc, recall = ranking.measure(*map(np.ones, drawn))
+    random = np.random.default_rng(seed)
+    areas, recalls = zip(
+        *(
+            ranking.measure(*(resample_units(random, units) for units in drawn))
+            for _ in range(BOOTSTRAP_SAMPLES)
+        ),
+        strict=True,
+    )
+    return (
+        measure_bootstrapped(auc, areas, min(drawn), roc_auc_interval(auc, *drawn)),
+        measure_bootstrapped(recall, recalls, min(drawn), share_interval(recall * drawn[0], drawn[0])),
     )
 
 
@@ -125,6 +144,12 @@ def _draw_units(groups: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 def _shape_units(shapes: tuple[BySource[str], BySource[str]]) -> tuple[list[np.ndarray], list[np.ndarray]]:
     fakes, reals = (_draw_units(group_values(of_class)) for of_class in shapes)
     return fakes, reals
+
+
+def _known_units(scores: BySource[float]) -> list[np.ndarray]:
+    """Return the units of scores without those that are NaN."""
+    known = {group: values[~np.isnan(values)] for group, values in group_values(scores).items()}
+    return _draw_units({group: values for group, values in known.items() if len(values)})
 
 
 def _measure_area(fakes: np.ndarray, reals: np.ndarray) -> Measure:
@@ -252,28 +277,40 @@ def calibrate_held_out(
     )
 
 
-def describe_cross_validation(found: HeldOutSources) -> str:
-    """Describe what was held out: sources, or pictures if a class has one source only."""
+def describe_cross_validation(found: HeldOutSources, probe: ProbeRecord | None) -> str:
+    """Describe what was held out: collections, sources, or pictures if a class has one source only."""
+    unknown = "nothing is known about others"
     if found.is_by_source:
-        return "Cross-validation with held-out sources"
-    if found.fakes_by_source:
-        what, only = "families of fakes", "source of real pictures"
+        what = found.condition
+    elif found.fakes_by_source:
+        what = f"held-out families of fakes (only one source of real pictures: {unknown})"
     elif found.reals_by_source:
-        what, only = "real sources", "family of fakes"
+        what = f"held-out real sources (only one family of fakes: {unknown})"
     else:
-        what, only = "pictures", "source of each class"
-    return f"Cross-validation with held-out {what} (only one {only}: nothing is known about others)"
+        what = f"held-out pictures (only one source of each class: {unknown})"
+    folds = 0 if probe is None else probe.collection_folds if found.by_collection else probe.folds
+    counted = f", {plural(folds, 'fold')}" if folds else ""
+    return f"Cross-validation with {what}{counted}"
 
 
-def describe_held_out(found: HeldOutSources, folds: int) -> list[str]:
-    """Describe the metrics on held-out sources as the lines of a table."""
+def list_held_out_measures(lowest: HeldOutSources, *others: HeldOutSources) -> list[tuple[str, Measure]]:
+    """Return the names and values of the metrics, with the ROC AUC of the others.
+
+    Args:
+        lowest: the first of Evaluation.held_out; `others` are those after it.
+    """
+    found = [("ROC AUC", lowest.auc), ("fake recall at 5 % false positives", lowest.fake_recall_at_5)]
+    more = ((SAME_SHAPE, lowest.auc_same_shape), (NULL, lowest.null_auc))
+    found += [(name, value) for name, value in more if value]
+    return [*found, *((f"ROC AUC, {other.condition}", other.auc) for other in others)]
+
+
+def describe_held_out(probe: ProbeRecord, found: HeldOutSources, *others: HeldOutSources) -> list[str]:
+    """Describe the metrics of Evaluation.held_out as the lines of a table."""
     lines = [
-        f"{describe_cross_validation(found)}, {plural(folds, 'fold')} (95 % intervals):",
-        f"  {'ROC AUC':<36}{found.auc}",
-        f"  {'fake recall at 5 % false positives':<36}{found.fake_recall_at_5}",
+        f"{describe_cross_validation(found, probe)} (95 % intervals):",
+        *(f"  {name:<36}{value}" for name, value in list_held_out_measures(found, *others)),
     ]
-    if found.auc_same_shape:
-        lines.append(f"  {SAME_SHAPE:<36}{found.auc_same_shape}")
     if found.fakes_by_source:
         lines.append(f"  {'family of fakes':<36}{'pictures':>9}  ROC AUC")
         lines += [f"  {name:<36}{family.n:>9,}  {family.auc}" for name, family in found.hardest_families]

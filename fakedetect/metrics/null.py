@@ -7,7 +7,7 @@ import numpy as np
 
 from fakedetect.core.records.evaluation import Measure
 from fakedetect.core.settings.recipes import SEED
-from fakedetect.metrics.intervals import measure_area
+from fakedetect.metrics.intervals import measure_auc
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,20 +28,34 @@ FileProperties = tuple[int, int, int, str]
 
 
 def measure_null(files: Sequence[FileProperties | None], is_fake: np.ndarray) -> Measure | None:
-    """Measure the ROC AUC of a classifier that sees only the pictures' width, height, bytes and format.
+    """Measure the ROC AUC of score_files().
 
-    It is cross-validated on these pictures. A model whose ROC AUC is not clearly higher may have learned
-    no more than this.
-
-    Args:
-        files: the properties of the N original files; None if unknown.
-        is_fake: (N,) bool.
+    A model whose ROC AUC is not clearly higher may have learned no more than this.
 
     Returns:
         The ROC AUC with its interval; None if too few files are known.
     """
+    scores = score_files(files, is_fake)
+    if scores is None:
+        return None
+    known = ~np.isnan(scores)
+    return measure_auc(is_fake[known], scores[known])
+
+
+def score_files(
+    files: Sequence[FileProperties | None], is_fake: np.ndarray, folds: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Score pictures by a classifier that sees only the width, height, bytes and format of their files.
+
+    Args:
+        files: the properties of the N original files; None if unknown.
+        is_fake: (N,) bool.
+        folds: (N,) the fold in which each picture is held out; None for random folds.
+
+    Returns:
+        Held-out scores (N,), higher for fake, NaN for unknown files; None if too few files are known.
+    """
     import pandas as pd
-    from sklearn.metrics import roc_auc_score
 
     known = np.array([file is not None for file in files], bool)
     fake = is_fake[known]
@@ -49,8 +63,9 @@ def measure_null(files: Sequence[FileProperties | None], is_fake: np.ndarray) ->
         return None
     table = pd.DataFrame([file for file in files if file], columns=["width", "height", "bytes", "format"])
     table["format"] = table["format"].astype("category")
-    area = float(roc_auc_score(fake, cross_validate(table, pd.Series(fake))))
-    return measure_area(area, int(fake.sum()), int((~fake).sum()))
+    scores = np.full(len(files), np.nan)
+    scores[known] = cross_validate(table, pd.Series(fake), None if folds is None else folds[known])
+    return scores
 
 
 def describe_null(auc: Measure, null: Measure | None) -> list[str]:
@@ -65,14 +80,18 @@ def describe_null(auc: Measure, null: Measure | None) -> list[str]:
     ]
 
 
-def cross_validate(table: "pd.DataFrame", fake: "pd.Series") -> np.ndarray:
+def cross_validate(table: "pd.DataFrame", fake: "pd.Series", folds: np.ndarray | None = None) -> np.ndarray:
     """Return held-out scores (N,), higher for fake, of gradient-boosted trees on the columns of a table.
 
     A fold's classifier uses the columns with at least two values in its training rows: scikit-learn cannot
     bin the others, and they carry no information.
+
+    Args:
+        folds: (N,) the fold in which each row is held out; None for random folds.
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import PredefinedSplit, StratifiedKFold
+    from threadpoolctl import threadpool_limits
 
     model = HistGradientBoostingClassifier(
         max_leaf_nodes=8,
@@ -81,9 +100,13 @@ def cross_validate(table: "pd.DataFrame", fake: "pd.Series") -> np.ndarray:
         random_state=SEED,
     )
     scores = np.full(len(table), fake.mean())
-    for fit, held_out in StratifiedKFold(FOLD_COUNT, shuffle=True, random_state=SEED).split(table, fake):
+    random = StratifiedKFold(FOLD_COUNT, shuffle=True, random_state=SEED)
+    for fit, held_out in (random if folds is None else PredefinedSplit(folds)).split(table, fake):
         columns = [name for name in table if table[name].iloc[fit].nunique() > 1]
-        if columns:
-            model.fit(table[columns].iloc[fit], fake.iloc[fit])
-            scores[held_out] = model.predict_proba(table[columns].iloc[held_out])[:, 1]
+        # Whole sources are held out of given folds, which may leave one class.
+        if columns and fake.iloc[fit].nunique() > 1:
+            # More threads gain nothing in such small steps, and wait for minutes on a busy computer.
+            with threadpool_limits(1, "openmp"):
+                model.fit(table[columns].iloc[fit], fake.iloc[fit])
+                scores[held_out] = model.predict_proba(table[columns].iloc[held_out])[:, 1]
     return scores

@@ -86,10 +86,11 @@ def describe_change(before: HeldOutScores | None, now: HeldOutScores) -> list[st
     change = measure_change(before, now) if before else None
     if before is None or change is None:
         return []
-    if (before.fakes_by_source, before.reals_by_source) != (now.fakes_by_source, now.reals_by_source):
+    held_out = [(each.fakes_by_source, each.reals_by_source, each.by_collection) for each in (before, now)]
+    if held_out[0] != held_out[1]:
         return [
-            "Not compared with the earlier fit: of a class, one fit held out whole sources, the other "
-            "single pictures."
+            "Not compared with the earlier fit: one fit held out whole sources or collections, and the other "
+            "did not."
         ]
     begin = f"Against the earlier fit, on the {change.pictures:,} held-out pictures of both:"
     if change.same:

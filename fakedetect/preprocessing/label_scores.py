@@ -32,12 +32,11 @@ from fakedetect.models.probe.features import (
     make_feature_cache,
 )
 from fakedetect.models.probe.fitting import (
-    Folds,
-    assign_folds,
     check_picture_counts,
     choose_training_pictures,
     fit_cross_validated,
 )
+from fakedetect.models.probe.folds import Folds, assign_folds
 from fakedetect.models.processes import Group
 
 LABEL_STRENGTHS = (0.001, 0.003, 0.01)
@@ -160,8 +159,10 @@ def _cross_validate(
     # Equal: weights for rare sources would give a few mislabelled pictures the most influence.
     weights = np.ones(len(is_fake))
     with console.progress(len(is_fake), "labels") as progress:
-        fitted = fit_cross_validated([features], is_fake, weights, folds, LABEL_STRENGTHS, progress.advance)
-    return fitted.margins, fitted.classifier
+        fitted = fit_cross_validated(
+            [features], is_fake, weights, [folds], LABEL_STRENGTHS, progress.advance
+        )
+    return fitted.margins[0], fitted.classifier
 
 
 def _find_first_copies(samples: Sequence[Sample]) -> np.ndarray:

@@ -22,8 +22,9 @@ from fakedetect.core.settings.settings import TORCH_ENGINE, Inference, Settings
 from fakedetect.core.templates import load_template
 from fakedetect.core.terminal.console import Console, Outcome, plural, printable
 from fakedetect.core.version import describe_citation, describe_version
+from fakedetect.metrics.held_out import describe_cross_validation, list_held_out_measures
 from fakedetect.metrics.intervals import SAME_SHAPE, measure_area, measure_share
-from fakedetect.metrics.null import NULL
+from fakedetect.metrics.null import NULL, describe_null
 from fakedetect.models.detector import Detector, load_detector
 from fakedetect.models.openvino.conversion import write_ir
 from fakedetect.models.openvino.engine import import_openvino
@@ -205,6 +206,9 @@ def _render_card(detector: Detector, parity: Parity) -> str:
         NULL=NULL,
         SAME_SHAPE=SAME_SHAPE,
         UNBALANCED=UNBALANCED,
+        describe_cross_validation=describe_cross_validation,
+        describe_null=describe_null,
+        list_held_out_measures=list_held_out_measures,
         measure_area=measure_area,
         measure_share=measure_share,
         plural=plural,

@@ -34,8 +34,12 @@ from fakedetect.core.version import describe_citation, describe_version
 from fakedetect.dataset.samples import find_originals
 from fakedetect.dataset.shortcuts import Audit, describe_audit, read_audit
 from fakedetect.metrics.calibration import uses_calibration
-from fakedetect.metrics.held_out import describe_cross_validation, describe_needed_sources
-from fakedetect.metrics.intervals import SAME_SHAPE, describe_shape_effect
+from fakedetect.metrics.held_out import (
+    describe_cross_validation,
+    describe_needed_sources,
+    list_held_out_measures,
+)
+from fakedetect.metrics.intervals import describe_shape_effect
 from fakedetect.metrics.measures import list_measures
 from fakedetect.metrics.null import describe_null
 from fakedetect.models.detector import Detector, load_detector
@@ -265,7 +269,6 @@ def list_repeat_commands(detector: Detector, evaluation: Evaluation, repeats: Re
 
 TEMPLATE_NAMES = {
     "FIGURES": FIGURES,
-    "SAME_SHAPE": SAME_SHAPE,
     "Scaling": Scaling,
     "UNBALANCED": UNBALANCED,
     "find_best_epoch": find_best_epoch,
@@ -281,6 +284,7 @@ TEMPLATE_NAMES = {
     "describe_null": describe_null,
     "describe_shape_effect": describe_shape_effect,
     "describe_needed_sources": describe_needed_sources,
+    "list_held_out_measures": list_held_out_measures,
 }
 """Names that the template uses. Screens use the same functions, so their words are the same."""
 

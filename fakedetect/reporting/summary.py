@@ -140,12 +140,13 @@ def _describe_own_accuracy(
 
 def _describe_held_out(evaluation: Evaluation) -> list[str]:
     """Describe a probe's figures on held-out sources."""
-    found = evaluation.held_out_sources
+    found = next(iter(evaluation.held_out), None)
     if found is None or not found.is_by_source:
         return []
     recall = found.fake_recall_at_5.describe(".1%")
+    whole = f", with {found.condition}" if found.by_collection else ""
     return [
-        f"On held-out generators, its fake recall is {recall} at a 5 % false-positive rate on real "
+        f"On held-out generators{whole}, its fake recall is {recall} at a 5 % false-positive rate on real "
         f"pictures of held-out sources; ROC AUC {found.auc}."
     ]
 

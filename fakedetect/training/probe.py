@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -40,7 +41,7 @@ from fakedetect.core.settings.model_folder import (
 )
 from fakedetect.core.settings.model_input import SIZE
 from fakedetect.core.settings.settings import Settings
-from fakedetect.core.terminal.console import Console, plural
+from fakedetect.core.terminal.console import Console, plural, printable
 from fakedetect.core.terminal.progress import format_duration
 from fakedetect.dataset.samples import (
     Dataset,
@@ -63,6 +64,7 @@ from fakedetect.metrics.held_out import (
     measure_held_out,
 )
 from fakedetect.metrics.intervals import describe_shape_effect
+from fakedetect.metrics.null import describe_null, score_files
 from fakedetect.metrics.paired import describe_change
 from fakedetect.models.devices import choose_device
 from fakedetect.models.probe.classifier import ProbeFacts
@@ -76,13 +78,13 @@ from fakedetect.models.probe.features import (
 from fakedetect.models.probe.fitting import (
     LEAST_PICTURES_PER_CLASS,
     CrossValidatedFit,
-    assign_folds,
     check_picture_counts,
     choose_training_pictures,
     compute_sample_weights,
     count_groups,
     fit_cross_validated,
 )
+from fakedetect.models.probe.folds import assign_folds, match_collections
 from fakedetect.models.probe.model import Probe, write_probe
 from fakedetect.models.processes import Group, join_group
 from fakedetect.training.loop import check_unreadable_share
@@ -112,7 +114,7 @@ class FittedProbe:
     probe: ProbeRecord
     scores: HeldOutScores
     earlier: HeldOutScores | None
-    held_out: HeldOutSources
+    evaluation: Evaluation
     calibration: CalibrationRecord | None
     pictures: int
     features: int
@@ -152,16 +154,23 @@ def train_probe(
     # the new one are written.
     mark_unfinished(settings.model_folder, gather_conditions(settings, found.dataset))
     checkpoint = _save_probe(settings, found.frozen, fit, probe)
-    scores, held_out = _measure(found, fit, checkpoint)
-    scores = _add_pictures(scores, found)
+    measured = _measure(found, fit, checkpoint)
+    # The last are of whole collections, if any: thresholds shall hold for pictures gathered elsewhere.
+    scores, held_out = measured[-1]
     calibration = _calibrate(scores)
-    _save_records(settings, scores, held_out, _describe_run(settings, found, probe, calibration))
+    evaluation = Evaluation(
+        model=settings.model,
+        checkpoint=checkpoint,
+        held_out_sources=measured[0][1],
+        held_out_collections=held_out if held_out.by_collection else None,
+    )
+    _save_records(settings, scores, evaluation, _describe_run(settings, found, probe, calibration))
     unfinished_file(settings.model_folder).unlink(missing_ok=True)
     return FittedProbe(
         probe=probe,
         scores=scores,
         earlier=earlier,
-        held_out=held_out,
+        evaluation=evaluation,
         calibration=calibration,
         pictures=len(found.samples),
         features=found.frozen.width,
@@ -173,16 +182,18 @@ def train_probe(
 
 @dataclass(frozen=True, kw_only=True)
 class _ProbeData:
-    """The data of a fit: the readable pictures, their shapes, and for each view the features (N, D).
+    """The data of a fit: the readable pictures, their original files, and each view's features (N, D).
 
-    `pictures` identifies each of them. `copies` counts the dataset's pictures whose original is missing.
+    `pictures` identifies each of them, `collections` has the collection of each source that is in one.
+    `copies` counts the dataset's pictures whose original is missing.
     """
 
     dataset: Dataset
     frozen: FrozenBackbone
     samples: Sequence[Sample]
-    shapes: Sequence[str]
+    files: Sequence[FileFacts | None]
     pictures: Sequence[str]
+    collections: Mapping[str, str]
     views: Sequence[np.ndarray]
     copies: int
     bad: Mapping[Path, str]
@@ -193,6 +204,11 @@ def _gather(
 ) -> _ProbeData | None:
     """Gather pictures, backbone and features; return None in all processes but the first."""
     dataset, paths = _choose_pictures(settings, console, leave_out)
+    # They change no classifier, and of one without a source only the classifier is used.
+    collections = {} if leave_out else settings.probe.collections
+    by_source = match_collections(collections, {sample.source for sample in dataset.samples})
+    # Checked early, like the picture counts.
+    assign_folds(dataset.samples, settings.training.seed, by_source)
     frozen = freeze_backbone(settings, console)
     with nullcontext(Group()) if alone else join_group() as group:
         found = _compute_features(settings, console, group, frozen, cache, paths)
@@ -208,8 +224,9 @@ def _gather(
         dataset=dataset,
         frozen=frozen,
         samples=samples,
-        shapes=list_shapes(facts),
+        files=facts,
         pictures=_identify_pictures(originals, facts),
+        collections=by_source,
         views=found.views,
         copies=sum(path == sample.path for path, sample in pairs) if dataset.resized else 0,
         bad=found.bad,
@@ -261,9 +278,11 @@ def _cross_validate(settings: Settings, console: Console, found: _ProbeData) -> 
     """Choose the strength on held-out sources, then fit the classifier to all pictures."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
     weights = compute_sample_weights(found.samples)
-    folds = assign_folds(found.samples, settings.training.seed)
+    folds = [assign_folds(found.samples, settings.training.seed)]
+    if found.collections:
+        folds.append(assign_folds(found.samples, settings.training.seed, found.collections))
     strengths = PROBE_STRENGTHS if settings.probe.strength is None else (settings.probe.strength,)
-    with console.progress(len(is_fake), "held-out sources") as progress:
+    with console.progress(len(folds) * len(is_fake), "held-out sources") as progress:
         return fit_cross_validated(found.views, is_fake, weights, folds, strengths, progress.advance)
 
 
@@ -292,27 +311,28 @@ def _save_probe(
 
 def _measure(
     found: _ProbeData, fit: CrossValidatedFit, checkpoint: str
-) -> tuple[HeldOutScores, HeldOutSources]:
-    """Return the held-out scores and their figures."""
+) -> list[tuple[HeldOutScores, HeldOutSources]]:
+    """Return the held-out scores and their figures, for each of the fit's folds."""
     is_fake = np.array([sample.label == 0 for sample in found.samples])
-    sources = [sample.source for sample in found.samples]
-    fake, real = group_by_source(is_fake, sources, [round(float(margin), 4) for margin in fit.margins])
-    scores = HeldOutScores(
-        checkpoint=checkpoint,
-        fakes_by_source=fit.folds.by_source[0],
-        reals_by_source=fit.folds.by_source[1],
-        fake=fake,
-        real=real,
-    )
-    return scores, measure_held_out(scores, group_by_source(is_fake, sources, found.shapes))
-
-
-def _add_pictures(scores: HeldOutScores, found: _ProbeData) -> HeldOutScores:
-    """Return the scores with what identifies their pictures."""
-    is_fake = np.array([sample.label == 0 for sample in found.samples])
-    sources = [sample.source for sample in found.samples]
-    fake, real = group_by_source(is_fake, sources, found.pictures)
-    return msgspec.structs.replace(scores, fake_pictures=fake, real_pictures=real)
+    group = partial(group_by_source, is_fake, [sample.source for sample in found.samples])
+    fake_pictures, real_pictures = group(found.pictures)
+    measured = []
+    for folds, margins in zip(fit.folds, fit.margins, strict=True):
+        fake, real = group([round(float(margin), 4) for margin in margins])
+        scores = HeldOutScores(
+            checkpoint=checkpoint,
+            fakes_by_source=folds.by_source[0],
+            reals_by_source=folds.by_source[1],
+            fake=fake,
+            real=real,
+            by_collection=folds is not fit.folds[0],
+            fake_pictures=fake_pictures,
+            real_pictures=real_pictures,
+        )
+        null = score_files(found.files, is_fake, folds.numbers)
+        null_by_source = None if null is None else group(null.tolist())
+        measured.append((scores, measure_held_out(scores, group(list_shapes(found.files)), null_by_source)))
+    return measured
 
 
 def _read_earlier_scores(settings: Settings) -> HeldOutScores | None:
@@ -335,9 +355,11 @@ def _describe_probe(found: _ProbeData, fit: CrossValidatedFit) -> ProbeRecord:
         centre_square=found.frozen.squares > 1,
         degraded_views=len(found.views) - 1,
         strength=fit.strength,
-        folds=fit.folds.count,
+        folds=fit.folds[0].count,
         families=families,
         real_sources=real_sources,
+        collections={printable(source): printable(name) for source, name in found.collections.items()},
+        collection_folds=fit.folds[-1].count if found.collections else 0,
     )
 
 
@@ -365,19 +387,19 @@ def _describe_run(
 
 
 def _save_records(
-    settings: Settings, scores: HeldOutScores, held_out: HeldOutSources, training: TrainingRecord
+    settings: Settings, scores: HeldOutScores, evaluation: Evaluation, training: TrainingRecord
 ) -> None:
     """Write the held-out scores, the run's record and the evaluation."""
     folder, checkpoint = settings.model_folder, scores.checkpoint
     write_held_out_scores(folder, scores)
     write_training(folder, msgspec.structs.replace(training, checkpoint=checkpoint))
-    evaluation = Evaluation(model=settings.model, checkpoint=checkpoint, held_out_sources=held_out)
     write_evaluation(folder / EVALUATION, evaluation)
 
 
 def describe_probe(settings: Settings, fitted: FittedProbe) -> list[str]:
     """Describe the result of a fit."""
     probe, folder = fitted.probe, settings.model_folder
+    held_out = fitted.evaluation.held_out
     lines = describe_faults(fitted.bad)
     if fitted.copies:
         lines.append(
@@ -390,14 +412,15 @@ def describe_probe(settings: Settings, fitted: FittedProbe) -> list[str]:
         f"{probe.real_sources:,}, features {fitted.features:,}, strength {probe.strength:g}",
         f"Saved: {folder / PROBE_FILE}, {TRAINING}, {EVALUATION} and {HELD_OUT_SCORES}",
         f"Next, test it: {settings.command('test')}",
-        *describe_held_out(fitted.held_out, probe.folds),
+        *describe_held_out(probe, *held_out),
         *describe_change(fitted.earlier, fitted.scores),
-        *describe_shape_effect(fitted.held_out.auc, fitted.held_out.auc_same_shape),
+        *describe_shape_effect(held_out[0].auc, held_out[0].auc_same_shape),
+        *describe_null(held_out[0].auc, held_out[0].null_auc),
         *describe_needed_sources(fitted.scores),
         *(
             describe_thresholds(settings.model, fitted.calibration)
             if fitted.calibration
-            else ["On held-out sources it is no better than chance, so no thresholds are set."]
+            else [f"With {held_out[0].condition} it is no better than chance, so no thresholds are set."]
         ),
     ]
     return lines

@@ -173,6 +173,18 @@ def test_the_auc_of_pictures_of_one_shape_excludes_the_effect_of_shape() -> None
     assert measure_held_out(scores, apart).auc_same_shape.value is None
 
 
+def test_the_null_of_held_out_sources_leaves_out_unknown_files() -> None:
+    scores = draw_scores(np.random.default_rng(2))
+    assert measure_held_out(scores).null_auc is None
+    # As a model's margins, but for pictures whose file is unknown.
+    null = tuple(
+        {source: (*values, float("nan")) for source, values in of.items()} | {"lost": (float("nan"),)}
+        for of in (scores.fake, scores.real)
+    )
+    found = measure_held_out(scores, null=null)
+    assert found.null_auc == found.auc
+
+
 def test_the_picture_at_a_threshold_is_excluded_and_shares_are_those_of_the_verdicts() -> None:
     """Margins that differ in their last bit have the same probability."""
     random = np.random.default_rng(8)

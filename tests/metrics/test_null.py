@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import paint, run
+from sklearn.metrics import roc_auc_score
 
 from fakedetect.core.records.evaluation import Measure
-from fakedetect.metrics.null import describe_null, measure_null
+from fakedetect.metrics.null import describe_null, measure_null, score_files
 
 
 def draw_files(count: int, seed: int) -> list[tuple[int, int, int, str]]:
@@ -33,6 +34,26 @@ def test_few_known_files_have_no_null() -> None:
     files = [None if number < 11 else file for number, file in enumerate(draw_files(60, 2))]
     assert measure_null(files, is_fake) is None
     assert measure_null([*files[:10], *draw_files(50, 3)], is_fake) is not None
+
+
+def test_what_marks_a_source_does_not_separate_held_out_sources() -> None:
+    random = np.random.default_rng(4)
+    sources = np.arange(600) % 20
+    is_fake = sources < 10
+    widths = random.permutation(20)[sources] * 50 + 200
+    files = [(int(width), 300, int(random.integers(10_000)), "JPEG") for width in widths]
+    assert measure_null(files, is_fake).value > 0.95
+    # Two sources of each class a fold.
+    scores = score_files(files, is_fake, sources % 5)
+    assert roc_auc_score(is_fake, scores) < 0.7
+    # A fold that leaves the known files of one class alone has no classifier.
+    gaps = [
+        file if number % 2 or source else None
+        for number, (file, source) in enumerate(zip(files, sources, strict=True))
+    ]
+    scores = score_files(gaps, is_fake, np.where(is_fake, 0, 1))
+    assert np.isnan(scores).tolist() == [file is None for file in gaps]
+    assert len(set(scores[~np.isnan(scores)])) == 1
 
 
 def test_a_model_that_is_no_better_than_its_null_gets_a_line() -> None:

@@ -578,6 +578,99 @@ def test_what_the_shape_of_the_pictures_reveals_is_printed(tmp_path: Path) -> No
     assert "ROC AUC, same shape only" in page
 
 
+COLLECTIONS = """
+[probe.collections]
+red = ["red_*"]
+green = ["green_*"]
+blue = ["blue_*"]
+"""
+
+
+def make_collections(folder: Path) -> Path:
+    """Three collections of two sources of each class: fakes are bright and reals dark in one channel."""
+    random = np.random.default_rng(7)
+    for label, brightness in (("fake", 190), ("real", 50)):
+        for channel, name in enumerate(("red", "green", "blue")):
+            for source in ("one", "two"):
+                tint = np.full(3, 120.0)
+                tint[channel] = brightness
+                for number in range(5):
+                    part = "train" if number < 4 else "test"
+                    file = folder / "dataset" / part / label / f"{name}_{label}_{source}" / f"{number}.png"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    draw(random, "real", tint).save(file)
+    return write_settings(folder / "paths.toml")
+
+
+def test_whole_collections_are_held_out_and_the_lower_figure_leads(tmp_path: Path) -> None:
+    paths = make_collections(tmp_path)
+    train = ("--paths", paths, "train", "--recipe", "probe", "--overwrite")
+    alone = run(*train)
+    assert alone.returncode == 0, alone.stderr
+    apart = read(paths, "evaluation.json")
+    assert "held_out_collections" not in apart and not apart["unseen_sources"]["by_collection"]
+    probe, margins = (folder_of(paths) / "probe.safetensors").read_bytes(), read(paths, "out_of_fold.json")
+    paths.write_text(paths.read_text(encoding="utf-8") + COLLECTIONS, encoding="utf-8")
+    result = run(*train)
+    assert result.returncode == 0, result.stderr
+    # The classifier and its figures on held-out sources are the same.
+    assert (folder_of(paths) / "probe.safetensors").read_bytes() == probe
+    evaluation, scores = read(paths, "evaluation.json"), read(paths, "out_of_fold.json")
+    assert evaluation["unseen_sources"] == apart["unseen_sources"]
+    whole, single = evaluation["held_out_collections"], apart["unseen_sources"]["auc"]["value"]
+    assert whole["auc"]["value"] < single - 0.1
+    assert whole["families"].keys() == apart["unseen_sources"]["families"].keys()
+    # The thresholds are fitted to the scores of whole collections.
+    assert scores["by_collection"] and not margins["by_collection"]
+    assert scores["fake"] != margins["fake"] and scores["fake"].keys() == margins["fake"].keys()
+    trained = read(paths, "training.json")["probe"]
+    assert trained["collections"]["red_real_two"] == "red" and trained["collection_folds"] == 3
+    lead = f"{whole['auc']['value']:.3f} ("
+    assert re.search(
+        rf"whole collections held out, 3 folds .*\n  ROC AUC +{re.escape(lead)}", result.stdout
+    )
+    assert re.search(rf"ROC AUC, held-out sources +{single:.3f} ", result.stdout)
+    for command in (("test",), ("report",), ("choose", "tiny")):
+        shown = run("--paths", paths, *command)
+        assert shown.returncode == 0, shown.stderr
+    page = (folder_of(paths) / "report.html").read_text(encoding="utf-8")
+    assert "whole collections held out, 3 folds" in page and f"ROC AUC {lead}" in page
+    checked = run("--paths", paths, "check", "--no-stability", tmp_path / "dataset/test/real", "--details")
+    assert f"(ROC AUC {whole['auc']['value']:.2f};" in checked.stdout
+    assert "with whole collections held out" in checked.stdout
+
+
+def test_collections_that_cannot_be_held_out_are_one_line(tmp_path: Path) -> None:
+    paths = make_collections(tmp_path)
+    text = paths.read_text(encoding="utf-8")
+    for table, words in (
+        ('red = ["red_fakes"]', "'red_fakes' in red under [probe.collections] matches no source"),
+        ('red = ["red_*"]\nones = ["*_one"]', "red_fake_one is in two collections"),
+        ('a = ["*_fake_*"]', "all fake pictures are held out with a"),
+    ):
+        paths.write_text(f"{text}\n[probe.collections]\n{table}\n", encoding="utf-8")
+        result = run("--paths", paths, "train", "--recipe", "probe")
+        assert result.returncode == 2 and words in result.stderr
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_the_null_of_held_out_sources_is_shown_next_to_their_figures(tmp_path: Path) -> None:
+    make_sources(tmp_path, each=4, endings=("png", "jpg"))
+    paths = write_settings(tmp_path / "paths.toml")
+    result = run("--paths", paths, "train", "--recipe", "probe")
+    assert result.returncode == 0, result.stderr
+    null = read(paths, "evaluation.json")["unseen_sources"]["null_auc"]
+    # Every fake is a PNG and every real picture a JPEG.
+    assert null["value"] == pytest.approx(1.0) and null["low"] < 1
+    shown = f"{null['value']:.3f} ({null['low']:.3f} to {null['high']:.3f})"
+    assert re.search(rf"size and format alone +{re.escape(shown)}", result.stdout)
+    assert f"Size and format of the files alone have a ROC AUC of {shown}" in result.stdout
+    assert run("--paths", paths, "test").returncode == 0
+    assert run("--paths", paths, "report").returncode == 0
+    page = (folder_of(paths) / "report.html").read_text(encoding="utf-8")
+    assert "size and format alone" in page and f"files alone have a ROC AUC of {shown}" in page
+
+
 def test_a_probes_own_weights_fit_it_again_without_a_network(tmp_path: Path) -> None:
     make_sources(tmp_path, each=3)
     paths = write_settings(tmp_path / "paths.toml")

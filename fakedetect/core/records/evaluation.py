@@ -225,7 +225,9 @@ class HeldOutSources(Record, frozen=True, kw_only=True):
     """A probe's figures on held-out sources, with intervals over sources.
 
     `fakes_by_source` and `reals_by_source`: whether whole sources of the class were held out, or only
-    single pictures because the class has one source. `auc_same_shape` is as in an Entry.
+    single pictures because the class has one source. `by_collection`: whole collections of sources were
+    held out, with both classes. `auc_same_shape` and `null_auc` are as in an Entry; the null is
+    cross-validated in the same folds.
     """
 
     auc: Measure
@@ -234,7 +236,14 @@ class HeldOutSources(Record, frozen=True, kw_only=True):
     real_sources: Annotated[dict[str, RealSource], msgspec.Meta(min_length=1)]
     fakes_by_source: bool = True
     reals_by_source: bool = True
+    by_collection: bool = False
     auc_same_shape: Measure | None = None
+    null_auc: Measure | None = None
+
+    @property
+    def condition(self) -> str:
+        """What was held out."""
+        return "whole collections held out" if self.by_collection else "held-out sources"
 
     @property
     def mean_family_auc(self) -> float:
@@ -259,7 +268,10 @@ class HeldOutSources(Record, frozen=True, kw_only=True):
 
 
 class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
-    """All figures of a checkpoint, which is identified by its hash."""
+    """All figures of a checkpoint, which is identified by its hash.
+
+    `held_out_collections` is None if the training named no collections, and in files of version 0.6.
+    """
 
     model: str
     checkpoint: str
@@ -267,6 +279,14 @@ class Evaluation(Record, frozen=True, kw_only=True, omit_defaults=True):
     foreign: dict[str, ForeignEntry] = msgspec.field(default_factory=dict)
     left_out: dict[str, LeftOut] = msgspec.field(default_factory=dict)
     held_out_sources: HeldOutSources | None = msgspec.field(default=None, name="unseen_sources")
+    held_out_collections: HeldOutSources | None = None
+
+    @property
+    def held_out(self) -> list[HeldOutSources]:
+        """The figures on held-out sources and on held-out collections that there are, the lower ROC AUC
+        first."""
+        found = [each for each in (self.held_out_collections, self.held_out_sources) if each]
+        return sorted(found, key=lambda each: each.auc.value or 0.0)
 
 
 def read_evaluation(path: Path, checkpoint: str, again: str) -> Evaluation | None:

@@ -160,10 +160,14 @@ class CalibrationRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
             raise ValueError("fake_from is below real_below")
 
 
-class ProbeRecord(Record, frozen=True, kw_only=True):
+class ProbeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """How a probe was fitted: the backbone's blocks, what was read of them (of TOKENS) and whether of the
     centre square too, the degraded views of each picture, scikit-learn's C, and the numbers of folds,
-    families and real sources."""
+    families and real sources.
+
+    `collections` has the collection of each source that is in one, `collection_folds` the number of folds
+    that hold out whole collections; version 0.6 did not write them.
+    """
 
     layers: tuple[Count, ...]
     tokens: str = ALL_TOKENS
@@ -173,6 +177,8 @@ class ProbeRecord(Record, frozen=True, kw_only=True):
     folds: Count
     families: Count
     real_sources: Count
+    collections: dict[str, str] = msgspec.field(default_factory=dict)
+    collection_folds: Count = 0
 
 
 class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
@@ -233,8 +239,9 @@ class HeldOutScores(Record, frozen=True, kw_only=True):
 
     `checkpoint` is the hash of the probe. `fakes_by_source` and `reals_by_source`: whole groups of sources
     of the class were held out; otherwise only single pictures, and nothing is known about other sources.
-    `fake_pictures` and `real_pictures` identify the picture of each margin, so that the next fit can be
-    compared on the same pictures; versions up to 0.6 did not write them.
+    `by_collection`: whole collections of sources were held out too. `fake_pictures` and `real_pictures`
+    identify the picture of each margin, so that the next fit can be compared on the same pictures; versions
+    up to 0.6 did not write these.
     """
 
     checkpoint: str
@@ -242,6 +249,7 @@ class HeldOutScores(Record, frozen=True, kw_only=True):
     reals_by_source: bool
     fake: dict[str, Margins]
     real: dict[str, Margins]
+    by_collection: bool = False
     fake_pictures: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     real_pictures: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 

@@ -192,9 +192,11 @@ def _describe_held_out(settings: Settings) -> str:
         found = read_evaluation(file, model_hash(settings), settings.command("evaluate"))
     except UserError:
         return f"; its {file.name} cannot be used"
-    if found is None or found.held_out_sources is None or found.held_out_sources.auc.value is None:
+    lowest = next(iter(found.held_out), None) if found else None
+    if lowest is None or lowest.auc.value is None:
         return ""
-    return f"; ROC AUC {found.held_out_sources.auc.value:.2f} on held-out sources"
+    on = "with" if lowest.by_collection else "on"
+    return f"; ROC AUC {lowest.auc.value:.2f} {on} {lowest.condition}"
 
 
 def _describe_checkpoint(settings: Settings) -> str:

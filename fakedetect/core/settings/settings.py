@@ -1,7 +1,7 @@
 """paths.toml as frozen records; every mistake in the file is reported in one line."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -39,7 +39,7 @@ from fakedetect.core.settings.recipes import (
     read_own_model,
     refuse_robust,
 )
-from fakedetect.core.settings.toml_file import Kinds, Text, TomlFile
+from fakedetect.core.settings.toml_file import ANY_NAME, Kinds, Text, TomlFile
 
 FOLDERS = ("train-real", "train-fake", "test-real", "test-fake")
 PRECISIONS = ("auto", "fp32", "bf16")
@@ -65,13 +65,17 @@ LayerNumbers = Annotated[
     tuple[Block, ...], Meta(min_length=1, description='"all" or a list of block numbers from 1')
 ]
 
+Sources = Annotated[
+    tuple[Text, ...], Meta(min_length=1, description='a list of sources: ["camera", "comics_*"]')
+]
+
 
 @dataclass(frozen=True)
 class ProbeOptions:
     """Options of the probe recipe: the backbone's blocks by number (none: all), what is read of a block
     (of TOKENS), whether the centre square of each picture is read too, degraded views per picture in
-    addition to the clean one, scikit-learn's C (None: chosen by cross-validation), and the most
-    pictures."""
+    addition to the clean one, scikit-learn's C (None: chosen by cross-validation), the most pictures, and
+    the sources of each collection, as names or fnmatch patterns."""
 
     layers: LayerNumbers = ()
     tokens: Annotated[str, one_of(TOKENS)] = CLASS_TOKEN
@@ -79,6 +83,7 @@ class ProbeOptions:
     degraded_views: FromZero = 1
     strength: Annotated[Positive | None, Meta(description='"auto" or a number above 0')] = None
     max_pictures: Annotated[int, Meta(ge=4, le=2**63 - 1, description="a whole number from 4")] = 12_000
+    collections: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,8 @@ SECTIONS: Mapping[str, Kinds] = {
     "[outputs]": dict.fromkeys(OUTPUTS, Text),
     "[training]": {**get_type_hints(Training, include_extras=True), **RECIPE_KEYS},
     "[inference]": get_type_hints(Inference, include_extras=True),
-    "[probe]": get_type_hints(ProbeOptions, include_extras=True),
+    "[probe]": {**get_type_hints(ProbeOptions, include_extras=True), "collections": Opened},
+    "[probe.collections]": {ANY_NAME: Sources},
     "[models.NAME]": OWN_MODEL_KEYS,
 }
 """The keys of each section by its title; '' for those above the first section."""
@@ -274,6 +280,8 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
             "model",
         )
     original = _places(file, top, "original", ORIGINAL)
+    probe = _section(file, top, "probe")
+    collections = file.take("[probe.collections]", probe.pop("collections", {}), "probe", "collections")
     return Settings(
         file=file.path,
         model=model,
@@ -282,7 +290,7 @@ def load_settings(path: Path, content: Path | None = None) -> Settings:
         **_places(file, top, "outputs", OUTPUTS),
         training=Training(**training),
         inference=Inference(**_section(file, top, "inference")),
-        probe=ProbeOptions(**_section(file, top, "probe")),
+        probe=ProbeOptions(**probe, collections=collections),
         written=recipes,
         idle={
             name: tuple(key for key in RECIPE_KEYS if key in top.get("training", {}) and key not in values)

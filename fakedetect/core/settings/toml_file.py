@@ -64,6 +64,9 @@ KeyPath = tuple[str, ...]
 Kinds = Mapping[str, Any]
 """The type of each key of a section, with its description."""
 
+ANY_NAME = "*"
+"""Stands for all keys of a section in which the user chooses the names."""
+
 
 class TomlFile:
     """A parsed TOML file; `values` is the result of tomllib.
@@ -107,12 +110,13 @@ class TomlFile:
         kinds, here = self._sections[title], f" in {name_section(*place)}" if place else ""
         taken = {}
         for key, value in values.items():
-            if key not in kinds:
+            kind = kinds.get(key, kinds.get(ANY_NAME))
+            if kind is None:
                 raise self.error_at(f"unknown key {key!r}{self._advise(key, kinds, here)}", *place, key)
             try:
-                taken[key] = msgspec.convert(value, kinds[key])
+                taken[key] = msgspec.convert(value, kind)
             except msgspec.ValidationError:
-                what = f"must be {kinds[key].__metadata__[-1].description}, not {_format_value(value)}."
+                what = f"must be {kind.__metadata__[-1].description}, not {_format_value(value)}."
                 raise self.error_at(f"{key}{here} {what}", *place, key) from None
         return taken
 

@@ -1,7 +1,7 @@
-"""Fit a linear classifier on features: sample weights, cross-validation folds and the fit."""
+"""Fit a linear classifier on features: the pictures, their weights, and the cross-validated fit."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,7 @@ from fakedetect.core.terminal.console import plural
 from fakedetect.dataset.samples import Sample
 from fakedetect.metrics.intervals import group_of
 from fakedetect.models.probe.classifier import LinearClassifier
-
-MOST_FOLDS = 8
-FOLDS_OF_ONE_SOURCE = 5
-"""Folds if both classes have one source each, so that pictures are held out instead of sources."""
+from fakedetect.models.probe.folds import Folds
 
 LEAST_PICTURES_PER_CLASS = 2
 """With a single picture, nothing would be left to learn from while it is held out."""
@@ -90,44 +87,6 @@ def count_groups(samples: Sequence[Sample]) -> tuple[int, int]:
     """Count the groups of sources: families of generators, and sources of real pictures."""
     fakes, reals = _find_places(samples, group_of)
     return len(fakes), len(reals)
-
-
-@dataclass(frozen=True)
-class Folds:
-    """For each picture the fold (N,) in which it is held out.
-
-    `by_source` says for each class, fake first, whether whole groups of sources are held out. A class with
-    one group is split by pictures, which does not measure performance on other sources.
-    """
-
-    numbers: np.ndarray
-    count: int
-    by_source: tuple[bool, bool]
-
-
-def assign_folds(samples: Sequence[Sample], seed: int) -> Folds:
-    """Assign pictures to folds of similar size that hold out whole groups of sources."""
-    by_class = _find_places(samples, group_of)
-    several = [len(groups) for groups in by_class if len(groups) > 1]
-    count = min([MOST_FOLDS, *several]) if several else FOLDS_OF_ONE_SOURCE
-    numbers = np.zeros(len(samples), int)
-    random = np.random.default_rng(seed)
-    for groups in by_class:
-        if len(groups) > 1:
-            _assign_groups(groups, numbers, count)
-        else:
-            alone = random.permutation(next(iter(groups.values())))
-            numbers[alone] = np.arange(len(alone)) % count
-    return Folds(numbers, count, (len(by_class[0]) > 1, len(by_class[1]) > 1))
-
-
-def _assign_groups(places: Mapping[str, Sequence[int]], numbers: np.ndarray, count: int) -> None:
-    """Assign every group, the largest first, to the fold with the fewest pictures."""
-    sizes = [0] * count
-    for name in sorted(places, key=lambda name: (-len(places[name]), name)):
-        fold = sizes.index(min(sizes))
-        numbers[places[name]] = fold
-        sizes[fold] += len(places[name])
 
 
 def compute_sample_weights(samples: Sequence[Sample]) -> np.ndarray:
@@ -233,20 +192,20 @@ def predict_held_out(
 class CrossValidatedFit:
     """A classifier fitted to all pictures with the best strength by cross-validation.
 
-    `margins` (N,) are the held-out margins of the pictures.
+    `margins` (N,) are the held-out margins of the pictures, for each of `folds`.
     """
 
     classifier: LinearClassifier
     strength: float
-    folds: Folds
-    margins: np.ndarray
+    folds: tuple[Folds, ...]
+    margins: tuple[np.ndarray, ...]
 
 
 def fit_cross_validated(
     views: Sequence[np.ndarray],
     is_fake: np.ndarray,
     weights: np.ndarray,
-    folds: Folds,
+    folds: Sequence[Folds],
     strengths: Sequence[float],
     advance: Callable[[int], object],
 ) -> CrossValidatedFit:
@@ -255,17 +214,25 @@ def fit_cross_validated(
     Args:
         views: of the same pictures, each (N, D), as the backbone outputs them.
         is_fake, weights, strengths: as for fit_logistic_regressions().
+        folds: the first choose the strength; the others only measure it.
         advance: as for predict_held_out().
     """
     from sklearn.metrics import roc_auc_score
 
     standard, mean, scale = standardise(views)
-    margins = predict_held_out(standard, is_fake, weights, folds, strengths, advance)
+    margins = predict_held_out(standard, is_fake, weights, folds[0], strengths, advance)
     best = int(np.argmax([roc_auc_score(is_fake, of_strength) for of_strength in margins]))
-    coefficients, bias = fit_logistic_regressions(standard, is_fake, weights, strengths[best : best + 1])[0]
+    chosen = strengths[best : best + 1]
+    measured = [
+        predict_held_out(standard, is_fake, weights, others, chosen, advance)[0] for others in folds[1:]
+    ]
+    coefficients, bias = fit_logistic_regressions(standard, is_fake, weights, chosen)[0]
     classifier = LinearClassifier(
         mean=mean, scale=scale, weights=coefficients, bias=np.array(bias, np.float32)
     )
     return CrossValidatedFit(
-        classifier=classifier, strength=strengths[best], folds=folds, margins=margins[best]
+        classifier=classifier,
+        strength=chosen[0],
+        folds=tuple(folds),
+        margins=(margins[best], *measured),
     )
