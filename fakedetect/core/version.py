@@ -4,7 +4,7 @@ import re
 
 from fakedetect.core.installation import HOME, ROOT
 
-VERSION = "0.6.0"
+VERSION = "0.7.0"
 """Semantic Versioning; the package is built with it."""
 
 GIT_TIMEOUT_SECONDS = 5.0
@@ -15,7 +15,7 @@ CODE_PATHS = ("fakedetect", "menu.py")
 
 
 def describe_version() -> str:
-    """Return '0.6.0 (commit 1234567890ab)', with 'with changes' if the code differs from the commit.
+    """Return '0.7.0 (commit 1234567890ab)', with 'with changes' if the code differs from the commit.
 
     Reads local files only. Without a git checkout there is no commit.
     """
