@@ -223,11 +223,18 @@ class Checker:
             p_fake_raw=combined.p_fake_raw,
             stability=combined.stability,
             own_threshold=self._own_threshold(predictions) if combined.verdict == UNSURE else None,
+            least_measured_side=self._least_measured_side(judged),
             answers=tuple(
                 ModelAnswer(model=detector.name, p_fake=each.p_fake, verdict=each.verdict)
                 for detector, each in several
             ),
         )
+
+    def _least_measured_side(self, judged: Judged) -> int | None:
+        """Return the shorter side of the smallest picture behind the thresholds if this one is smaller."""
+        probes = [detector.training.probe for detector in self.detectors]
+        least = max((probe.least_side for probe in probes if probe), default=0)
+        return least if min(judged.width or 0, judged.height or 0) < least else None
 
     def _own_threshold(self, predictions: Sequence[Prediction]) -> float | None:
         """Return the threshold of the user's own photographs if it changed a verdict."""

@@ -73,6 +73,8 @@ class Judged:
         provenance: the findings about the origin as text; `origin` is empty if only the text is known.
         own_threshold: from which p_fake on a picture is called fake by the user's own photographs, where
             that has made a fake one unsure.
+        least_measured_side: the shorter side in pixels of the smallest picture behind the thresholds, where
+            this picture is smaller.
         reason: why there is no verdict; '' otherwise.
         stamp: the state of the file when it was read.
         thumbnail: a WebP file; b'' for none.
@@ -93,6 +95,7 @@ class Judged:
     provenance: tuple[str, ...] = ()
     origin: tuple[Finding, ...] = ()
     own_threshold: float | None = None
+    least_measured_side: int | None = None
     reason: str = ""
     stamp: FileState = FileState()
     judges: Judges = Judges()

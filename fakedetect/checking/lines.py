@@ -68,6 +68,8 @@ def describe_remarks(judged: Judged, details: bool = False) -> Sequence[str]:
         lines.append(flips if judged.answers else f"{side}, but {flips}")
     if judged.own_threshold is not None:
         lines.append(f"fake only from {percent(judged.own_threshold)} on, by your own photographs")
+    if judged.least_measured_side is not None:
+        lines.append(f"smaller than all measured pictures ({judged.least_measured_side:,} pixels a side)")
     return [*lines, *_describe_origin_effect(judged), *(judged.provenance if details else ())]
 
 

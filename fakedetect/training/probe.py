@@ -360,6 +360,7 @@ def _describe_probe(found: _ProbeData, fit: CrossValidatedFit) -> ProbeRecord:
         real_sources=real_sources,
         collections={printable(source): printable(name) for source, name in found.collections.items()},
         collection_folds=fit.folds[-1].count if found.collections else 0,
+        least_side=min((min(file.width, file.height) for file in found.files if file), default=0),
     )
 
 

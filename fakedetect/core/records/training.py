@@ -166,7 +166,8 @@ class ProbeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     families and real sources.
 
     `collections` has the collection of each source that is in one, `collection_folds` the number of folds
-    that hold out whole collections; version 0.6 did not write them.
+    that hold out whole collections. `least_side` is the shorter side of the smallest picture in pixels, 0
+    if unknown. Version 0.6 did not write these.
     """
 
     layers: tuple[Count, ...]
@@ -179,6 +180,7 @@ class ProbeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     real_sources: Count
     collections: dict[str, str] = msgspec.field(default_factory=dict)
     collection_folds: Count = 0
+    least_side: Count = 0
 
 
 class TrainingRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
