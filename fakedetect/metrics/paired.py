@@ -88,9 +88,7 @@ def describe_change(before: HeldOutScores | None, now: HeldOutScores) -> list[st
         return []
     held_out = [(each.fakes_by_source, each.reals_by_source, each.by_collection) for each in (before, now)]
     if held_out[0] != held_out[1]:
-        return [
-            "Not compared with the earlier fit: only one of them held out whole sources or collections."
-        ]
+        return ["Not compared with the earlier fit, which held out other units (sources, collections)."]
     begin = f"Against the earlier fit, on the {change.pictures:,} held-out pictures of both:"
     if change.same:
         return [f"{begin} the same scores, so nothing has changed"]

@@ -19,6 +19,7 @@ from fakedetect.core.settings.model_input import LANCZOS, SIZE
 from fakedetect.core.settings.recipes import (
     ALL_TOKENS,
     REFERENCE,
+    TOKENS,
     UNBALANCED,
     AtLeastOne,
     Balance,
@@ -29,6 +30,7 @@ from fakedetect.core.settings.recipes import (
     Seed,
     Size,
     Stds,
+    one_of,
 )
 
 
@@ -171,7 +173,7 @@ class ProbeRecord(Record, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     layers: tuple[Count, ...]
-    tokens: str = ALL_TOKENS
+    tokens: Annotated[str, one_of(TOKENS)] = ALL_TOKENS
     centre_square: bool = False
     degraded_views: Count
     strength: NotNegative
